@@ -1,0 +1,18 @@
+//! The annotations that teams write on their workloads. They stand on the workload itself, never on its pod template:
+//! a change there must not restart pods.
+
+/// Names the pacticipant that the workload runs; several are separated by commas.
+pub const PACTICIPANT: &str = "pact-operator.dev/pacticipant";
+
+/// Names the container whose image tag is the version, when the pod template has more than one container.
+pub const CONTAINER: &str = "pact-operator.dev/container";
+
+/// States the version explicitly.
+pub const VERSION: &str = "pact-operator.dev/version";
+
+/// Names the permanent copy of the application that this workload is; overrides the environment's.
+pub const APPLICATION_INSTANCE: &str = "pact-operator.dev/application-instance";
+
+/// The label that may state the version, where the environment's rules say so.
+/// See <https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/>.
+pub const VERSION_LABEL: &str = "app.kubernetes.io/version";

@@ -1,0 +1,1 @@
+//! The Pact Broker's HTTP API as typed calls.

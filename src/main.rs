@@ -1,0 +1,2 @@
+//! pact-operator
+fn main() {}

@@ -1,0 +1,1 @@
+//! Lease, readiness, shutdown, telemetry: what a process in a cluster needs, whatever its purpose.
