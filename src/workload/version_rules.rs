@@ -3,7 +3,7 @@
 use regex::{Regex, RegexBuilder};
 use thiserror::Error;
 
-use crate::api::names::quoted;
+use crate::api::{environment::DEFAULT_DENIED_VERSIONS, names::quoted};
 
 /// The named group of a tag pattern that is the version.
 pub const VERSION_GROUP: &str = "version";
@@ -112,35 +112,10 @@ impl Eq for TagPattern {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DenyList(Vec<String>);
 
-/// Names that teams move from build to build, and marks of builds that nobody published (domain.md cases 12 and 17).
-pub const DEFAULT_DENIED: &[&str] = &[
-    "dev",
-    "develop",
-    "development",
-    "devel",
-    "edge",
-    "head",
-    "latest-*",
-    "*-latest",
-    "local",
-    "main",
-    "master",
-    "nightly",
-    "snapshot",
-    "stable",
-    "trunk",
-    "undefined",
-    "unknown",
-    "unstable",
-    "*-dirty",
-    "*.dirty",
-    "*-snapshot",
-];
-
 impl Default for DenyList {
-    /// [`DEFAULT_DENIED`].
+    /// [`DEFAULT_DENIED_VERSIONS`].
     fn default() -> Self {
-        Self::new(DEFAULT_DENIED)
+        Self::new(DEFAULT_DENIED_VERSIONS)
     }
 }
 
