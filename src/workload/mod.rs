@@ -145,3 +145,18 @@ pub trait Observe: kube::Resource<DynamicType = ()> {
     /// What the object says, with its rollout judged at `now`: only [`RolloutState::Terminating`] depends on the time.
     fn observe(&self, now: Timestamp) -> Workload;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_can_be_shared_between_tasks_and_compared() {
+        fn holds<T: Send + Sync + Clone + PartialEq + fmt::Debug + 'static>() {}
+        holds::<Workload>();
+        holds::<DeploymentView>();
+        holds::<(RolloutView, CanaryView)>();
+        holds::<(Identity, IdentityProblem, VersionRules)>();
+        holds::<(EnvironmentClaim, NamespaceMapping, SelectorError, PatternError)>();
+    }
+}
