@@ -67,12 +67,12 @@ async fn asked<T>(
 ) -> (T, Method, String, Value) {
     let ((method, path, sent, ()), outcome) = {
         let serve = async {
-            let (method, path, sent, send) = next(server).await;
-            answer(send, status, body);
+            let (method, path, sent, reply) = next(server).await;
+            answer(reply, status, body);
             (method, path, sent, ())
         };
-        let (outcome, served) = tokio::join!(request, serve);
-        (served, outcome)
+        let (outcome, seen) = tokio::join!(request, serve);
+        (seen, outcome)
     };
     (outcome, method, path, sent)
 }
