@@ -1,1 +1,6 @@
 //! promises
+
+#[path = "../testbed/mod.rs"]
+pub mod testbed;
+
+mod testbed_selftest;
