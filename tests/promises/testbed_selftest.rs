@@ -93,7 +93,8 @@ async fn terminating_pods_are_counted_until_they_are_released() {
         let orders = deployment("orders").replicas(2).held_terminating().apply(&cp.client(), &ns).await;
         orders.wait_complete().await;
         orders.set_image("reg.test/orders:2.0.0").await;
-        let complete = orders.wait("complete with old pods terminating", |one| Progress::of(one).terminating == 2).await;
+        let complete =
+            orders.wait("complete with old pods terminating", |one| Progress::of(one).terminating == 2).await;
         assert_eq!(Progress::of(&complete).terminating, 2);
         orders.release_terminating().await;
         orders.wait("no pod terminating", |one| Progress::of(one).terminating == 0).await;
@@ -105,15 +106,16 @@ async fn terminating_pods_are_counted_until_they_are_released() {
 async fn recreate_waits_for_slow_termination() {
     let cp = ControlPlane::shared().await;
     with_namespace(cp, async |ns| {
-        let recreate = deployment("orders").strategy_recreate().terminates_after(Duration::from_millis(1000));
+        let recreate = deployment("orders").strategy_recreate().terminates_after(Duration::from_secs(1));
         let orders = recreate.apply(&cp.client(), &ns).await;
         orders.wait_complete().await;
         orders.set_image("reg.test/orders:2.0.0").await;
-        orders.wait("no new pod while the old one terminates", |one| {
-            let progress = Progress::of(one);
-            progress.observed && progress.updated == 0 && progress.available == 0
-        })
-        .await;
+        orders
+            .wait("no new pod while the old one terminates", |one| {
+                let progress = Progress::of(one);
+                progress.observed && progress.updated == 0 && progress.available == 0
+            })
+            .await;
         orders.wait_complete().await;
     })
     .await;
@@ -171,7 +173,8 @@ async fn the_operators_account_has_its_rights_and_no_others() {
         assert_eq!(String::from_utf8_lossy(&can_patch.stdout).trim(), "no");
         eventually("the audit log to hold the list", Duration::from_secs(10), || async {
             let requests = audit::requests(cp, &ns, SERVICE_ACCOUNT);
-            let found = requests.iter().any(|one| one.verb == "list" && one.resource == "deployments" && one.code == 200);
+            let found =
+                requests.iter().any(|one| one.verb == "list" && one.resource == "deployments" && one.code == 200);
             if found { Ok(()) } else { Err(format!("{requests:?}")) }
         })
         .await;
@@ -238,7 +241,7 @@ async fn sigkill_of_the_holder_ends_the_control_plane() {
     command.args(["--exact", "--nocapture", "testbed_selftest::sigkill_of_the_holder_ends_the_control_plane"]);
     command.env(HOLDER, "1");
     let mut holder = Process::start("holder", own.path(), &command);
-    let line = eventually("the holder to hold", Duration::from_secs(120), || async {
+    let line = eventually("the holder to hold", Duration::from_mins(2), || async {
         let logs = holder.logs();
         let line = logs.lines().find_map(|line| line.split_once("HOLDING ").map(|(_, rest)| rest.to_owned()));
         line.ok_or(logs)
@@ -278,7 +281,8 @@ async fn a_failing_test_is_not_swallowed() {
     let seen = std::cell::RefCell::new(String::new());
     let outcome = futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(with_namespace(cp, async |ns| {
         seen.borrow_mut().clone_from(&ns);
-        eventually("what never comes", Duration::from_millis(50), || async { Err::<(), _>("not yet".to_owned()) }).await;
+        eventually("what never comes", Duration::from_millis(50), || async { Err::<(), _>("not yet".to_owned()) })
+            .await;
     })))
     .await;
     let panic = outcome.expect_err("it panicked");

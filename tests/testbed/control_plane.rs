@@ -198,7 +198,11 @@ impl ControlPlane {
     }
 
     /// Waits for a condition, and gives up at once when one of the programs ends.
-    async fn wait_until(&self, what: &str, mut condition: impl AsyncFnMut() -> Result<(), String>) -> Result<(), String> {
+    async fn wait_until(
+        &self,
+        what: &str,
+        mut condition: impl AsyncFnMut() -> Result<(), String>,
+    ) -> Result<(), String> {
         let deadline = tokio::time::Instant::now() + START;
         loop {
             let Err(reason) = condition().await else { return Ok(()) };
@@ -228,7 +232,8 @@ impl ControlPlane {
 async fn config(kubeconfig: &Path) -> Config {
     let file = Kubeconfig::read_from(kubeconfig)
         .unwrap_or_else(|error| panic!("cannot read the kubeconfig {}: {error}", kubeconfig.display()));
-    let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.expect("a usable kubeconfig");
+    let mut config =
+        Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.expect("a usable kubeconfig");
     if config.cluster_url.host() == Some("127.0.0.1") {
         config.proxy_url = None;
     }

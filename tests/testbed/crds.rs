@@ -17,7 +17,8 @@ use super::kubectl;
 pub async fn install_crds(control_plane: &ControlPlane) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
     let files = std::fs::read_dir(&folder);
-    let files = files.unwrap_or_else(|error| panic!("cannot read {} (`make crds` writes it): {error}", folder.display()));
+    let files =
+        files.unwrap_or_else(|error| panic!("cannot read {} (`make crds` writes it): {error}", folder.display()));
     let mut paths: Vec<_> = files.flatten().map(|file| file.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
     paths.sort();
@@ -32,7 +33,9 @@ pub async fn apply_crds(control_plane: &ControlPlane, manifests: &str) {
     let api: Api<CustomResourceDefinition> = Api::all(control_plane.client());
     for line in applied.lines() {
         // "customresourcedefinition.apiextensions.k8s.io/pactbrokers.pact-operator.dev serverside-applied"
-        let Some(name) = line.split(' ').next().and_then(|id| id.split_once('/')).map(|(_, name)| name) else { continue };
+        let Some(name) = line.split(' ').next().and_then(|id| id.split_once('/')).map(|(_, name)| name) else {
+            continue;
+        };
         eventually(format!("the CRD {name} to be Established"), Duration::from_secs(30), || async {
             let crd = api.get(name).await.map_err(|error| error.to_string())?;
             let conditions = crd.status.and_then(|status| status.conditions).unwrap_or_default();

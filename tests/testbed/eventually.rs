@@ -8,7 +8,11 @@ use std::time::{Duration, Instant};
 /// # Panics
 /// After `timeout`, with what was waited for and the last reason why it was not so. Inside
 /// [`super::namespace::with_namespace`] the objects, Events and logs follow.
-pub async fn eventually<T>(what: impl Display, timeout: Duration, mut ask: impl AsyncFnMut() -> Result<T, String>) -> T {
+pub async fn eventually<T>(
+    what: impl Display,
+    timeout: Duration,
+    mut ask: impl AsyncFnMut() -> Result<T, String>,
+) -> T {
     let started = Instant::now();
     loop {
         let reason = match ask().await {

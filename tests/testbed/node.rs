@@ -41,7 +41,11 @@ pub async fn ready(client: &Client) -> Result<(), String> {
     if ready < NODES {
         return Err(format!("{ready} of {NODES} nodes are ready"));
     }
-    Api::<ServiceAccount>::namespaced(client.clone(), "default").get("default").await.map(drop).map_err(|e| e.to_string())
+    Api::<ServiceAccount>::namespaced(client.clone(), "default")
+        .get("default")
+        .await
+        .map(drop)
+        .map_err(|e| e.to_string())
 }
 
 /// Lets the pods go on that stay unready because of `testbed/ready: hold` (or never, slow), and waits until they are

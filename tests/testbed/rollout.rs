@@ -99,7 +99,8 @@ impl Rollout {
     /// Its pods become ready this much later.
     #[must_use]
     pub fn ready_after(self, time: Duration) -> Self {
-        self.pod_label("testbed/ready", "slow").pod_annotation("testbed/ready-after", &format!("{}ms", time.as_millis()))
+        self.pod_label("testbed/ready", "slow")
+            .pod_annotation("testbed/ready-after", &format!("{}ms", time.as_millis()))
     }
 
     /// Its pods stay unready until [`Live::release`].
