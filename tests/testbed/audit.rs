@@ -29,7 +29,7 @@ impl Request {
     }
 }
 
-/// All requests that the ServiceAccount has made until now, in the order in which they were answered. Watches appear
+/// All requests that the `ServiceAccount` has made until now, in the order in which they were answered. Watches appear
 /// when they begin and again when they end; the log is written within milliseconds of the answer.
 pub fn requests(control_plane: &ControlPlane, namespace: &str, service_account: &str) -> Vec<Request> {
     let user = format!("system:serviceaccount:{namespace}:{service_account}");

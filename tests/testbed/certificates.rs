@@ -6,7 +6,7 @@ use std::path::Path;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 /// Writes into `folder`: `ca.crt`; `server.crt` and `server.key` for 127.0.0.1, signed by it; `service-account.key`
-/// and `service-account.pub`, with which the API server signs and checks ServiceAccount tokens.
+/// and `service-account.pub`, with which the API server signs and checks `ServiceAccount` tokens.
 pub fn write(folder: &Path) {
     let (ca_pem, issuer) = authority("testbed");
     fs::write(folder.join("ca.crt"), ca_pem).unwrap();

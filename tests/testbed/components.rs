@@ -44,7 +44,7 @@ pub struct Layout {
     kwok: u16,
 }
 
-/// Every request of a ServiceAccount, so that tests can count what a program under test asked for. The control
+/// Every request of a `ServiceAccount`, so that tests can count what a program under test asked for. The control
 /// plane's own programs run as admin and are left out.
 const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1
 kind: Policy

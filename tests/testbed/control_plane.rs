@@ -35,7 +35,7 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts one. Ready when it returns: the API serves, RBAC's default roles and the `default` ServiceAccount are
+    /// Starts one. Ready when it returns: the API serves, RBAC's default roles and the `default` `ServiceAccount` are
     /// there, the fake nodes take pods. About 5 s on 2 idle cores, minutes when the programs must be built first.
     ///
     /// # Panics
@@ -113,7 +113,7 @@ impl ControlPlane {
         self.folder.path()
     }
 
-    /// The API server's audit log: every request of a ServiceAccount. `None` for somebody else's cluster.
+    /// The API server's audit log: every request of a `ServiceAccount`. `None` for somebody else's cluster.
     pub fn audit_log(&self) -> Option<PathBuf> {
         self.layout.as_ref().map(Layout::audit_log)
     }
@@ -123,7 +123,7 @@ impl ControlPlane {
         self.counter.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// A kubeconfig with a real token (TokenRequest API, 24 h) of a ServiceAccount that exists: exactly its rights.
+    /// A kubeconfig with a real token (`TokenRequest` API, 24 h) of a `ServiceAccount` that exists: exactly its rights.
     pub async fn user_kubeconfig(&self, namespace: &str, service_account: &str) -> PathBuf {
         let api: Api<ServiceAccount> = Api::namespaced(self.client(), namespace);
         let request = TokenRequest {
@@ -219,7 +219,7 @@ impl ControlPlane {
         }
     }
 
-    /// Waits until the namespace's `default` ServiceAccount exists: before that the API server refuses its pods.
+    /// Waits until the namespace's `default` `ServiceAccount` exists: before that the API server refuses its pods.
     pub async fn wait_service_account(&self, client: &Client, namespace: &str) {
         let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
         eventually("the default ServiceAccount", START, || async {

@@ -2,7 +2,7 @@
 //!
 //! [`control_plane`] starts etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok (fake nodes) in a
 //! temporary folder on free ports of 127.0.0.1; [`rollout`] rolls Deployments out; [`operator`] runs the built binary
-//! with the rights of its own ServiceAccount; [`namespace`] and [`eventually`] give each test its own room and show
+//! with the rights of its own `ServiceAccount`; [`namespace`] and [`eventually`] give each test its own room and show
 //! what was there when it failed.
 //!
 //! Included by path from the tests, from `examples/` and from `benches/`, so it refers to itself by `super` only.

@@ -49,7 +49,7 @@ pub async fn ready(client: &Client) -> Result<(), String> {
 }
 
 /// Lets the pods go on that stay unready because of `testbed/ready: hold` (or never, slow), and waits until they are
-/// ready. Pods that the ReplicaSet makes later are held again: the label is in the pod template.
+/// ready. Pods that the `ReplicaSet` makes later are held again: the label is in the pod template.
 ///
 /// # Panics
 /// When a pod does not become ready, or none matches within 30 s.

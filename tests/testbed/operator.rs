@@ -1,4 +1,4 @@
-//! The built binary, run as a process beside the cluster with the rights of its own ServiceAccount.
+//! The built binary, run as a process beside the cluster with the rights of its own `ServiceAccount`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use super::eventually::eventually;
 use super::process::{Process, free_port};
 use super::{audit, http, kubectl, namespace};
 
-/// The ServiceAccount that `rbac.yaml` makes.
+/// The `ServiceAccount` that `rbac.yaml` makes.
 pub const SERVICE_ACCOUNT: &str = "pact-operator-controller";
 
 /// How to start it.
@@ -61,7 +61,7 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Starts it: makes namespace, ServiceAccount and rights when missing, gets a token of the ServiceAccount, runs
+    /// Starts it: makes namespace, `ServiceAccount` and rights when missing, gets a token of the `ServiceAccount`, runs
     /// the binary. Does not wait: see [`Self::wait_ready`]. Several at once are a leader and its standbys.
     pub async fn start(control_plane: &ControlPlane, options: OperatorOptions) -> Self {
         install_rights(control_plane, &options.namespace).await;
@@ -96,7 +96,7 @@ impl Operator {
     pub async fn wait_ready(&mut self) {
         let address = self.probe_address.clone();
         let process = &mut self.process;
-        eventually("the operator to be ready", Duration::from_secs(60), async || {
+        eventually("the operator to be ready", Duration::from_mins(1), async || {
             if let Some(code) = process.exit_code() {
                 panic!("the operator ended with {code}:\n{}", super::dump::tail(&process.logs(), 40));
             }
@@ -117,7 +117,7 @@ impl Operator {
     /// SIGTERM, and waits until it has ended; gives its exit code.
     pub async fn terminate(&mut self) -> i32 {
         self.process.signal("TERM");
-        self.process.wait(Duration::from_secs(60)).await
+        self.process.wait(Duration::from_mins(1)).await
     }
 
     /// Sends a signal: `STOP` and `CONT` make it hang, as a paused virtual machine does.
@@ -160,7 +160,7 @@ impl Operator {
     }
 }
 
-/// Makes the operator's namespace, its ServiceAccount and its rights.
+/// Makes the operator's namespace, its `ServiceAccount` and its rights.
 pub async fn install_rights(control_plane: &ControlPlane, operator_namespace: &str) {
     namespace::ensure(control_plane, &control_plane.client(), operator_namespace, &[]).await;
     let manifests = include_str!("rbac.yaml").replace("OPERATOR_NAMESPACE", operator_namespace);

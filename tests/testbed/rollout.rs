@@ -12,7 +12,7 @@ use super::eventually::eventually;
 use super::{kubectl, node};
 
 /// How long a rollout of ready pods may take on a busy machine.
-const ROLLOUT: Duration = Duration::from_secs(60);
+const ROLLOUT: Duration = Duration::from_mins(1);
 
 /// A Deployment to be: `deployment("orders").image("reg/orders:1.0.0").replicas(2)`. One container `app` unless
 /// [`Self::container`] says otherwise; its pods carry the label `app: NAME`.
