@@ -1,1 +1,117 @@
 //! The Pact Broker's HTTP API as typed calls.
+//!
+//! What a broker does was observed on 2.120.0; the requests and answers are replayed in the tests. URLs are built from
+//! the configured base, only identifiers are taken from answers, and every answer that a broker would not give is an
+//! error that says so.
+
+mod answer;
+mod client;
+pub mod config;
+mod deployments;
+mod environments;
+pub mod error;
+mod ids;
+mod operation;
+mod pacticipants;
+pub mod pause;
+mod releases;
+mod rows;
+mod secret;
+mod transport;
+mod url;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+pub use config::{BaseUrl, BrokerConfig, ClientCertificate, ConfigError, Credentials, SecretText, TlsSettings};
+pub use deployments::DeployedVersion;
+pub use environments::{Environment, NewEnvironment};
+pub use error::{BrokerError, TransportFault};
+pub use ids::{DeploymentId, EnvironmentId, IdError, ReleaseId};
+pub use operation::Operation;
+pub use releases::ReleasedVersion;
+pub use rows::Rows;
+pub use transport::{LONGEST_ANSWER, Observer};
+
+use answer::Answer;
+use transport::{Request, Transport};
+
+/// One Pact Broker. Clones share its connections, its limit of requests at once and its pause.
+///
+/// Every call is one request unless it says otherwise, is bounded in time and in memory, and may be repeated: no call
+/// does more when it is made twice.
+#[derive(Clone)]
+pub struct Broker {
+    transport: Arc<Transport>,
+    observer: Option<Observer>,
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Broker({})", self.transport.base())
+    }
+}
+
+/// What a broker says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Its version, where it (and what stands before it) tells.
+    pub broker_version: Option<String>,
+}
+
+impl Broker {
+    /// Makes a client for a broker. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the configuration cannot work, whatever the broker would say.
+    pub fn new(config: BrokerConfig) -> Result<Self, ConfigError> {
+        Ok(Self { transport: Arc::new(Transport::new(config)?), observer: None })
+    }
+
+    /// The same broker; requests through this handle (and its clones) are told to the observer.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Observer) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn base_url(&self) -> &BaseUrl {
+        self.transport.base()
+    }
+
+    /// Asks whether a broker is there and takes our credentials: `GET /`. It touches no database, so a broker whose
+    /// database is down passes.
+    ///
+    /// # Errors
+    /// [`BrokerError::NotABroker`] when what answers does not link to a broker's resources, and any other.
+    pub async fn probe(&self) -> Result<Probe, BrokerError> {
+        #[derive(Deserialize)]
+        struct Index {
+            #[serde(rename = "_links")]
+            links: BTreeMap<String, IgnoredAny>,
+        }
+        let Some(document) = self.ask(Request::get(Operation::Probe, &[])).await? else {
+            let answered = "HTTP 404".to_owned();
+            return Err(BrokerError::NotABroker { operation: Operation::Probe, answered });
+        };
+        let index: Index = document.read()?;
+        if !index.links.keys().any(|relation| relation.starts_with("pb:")) {
+            return Err(document.other_shape("no link of a Pact Broker"));
+        }
+        Ok(Probe { broker_version: document.broker_version })
+    }
+
+    /// Sends a request; `None` is a broker's 404.
+    async fn ask(&self, request: Request<'_>) -> Result<Option<answer::Document>, BrokerError> {
+        match self.transport.send(request, self.observer.as_ref()).await? {
+            Answer::Found(document) => Ok(Some(document)),
+            Answer::NotFound => Ok(None),
+        }
+    }
+}

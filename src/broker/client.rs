@@ -1,0 +1,186 @@
+//! From a configuration to an HTTP client that can only speak to that broker as that configuration says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, redirect};
+use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+use super::config::{BrokerConfig, ClientCertificate, ConfigError, Credentials, SecretText};
+use super::secret::Redactor;
+use crate::api::names::quoted;
+
+/// Problem documents come only when asked for (2.106.0 and later); without HAL every broker answers 406.
+const ACCEPTED: HeaderValue = HeaderValue::from_static("application/hal+json, application/problem+json;q=0.9");
+
+/// A broker's server closes idle connections after 65 s (puma): ours must be given up before.
+const IDLE: Duration = Duration::from_secs(50);
+
+/// A connection that takes longer than this is none, however patient the request is.
+const LONGEST_CONNECT: Duration = Duration::from_secs(10);
+
+/// Headers that belong to the request or the connection, not to whoever configures us.
+const OURS: [&str; 9] =
+    ["accept", "connection", "content-length", "content-type", "expect", "host", "te", "transfer-encoding", "upgrade"];
+
+/// Makes the client, and what takes its secrets out of texts.
+pub(super) fn build(config: &BrokerConfig) -> Result<(Client, Redactor), ConfigError> {
+    // reqwest panics without a provider. Whoever was first has chosen it; a second choice is refused, and that is fine.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut redactor = Redactor::default();
+    let headers = headers(config, &mut redactor)?;
+    let user_agent = HeaderValue::from_str(&config.user_agent).map_err(|_| ConfigError::Setting {
+        what: "user agent",
+        problem: "holds a character that no header can carry",
+    })?;
+    let builder = || -> Result<ClientBuilder, ConfigError> {
+        let builder = Client::builder()
+            .default_headers(headers.clone())
+            .user_agent(user_agent.clone())
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .pool_idle_timeout(IDLE)
+            .connect_timeout((config.request_timeout / 2).min(LONGEST_CONNECT))
+            .tls_danger_accept_invalid_certs(config.tls.insecure_skip_verify);
+        match &config.tls.client_certificate {
+            Some(certificate) => Ok(builder.identity(identity(certificate)?)),
+            None => Ok(builder),
+        }
+    };
+    let authorities = config.tls.ca_bundle_pem.as_deref().map_or_else(|| Ok(Vec::new()), authorities)?;
+    let client = match builder()?.tls_certs_merge(authorities).build() {
+        // An image without certificate authorities must still reach a broker that needs none.
+        Err(_) if !config.base_url.is_https() => builder()?.tls_certs_only(Vec::new()).build(),
+        built => built,
+    };
+    let client = client.map_err(|error| ConfigError::Client { cause: chain(&error.without_url()) })?;
+    Ok((client, redactor))
+}
+
+fn headers(config: &BrokerConfig, redactor: &mut Redactor) -> Result<HeaderMap, ConfigError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &config.headers {
+        let wrong = |problem| ConfigError::Header { name: quoted(name), problem };
+        let parsed: HeaderName =
+            name.parse().map_err(|_| wrong("has a name that is no header's; use letters, digits and -"))?;
+        if OURS.contains(&parsed.as_str()) {
+            return Err(wrong("is one that the operator sets itself; leave it out"));
+        }
+        if parsed == AUTHORIZATION && config.credentials != Credentials::None {
+            return Err(wrong("contradicts the PactBroker's auth; use one of the two"));
+        }
+        let value = hidden(value.expose(), redactor)
+            .ok_or_else(|| wrong("has a value with a line break or another character that no header can carry"))?;
+        headers.append(parsed, value);
+    }
+    if let Some(value) = authorization(&config.credentials, redactor)? {
+        headers.insert(AUTHORIZATION, value);
+    }
+    headers.insert(ACCEPT, ACCEPTED);
+    Ok(headers)
+}
+
+fn authorization(credentials: &Credentials, redactor: &mut Redactor) -> Result<Option<HeaderValue>, ConfigError> {
+    let checked = |what, secret: &SecretText| {
+        let problem = match secret.expose() {
+            "" => "is empty",
+            text if text.ends_with(['\n', '\r']) => "ends with a line break (made with echo? use printf)",
+            text if text.chars().any(char::is_control) => "holds a control character",
+            _ => return Ok(()),
+        };
+        Err(ConfigError::Credentials { what, problem })
+    };
+    match credentials {
+        Credentials::None => Ok(None),
+        Credentials::Bearer(token) => {
+            checked("token", token)?;
+            redactor.hide(token.expose());
+            let value = hidden(&format!("Bearer {}", token.expose()), redactor);
+            value
+                .map(Some)
+                .ok_or(ConfigError::Credentials { what: "token", problem: "holds a character no header can carry" })
+        }
+        Credentials::Basic { username, password } => {
+            checked("user name", username)?;
+            checked("password", password)?;
+            if username.expose().contains(':') {
+                return Err(ConfigError::Credentials {
+                    what: "user name",
+                    problem: "holds a colon, which basic auth cannot send",
+                });
+            }
+            redactor.hide(username.expose());
+            redactor.hide(password.expose());
+            Ok(basic(username, password).inspect(|value| {
+                if let Some(encoded) = value.to_str().ok().and_then(|value| value.strip_prefix("Basic ")) {
+                    redactor.hide(encoded);
+                }
+            }))
+        }
+    }
+}
+
+/// The header's value as reqwest encodes it, kept so that its secret form is known too.
+fn basic(username: &SecretText, password: &SecretText) -> Option<HeaderValue> {
+    let request = Client::builder().no_proxy().tls_certs_only(Vec::new()).build().ok()?.get("http://localhost/");
+    let request = request.basic_auth(username.expose(), Some(password.expose())).build().ok()?;
+    request.headers().get(AUTHORIZATION).cloned()
+}
+
+/// A header's value that is neither logged nor compressed, and taken out of texts.
+fn hidden(value: &str, redactor: &mut Redactor) -> Option<HeaderValue> {
+    let mut header = HeaderValue::from_bytes(value.as_bytes()).ok()?;
+    header.set_sensitive(true);
+    redactor.hide(value);
+    Some(header)
+}
+
+fn authorities(pem: &[u8]) -> Result<Vec<Certificate>, ConfigError> {
+    let wrong = |cause: String| ConfigError::CaBundle { cause };
+    let mut store = RootCertStore::empty();
+    let mut found = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
+        found.push(Certificate::from_der(&certificate).map_err(|error| wrong(error.to_string()))?);
+        store.add(certificate).map_err(|error| wrong(format!("certificate {}: {error}", found.len())))?;
+    }
+    if found.is_empty() { Err(wrong("it holds no certificate".to_owned())) } else { Ok(found) }
+}
+
+fn identity(certificate: &ClientCertificate) -> Result<Identity, ConfigError> {
+    let wrong = |cause: String| ConfigError::ClientCertificate { cause };
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&certificate.cert_pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| wrong(format!("tls.crt: {error}")))?;
+    if certificates.is_empty() {
+        return Err(wrong("tls.crt holds no certificate".to_owned()));
+    }
+    // What the parser says of a key could quote it.
+    let key =
+        PrivateKeyDer::from_pem_slice(&certificate.key_pem).map_err(|_| wrong("tls.key holds no key".to_owned()))?;
+    let provider =
+        CryptoProvider::get_default().map_or_else(|| Arc::new(rustls::crypto::ring::default_provider()), Arc::clone);
+    CertifiedKey::from_der(certificates, key, &provider).map_err(|error| wrong(error.to_string()))?;
+    let both = [certificate.cert_pem.as_slice(), b"\n", certificate.key_pem.as_slice()].concat();
+    Identity::from_pem(&both).map_err(|error| wrong(chain(&error)))
+}
+
+/// An error with its causes, each once, at most 160 characters.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut said = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        // Many wrap their cause and repeat it.
+        if !said.iter().any(|before| before.contains(&text)) {
+            said.push(text);
+        }
+        source = cause.source();
+    }
+    super::answer::short(&said.join(": "), 160)
+}

@@ -1,0 +1,127 @@
+//! What has to be known to reach a broker, and why it may be refused before anything is sent.
+
+use std::fmt;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::secret::REDACTED;
+pub use super::secret::SecretText;
+pub use super::url::BaseUrl;
+
+/// How one broker is reached. Two that are equal make the same client, so a change is seen by comparing them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerConfig {
+    /// Where it is.
+    pub base_url: BaseUrl,
+    /// Who we are there.
+    pub credentials: Credentials,
+    /// Headers sent with every request, for a proxy that stands before the broker. Their values are secrets.
+    pub headers: Vec<(String, SecretText)>,
+    /// Whom to trust, and who we are, in TLS.
+    pub tls: TlsSettings,
+    /// The time that one request may take: connecting, sending, and reading the whole answer. Waiting for a free place
+    /// among `concurrency` is bounded by the same time, separately.
+    pub request_timeout: Duration,
+    /// How many requests may be under way at once, at least 1. A broker's throughput is flat from 1 client on: 2 to 4.
+    pub concurrency: usize,
+    /// What we call ourselves; the only trace of who wrote that a broker's own log keeps.
+    pub user_agent: String,
+}
+
+/// Who we are at a broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credentials {
+    /// Nobody.
+    None,
+    /// A user of a broker's basic auth.
+    Basic {
+        /// The user's name.
+        username: SecretText,
+        /// The user's password.
+        password: SecretText,
+    },
+    /// A bearer token, as PactFlow has them.
+    Bearer(SecretText),
+}
+
+/// Whom to trust, and who we are, in TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Certificates of authorities, PEM, trusted in addition to the system's.
+    pub ca_bundle_pem: Option<Vec<u8>>,
+    /// Our own certificate, where the broker or its proxy asks for one.
+    pub client_certificate: Option<ClientCertificate>,
+    /// Trust any certificate. Whoever is on the way can then read the credentials.
+    pub insecure_skip_verify: bool,
+}
+
+/// A client certificate with its key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate and those between it and its authority, PEM.
+    pub cert_pem: Vec<u8>,
+    /// Its private key, PEM (PKCS#8, PKCS#1 or SEC1), not encrypted.
+    pub key_pem: Vec<u8>,
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientCertificate").field("cert_pem", &self.cert_pem.len()).field("key_pem", &REDACTED).finish()
+    }
+}
+
+/// Why no client can be made of a [`BrokerConfig`]. Nothing was sent; only another configuration helps.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ConfigError {
+    /// The broker's URL.
+    #[error("the broker's URL {problem}")]
+    Url {
+        /// What is wrong with it and what to do.
+        problem: String,
+    },
+    /// User name, password or token.
+    #[error("the broker's {what} {problem}; look at the Secret that the PactBroker's auth names")]
+    Credentials {
+        /// Which of them.
+        what: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A header of our own.
+    #[error("the header {name} for the broker {problem}")]
+    Header {
+        /// The header's name, quoted.
+        name: String,
+        /// What is wrong with it and what to do.
+        problem: &'static str,
+    },
+    /// The bundle of certificate authorities.
+    #[error("the broker's CA bundle cannot be used: {cause}; it must be one or more certificates in PEM")]
+    CaBundle {
+        /// Why.
+        cause: String,
+    },
+    /// The client certificate or its key.
+    #[error(
+        "the broker's client certificate cannot be used: {cause}; tls.crt and tls.key must be PEM and belong together"
+    )]
+    ClientCertificate {
+        /// Why.
+        cause: String,
+    },
+    /// Something that is a number or a name.
+    #[error("the broker's {what} {problem}")]
+    Setting {
+        /// Which setting.
+        what: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The TLS library refused to start.
+    #[error("no client for the broker can be made: {cause}; are the system's certificate authorities installed?")]
+    Client {
+        /// Why.
+        cause: String,
+    },
+}

@@ -1,0 +1,69 @@
+//! What is asked of a broker, by name: for errors and for metrics.
+
+use std::fmt;
+
+/// One kind of request to a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// `GET /`
+    Probe,
+    /// `GET /environments`
+    ReadEnvironments,
+    /// `POST /environments`
+    CreateEnvironment,
+    /// `GET /pacticipants/{p}`
+    ReadPacticipant,
+    /// `GET /pacticipants/{p}/versions/{v}`
+    ReadVersion,
+    /// `GET /environments/{uuid}/deployed-versions/currently-deployed`
+    ReadDeployed,
+    /// `POST /pacticipants/{p}/versions/{v}/deployed-versions/environment/{uuid}`
+    RecordDeployment,
+    /// `PATCH /deployed-versions/{uuid}`
+    Undeploy,
+    /// `GET /environments/{uuid}/released-versions/currently-supported`
+    ReadSupported,
+    /// `POST /pacticipants/{p}/versions/{v}/released-versions/environment/{uuid}`
+    RecordRelease,
+    /// `PATCH /released-versions/{uuid}`
+    EndSupport,
+}
+
+impl Operation {
+    /// The name that metrics carry.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::ReadEnvironments => "read_environments",
+            Self::CreateEnvironment => "create_environment",
+            Self::ReadPacticipant => "read_pacticipant",
+            Self::ReadVersion => "read_version",
+            Self::ReadDeployed => "read_deployed",
+            Self::RecordDeployment => "record_deployment",
+            Self::Undeploy => "undeploy",
+            Self::ReadSupported => "read_supported",
+            Self::RecordRelease => "record_release",
+            Self::EndSupport => "end_support",
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    /// As a person says it, to stand after "to": `read the environments`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Probe => "read the index",
+            Self::ReadEnvironments => "read the environments",
+            Self::CreateEnvironment => "create an environment",
+            Self::ReadPacticipant => "read a pacticipant",
+            Self::ReadVersion => "read a version",
+            Self::ReadDeployed => "read what is deployed",
+            Self::RecordDeployment => "record a deployment",
+            Self::Undeploy => "record an undeployment",
+            Self::ReadSupported => "read what is supported",
+            Self::RecordRelease => "record a release",
+            Self::EndSupport => "end a release's support",
+        })
+    }
+}

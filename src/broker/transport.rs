@@ -1,0 +1,235 @@
+//! Sends one request: waits for its place, keeps its deadline, reads no more than it may, tells what came.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::{Client, Method};
+use serde_json::Value;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout, timeout_at};
+use url::Url;
+
+use super::answer::{Answer, Response, classify};
+use super::client::{build, chain};
+use super::config::{BaseUrl, BrokerConfig, ConfigError};
+use super::error::{BrokerError, TransportFault};
+use super::operation::Operation;
+use super::pause::{Pause, retry_after};
+use super::secret::Redactor;
+use crate::api::names::quoted;
+
+/// How much of an answer is read. What is deployed of 200 pacticipants are 95 kB: this is some 60,000.
+pub const LONGEST_ANSWER: usize = 32 << 20;
+
+/// How much of an error's body is read; what is longer says nothing more.
+const LONGEST_ERROR: usize = 64 << 10;
+
+/// Told of every request: the operation, how it ended (`Ok`, `NotFound`, or the error's reason; `Paused` and `Busy`
+/// when nothing was sent), and how long it took without waiting for its place.
+pub type Observer = Arc<dyn Fn(&'static str, &'static str, Duration) + Send + Sync>;
+
+/// What is to be sent.
+pub(super) struct Request<'a> {
+    pub(super) operation: Operation,
+    pub(super) method: Method,
+    pub(super) segments: &'a [&'a str],
+    pub(super) query: &'a [(&'a str, &'a str)],
+    pub(super) body: Option<(&'static str, Value)>,
+}
+
+/// The media type of a `POST`'s body; any other is answered with 415.
+pub(super) const JSON: &str = "application/json";
+/// The media type of a `PATCH`'s body; any other is answered with 415.
+pub(super) const MERGE_PATCH: &str = "application/merge-patch+json";
+
+impl<'a> Request<'a> {
+    pub(super) fn get(operation: Operation, segments: &'a [&'a str]) -> Self {
+        Self { operation, method: Method::GET, segments, query: &[], body: None }
+    }
+
+    pub(super) fn post(operation: Operation, segments: &'a [&'a str], body: Value) -> Self {
+        Self { operation, method: Method::POST, segments, query: &[], body: Some((JSON, body)) }
+    }
+
+    pub(super) fn patch(operation: Operation, segments: &'a [&'a str], body: Value) -> Self {
+        Self { operation, method: Method::PATCH, segments, query: &[], body: Some((MERGE_PATCH, body)) }
+    }
+
+    pub(super) fn with(mut self, query: &'a [(&'a str, &'a str)]) -> Self {
+        self.query = query;
+        self
+    }
+}
+
+/// The way to one broker, shared by all who call it.
+pub(super) struct Transport {
+    client: Client,
+    base: BaseUrl,
+    redactor: Redactor,
+    places: Semaphore,
+    pause: Pause,
+    timeout: Duration,
+}
+
+impl Transport {
+    pub(super) fn new(config: BrokerConfig) -> Result<Self, ConfigError> {
+        if config.concurrency == 0 {
+            return Err(ConfigError::Setting {
+                what: "concurrency",
+                problem: "is 0; at least 1 request must be allowed",
+            });
+        }
+        if config.request_timeout.is_zero() {
+            return Err(ConfigError::Setting { what: "request timeout", problem: "is 0; give it at least a second" });
+        }
+        let (client, redactor) = build(&config)?;
+        let places = Semaphore::new(config.concurrency.min(Semaphore::MAX_PERMITS));
+        let (base, timeout) = (config.base_url, config.request_timeout);
+        Ok(Self { client, base, redactor, places, pause: Pause::default(), timeout })
+    }
+
+    pub(super) fn base(&self) -> &BaseUrl {
+        &self.base
+    }
+
+    /// Sends a request and says what its answer means.
+    pub(super) async fn send(&self, request: Request<'_>, observer: Option<&Observer>) -> Result<Answer, BrokerError> {
+        let operation = request.operation;
+        let observe = |outcome, took| {
+            if let Some(observer) = observer {
+                observer(operation.name(), outcome, took);
+            }
+        };
+        let Some(url) = self.base.at(request.segments, request.query) else {
+            let dots = request.segments.iter().find(|segment| matches!(**segment, "." | ".."));
+            return Err(BrokerError::Unaddressable { operation, name: quoted(dots.copied().unwrap_or_default()) });
+        };
+        let _place = match self.place(operation).await {
+            Ok(place) => place,
+            Err(error) => {
+                observe(if error.retry_after().is_some() { "Paused" } else { "Busy" }, Duration::ZERO);
+                return Err(error);
+            }
+        };
+        let started = Instant::now();
+        let answer = match timeout_at(started + self.timeout, self.exchange(&request, url)).await {
+            Ok(Ok(response)) => {
+                if let Some(wait) = response.retry_after.filter(|_| matches!(response.status, 429 | 503)) {
+                    self.pause.ask(Instant::now(), wait);
+                }
+                classify(operation, response, &self.redactor)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(BrokerError::Transport {
+                operation,
+                fault: TransportFault::Timeout,
+                cause: format!("{}s passed", self.timeout.as_secs_f32()),
+            }),
+        };
+        let outcome = match &answer {
+            Ok(Answer::Found(_)) => "Ok",
+            Ok(Answer::NotFound) => "NotFound",
+            Err(error) => error.reason(),
+        };
+        observe(outcome, started.elapsed());
+        tracing::debug!(broker = %self.base, operation = operation.name(), outcome, "asked the broker");
+        answer
+    }
+
+    /// Waits for a place among the requests under way, unless the broker asked for a pause, before or meanwhile.
+    async fn place(&self, operation: Operation) -> Result<SemaphorePermit<'_>, BrokerError> {
+        let paused = || match self.pause.left(Instant::now()) {
+            Some(left) => Err(BrokerError::RateLimited { retry_after: Some(left) }),
+            None => Ok(()),
+        };
+        paused()?;
+        // The semaphore is never closed, so an error is a timeout.
+        let Ok(Ok(place)) = timeout(self.timeout, self.places.acquire()).await else {
+            return Err(BrokerError::Busy { operation, waited: self.timeout });
+        };
+        paused()?;
+        Ok(place)
+    }
+
+    async fn exchange(&self, request: &Request<'_>, url: Url) -> Result<Response, BrokerError> {
+        let operation = request.operation;
+        let failed = |fault, error: reqwest::Error| {
+            let cause = self.redactor.clean(&chain(&error.without_url()));
+            BrokerError::Transport { operation, fault, cause }
+        };
+        let mut response = match self.attempt(request, url.clone()).await {
+            // The server closed a kept connection just as it was used again. Reading twice does no harm; whether a
+            // write arrived is for the caller to find out by reading.
+            Err(error) if request.method == Method::GET && fault(&error) == TransportFault::Closed => {
+                self.attempt(request, url).await
+            }
+            first => first,
+        }
+        .map_err(|error| failed(fault(&error), error))?;
+        let status = response.status();
+        let head = head(status.as_u16(), response.headers(), &self.base);
+        if status.is_redirection() {
+            return Ok(head);
+        }
+        let limit = if status.is_success() { LONGEST_ANSWER } else { LONGEST_ERROR };
+        let too_large = BrokerError::TooLarge { operation, limit };
+        let announced = response.content_length().unwrap_or_default();
+        if status.is_success() && announced > limit as u64 {
+            return Err(too_large);
+        }
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() <= limit => body.extend_from_slice(&chunk),
+                Ok(Some(_)) if status.is_success() => return Err(too_large),
+                Err(error) if status.is_success() => return Err(failed(TransportFault::BodyCut, error)),
+                // Of an error, the status says enough.
+                Ok(_) | Err(_) => return Ok(Response { body, ..head }),
+            }
+        }
+    }
+
+    async fn attempt(&self, request: &Request<'_>, url: Url) -> Result<reqwest::Response, reqwest::Error> {
+        let mut builder = self.client.request(request.method.clone(), url);
+        if let Some((media_type, body)) = &request.body {
+            builder = builder.header(CONTENT_TYPE, *media_type).body(body.to_string());
+        }
+        builder.send().await
+    }
+}
+
+fn head(status: u16, headers: &HeaderMap, base: &BaseUrl) -> Response {
+    let text =
+        |value: Option<&reqwest::header::HeaderValue>| value.and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let date = text(headers.get(DATE));
+    Response {
+        status,
+        content_type: text(headers.get(CONTENT_TYPE)),
+        broker_version: text(headers.get("x-pact-broker-version")),
+        retry_after: text(headers.get(RETRY_AFTER))
+            .and_then(|value| retry_after(&value, date.as_deref(), SystemTime::now())),
+        redirect: text(headers.get(LOCATION)).and_then(|location| base.origin_of(&location)),
+        body: Vec::new(),
+    }
+}
+
+/// At which point a request failed whose answer did not begin.
+fn fault(error: &reqwest::Error) -> TransportFault {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = source {
+        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
+        if cause.is::<rustls::Error>() || wrapped.is_some_and(|error| error.is::<rustls::Error>()) {
+            return TransportFault::Tls;
+        }
+        if error.is_connect() && cause.to_string().starts_with("dns error") {
+            return TransportFault::Dns;
+        }
+        source = cause.source();
+    }
+    match error {
+        _ if error.is_connect() => TransportFault::Connect,
+        _ if error.is_timeout() => TransportFault::Timeout,
+        _ => TransportFault::Closed,
+    }
+}
