@@ -1,1 +1,12 @@
 //! promises
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy knows #[test] functions, not what they call"
+)]
+
+#[path = "../testbed/mod.rs"]
+mod testbed;
+
+mod testbed_selftest;

@@ -1,0 +1,37 @@
+# pact-operator: build, test, try. Needs Rust, Go (builds Kubernetes' own tools for the tests), a C compiler, Python 3.
+.DEFAULT_GOAL := help
+.PHONY: help build test demo cluster bench crds lint
+
+CARGO ?= cargo
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the operator: target/debug/pact-operator
+	$(CARGO) build --locked
+
+test: ## all tests; the first time builds a Kubernetes control plane from source (minutes, with progress)
+	@tests/cluster/build.sh >/dev/null
+	$(CARGO) test --locked
+
+demo: build ## watch real rollouts become records at a broker; KEEP=1 leaves everything running
+	@tests/cluster/build.sh >/dev/null
+	KEEP=$(KEEP) $(CARGO) run --locked --quiet --example demo
+
+cluster: build ## control plane, broker and operator to play with until Ctrl-C; BROKER_URL= and KUBECONFIG= use yours
+	@tests/cluster/build.sh >/dev/null
+	$(CARGO) run --locked --quiet --example cluster
+
+bench: ## the measurements of benches/
+	@tests/cluster/build.sh >/dev/null
+	$(CARGO) bench --locked
+
+crds: build ## write crds/ anew from the types
+	@mkdir -p crds
+	$(CARGO) run --locked --quiet -- crds --output crds
+
+lint: ## rustfmt, clippy, rustdoc, cargo deny
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
+	.ci/deny
