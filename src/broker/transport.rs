@@ -219,7 +219,7 @@ fn fault(error: &reqwest::Error) -> TransportFault {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = source {
         let wrapped = cause.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
-        if cause.is::<rustls::Error>() || wrapped.is_some_and(|error| error.is::<rustls::Error>()) {
+        if cause.is::<rustls::Error>() || wrapped.and_then(|error| error.downcast_ref::<rustls::Error>()).is_some() {
             return TransportFault::Tls;
         }
         if error.is_connect() && cause.to_string().starts_with("dns error") {

@@ -1,1 +1,4 @@
 //! promises
+
+mod broker_replay;
+mod broker_under_test;
