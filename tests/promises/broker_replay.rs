@@ -1,20 +1,15 @@
 //! The client asks as the recordings of a real Pact Broker were asked, and reads each recorded answer rightly.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
 
-use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::extract::State;
-use axum::http::{Request, Response};
 use pact_operator::broker::{
     Broker, BrokerError, Credentials, DeployedVersion, DeploymentId, NewEnvironment, Probe, ReleaseId, ReleasedVersion,
 };
-use percent_encoding::percent_decode_str;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::broker_replay_server::Replay;
 use super::broker_under_test::{basic, config, environment, environment_id, instance, pacticipant, version};
 
 const TEST: &str = "05b62dc5-3da9-4df0-b20f-e4661d5817c4";
@@ -427,83 +422,16 @@ fn table() -> Vec<Row> {
     .collect()
 }
 
-/// Answers with the recordings, in order, and notes where a request was not the recorded one.
-#[derive(Clone, Default)]
-struct Replay {
-    exchanges: Arc<Mutex<VecDeque<Value>>>,
-    differences: Arc<Mutex<Vec<String>>>,
-}
-
-async fn play(State(replay): State<Replay>, request: Request<Body>) -> Response<Body> {
-    let (head, body) = request.into_parts();
-    let body = to_bytes(body, 1 << 20).await.unwrap();
-    let Some(exchange) = replay.exchanges.lock().unwrap().pop_front() else {
-        replay.differences.lock().unwrap().push(format!("one request too many: {} {}", head.method, head.uri));
-        return Response::builder().status(418).body(Body::empty()).unwrap();
-    };
-    let recorded = &exchange["request"];
-    let mut differences = Vec::new();
-    let mut same = |what: &str, ours: Value, theirs: Value| {
-        if ours != theirs {
-            differences.push(format!("{what}: {ours} instead of {theirs}"));
-        }
-    };
-    let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
-    let recorded_header = |name: &str| recorded["headers"].get(name).and_then(Value::as_str);
-    same("method", json!(head.method.as_str()), recorded["method"].clone());
-    same("path", json!(decoded(&head.uri.to_string())), json!(decoded(recorded["path"].as_str().unwrap())));
-    same("content-type", json!(header("content-type")), json!(recorded_header("Content-Type")));
-    let scheme = |value: Option<&str>| json!(value.and_then(|value| value.split(' ').next().map(str::to_owned)));
-    same("authorization", scheme(header("authorization")), scheme(recorded_header("Authorization")));
-    let accepts_hal =
-        |accept: Option<&str>| json!(accept.is_some_and(|accept| accept.contains("application/hal+json")));
-    same("accept", accepts_hal(header("accept")), accepts_hal(recorded_header("Accept")));
-    let mut ours: Value = serde_json::from_slice(&body).unwrap_or_default();
-    // The same once more under its name before 2.89.0: the recordings are of a broker that knows the new one.
-    if ours.get("target") == ours.get("applicationInstance") {
-        ours.as_object_mut().map(|body| body.remove("target"));
-    }
-    same("body", ours, recorded["body"].clone());
-    replay.differences.lock().unwrap().append(&mut differences);
-
-    let answer = &exchange["response"];
-    let mut response = Response::builder().status(u16::try_from(answer["status"].as_u64().unwrap()).unwrap());
-    for (name, value) in answer["headers"].as_object().unwrap() {
-        if !matches!(name.to_ascii_lowercase().as_str(), "content-length" | "transfer-encoding" | "connection") {
-            response = response.header(name, value.as_str().unwrap());
-        }
-    }
-    let body = match &answer["body"] {
-        Value::String(text) => text.clone(),
-        document => document.to_string(),
-    };
-    response.body(Body::from(body)).unwrap()
-}
-
-/// Path segments and query pairs, each decoded by itself.
-fn decoded(target: &str) -> Vec<String> {
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let parts = path.split('/').chain(query.split('&'));
-    parts.map(|part| percent_decode_str(part).decode_utf8().unwrap().into_owned()).collect()
-}
-
 #[tokio::test]
 async fn the_client_asks_and_understands_as_recorded() {
     for Row { recordings, asked, credentials, call } in table() {
-        let replay = Replay::default();
-        replay.exchanges.lock().unwrap().extend(recordings.iter().map(|name| recording(name)));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let router = Router::new().fallback(play).with_state(replay.clone());
-        let server = tokio::spawn(async move { axum::serve(listener, router).await });
+        let (replay, url) = Replay::start(recordings.iter().map(|name| recording(name))).await;
         println!("{recordings:?}");
-        let mut config = config(&format!("http://{address}"));
+        let mut config = config(&url);
         config.credentials = credentials;
         call(Broker::new(config).unwrap()).await;
-        server.abort();
-        let left = replay.exchanges.lock().unwrap().len();
-        assert_eq!(left, 0, "{recordings:?}: recorded, but not asked");
-        let differences = replay.differences.lock().unwrap().clone();
+        assert_eq!(replay.left(), 0, "{recordings:?}: recorded, but not asked");
+        let differences = replay.differences();
         match asked {
             Asked::Same => assert!(differences.is_empty(), "{recordings:?}: {differences:#?}"),
             // accept is compared only as "with HAL or not", so that a difference is a real one.
