@@ -10,3 +10,9 @@
 mod testbed;
 
 mod testbed_selftest;
+
+mod broker_faults;
+mod broker_replay;
+mod broker_replay_server;
+mod broker_tls;
+mod broker_under_test;
