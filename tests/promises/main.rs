@@ -9,4 +9,6 @@
 #[path = "../testbed/mod.rs"]
 mod testbed;
 
+mod events;
+mod lease;
 mod testbed_selftest;
