@@ -68,8 +68,9 @@ impl Brokers {
         Self { client, settings, observer, entries: Arc::default() }
     }
 
-    /// Takes in a `PactBroker`; its client is made by the next [`Self::look_after`].
-    pub fn apply(&self, object: PactBroker) {
+    /// Takes in a `PactBroker` and answers whether its spec is new: then its client is made by the next
+    /// [`Self::look_after`].
+    pub fn apply(&self, object: PactBroker) -> bool {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let object = Arc::new(object);
         let entry = entries.entry(object.name_any()).or_insert_with(|| Entry {
@@ -79,7 +80,11 @@ impl Brokers {
             failures: None,
             trouble: None,
         });
+        let new = entry.origin.as_ref().is_none_or(|origin| {
+            origin.uid != object.uid() || origin.generation != object.metadata.generation
+        });
         entry.object = object;
+        new
     }
 
     /// Forgets a `PactBroker`.

@@ -193,6 +193,13 @@ impl Index {
         self.members.keys()
     }
 
+    /// Every key that has a member by way of this `PactEnvironment`.
+    #[must_use]
+    pub fn keys_of_environment(&self, object: &str) -> Vec<RecordKey> {
+        let of_object = |members: &BTreeMap<_, MemberView>| members.values().any(|m| m.environment_object == object);
+        self.members.iter().filter(|(_, members)| of_object(members)).map(|(key, _)| key.clone()).collect()
+    }
+
     /// Every annotated workload whose annotations cannot be followed.
     pub fn misfits(&self) -> impl Iterator<Item = &Misfit> {
         self.misfits.values()

@@ -27,7 +27,7 @@ pub mod status;
 mod watch;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -112,6 +112,8 @@ pub struct Recorder {
     tries: Mutex<HashMap<RecordKey, (u32, Option<Version>)>>,
     /// By key: since when a rollout is under way that the status does not tell of yet.
     quiet_since: Mutex<HashMap<RecordKey, Instant>>,
+    /// By environment: how often in a row it could not be read.
+    place_tries: Mutex<BTreeMap<Place, u32>>,
     rollouts_served: AtomicBool,
     /// Whether everything that is watched was listed once: before, what is missing only seems to be.
     complete: AtomicBool,
@@ -136,6 +138,7 @@ pub async fn run(settings: Settings, surroundings: Surroundings) {
         metrics,
         tries: Mutex::default(),
         quiet_since: Mutex::default(),
+        place_tries: Mutex::default(),
         rollouts_served: AtomicBool::new(false),
         complete: AtomicBool::new(false),
         settings,

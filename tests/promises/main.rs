@@ -9,6 +9,8 @@
 #[path = "../testbed/mod.rs"]
 mod testbed;
 
+mod events;
+mod lease;
 mod testbed_selftest;
 
 mod broker_faults;
