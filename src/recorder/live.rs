@@ -23,11 +23,11 @@ impl Recorder {
     /// # Errors
     /// When the API server cannot be asked.
     pub(super) async fn live_members(&self, key: &RecordKey, members: &[MemberView]) -> Result<Vec<MemberView>, Why> {
-        let workloads: Vec<Option<Workload>> =
-            stream::iter(members.iter().map(|member| self.live_workload(&member.workload)))
-                .buffered(READS_AT_ONCE)
-                .try_collect()
-                .await?;
+        let mut reads = Vec::with_capacity(members.len());
+        for member in members {
+            reads.push(self.live_workload(&member.workload));
+        }
+        let workloads: Vec<Option<Workload>> = stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
         let templates = self.live_templates(members.iter().map(|member| &member.workload)).await?;
         let index = self.index();
         Ok(workloads
@@ -38,11 +38,19 @@ impl Recorder {
             .collect())
     }
 
-    /// What became of a member that we remember.
+    /// What became of the members that we remember.
     ///
     /// # Errors
     /// When the API server cannot be asked.
-    pub(super) async fn fate(&self, key: &RecordKey, member: &Member) -> Result<Fate, Why> {
+    pub(super) async fn fates(&self, key: &RecordKey, members: &[Member]) -> Result<Vec<Fate>, Why> {
+        let mut reads = Vec::with_capacity(members.len());
+        for member in members {
+            reads.push(self.fate(key, member));
+        }
+        stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await
+    }
+
+    async fn fate(&self, key: &RecordKey, member: &Member) -> Result<Fate, Why> {
         if member.kind != WorkloadKind::Deployment.kind() {
             return Ok(Fate::Uncertain);
         }

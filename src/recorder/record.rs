@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt, future::join, stream};
+use futures::future::join;
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
@@ -177,11 +177,8 @@ impl Recorder {
 
     /// What to do about a key without members, from live reads of those it had.
     pub(super) async fn removal(&self, subject: &Subject<'_>) -> Result<Removal, Why> {
-        let members = subject.object.and_then(|object| object.status.as_ref()).map(|status| &status.members);
-        let fates: Vec<_> = stream::iter(members.into_iter().flatten().map(|member| self.fate(subject.key, member)))
-            .buffered(8)
-            .try_collect()
-            .await?;
+        let members = subject.object.and_then(|object| object.status.as_ref()).map(|status| status.members.as_slice());
+        let fates = self.fates(subject.key, members.unwrap_or_default()).await?;
         Ok(removal(&fates, subject.memory.orphaned_since, subject.rules.grace, subject.now))
     }
 
