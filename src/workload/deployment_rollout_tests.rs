@@ -80,8 +80,10 @@ fn numbers_of(wanted: i32, all: i32, updated: i32, available: i32) -> Vec<(&'sta
     ]
 }
 
-/// Asserts each row: what is changed in a complete Deployment, and the verdict.
-fn table(rows: &[(&str, &[(&str, Value)], &str)]) {
+/// What is changed in a complete Deployment, why, and the verdict.
+type Row<'row> = (&'row str, &'row [(&'row str, Value)], &'row str);
+
+fn table(rows: &[Row<'_>]) {
     for (what, changes, expected) in rows {
         let deployment = with(complete(), changes);
         assert_eq!(judge(&deployment, NOW).0, *expected, "{what}: {deployment}");
