@@ -65,10 +65,12 @@ fn case_71_the_target_is_a_template_and_the_member_is_what_the_canary_controls()
     assert!(!canary.controls(&primary), "a name alone proves nothing");
     primary.canary_owner = Some("orders".into());
     assert!(canary.controls(&primary));
-    primary.reference.namespace = "elsewhere".into();
-    assert!(!canary.controls(&primary));
+    let elsewhere = WorkloadRef { namespace: "elsewhere".into(), ..primary.reference.clone() };
+    assert!(!canary.controls(&Workload { reference: elsewhere, ..primary.clone() }));
     primary.canary_owner = None;
-    assert!(!CanaryView::default().controls(&primary), "no name on either side is no match");
+    let mut nameless = canary;
+    nameless.metadata.name = None;
+    assert!(!nameless.controls(&primary), "no name on either side is no match");
 }
 
 #[test]
