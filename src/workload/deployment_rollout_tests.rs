@@ -80,8 +80,10 @@ fn numbers_of(wanted: i32, all: i32, updated: i32, available: i32) -> Vec<(&'sta
     ]
 }
 
-/// Asserts each row: what is changed in a complete Deployment, and the verdict.
-fn table(rows: &[(&str, &[(&str, Value)], &str)]) {
+/// What is changed in a complete Deployment, why, and the verdict.
+type Row<'row> = (&'row str, &'row [(&'row str, Value)], &'row str);
+
+fn table(rows: &[Row<'_>]) {
     for (what, changes, expected) in rows {
         let deployment = with(complete(), changes);
         assert_eq!(judge(&deployment, NOW).0, *expected, "{what}: {deployment}");
@@ -245,7 +247,7 @@ fn case_24_replaced_pods_that_still_end_are_waited_for_a_grace_period_at_most() 
         (Some(120), confirmed, "NewReplicaSetAvailable", 1, "2026-11-23T10:01:59Z", "Terminating"),
         (Some(120), confirmed, "NewReplicaSetAvailable", 1, "2026-11-23T10:02:00Z", "Complete"),
         (Some(0), confirmed, "NewReplicaSetAvailable", 1, "2026-11-23T10:00:00Z", "Complete"),
-        (Some(-5), confirmed, "NewReplicaSetAvailable", 1, "2026-11-23T10:00:00Z", "Complete"),
+        (Some(i64::MIN), confirmed, "NewReplicaSetAvailable", 1, "2026-11-23T10:00:00Z", "Complete"),
         (Some(i64::MAX), confirmed, "NewReplicaSetAvailable", 1, "2026-11-23T10:02:00Z", "Terminating"),
         (None, "2026-11-23T12:00:00Z", "NewReplicaSetAvailable", 1, "2026-11-23T10:00:00Z", "Terminating"),
         (None, confirmed, "ReplicaSetUpdated", 1, "2026-11-23T10:00:01Z", "Complete"),
@@ -257,6 +259,9 @@ fn case_24_replaced_pods_that_still_end_are_waited_for_a_grace_period_at_most() 
         serde_json::from_value(ending(Some(45), confirmed, "NewReplicaSetAvailable", 2)).unwrap();
     let expected = RolloutState::Terminating { until: at("2026-11-23T10:00:45Z"), remaining: 2 };
     assert_eq!(deployment_rollout(&view, at(confirmed)), expected);
+    let view: DeploymentView = serde_json::from_value(ending(None, NOW, "NewReplicaSetAvailable", 2)).unwrap();
+    let expected = RolloutState::Terminating { until: at("2026-11-23T10:00:30Z"), remaining: 2 };
+    assert_eq!(deployment_rollout(&view, at(confirmed)), expected, "a clock that is ahead adds nothing to the wait");
     let early = with(ending(None, confirmed, "NewReplicaSetAvailable", 2), &[("/status/replicas", json!(4))]);
     assert_eq!(judge(&early, confirmed).0, "Progressing", "what is missing comes first");
     let zero = with(ending(None, confirmed, "NewReplicaSetAvailable", 2), &numbers_of(0, 0, 0, 0));

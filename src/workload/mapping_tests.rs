@@ -7,9 +7,12 @@ fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
+fn label_selector(value: Value) -> LabelSelector {
+    serde_json::from_value(value).unwrap()
+}
+
 fn selector(value: Value) -> Result<NamespaceSelector, SelectorError> {
-    let selector: LabelSelector = serde_json::from_value(value).unwrap();
-    NamespaceSelector::parse([], Some(&selector), false)
+    NamespaceSelector::parse([], Some(&label_selector(value)), false)
 }
 
 fn named(names: &[&str]) -> NamespaceSelector {
@@ -71,7 +74,7 @@ fn a_selector_that_cannot_work_says_what_to_do() {
 
 #[test]
 fn names_or_labels_or_everything() {
-    let by_label: LabelSelector = serde_json::from_value(json!({"matchLabels": {"stage": "prod"}})).unwrap();
+    let by_label = label_selector(json!({"matchLabels": {"stage": "prod"}}));
     let both = NamespaceSelector::parse(["shop".to_owned()], Some(&by_label), false).unwrap();
     assert!(both.matches("shop", &BTreeMap::new()) && both.matches("other", &labels(&[("stage", "prod")])));
     assert!(!both.matches("other", &BTreeMap::new()));

@@ -3,12 +3,12 @@ use serde_json::{Value, json};
 use super::*;
 use crate::workload::{Container, RolloutState};
 
-fn rollout(workload_ref: Value) -> RolloutView {
+fn rollout(workload_ref: &Value) -> RolloutView {
     let spec = json!({"replicas": 3, "workloadRef": workload_ref, "strategy": {"canary": {}}});
     serde_json::from_value(json!({"metadata": {"name": "r", "namespace": "shop"}, "spec": spec})).unwrap()
 }
 
-fn canary(target: Value, applied: &str, promoted: &str) -> CanaryView {
+fn canary(target: &Value, applied: &str, promoted: &str) -> CanaryView {
     serde_json::from_value(json!({
         "metadata": {"name": "orders", "namespace": "shop"},
         "spec": {"targetRef": target, "analysis": {"interval": "10s"}},
@@ -41,9 +41,9 @@ fn annotated(pacticipant: Option<&str>, version: Option<&str>) -> PactAnnotation
 
 #[test]
 fn case_31_a_deployment_named_by_a_workload_ref_is_a_template() {
-    let template = template_of(&rollout(json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "orders"})));
+    let template = template_of(&rollout(&json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "orders"})));
     assert_eq!(template.unwrap().to_string(), "Deployment shop/orders");
-    assert!(template_of(&rollout(json!({"kind": "Deployment", "name": "orders"}))).is_some(), "read for safety");
+    assert!(template_of(&rollout(&json!({"kind": "Deployment", "name": "orders"}))).is_some(), "read for safety");
     for other in [
         Value::Null,
         json!({}),
@@ -52,31 +52,33 @@ fn case_31_a_deployment_named_by_a_workload_ref_is_a_template() {
         json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": ""}),
         json!({"apiVersion": "apps/v1", "kind": "Deployment"}),
     ] {
-        assert_eq!(template_of(&rollout(other.clone())), None, "{other}");
+        assert_eq!(template_of(&rollout(&other)), None, "{other}");
     }
     assert_eq!(template_of(&RolloutView::default()), None);
 }
 
 #[test]
 fn case_71_the_target_is_a_template_and_the_member_is_what_the_canary_controls() {
-    let canary = canary(json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "orders"}), "a", "a");
+    let canary = canary(&json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "orders"}), "a", "a");
     assert_eq!(target_of(&canary).unwrap().name, "orders");
     let mut primary = workload("orders-primary", "orders:1", PactAnnotations::default());
     assert!(!canary.controls(&primary), "a name alone proves nothing");
     primary.canary_owner = Some("orders".into());
     assert!(canary.controls(&primary));
-    primary.reference.namespace = "elsewhere".into();
-    assert!(!canary.controls(&primary));
+    let elsewhere = WorkloadRef { namespace: "elsewhere".into(), ..primary.reference.clone() };
+    assert!(!canary.controls(&Workload { reference: elsewhere, ..primary.clone() }));
     primary.canary_owner = None;
-    assert!(!CanaryView::default().controls(&primary), "no name on either side is no match");
+    let mut nameless = canary;
+    nameless.metadata.name = None;
+    assert!(!nameless.controls(&primary), "no name on either side is no match");
 }
 
 #[test]
 fn case_71_promoted_means_that_both_hashes_are_there_and_equal() {
     let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "orders"});
-    assert!(canary(target.clone(), "a", "a").promoted());
-    assert!(!canary(target.clone(), "b", "a").promoted());
-    assert!(!canary(target.clone(), "", "").promoted());
+    assert!(canary(&target, "a", "a").promoted());
+    assert!(!canary(&target, "b", "a").promoted());
+    assert!(!canary(&target, "", "").promoted());
     assert!(!CanaryView::default().promoted());
 }
 

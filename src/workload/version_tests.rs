@@ -41,6 +41,7 @@ fn outcome(workload: &Workload, rules: &VersionRules) -> Result<(String, Version
     resolve(workload, rules).map(|found| (found.version.to_string(), found.source)).map_err(|problem| problem.reason())
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is compared with an outcome")]
 fn found(version: &str, source: VersionSource) -> Result<(String, VersionSource), &'static str> {
     Ok((version.to_owned(), source))
 }
