@@ -1,1 +1,4 @@
 //! promises
+mod standin_server;
+#[path = "../testbed/mod.rs"]
+pub mod testbed;
