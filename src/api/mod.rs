@@ -1,7 +1,15 @@
 //! The operator's interface: its custom resources, annotations, conditions, and the names of Pact's model.
 
 pub mod annotations;
+pub mod broker;
+pub mod condition;
+pub mod deployment;
+pub mod environment;
 pub mod names;
+
+pub use broker::{PactBroker, PactBrokerSpec, PactBrokerStatus};
+pub use deployment::{PactDeployment, PactDeploymentSpec, PactDeploymentStatus};
+pub use environment::{PactEnvironment, PactEnvironmentSpec, PactEnvironmentStatus};
 
 /// The API group of the operator's kinds.
 pub const GROUP: &str = "pact-operator.dev";

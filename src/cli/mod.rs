@@ -1,1 +1,33 @@
 //! Arguments, wiring, output for people.
+
+mod controller;
+mod crds;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Keeps a Pact Broker right about what runs in a Kubernetes cluster.
+#[derive(Debug, Parser)]
+#[command(name = "pact-operator", version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Watch workloads and keep the broker's records right.
+    Controller(Box<controller::ControllerArguments>),
+    /// Print the custom resource definitions as YAML, for `kubectl apply --server-side -f -`.
+    Crds(crds::CrdsArguments),
+}
+
+/// Runs the program with the arguments of the process and answers its exit code: 0 well, 1 failed, 2 bad arguments.
+#[must_use]
+pub fn run() -> ExitCode {
+    match Arguments::parse().verb {
+        Verb::Controller(arguments) => controller::run(*arguments),
+        Verb::Crds(arguments) => crds::run(&arguments),
+    }
+}

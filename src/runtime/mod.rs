@@ -1,1 +1,11 @@
 //! Lease, readiness, shutdown, telemetry: what a process in a cluster needs, whatever its purpose.
+
+pub mod backoff;
+pub mod events;
+pub mod lease;
+pub mod liveness;
+pub mod metrics;
+pub mod probes;
+pub mod readiness;
+pub mod shutdown;
+pub mod telemetry;

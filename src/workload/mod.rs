@@ -1,1 +1,147 @@
 //! Pure: a workload to its pacticipants, version and rollout state; a namespace to its environments.
+//!
+//! Nothing here does I/O or waits. The recorder and the gate ask the same functions, so that they can never disagree
+//! about what a workload is: [`identify`] says which pacticipants at which version, [`Observe::observe`] says how far
+//! the rollout is, [`environments_of`] says where it counts.
+//!
+//! Another kind of workload is one more file: a partial type that implements [`Observe`].
+
+use std::fmt;
+
+pub mod deployment;
+mod deployment_rollout;
+mod excerpt;
+pub mod identity;
+pub mod image;
+pub mod mapping;
+pub mod rollout;
+pub mod template_only;
+pub mod version;
+pub mod version_problem;
+pub mod version_rules;
+
+pub use deployment::DeploymentView;
+pub use identity::{Identity, IdentityProblem, identify, stale_annotation};
+pub use image::ImageReference;
+pub use mapping::{EnvironmentClaim, NamespaceMapping, NamespaceSelector, SelectorError, environments_of};
+pub use rollout::RolloutState;
+pub use template_only::{CanaryView, RolloutView, effective_annotations, target_of, template_of};
+pub use version::{ResolvedVersion, VersionSource};
+pub use version_problem::VersionProblem;
+pub use version_rules::{DenyList, PatternError, TagPattern, VersionRules};
+
+use k8s_openapi::jiff::Timestamp;
+
+/// The kinds of workload that the operator knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WorkloadKind {
+    /// `apps/v1` Deployment.
+    Deployment,
+}
+
+impl WorkloadKind {
+    /// The kind as Kubernetes writes it.
+    #[must_use]
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+        }
+    }
+
+    /// The API group and version as Kubernetes writes them in an object.
+    #[must_use]
+    pub fn api_version(self) -> &'static str {
+        match self {
+            Self::Deployment => "apps/v1",
+        }
+    }
+}
+
+impl fmt::Display for WorkloadKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind())
+    }
+}
+
+/// Which workload: its kind, namespace and name. Says nothing about which incarnation (see [`Workload::uid`]).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkloadRef {
+    /// The kind of workload.
+    pub kind: WorkloadKind,
+    /// The namespace it lives in.
+    pub namespace: String,
+    /// Its name in that namespace.
+    pub name: String,
+}
+
+impl fmt::Display for WorkloadRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+/// The operator's annotations on a workload, raw: `None` is absent, an empty text is a mistake that somebody is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PactAnnotations {
+    /// [`crate::api::annotations::PACTICIPANT`].
+    pub pacticipant: Option<String>,
+    /// [`crate::api::annotations::CONTAINER`].
+    pub container: Option<String>,
+    /// [`crate::api::annotations::VERSION`].
+    pub version: Option<String>,
+    /// [`crate::api::annotations::APPLICATION_INSTANCE`].
+    pub application_instance: Option<String>,
+}
+
+/// A container of the pod template. Init containers (and so native sidecars) are not among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Container {
+    /// Its name in the pod template.
+    pub name: String,
+    /// Its image reference, as written.
+    pub image: String,
+}
+
+/// What every kind of workload is to us, small enough to keep 10,000 of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// Which workload.
+    pub reference: WorkloadRef,
+    /// Which incarnation of it; empty when the object has not been stored yet.
+    pub uid: String,
+    /// `metadata.generation`: rises with each change of the spec. 0 when the object has not been stored yet.
+    pub generation: i64,
+    /// The operator's annotations on it.
+    pub annotations: PactAnnotations,
+    /// Its label `app.kubernetes.io/version`.
+    pub version_label: Option<String>,
+    /// The containers of its pod template, in order.
+    pub containers: Vec<Container>,
+    /// How far its rollout is, as of the moment of observation.
+    pub rollout: RolloutState,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// The name of the Flagger Canary that controls it (domain.md case 71): it is that Canary's primary.
+    pub canary_owner: Option<String>,
+}
+
+impl Workload {
+    /// Whether it asks to be managed: an annotation that names pacticipants is there, be it a bad one.
+    #[must_use]
+    pub fn annotated(&self) -> bool {
+        self.annotations.pacticipant.is_some()
+    }
+}
+
+/// A kind of workload that the operator can watch: a partial typed object, read leniently.
+pub trait Observe: kube::Resource<DynamicType = ()> {
+    /// The kind it is.
+    const KIND: WorkloadKind;
+
+    /// Drops what the operator never reads (managed fields, other people's annotations and labels), so that a cache
+    /// of thousands stays small. Observing a pruned object gives what observing the whole one gives.
+    fn prune(&mut self);
+
+    /// What the object says, with its rollout judged at `now`: only [`RolloutState::Terminating`] depends on the time.
+    fn observe(&self, now: Timestamp) -> Workload;
+}

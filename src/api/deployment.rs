@@ -1,0 +1,117 @@
+//! `PactDeployment`: the operator's memory of one record key.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How many recorded versions are remembered besides the current one.
+pub const HISTORY_LIMIT: usize = 10;
+
+/// What the operator knows of one pacticipant in one environment: who runs it, what should be and what is recorded.
+///
+/// Written by the operator only. It outlives its workloads and their namespaces; deleting it loses history, nothing
+/// at the broker.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "pact-operator.dev",
+    version = "v1alpha1",
+    kind = "PactDeployment",
+    shortname = "pactdep",
+    category = "pact",
+    status = "PactDeploymentStatus",
+    derive = "PartialEq",
+    doc = "The operator's memory of one pacticipant in one environment. Written by the operator only.",
+    printcolumn(name = "Pacticipant", type_ = "string", json_path = ".spec.pacticipant"),
+    printcolumn(name = "Environment", type_ = "string", json_path = ".spec.environment"),
+    printcolumn(name = "Instance", type_ = "string", json_path = ".spec.applicationInstance"),
+    printcolumn(name = "Desired", type_ = "string", json_path = ".status.desiredVersion"),
+    printcolumn(name = "Recorded", type_ = "string", json_path = ".status.recorded.version"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Since", type_ = "date", json_path = ".status.recorded.at")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self == oldSelf").message("the record key cannot be changed")
+)]
+pub struct PactDeploymentSpec {
+    /// The `PactBroker` at which it is recorded, by name.
+    pub broker: String,
+    /// The environment's name at the broker.
+    pub environment: String,
+    /// The pacticipant's name, exactly.
+    pub pacticipant: String,
+    /// The application instance, exactly; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub application_instance: Option<String>,
+}
+
+/// What should be and what is recorded.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct PactDeploymentStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The workloads that run this pacticipant here.
+    #[serde(default)]
+    pub members: Vec<Member>,
+    /// The version that every member runs or is rolling out to; absent while they differ or none can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired_version: Option<String>,
+    /// What the operator last saw recorded at the broker as it should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<Recorded>,
+    /// What was recorded before, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Recorded>,
+    /// Since when no workload runs it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orphaned_since: Option<Time>,
+    /// When the operator tries again, at the latest, where something is pending.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try: Option<Time>,
+    /// The version for which somebody else's record was put right once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrected_version: Option<String>,
+    /// `Ready`, `Recorded`, `RecordPending`; `Mixed`, `VersionMissing`, `Contested`, `Orphaned`, `Reconciling` and
+    /// `Stalled` while they are true.
+    #[serde(default)]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// One workload that runs the pacticipant.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// `Deployment`.
+    pub kind: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its version, where one can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Its rollout: `Complete`, `ScaledToZero`, `Progressing`, `Terminating`, `Paused`, `Failed` or `Deleting`.
+    pub rollout: String,
+    /// Why it has no version, or why it holds the record back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// A version as it was recorded.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Recorded {
+    /// The version.
+    pub version: String,
+    /// The uuid of the broker's row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+    /// When the operator recorded it, or first saw it recorded.
+    pub at: Time,
+}

@@ -1,0 +1,286 @@
+//! `PactEnvironment`: which namespaces belong to which environment of a broker, and by what rules.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// An environment of a Pact Broker, the namespaces that belong to it, and the rules for what is recorded there.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "pact-operator.dev",
+    version = "v1alpha1",
+    kind = "PactEnvironment",
+    shortname = "pactenv",
+    category = "pact",
+    status = "PactEnvironmentStatus",
+    derive = "PartialEq",
+    doc = "An environment of a Pact Broker and the namespaces that belong to it.",
+    validation = Rule::new(
+        "has(self.spec.environment) || self.metadata.name.size() <= 255"
+    ).message("spec.environment is needed when the object's name is longer than 255 characters"),
+    printcolumn(name = "Broker", type_ = "string", json_path = ".spec.brokerRef.name"),
+    printcolumn(name = "Environment", type_ = "string", json_path = ".status.environment"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Namespaces", type_ = "integer", json_path = ".status.namespaces"),
+    printcolumn(name = "Workloads", type_ = "integer", json_path = ".status.workloads"),
+    printcolumn(name = "Recorded", type_ = "integer", json_path = ".status.recorded"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.environment) == has(oldSelf.environment)")
+        .message("environment cannot be added or removed later: make a new PactEnvironment"),
+    validation = Rule::new("has(self.applicationInstance) == has(oldSelf.applicationInstance)")
+        .message("applicationInstance cannot be added or removed later: make a new PactEnvironment")
+)]
+pub struct PactEnvironmentSpec {
+    /// The `PactBroker` at which the environment is.
+    #[x_kube(
+        validation = Rule::new("self == oldSelf").message("brokerRef cannot be changed: make a new PactEnvironment")
+    )]
+    pub broker_ref: BrokerRef,
+
+    /// The environment's name at the broker. Defaults to this object's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    #[x_kube(
+        validation = Rule::new("self == oldSelf").message("environment cannot be changed: make a new PactEnvironment"),
+        validation = Rule::new("!self.matches('[[:space:][:cntrl:]]')")
+            .message("an environment's name holds no white space and no control characters")
+    )]
+    pub environment: Option<String>,
+
+    /// Which permanent copy of its applications this cluster runs, where several clusters share one environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    #[x_kube(
+        validation = Rule::new("self == oldSelf")
+            .message("applicationInstance cannot be changed: make a new PactEnvironment"),
+        validation = Rule::new("self.matches('[^[:space:]]') && !self.matches('[[:cntrl:]]')")
+            .message("an application instance is not empty and holds no control characters")
+    )]
+    pub application_instance: Option<String>,
+
+    /// The namespaces whose workloads run in this environment.
+    pub namespaces: Namespaces,
+
+    /// Whether a namespace of this environment may lie in others, too. Each of them has to say so.
+    #[serde(default)]
+    pub overlap: Overlap,
+
+    /// What is recorded, and when a record is taken back.
+    #[serde(default)]
+    pub record: RecordPolicy,
+
+    /// How the version of a workload is told.
+    #[serde(default)]
+    pub version: VersionPolicy,
+
+    /// Create the environment at the broker when it is not there. Without this block it never is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create: Option<CreateEnvironment>,
+}
+
+/// A `PactBroker` by name.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+pub struct BrokerRef {
+    /// The name of the `PactBroker`.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// Which namespaces: those named, and those that the selector matches.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(
+        "(has(self.all) && self.all) || !has(self.selector) || \
+         (has(self.selector.matchLabels) && self.selector.matchLabels.size() > 0) || \
+         (has(self.selector.matchExpressions) && self.selector.matchExpressions.size() > 0)"
+    ).message("an empty selector would match every namespace: say all: true if that is meant"),
+    validation = Rule::new(
+        "(has(self.all) && self.all) || has(self.selector) || (has(self.names) && self.names.size() > 0)"
+    ).message("name at least one namespace, give a selector, or say all: true")
+)]
+pub struct Namespaces {
+    /// Namespaces by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000), extend("x-kubernetes-list-type" = "set"))]
+    pub names: Vec<String>,
+    /// Namespaces by their labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+    /// Every namespace of the cluster.
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// Whether environments may share a namespace.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Overlap {
+    /// A namespace that another environment claims, too, is in conflict: nothing is recorded for it.
+    #[default]
+    Deny,
+    /// A namespace may lie in several environments, if each of them allows it.
+    Allow,
+}
+
+/// What is recorded, and when a record is taken back.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RecordPolicy {
+    /// Whether versions are recorded as deployed (one at a time) or as released (several at once).
+    #[serde(default)]
+    pub kind: RecordKind,
+    /// How long a workload must be gone before its record is taken back, in seconds.
+    #[serde(default = "default_undeploy_grace_seconds")]
+    #[schemars(range(min = 0, max = 604_800))]
+    pub undeploy_grace_seconds: i32,
+}
+
+impl Default for RecordPolicy {
+    fn default() -> Self {
+        Self { kind: RecordKind::default(), undeploy_grace_seconds: default_undeploy_grace_seconds() }
+    }
+}
+
+fn default_undeploy_grace_seconds() -> i32 {
+    600
+}
+
+/// Which of Pact's two records is written.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum RecordKind {
+    /// `record-deployment`: one version at a time for each application instance.
+    #[default]
+    Deployment,
+    /// `record-release`: several versions may be supported at once; support ends when no workload runs one any more.
+    Release,
+}
+
+/// How the version of a workload is told.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct VersionPolicy {
+    /// Whether the annotation `pact-operator.dev/version` counts.
+    #[serde(default)]
+    pub annotation: AnnotationPolicy,
+    /// A regular expression with a group named `version` that takes the version out of an image tag, such as
+    /// `^release-(?P<version>.+)$`. It must match the whole tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(
+        validation = Rule::new("self.contains('(?P<version>') || self.contains('(?<version>')")
+            .message("tagPattern needs a group named version, for example ^v(?P<version>.+)$")
+    )]
+    pub tag_pattern: Option<String>,
+    /// Whether the label `app.kubernetes.io/version` is used where the image tag tells no version.
+    #[serde(default)]
+    pub label: LabelPolicy,
+    /// Texts that are never a version; `*` stands for any characters. `latest` and bare digests never are.
+    #[serde(default = "default_denied_versions")]
+    #[schemars(length(max = 100))]
+    pub denied: Vec<String>,
+}
+
+impl Default for VersionPolicy {
+    fn default() -> Self {
+        Self {
+            annotation: AnnotationPolicy::default(),
+            tag_pattern: None,
+            label: LabelPolicy::default(),
+            denied: default_denied_versions(),
+        }
+    }
+}
+
+/// What is never a version unless an environment's rules say otherwise: names that move, and builds that nobody else
+/// has (domain cases 12 and 17).
+#[must_use]
+pub fn default_denied_versions() -> Vec<String> {
+    [
+        "dev",
+        "develop",
+        "development",
+        "main",
+        "master",
+        "head",
+        "trunk",
+        "stable",
+        "edge",
+        "nightly",
+        "snapshot",
+        "test",
+        "staging",
+        "prod",
+        "production",
+        "release",
+        "local",
+        "*-dirty",
+        "*-snapshot",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+/// Whether an explicit version annotation counts.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum AnnotationPolicy {
+    /// The annotation states the version.
+    #[default]
+    Allow,
+    /// Versions come from image tags (or the label) only.
+    Refuse,
+}
+
+/// Whether the version label counts.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum LabelPolicy {
+    /// The label is not looked at.
+    #[default]
+    Ignore,
+    /// The label states the version where the image tag does not.
+    Use,
+}
+
+/// How the environment is created at the broker.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct CreateEnvironment {
+    /// The name that people see. Defaults to the environment's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub display_name: Option<String>,
+    /// Whether it is a production environment. A label at the broker; nothing is decided by it.
+    pub production: bool,
+}
+
+/// What the operator found out about an environment.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct PactEnvironmentStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The environment's name at the broker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// The environment's uuid at the broker. Asked for again whenever the broker no longer knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment_uuid: Option<String>,
+    /// How many namespaces belong to it, those in conflict included.
+    #[serde(default)]
+    pub namespaces: i32,
+    /// How many annotated workloads run in those namespaces.
+    #[serde(default)]
+    pub workloads: i32,
+    /// How many pacticipants (and instances of them) the broker has as they run.
+    #[serde(default)]
+    pub recorded: i32,
+    /// `Ready`, `EnvironmentExists`, `Conflicted`.
+    #[serde(default)]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}

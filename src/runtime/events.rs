@@ -1,0 +1,267 @@
+//! Kubernetes Events that are told once.
+//!
+//! The name of an Event is computed from what it is about, so saying the same again, after a restart or from another
+//! replica, finds it there already. (kube's own recorder counts by reason and keeps the first note, so news under a
+//! known reason would be lost.) Kubernetes drops Events after an hour by default; what is said again later appears
+//! again.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event as KubeEvent;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use seen::Seen;
+
+mod seen;
+#[cfg(test)]
+mod tests;
+
+/// What the API server takes for a note, in bytes.
+const MAX_NOTE: usize = 1024;
+/// What it takes for a reason, an action and an instance.
+const MAX_WORD: usize = 128;
+/// The longest name of an object.
+const MAX_NAME: usize = 253;
+/// An Event is not worth more of anybody's time.
+const REQUEST_LIMIT: Duration = Duration::from_secs(5);
+
+/// The object that an Event is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Regarding {
+    /// For example `apps/v1`.
+    pub api_version: String,
+    /// For example `Deployment`.
+    pub kind: String,
+    /// `None` for a cluster-scoped object: its Events are in the namespace `default`.
+    pub namespace: Option<String>,
+    /// The object's name.
+    pub name: String,
+    /// The object's uid, so that a new object of the same name starts afresh.
+    pub uid: String,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// Why, in one `CamelCase` word: what people and tools filter by. At most 128 bytes.
+    pub reason: &'a str,
+    /// What was done or tried, in one `CamelCase` word. At most 128 bytes.
+    pub action: &'a str,
+    /// Whether somebody has to look.
+    pub warning: bool,
+    /// The whole story for a person; cut at 1024 bytes. Never a credential.
+    pub note: String,
+    /// What makes this Event different from others with the same reason about the same object.
+    pub once_key: String,
+}
+
+/// How publishing ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// The Event is new.
+    New,
+    /// It had been said already.
+    Before,
+}
+
+/// Why an Event could not be published. It is never worth failing anything else for.
+#[derive(Debug, Error)]
+pub enum EventError {
+    /// 403.
+    #[error(
+        "not allowed to publish Events in the namespace {namespace}: {message}. Remedy: grant create on events of \
+         events.k8s.io to this ServiceAccount"
+    )]
+    Forbidden {
+        /// The Event's namespace.
+        namespace: String,
+        /// What the API server says.
+        message: String,
+    },
+    /// The namespace is gone or going.
+    #[error("the namespace {namespace} is gone or being deleted: no Event about {regarding}")]
+    NamespaceGone {
+        /// The Event's namespace.
+        namespace: String,
+        /// Kind and name of the object.
+        regarding: String,
+    },
+    /// No answer in time.
+    #[error("could not publish the Event {reason} about {regarding}: no answer from the API server within 5 s")]
+    TimedOut {
+        /// The Event's reason.
+        reason: String,
+        /// Kind and name of the object.
+        regarding: String,
+    },
+    /// Anything else.
+    #[error("could not publish the Event {reason} about {regarding}: {source}")]
+    Failed {
+        /// The Event's reason.
+        reason: String,
+        /// Kind and name of the object.
+        regarding: String,
+        /// What went wrong.
+        source: Box<kube::Error>,
+    },
+}
+
+/// Where Events are published. Clones share the memory of what was said.
+#[derive(Clone)]
+pub struct EventSink {
+    client: Client,
+    controller: String,
+    instance: String,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl EventSink {
+    /// `reporting_controller` is a qualified name (`example.dev/controller`), the same for all replicas;
+    /// `instance` is this process (the Pod's name), cut at 128 bytes.
+    #[must_use]
+    pub fn new(client: Client, reporting_controller: impl Into<String>, instance: &str) -> Self {
+        Self {
+            client,
+            controller: reporting_controller.into(),
+            instance: cut(instance, MAX_WORD).to_owned(),
+            seen: Arc::default(),
+        }
+    }
+
+    /// Publishes `event` unless the same reason and key about the same object were published before.
+    ///
+    /// What this process said within the last hour is remembered (for some thousand Events): no request is sent again.
+    ///
+    /// # Errors
+    /// When the API server refuses it or does not answer within 5 s. Nothing is remembered then.
+    pub async fn publish(&self, regarding: &Regarding, event: &Event<'_>) -> Result<Published, EventError> {
+        let digest = digest(&regarding.uid, event.reason, &event.once_key);
+        if self.seen().contains(digest) {
+            return Ok(Published::Before);
+        }
+        let object = self.object(regarding, event, digest);
+        let namespace = object.metadata.namespace.clone().unwrap_or_default();
+        let api: Api<KubeEvent> = Api::namespaced(self.client.clone(), &namespace);
+        let how = PostParams::default();
+        let published = match tokio::time::timeout(REQUEST_LIMIT, api.create(&how, &object)).await {
+            Ok(Ok(_)) => Published::New,
+            Ok(Err(kube::Error::Api(status))) if status.is_already_exists() => Published::Before,
+            Ok(Err(error)) => return Err(failure(error, namespace, regarding, event)),
+            Err(_) => {
+                return Err(EventError::TimedOut { reason: event.reason.to_owned(), regarding: called(regarding) });
+            }
+        };
+        self.seen().insert(digest);
+        Ok(published)
+    }
+
+    fn object(&self, regarding: &Regarding, event: &Event<'_>, digest: u64) -> KubeEvent {
+        let namespace = regarding.namespace.clone().unwrap_or_else(|| "default".to_owned());
+        let mut object = KubeEvent {
+            action: Some(cut(event.action, MAX_WORD).to_owned()),
+            reason: Some(cut(event.reason, MAX_WORD).to_owned()),
+            note: Some(shortened(&event.note, MAX_NOTE)),
+            type_: Some(if event.warning { "Warning" } else { "Normal" }.to_owned()),
+            event_time: Some(MicroTime(Timestamp::now())),
+            reporting_controller: Some(self.controller.clone()),
+            reporting_instance: Some(self.instance.clone()),
+            regarding: Some(ObjectReference {
+                api_version: Some(regarding.api_version.clone()),
+                kind: Some(regarding.kind.clone()),
+                namespace: regarding.namespace.clone(),
+                name: Some(regarding.name.clone()),
+                uid: Some(regarding.uid.clone()),
+                ..ObjectReference::default()
+            }),
+            ..KubeEvent::default()
+        };
+        object.metadata.name = Some(event_name(&regarding.name, digest));
+        object.metadata.namespace = Some(namespace);
+        object
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for EventSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventSink").field("controller", &self.controller).finish_non_exhaustive()
+    }
+}
+
+fn failure(error: kube::Error, namespace: String, regarding: &Regarding, event: &Event<'_>) -> EventError {
+    match error {
+        kube::Error::Api(status) if status.is_not_found() || terminating(&status) => {
+            EventError::NamespaceGone { namespace, regarding: called(regarding) }
+        }
+        kube::Error::Api(status) if status.is_forbidden() => {
+            EventError::Forbidden { namespace, message: status.message }
+        }
+        source => EventError::Failed {
+            reason: event.reason.to_owned(),
+            regarding: called(regarding),
+            source: Box::new(source),
+        },
+    }
+}
+
+/// A namespace on its way out answers 403 as well, with this cause.
+fn terminating(status: &kube::core::Status) -> bool {
+    let causes = status.details.as_ref().map_or(&[][..], |details| &details.causes);
+    causes.iter().any(|cause| cause.reason == "NamespaceTerminating")
+}
+
+fn called(regarding: &Regarding) -> String {
+    match &regarding.namespace {
+        Some(namespace) => format!("{} {namespace}/{}", regarding.kind, regarding.name),
+        None => format!("{} {}", regarding.kind, regarding.name),
+    }
+}
+
+/// What makes an Event the same: 64 bits of a hash over the three, each with its length before it.
+fn digest(uid: &str, reason: &str, once_key: &str) -> u64 {
+    let mut hash = Sha256::new();
+    for part in [uid, reason, once_key] {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().take(8).fold(0, |digest, byte| digest << 8 | u64::from(*byte))
+}
+
+/// `{object}.{digest}`, at most 253 characters, and a valid name also for objects whose own name is none.
+fn event_name(object: &str, digest: u64) -> String {
+    let safe: String = object
+        .chars()
+        .map(|c| c.to_ascii_lowercase())
+        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
+        .take(MAX_NAME - ".0123456789abcdef".len())
+        .collect();
+    // No label of a name is empty, or begins or ends with a dash.
+    let labels: Vec<&str> = safe.split('.').map(|label| label.trim_matches('-')).filter(|l| !l.is_empty()).collect();
+    let name = labels.join(".");
+    let mut full = if name.is_empty() { String::new() } else { format!("{name}.") };
+    // Writing to a String cannot fail.
+    let _ = write!(full, "{digest:016x}");
+    full
+}
+
+/// At most `limit` bytes of `text`, whole characters.
+fn cut(text: &str, limit: usize) -> &str {
+    &text[..text.floor_char_boundary(limit)]
+}
+
+/// As [`cut`], and visibly so.
+fn shortened(text: &str, limit: usize) -> String {
+    const MARK: &str = "…";
+    if text.len() <= limit { text.to_owned() } else { format!("{}{MARK}", cut(text, limit - MARK.len())) }
+}

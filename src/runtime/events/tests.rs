@@ -1,0 +1,1 @@
+//! Names, notes and requests of Events.

@@ -1,0 +1,65 @@
+//! The process's metrics, rendered as OpenMetrics text.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+/// The media type of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The registry of this process. Clones are the same registry.
+#[derive(Clone)]
+pub struct Metrics(Arc<Mutex<Registry>>);
+
+impl Metrics {
+    /// A registry whose names all begin with `prefix` and an underscore, holding `{prefix}_build_info` with the labels
+    /// of `build` (version, revision and the like).
+    #[must_use]
+    pub fn new(prefix: &str, build: Vec<(&'static str, String)>) -> Self {
+        let mut registry = Registry::with_prefix(prefix);
+        registry.register("build", "What this process was built from", Info::new(build));
+        Self(Arc::new(Mutex::new(registry)))
+    }
+
+    /// Registers metrics. Keep labels to closed sets: names of objects belong into logs and Events.
+    pub fn register<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
+        register(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// All metrics as OpenMetrics text.
+    ///
+    /// # Errors
+    /// When a metric cannot be encoded, which is a fault of its collector.
+    pub fn render(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Ok(text)
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prometheus_client::metrics::counter::Counter;
+
+    #[test]
+    fn renders_what_is_registered_under_the_prefix_and_the_build() {
+        let metrics = Metrics::new("some_operator", vec![("version", "1.2.3".to_owned())]);
+        let counter: Counter = Counter::default();
+        metrics.register(|registry| registry.register("writes", "Writes", counter.clone()));
+        counter.inc_by(3);
+        let text = metrics.clone().render().unwrap();
+        assert!(text.contains("some_operator_build_info{version=\"1.2.3\"} 1\n"), "{text}");
+        assert!(text.contains("some_operator_writes_total 3\n"), "{text}");
+        assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+}

@@ -1,0 +1,1 @@
+//! The probes over real connections.

@@ -1,0 +1,25 @@
+//! The beginning of a text that came from outside, fit for a line of words.
+
+/// At most `max` characters of a text, escaped so that it stays on one line; an ellipsis where something was cut.
+pub(super) fn excerpt(text: &str, max: usize) -> String {
+    let mut short: String = text.chars().take(max).flat_map(char::escape_debug).collect();
+    if text.chars().nth(max).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+/// Like [`excerpt`] with at most 100 characters, in quotes: long enough for most image references.
+pub(super) fn quoted_long(text: &str) -> String {
+    format!("\"{}\"", excerpt(text, 100))
+}
+
+/// A few names in quotes, and how many more there are.
+pub(super) fn quoted_names(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let mut list: Vec<String> = names.iter().take(SHOWN).map(|name| quoted_long(name)).collect();
+    if names.len() > SHOWN {
+        list.push(format!("and {} more", names.len() - SHOWN));
+    }
+    list.join(", ")
+}

@@ -1,0 +1,133 @@
+//! Which pacticipants a workload runs, at which version: the one function that recorder and gate both ask.
+
+use thiserror::Error;
+
+use super::image::ImageReference;
+use super::version::{self, agrees, chosen_container};
+use super::{ResolvedVersion, VersionProblem, VersionRules, Workload};
+use crate::api::annotations;
+use crate::api::names::{ApplicationInstance, NameError, Pacticipant};
+
+/// The longest pacticipant annotation accepted, in bytes: room for [`MAX_PACTICIPANTS`] names of the greatest length.
+pub const MAX_ANNOTATION_BYTES: usize = 4096;
+/// The most pacticipants that one workload may run (domain.md case 23). Each costs requests at the broker.
+pub const MAX_PACTICIPANTS: usize = 16;
+
+/// What a workload is at the broker, under the rules of one environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The pacticipants it runs, each once, in the order written; never empty.
+    pub pacticipants: Vec<Pacticipant>,
+    /// The version of all of them, or why there is none.
+    pub version: Result<ResolvedVersion, VersionProblem>,
+    /// The workload's own application instance; `Ok(None)` leaves it to the environment.
+    pub application_instance: Result<Option<ApplicationInstance>, NameError>,
+}
+
+/// Why the annotation does not say which pacticipants a workload runs.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum IdentityProblem {
+    /// The annotation, or an item between its commas, is empty.
+    #[error(
+        "the annotation {} holds an empty name: write the pacticipant's name as it published its pacts under, several \
+         separated by single commas, or remove the annotation",
+        annotations::PACTICIPANT
+    )]
+    EmptyPacticipant,
+    /// An item is not a name that a broker can hold.
+    #[error("the annotation {annotation}: {0}: correct the name", annotation = annotations::PACTICIPANT)]
+    InvalidPacticipant(#[source] NameError),
+    /// More names than one workload may run.
+    #[error(
+        "the annotation {} holds {count} names, more than the {MAX_PACTICIPANTS} that one workload may run: split the \
+         workload, or name fewer",
+        annotations::PACTICIPANT
+    )]
+    TooMany {
+        /// How many different names it holds.
+        count: usize,
+    },
+    /// The annotation is longer than any sensible list of names.
+    #[error(
+        "the annotation {} has {bytes} bytes, more than the {MAX_ANNOTATION_BYTES} allowed: it should hold nothing but \
+         pacticipant names",
+        annotations::PACTICIPANT
+    )]
+    TooLong {
+        /// How many bytes it has.
+        bytes: usize,
+    },
+}
+
+impl IdentityProblem {
+    /// The reason in a condition or an Event.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::EmptyPacticipant => "PacticipantEmpty",
+            Self::InvalidPacticipant(_) => "PacticipantInvalid",
+            Self::TooMany { .. } | Self::TooLong { .. } => "PacticipantsTooMany",
+        }
+    }
+}
+
+/// Which pacticipants a workload runs, at which version, as which instance. `Ok(None)`: it is not annotated, so it is
+/// not ours; the other annotations alone mean nothing.
+///
+/// # Errors
+/// When the pacticipant annotation is there but cannot be used. A missing version is not such an error: it stands in
+/// the [`Identity`], because then at least the pacticipants are known.
+pub fn identify(workload: &Workload, rules: &VersionRules) -> Result<Option<Identity>, IdentityProblem> {
+    let Some(text) = workload.annotations.pacticipant.as_deref() else { return Ok(None) };
+    let pacticipants = pacticipants(text)?;
+    let instance = workload.annotations.application_instance.as_deref();
+    Ok(Some(Identity {
+        pacticipants,
+        version: version::resolve(workload, rules),
+        application_instance: instance.map(ApplicationInstance::parse).transpose(),
+    }))
+}
+
+/// The names in a pacticipant annotation. A name cannot hold a comma; everything else that a broker takes stays as it
+/// is. An empty item is refused, not skipped: it is mostly a template value that nobody set, so a name is missing.
+fn pacticipants(text: &str) -> Result<Vec<Pacticipant>, IdentityProblem> {
+    if text.len() > MAX_ANNOTATION_BYTES {
+        return Err(IdentityProblem::TooLong { bytes: text.len() });
+    }
+    let mut names: Vec<Pacticipant> = Vec::new();
+    for item in text.split(',') {
+        let name = Pacticipant::parse(item).map_err(|error| match error {
+            NameError::Empty { .. } => IdentityProblem::EmptyPacticipant,
+            other => IdentityProblem::InvalidPacticipant(other),
+        })?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if names.len() > MAX_PACTICIPANTS {
+        return Err(IdentityProblem::TooMany { count: names.len() });
+    }
+    Ok(names)
+}
+
+/// Whether the image changed while the version annotation stayed: the commonest human error (domain.md case 14). To be
+/// asked where no tag pattern checks the annotation. An annotation that agrees with the new tag is not stale; without
+/// a named or only container any image counts.
+#[must_use]
+pub fn stale_annotation(old: &Workload, new: &Workload) -> bool {
+    let Some(stated) = new.annotations.version.as_deref() else { return false };
+    if !new.annotated() || old.annotations.version.as_deref() != Some(stated) {
+        return false;
+    }
+    match (chosen_container(old), chosen_container(new)) {
+        (Ok(before), Ok(after)) => {
+            let tag = ImageReference::parse(&after.image).tag;
+            before.image != after.image && !tag.is_some_and(|tag| agrees(stated.trim(), &tag))
+        }
+        _ => old.containers.iter().map(|it| &it.image).ne(new.containers.iter().map(|it| &it.image)),
+    }
+}
+
+#[cfg(test)]
+#[path = "identity_tests.rs"]
+mod tests;

@@ -1,0 +1,117 @@
+//! An image reference, taken apart: `registry:port/path:tag@sha256:…`.
+
+use std::fmt;
+
+/// An image reference in its parts, each as written. Never fails: what a kubelet could not pull is not judged here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageReference {
+    /// Registry and path, without tag and digest.
+    pub repository: String,
+    /// The tag, where one is written and not empty.
+    pub tag: Option<String>,
+    /// The digest with its algorithm, where one is written and not empty.
+    pub digest: Option<String>,
+}
+
+impl ImageReference {
+    /// Takes a reference apart. A colon before the last slash belongs to the registry's port.
+    #[must_use]
+    pub fn parse(reference: &str) -> Self {
+        let reference = reference.trim();
+        let (name, digest) = match reference.split_once('@') {
+            Some((name, digest)) => (name, Some(digest)),
+            None => (reference, None),
+        };
+        let path_start = name.rfind('/').map_or(0, |slash| slash + 1);
+        let (repository, tag) = match name.rfind(':') {
+            Some(colon) if colon >= path_start => (&name[..colon], Some(&name[colon + 1..])),
+            _ => (name, None),
+        };
+        let written = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+        Self { repository: repository.to_owned(), tag: written(tag), digest: written(digest) }
+    }
+}
+
+impl fmt::Display for ImageReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        if let Some(digest) = &self.digest {
+            write!(f, "@{digest}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a text is a content digest (`sha256:…`, or `sha256-…` as registries spell it in a tag) rather than a version:
+/// nobody publishes pacts under one (domain.md case 13).
+#[must_use]
+pub fn is_digest(text: &str) -> bool {
+    let Some((algorithm, hash)) = text.split_once([':', '-']) else { return false };
+    let known = ["sha256", "sha384", "sha512"].iter().any(|known| algorithm.eq_ignore_ascii_case(known));
+    known && hash.len() >= 32 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parts(reference: &str) -> (String, Option<String>, Option<String>) {
+        let image = ImageReference::parse(reference);
+        (image.repository, image.tag, image.digest)
+    }
+
+    #[test]
+    fn references_come_apart_at_the_right_places() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        for (reference, repository, tag, has_digest) in [
+            ("orders", "orders", None, false),
+            ("orders:1.2.3", "orders", Some("1.2.3"), false),
+            ("orders:", "orders", None, false),
+            ("orders@", "orders", None, false),
+            ("localhost:5000/orders", "localhost:5000/orders", None, false),
+            ("localhost:5000/orders:1", "localhost:5000/orders", Some("1"), false),
+            ("reg.example:443/a/b/c:v1@DIGEST", "reg.example:443/a/b/c", Some("v1"), true),
+            ("reg.example:443/a/b/c@DIGEST", "reg.example:443/a/b/c", None, true),
+            ("[::1]:5000/orders:1", "[::1]:5000/orders", Some("1"), false),
+            ("", "", None, false),
+            (":", "", None, false),
+            ("@", "", None, false),
+            ("  orders:1\n", "orders", Some("1"), false),
+        ] {
+            let reference = reference.replace("DIGEST", &digest);
+            let expected = (repository.to_owned(), tag.map(str::to_owned), has_digest.then(|| digest.clone()));
+            assert_eq!(parts(&reference), expected, "{reference}");
+        }
+    }
+
+    #[test]
+    fn digests_are_recognised_and_commits_are_not() {
+        let hash = "0123456789abcdef".repeat(4);
+        assert!(is_digest(&format!("sha256:{hash}")) && is_digest(&format!("SHA256-{hash}")));
+        for version in [hash.as_str(), "sha256:abc", "sha256", "sha-0123456789abcdef0123456789abcdef01234567", ""] {
+            assert!(!is_digest(version), "{version}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_whole_reference_survives_the_round_trip(
+            repository in "[a-z]{1,8}(:[0-9]{2,4}/[a-z]{1,8})?(/[a-z0-9]{1,8}){0,2}",
+            tag in proptest::option::of("[A-Za-z0-9_][A-Za-z0-9._-]{0,20}"),
+            digest in proptest::option::of("sha256:[0-9a-f]{64}"),
+        ) {
+            let image = ImageReference { repository, tag, digest };
+            prop_assert_eq!(ImageReference::parse(&image.to_string()), image);
+        }
+
+        #[test]
+        fn any_text_comes_apart_without_a_panic(text in ".*") {
+            let image = ImageReference::parse(&text);
+            prop_assert!(image.tag.as_deref() != Some("") && image.digest.as_deref() != Some(""));
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Which environments a namespace lies in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use thiserror::Error;
+
+use crate::api::names::quoted;
+
+/// Which namespaces an environment claims: those named, those whose labels match, or every one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamespaceSelector {
+    names: BTreeSet<String>,
+    /// All must hold; `None` and an empty list both match nothing.
+    requirements: Vec<Requirement>,
+    everything: bool,
+}
+
+/// One requirement of a label selector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Requirement {
+    In(String, BTreeSet<String>),
+    NotIn(String, BTreeSet<String>),
+    Exists(String),
+    DoesNotExist(String),
+}
+
+/// Why a label selector cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SelectorError {
+    /// Not one of the four operators.
+    #[error(
+        "the namespace selector's operator {quoted} for the key {key} is unknown: use In, NotIn, Exists or DoesNotExist"
+    )]
+    UnknownOperator {
+        /// The label's key, quoted.
+        key: String,
+        /// The operator, quoted.
+        quoted: String,
+    },
+    /// `In` or `NotIn` without a value.
+    #[error("the namespace selector's operator {operator} for the key {key} needs at least one value: add it")]
+    ValuesMissing {
+        /// The label's key, quoted.
+        key: String,
+        /// The operator.
+        operator: &'static str,
+    },
+    /// `Exists` or `DoesNotExist` with values.
+    #[error("the namespace selector's operator {operator} for the key {key} takes no values: remove them, or use In")]
+    ValuesForbidden {
+        /// The label's key, quoted.
+        key: String,
+        /// The operator.
+        operator: &'static str,
+    },
+}
+
+impl NamespaceSelector {
+    /// Reads a selector as a custom resource states it. A namespace matches when it is named **or** its labels match
+    /// all of the selector's `matchLabels` **and** `matchExpressions`. Unlike in Kubernetes an empty selector matches
+    /// nothing: only `everything` claims every namespace, so that nobody does it by mistake.
+    ///
+    /// # Errors
+    /// When an operator is unknown or has values where it takes none, or none where it needs some.
+    pub fn parse(
+        names: impl IntoIterator<Item = String>,
+        selector: Option<&LabelSelector>,
+        everything: bool,
+    ) -> Result<Self, SelectorError> {
+        let mut requirements = Vec::new();
+        if let Some(selector) = selector {
+            for (key, value) in selector.match_labels.iter().flatten() {
+                requirements.push(Requirement::In(key.clone(), BTreeSet::from([value.clone()])));
+            }
+            for expression in selector.match_expressions.iter().flatten() {
+                requirements.push(Requirement::parse(expression)?);
+            }
+        }
+        Ok(Self { names: names.into_iter().collect(), requirements, everything })
+    }
+
+    /// Whether a namespace is claimed.
+    #[must_use]
+    pub fn matches(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
+        let by_labels = !self.requirements.is_empty() && self.requirements.iter().all(|it| it.holds(labels));
+        self.everything || self.names.contains(name) || by_labels
+    }
+}
+
+impl Requirement {
+    fn parse(expression: &LabelSelectorRequirement) -> Result<Self, SelectorError> {
+        let key = expression.key.clone();
+        let values: BTreeSet<String> = expression.values.iter().flatten().cloned().collect();
+        let some = |operator| {
+            let missing = SelectorError::ValuesMissing { key: quoted(&key), operator };
+            if values.is_empty() { Err(missing) } else { Ok(()) }
+        };
+        let none = |operator| {
+            let forbidden = SelectorError::ValuesForbidden { key: quoted(&key), operator };
+            if values.is_empty() { Ok(()) } else { Err(forbidden) }
+        };
+        match expression.operator.as_str() {
+            "In" => some("In").map(|()| Self::In(key, values)),
+            "NotIn" => some("NotIn").map(|()| Self::NotIn(key, values)),
+            "Exists" => none("Exists").map(|()| Self::Exists(key)),
+            "DoesNotExist" => none("DoesNotExist").map(|()| Self::DoesNotExist(key)),
+            unknown => Err(SelectorError::UnknownOperator { key: quoted(&key), quoted: quoted(unknown) }),
+        }
+    }
+
+    /// `NotIn` holds for a missing label too, as in Kubernetes.
+    fn holds(&self, labels: &BTreeMap<String, String>) -> bool {
+        match self {
+            Self::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
+            Self::NotIn(key, values) => labels.get(key).is_none_or(|value| !values.contains(value)),
+            Self::Exists(key) => labels.contains_key(key),
+            Self::DoesNotExist(key) => !labels.contains_key(key),
+        }
+    }
+}
+
+/// What one `PactEnvironment` says about namespaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvironmentClaim {
+    /// The name of the `PactEnvironment` object.
+    pub name: String,
+    /// The namespaces it claims.
+    pub selector: NamespaceSelector,
+    /// Whether it shares them with others that allow it too.
+    pub overlap_allowed: bool,
+}
+
+/// Where a namespace lies. The names are those of `PactEnvironment` objects, in the order of the claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamespaceMapping {
+    /// No environment claims it: nothing there is ours.
+    Unmapped,
+    /// It lies in these; never empty.
+    Mapped(Vec<String>),
+    /// These claim it and not all of them allow an overlap: nothing is recorded for it (domain.md case 41).
+    Conflicted(Vec<String>),
+}
+
+/// The environments of a namespace.
+#[must_use]
+pub fn environments_of(
+    namespace: &str,
+    labels: &BTreeMap<String, String>,
+    claims: &[EnvironmentClaim],
+) -> NamespaceMapping {
+    let claiming: Vec<_> = claims.iter().filter(|claim| claim.selector.matches(namespace, labels)).collect();
+    let names = claiming.iter().map(|claim| claim.name.clone()).collect();
+    match claiming.as_slice() {
+        [] => NamespaceMapping::Unmapped,
+        [_] => NamespaceMapping::Mapped(names),
+        several if several.iter().all(|claim| claim.overlap_allowed) => NamespaceMapping::Mapped(names),
+        _ => NamespaceMapping::Conflicted(names),
+    }
+}
+
+#[cfg(test)]
+#[path = "mapping_tests.rs"]
+mod tests;

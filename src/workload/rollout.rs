@@ -1,0 +1,61 @@
+//! How far a rollout is.
+
+use std::fmt;
+
+use k8s_openapi::jiff::Timestamp;
+
+/// How far the rollout of a workload is, whatever its kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RolloutState {
+    /// Every pod asked for runs the newest template and is available, and none of an older one is left.
+    Complete,
+    /// No pods are asked for and none are left: it stays recorded, and a template change at zero is finished at once
+    /// (domain.md case 31).
+    ScaledToZero,
+    /// Something is still missing; never an error by itself.
+    Progressing {
+        /// What is missing, for people.
+        message: String,
+    },
+    /// All is there, but pods that were replaced still end. The broker must not say that the old version is gone while
+    /// it still answers.
+    Terminating {
+        /// When waiting ends at the latest, even if pods still hang.
+        until: Timestamp,
+        /// How many pods still end.
+        remaining: i32,
+    },
+    /// Paused by a person or a tool: nothing is recorded until it goes on (domain.md case 26).
+    Paused,
+    /// The controller gave up for now, mostly `ProgressDeadlineExceeded`. It may still finish later (domain.md case 25).
+    Failed {
+        /// What the controller says.
+        message: String,
+    },
+    /// The object is being deleted.
+    Deleting,
+}
+
+impl RolloutState {
+    /// Whether this is the moment to record: nothing is missing and nothing old is left.
+    #[must_use]
+    pub fn finished(&self) -> bool {
+        matches!(self, Self::Complete | Self::ScaledToZero)
+    }
+}
+
+impl fmt::Display for RolloutState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Complete => f.write_str("complete"),
+            Self::ScaledToZero => f.write_str("scaled to zero"),
+            Self::Progressing { message } => write!(f, "progressing: {message}"),
+            Self::Terminating { until, remaining } => {
+                write!(f, "complete but for {remaining} pods that still end, waited for until {until} at the latest")
+            }
+            Self::Paused => f.write_str("paused"),
+            Self::Failed { message } => write!(f, "failed: {message}"),
+            Self::Deleting => f.write_str("being deleted"),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Deployments that are only a template for something else: one that an Argo Rollout names in its workloadRef, or the
+//! target of a Flagger Canary. They look finished at zero replicas before a single new pod runs, so the gate judges
+//! them, but the recorder never takes one as a member (domain.md cases 31 and 71).
+//!
+//! For Argo the member is the Rollout itself; for Flagger it is the primary, the Deployment that the Canary controls,
+//! with the annotations of the target: Flagger wipes the primary's at the first promotion.
+
+use std::borrow::Cow;
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Deserialize;
+
+use super::{PactAnnotations, Workload, WorkloadKind, WorkloadRef};
+
+/// An Argo Rollout (`argoproj.io/v1alpha1`), as far as it says which Deployment is its template.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct RolloutView {
+    /// Name and namespace.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    /// What is asked for.
+    pub spec: Option<RolloutSpecView>,
+}
+
+/// The part of a Rollout's spec that matters here.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutSpecView {
+    /// The workload whose pod template it takes; absent when it has its own.
+    pub workload_ref: Option<TargetView>,
+}
+
+/// A Flagger Canary (`flagger.app/v1beta1`), as far as it says which Deployments belong to it.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct CanaryView {
+    /// Name and namespace.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    /// What is asked for.
+    pub spec: Option<CanarySpecView>,
+    /// What Flagger last said.
+    pub status: Option<CanaryStatusView>,
+}
+
+/// The part of a Canary's spec that matters here.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct CanarySpecView {
+    /// The workload that the team applies.
+    pub target_ref: Option<TargetView>,
+}
+
+/// The part of a Canary's status that matters here: hashes of the target's pod template.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct CanaryStatusView {
+    /// The template that Flagger last saw.
+    pub last_applied_spec: Option<String>,
+    /// The template that it last promoted.
+    pub last_promoted_spec: Option<String>,
+}
+
+/// A reference to another object in the same namespace.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetView {
+    /// Group and version.
+    pub api_version: Option<String>,
+    /// Kind.
+    pub kind: Option<String>,
+    /// Name.
+    pub name: Option<String>,
+}
+
+macro_rules! foreign_resource {
+    ($view:ty, $group:literal, $version:literal, $kind:literal, $plural:literal) => {
+        impl kube::Resource for $view {
+            type DynamicType = ();
+            type Scope = NamespaceResourceScope;
+
+            fn kind((): &()) -> Cow<'_, str> {
+                $kind.into()
+            }
+
+            fn group((): &()) -> Cow<'_, str> {
+                $group.into()
+            }
+
+            fn version((): &()) -> Cow<'_, str> {
+                $version.into()
+            }
+
+            fn plural((): &()) -> Cow<'_, str> {
+                $plural.into()
+            }
+
+            fn meta(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+
+            fn meta_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+        }
+    };
+}
+
+foreign_resource!(RolloutView, "argoproj.io", "v1alpha1", "Rollout", "rollouts");
+foreign_resource!(CanaryView, "flagger.app", "v1beta1", "Canary", "canaries");
+
+/// The Deployment whose template a Rollout takes; `None` when it has its own or takes another kind's.
+#[must_use]
+pub fn template_of(rollout: &RolloutView) -> Option<WorkloadRef> {
+    deployment(&rollout.metadata, rollout.spec.as_ref()?.workload_ref.as_ref()?)
+}
+
+/// The Deployment that a Canary targets; `None` when it targets another kind.
+#[must_use]
+pub fn target_of(canary: &CanaryView) -> Option<WorkloadRef> {
+    deployment(&canary.metadata, canary.spec.as_ref()?.target_ref.as_ref()?)
+}
+
+/// A missing apiVersion is read as `apps/v1`, for safety: it is better to leave a Deployment out than to record from a
+/// template.
+fn deployment(owner: &ObjectMeta, target: &TargetView) -> Option<WorkloadRef> {
+    let is_apps =
+        target.api_version.as_deref().is_none_or(|version| version.is_empty() || version.starts_with("apps/"));
+    let name = target.name.as_deref().filter(|name| !name.is_empty())?;
+    (is_apps && target.kind.as_deref() == Some("Deployment")).then(|| WorkloadRef {
+        kind: WorkloadKind::Deployment,
+        namespace: owner.namespace.clone().unwrap_or_default(),
+        name: name.to_owned(),
+    })
+}
+
+impl CanaryView {
+    /// Whether a workload is this Canary's primary: known by its controller, not by its name.
+    #[must_use]
+    pub fn controls(&self, workload: &Workload) -> bool {
+        workload.canary_owner.is_some()
+            && workload.canary_owner == self.metadata.name
+            && self.metadata.namespace.as_deref() == Some(workload.reference.namespace.as_str())
+    }
+
+    /// Whether, as of Flagger's last look, what the team applied is what was promoted.
+    #[must_use]
+    pub fn promoted(&self) -> bool {
+        let Some(status) = &self.status else { return false };
+        let promoted = status.last_promoted_spec.as_deref().filter(|hash| !hash.is_empty());
+        promoted.is_some() && promoted == status.last_applied_spec.as_deref()
+    }
+}
+
+/// The annotations that count for a Canary's primary: the target's, for Flagger drops the primary's own.
+///
+/// The version annotation is the exception. One that survived on the primary was copied together with its template, so
+/// it is right. The target's speaks of the target's image, which may be one that is still analysed or was rolled back:
+/// it counts only when it is `promoted` ([`CanaryView::promoted`]) and both run the same images, because Flagger's
+/// status lags behind the team by up to an interval. Otherwise there is no telling yet: `None`, and the record stays.
+#[must_use]
+pub fn effective_annotations(primary: &Workload, target: &Workload, promoted: bool) -> Option<PactAnnotations> {
+    let own_version = primary.annotations.version.clone();
+    let version = match (own_version, target.annotations.version.clone()) {
+        (Some(own), _) => Some(own),
+        (None, Some(theirs)) if promoted && primary.containers == target.containers => Some(theirs),
+        (None, Some(_)) => return None,
+        (None, None) => None,
+    };
+    Some(PactAnnotations { version, ..target.annotations.clone() })
+}
+
+#[cfg(test)]
+#[path = "template_only_tests.rs"]
+mod tests;

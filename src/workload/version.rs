@@ -1,0 +1,183 @@
+//! The version of a workload: the first that applies of the annotation, the image tag, the label.
+//!
+//! - The annotation, where the environment allows it. With a tag pattern it is checked against the tag of the named or
+//!   only container: it must be equal (a `+`, which no tag can hold, may be spelled `_` or `-` there: domain.md case
+//!   15) or one must be a commit-sha prefix of the other, else it is a [`VersionProblem::Mismatch`]. Where the pattern
+//!   finds no version in the tag, the annotation is compared with the whole tag: what cannot be checked is a mismatch.
+//!   Only an image that is pinned by a digest alone has nothing to disagree with, so there the annotation stands.
+//! - The image tag of the named or only container, through the pattern if there is one.
+//! - The label, where the environment's rules say so, when the image gives none because nobody said which container,
+//!   or its tag is missing, mutable or not of the pattern.
+//!
+//! An annotation that the environment refuses is never used, and never silently ignored either: unless it agrees with
+//! what is found without it, it is a [`VersionProblem::AnnotationRefused`].
+
+use super::image::{ImageReference, is_digest};
+use super::{Container, VersionProblem, VersionRules, Workload};
+use crate::api::names::Version;
+
+/// How many characters of a commit's sha are enough to take it for that commit.
+const MIN_SHA_PREFIX: usize = 7;
+
+/// Where a version was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VersionSource {
+    /// The annotation `pact-operator.dev/version`.
+    Annotation,
+    /// The image tag of the named or only container.
+    ImageTag,
+    /// The label `app.kubernetes.io/version`.
+    Label,
+}
+
+/// A version that may be recorded and asked about, and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedVersion {
+    /// The version, as it is sent to the broker.
+    pub version: Version,
+    /// Where it was found.
+    pub source: VersionSource,
+}
+
+/// The version of a workload under the rules of one environment.
+///
+/// # Errors
+/// Each [`VersionProblem`]; nothing is ever guessed.
+pub fn resolve(workload: &Workload, rules: &VersionRules) -> Result<ResolvedVersion, VersionProblem> {
+    let stated = workload.annotations.version.as_deref();
+    match stated {
+        Some(text) if rules.annotation_allowed => {
+            let version = judge(text, rules)?;
+            check_against_tag(&version, workload, rules)?;
+            Ok(ResolvedVersion { version, source: VersionSource::Annotation })
+        }
+        Some(text) => match unannotated(workload, rules) {
+            Ok(found) if agrees(text.trim(), found.version.as_str()) => Ok(found),
+            otherwise => Err(VersionProblem::AnnotationRefused {
+                annotation: text.to_owned(),
+                otherwise: otherwise.map(|found| found.version).map_err(Box::new),
+            }),
+        },
+        None => unannotated(workload, rules),
+    }
+}
+
+/// The container whose image counts: the one named by the annotation, or the only one.
+///
+/// # Errors
+/// When there is none, the named one is missing, or nobody says which of several.
+pub fn chosen_container(workload: &Workload) -> Result<&Container, VersionProblem> {
+    let names = || workload.containers.iter().map(|container| container.name.clone()).collect();
+    if let Some(name) = workload.annotations.container.as_deref() {
+        let chosen = workload.containers.iter().find(|container| container.name == name.trim());
+        return chosen.ok_or_else(|| VersionProblem::ContainerMissing { name: name.to_owned(), names: names() });
+    }
+    match workload.containers.as_slice() {
+        [] => Err(VersionProblem::NoContainers),
+        [only] => Ok(only),
+        _ => Err(VersionProblem::AmbiguousContainer { names: names() }),
+    }
+}
+
+/// Whether an annotated version and the text of a tag mean the same build.
+#[must_use]
+pub fn agrees(annotation: &str, tag: &str) -> bool {
+    annotation == tag
+        || (annotation.contains('+') && ["_", "-"].iter().any(|plus| annotation.replace('+', plus) == tag))
+        || is_sha_prefix(annotation, tag)
+        || is_sha_prefix(tag, annotation)
+}
+
+/// Whether `short` is the beginning of the commit sha `long`. Texts of digits alone are more likely build numbers or
+/// dates, unless the longer is a whole sha.
+fn is_sha_prefix(short: &str, long: &str) -> bool {
+    let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let whole = matches!(long.len(), 40 | 64);
+    let letters = short.bytes().any(|byte| byte.is_ascii_alphabetic());
+    (MIN_SHA_PREFIX..=long.len()).contains(&short.len())
+        && long.len() <= 64
+        && hex(short)
+        && hex(long)
+        && (whole || letters)
+        && long.as_bytes()[..short.len()].eq_ignore_ascii_case(short.as_bytes())
+}
+
+/// A text as a version: a name that a broker can hold, and neither `latest`, a digest nor on the deny-list.
+fn judge(text: &str, rules: &VersionRules) -> Result<Version, VersionProblem> {
+    let version = Version::parse(text)?;
+    let text = version.as_str();
+    if is_digest(text) {
+        return Err(VersionProblem::BareDigest { text: text.to_owned() });
+    }
+    if text.eq_ignore_ascii_case("latest") || rules.denied.denies(text).is_some() {
+        return Err(VersionProblem::Mutable { text: text.to_owned() });
+    }
+    Ok(version)
+}
+
+fn check_against_tag(version: &Version, workload: &Workload, rules: &VersionRules) -> Result<(), VersionProblem> {
+    let Some(pattern) = &rules.tag_pattern else { return Ok(()) };
+    let written = &chosen_container(workload)?.image;
+    let image = ImageReference::parse(written);
+    let Some(tag) = image.tag else {
+        let pinned = image.digest.is_some();
+        return if pinned { Ok(()) } else { Err(VersionProblem::NoTag { image: written.clone() }) };
+    };
+    judge(&tag, rules)?;
+    let tag = pattern.version_in(&tag).unwrap_or(&tag);
+    if agrees(version.as_str(), tag) {
+        return Ok(());
+    }
+    Err(VersionProblem::Mismatch { annotation: version.to_string(), tag: tag.to_owned() })
+}
+
+fn unannotated(workload: &Workload, rules: &VersionRules) -> Result<ResolvedVersion, VersionProblem> {
+    let problem = match from_tag(workload, rules) {
+        Ok(version) => return Ok(ResolvedVersion { version, source: VersionSource::ImageTag }),
+        Err(problem) => problem,
+    };
+    match workload.version_label.as_deref() {
+        Some(label) if rules.use_label && gives_way_to_the_label(&problem) => {
+            Ok(ResolvedVersion { version: judge(label, rules)?, source: VersionSource::Label })
+        }
+        _ => Err(problem),
+    }
+}
+
+/// Whether the image merely has no version to give. A wrong container name or a malformed tag is a mistake that must
+/// come to light, not one that a label may hide.
+fn gives_way_to_the_label(problem: &VersionProblem) -> bool {
+    matches!(
+        problem,
+        VersionProblem::NoContainers
+            | VersionProblem::AmbiguousContainer { .. }
+            | VersionProblem::NoTag { .. }
+            | VersionProblem::DigestOnly { .. }
+            | VersionProblem::BareDigest { .. }
+            | VersionProblem::Mutable { .. }
+            | VersionProblem::PatternMismatch { .. }
+    )
+}
+
+fn from_tag(workload: &Workload, rules: &VersionRules) -> Result<Version, VersionProblem> {
+    let written = &chosen_container(workload)?.image;
+    let image = ImageReference::parse(written);
+    let Some(tag) = image.tag else {
+        let image_text = written.clone();
+        return Err(match image.digest {
+            Some(_) => VersionProblem::DigestOnly { image: image_text },
+            None => VersionProblem::NoTag { image: image_text },
+        });
+    };
+    // The whole tag first: a `-dirty` that the pattern leaves out must not slip by.
+    let whole = judge(&tag, rules)?;
+    let Some(pattern) = &rules.tag_pattern else { return Ok(whole) };
+    match pattern.version_in(&tag) {
+        Some(version) => judge(version, rules),
+        None => Err(VersionProblem::PatternMismatch { pattern: pattern.as_str().to_owned(), tag }),
+    }
+}
+
+#[cfg(test)]
+#[path = "version_tests.rs"]
+mod tests;

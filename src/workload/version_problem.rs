@@ -1,0 +1,145 @@
+//! Why a workload has no version that may be recorded or asked about.
+
+use thiserror::Error;
+
+use super::excerpt::{quoted_long, quoted_names};
+use crate::api::annotations;
+use crate::api::names::{NameError, Version};
+
+/// Why a workload has no version. Its words name the thing, the cause and the remedy; texts from outside are cut short
+/// and escaped in them.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum VersionProblem {
+    /// The pod template has no containers.
+    #[error("the pod template has no containers, so no image tag can be the version: add one, or {STATE_IT}")]
+    NoContainers,
+    /// Several containers and none named: no version, rather than a guess (domain.md case 22).
+    #[error(
+        "the pod template has several containers ({}): name the one whose image tag is the version in the annotation {}",
+        quoted_names(names),
+        annotations::CONTAINER
+    )]
+    AmbiguousContainer {
+        /// The containers there are.
+        names: Vec<String>,
+    },
+    /// The annotation names a container that the pod template does not have.
+    #[error(
+        "the annotation {} names {}, but the pod template has {}: correct the annotation",
+        annotations::CONTAINER,
+        quoted_long(name),
+        quoted_names(names)
+    )]
+    ContainerMissing {
+        /// The container named.
+        name: String,
+        /// The containers there are.
+        names: Vec<String>,
+    },
+    /// The image has neither tag nor digest, which means `latest`.
+    #[error(
+        "the image {} has no tag, which means latest: give it a tag of its own per build, or {STATE_IT}",
+        quoted_long(image)
+    )]
+    NoTag {
+        /// The image reference.
+        image: String,
+    },
+    /// The image has a digest and no tag; nobody publishes pacts under a digest (domain.md case 13).
+    #[error(
+        "the image {} has a digest but no tag, and a digest is not a version: write it as repository:tag@digest, or \
+         {STATE_IT}",
+        quoted_long(image)
+    )]
+    DigestOnly {
+        /// The image reference.
+        image: String,
+    },
+    /// The annotation, the label or the tag is itself a digest.
+    #[error("{} is a digest, not a version: use the version under which the pacts were published", quoted_long(text))]
+    BareDigest {
+        /// The text that should have been a version.
+        text: String,
+    },
+    /// `latest`, or on the environment's deny-list: it names whatever was built last (domain.md cases 12 and 17).
+    #[error(
+        "{} is never a version, because it does not name one published build: use a tag of its own per build, or {STATE_IT}",
+        quoted_long(text)
+    )]
+    Mutable {
+        /// The text that should have been a version.
+        text: String,
+    },
+    /// The tag does not have the form that the environment's pattern asks for.
+    #[error(
+        "the image tag {} does not match the environment's pattern {}: tag the image as the pattern asks, or have the \
+         pattern in the PactEnvironment corrected",
+        quoted_long(tag),
+        quoted_long(pattern)
+    )]
+    PatternMismatch {
+        /// The tag.
+        tag: String,
+        /// The pattern's source.
+        pattern: String,
+    },
+    /// The annotation says another version than the image tag (domain.md case 14): it is stale, or the image is wrong.
+    #[error(
+        "the annotation {} says {}, but the image tag says {}: update the annotation together with the image, or remove it",
+        annotations::VERSION,
+        quoted_long(annotation),
+        quoted_long(tag)
+    )]
+    Mismatch {
+        /// The annotation's version.
+        annotation: String,
+        /// The tag's version, or the whole tag where the pattern finds none in it.
+        tag: String,
+    },
+    /// The environment refuses annotated versions, and this one does not agree with what is found without it.
+    #[error(
+        "the annotation {} says {}, but the environment refuses annotated versions and without it {}: remove the annotation",
+        annotations::VERSION,
+        quoted_long(annotation),
+        otherwise_in_words(otherwise)
+    )]
+    AnnotationRefused {
+        /// The annotation's text.
+        annotation: String,
+        /// What the workload's version would be without the annotation.
+        otherwise: Result<Version, Box<VersionProblem>>,
+    },
+    /// A text that a broker cannot hold as a version.
+    #[error("{0}: use the version under which the pacts were published")]
+    InvalidVersion(#[from] NameError),
+}
+
+/// The remedy that is left where the image cannot help.
+const STATE_IT: &str = "state the version in the annotation pact-operator.dev/version where the environment allows it";
+
+fn otherwise_in_words(otherwise: &Result<Version, Box<VersionProblem>>) -> String {
+    match otherwise {
+        Ok(version) => format!("the version is {}", quoted_long(version.as_str())),
+        Err(problem) => format!("there is none ({problem})"),
+    }
+}
+
+impl VersionProblem {
+    /// The reason in a condition or an Event.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::AmbiguousContainer { .. } => "AmbiguousContainer",
+            Self::ContainerMissing { .. } => "ContainerMissing",
+            Self::Mismatch { .. } => "VersionMismatch",
+            Self::Mutable { .. } => "VersionMutable",
+            Self::AnnotationRefused { .. } => "AnnotationRefused",
+            Self::InvalidVersion(_) => "VersionInvalid",
+            Self::NoContainers
+            | Self::NoTag { .. }
+            | Self::DigestOnly { .. }
+            | Self::BareDigest { .. }
+            | Self::PatternMismatch { .. } => "VersionUnresolved",
+        }
+    }
+}
