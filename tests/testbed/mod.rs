@@ -34,4 +34,5 @@ pub mod node;
 pub mod operator;
 pub mod process;
 pub mod rollout;
+pub mod standin;
 pub mod tools;
