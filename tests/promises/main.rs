@@ -21,5 +21,4 @@ mod broker_replay_server;
 mod broker_tls;
 mod broker_under_test;
 mod standin_server;
-#[path = "../testbed/mod.rs"]
-pub mod testbed;
+mod recorder_rollouts;

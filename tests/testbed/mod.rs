@@ -34,5 +34,6 @@ pub mod node;
 pub mod operator;
 pub mod process;
 pub mod rollout;
+pub mod scene;
 pub mod standin;
 pub mod tools;
