@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn dead_only_after_the_limit_without_a_tick_and_alive_again_after_one() {
-        let heart = Liveness::new(Duration::from_secs(60));
+        let heart = Liveness::new(Duration::from_mins(1));
         let at = |seconds| heart.start + Duration::from_secs(seconds);
         assert_eq!(heart.silent_at(at(60)), None);
         assert_eq!(heart.silent_at(at(61)), Some(Duration::from_secs(61)));

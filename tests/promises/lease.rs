@@ -17,9 +17,9 @@ use crate::testbed::kubectl;
 use crate::testbed::namespace::with_namespace;
 
 /// For what happens soon on an idle machine.
-const GENEROUS: Duration = Duration::from_secs(60);
+const GENEROUS: Duration = Duration::from_mins(1);
 /// So long that nothing in a test can be due to a Lease that ran out.
-const LONG: Duration = Duration::from_secs(600);
+const LONG: Duration = Duration::from_mins(10);
 const NAME: &str = "recorder";
 
 struct Candidate {
@@ -63,8 +63,7 @@ async fn holder(client: &Client, namespace: &str) -> (String, i32) {
     (spec.holder_identity.unwrap_or_default(), spec.lease_transitions.unwrap_or_default())
 }
 
-/// Waits until `follower` has heard of a Lease that somebody else holds, as far as that can be seen from outside: the
-/// leader's claim is there and some time for a read has passed. What is asserted after it holds without the wait, too.
+/// Waits until one of them leads, and says which.
 async fn one_leads(candidates: &[&Candidate]) -> usize {
     eventually("a leader", GENEROUS, || async {
         candidates.iter().position(|candidate| candidate.leads()).ok_or_else(|| "nobody leads".to_owned())
@@ -100,13 +99,13 @@ async fn of_two_candidates_one_leads_and_when_it_gives_the_lease_back_the_other_
 #[tokio::test]
 async fn a_killed_leader_is_followed_when_its_claim_has_run_out_and_not_before() {
     let cp = ControlPlane::shared().await;
-    let duration = Duration::from_secs(3);
+    let duration = Duration::from_secs(6);
     with_namespace(cp, async |ns| {
         let leader = Candidate::start(cp.client(), &ns, "a", duration);
         leader.wait_leader().await;
         let standby = Candidate::start(cp.client(), &ns, "b", duration);
-        // The last renewal may be a third of the duration old, and the standby has heard of it.
-        tokio::time::sleep(duration).await;
+        // The last renewal may be up to a third of the duration old; the standby has heard of one.
+        tokio::time::sleep(duration / 2).await;
         assert!(leader.leads() && !standby.leads());
         leader.task.abort();
         let killed = Instant::now();
@@ -128,6 +127,9 @@ async fn a_leader_that_cannot_renew_stops_before_anybody_else_may_lead() {
             let leader = Candidate::start(cp.client(), &ns, "a", duration);
             leader.wait_leader().await;
             let standby = Candidate::start(cp.client(), &ns, "b", duration);
+            let both = [leader, standby];
+            let witness = Witness::of(&both);
+            let [leader, standby] = both;
             leader.cable.set(passes);
             let cut = Instant::now();
             let mut told = leader.leadership.watch();
@@ -135,7 +137,6 @@ async fn a_leader_that_cannot_renew_stops_before_anybody_else_may_lead() {
                 if leader.leads() { Err("it leads".to_owned()) } else { Ok(()) }
             })
             .await;
-            assert!(!standby.leads(), "there is a margin between the two");
             println!("stopped {:?} after the cut", cut.elapsed());
             let told = tokio::time::timeout(GENEROUS, told.wait_for(|leads| !leads)).await;
             assert!(told.unwrap().is_ok(), "the watchers are told");
@@ -152,6 +153,7 @@ async fn a_leader_that_cannot_renew_stops_before_anybody_else_may_lead() {
                 leader.cable.set(Passes::Everything);
                 one_leads(&[&leader, &standby]).await;
             }
+            assert_eq!(witness.ends(), None);
             leader.end().await;
             standby.end().await;
         }
@@ -165,14 +167,16 @@ async fn with_the_api_server_gone_nobody_leads_and_when_it_is_back_one_does() {
     let duration = Duration::from_secs(4);
     with_namespace(&cp, async |ns| {
         let candidates = ["a", "b"].map(|who| Candidate::start(cp.client(), &ns, who, duration));
-        one_leads(&candidates.each_ref()).await;
-        for (gone, back) in [("STOP", true), ("", false)] {
+        for hangs in [true, false] {
+            let leader = one_leads(&candidates.each_ref()).await;
             let stopped = Instant::now();
-            if back {
-                cp.signal(Component::ApiServer, gone)
+            if hangs {
+                cp.signal(Component::ApiServer, "STOP");
             } else {
-                cp.stop(Component::ApiServer)
+                cp.stop(Component::ApiServer);
             }
+            let left = candidates[leader].leadership.time_left();
+            assert!(left <= duration * 2 / 3, "without a renewal it ends before the Lease: {left:?}");
             eventually("nobody to lead", GENEROUS, || async {
                 if candidates.iter().any(Candidate::leads) { Err("somebody leads".to_owned()) } else { Ok(()) }
             })
@@ -182,13 +186,13 @@ async fn with_the_api_server_gone_nobody_leads_and_when_it_is_back_one_does() {
                 if candidates.iter().any(Candidate::leads) { Err("somebody leads".to_owned()) } else { Ok(()) }
             })
             .await;
-            if back {
-                cp.signal(Component::ApiServer, "CONT")
+            if hangs {
+                cp.signal(Component::ApiServer, "CONT");
             } else {
-                cp.resume(Component::ApiServer).await
+                cp.resume(Component::ApiServer).await;
             }
-            one_leads(&candidates.each_ref()).await;
         }
+        one_leads(&candidates.each_ref()).await;
         for candidate in candidates {
             candidate.end().await;
         }
@@ -214,13 +218,13 @@ async fn a_deleted_lease_is_made_again_by_its_holder() {
     with_namespace(cp, async |ns| {
         let leader = Candidate::start(cp.client(), &ns, "a", LONG);
         leader.wait_leader().await;
-        let standby = Candidate::start(cp.client(), &ns, "b", LONG);
         let api: Api<Lease> = Api::namespaced(cp.client(), &ns);
         api.delete(NAME, &kube::api::DeleteParams::default()).await.unwrap();
         let again =
             eventually("the Lease", GENEROUS, || async { api.get(NAME).await.map_err(|e| e.to_string()) }).await;
         assert_eq!(again.spec.unwrap().holder_identity, Some(leader.identity.clone()));
-        assert!(leader.leads() && !standby.leads());
+        assert!(leader.leads());
+        leader.end().await;
     })
     .await;
 }
@@ -294,7 +298,13 @@ async fn twenty_rounds_of_accidents_and_never_two_leaders_at_one_moment() {
             let accident = entropy() % 5;
             let struck = &candidates[leader];
             match accident {
-                0 => struck.task.abort(),
+                0 => {
+                    struck.task.abort();
+                    eventually("the killed to be dead", GENEROUS, || async {
+                        struck.task.is_finished().then_some(()).ok_or_else(|| "it lives".to_owned())
+                    })
+                    .await;
+                }
                 1 => struck.cable.cut_for(Passes::Nothing, duration * 3 / 2).await,
                 2 => struck.cable.cut_for(Passes::Requests, duration * 3 / 2).await,
                 3 => struck.shutdown.cancel(),

@@ -4,6 +4,13 @@
 //! succeed. Expiry is judged by the local monotonic clock alone: a claim runs out when *this* process has seen it
 //! unchanged for as long as its holder promised. The holder counts from before it sent its renewal and stops at two
 //! thirds of that time, so it stops before anybody else may start, as long as no two clocks differ in speed by half.
+//!
+//! Rights needed in the Lease's namespace: get, create and update on leases; with list and watch a standby follows a
+//! release within milliseconds, without them it looks once a second.
+//!
+//! The one gap that no Lease can close: when a person deletes the Lease under a living leader, a process that starts in
+//! that moment and has seen no holder takes it, and the old leader learns of that only from its watch, milliseconds
+//! later. So whoever acts looks at the world once more before each write.
 
 mod candidate;
 mod decide;

@@ -61,7 +61,7 @@ impl Server {
 
 enum Request {
     Read,
-    Claim(Lease),
+    Claim(Box<Lease>),
 }
 
 enum Answer {
@@ -199,10 +199,10 @@ impl World {
         let request = match process.candidate.decide(now) {
             None => Request::Read,
             Some(Decision::Acquire { transitions }) => {
-                Request::Claim(process.candidate.claim("ns", "lease", transitions, wall))
+                Request::Claim(Box::new(process.candidate.claim("ns", "lease", transitions, wall)))
             }
             Some(Decision::Renew) => {
-                Request::Claim(process.candidate.claim("ns", "lease", process.candidate.transitions(), wall))
+                Request::Claim(Box::new(process.candidate.claim("ns", "lease", process.candidate.transitions(), wall)))
             }
             Some(Decision::StepDown) => {
                 process.lead_until = None;
@@ -217,7 +217,7 @@ impl World {
     fn arrive(&mut self, request: Request) -> Answer {
         match request {
             Request::Read => Answer::Read(self.server.lease.clone()),
-            Request::Claim(lease) => Answer::Claim(self.server.write(lease)),
+            Request::Claim(lease) => Answer::Claim(self.server.write(*lease)),
         }
     }
 

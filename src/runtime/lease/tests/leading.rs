@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::runtime::lease::{Leadership, leadership};
 
-const AWHILE: Duration = Duration::from_secs(3600);
+const AWHILE: Duration = Duration::from_hours(1);
 
 #[test]
 fn nobody_leads_unless_granted_and_only_until_the_deadline() {
