@@ -1,7 +1,7 @@
 //! A rollout that finishes becomes a record at the broker, and nothing else does.
 
 use crate::testbed::eventually::{always, eventually};
-use crate::testbed::scene::{SOON, Scene, annotated, image};
+use crate::testbed::scene::{SOON, Scene, annotated};
 use std::time::Duration;
 
 #[tokio::test]
@@ -12,11 +12,10 @@ async fn case_24_a_rollout_is_recorded_when_and_only_when_it_has_finished() {
             for version in ["1.0.0", "2.0.0"] {
                 scene.broker.store().publish_version("orders", version);
             }
-            let orders = annotated("orders", "orders", "1.0.0").replicas(2).apply(&scene.client(), &namespace).await;
+            let orders = annotated("orders", "orders", "1.0.0").apply(&scene.client(), &namespace).await;
             scene.wait_recorded(&environment, "orders", "1.0.0").await;
 
-            orders.set_pod_label("testbed/ready", Some("hold")).await;
-            orders.set_image(&image("2.0.0")).await;
+            annotated("orders", "orders", "2.0.0").held().apply(&scene.client(), &namespace).await;
             orders.wait_updated().await;
             always("1.0.0 stays recorded while 2.0.0 rolls out", Duration::from_secs(2), async || {
                 let recorded = scene.recorded(&environment, "orders");

@@ -101,8 +101,9 @@ impl Scene {
         let object = json!({
             "apiVersion": "pact-operator.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec,
         });
-        let applied = Api::<K>::all(self.client()).patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&object));
-        applied.await.unwrap_or_else(|error| panic!("cannot apply {kind} {name}: {error}"))
+        let api = Api::<K>::all(self.client());
+        let applied = api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&object)).await;
+        applied.unwrap_or_else(|error| panic!("cannot apply {kind} {name}: {error}"))
     }
 
     /// A new environment at the broker under a random name, with a `PactEnvironment` of that name over these
