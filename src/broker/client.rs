@@ -173,7 +173,7 @@ fn identity(certificate: &ClientCertificate) -> Result<Identity, ConfigError> {
     Identity::from_pem(&both).map_err(|error| wrong(chain(&error)))
 }
 
-/// An error's causes, each once, at most 120 characters.
+/// An error's causes, each once, at most 100 characters.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut said: Vec<String> = Vec::new();
     let mut source = Some(error);
@@ -186,7 +186,7 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
             said.push(text);
         }
     }
-    super::answer::short(&said.join(": "), 120)
+    super::answer::short(&said.join(": "), 100)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@ use serde_json::{Value, from_value};
 
 use super::*;
 
-fn read(rows: Value) -> Rows<DeployedVersion> {
+fn read(rows: &Value) -> Rows<DeployedVersion> {
     let list: List = from_value(json!({ "_embedded": { "deployedVersions": rows } })).unwrap();
     Rows::read("deployed versions", list.embedded.deployed_versions, DeploymentRow::read)
 }
@@ -13,7 +13,7 @@ fn row(uuid: &str, pacticipant: &str, version: &str) -> Value {
 
 #[test]
 fn rows_that_cannot_be_read_do_not_hide_the_others() {
-    let rows = read(json!([
+    let rows = read(&json!([
         row("u1", "orders", "1"),
         row("u2", "bad\u{7}name", "1"),
         row("u3", "orders ", "1"),
@@ -39,7 +39,7 @@ fn an_empty_instance_is_not_no_instance() {
     rows[0]["target"] = json!("");
     rows[1]["applicationInstance"] = json!("blue");
     rows[2]["target"] = json!("old");
-    let rows = read(Value::Array(rows));
+    let rows = read(&Value::Array(rows));
     let instances: Vec<_> = rows
         .rows
         .iter()

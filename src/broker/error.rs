@@ -143,7 +143,9 @@ pub enum BrokerError {
         message: String,
     },
     /// The name cannot be part of a URL's path: it is `.` or `..`. Nothing was sent.
-    #[error("{name} cannot be asked for over HTTP, which reads it as a folder: {operation} needs another name")]
+    #[error(
+        "{name} cannot stand in a URL, which reads it as a folder; the Pact Broker was not asked to {operation}: choose another name"
+    )]
     Unaddressable {
         /// What was to be asked.
         operation: Operation,
@@ -246,3 +248,7 @@ fn waiting(wait: Option<Duration>) -> String {
 fn referred(reference: Option<&String>) -> String {
     reference.map_or_else(String::new, |reference| format!(", {reference}"))
 }
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+mod tests;

@@ -433,7 +433,7 @@ async fn every_request_carries_who_we_are_and_is_told_to_the_observer() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let teller = Arc::clone(&told);
     let broker = Broker::new(config).unwrap().with_observer(Arc::new(move |operation, outcome, took| {
-        assert!(took < Duration::from_secs(60));
+        assert!(took < Duration::from_mins(1));
         teller.lock().unwrap().push((operation, outcome));
     }));
     broker.environments().await.unwrap();

@@ -267,7 +267,7 @@ fn recorded_deployments() -> Vec<Row> {
     };
     let rejected = |status, says: &'static str| {
         move |broker: Broker| async move {
-            assert_rejected(record(broker, "orders-web", "1.0.0", TEST, None).await, status, says)
+            assert_rejected(record(broker, "orders-web", "1.0.0", TEST, None).await, status, says);
         }
     };
     let first = "e98c77d5-b9b9-406f-b60c-cf300e30acf3";
