@@ -20,5 +20,6 @@ mod broker_under_test;
 mod events;
 mod lease;
 mod recorder_rollouts;
+mod standin_recordings;
 mod standin_server;
 mod testbed_selftest;

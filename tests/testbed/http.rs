@@ -1,19 +1,25 @@
 //! A plain HTTP client for tests that speak to a server directly.
 #![allow(clippy::expect_used, clippy::missing_panics_doc, clippy::must_use_candidate, reason = "for tests")]
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
-/// A client without pooled connections (each request meets the server as it is now), proxies or redirects.
+/// A client without pooled connections (each request meets the server as it is now), proxies or redirects. It is made
+/// once, since making one reads the system's certificates.
 pub fn plain_client() -> reqwest::Client {
-    // Another test may have been first; the provider is the same.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .pool_max_idle_per_host(0)
-        .timeout(Duration::from_secs(30))
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .build()
-        .expect("a client without TLS settings")
+    static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
+    let made = CLIENT.get_or_init(|| {
+        // Another test may have been first; the provider is the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        reqwest::Client::builder()
+            .pool_max_idle_per_host(0)
+            .timeout(Duration::from_secs(30))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .expect("a client without TLS settings")
+    });
+    made.clone()
 }
 
 /// GETs `http://ADDRESS/PATH` and gives status and body.

@@ -42,6 +42,7 @@ mod releases;
 mod routes;
 mod server;
 mod store;
+mod verdict;
 mod versions;
 
 pub use faults::{Effect, Fault, Faults};

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
+use serde_json::Value;
+
 use super::contracts::Contracts;
 use super::deployments::Deployments;
 use super::environments::Environments;
@@ -76,6 +78,11 @@ impl Store {
         self.state().environments.add(uuid, name, None, production, None);
     }
 
+    /// The same, with contacts: a list of `{name, details}`.
+    pub fn add_environment_with_contacts(&self, name: &str, production: bool, uuid: &str, contacts: Value) {
+        self.state().environments.add(uuid, name, None, production, Some(contacts));
+    }
+
     /// Removes an environment with all its deployment and release records. Says whether there was one.
     pub fn remove_environment(&self, name: &str) -> bool {
         let mut state = self.state();
@@ -88,9 +95,21 @@ impl Store {
         self.state().environments.uuid_of(name).map(str::to_owned)
     }
 
+    /// Whether an environment or a row, current or past, goes by that uuid.
+    pub fn has_uuid(&self, uuid: &str) -> bool {
+        let state = self.state();
+        let is_row = state.deployments.get(uuid).is_some() || state.releases.get(uuid).is_some();
+        is_row || state.environments.get(uuid).is_some()
+    }
+
     /// Makes a version known, and its pacticipant with it. Does nothing to one that exists.
     pub fn publish_version(&self, pacticipant: &str, version: &str) {
         self.state().ensure_version(pacticipant, version);
+    }
+
+    /// Puts a version, that comes into being if need be, on a branch.
+    pub fn add_to_branch(&self, pacticipant: &str, version: &str, branch: &str) {
+        self.state().add_to_branch(pacticipant, version, branch);
     }
 
     /// Whether the version is known.
@@ -106,6 +125,11 @@ impl Store {
     /// Publishes a pact; equal contents are one contract, as at the broker. The versions come into being with it.
     pub fn publish_pact(&self, consumer: &str, version: &str, provider: &str, content: &str) {
         self.state().publish_pact(consumer, version, provider, content.as_bytes());
+    }
+
+    /// The name that the content of a published pact goes by in URLs.
+    pub fn pact_sha(&self, consumer: &str, version: &str, provider: &str) -> Option<String> {
+        self.state().pact(consumer, version, provider).map(|pact| pact.sha.clone())
     }
 
     /// Publishes the result of verifying the pact of a consumer version. Says whether there is such a pact.

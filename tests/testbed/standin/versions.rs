@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::clock::written;
 use super::environments::titled;
+use super::hal::Links;
 use super::routes::Call;
 use super::store::State;
 
@@ -73,6 +74,40 @@ impl State {
         true
     }
 
+    /// Puts the version on a branch, making it unless it exists. Says whether it was not on that branch before.
+    pub(super) fn add_to_branch(&mut self, pacticipant: &str, number: &str, branch: &str) -> bool {
+        self.ensure_version(pacticipant, number);
+        let Some(version) = self.version_mut(pacticipant, number) else { return false };
+        let fresh = !version.branches.iter().any(|known| known == branch);
+        if fresh {
+            version.branches.push(branch.to_owned());
+        }
+        fresh
+    }
+
+    /// The branches of a version, as other resources embed them; `latest` on the branch's head.
+    pub(super) fn branch_versions(&self, links: &Links, pacticipant: &str, number: &str) -> Vec<Value> {
+        let Some(owner) = self.pacticipants.get(pacticipant) else { return Vec::new() };
+        let Some(version) = owner.versions.get(number) else { return Vec::new() };
+        let embedded = |branch: &String| {
+            let is_newer = |other: &Version| other.order > version.order && other.branches.contains(branch);
+            let href = links.to(&["pacticipants", pacticipant, "branches", branch, "versions", number]);
+            json!({"name": branch, "latest": !owner.versions.values().any(is_newer),
+                   "_links": {"self": {"title": "Branch version", "name": branch, "href": href}}})
+        };
+        version.branches.iter().map(embedded).collect()
+    }
+
+    /// The tags of a version, as other resources embed them.
+    pub(super) fn tags(&self, links: &Links, pacticipant: &str, number: &str) -> Vec<Value> {
+        let tags = self.version(pacticipant, number).into_iter().flat_map(|version| &version.tags);
+        let embedded = |tag: &String| {
+            let href = links.to(&["pacticipants", pacticipant, "versions", number, "tags", tag]);
+            json!({"name": tag, "_links": {"self": {"title": "Tag", "name": tag, "href": href}}})
+        };
+        tags.map(embedded).collect()
+    }
+
     pub(super) fn remove_version(&mut self, pacticipant: &str, number: &str) -> bool {
         let Some(owner) = self.pacticipants.get_mut(pacticipant) else { return false };
         if owner.versions.remove(number).is_none() {
@@ -116,11 +151,12 @@ pub(super) fn pacticipant(call: &Call<'_>, state: &State, name: &str) -> Answer 
                                           format!("Get or add/create a version for a branch of {name}")),
             "pb:label": template("/labels/{label}", format!("Get, create or delete a label for {name}")),
             "versions": {"title": "Deprecated - use pb:versions", "href": under("/versions")},
-            "pb:can-i-deploy-branch-to-environment": template(
-                "/branches/{branch}/latest-version/can-i-deploy/to-environment/{environment}",
-                format!("Can I deploy the latest {name} version from branch to environment")),
             "pb:can-i-deploy-badge": template("/latest-version/{tag}/can-i-deploy/to/{environmentTag}/badge",
-                                              format!("Can I Deploy {name} badge"))}});
+                                              format!("Can I Deploy {name} badge")),
+            "pb:can-i-deploy-branch-to-environment-badge": template(
+                "/branches/{branch}/latest-version/can-i-deploy/to-environment/{environment}/badge",
+                format!("Can I Deploy {name} from branch to environment badge")),
+            "curies": [{"name": "pb", "href": links.raw("/doc/{rel}?context=pacticipant"), "templated": true}]}});
     if let Some(latest) = &found.latest {
         body["_embedded"]["latestVersion"] = links.embedded_version(name, latest);
         let mut old = links.embedded_version(name, latest);
@@ -162,12 +198,7 @@ pub(super) fn put(call: &Call<'_>, state: &mut State, pacticipant: &str, number:
         return refused;
     }
     let Some(branch) = branch else { return write(call, state, pacticipant, number, true) };
-    state.ensure_version(pacticipant, number);
-    let Some(version) = state.version_mut(pacticipant, number) else { return call.errors.server_error() };
-    let fresh = !version.branches.iter().any(|known| known == branch);
-    if fresh {
-        version.branches.push(branch.to_owned());
-    }
+    let fresh = state.add_to_branch(pacticipant, number, branch);
     let href = call.links.to(&["pacticipants", pacticipant, "branches", branch, "versions", number]);
     let body = json!({"_links": {"self": {"title": "Branch version", "href": href}}});
     Answer::hal(if fresh { 201 } else { 200 }, &body)
@@ -219,20 +250,10 @@ fn resource(call: &Call<'_>, state: &State, pacticipant: &str, number: &str) -> 
         };
         state.environments.sorted().into_iter().map(link).collect()
     };
-    let tags = version.tags.iter().map(|tag| {
-        json!({"name": tag, "_links": {"self": {"title": "Tag", "name": tag, "href": format!("{own}/tags/{}", super::hal::encoded(tag))}}})
-    }).collect::<Vec<_>>();
-    let branches = version
-        .branches
-        .iter()
-        .map(|branch| {
-            let href = links.to(&["pacticipants", pacticipant, "branches", branch, "versions", number]);
-            json!({"name": branch, "latest": true, "_links": {"self": {"title": "Branch version", "href": href}}})
-        })
-        .collect::<Vec<_>>();
     let mut body = json!({
         "number": number, "createdAt": written(version.created),
-        "_embedded": {"branchVersions": branches, "tags": tags},
+        "_embedded": {"branchVersions": state.branch_versions(links, pacticipant, number),
+                      "tags": state.tags(links, pacticipant, number)},
         "_links": {
             "self": {"title": "Version", "name": number, "href": own},
             "pb:pacticipant": {"title": "Pacticipant", "name": pacticipant, "href": links.pacticipant(pacticipant)},
