@@ -201,8 +201,25 @@ impl Default for VersionPolicy {
 #[must_use]
 pub fn default_denied_versions() -> Vec<String> {
     [
-        "dev", "develop", "development", "main", "master", "head", "trunk", "stable", "edge", "nightly", "snapshot",
-        "test", "staging", "prod", "production", "release", "local", "*-dirty", "*-snapshot",
+        "dev",
+        "develop",
+        "development",
+        "main",
+        "master",
+        "head",
+        "trunk",
+        "stable",
+        "edge",
+        "nightly",
+        "snapshot",
+        "test",
+        "staging",
+        "prod",
+        "production",
+        "release",
+        "local",
+        "*-dirty",
+        "*-snapshot",
     ]
     .map(str::to_owned)
     .to_vec()
