@@ -64,6 +64,9 @@ pub struct PactDeploymentStatus {
     /// What the operator last saw recorded at the broker as it should be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<Recorded>,
+    /// The versions that the operator released and that still run, where releases are recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supported: Vec<Recorded>,
     /// What was recorded before, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Recorded>,

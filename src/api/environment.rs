@@ -16,9 +16,6 @@ use serde::{Deserialize, Serialize};
     status = "PactEnvironmentStatus",
     derive = "PartialEq",
     doc = "An environment of a Pact Broker and the namespaces that belong to it.",
-    validation = Rule::new(
-        "has(self.spec.environment) || self.metadata.name.size() <= 255"
-    ).message("spec.environment is needed when the object's name is longer than 255 characters"),
     printcolumn(name = "Broker", type_ = "string", json_path = ".spec.brokerRef.name"),
     printcolumn(name = "Environment", type_ = "string", json_path = ".status.environment"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
@@ -196,33 +193,16 @@ impl Default for VersionPolicy {
     }
 }
 
-/// What is never a version unless an environment's rules say otherwise: names that move, and builds that nobody else
-/// has (domain cases 12 and 17).
-#[must_use]
-pub fn default_denied_versions() -> Vec<String> {
-    [
-        "dev",
-        "develop",
-        "development",
-        "main",
-        "master",
-        "head",
-        "trunk",
-        "stable",
-        "edge",
-        "nightly",
-        "snapshot",
-        "test",
-        "staging",
-        "prod",
-        "production",
-        "release",
-        "local",
-        "*-dirty",
-        "*-snapshot",
-    ]
-    .map(str::to_owned)
-    .to_vec()
+/// What is never a version unless an environment's rules say otherwise: names that teams move from build to build, and
+/// marks of builds that nobody published (domain cases 12 and 17). `*` stands for any characters.
+pub const DEFAULT_DENIED_VERSIONS: &[&str] = &[
+    "dev", "devel", "develop", "development", "edge", "head", "latest-*", "*-latest", "local", "main", "master",
+    "nightly", "prod", "production", "snapshot", "stable", "staging", "trunk", "undefined", "unknown", "unstable",
+    "*-dirty", "*.dirty", "*-snapshot",
+];
+
+fn default_denied_versions() -> Vec<String> {
+    DEFAULT_DENIED_VERSIONS.iter().map(|&denied| denied.to_owned()).collect()
 }
 
 /// Whether an explicit version annotation counts.

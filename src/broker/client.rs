@@ -71,12 +71,15 @@ fn headers(config: &BrokerConfig, redactor: &mut Redactor) -> Result<HeaderMap, 
         if OURS.contains(&parsed.as_str()) {
             return Err(wrong("is one that the operator sets itself; leave it out"));
         }
+        if headers.contains_key(&parsed) {
+            return Err(wrong("is given twice; give each header one value"));
+        }
         if parsed == AUTHORIZATION && config.credentials != Credentials::None {
             return Err(wrong("contradicts the PactBroker's auth; use one of the two"));
         }
         let value = hidden(value.expose(), redactor)
             .ok_or_else(|| wrong("has a value with a line break or another character that no header can carry"))?;
-        headers.append(parsed, value);
+        headers.insert(parsed, value);
     }
     if let Some(value) = authorization(&config.credentials, redactor)? {
         headers.insert(AUTHORIZATION, value);
@@ -170,17 +173,22 @@ fn identity(certificate: &ClientCertificate) -> Result<Identity, ConfigError> {
     Identity::from_pem(&both).map_err(|error| wrong(chain(&error)))
 }
 
-/// An error with its causes, each once, at most 160 characters.
+/// An error's causes, each once, at most 120 characters.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut said = vec![error.to_string()];
-    let mut source = error.source();
+    let mut said: Vec<String> = Vec::new();
+    let mut source = Some(error);
     while let Some(cause) = source {
+        source = cause.source();
         let text = cause.to_string();
-        // Many wrap their cause and repeat it.
-        if !said.iter().any(|before| before.contains(&text)) {
+        // Many wrap their cause and repeat it; that a request failed is clear, and where, our own text says.
+        let empty = text.starts_with("client error (") || text.starts_with("error sending request");
+        if !(empty && source.is_some() || said.iter().any(|before| before.contains(&text))) {
             said.push(text);
         }
-        source = cause.source();
     }
-    super::answer::short(&said.join(": "), 160)
+    super::answer::short(&said.join(": "), 120)
 }
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

@@ -25,7 +25,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 pub use config::{BaseUrl, BrokerConfig, ClientCertificate, ConfigError, Credentials, SecretText, TlsSettings};
 pub use deployments::DeployedVersion;
@@ -94,7 +93,7 @@ impl Broker {
         #[derive(Deserialize)]
         struct Index {
             #[serde(rename = "_links")]
-            links: BTreeMap<String, IgnoredAny>,
+            links: BTreeMap<String, serde_json::Value>,
         }
         let Some(document) = self.ask(Request::get(Operation::Probe, &[])).await? else {
             let answered = "HTTP 404".to_owned();

@@ -7,7 +7,7 @@ use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Method};
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::answer::{Answer, Response, classify};
@@ -113,7 +113,7 @@ impl Transport {
             }
         };
         let started = Instant::now();
-        let answer = match timeout_at(started + self.timeout, self.exchange(&request, url)).await {
+        let answer = match timeout(self.timeout, self.exchange(&request, url)).await {
             Ok(Ok(response)) => {
                 if let Some(wait) = response.retry_after.filter(|_| matches!(response.status, 429 | 503)) {
                     self.pause.ask(Instant::now(), wait);
@@ -218,8 +218,7 @@ fn head(status: u16, headers: &HeaderMap, base: &BaseUrl) -> Response {
 fn fault(error: &reqwest::Error) -> TransportFault {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = source {
-        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
-        if cause.is::<rustls::Error>() || wrapped.is_some_and(|error| error.is::<rustls::Error>()) {
+        if is_tls(cause) {
             return TransportFault::Tls;
         }
         if error.is_connect() && cause.to_string().starts_with("dns error") {
@@ -228,8 +227,14 @@ fn fault(error: &reqwest::Error) -> TransportFault {
         source = cause.source();
     }
     match error {
-        _ if error.is_connect() => TransportFault::Connect,
         _ if error.is_timeout() => TransportFault::Timeout,
+        _ if error.is_connect() => TransportFault::Connect,
         _ => TransportFault::Closed,
     }
+}
+
+/// Whether rustls failed. Its error travels inside I/O errors, which leave out what they hold when asked for a source.
+fn is_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let held = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    cause.is::<rustls::Error>() || held.is_some_and(|held| is_tls(held))
 }

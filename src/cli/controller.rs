@@ -1,13 +1,167 @@
-//! `pact-operator controller`.
+//! `pact-operator controller`: wires the recorder to a cluster.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::{
+    recorder::{self, Settings, Surroundings},
+    runtime::{
+        lease::{self, LeaseSettings, Leadership},
+        liveness::{DEFAULT_LIMIT, Liveness},
+        metrics::Metrics,
+        probes::{ProbeServer, Probes},
+        readiness::Readiness,
+        shutdown::{Outcome, Signals},
+        telemetry::{self, LogFormat},
+    },
+};
 
 /// Arguments of the verb `controller`.
 #[derive(Args, Debug)]
-pub(super) struct ControllerArguments {}
+pub(super) struct ControllerArguments {
+    /// The operator's own namespace: the Lease and the brokers' Secrets are there.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "pact-operator")]
+    namespace: String,
+    /// The name of this process among its replicas, in the Lease and in Events.
+    #[arg(long, env = "POD_NAME", default_value = "pact-operator")]
+    name: String,
+    /// Where /readyz, /livez and /metrics are served, over plain HTTP.
+    #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS:PORT")]
+    probe_address: SocketAddr,
+    /// Lead without asking others. Only where there is never a second replica.
+    #[arg(long)]
+    no_leader_election: bool,
+    /// The name of the Lease that replicas elect a leader by.
+    #[arg(long, default_value = "pact-operator-controller", value_name = "NAME")]
+    lease: String,
+    /// How long a leader may be silent before another takes over, in seconds.
+    #[arg(long, default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(3..=600))]
+    lease_seconds: u64,
+    /// How often a broker is probed and its Secrets are read again, in seconds.
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    probe_seconds: u64,
+    /// How often what the brokers have recorded is compared with what runs, in seconds.
+    #[arg(long, default_value_t = 600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    resync_seconds: u64,
+    /// The longest delay between two tries of what cannot be done yet, in seconds.
+    #[arg(long, default_value_t = 300, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    retry_seconds: u64,
+    /// How log lines look.
+    #[arg(long, default_value = "text", value_enum)]
+    log_format: Format,
+    /// What is logged, as for RUST_LOG: info, debug, pact_operator=debug.
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
 
-pub(super) fn run(_arguments: ControllerArguments) -> ExitCode {
-    ExitCode::SUCCESS
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+pub(super) fn run(arguments: ControllerArguments) -> ExitCode {
+    let format = match arguments.log_format {
+        Format::Text => LogFormat::Text,
+        Format::Json => LogFormat::Json,
+    };
+    if let Err(error) = telemetry::init(format, arguments.log.as_deref()) {
+        return fail(&error);
+    }
+    // reqwest and kube both ask for the process's default; the only way this can fail is that it is set already.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("no threads can be started: {error}")),
+    };
+    let ended = runtime.block_on(until_signalled(arguments));
+    runtime.shutdown_background();
+    match ended {
+        Ok(code) => code,
+        Err(error) => fail(&*error),
+    }
+}
+
+fn fail(error: &(impl std::fmt::Display + ?Sized)) -> ExitCode {
+    drop(writeln!(io::stderr(), "pact-operator controller: {error}"));
+    ExitCode::FAILURE
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+async fn until_signalled(arguments: ControllerArguments) -> Result<ExitCode, Failure> {
+    let shutdown = CancellationToken::new();
+    let signals = Signals::listen().map_err(|error| format!("signals cannot be listened to: {error}"))?;
+    match signals.run(shutdown.clone(), serve(arguments, shutdown)).await {
+        Outcome::Finished(ended) => ended.map(|()| ExitCode::SUCCESS),
+        Outcome::Abandoned { exit_code } => Ok(ExitCode::from(exit_code)),
+    }
+}
+
+async fn serve(arguments: ControllerArguments, shutdown: CancellationToken) -> Result<(), Failure> {
+    let client = kube::Client::try_default().await.map_err(|error| {
+        format!("no way to the API server is configured: {error}; run it in a cluster, or set KUBECONFIG")
+    })?;
+    let readiness = Readiness::new(shutdown.clone());
+    let liveness = Liveness::new(DEFAULT_LIMIT);
+    let metrics = Metrics::new("pact_operator", vec![("version", env!("CARGO_PKG_VERSION").to_owned())]);
+    let stopped = CancellationToken::new();
+
+    let server = ProbeServer::bind(arguments.probe_address).await?;
+    info!(address = %server.address(), version = env!("CARGO_PKG_VERSION"), "starting");
+    let probes = Probes {
+        readiness: readiness.clone(),
+        liveness: liveness.clone(),
+        metrics: {
+            let metrics = metrics.clone();
+            Arc::new(move || metrics.render())
+        },
+    };
+    let serving = tokio::spawn(server.serve(probes, stopped.clone()));
+
+    let (leadership, electing) = if arguments.no_leader_election {
+        (Leadership::always(), None)
+    } else {
+        let (sender, leadership) = lease::leadership();
+        let settings = LeaseSettings::new(&arguments.namespace, &arguments.lease, &arguments.name)
+            .with_duration(Duration::from_secs(arguments.lease_seconds));
+        (leadership, Some(tokio::spawn(lease::run(client.clone(), settings, sender, stopped.clone()))))
+    };
+    let settings = Settings {
+        namespace: arguments.namespace,
+        user_agent: format!("pact-operator/{}", env!("CARGO_PKG_VERSION")),
+        probe_period: Duration::from_secs(arguments.probe_seconds),
+        resync_period: Duration::from_secs(arguments.resync_seconds),
+        retry_min: Duration::from_secs(1),
+        retry_max: Duration::from_secs(arguments.retry_seconds),
+        quiet_period: Duration::from_secs(3),
+    };
+    let surroundings = Surroundings {
+        client,
+        leadership,
+        readiness,
+        liveness,
+        metrics,
+        instance: arguments.name,
+        shutdown,
+    };
+    recorder::run(settings, surroundings).await;
+
+    // Only now, with no write under way any more, may another process lead.
+    stopped.cancel();
+    if let Some(electing) = electing {
+        electing.await??;
+    }
+    serving.await?;
+    info!("stopped");
+    Ok(())
 }

@@ -1,1 +1,259 @@
 //! The loop that makes the broker right: watch, plan, act, status.
+//!
+//! Level-triggered: each pass compares what the broker should say with what it says. Everything that matters is read
+//! anew from the cluster and the broker after a restart; only delays are kept in memory.
+//!
+//! Pure: [`key`], [`rules`], [`index`], [`desired`], [`plan`], [`status`], [`broker_settings`]. The rest acts.
+
+pub mod broker_settings;
+pub mod brokers;
+pub mod desired;
+mod environment;
+mod events;
+pub mod index;
+pub mod key;
+mod live;
+pub mod member;
+pub mod memory;
+mod metrics;
+mod pass;
+pub mod places;
+pub mod plan;
+pub mod queue;
+mod record;
+mod release;
+pub mod rules;
+pub mod status;
+mod watch;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::FutureExt;
+use kube::Client;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    brokers::{Brokers, Change},
+    index::Index,
+    key::{Place, RecordKey},
+    memory::Memories,
+    metrics::RecorderMetrics,
+    places::Places,
+    queue::{Next, Queue, Task},
+};
+use crate::{
+    api::{PactEnvironment, names::Version},
+    broker::BrokerError,
+    runtime::{events::EventSink, lease::Leadership, liveness::Liveness, metrics::Metrics, readiness::Readiness},
+};
+
+/// The name under which the recorder writes, for `managedFields` and Events.
+pub const FIELD_MANAGER: &str = "pact-operator.dev/controller";
+
+/// What the recorder is told from outside.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The operator's own namespace: Secrets are read there and nowhere else.
+    pub namespace: String,
+    /// How the broker client names itself.
+    pub user_agent: String,
+    /// How often a broker that answers is probed, and its Secrets read again.
+    pub probe_period: Duration,
+    /// How often what an environment has recorded is read and compared.
+    pub resync_period: Duration,
+    /// The first delay after something could not be done; it doubles each time.
+    pub retry_min: Duration,
+    /// The longest delay after something could not be done.
+    pub retry_max: Duration,
+    /// How long a rollout may take before the status says that it is under way: most end sooner, unwritten.
+    pub quiet_period: Duration,
+}
+
+/// What the recorder needs of the process that it runs in.
+pub struct Surroundings {
+    /// The API server.
+    pub client: Client,
+    /// Whether this process may write.
+    pub leadership: Leadership,
+    /// Where readiness gates are registered.
+    pub readiness: Readiness,
+    /// Where the loop says that it turns.
+    pub liveness: Liveness,
+    /// Where metrics are registered.
+    pub metrics: Metrics,
+    /// This process, in Events.
+    pub instance: String,
+    /// Ends the recorder.
+    pub shutdown: CancellationToken,
+}
+
+/// The recorder: see the module.
+pub struct Recorder {
+    client: Client,
+    settings: Arc<Settings>,
+    leadership: Leadership,
+    index: Mutex<Index>,
+    environments: Mutex<HashMap<String, PactEnvironment>>,
+    memories: Memories,
+    brokers: Brokers,
+    places: Places,
+    events: EventSink,
+    queue: Queue,
+    metrics: RecorderMetrics,
+    /// By key: how often in a row something could not be done, and for which version.
+    tries: Mutex<HashMap<RecordKey, (u32, Option<Version>)>>,
+    /// By key: since when a rollout is under way that the status does not tell of yet.
+    quiet_since: Mutex<HashMap<RecordKey, Instant>>,
+    /// By environment: how often in a row it could not be read.
+    place_tries: Mutex<BTreeMap<Place, u32>>,
+    rollouts_served: AtomicBool,
+    /// Whether everything that is watched was listed once: before, what is missing only seems to be.
+    complete: AtomicBool,
+}
+
+/// Runs the recorder until shutdown. A standby keeps everything warm and does nothing until it leads.
+pub async fn run(settings: Settings, surroundings: Surroundings) {
+    let Surroundings { client, leadership, readiness, liveness, metrics, instance, shutdown } = surroundings;
+    let settings = Arc::new(settings);
+    let (queue, outlet) = Queue::new();
+    let metrics = RecorderMetrics::register(&metrics);
+    let recorder = Arc::new(Recorder {
+        client: client.clone(),
+        leadership: leadership.clone(),
+        index: Mutex::default(),
+        environments: Mutex::default(),
+        memories: Memories::new(client.clone()),
+        brokers: Brokers::new(client.clone(), Arc::clone(&settings), metrics.observer()),
+        places: Places::default(),
+        events: EventSink::new(client, FIELD_MANAGER, &instance),
+        queue: queue.clone(),
+        metrics,
+        tries: Mutex::default(),
+        quiet_since: Mutex::default(),
+        place_tries: Mutex::default(),
+        rollouts_served: AtomicBool::new(false),
+        complete: AtomicBool::new(false),
+        settings,
+    });
+
+    let work = {
+        let recorder = Arc::clone(&recorder);
+        Arc::new(move |task| {
+            let recorder = Arc::clone(&recorder);
+            async move { recorder.work(task).await }.boxed()
+        })
+    };
+    let watching = tokio::spawn(watch::run(Arc::clone(&recorder), readiness, shutdown.clone()));
+    let leading = tokio::spawn(follow_leadership(Arc::clone(&recorder), liveness, shutdown.clone()));
+    queue::run(queue, outlet, shutdown, work).await;
+    for ended in [watching.await, leading.await] {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a task of the recorder panicked, which is a defect");
+        }
+    }
+}
+
+/// Looks at everything when this process begins to lead, and says that the loop turns.
+async fn follow_leadership(recorder: Arc<Recorder>, liveness: Liveness, shutdown: CancellationToken) {
+    let mut leads = recorder.leadership.watch();
+    let mut tick = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = tick.tick() => liveness.tick(),
+            changed = leads.changed() => {
+                let now_leads = *leads.borrow_and_update();
+                if now_leads {
+                    recorder.look_at_everything();
+                }
+                if changed.is_err() {
+                    // Nobody can grant or end leadership any more: it stays as it is.
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    }
+}
+
+impl Recorder {
+    async fn work(&self, task: Task) -> Next {
+        // A standby watches and decides nothing; all is looked at once it leads.
+        if !self.complete.load(Ordering::Acquire) || !self.leadership.is_leader() {
+            return None;
+        }
+        match task {
+            Task::Broker(name) => {
+                let (change, next) = self.brokers.look_after(&name).await;
+                if change == Change::TryAgain {
+                    self.try_again(&name);
+                }
+                next
+            }
+            Task::Place(place) => self.read_place(&place).await,
+            Task::EnvironmentStatus(object) => self.environment_status(&object).await,
+            Task::Record(key) => self.pass(&key).await,
+        }
+    }
+
+    /// Puts in a task for everything there is.
+    fn look_at_everything(&self) {
+        for name in self.brokers.names() {
+            self.queue.now(Task::Broker(name));
+        }
+        let (places, objects) = self.places_and_objects();
+        for place in places {
+            self.queue.now(Task::Place(place));
+        }
+        for object in objects {
+            self.queue.now(Task::EnvironmentStatus(object));
+        }
+        for key in self.keys(|_| true) {
+            self.queue.now(Task::Record(key));
+        }
+    }
+
+    /// Puts in a task for everything that waits for a broker.
+    fn try_again(&self, broker: &str) {
+        let (places, _) = self.places_and_objects();
+        for place in places.into_iter().filter(|place| place.broker == broker) {
+            self.queue.now(Task::Place(place));
+        }
+    }
+
+    /// A call at a broker failed: has whoever can find out more look into it.
+    fn look_into(&self, place: &Place, error: &BrokerError) {
+        match error {
+            BrokerError::EnvironmentMissing { .. } => self.queue.now(Task::Place(place.clone())),
+            BrokerError::PacticipantMissing { .. }
+            | BrokerError::VersionMissing { .. }
+            | BrokerError::Rejected { .. }
+            | BrokerError::Unaddressable { .. } => {}
+            _ => self.queue.now(Task::Broker(place.broker.clone())),
+        }
+    }
+
+    /// Every key that has members or a memory, and for which `wanted` holds.
+    fn keys(&self, wanted: impl Fn(&RecordKey) -> bool) -> HashSet<RecordKey> {
+        let mut keys: HashSet<_> = self.memories.keys().into_iter().filter(&wanted).collect();
+        keys.extend(self.index().keys().filter(|key| wanted(key)).cloned());
+        keys
+    }
+
+    fn places_and_objects(&self) -> (HashSet<Place>, Vec<String>) {
+        let places = self.index().valid_rules().map(|rules| rules.place.clone()).collect();
+        let environments = self.environments.lock().unwrap_or_else(PoisonError::into_inner);
+        (places, environments.keys().cloned().collect())
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -232,7 +232,7 @@ fn called(regarding: &Regarding) -> String {
 fn digest(uid: &str, reason: &str, once_key: &str) -> u64 {
     let mut hash = Sha256::new();
     for part in [uid, reason, once_key] {
-        hash.update(part.len().to_be_bytes());
+        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         hash.update(part);
     }
     hash.finalize().iter().take(8).fold(0, |digest, byte| digest << 8 | u64::from(*byte))

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a loop may be silent by default.
-pub const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
+pub const DEFAULT_LIMIT: Duration = Duration::from_mins(1);
 
 /// The heartbeat of a loop. Clones are the same heart.
 #[derive(Clone, Debug)]

@@ -2,7 +2,9 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::pin;
 
+use futures::{Stream, StreamExt};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -48,20 +50,66 @@ impl Signals {
     /// A library must not end the process, so the second signal is an [`Outcome::Abandoned`] for `main` to turn into
     /// an exit code. Tasks that `work` spawned live on until the runtime is dropped: `main` should then end the
     /// runtime with `shutdown_background`, which waits for nobody.
-    pub async fn run<T>(mut self, asked: CancellationToken, work: impl Future<Output = T>) -> Outcome<T> {
-        let mut work = std::pin::pin!(work);
-        let (name, _) = tokio::select! {
-            done = &mut work => return Outcome::Finished(done),
-            signal = self.next() => signal,
-        };
-        info!(signal = name, "shutting down; a second signal ends the process at once");
-        asked.cancel();
-        tokio::select! {
-            done = &mut work => Outcome::Finished(done),
-            (name, number) = self.next() => {
-                warn!(signal = name, "second signal: ending at once");
-                Outcome::Abandoned { exit_code: 128 + number }
-            }
+    pub async fn run<T>(self, asked: CancellationToken, work: impl Future<Output = T>) -> Outcome<T> {
+        let signals = futures::stream::unfold(self, |mut signals| async { Some((signals.next().await, signals)) });
+        run_until(signals, asked, work).await
+    }
+}
+
+async fn run_until<T>(
+    signals: impl Stream<Item = (&'static str, u8)>,
+    asked: CancellationToken,
+    work: impl Future<Output = T>,
+) -> Outcome<T> {
+    let mut work = pin!(work);
+    let mut signals = pin!(signals);
+    tokio::select! {
+        done = &mut work => return Outcome::Finished(done),
+        Some((signal, _)) = signals.next() => {
+            info!(signal, "shutting down; a second signal ends the process at once");
         }
+    }
+    asked.cancel();
+    tokio::select! {
+        done = &mut work => Outcome::Finished(done),
+        Some((signal, number)) = signals.next() => {
+            warn!(signal, "second signal: ending at once");
+            Outcome::Abandoned { exit_code: 128 + number }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream::{pending, repeat};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_ends_by_itself_is_not_asked() {
+        let asked = CancellationToken::new();
+        assert_eq!(run_until(pending(), asked.clone(), async { 7 }).await, Outcome::Finished(7));
+        assert!(!asked.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn the_first_signal_asks_and_the_work_ends_in_good_order() {
+        let asked = CancellationToken::new();
+        let signals = futures::stream::iter([("SIGTERM", 15)]).chain(pending());
+        let work = async {
+            asked.cancelled().await;
+            tokio::task::yield_now().await;
+            "drained"
+        };
+        assert_eq!(run_until(signals, asked.clone(), work).await, Outcome::Finished("drained"));
+    }
+
+    #[tokio::test]
+    async fn the_second_signal_does_not_wait_for_the_work() {
+        let asked = CancellationToken::new();
+        let work = std::future::pending::<()>();
+        let outcome = run_until(repeat(("SIGINT", 2)), asked.clone(), work).await;
+        assert_eq!(outcome, Outcome::Abandoned { exit_code: 130 });
+        assert!(asked.is_cancelled());
     }
 }

@@ -1,1 +1,410 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
 use super::*;
+
+/// 60 s after the controller confirmed the rollout in [`available`].
+const NOW: &str = "2026-11-23T10:01:00Z";
+
+fn at(time: &str) -> Timestamp {
+    time.parse().unwrap()
+}
+
+/// The verdict in one word, and the words that go with it.
+fn judge(deployment: &Value, now: &str) -> (&'static str, String) {
+    let view: DeploymentView = serde_json::from_value(deployment.clone()).unwrap();
+    let state = deployment_rollout(&view, at(now));
+    let words = state.to_string();
+    let word = match state {
+        RolloutState::Complete => "Complete",
+        RolloutState::ScaledToZero => "ScaledToZero",
+        RolloutState::Progressing { .. } => "Progressing",
+        RolloutState::Terminating { .. } => "Terminating",
+        RolloutState::Paused => "Paused",
+        RolloutState::Failed { .. } => "Failed",
+        RolloutState::Deleting => "Deleting",
+    };
+    (word, words)
+}
+
+/// A Deployment at generation 2 with three pods asked for, all there.
+fn complete() -> Value {
+    json!({
+        "metadata": {"name": "orders", "namespace": "shop", "generation": 2},
+        "spec": {"replicas": 3, "template": {"spec": {"containers": [{"name": "app", "image": "orders:1"}]}}},
+        "status": {
+            "observedGeneration": 2, "replicas": 3, "updatedReplicas": 3, "availableReplicas": 3,
+            "conditions": [
+                {"type": "Available", "status": "True", "reason": "MinimumReplicasAvailable"},
+                available("2026-11-23T10:00:00Z"),
+            ],
+        },
+    })
+}
+
+fn available(confirmed: &str) -> Value {
+    json!({"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable", "lastUpdateTime": confirmed})
+}
+
+fn deadline_exceeded() -> Value {
+    json!({
+        "type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded",
+        "message": "ReplicaSet \"orders-5\" has timed out progressing.",
+    })
+}
+
+fn quota_exceeded() -> Value {
+    json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: small"})
+}
+
+/// The base with values put at JSON pointers; `null` takes a field away.
+fn with(mut base: Value, changes: &[(&str, Value)]) -> Value {
+    for (pointer, value) in changes {
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        let parent = base.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+        if value.is_null() {
+            parent.remove(key)
+        } else {
+            parent.insert(key.to_owned(), value.clone())
+        };
+    }
+    base
+}
+
+fn numbers_of(wanted: i32, all: i32, updated: i32, available: i32) -> Vec<(&'static str, Value)> {
+    vec![
+        ("/spec/replicas", json!(wanted)),
+        ("/status/replicas", json!(all)),
+        ("/status/updatedReplicas", json!(updated)),
+        ("/status/availableReplicas", json!(available)),
+    ]
+}
+
+/// What is changed in a complete Deployment, why, and the verdict.
+type Row<'row> = (&'row str, &'row [(&'row str, Value)], &'row str);
+
+fn table(rows: &[Row<'_>]) {
+    for (what, changes, expected) in rows {
+        let deployment = with(complete(), changes);
+        assert_eq!(judge(&deployment, NOW).0, *expected, "{what}: {deployment}");
+    }
+}
+
+#[test]
+fn case_24_finished_means_observed_updated_available_and_nothing_old() {
+    table(&[
+        ("all there", &[], "Complete"),
+        ("the controller is ahead", &[("/status/observedGeneration", json!(3))], "Complete"),
+        ("no deadline, so no conditions", &[("/status/conditions", Value::Null)], "Complete"),
+        ("one asked for by default", &[("/spec/replicas", Value::Null)], "Progressing"),
+        ("stale status", &[("/status/observedGeneration", json!(1))], "Progressing"),
+        ("never observed", &[("/status/observedGeneration", Value::Null)], "Progressing"),
+        ("no status", &[("/status", Value::Null)], "Progressing"),
+        ("an empty status", &[("/status", json!({}))], "Progressing"),
+        ("no spec and no status", &[("/spec", Value::Null), ("/status", Value::Null)], "Progressing"),
+        ("nothing updated yet", &[("/status/updatedReplicas", Value::Null)], "Progressing"),
+        ("nothing available yet", &[("/status/availableReplicas", Value::Null)], "Progressing"),
+        ("no pods at all", &[("/status/replicas", Value::Null)], "Progressing"),
+        ("some updated", &numbers_of(3, 4, 2, 3), "Progressing"),
+        ("all updated, one old left", &numbers_of(3, 4, 3, 4), "Progressing"),
+        ("all updated, one old left that is not available", &numbers_of(3, 4, 3, 3), "Progressing"),
+        ("all updated, one not available", &numbers_of(3, 3, 3, 2), "Progressing"),
+        ("scaling up", &numbers_of(5, 3, 3, 3), "Progressing"),
+        ("scaling down", &numbers_of(2, 3, 3, 3), "Progressing"),
+        ("more updated than there are", &numbers_of(3, 3, 4, 3), "Progressing"),
+        ("being resumed", &[("/status/conditions", json!([{"type": "Progressing", "status": "Unknown"}]))], "Complete"),
+        (
+            "a single pod by default",
+            &{
+                let mut one = numbers_of(0, 1, 1, 1);
+                one[0].1 = Value::Null;
+                one
+            },
+            "Complete",
+        ),
+    ]);
+}
+
+#[test]
+fn case_25_a_deadline_that_passed_is_a_failure_until_it_recovers() {
+    let failed = |extra: Vec<(&'static str, Value)>| {
+        let mut changes = vec![("/status/conditions", json!([deadline_exceeded()]))];
+        changes.extend(extra);
+        with(complete(), &changes)
+    };
+    let (word, words) = judge(&failed(numbers_of(3, 4, 1, 3)), NOW);
+    assert_eq!(word, "Failed");
+    assert!(
+        words.contains("ProgressDeadlineExceeded: ReplicaSet") && words.contains("timed out progressing"),
+        "{words}"
+    );
+    assert_eq!(judge(&failed(vec![]), NOW).0, "Failed", "even with all numbers right: it still says so");
+    assert_eq!(judge(&failed(numbers_of(0, 0, 0, 0)), NOW).0, "Failed", "at zero too");
+    assert_eq!(
+        judge(&failed(vec![("/status/observedGeneration", json!(1))]), NOW).0,
+        "Progressing",
+        "an older failure"
+    );
+    assert_eq!(judge(&failed(vec![("/status/conditions", json!([available(NOW)]))]), NOW).0, "Complete", "recovered");
+    let unnamed = json!([{"type": "Progressing", "status": "False"}]);
+    assert_eq!(judge(&failed(vec![("/status/conditions", unnamed)]), NOW).0, "Failed");
+}
+
+#[test]
+fn case_25_a_quota_that_is_exceeded_is_told_while_the_rollout_goes_on() {
+    let conditions = json!([available(NOW), quota_exceeded()]);
+    let mut changes = numbers_of(3, 3, 1, 3);
+    changes.push(("/status/conditions", conditions.clone()));
+    let (word, words) = judge(&with(complete(), &changes), NOW);
+    assert_eq!((word, words.as_str()), ("Progressing", "progressing: FailedCreate: exceeded quota: small"));
+    let both = with(complete(), &[("/status/conditions", json!([deadline_exceeded(), quota_exceeded()]))]);
+    assert_eq!(judge(&both, NOW).0, "Failed", "the deadline outranks it");
+    let left_over = with(complete(), &[("/status/conditions", conditions)]);
+    assert_eq!(judge(&left_over, NOW).0, "Complete", "the numbers decide");
+}
+
+#[test]
+fn case_26_nothing_is_finished_while_paused() {
+    let paused = ("/spec/paused", json!(true));
+    table(&[
+        ("paused half-way", &[paused.clone(), ("/status/updatedReplicas", json!(1))], "Paused"),
+        ("paused at rest", std::slice::from_ref(&paused), "Paused"),
+        ("paused, not yet observed", &[paused.clone(), ("/status/observedGeneration", json!(1))], "Paused"),
+        ("paused after a failure", &[paused.clone(), ("/status/conditions", json!([deadline_exceeded()]))], "Paused"),
+        ("paused at zero", &[std::slice::from_ref(&paused), &numbers_of(0, 0, 0, 0)].concat(), "Paused"),
+        ("not paused", &[("/spec/paused", json!(false))], "Complete"),
+    ]);
+}
+
+#[test]
+fn case_27_the_status_of_an_overtaken_rollout_says_nothing_about_the_next() {
+    // Everything is right for generation 2; the image was changed again and nobody has looked at generation 3 yet.
+    let overtaken = with(complete(), &[("/metadata/generation", json!(3))]);
+    let (word, words) = judge(&overtaken, NOW);
+    assert_eq!(word, "Progressing");
+    assert!(words.contains("generation 3"), "{words}");
+}
+
+#[test]
+fn case_31_zero_asked_for_and_none_left_is_finished() {
+    table(&[
+        ("at zero", &numbers_of(0, 0, 0, 0), "ScaledToZero"),
+        (
+            "at zero, numbers missing",
+            &[("/spec/replicas", json!(0)), ("/status", json!({"observedGeneration": 2}))],
+            "ScaledToZero",
+        ),
+        ("pods left", &numbers_of(0, 2, 2, 2), "Progressing"),
+        ("an old pod left", &numbers_of(0, 1, 0, 0), "Progressing"),
+        (
+            "zero not yet observed",
+            &[&numbers_of(0, 0, 0, 0)[..], &[("/status/observedGeneration", json!(1))]].concat(),
+            "Progressing",
+        ),
+        ("zero and no status", &[("/spec/replicas", json!(0)), ("/status", Value::Null)], "Progressing"),
+    ]);
+}
+
+#[test]
+fn case_32_recreate_is_not_finished_between_the_old_pods_and_the_new() {
+    table(&[
+        ("the old pods are gone, the new ones not yet made", &numbers_of(3, 0, 0, 0), "Progressing"),
+        ("the new ones start", &numbers_of(3, 3, 3, 0), "Progressing"),
+        ("the new ones serve", &numbers_of(3, 3, 3, 3), "Complete"),
+    ]);
+}
+
+#[test]
+fn a_deployment_being_deleted_is_nothing_else() {
+    let deleting = ("/metadata/deletionTimestamp", json!("2026-11-23T10:00:59Z"));
+    table(&[
+        ("complete", std::slice::from_ref(&deleting), "Deleting"),
+        ("paused", &[deleting.clone(), ("/spec/paused", json!(true))], "Deleting"),
+        ("failed", &[deleting.clone(), ("/status/conditions", json!([deadline_exceeded()]))], "Deleting"),
+        ("at zero", &[std::slice::from_ref(&deleting), &numbers_of(0, 0, 0, 0)].concat(), "Deleting"),
+    ]);
+}
+
+#[test]
+fn case_24_replaced_pods_that_still_end_are_waited_for_a_grace_period_at_most() {
+    let ending = |grace: Option<i64>, confirmed: &str, reason: &str, left: i32| {
+        let mut condition = available(confirmed);
+        condition["reason"] = json!(reason);
+        with(
+            complete(),
+            &[
+                ("/spec/template/spec/terminationGracePeriodSeconds", grace.map_or(Value::Null, |grace| json!(grace))),
+                ("/status/terminatingReplicas", json!(left)),
+                ("/status/conditions", json!([condition])),
+            ],
+        )
+    };
+    let confirmed = "2026-11-23T10:00:00Z";
+    for (grace, confirmed, reason, left, now, expected) in [
+        (None, confirmed, "NewReplicaSetAvailable", 2, "2026-11-23T10:00:29Z", "Terminating"),
+        (None, confirmed, "NewReplicaSetAvailable", 2, "2026-11-23T10:00:30Z", "Complete"),
+        (None, confirmed, "NewReplicaSetAvailable", 0, "2026-11-23T10:00:01Z", "Complete"),
+        (Some(120), confirmed, "NewReplicaSetAvailable", 1, "2026-11-23T10:01:59Z", "Terminating"),
+        (Some(120), confirmed, "NewReplicaSetAvailable", 1, "2026-11-23T10:02:00Z", "Complete"),
+        (Some(0), confirmed, "NewReplicaSetAvailable", 1, "2026-11-23T10:00:00Z", "Complete"),
+        (Some(i64::MIN), confirmed, "NewReplicaSetAvailable", 1, "2026-11-23T10:00:00Z", "Complete"),
+        (Some(i64::MAX), confirmed, "NewReplicaSetAvailable", 1, "2026-11-23T10:02:00Z", "Terminating"),
+        (None, "2026-11-23T12:00:00Z", "NewReplicaSetAvailable", 1, "2026-11-23T10:00:00Z", "Terminating"),
+        (None, confirmed, "ReplicaSetUpdated", 1, "2026-11-23T10:00:01Z", "Complete"),
+    ] {
+        let deployment = ending(grace, confirmed, reason, left);
+        assert_eq!(judge(&deployment, now).0, expected, "{grace:?} {confirmed} {reason} {left} {now}");
+    }
+    let view: DeploymentView =
+        serde_json::from_value(ending(Some(45), confirmed, "NewReplicaSetAvailable", 2)).unwrap();
+    let expected = RolloutState::Terminating { until: at("2026-11-23T10:00:45Z"), remaining: 2 };
+    assert_eq!(deployment_rollout(&view, at(confirmed)), expected);
+    let view: DeploymentView = serde_json::from_value(ending(None, NOW, "NewReplicaSetAvailable", 2)).unwrap();
+    let expected = RolloutState::Terminating { until: at("2026-11-23T10:00:30Z"), remaining: 2 };
+    assert_eq!(deployment_rollout(&view, at(confirmed)), expected, "a clock that is ahead adds nothing to the wait");
+    let early = with(ending(None, confirmed, "NewReplicaSetAvailable", 2), &[("/status/replicas", json!(4))]);
+    assert_eq!(judge(&early, confirmed).0, "Progressing", "what is missing comes first");
+    let zero = with(ending(None, confirmed, "NewReplicaSetAvailable", 2), &numbers_of(0, 0, 0, 0));
+    assert_eq!(judge(&zero, "2026-11-23T10:00:29Z").0, "Terminating", "none left means none that ends either");
+    assert_eq!(judge(&zero, "2026-11-23T10:00:30Z").0, "ScaledToZero");
+}
+
+#[test]
+fn a_long_message_is_cut_and_stays_on_one_line() {
+    let condition = json!({"type": "Progressing", "status": "False", "reason": "R", "message": "ä\n".repeat(20_000)});
+    let (_, words) = judge(&with(complete(), &[("/status/conditions", json!([condition]))]), NOW);
+    assert!(words.chars().count() < 600 && !words.contains('\n'), "{words}");
+}
+
+/// A Deployment in plain facts, for a judgement of its own.
+#[derive(Clone, Debug)]
+struct Facts {
+    deleting: bool,
+    paused: Option<bool>,
+    generation: i64,
+    observed: Option<i64>,
+    wanted: Option<i32>,
+    all: Option<i32>,
+    updated: Option<i32>,
+    available: Option<i32>,
+    terminating: Option<i32>,
+    progressing: Option<&'static str>,
+    confirmed: Option<i64>,
+    grace: Option<i64>,
+    failure: bool,
+}
+
+impl Facts {
+    fn view(&self) -> DeploymentView {
+        let time = |second: i64| Timestamp::from_second(second).unwrap().to_string();
+        let mut conditions = Vec::new();
+        if let Some(status) = self.progressing {
+            let reason = if status == "True" { "NewReplicaSetAvailable" } else { "Other" };
+            let confirmed = self.confirmed.map(time);
+            conditions
+                .push(json!({"type": "Progressing", "status": status, "reason": reason, "lastUpdateTime": confirmed}));
+        }
+        if self.failure {
+            conditions.push(quota_exceeded());
+        }
+        serde_json::from_value(json!({
+            "metadata": {"generation": self.generation, "deletionTimestamp": self.deleting.then(|| time(0))},
+            "spec": {
+                "replicas": self.wanted, "paused": self.paused,
+                "template": {"spec": {"terminationGracePeriodSeconds": self.grace}},
+            },
+            "status": {
+                "observedGeneration": self.observed, "replicas": self.all, "updatedReplicas": self.updated,
+                "availableReplicas": self.available, "terminatingReplicas": self.terminating, "conditions": conditions,
+            },
+        }))
+        .unwrap()
+    }
+
+    /// Finished as the rule says it, in one sentence and without order.
+    fn finished(&self, now: i64) -> bool {
+        let read = |number: Option<i32>| number.unwrap_or(0);
+        let wanted = self.wanted.unwrap_or(1);
+        let in_grace = match (self.progressing, self.confirmed) {
+            (Some("True"), Some(confirmed)) => now - confirmed.min(now) < self.grace.unwrap_or(30),
+            _ => false,
+        };
+        let violations = [
+            self.deleting,
+            self.paused == Some(true),
+            self.observed.is_none(),
+            self.observed.unwrap_or(i64::MAX) < self.generation,
+            self.progressing == Some("False"),
+            read(self.all) != wanted,
+            read(self.updated) != wanted,
+            read(self.available) != wanted,
+            read(self.terminating) > 0 && in_grace,
+        ];
+        !violations.contains(&true)
+    }
+}
+
+fn number() -> impl Strategy<Value = Option<i32>> {
+    prop_oneof![3 => Just(Some(2)), 1 => Just(None), 2 => (-1..4).prop_map(Some)]
+}
+
+prop_compose! {
+    fn facts()(
+        deleting in proptest::bool::weighted(0.1),
+        paused in prop_oneof![4 => Just(None), 1 => any::<bool>().prop_map(Some)],
+        generation in 1_i64..3,
+        observed in prop_oneof![1 => Just(None), 6 => (1_i64..4).prop_map(Some)],
+        (wanted, all, updated, available) in prop_oneof![
+            (number(), number(), number(), number()),
+            Just((Some(2), Some(2), Some(2), Some(2))),
+            Just((Some(0), Some(0), None, Some(0))),
+            Just((None, Some(1), Some(1), Some(1))),
+        ],
+        terminating in prop_oneof![Just(None), (0..3).prop_map(Some)],
+        progressing in prop_oneof![
+            Just(None), Just(Some("Unknown")), Just(Some("False")), Just(Some("True")), Just(Some("True"))
+        ],
+        confirmed in proptest::option::weighted(0.8, 0_i64..200),
+        grace in proptest::option::of(0_i64..90),
+        failure: bool,
+    ) -> Facts {
+        Facts {
+            deleting, paused, generation, observed, wanted, all, updated, available, terminating, progressing, confirmed,
+            grace, failure,
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn finished_exactly_when_no_condition_is_violated(facts in facts(), now in 0_i64..200) {
+        let state = deployment_rollout(&facts.view(), Timestamp::from_second(now).unwrap());
+        prop_assert_eq!(state.finished(), facts.finished(now), "{}", state);
+        prop_assert_eq!(state == RolloutState::ScaledToZero, state.finished() && facts.wanted == Some(0));
+    }
+
+    #[test]
+    fn time_only_ever_finishes_a_rollout(facts in facts(), now in 0_i64..200, later in 0_i64..200) {
+        let at = |second: i64| deployment_rollout(&facts.view(), Timestamp::from_second(second).unwrap());
+        let (before, after) = (at(now), at(now + later));
+        prop_assert!(!before.finished() || after == before, "{} then {}", before, after);
+        if !matches!(before, RolloutState::Terminating { .. }) {
+            prop_assert_eq!(before, after, "only waiting for pods that end depends on the time");
+        }
+    }
+
+    #[test]
+    fn waiting_ends_by_itself_when_it_says(facts in facts(), now in 0_i64..200) {
+        let view = facts.view();
+        let now = Timestamp::from_second(now).unwrap();
+        if let RolloutState::Terminating { until, remaining } = deployment_rollout(&view, now) {
+            prop_assert!(until > now && remaining > 0);
+            let confirmed = Timestamp::from_second(facts.confirmed.unwrap()).unwrap();
+            // Where the controller's clock is ahead of ours, the end moves with ours until both agree.
+            let end = if confirmed > now { confirmed.max(until) + SignedDuration::from_secs(90) } else { until };
+            prop_assert!(deployment_rollout(&view, end).finished());
+        }
+    }
+}

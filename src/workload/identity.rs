@@ -57,6 +57,9 @@ pub enum IdentityProblem {
         /// How many bytes it has.
         bytes: usize,
     },
+    /// The application instance is not one.
+    #[error("the annotation {annotation}: {0}: correct or remove it", annotation = annotations::APPLICATION_INSTANCE)]
+    InvalidApplicationInstance(#[source] NameError),
 }
 
 impl IdentityProblem {
@@ -67,6 +70,7 @@ impl IdentityProblem {
             Self::EmptyPacticipant => "PacticipantEmpty",
             Self::InvalidPacticipant(_) => "PacticipantInvalid",
             Self::TooMany { .. } | Self::TooLong { .. } => "PacticipantsTooMany",
+            Self::InvalidApplicationInstance(_) => "ApplicationInstanceInvalid",
         }
     }
 }

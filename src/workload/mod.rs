@@ -8,6 +8,7 @@
 
 use std::fmt;
 
+pub mod deny_list;
 pub mod deployment;
 mod deployment_rollout;
 mod excerpt;
@@ -15,20 +16,23 @@ pub mod identity;
 pub mod image;
 pub mod mapping;
 pub mod rollout;
+pub mod tag_pattern;
 pub mod template_only;
 pub mod version;
 pub mod version_problem;
 pub mod version_rules;
 
+pub use deny_list::DenyList;
 pub use deployment::DeploymentView;
 pub use identity::{Identity, IdentityProblem, identify, stale_annotation};
 pub use image::ImageReference;
 pub use mapping::{EnvironmentClaim, NamespaceMapping, NamespaceSelector, SelectorError, environments_of};
 pub use rollout::RolloutState;
+pub use tag_pattern::{PatternError, TagPattern};
 pub use template_only::{CanaryView, RolloutView, effective_annotations, target_of, template_of};
 pub use version::{ResolvedVersion, VersionSource};
 pub use version_problem::VersionProblem;
-pub use version_rules::{DenyList, PatternError, TagPattern, VersionRules};
+pub use version_rules::VersionRules;
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -144,4 +148,19 @@ pub trait Observe: kube::Resource<DynamicType = ()> {
 
     /// What the object says, with its rollout judged at `now`: only [`RolloutState::Terminating`] depends on the time.
     fn observe(&self, now: Timestamp) -> Workload;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_can_be_shared_between_tasks_and_compared() {
+        fn holds<T: Send + Sync + Clone + PartialEq + fmt::Debug + 'static>() {}
+        holds::<Workload>();
+        holds::<DeploymentView>();
+        holds::<(RolloutView, CanaryView)>();
+        holds::<(Identity, IdentityProblem, VersionRules)>();
+        holds::<(EnvironmentClaim, NamespaceMapping, SelectorError, PatternError)>();
+    }
 }

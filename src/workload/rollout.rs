@@ -42,6 +42,20 @@ impl RolloutState {
     pub fn finished(&self) -> bool {
         matches!(self, Self::Complete | Self::ScaledToZero)
     }
+
+    /// The state in one word, as a status shows it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Complete => "Complete",
+            Self::ScaledToZero => "ScaledToZero",
+            Self::Progressing { .. } => "Progressing",
+            Self::Terminating { .. } => "Terminating",
+            Self::Paused => "Paused",
+            Self::Failed { .. } => "Failed",
+            Self::Deleting => "Deleting",
+        }
+    }
 }
 
 impl fmt::Display for RolloutState {

@@ -1,1 +1,117 @@
+use serde_json::{Value, json};
+
 use super::*;
+use crate::workload::{Container, RolloutState};
+
+fn rollout(workload_ref: &Value) -> RolloutView {
+    let spec = json!({"replicas": 3, "workloadRef": workload_ref, "strategy": {"canary": {}}});
+    serde_json::from_value(json!({"metadata": {"name": "r", "namespace": "shop"}, "spec": spec})).unwrap()
+}
+
+fn canary(target: &Value, applied: &str, promoted: &str) -> CanaryView {
+    serde_json::from_value(json!({
+        "metadata": {"name": "orders", "namespace": "shop"},
+        "spec": {"targetRef": target, "analysis": {"interval": "10s"}},
+        "status": {"phase": "Succeeded", "lastAppliedSpec": applied, "lastPromotedSpec": promoted},
+    }))
+    .unwrap()
+}
+
+fn workload(name: &str, image: &str, annotations: PactAnnotations) -> Workload {
+    Workload {
+        reference: WorkloadRef { kind: WorkloadKind::Deployment, namespace: "shop".into(), name: name.into() },
+        uid: "u".into(),
+        generation: 1,
+        annotations,
+        version_label: None,
+        containers: vec![Container { name: "app".into(), image: image.into() }],
+        rollout: RolloutState::Complete,
+        deleting: false,
+        canary_owner: None,
+    }
+}
+
+fn annotated(pacticipant: Option<&str>, version: Option<&str>) -> PactAnnotations {
+    PactAnnotations {
+        pacticipant: pacticipant.map(str::to_owned),
+        version: version.map(str::to_owned),
+        ..PactAnnotations::default()
+    }
+}
+
+#[test]
+fn case_31_a_deployment_named_by_a_workload_ref_is_a_template() {
+    let template = template_of(&rollout(&json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "orders"})));
+    assert_eq!(template.unwrap().to_string(), "Deployment shop/orders");
+    assert!(template_of(&rollout(&json!({"kind": "Deployment", "name": "orders"}))).is_some(), "read for safety");
+    for other in [
+        Value::Null,
+        json!({}),
+        json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "orders"}),
+        json!({"apiVersion": "example.com/v1", "kind": "Deployment", "name": "orders"}),
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": ""}),
+        json!({"apiVersion": "apps/v1", "kind": "Deployment"}),
+    ] {
+        assert_eq!(template_of(&rollout(&other)), None, "{other}");
+    }
+    assert_eq!(template_of(&RolloutView::default()), None);
+}
+
+#[test]
+fn case_71_the_target_is_a_template_and_the_member_is_what_the_canary_controls() {
+    let canary = canary(&json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "orders"}), "a", "a");
+    assert_eq!(target_of(&canary).unwrap().name, "orders");
+    let mut primary = workload("orders-primary", "orders:1", PactAnnotations::default());
+    assert!(!canary.controls(&primary), "a name alone proves nothing");
+    primary.canary_owner = Some("orders".into());
+    assert!(canary.controls(&primary));
+    let elsewhere = WorkloadRef { namespace: "elsewhere".into(), ..primary.reference.clone() };
+    assert!(!canary.controls(&Workload { reference: elsewhere, ..primary.clone() }));
+    primary.canary_owner = None;
+    let mut nameless = canary;
+    nameless.metadata.name = None;
+    assert!(!nameless.controls(&primary), "no name on either side is no match");
+}
+
+#[test]
+fn case_71_promoted_means_that_both_hashes_are_there_and_equal() {
+    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "orders"});
+    assert!(canary(&target, "a", "a").promoted());
+    assert!(!canary(&target, "b", "a").promoted());
+    assert!(!canary(&target, "", "").promoted());
+    assert!(!CanaryView::default().promoted());
+}
+
+#[test]
+fn case_71_the_primary_counts_with_the_annotations_of_the_target() {
+    let primary = |annotations| workload("orders-primary", "orders:1", annotations);
+    let target = |image: &str, annotations| workload("orders", image, annotations);
+    let wiped = || primary(PactAnnotations::default());
+    let named = annotated(Some("orders"), None);
+
+    // Wiped at the first promotion, or not yet, or renamed by the team meanwhile: the target's name counts.
+    assert_eq!(effective_annotations(&wiped(), &target("orders:2", named.clone()), false), Some(named.clone()));
+    let stale = primary(annotated(Some("old name"), None));
+    assert_eq!(effective_annotations(&stale, &target("orders:1", named.clone()), true), Some(named));
+    // Nobody asks to be managed.
+    let none = PactAnnotations::default();
+    assert_eq!(effective_annotations(&wiped(), &target("orders:1", none.clone()), true), Some(none));
+
+    // A version annotation on the target counts only for what was promoted.
+    let stated = annotated(Some("orders"), Some("1.2.3"));
+    assert_eq!(effective_annotations(&wiped(), &target("orders:1", stated.clone()), true), Some(stated.clone()));
+    assert_eq!(effective_annotations(&wiped(), &target("orders:1", stated.clone()), false), None);
+    assert_eq!(effective_annotations(&wiped(), &target("orders:2", stated.clone()), true), None, "Flagger lags behind");
+    // One that survived on the primary is the primary's.
+    let kept = primary(annotated(Some("orders"), Some("1.2.2")));
+    let expected = annotated(Some("orders"), Some("1.2.2"));
+    assert_eq!(effective_annotations(&kept, &target("orders:2", stated), false), Some(expected));
+}
+
+#[test]
+fn the_kinds_are_where_their_projects_serve_them() {
+    use kube::Resource;
+    assert_eq!(RolloutView::url_path(&(), Some("shop")), "/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts");
+    assert_eq!(CanaryView::url_path(&(), None), "/apis/flagger.app/v1beta1/canaries");
+    assert_eq!((RolloutView::kind(&()), CanaryView::kind(&())), ("Rollout".into(), "Canary".into()));
+}

@@ -9,4 +9,12 @@
 #[path = "../testbed/mod.rs"]
 mod testbed;
 
+mod events;
+mod lease;
 mod testbed_selftest;
+
+mod broker_faults;
+mod broker_replay;
+mod broker_replay_server;
+mod broker_tls;
+mod broker_under_test;

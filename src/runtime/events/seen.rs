@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// Two generations of at most so many entries each.
 const GENERATION: usize = 4096;
 /// Kubernetes keeps Events for an hour; remembering longer would suppress what is no longer there.
-const AGE: Duration = Duration::from_secs(30 * 60);
+const AGE: Duration = Duration::from_mins(30);
 
 /// Remembers each digest for between 30 minutes and an hour, or until some thousand others came.
 #[derive(Debug)]

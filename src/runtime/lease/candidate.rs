@@ -46,6 +46,18 @@ impl Candidate {
         self.known = Known::Object(Box::new(lease), view);
     }
 
+    /// A watch showed the Lease at `now`, while we lead or not.
+    ///
+    /// A watch lags and may show what was true before our last write. For a follower that is harmless: the worst is a
+    /// write that fails for its resourceVersion. A leader asks before it believes that it lost.
+    pub(super) fn was_shown(&mut self, lease: Option<Lease>, leads: bool, now: Instant) {
+        if !leads {
+            self.saw(lease, now);
+        } else if lease.is_none_or(|lease| view(&lease).claim.holder != self.me) {
+            self.forget();
+        }
+    }
+
     /// What is known of the Lease may be out of date.
     pub(super) fn forget(&mut self) {
         self.known = Known::Nothing;

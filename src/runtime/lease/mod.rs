@@ -92,7 +92,7 @@ impl LeaseSettings {
         if self.duration < Duration::from_secs(1) {
             return wrong("the lease duration must be at least 1 s");
         }
-        if self.duration > Duration::from_secs(86_400) {
+        if self.duration > Duration::from_hours(24) {
             return wrong("the lease duration must be at most a day");
         }
         if self.request_limit.is_zero() || self.request_limit > self.renew_every {

@@ -155,7 +155,7 @@ impl Participant {
             None => self.look_again(),
             Some(Some(Ok(lease))) => {
                 self.watching = true;
-                self.shown(lease);
+                self.candidate.was_shown(lease, self.leadership.is_leader(), Instant::now());
             }
             Some(Some(Err(error))) => {
                 self.watching = false;
@@ -166,16 +166,6 @@ impl Participant {
                 self.watching = false;
                 tokio::time::sleep(wait.min(self.poll())).await;
             }
-        }
-    }
-
-    /// A watch lags and may show what was true before our last write. For a follower that is harmless: the worst is a
-    /// write that fails for its resourceVersion. A holder asks before it believes that it lost.
-    fn shown(&mut self, lease: Option<Lease>) {
-        if !self.leadership.is_leader() {
-            self.candidate.saw(lease, Instant::now());
-        } else if !lease.is_some_and(|lease| super::candidate::view(&lease).claim.holder == self.settings.identity) {
-            self.candidate.forget();
         }
     }
 

@@ -1,0 +1,110 @@
+//! A `PactBroker` and its Secrets, parsed into what the broker client takes. Pure.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::desired::Why;
+use crate::{
+    api::PactBrokerSpec,
+    broker::{BaseUrl, BrokerConfig, ClientCertificate, Credentials, SecretText, TlsSettings},
+};
+
+/// The contents of a Secret by key, or `None` when there is no such Secret.
+pub type SecretData = Option<BTreeMap<String, Vec<u8>>>;
+
+/// The names of the Secrets that a `PactBroker` refers to.
+#[must_use]
+pub fn secrets_of(spec: &PactBrokerSpec) -> BTreeSet<String> {
+    let auth = spec.auth.iter().flat_map(|auth| {
+        let basic = auth.basic.as_ref().map(|basic| &basic.secret_ref);
+        basic.into_iter().chain(auth.bearer.as_ref().map(|bearer| &bearer.secret_ref))
+    });
+    auth.chain(&spec.headers_secret_ref)
+        .chain(&spec.tls.ca_secret_ref)
+        .chain(&spec.tls.client_certificate_secret_ref)
+        .map(|reference| reference.name.clone())
+        .collect()
+}
+
+/// The settings of the client for a `PactBroker`.
+///
+/// # Errors
+/// When a Secret or a key in it is missing or unreadable, or a setting cannot be used. The text names the Secret, the
+/// key and the remedy, never a value.
+pub fn broker_config(
+    spec: &PactBrokerSpec,
+    namespace: &str,
+    secrets: &BTreeMap<String, SecretData>,
+    user_agent: &str,
+) -> Result<BrokerConfig, Why> {
+    let invalid = |field: &str, problem: &dyn std::fmt::Display| Why::new("InvalidSpec", format!("spec.{field}: {problem}"));
+    let secret = |name: &str| -> Result<&BTreeMap<String, Vec<u8>>, Why> {
+        secrets.get(name).and_then(Option::as_ref).ok_or_else(|| {
+            Why::new("SecretMissing", format!("there is no Secret {name} in namespace {namespace}; create it there"))
+        })
+    };
+    let bytes = |name: &str, key: &str| -> Result<Vec<u8>, Why> {
+        let value = secret(name)?.get(key).filter(|value| !value.is_empty());
+        value.cloned().ok_or_else(|| {
+            Why::new("SecretKeyMissing", format!("Secret {namespace}/{name} has no value under the key {key}; add it"))
+        })
+    };
+    let text = |name: &str, key: &str| -> Result<SecretText, Why> {
+        let text = String::from_utf8(bytes(name, key)?).map_err(|_| {
+            Why::new("SecretInvalid", format!("Secret {namespace}/{name}, key {key}: the value is not UTF-8 text"))
+        })?;
+        // A line break at the end is what `echo` and editors leave behind; no credential ends in one on purpose.
+        let text = text.trim_end_matches(['\r', '\n']);
+        if text.chars().any(char::is_control) {
+            return Err(Why::new(
+                "SecretInvalid",
+                format!("Secret {namespace}/{name}, key {key}: the value holds a control character"),
+            ));
+        }
+        Ok(SecretText::new(text))
+    };
+
+    let base_url = BaseUrl::parse(&spec.url).map_err(|problem| invalid("url", &problem))?;
+    let credentials = match spec.auth.as_ref().map(|auth| (&auth.basic, &auth.bearer)) {
+        None | Some((None, None)) => Credentials::None,
+        Some((Some(basic), None)) => Credentials::Basic {
+            username: text(&basic.secret_ref.name, &basic.username_key)?,
+            password: text(&basic.secret_ref.name, &basic.password_key)?,
+        },
+        Some((None, Some(bearer))) => Credentials::Bearer(text(&bearer.secret_ref.name, &bearer.token_key)?),
+        Some((Some(_), Some(_))) => return Err(invalid("auth", &"give basic or bearer, not both")),
+    };
+    let mut headers = Vec::new();
+    if let Some(reference) = &spec.headers_secret_ref {
+        for key in secret(&reference.name)?.keys() {
+            headers.push((key.clone(), text(&reference.name, key)?));
+        }
+    }
+    let mut ca_bundle = spec.tls.ca_bundle.clone().unwrap_or_default().into_bytes();
+    if let Some(reference) = &spec.tls.ca_secret_ref {
+        ca_bundle.push(b'\n');
+        ca_bundle.extend(bytes(&reference.name, "ca.crt")?);
+    }
+    let client_certificate = match &spec.tls.client_certificate_secret_ref {
+        None => None,
+        Some(reference) => Some(ClientCertificate {
+            cert_pem: bytes(&reference.name, "tls.crt")?,
+            key_pem: bytes(&reference.name, "tls.key")?,
+        }),
+    };
+    Ok(BrokerConfig {
+        base_url,
+        credentials,
+        headers,
+        tls: TlsSettings {
+            ca_bundle_pem: (!ca_bundle.is_empty()).then_some(ca_bundle),
+            client_certificate,
+            insecure_skip_verify: spec.tls.insecure_skip_verify,
+        },
+        request_timeout: Duration::from_secs(u64::try_from(spec.request_timeout_seconds).unwrap_or(10).max(1)),
+        concurrency: usize::try_from(spec.concurrency).unwrap_or(4).max(1),
+        user_agent: user_agent.to_owned(),
+    })
+}

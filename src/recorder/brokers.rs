@@ -1,0 +1,275 @@
+//! The brokers as the recorder has them: one client for each `PactBroker`, made anew when its spec or Secrets change.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use k8s_openapi::{api::core::v1::Secret, jiff::Timestamp};
+use kube::{Api, Client, ResourceExt, api::PostParams};
+use tracing::{info, warn};
+
+use super::{
+    Settings,
+    broker_settings::{SecretData, broker_config, secrets_of},
+    desired::Why,
+    queue::Next,
+};
+use crate::{
+    api::{
+        PactBroker, PactBrokerStatus,
+        condition::{Finding, Truth, conditions},
+    },
+    broker::{Broker, BrokerError, Observer},
+    runtime::backoff::{Backoff, entropy},
+};
+
+/// What a client was made from; another client is needed when it differs.
+#[derive(Clone, Debug, PartialEq)]
+struct Origin {
+    uid: Option<String>,
+    generation: Option<i64>,
+    /// By name: the Secret's uid and resource version, or `None` when there is none.
+    secrets: BTreeMap<String, Option<(String, String)>>,
+}
+
+struct Entry {
+    object: Arc<PactBroker>,
+    origin: Option<Origin>,
+    client: Result<Broker, Why>,
+    /// How often in a row the probe failed; `None` before the first.
+    failures: Option<u32>,
+    /// Why the last probe failed, if it did.
+    trouble: Option<Why>,
+}
+
+/// What a probe changed for those who wait for the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
+    None,
+    /// It answers again, or differently than before: whatever waits should be tried now.
+    TryAgain,
+}
+
+/// The brokers by the name of their `PactBroker`. Cheap to clone.
+#[derive(Clone)]
+pub struct Brokers {
+    client: Client,
+    settings: Arc<Settings>,
+    observer: Observer,
+    entries: Arc<Mutex<HashMap<String, Entry>>>,
+}
+
+impl Brokers {
+    /// No brokers yet.
+    #[must_use]
+    pub fn new(client: Client, settings: Arc<Settings>, observer: Observer) -> Self {
+        Self { client, settings, observer, entries: Arc::default() }
+    }
+
+    /// Takes in a `PactBroker` and answers whether its spec is new: then its client is made by the next
+    /// [`Self::look_after`].
+    pub fn apply(&self, object: PactBroker) -> bool {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let object = Arc::new(object);
+        let entry = entries.entry(object.name_any()).or_insert_with(|| Entry {
+            object: Arc::clone(&object),
+            origin: None,
+            client: Err(Why::new("BrokerNotProbed", "the broker has not been asked yet")),
+            failures: None,
+            trouble: None,
+        });
+        let new = entry.origin.as_ref().is_none_or(|origin| {
+            origin.uid != object.uid() || origin.generation != object.metadata.generation
+        });
+        entry.object = object;
+        new
+    }
+
+    /// Forgets a `PactBroker`.
+    pub fn remove(&self, name: &str) {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    /// The names of all `PactBroker`s.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// The client for a broker.
+    ///
+    /// # Errors
+    /// When there is no such `PactBroker`, its settings cannot be used, or it is known not to answer: then nobody
+    /// needs to wait for it to time out.
+    pub fn get(&self, name: &str) -> Result<Broker, Why> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(entry) = entries.get(name) else {
+            return Err(Why::new("BrokerMissing", format!("there is no PactBroker named {name}; create it")));
+        };
+        let client = entry.client.clone()?;
+        match &entry.trouble {
+            Some(trouble) => Err(trouble.clone()),
+            None => Ok(client),
+        }
+    }
+
+    /// Reads a broker's Secrets, makes its client anew if needed, probes it and writes its status.
+    pub async fn look_after(&self, name: &str) -> (Change, Next) {
+        let Some((object, before)) = self.with(name, |entry| (Arc::clone(&entry.object), entry.failures)) else {
+            return (Change::None, None);
+        };
+        let renewed = self.renew(name, &object).await;
+        let client = self.with(name, |entry| entry.client.clone());
+        let (findings, version, trouble) = match client {
+            None => return (Change::None, None),
+            Some(Err(why)) => (unusable(&why), None, Some(why)),
+            Some(Ok(broker)) => match broker.probe().await {
+                Ok(probe) => (answered(), probe.broker_version, None),
+                Err(error) => (refused(&error), None, Some(Why::new(error.reason(), error.to_string()))),
+            },
+        };
+        let failed = trouble.is_some();
+        let failures = if failed { before.unwrap_or(0).saturating_add(1) } else { 0 };
+        if let Some(why) = &trouble
+            && before.is_none_or(|before| before == 0)
+        {
+            warn!(broker = name, reason = why.reason, "the broker cannot be used: {}", why.message);
+        } else if !failed && before.is_none_or(|before| before > 0) {
+            info!(broker = name, version, "the broker answers");
+        }
+        self.with_mut(name, |entry| {
+            entry.failures = Some(failures);
+            entry.trouble = trouble;
+        });
+        self.write_status(&object, &findings, version).await;
+
+        let back = !failed && before.is_none_or(|before| before > 0);
+        let change = if renewed || back { Change::TryAgain } else { Change::None };
+        let next = if failed {
+            Backoff { min: self.settings.retry_min, max: self.settings.probe_period }.delay(failures, entropy())
+        } else {
+            self.settings.probe_period
+        };
+        (change, Some(next))
+    }
+
+    /// Makes the client anew when the spec or a Secret differs from what the present one was made from; answers
+    /// whether it did. A Secret that cannot be read for another reason than its absence leaves the client as it is.
+    async fn renew(&self, name: &str, object: &PactBroker) -> bool {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.settings.namespace);
+        let mut versions = BTreeMap::new();
+        let mut data: BTreeMap<String, SecretData> = BTreeMap::new();
+        for secret in secrets_of(&object.spec) {
+            match secrets.get_opt(&secret).await {
+                Ok(found) => {
+                    let version = found.as_ref().map(|s| (s.uid().unwrap_or_default(), s.resource_version().unwrap_or_default()));
+                    versions.insert(secret.clone(), version);
+                    let contents = found.map(|found| {
+                        found.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()
+                    });
+                    data.insert(secret, contents);
+                }
+                Err(error) => {
+                    let why = Why::new(
+                        "SecretUnreadable",
+                        format!(
+                            "Secret {}/{secret} cannot be read: {error}; the operator's ServiceAccount needs get on it",
+                            self.settings.namespace
+                        ),
+                    );
+                    warn!(broker = name, "{}", why.message);
+                    self.with_mut(name, |entry| {
+                        if entry.client.is_err() {
+                            entry.client = Err(why);
+                        }
+                    });
+                    return false;
+                }
+            }
+        }
+        let origin = Origin { uid: object.uid(), generation: object.metadata.generation, secrets: versions };
+        if self.with(name, |entry| entry.origin.as_ref() == Some(&origin)) == Some(true) {
+            return false;
+        }
+        let client = broker_config(&object.spec, &self.settings.namespace, &data, &self.settings.user_agent)
+            .and_then(|config| {
+                Broker::new(config).map_err(|problem| Why::new("InvalidSpec", problem.to_string()))
+            })
+            .map(|broker| broker.with_observer(self.observer.clone()));
+        self.with_mut(name, |entry| {
+            entry.client = client;
+            entry.origin = Some(origin);
+        });
+        true
+    }
+
+    async fn write_status(&self, object: &PactBroker, findings: &[Finding], version: Option<String>) {
+        let before = object.status.clone().unwrap_or_default();
+        let generation = object.metadata.generation;
+        let status = PactBrokerStatus {
+            observed_generation: generation,
+            broker_version: version.or_else(|| before.broker_version.clone()),
+            conditions: conditions(&before.conditions, findings, generation, Timestamp::now()),
+        };
+        if status == before {
+            return;
+        }
+        let mut object = object.clone();
+        let name = object.name_any();
+        object.status = Some(status);
+        let params = PostParams { field_manager: Some(super::FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        match Api::<PactBroker>::all(self.client.clone()).replace_status(&name, &params, &object).await {
+            Ok(written) => self.with_mut(&name, |entry| {
+                if entry.object.uid() == written.uid() {
+                    entry.object = Arc::new(written);
+                }
+            }),
+            // The watch brings the newer object, and the next probe writes its status.
+            Err(kube::Error::Api(answer)) if answer.is_conflict() || answer.is_not_found() => {}
+            Err(error) => warn!(broker = name, %error, "the status of the PactBroker cannot be written"),
+        }
+    }
+
+    fn with<T>(&self, name: &str, read: impl FnOnce(&Entry) -> T) -> Option<T> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).get(name).map(read)
+    }
+
+    fn with_mut(&self, name: &str, write: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.entries.lock().unwrap_or_else(PoisonError::into_inner).get_mut(name) {
+            write(entry);
+        }
+    }
+}
+
+fn answered() -> Vec<Finding> {
+    vec![
+        Finding::new("Ready", true, "Answering", "the broker answers and takes the credentials"),
+        Finding::new("Reachable", true, "Answering", "the broker answers"),
+        Finding::new("Authorized", true, "Answering", "the broker takes the credentials for reading"),
+    ]
+}
+
+fn unusable(why: &Why) -> Vec<Finding> {
+    ["Ready", "Reachable", "Authorized"]
+        .map(|type_| {
+            let truth = if type_ == "Ready" { Truth::False } else { Truth::Unknown };
+            Finding::new(type_, truth, why.reason, why.message.clone())
+        })
+        .to_vec()
+}
+
+fn refused(error: &BrokerError) -> Vec<Finding> {
+    let (reachable, authorized) = match error {
+        BrokerError::Unauthorized { .. } | BrokerError::Forbidden { .. } => (Truth::True, Truth::False),
+        BrokerError::RateLimited { .. } | BrokerError::Server { .. } => (Truth::True, Truth::Unknown),
+        _ => (Truth::False, Truth::Unknown),
+    };
+    [("Ready", Truth::False), ("Reachable", reachable), ("Authorized", authorized)]
+        .map(|(type_, truth)| match truth {
+            Truth::True => Finding::new(type_, truth, "Answering", "the broker answers"),
+            _ => Finding::new(type_, truth, error.reason(), error.to_string()),
+        })
+        .to_vec()
+}

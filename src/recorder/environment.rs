@@ -1,0 +1,240 @@
+//! The environments: whether they are at their brokers, what is recorded there, and the status of `PactEnvironment`s.
+
+use std::{
+    collections::BTreeMap,
+    sync::PoisonError,
+    time::Duration,
+};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::{Api, api::PostParams};
+use tracing::{info, warn};
+
+use super::{
+    Recorder,
+    desired::Why,
+    index::Counts,
+    key::Place,
+    memory::memory_of,
+    places::{self, PlaceState},
+    queue::{Next, Task},
+    rules::{BrokenRules, EnvironmentRules},
+};
+use crate::{
+    api::{
+        PactEnvironment, PactEnvironmentStatus,
+        condition::{Finding, Truth, conditions, is_true},
+        environment::RecordKind,
+    },
+    broker::NewEnvironment,
+    runtime::backoff::{Backoff, entropy, fraction},
+};
+
+/// How long changes of the counts gather before the status is written: many rollouts end at once.
+pub(super) const STATUS_DELAY: Duration = Duration::from_secs(2);
+/// How soon a suspicious answer is asked for again before it is believed.
+const SECOND_LOOK: Duration = Duration::from_secs(60);
+
+impl Recorder {
+    /// Reads what an environment has recorded, and has every key there compared with it.
+    pub(super) async fn read_place(&self, place: &Place) -> Next {
+        let rules: Vec<EnvironmentRules> =
+            self.index().valid_rules().filter(|rules| rules.place == *place).cloned().collect();
+        if rules.is_empty() {
+            return None;
+        }
+        let before = self.places.state(place);
+        let read = match self.brokers.get(&place.broker) {
+            Err(why) => Err(why),
+            Ok(broker) => {
+                let releases = rules.iter().any(|rules| rules.kind == RecordKind::Release);
+                places::read(&broker, place, self.creation(&rules), releases).await
+            }
+        };
+        let next = match read {
+            Ok(view) => {
+                self.place_tries().remove(place);
+                let ours: Vec<_> = self
+                    .memories
+                    .select(|key| key.place == *place)
+                    .into_iter()
+                    .filter_map(|(key, object)| Some((key, memory_of(Some(&object)).recorded?)))
+                    .collect();
+                let odd = places::suspicious(&view, ours.iter().map(|(key, version)| (key, version)));
+                let first_time = before.view.as_ref().is_some_and(|view| !view.suspicious) || before.view.is_none();
+                if before.view.is_none() {
+                    info!(%place, "the environment was read");
+                }
+                if odd && first_time {
+                    warn!(%place, records = ours.len(), "none of our records is at the broker any more; asking again before anything is changed");
+                    self.places.set(place, Ok(view.marked(true)));
+                    SECOND_LOOK.min(self.settings.resync_period)
+                } else {
+                    self.places.set(place, Ok(view));
+                    self.settings.resync_period + fraction(self.settings.resync_period / 10, entropy())
+                }
+            }
+            Err(why) => {
+                if before.trouble.as_ref() != Some(&why) {
+                    warn!(%place, reason = why.reason, "{}", why.message);
+                }
+                let broker_is_to_blame = why.reason != "EnvironmentMissing";
+                self.places.set(place, Err(why));
+                if broker_is_to_blame && before.trouble.is_none() {
+                    self.queue.now(Task::Broker(place.broker.clone()));
+                }
+                let mut tries = self.place_tries();
+                let tried = tries.entry(place.clone()).or_default();
+                *tried = tried.saturating_add(1);
+                Backoff { min: self.settings.retry_min, max: self.settings.retry_max }
+                    .delay(tried.saturating_sub(1), entropy())
+            }
+        };
+        for key in self.keys(|key| key.place == *place) {
+            self.queue.now(Task::Record(key));
+        }
+        for rules in rules {
+            self.queue.now(Task::EnvironmentStatus(rules.object));
+        }
+        Some(next)
+    }
+
+    /// How the environment is to be made at the broker, if one of its `PactEnvironment`s says so.
+    fn creation(&self, rules: &[EnvironmentRules]) -> Option<NewEnvironment> {
+        let environments = self.environments.lock().unwrap_or_else(PoisonError::into_inner);
+        rules.iter().find_map(|rules| {
+            let create = environments.get(&rules.object)?.spec.create.as_ref()?;
+            Some(NewEnvironment {
+                name: rules.place.environment.clone(),
+                display_name: create.display_name.clone(),
+                production: create.production,
+            })
+        })
+    }
+
+    fn place_tries(&self) -> std::sync::MutexGuard<'_, BTreeMap<Place, u32>> {
+        self.place_tries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the status of a `PactEnvironment` if it changed.
+    pub(super) async fn environment_status(&self, object: &str) -> Next {
+        let environment =
+            self.environments.lock().unwrap_or_else(PoisonError::into_inner).get(object).cloned()?;
+        let (rules, counts, conflicts, keys) = {
+            let index = self.index();
+            let rules = index.rules(object)?.clone();
+            let (counts, conflicts) = index.counts(object);
+            (rules, counts, conflicts, index.keys_of_environment(object))
+        };
+        let recorded = keys
+            .iter()
+            .filter_map(|key| self.memories.get(key))
+            .filter(|object| object.status.as_ref().is_some_and(|status| is_true(&status.conditions, "Recorded")))
+            .count();
+        let state = rules.as_ref().map(|rules| self.places.state(&rules.place)).unwrap_or_default();
+
+        let before = environment.status.clone().unwrap_or_default();
+        let generation = environment.metadata.generation;
+        let status = PactEnvironmentStatus {
+            observed_generation: generation,
+            environment: rules.as_ref().ok().map(|rules| rules.place.environment.to_string()),
+            environment_uuid: state.view.as_ref().map(|view| view.id.to_string()),
+            namespaces: count(counts.namespaces),
+            workloads: count(counts.workloads),
+            recorded: count(recorded),
+            conditions: conditions(
+                &before.conditions,
+                &findings(&rules, &state, &conflicts, counts),
+                generation,
+                Timestamp::now(),
+            ),
+        };
+        if status == before {
+            return None;
+        }
+        self.write_environment_status(environment, status).await
+    }
+
+    async fn write_environment_status(&self, environment: PactEnvironment, status: PactEnvironmentStatus) -> Next {
+        let name = environment.metadata.name.clone().unwrap_or_default();
+        let object = PactEnvironment { status: Some(status), ..environment };
+        let params = PostParams { field_manager: Some(super::FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        match Api::<PactEnvironment>::all(self.client.clone()).replace_status(&name, &params, &object).await {
+            Ok(written) => {
+                let mut environments = self.environments.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(known) = environments.get_mut(&name)
+                    && known.metadata.uid == written.metadata.uid
+                {
+                    *known = written;
+                }
+                None
+            }
+            Err(kube::Error::Api(answer)) if answer.is_not_found() => None,
+            // The watch brings the newer object.
+            Err(kube::Error::Api(answer)) if answer.is_conflict() => Some(STATUS_DELAY),
+            Err(error) => {
+                warn!(environment = name, %error, "the status of the PactEnvironment cannot be written");
+                Some(self.settings.retry_max)
+            }
+        }
+    }
+}
+
+fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// The conditions of a `PactEnvironment`.
+fn findings(
+    rules: &Result<EnvironmentRules, BrokenRules>,
+    state: &PlaceState,
+    conflicts: &BTreeMap<String, Vec<String>>,
+    counts: Counts,
+) -> Vec<Finding> {
+    let conflicted = if conflicts.is_empty() {
+        Finding::new("Conflicted", false, "NoOverlap", "no namespace is claimed by another environment")
+    } else {
+        Finding::new("Conflicted", true, "NamespaceClaimedTwice", conflict(conflicts))
+    };
+    let rules = match rules {
+        Ok(rules) => rules,
+        Err(broken) => {
+            return vec![
+                Finding::new("Ready", false, "InvalidSpec", broken.problem.clone()),
+                Finding::new("EnvironmentExists", Truth::Unknown, "InvalidSpec", broken.problem.clone()),
+                conflicted,
+            ];
+        }
+    };
+    let unread = Why::new("EnvironmentNotRead", "the environment has not been read yet");
+    let (exists, why) = match (&state.trouble, &state.view) {
+        (None, Some(_)) => (Truth::True, Why::new("Found", format!("{} is there", rules.place))),
+        (None, None) => (Truth::Unknown, unread),
+        (Some(why), _) if why.reason == "EnvironmentMissing" => (Truth::False, why.clone()),
+        (Some(why), _) => (Truth::Unknown, why.clone()),
+    };
+    let ready = if exists != Truth::True {
+        Finding::new("Ready", false, why.reason, why.message.clone())
+    } else if !conflicts.is_empty() {
+        Finding::new("Ready", false, "Conflicted", conflicted.message.clone())
+    } else if state.view.as_ref().is_some_and(|view| view.suspicious) {
+        let message = "none of our records is at the broker any more; it is asked again before anything is changed. Was \
+                       it reset, or may the operator's user no longer see them?";
+        Finding::new("Ready", false, "BrokerAnomaly", message)
+    } else {
+        let namespaces = counts.namespaces;
+        Finding::new("Ready", true, "Recording", format!("the workloads of {namespaces} namespaces are recorded"))
+    };
+    vec![ready, Finding::new("EnvironmentExists", exists, why.reason, why.message), conflicted]
+}
+
+fn conflict(conflicts: &BTreeMap<String, Vec<String>>) -> String {
+    let shown: Vec<_> = conflicts
+        .iter()
+        .take(3)
+        .map(|(namespace, claimants)| format!("namespace {namespace} is claimed by {}", claimants.join(", ")))
+        .collect();
+    let more = conflicts.len().saturating_sub(3);
+    let more = if more > 0 { format!(" and {more} more namespaces") } else { String::new() };
+    format!("{}{more}; nothing is recorded there until only one claims it, or each says overlap: Allow", shown.join("; "))
+}

@@ -1,0 +1,170 @@
+//! What a pass tells people: Events on the workloads, each said once.
+
+use std::sync::PoisonError;
+
+use tracing::warn;
+
+use super::{
+    FIELD_MANAGER, Recorder,
+    index::Misfit,
+    key::RecordKey,
+    member::MemberView,
+    record::Write,
+    status::Finish,
+};
+use crate::{
+    api::PactDeployment,
+    runtime::events::{Event, Regarding},
+    workload::{Workload, WorkloadRef},
+};
+
+impl Recorder {
+    /// Publishes the Events that a pass gives rise to. What is said again is dropped by the sink.
+    pub(super) async fn tell(
+        &self,
+        key: &RecordKey,
+        members: &[MemberView],
+        object: Option<&PactDeployment>,
+        finish: &Finish,
+    ) {
+        for member in members {
+            if let Some(event) = event(key, member, finish) {
+                self.publish(&regarding(&member.workload, &member.uid), &event).await;
+            }
+        }
+        if members.is_empty()
+            && let Some(object) = object
+            && let Some(event) = parting(key, finish)
+        {
+            self.publish(&regarding_memory(object), &event).await;
+        }
+    }
+
+    /// Tells that a workload's annotations cannot be followed.
+    pub(super) async fn tell_misfit(&self, misfit: &Misfit) {
+        let note = misfit.problem.to_string();
+        let once_key = note.clone();
+        let event = Event { reason: misfit.problem.reason(), action: "Record", warning: true, note, once_key };
+        self.publish(&regarding(&misfit.workload, &misfit.uid), &event).await;
+    }
+
+    /// Warns that a workload's image changed while its version annotation stayed (domain case 14).
+    pub(super) async fn tell_stale(&self, workload: &Workload) {
+        let stated = workload.annotations.version.clone().unwrap_or_default();
+        let note = format!(
+            "the image changed, but the annotation {} still says {stated}: if that is not what the new image holds, the \
+             broker is told the wrong version. Change the annotation with the image, or remove it",
+            crate::api::annotations::VERSION
+        );
+        let images: Vec<_> = workload.containers.iter().map(|container| container.image.as_str()).collect();
+        let once_key = format!("{stated} {}", images.join(" "));
+        let event = Event { reason: "VersionAnnotationStale", action: "Record", warning: true, note, once_key };
+        self.publish(&regarding(&workload.reference, &workload.uid), &event).await;
+    }
+
+    async fn publish(&self, regarding: &Regarding, event: &Event<'_>) {
+        if let Err(error) = self.events.publish(regarding, event).await {
+            warn!(%error, reporting = FIELD_MANAGER, "an Event was not published");
+        }
+    }
+
+    /// Publishes what there is to say about workloads whose annotations cannot be followed.
+    pub(super) async fn tell_misfits(&self) {
+        let misfits: Vec<_> = self.index.lock().unwrap_or_else(PoisonError::into_inner).misfits().cloned().collect();
+        for misfit in misfits {
+            self.tell_misfit(&misfit).await;
+        }
+    }
+}
+
+/// The Event on a member that a finish gives rise to.
+fn event(key: &RecordKey, member: &MemberView, finish: &Finish) -> Option<Event<'static>> {
+    let warning = |reason: &'static str, note: String, once_key: String| {
+        Some(Event { reason, action: "Record", warning: true, note, once_key: format!("{} {once_key}", key.object_name()) })
+    };
+    match finish {
+        Finish::Recorded { write: Write::None, .. } => None,
+        Finish::Recorded { version, uuid, write } => {
+            let put_right = if *write == Write::Correction { "; somebody else's record was put right" } else { "" };
+            Some(Event {
+                reason: "Recorded",
+                action: "Record",
+                warning: false,
+                note: format!("version {version} of {key} is recorded as deployed{put_right}"),
+                once_key: format!("{} {uuid}", key.object_name()),
+            })
+        }
+        Finish::Released { supported, .. } => {
+            let version = member.version.as_ref().ok()?;
+            let release = supported.iter().find(|recorded| recorded.version == version.as_str())?;
+            Some(Event {
+                reason: "Recorded",
+                action: "Record",
+                warning: false,
+                note: format!("version {version} of {key} is recorded as released"),
+                once_key: format!("{} {}", key.object_name(), release.uuid.clone().unwrap_or_default()),
+            })
+        }
+        Finish::Pending { why, version: Some(version), .. } => match why.reason {
+            "VersionMissing" | "PacticipantMissing" => warning(why.reason, why.message.clone(), version.to_string()),
+            // Not asked yet, or not all read yet: nothing has failed.
+            "BrokerNotProbed" | "EnvironmentNotRead" => None,
+            reason => warning(
+                "RecordFailed",
+                format!("version {version} of {key} is not recorded yet: {}", why.message),
+                format!("{version} {reason}"),
+            ),
+        },
+        Finish::Pending { .. } | Finish::Orphaned { .. } | Finish::Undeployed(_) | Finish::Kept(_) => None,
+        Finish::Held(why) => match &member.version {
+            Err(problem) => warning(problem.reason(), format!("nothing is recorded for {key}: {problem}"), problem.to_string()),
+            Ok(_) if why.reason == "Conflicted" => {
+                warning("Conflicted", format!("nothing is recorded for {key}: {}", why.message), why.message.clone())
+            }
+            Ok(_) => None,
+        },
+        Finish::Waiting { why, .. } if why.reason == "Mixed" && !member.rollout.finished() => None,
+        Finish::Waiting { why, .. } if why.reason == "Mixed" => {
+            warning("Mixed", format!("nothing is recorded for {key}: {}", why.message), why.message.clone())
+        }
+        Finish::Waiting { .. } => None,
+        Finish::Contested { why, version } => warning("Contested", why.message.clone(), version.to_string()),
+    }
+}
+
+/// The Event on the operator's memory when no workload is left to tell.
+fn parting(key: &RecordKey, finish: &Finish) -> Option<Event<'static>> {
+    let (reason, note, once_key) = match finish {
+        Finish::Orphaned { since, until } => (
+            "Orphaned",
+            format!("no workload runs {key} any more; its record is taken back after {until:.0}"),
+            since.to_string(),
+        ),
+        // Said once for each time: the object's own resource version would differ, the finish's words do not.
+        Finish::Undeployed(why) | Finish::Kept(why) if why.reason != "NothingRecorded" => {
+            (why.reason, format!("{key}: {}", why.message), why.message.clone())
+        }
+        _ => return None,
+    };
+    Some(Event { reason, action: "Record", warning: false, note, once_key })
+}
+
+fn regarding(workload: &WorkloadRef, uid: &str) -> Regarding {
+    Regarding {
+        api_version: workload.kind.api_version().to_owned(),
+        kind: workload.kind.kind().to_owned(),
+        namespace: Some(workload.namespace.clone()),
+        name: workload.name.clone(),
+        uid: uid.to_owned(),
+    }
+}
+
+fn regarding_memory(object: &PactDeployment) -> Regarding {
+    Regarding {
+        api_version: format!("{}/{}", crate::api::GROUP, crate::api::API_VERSION),
+        kind: "PactDeployment".to_owned(),
+        namespace: None,
+        name: object.metadata.name.clone().unwrap_or_default(),
+        uid: object.metadata.uid.clone().unwrap_or_default(),
+    }
+}

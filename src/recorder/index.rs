@@ -1,0 +1,439 @@
+//! What runs where, as far as it concerns us: workloads, namespaces and rules in, record keys and their members out.
+//!
+//! Synchronous and without I/O. Each change answers the keys that it may have touched; the caller looks at those again.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use super::{
+    key::{Place, RecordKey},
+    member::{Hold, MemberView},
+    rules::{BrokenRules, EnvironmentRules},
+};
+use crate::workload::{
+    EnvironmentClaim, Identity, IdentityProblem, NamespaceMapping, PactAnnotations, RolloutState, VersionRules, Workload,
+    WorkloadRef, effective_annotations, environments_of, identify,
+};
+
+/// A source of the knowledge that a workload is a template only: an Argo `Rollout` or a Flagger `Canary`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TemplateSource {
+    /// An Argo `Rollout` by namespace and name, which names the workload in its `workloadRef`.
+    Rollout(String, String),
+    /// A Flagger `Canary` by namespace and name, whose target the workload is.
+    Canary(String, String),
+}
+
+/// What a source names as its template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    /// The workload that is a template only.
+    pub workload: WorkloadRef,
+    /// Whether what it says now has been promoted; for a Flagger `Canary` only.
+    pub promoted: bool,
+}
+
+/// A workload whose annotations cannot be followed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Misfit {
+    /// Which workload.
+    pub workload: WorkloadRef,
+    /// Its uid, for an Event about it.
+    pub uid: String,
+    /// What is wrong.
+    pub problem: IdentityProblem,
+}
+
+/// How many namespaces and workloads an environment has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Namespaces, those in conflict included.
+    pub namespaces: usize,
+    /// Annotated workloads in them, template-only ones left out.
+    pub workloads: usize,
+}
+
+/// The index. See the module.
+#[derive(Debug, Default)]
+pub struct Index {
+    workloads: HashMap<WorkloadRef, Workload>,
+    templates: BTreeMap<TemplateSource, Template>,
+    namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    rules: BTreeMap<String, Result<EnvironmentRules, BrokenRules>>,
+
+    mappings: HashMap<String, NamespaceMapping>,
+    members: HashMap<RecordKey, BTreeMap<WorkloadRef, MemberView>>,
+    keys_of: HashMap<WorkloadRef, BTreeSet<RecordKey>>,
+    misfits: HashMap<WorkloadRef, Misfit>,
+}
+
+impl Index {
+    /// Takes in a workload as it is now.
+    pub fn apply_workload(&mut self, workload: Workload) -> BTreeSet<RecordKey> {
+        let reference = workload.reference.clone();
+        if workload.annotations.pacticipant.is_none() && workload.canary_owner.is_none() {
+            return self.remove_workload(&reference);
+        }
+        if self.workloads.get(&reference) == Some(&workload) {
+            return BTreeSet::new();
+        }
+        self.workloads.insert(reference.clone(), workload);
+        let mut touched = self.reindex(&reference);
+        for primary in self.primaries_of(&reference) {
+            touched.extend(self.reindex(&primary));
+        }
+        touched
+    }
+
+    /// Forgets a workload that is gone or no longer annotated.
+    pub fn remove_workload(&mut self, reference: &WorkloadRef) -> BTreeSet<RecordKey> {
+        if self.workloads.remove(reference).is_none() {
+            return BTreeSet::new();
+        }
+        self.reindex(reference)
+    }
+
+    /// Forgets every workload that a complete list did not hold.
+    pub fn retain_workloads(&mut self, listed: &HashSet<WorkloadRef>) -> BTreeSet<RecordKey> {
+        let gone: Vec<_> = self.workloads.keys().filter(|reference| !listed.contains(*reference)).cloned().collect();
+        gone.iter().flat_map(|reference| self.remove_workload(reference)).collect()
+    }
+
+    /// Takes in a namespace with its labels, or forgets it.
+    pub fn set_namespace(&mut self, name: &str, labels: Option<BTreeMap<String, String>>) -> BTreeSet<RecordKey> {
+        if self.namespaces.get(name) == labels.as_ref() {
+            return BTreeSet::new();
+        }
+        match labels {
+            Some(labels) => self.namespaces.insert(name.to_owned(), labels),
+            None => self.namespaces.remove(name),
+        };
+        self.remap(name)
+    }
+
+    /// Forgets every namespace that a complete list did not hold.
+    pub fn retain_namespaces(&mut self, listed: &HashSet<String>) -> BTreeSet<RecordKey> {
+        let gone: Vec<_> = self.namespaces.keys().filter(|name| !listed.contains(*name)).cloned().collect();
+        gone.iter().flat_map(|name| self.set_namespace(name, None)).collect()
+    }
+
+    /// Takes in the rules of a `PactEnvironment`, or forgets them.
+    pub fn set_rules(
+        &mut self,
+        object: &str,
+        rules: Option<Result<EnvironmentRules, BrokenRules>>,
+    ) -> BTreeSet<RecordKey> {
+        if self.rules.get(object) == rules.as_ref() {
+            return BTreeSet::new();
+        }
+        let mut touched = self.keys_at(object);
+        match rules {
+            Some(rules) => self.rules.insert(object.to_owned(), rules),
+            None => self.rules.remove(object),
+        };
+        let namespaces: Vec<_> = self.namespaces.keys().cloned().collect();
+        touched.extend(namespaces.iter().flat_map(|name| self.remap(name)).collect::<Vec<_>>());
+        touched.extend(self.keys_at(object));
+        touched
+    }
+
+    /// Takes in what a Rollout or Canary names as its template, or that it names none any more.
+    pub fn set_template(&mut self, source: TemplateSource, template: Option<Template>) -> BTreeSet<RecordKey> {
+        let before = match template {
+            Some(template) => self.templates.insert(source.clone(), template),
+            None => self.templates.remove(&source),
+        };
+        let after = self.templates.get(&source).cloned();
+        if before == after {
+            return BTreeSet::new();
+        }
+        let affected: BTreeSet<_> = [before, after].into_iter().flatten().map(|template| template.workload).collect();
+        affected
+            .iter()
+            .flat_map(|template| {
+                let mut touched = self.reindex(template);
+                for primary in self.primaries_of(template) {
+                    touched.extend(self.reindex(&primary));
+                }
+                touched
+            })
+            .collect()
+    }
+
+    /// Forgets every template source of a kind (told by `of_kind`) that a complete list did not hold.
+    pub fn retain_templates(
+        &mut self,
+        listed: &HashSet<TemplateSource>,
+        of_kind: impl Fn(&TemplateSource) -> bool,
+    ) -> BTreeSet<RecordKey> {
+        let gone: Vec<_> =
+            self.templates.keys().filter(|source| of_kind(source) && !listed.contains(*source)).cloned().collect();
+        gone.into_iter().flat_map(|source| self.set_template(source, None)).collect()
+    }
+
+    /// A workload as it was last taken in.
+    #[must_use]
+    pub fn workload(&self, reference: &WorkloadRef) -> Option<&Workload> {
+        self.workloads.get(reference)
+    }
+
+    /// What is wrong with a workload's annotations, if anything.
+    #[must_use]
+    pub fn misfit_of(&self, reference: &WorkloadRef) -> Option<&Misfit> {
+        self.misfits.get(reference)
+    }
+
+    /// The members of a key, by name.
+    #[must_use]
+    pub fn members(&self, key: &RecordKey) -> Vec<MemberView> {
+        self.members.get(key).map(|members| members.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Every key that has members.
+    pub fn keys(&self) -> impl Iterator<Item = &RecordKey> {
+        self.members.keys()
+    }
+
+    /// Every key that has a member by way of this `PactEnvironment`.
+    #[must_use]
+    pub fn keys_of_environment(&self, object: &str) -> Vec<RecordKey> {
+        let of_object = |members: &BTreeMap<_, MemberView>| members.values().any(|m| m.environment_object == object);
+        self.members.iter().filter(|(_, members)| of_object(members)).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Every annotated workload whose annotations cannot be followed.
+    pub fn misfits(&self) -> impl Iterator<Item = &Misfit> {
+        self.misfits.values()
+    }
+
+    /// The rules that a key is under: those of the first `PactEnvironment`, by name, that has a member of it, or that
+    /// records there when it has none. `None` when no valid one records there.
+    #[must_use]
+    pub fn rules_for(&self, key: &RecordKey) -> Option<&EnvironmentRules> {
+        let of_member = self.members.get(key).and_then(|members| {
+            members.values().map(|member| &member.environment_object).min().and_then(|object| self.rules.get(object))
+        });
+        of_member
+            .and_then(|rules| rules.as_ref().ok())
+            .or_else(|| self.valid_rules().find(|rules| rules.place == key.place))
+    }
+
+    /// Why nothing may be written for a place: a `PactEnvironment` that records there, or may, cannot be followed.
+    #[must_use]
+    pub fn broken_at(&self, place: &Place) -> Option<&BrokenRules> {
+        self.rules
+            .values()
+            .filter_map(|rules| rules.as_ref().err())
+            .find(|broken| broken.place.as_ref().is_none_or(|at| at == place))
+    }
+
+    /// Every `PactEnvironment`'s rules that can be followed.
+    pub fn valid_rules(&self) -> impl Iterator<Item = &EnvironmentRules> {
+        self.rules.values().filter_map(|rules| rules.as_ref().ok())
+    }
+
+    /// The rules of one `PactEnvironment`.
+    #[must_use]
+    pub fn rules(&self, object: &str) -> Option<&Result<EnvironmentRules, BrokenRules>> {
+        self.rules.get(object)
+    }
+
+    /// How many namespaces and workloads a `PactEnvironment` has, and the namespaces that others claim, too, with
+    /// all who claim them.
+    #[must_use]
+    pub fn counts(&self, object: &str) -> (Counts, BTreeMap<String, Vec<String>>) {
+        let mut conflicts = BTreeMap::new();
+        let mut mine = HashSet::new();
+        for (namespace, mapping) in &self.mappings {
+            match mapping {
+                NamespaceMapping::Conflicted(claimants) if claimants.iter().any(|name| name == object) => {
+                    conflicts.insert(namespace.clone(), claimants.clone());
+                    mine.insert(namespace.as_str());
+                }
+                NamespaceMapping::Mapped(names) if names.iter().any(|name| name == object) => {
+                    mine.insert(namespace.as_str());
+                }
+                _ => {}
+            }
+        }
+        let workloads = self
+            .workloads
+            .values()
+            .filter(|workload| workload.annotations.pacticipant.is_some())
+            .filter(|workload| mine.contains(workload.reference.namespace.as_str()))
+            .filter(|workload| !self.is_template(&workload.reference))
+            .count();
+        (Counts { namespaces: mine.len(), workloads }, conflicts)
+    }
+
+    /// Where a workload would be a member if it looked as given: what the live re-check before a write asks. The
+    /// index is not changed.
+    #[must_use]
+    pub fn member_for(&self, key: &RecordKey, workload: &Workload) -> Option<MemberView> {
+        self.placements(workload).into_iter().find(|(at, _)| at == key).map(|(_, member)| member)
+    }
+
+    /// What a workload's annotations say under the rules that a key is under.
+    ///
+    /// # Errors
+    /// When its annotations cannot be followed.
+    pub fn identity(&self, key: &RecordKey, workload: &Workload) -> Result<Option<Identity>, IdentityProblem> {
+        match self.rules_for(key) {
+            Some(rules) => identify(&self.effective(workload), &rules.version),
+            None => identify(&self.effective(workload), &VersionRules::default()),
+        }
+    }
+
+    fn is_template(&self, reference: &WorkloadRef) -> bool {
+        self.templates.values().any(|template| template.workload == *reference)
+    }
+
+    /// The primaries whose annotations come from this target.
+    fn primaries_of(&self, target: &WorkloadRef) -> Vec<WorkloadRef> {
+        let canaries: Vec<_> = self
+            .templates
+            .iter()
+            .filter(|(_, template)| template.workload == *target)
+            .filter_map(|(source, _)| match source {
+                TemplateSource::Canary(_, name) => Some(name.as_str()),
+                TemplateSource::Rollout(..) => None,
+            })
+            .collect();
+        if canaries.is_empty() {
+            return Vec::new();
+        }
+        self.workloads
+            .values()
+            .filter(|workload| workload.reference.namespace == target.namespace)
+            .filter(|workload| workload.canary_owner.as_deref().is_some_and(|owner| canaries.contains(&owner)))
+            .map(|workload| workload.reference.clone())
+            .collect()
+    }
+
+    /// The workload as its annotations count: a Flagger primary has those of its target. While Flagger has not said
+    /// which version it promoted, the primary counts as unfinished, so that the record stays as it is.
+    fn effective(&self, workload: &Workload) -> Workload {
+        let mut workload = workload.clone();
+        let Some(canary) = &workload.canary_owner else { return workload };
+        let source = TemplateSource::Canary(workload.reference.namespace.clone(), canary.clone());
+        let Some(template) = self.templates.get(&source) else { return workload };
+        let Some(target) = self.workloads.get(&template.workload) else { return workload };
+        if let Some(annotations) = effective_annotations(&workload, target, template.promoted) {
+            workload.annotations = annotations;
+        } else {
+            workload.annotations = PactAnnotations { version: None, ..target.annotations.clone() };
+            let message = format!("Flagger's Canary {canary} has not said yet which version it promoted");
+            workload.rollout = RolloutState::Progressing { message };
+        }
+        workload
+    }
+
+    fn placements(&self, workload: &Workload) -> Vec<(RecordKey, MemberView)> {
+        if self.is_template(&workload.reference) {
+            return Vec::new();
+        }
+        let Some(mapping) = self.mappings.get(&workload.reference.namespace) else { return Vec::new() };
+        let (objects, hold) = match mapping {
+            NamespaceMapping::Unmapped => return Vec::new(),
+            NamespaceMapping::Mapped(objects) => (objects, None),
+            NamespaceMapping::Conflicted(objects) => (objects, Some(Hold::Conflicted(objects.clone()))),
+        };
+        let workload = self.effective(workload);
+        let mut placements = Vec::new();
+        for object in objects {
+            let Some(Ok(rules)) = self.rules.get(object) else { continue };
+            let Ok(Some(identity)) = identify(&workload, &rules.version) else { continue };
+            let Ok(own_instance) = identity.application_instance else { continue };
+            let instance = own_instance.or_else(|| rules.instance.clone());
+            for pacticipant in identity.pacticipants {
+                let key = RecordKey { place: rules.place.clone(), pacticipant, instance: instance.clone() };
+                let member = MemberView {
+                    workload: workload.reference.clone(),
+                    uid: workload.uid.clone(),
+                    environment_object: object.clone(),
+                    version: identity.version.clone().map(|resolved| resolved.version),
+                    rollout: workload.rollout.clone(),
+                    hold: hold.clone(),
+                };
+                placements.push((key, member));
+            }
+        }
+        placements
+    }
+
+    fn misfit(&self, workload: &Workload) -> Option<Misfit> {
+        let mapping = self.mappings.get(&workload.reference.namespace)?;
+        let (NamespaceMapping::Mapped(objects) | NamespaceMapping::Conflicted(objects)) = mapping else { return None };
+        let rules = objects.iter().find_map(|object| self.rules.get(object)?.as_ref().ok())?;
+        let problem = match identify(&self.effective(workload), &rules.version) {
+            Err(problem) => problem,
+            Ok(Some(Identity { application_instance: Err(problem), .. })) => {
+                IdentityProblem::InvalidApplicationInstance(problem)
+            }
+            Ok(_) => return None,
+        };
+        Some(Misfit { workload: workload.reference.clone(), uid: workload.uid.clone(), problem })
+    }
+
+    fn reindex(&mut self, reference: &WorkloadRef) -> BTreeSet<RecordKey> {
+        let mut touched = self.keys_of.remove(reference).unwrap_or_default();
+        for key in &touched {
+            if let Some(members) = self.members.get_mut(key) {
+                members.remove(reference);
+                if members.is_empty() {
+                    self.members.remove(key);
+                }
+            }
+        }
+        self.misfits.remove(reference);
+        let Some(workload) = self.workloads.get(reference) else { return touched };
+        let misfit = self.misfit(workload);
+        let placements = self.placements(workload);
+        if let Some(misfit) = misfit {
+            self.misfits.insert(reference.clone(), misfit);
+        }
+        let mut keys = BTreeSet::new();
+        for (key, member) in placements {
+            self.members.entry(key.clone()).or_default().insert(reference.clone(), member);
+            keys.insert(key);
+        }
+        touched.extend(keys.iter().cloned());
+        if !keys.is_empty() {
+            self.keys_of.insert(reference.clone(), keys);
+        }
+        touched
+    }
+
+    fn remap(&mut self, namespace: &str) -> BTreeSet<RecordKey> {
+        let mapping = self.namespaces.get(namespace).map(|labels| {
+            let claims: Vec<EnvironmentClaim> = self
+                .rules
+                .values()
+                .filter_map(|rules| match rules {
+                    Ok(rules) => Some(rules.claim.clone()),
+                    Err(broken) => broken.claim.clone(),
+                })
+                .collect();
+            environments_of(namespace, labels, &claims)
+        });
+        match mapping {
+            None | Some(NamespaceMapping::Unmapped) => self.mappings.remove(namespace),
+            Some(mapping) => self.mappings.insert(namespace.to_owned(), mapping),
+        };
+        let there: Vec<_> = self.workloads.keys().filter(|w| w.namespace == namespace).cloned().collect();
+        there.iter().flat_map(|reference| self.reindex(reference)).collect()
+    }
+
+    fn keys_at(&self, object: &str) -> BTreeSet<RecordKey> {
+        let Some(place) = self.rules.get(object).and_then(|rules| match rules {
+            Ok(rules) => Some(&rules.place),
+            Err(broken) => broken.place.as_ref(),
+        }) else {
+            return BTreeSet::new();
+        };
+        self.members.keys().filter(|key| key.place == *place).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

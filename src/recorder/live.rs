@@ -1,0 +1,130 @@
+//! Reads from the API server itself, right before something is written at a broker: the watch's copy may be old.
+
+use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::jiff::Timestamp;
+use kube::{Api, api::ListParams};
+
+use super::{Recorder, desired::Why, key::RecordKey, member::MemberView, plan::Fate};
+use crate::{
+    api::deployment::Member,
+    workload::{DeploymentView, Observe, RolloutView, Workload, WorkloadKind, WorkloadRef, template_of},
+};
+
+/// How long one read may take in all; kube repeats some by itself.
+const READ_LIMIT: Duration = Duration::from_secs(5);
+/// How many reads of one pass may be under way at once.
+const READS_AT_ONCE: usize = 8;
+
+impl Recorder {
+    /// The members of a key as the API server has them now. Those that are gone, or no longer members, are left out.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked.
+    pub(super) async fn live_members(&self, key: &RecordKey, members: &[MemberView]) -> Result<Vec<MemberView>, Why> {
+        let mut reads = Vec::with_capacity(members.len());
+        for member in members {
+            reads.push(self.live_workload(&member.workload));
+        }
+        let workloads: Vec<Option<Workload>> = stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
+        let templates = self.live_templates(members.iter().map(|member| &member.workload)).await?;
+        let index = self.index();
+        Ok(workloads
+            .into_iter()
+            .flatten()
+            .filter(|workload| !templates.contains(&workload.reference))
+            .filter_map(|workload| index.member_for(key, &workload))
+            .collect())
+    }
+
+    /// What became of the members that we remember.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked.
+    pub(super) async fn fates(&self, key: &RecordKey, members: &[Member]) -> Result<Vec<Fate>, Why> {
+        let mut reads = Vec::with_capacity(members.len());
+        for member in members {
+            reads.push(self.fate(key, member));
+        }
+        stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await
+    }
+
+    async fn fate(&self, key: &RecordKey, member: &Member) -> Result<Fate, Why> {
+        if member.kind != WorkloadKind::Deployment.kind() {
+            return Ok(Fate::Uncertain);
+        }
+        let reference = WorkloadRef {
+            kind: WorkloadKind::Deployment,
+            namespace: member.namespace.clone(),
+            name: member.name.clone(),
+        };
+        let Some(workload) = self.live_workload(&reference).await? else { return Ok(Fate::Gone) };
+        if workload.deleting {
+            return Ok(Fate::Uncertain);
+        }
+        let index = self.index();
+        if index.member_for(key, &workload).is_some() {
+            return Ok(Fate::Uncertain);
+        }
+        Ok(match index.identity(key, &workload) {
+            Ok(None) => Fate::Released,
+            // Renamed, moved to another environment or instance, or a template by now: gone from this key.
+            Ok(Some(identity)) if identity.application_instance.is_ok() => Fate::Gone,
+            // Its annotations cannot be read: somebody is about to put them right.
+            Ok(Some(_)) | Err(_) => Fate::Uncertain,
+        })
+    }
+
+    async fn live_workload(&self, reference: &WorkloadRef) -> Result<Option<Workload>, Why> {
+        match reference.kind {
+            WorkloadKind::Deployment => {
+                let api: Api<DeploymentView> = Api::namespaced(self.client.clone(), &reference.namespace);
+                let read = bounded(api.get_opt(&reference.name), reference).await?;
+                Ok(read.map(|deployment| deployment.observe(Timestamp::now())))
+            }
+        }
+    }
+
+    /// The workloads that an Argo Rollout names as its template, in the namespaces of these.
+    async fn live_templates(
+        &self,
+        workloads: impl Iterator<Item = &WorkloadRef>,
+    ) -> Result<BTreeSet<WorkloadRef>, Why> {
+        let mut templates = BTreeSet::new();
+        if !self.rollouts_served.load(Ordering::Relaxed) {
+            return Ok(templates);
+        }
+        let namespaces: BTreeSet<_> = workloads.map(|workload| &workload.namespace).collect();
+        for namespace in namespaces {
+            let api: Api<RolloutView> = Api::namespaced(self.client.clone(), namespace);
+            match bounded(api.list(&ListParams::default()), &format!("the Rollouts in {namespace}")).await {
+                Ok(rollouts) => templates.extend(rollouts.iter().filter_map(template_of)),
+                Err(why) if why.reason == NOT_SERVED => {}
+                Err(why) => return Err(why),
+            }
+        }
+        Ok(templates)
+    }
+}
+
+const NOT_SERVED: &str = "NotServed";
+
+async fn bounded<T>(
+    read: impl Future<Output = Result<T, kube::Error>>,
+    what: &impl std::fmt::Display,
+) -> Result<T, Why> {
+    match tokio::time::timeout(READ_LIMIT, read).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(kube::Error::Api(status))) if status.is_not_found() => {
+            Err(Why::new(NOT_SERVED, format!("the API server does not serve {what}")))
+        }
+        Ok(Err(error)) => {
+            Err(Why::new("ApiServerUnavailable", format!("the API server could not be asked for {what}: {error}")))
+        }
+        Err(_) => Err(Why::new(
+            "ApiServerUnavailable",
+            format!("the API server did not answer within {} s when asked for {what}", READ_LIMIT.as_secs()),
+        )),
+    }
+}

@@ -1,0 +1,257 @@
+//! The environments at the brokers as the recorder last saw them: their uuids, and what each has recorded.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::{
+    desired::Why,
+    key::{Place, RecordKey},
+};
+use crate::{
+    api::names::{ApplicationInstance, EnvironmentName, Pacticipant, Version},
+    broker::{Broker, BrokerError, DeployedVersion, Environment, EnvironmentId, NewEnvironment, ReleasedVersion},
+};
+
+/// What a broker has recorded in one environment.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The environment's uuid.
+    pub id: EnvironmentId,
+    deployed: HashMap<(Pacticipant, Option<ApplicationInstance>), DeployedVersion>,
+    supported: HashMap<Pacticipant, Vec<ReleasedVersion>>,
+    /// Most of what we remember was missing when it was read: see [`suspicious`].
+    pub suspicious: bool,
+}
+
+impl View {
+    /// The row that a key has, if any.
+    #[must_use]
+    pub fn row(&self, key: &RecordKey) -> Option<&DeployedVersion> {
+        self.deployed.get(&(key.pacticipant.clone(), key.instance.clone()))
+    }
+
+    /// The releases of a pacticipant that are supported.
+    #[must_use]
+    pub fn releases(&self, pacticipant: &Pacticipant) -> &[ReleasedVersion] {
+        self.supported.get(pacticipant).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// What is known of one environment at a broker.
+#[derive(Clone, Debug, Default)]
+pub struct PlaceState {
+    /// What it has recorded; absent until it was read once, and again when it was not found.
+    pub view: Option<View>,
+    /// Why it cannot be used, if so.
+    pub trouble: Option<Why>,
+}
+
+/// The environments by place. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Places {
+    states: Arc<Mutex<HashMap<Place, PlaceState>>>,
+}
+
+impl Places {
+    /// What is known of an environment.
+    #[must_use]
+    pub fn state(&self, place: &Place) -> PlaceState {
+        self.with(place, |state| state.clone())
+    }
+
+    /// The uuid of an environment and the key's row in the last view.
+    ///
+    /// # Errors
+    /// Why the environment cannot be used yet.
+    pub fn look_up(&self, key: &RecordKey) -> Result<(EnvironmentId, Option<DeployedVersion>, bool), Why> {
+        self.with(&key.place, |state| match (&state.view, &state.trouble) {
+            (Some(view), None) => Ok((view.id.clone(), view.row(key).cloned(), view.suspicious)),
+            (_, Some(trouble)) => Err(trouble.clone()),
+            (None, None) => Err(not_read(&key.place)),
+        })
+    }
+
+    /// The uuid of an environment and the supported releases of the key's pacticipant in the last view.
+    ///
+    /// # Errors
+    /// Why the environment cannot be used yet.
+    pub fn look_up_releases(&self, key: &RecordKey) -> Result<(EnvironmentId, Vec<ReleasedVersion>, bool), Why> {
+        self.with(&key.place, |state| match (&state.view, &state.trouble) {
+            (Some(view), None) => Ok((view.id.clone(), view.releases(&key.pacticipant).to_vec(), view.suspicious)),
+            (_, Some(trouble)) => Err(trouble.clone()),
+            (None, None) => Err(not_read(&key.place)),
+        })
+    }
+
+    /// Takes in the row that a key was just seen to have.
+    pub fn saw_row(&self, key: &RecordKey, row: Option<DeployedVersion>) {
+        self.with(&key.place, |state| {
+            if let Some(view) = &mut state.view {
+                let at = (key.pacticipant.clone(), key.instance.clone());
+                match row {
+                    Some(row) => view.deployed.insert(at, row),
+                    None => view.deployed.remove(&at),
+                };
+            }
+        });
+    }
+
+    /// Takes in the releases that a key's pacticipant was just seen to have.
+    pub fn saw_releases(&self, key: &RecordKey, releases: Vec<ReleasedVersion>) {
+        self.with(&key.place, |state| {
+            if let Some(view) = &mut state.view {
+                view.supported.insert(key.pacticipant.clone(), releases);
+            }
+        });
+    }
+
+    /// Takes in a new view, or why there is none.
+    pub fn set(&self, place: &Place, read: Result<View, Why>) {
+        self.with(place, |state| match read {
+            Ok(view) => *state = PlaceState { view: Some(view), trouble: None },
+            Err(trouble) => {
+                // What was read stays only through outages: an environment that is gone may come back with another
+                // uuid and no records.
+                if matches!(trouble.reason, "EnvironmentMissing") {
+                    state.view = None;
+                }
+                state.trouble = Some(trouble);
+            }
+        });
+    }
+
+    /// Forgets every environment for which `wanted` does not hold.
+    pub fn retain(&self, wanted: &HashSet<Place>) {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner).retain(|place, _| wanted.contains(place));
+    }
+
+    fn with<T>(&self, place: &Place, act: impl FnOnce(&mut PlaceState) -> T) -> T {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        act(states.entry(place.clone()).or_default())
+    }
+}
+
+fn not_read(place: &Place) -> Why {
+    Why::new("EnvironmentNotRead", format!("what {place} has recorded has not been read yet"))
+}
+
+/// Reads what an environment has recorded; makes it first when it is missing and `create` says so.
+///
+/// # Errors
+/// Why it cannot be used: `EnvironmentMissing` with the nearest name that exists, or whatever the broker said.
+pub async fn read(
+    broker: &Broker,
+    place: &Place,
+    create: Option<NewEnvironment>,
+    with_releases: bool,
+) -> Result<View, Why> {
+    let error = |error: BrokerError| Why::new(error.reason(), error.to_string());
+    let environment = match (broker.environment(&place.environment).await.map_err(error)?, create) {
+        (Some(environment), _) => environment,
+        (None, Some(new)) => broker.create_environment(&new).await.map_err(error)?,
+        (None, None) => {
+            let all = broker.environments().await.map_err(error)?;
+            return Err(missing(place, &all));
+        }
+    };
+    let rows = broker.currently_deployed(&environment.id, None).await.map_err(error)?;
+    let mut deployed = HashMap::with_capacity(rows.len());
+    for row in rows {
+        // Newest first: should a broker ever give two current rows for one key, the newest counts.
+        deployed.entry((row.pacticipant.clone(), row.application_instance.clone())).or_insert(row);
+    }
+    let mut supported: HashMap<Pacticipant, Vec<ReleasedVersion>> = HashMap::new();
+    if with_releases {
+        for release in broker.currently_supported(&environment.id, None).await.map_err(error)? {
+            supported.entry(release.pacticipant.clone()).or_default().push(release);
+        }
+    }
+    Ok(View { id: environment.id, deployed, supported, suspicious: false })
+}
+
+fn missing(place: &Place, all: &[Environment]) -> Why {
+    let message = match nearest(&place.environment, all.iter().map(|environment| &environment.name)) {
+        _ if all.is_empty() => format!(
+            "the broker {} shows no environments at all: create {}, or give the operator's user the permission and team \
+             that lets it see environments",
+            place.broker, place.environment
+        ),
+        Some(near) => format!(
+            "the broker {} has no environment named {}; did you mean {near}? Names are case-sensitive",
+            place.broker, place.environment
+        ),
+        None => format!(
+            "the broker {} has no environment named {} that the operator's user may see; create it there, or say create: \
+             in the PactEnvironment",
+            place.broker, place.environment
+        ),
+    };
+    Why::new("EnvironmentMissing", message)
+}
+
+/// The name that somebody may have meant: the nearest one, if it is near enough for a slip, or one that is the other's
+/// beginning, as `prod` is of `production`.
+fn nearest<'a>(
+    wanted: &EnvironmentName,
+    names: impl Iterator<Item = &'a EnvironmentName>,
+) -> Option<&'a EnvironmentName> {
+    let wanted = wanted.as_str().to_lowercase();
+    names
+        .filter_map(|name| {
+            let lower = name.as_str().to_lowercase();
+            let begins = wanted.len() >= 3 && lower.starts_with(&wanted) || lower.len() >= 3 && wanted.starts_with(&lower);
+            let distance = if begins { 0 } else { strsim::damerau_levenshtein(&wanted, &lower) };
+            (distance <= 1 + wanted.chars().count() / 4).then_some((distance, name))
+        })
+        .min_by_key(|(distance, name)| (*distance, name.as_str()))
+        .map(|(_, name)| name)
+}
+
+/// How many of our records have to be missing, all of them, before an empty answer is suspicious.
+const SUSPICIOUS_FROM: usize = 3;
+
+/// Whether a view looks like a wrong tenant, a reset database or a proxy's empty answer: at least three of our records
+/// should be in it, and not one is (domain cases 45 and 46).
+pub fn suspicious<'a>(view: &View, ours: impl Iterator<Item = (&'a RecordKey, &'a Version)>) -> bool {
+    let mut expected = 0;
+    for (key, _) in ours {
+        if view.row(key).is_some() || !view.releases(&key.pacticipant).is_empty() {
+            return false;
+        }
+        expected += 1;
+    }
+    expected >= SUSPICIOUS_FROM
+}
+
+impl View {
+    /// The same view, marked.
+    #[must_use]
+    pub fn marked(self, suspicious: bool) -> Self {
+        Self { suspicious, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_suggested_and_a_far_one_is_not() {
+        let names: Vec<_> =
+            ["production", "staging", "test"].iter().map(|name| EnvironmentName::parse(name).unwrap()).collect();
+        for (wanted, suggestion) in [
+            ("prod", Some("production")),
+            ("prodution", Some("production")),
+            ("Production", Some("production")),
+            ("stagign", Some("staging")),
+            ("tset", Some("test")),
+            ("integration", None),
+            ("xy", None),
+        ] {
+            let wanted = EnvironmentName::parse(wanted).unwrap();
+            assert_eq!(nearest(&wanted, names.iter()).map(EnvironmentName::as_str), suggestion, "{wanted}");
+        }
+    }
+}

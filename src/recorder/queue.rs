@@ -1,0 +1,282 @@
+//! What has to be looked at, and when: each task at most once at a time, and a bounded number for each broker.
+//!
+//! Every broker has a lane of its own, so that one that answers slowly, or never, holds up nobody else's.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use kube::runtime::scheduler::{ScheduleRequest, Scheduler, scheduler};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use super::key::{Place, RecordKey};
+
+/// Something to look at. Doing a task twice does no harm; what it needs to know it finds out for itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Task {
+    /// A `PactBroker` by name: its settings, Secrets, reachability.
+    Broker(String),
+    /// An environment at a broker: whether it is there, and what it has recorded.
+    Place(Place),
+    /// A `PactEnvironment` by name: its status.
+    EnvironmentStatus(String),
+    /// One record key.
+    Record(RecordKey),
+}
+
+impl Task {
+    /// The broker whose slowness this task may feel; the others share a lane. A broker's own probe is not in its
+    /// lane: it has to find out that the broker is back while everything in the lane waits.
+    fn lane(&self) -> Option<&str> {
+        match self {
+            Self::Place(place) => Some(&place.broker),
+            Self::Record(key) => Some(&key.place.broker),
+            Self::Broker(_) | Self::EnvironmentStatus(_) => None,
+        }
+    }
+}
+
+/// When to do the task again though nothing changes.
+pub type Next = Option<Duration>;
+
+/// How many tasks of one lane may be under way. More than a broker's own limit of requests: a task also talks to the
+/// API server while others talk to the broker.
+const UNDER_WAY_PER_LANE: usize = 16;
+
+type Request = ScheduleRequest<Task>;
+type Lanes = HashMap<Option<String>, mpsc::UnboundedSender<Request>>;
+
+/// The end at which tasks are put in. Cheap to clone.
+///
+/// Its channels are unbounded, but a lane takes requests in at once and keeps each task once, so what waits is bounded
+/// by what there is to look at.
+#[derive(Clone)]
+pub struct Queue {
+    lanes: Arc<Mutex<Lanes>>,
+    new_lanes: mpsc::UnboundedSender<mpsc::UnboundedReceiver<Request>>,
+}
+
+/// The other end of a [`Queue`], for [`run`].
+pub struct Outlet(mpsc::UnboundedReceiver<mpsc::UnboundedReceiver<Request>>);
+
+impl Queue {
+    /// A queue and its other end.
+    #[must_use]
+    pub fn new() -> (Self, Outlet) {
+        let (new_lanes, receiver) = mpsc::unbounded_channel();
+        (Self { lanes: Arc::default(), new_lanes }, Outlet(receiver))
+    }
+
+    /// Do the task as soon as possible.
+    pub fn now(&self, task: Task) {
+        self.after(Duration::ZERO, task);
+    }
+
+    /// Do the task after that time, or earlier if it is asked for earlier.
+    pub fn after(&self, delay: Duration, task: Task) {
+        let lane = task.lane().map(str::to_owned);
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = lanes.entry(lane).or_insert_with(|| {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            // Nobody takes lanes any more once the process shuts down; then there is nothing left to be done.
+            drop(self.new_lanes.send(receiver));
+            sender
+        });
+        drop(sender.send(ScheduleRequest { message: task, run_at: Instant::now() + delay }));
+    }
+}
+
+/// Does tasks as they fall due until the token is cancelled; tasks under way then are finished first.
+pub async fn run<F>(queue: Queue, mut outlet: Outlet, shutdown: CancellationToken, work: Arc<F>)
+where
+    F: Fn(Task) -> BoxFuture<'static, Next> + Send + Sync + 'static,
+{
+    let mut lanes = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            Some(requests) = outlet.0.recv() => {
+                lanes.spawn(run_lane(queue.clone(), requests, shutdown.clone(), Arc::clone(&work)));
+            }
+        }
+    }
+    while lanes.join_next().await.is_some() {}
+}
+
+async fn run_lane<F>(
+    queue: Queue,
+    requests: mpsc::UnboundedReceiver<Request>,
+    shutdown: CancellationToken,
+    work: Arc<F>,
+) where
+    F: Fn(Task) -> BoxFuture<'static, Next> + Send + Sync + 'static,
+{
+    let requests = futures::stream::unfold(requests, async |mut requests| {
+        let request = requests.recv().await?;
+        Some((request, requests))
+    });
+    let mut scheduler = Box::pin(scheduler(requests.boxed()));
+    let mut under_way = HashSet::new();
+    let mut running = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            Some((task, next)) = running.next(), if !running.is_empty() => {
+                under_way.remove(&task);
+                match next {
+                    Ok(Some(delay)) => queue.after(delay, task),
+                    Ok(None) => {}
+                    Err(_) => {
+                        error!(?task, "a task panicked, which is a defect; it is tried again in a minute");
+                        queue.after(Duration::from_mins(1), task);
+                    }
+                }
+            }
+            task = next_due(&mut scheduler, &under_way) => {
+                under_way.insert(task.clone());
+                let work = tokio::spawn(work(task.clone()));
+                running.push(work.map(move |next| (task, next)));
+            }
+        }
+    }
+    while running.next().await.is_some() {}
+}
+
+/// The next task that is due and may begin. Takes requests in all the while.
+async fn next_due<S>(scheduler: &mut Pin<Box<Scheduler<Task, S>>>, under_way: &HashSet<Task>) -> Task
+where
+    S: Stream<Item = Request>,
+{
+    let due = if under_way.len() >= UNDER_WAY_PER_LANE {
+        scheduler.as_mut().hold().next().await
+    } else {
+        scheduler.as_mut().hold_unless(|task| !under_way.contains(task)).next().await
+    };
+    match due {
+        Some(task) => task,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::api::names::{EnvironmentName, Pacticipant};
+
+    fn record(broker: &str, pacticipant: &str) -> Task {
+        Task::Record(RecordKey {
+            place: Place { broker: broker.into(), environment: EnvironmentName::parse("e").unwrap() },
+            pacticipant: Pacticipant::parse(pacticipant).unwrap(),
+            instance: None,
+        })
+    }
+
+    /// Runs the queue over `work` until the test drops what is returned.
+    fn start<F>(work: F) -> (Queue, tokio_util::sync::DropGuard)
+    where
+        F: Fn(Task) -> BoxFuture<'static, Next> + Send + Sync + 'static,
+    {
+        let (queue, outlet) = Queue::new();
+        let shutdown = CancellationToken::new();
+        tokio::spawn(run(queue.clone(), outlet, shutdown.clone(), Arc::new(work)));
+        (queue, shutdown.drop_guard())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_never_runs_beside_itself_and_a_request_meanwhile_is_not_lost() {
+        let (done, mut seen) = mpsc::unbounded_channel();
+        let at_once = Arc::new(AtomicUsize::new(0));
+        let (queue, _guard) = start(move |_| {
+            let (at_once, done) = (Arc::clone(&at_once), done.clone());
+            async move {
+                assert_eq!(at_once.fetch_add(1, Ordering::SeqCst), 0);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                at_once.fetch_sub(1, Ordering::SeqCst);
+                done.send(Instant::now()).unwrap();
+                None
+            }
+            .boxed()
+        });
+        queue.now(record("a", "x"));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        queue.now(record("a", "x"));
+        queue.now(record("a", "x"));
+        let first = seen.recv().await.unwrap();
+        let second = seen.recv().await.unwrap();
+        assert!(second - first >= Duration::from_secs(1));
+        assert!(tokio::time::timeout(Duration::from_secs(60), seen.recv()).await.is_err(), "asked twice, done once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_that_never_answers_holds_up_nobody_else() {
+        let (done, mut seen) = mpsc::unbounded_channel();
+        let (queue, _guard) = start(move |task| {
+            let done = done.clone();
+            async move {
+                match task {
+                    Task::Record(key) if key.place.broker == "black-hole" => std::future::pending().await,
+                    task => done.send(task).unwrap(),
+                }
+                None
+            }
+            .boxed()
+        });
+        for number in 0..100 {
+            queue.now(record("black-hole", &format!("p{number}")));
+        }
+        queue.now(record("good", "x"));
+        queue.now(Task::Broker("black-hole".into()));
+        let mut got = vec![seen.recv().await.unwrap(), seen.recv().await.unwrap()];
+        got.sort_by_key(|task| format!("{task:?}"));
+        assert_eq!(got, [Task::Broker("black-hole".into()), record("good", "x")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_to_be_done_again_is_and_an_earlier_request_wins() {
+        let (done, mut seen) = mpsc::unbounded_channel();
+        let (queue, _guard) = start(move |_| {
+            let done = done.clone();
+            async move {
+                done.send(Instant::now()).unwrap();
+                Some(Duration::from_secs(100))
+            }
+            .boxed()
+        });
+        let start = Instant::now();
+        queue.now(record("a", "x"));
+        seen.recv().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        queue.after(Duration::from_secs(9), record("a", "x"));
+        assert_eq!((seen.recv().await.unwrap() - start).as_secs(), 10);
+        assert_eq!((seen.recv().await.unwrap() - start).as_secs(), 110);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_is_tried_again_and_the_others_go_on() {
+        let times = Arc::new(AtomicUsize::new(0));
+        let (done, mut seen) = mpsc::unbounded_channel();
+        let (queue, _guard) = start(move |task| {
+            let (times, done) = (Arc::clone(&times), done.clone());
+            async move {
+                assert!(task != record("a", "bad") || times.fetch_add(1, Ordering::SeqCst) > 0, "planned panic");
+                done.send(task).unwrap();
+                None
+            }
+            .boxed()
+        });
+        queue.now(record("a", "bad"));
+        queue.now(record("a", "good"));
+        assert_eq!(seen.recv().await.unwrap(), record("a", "good"));
+        assert_eq!(seen.recv().await.unwrap(), record("a", "bad"));
+    }
+}

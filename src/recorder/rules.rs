@@ -1,0 +1,111 @@
+//! A `PactEnvironment` parsed once: what the index and the recorder need of it.
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::ResourceExt;
+
+use super::key::Place;
+use crate::{
+    api::{
+        PactEnvironment,
+        environment::{AnnotationPolicy, LabelPolicy, Overlap, RecordKind},
+        names::{ApplicationInstance, EnvironmentName},
+    },
+    workload::{DenyList, EnvironmentClaim, NamespaceSelector, TagPattern, VersionRules},
+};
+
+/// What a `PactEnvironment` says, parsed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EnvironmentRules {
+    /// The object's name.
+    pub object: String,
+    /// Which namespaces it claims.
+    pub claim: EnvironmentClaim,
+    /// Where its workloads are recorded.
+    pub place: Place,
+    /// The application instance of workloads that name none.
+    pub instance: Option<ApplicationInstance>,
+    /// How versions are told.
+    pub version: VersionRules,
+    /// Which record is written.
+    pub kind: RecordKind,
+    /// How long a workload must be gone before its record is taken back.
+    pub grace: Duration,
+}
+
+/// Why a `PactEnvironment` cannot be followed. What it claims is known all the same, so that it still conflicts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BrokenRules {
+    /// The object's name.
+    pub object: String,
+    /// Which namespaces it claims, if that much can be told.
+    pub claim: Option<EnvironmentClaim>,
+    /// Where it would record, if that much can be told.
+    pub place: Option<Place>,
+    /// What is wrong, and the remedy.
+    pub problem: String,
+}
+
+/// Parses a `PactEnvironment`.
+///
+/// # Errors
+/// When a name in it cannot be one, its selector is not one, or its pattern does not compile.
+pub fn parse(environment: &PactEnvironment) -> Result<EnvironmentRules, Box<BrokenRules>> {
+    let spec = &environment.spec;
+    let object = environment.name_any();
+    let mut broken = BrokenRules { object: object.clone(), claim: None, place: None, problem: String::new() };
+    let because = |mut broken: BrokenRules, field: &str, problem: String| {
+        broken.problem = format!("spec.{field}: {problem}");
+        Box::new(broken)
+    };
+
+    let selector = NamespaceSelector::parse(
+        spec.namespaces.names.iter().cloned(),
+        spec.namespaces.selector.as_ref().filter(|selector| !is_empty(selector)),
+        spec.namespaces.all,
+    )
+    .map_err(|problem| because(broken.clone(), "namespaces.selector", problem.to_string()))?;
+    let claim =
+        EnvironmentClaim { name: object.clone(), selector, overlap_allowed: spec.overlap == Overlap::Allow };
+    broken.claim = Some(claim.clone());
+
+    let environment = EnvironmentName::parse(spec.environment.as_deref().unwrap_or(&object))
+        .map_err(|problem| because(broken.clone(), "environment", problem.to_string()))?;
+    let place = Place { broker: spec.broker_ref.name.clone(), environment };
+    broken.place = Some(place.clone());
+
+    let instance = spec
+        .application_instance
+        .as_deref()
+        .map(ApplicationInstance::parse)
+        .transpose()
+        .map_err(|problem| because(broken.clone(), "applicationInstance", problem.to_string()))?;
+    let tag_pattern = spec
+        .version
+        .tag_pattern
+        .as_deref()
+        .map(TagPattern::parse)
+        .transpose()
+        .map_err(|problem| because(broken.clone(), "version.tagPattern", problem.to_string()))?;
+
+    Ok(EnvironmentRules {
+        object,
+        claim,
+        place,
+        instance,
+        version: VersionRules {
+            annotation_allowed: spec.version.annotation == AnnotationPolicy::Allow,
+            use_label: spec.version.label == LabelPolicy::Use,
+            tag_pattern,
+            denied: DenyList::new(&spec.version.denied),
+        },
+        kind: spec.record.kind,
+        grace: Duration::from_secs(u64::try_from(spec.record.undeploy_grace_seconds).unwrap_or(0)),
+    })
+}
+
+fn is_empty(selector: &LabelSelector) -> bool {
+    selector.match_labels.as_ref().is_none_or(std::collections::BTreeMap::is_empty)
+        && selector.match_expressions.as_ref().is_none_or(Vec::is_empty)
+}

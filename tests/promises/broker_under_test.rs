@@ -1,0 +1,48 @@
+//! How these tests make a client of the broker's room, and the names they use.
+
+use std::time::Duration;
+
+use pact_operator::api::names::{ApplicationInstance, EnvironmentName, Pacticipant, Version};
+use pact_operator::broker::{BaseUrl, Broker, BrokerConfig, Credentials, EnvironmentId, TlsSettings};
+
+/// A configuration as plain as it can be.
+pub(crate) fn config(url: &str) -> BrokerConfig {
+    BrokerConfig {
+        base_url: BaseUrl::parse(url).unwrap(),
+        credentials: Credentials::None,
+        headers: Vec::new(),
+        tls: TlsSettings::default(),
+        request_timeout: Duration::from_secs(20),
+        concurrency: 4,
+        user_agent: "pact-operator/test".to_owned(),
+    }
+}
+
+/// A client with that configuration.
+pub(crate) fn broker(url: &str) -> Broker {
+    Broker::new(config(url)).unwrap()
+}
+
+pub(crate) fn basic() -> Credentials {
+    Credentials::Basic { username: "ci-user".into(), password: "correct horse".into() }
+}
+
+pub(crate) fn pacticipant(name: &str) -> Pacticipant {
+    Pacticipant::parse(name).unwrap()
+}
+
+pub(crate) fn version(number: &str) -> Version {
+    Version::parse(number).unwrap()
+}
+
+pub(crate) fn instance(name: &str) -> ApplicationInstance {
+    ApplicationInstance::parse(name).unwrap()
+}
+
+pub(crate) fn environment(name: &str) -> EnvironmentName {
+    EnvironmentName::parse(name).unwrap()
+}
+
+pub(crate) fn environment_id(uuid: &str) -> EnvironmentId {
+    EnvironmentId::parse(uuid).unwrap()
+}
