@@ -18,3 +18,4 @@ mod broker_replay;
 mod broker_replay_server;
 mod broker_tls;
 mod broker_under_test;
+mod standin_server;

@@ -1,28 +1,17 @@
-//! One plain HTTP GET, for the operator's probes and metrics.
+//! A plain HTTP client for tests that speak to a server directly.
+#![allow(clippy::expect_used, clippy::missing_panics_doc, clippy::must_use_candidate, reason = "for tests")]
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-
-/// GETs `http://ADDRESS/PATH` and gives status and body. Never goes through a proxy.
-///
-/// # Errors
-/// The reason in words, also when there is no whole answer within 5 s.
-pub async fn get(address: &str, path: &str) -> Result<(u16, String), String> {
-    let answer = tokio::time::timeout(Duration::from_secs(5), exchange(address, path)).await;
-    let answer = answer.map_err(|_| format!("http://{address}{path} did not answer within 5 s"))?;
-    let answer = answer.map_err(|error| format!("http://{address}{path}: {error}"))?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or("an answer without a head")?;
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or("an answer without a status")?;
-    Ok((status, body.to_owned()))
-}
-
-/// HTTP/1.0, so that the answer is neither chunked nor kept alive.
-async fn exchange(address: &str, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+/// A client without pooled connections (each request meets the server as it is now), proxies or redirects.
+pub fn plain_client() -> reqwest::Client {
+    // Another test may have been first; the provider is the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .pool_max_idle_per_host(0)
+        .timeout(Duration::from_secs(30))
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()
+        .expect("a client without TLS settings")
 }

@@ -32,6 +32,8 @@ pub mod kubectl;
 pub mod namespace;
 pub mod node;
 pub mod operator;
+pub mod probe;
 pub mod process;
 pub mod rollout;
+pub mod standin;
 pub mod tools;
