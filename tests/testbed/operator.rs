@@ -78,8 +78,9 @@ impl Operator {
         // A proxy meant for the world outside must not see what goes to 127.0.0.1.
         command.env("NO_PROXY", "127.0.0.1,localhost").env("no_proxy", "127.0.0.1,localhost");
         command.env("KUBECONFIG", kubeconfig).env("RUST_BACKTRACE", "1");
-        command.envs(options.env);
+        // As in a pod: each replica is known by a name of its own, also to the Lease.
         let name = format!("operator-{}-{}", options.namespace, control_plane.next_number());
+        command.env("POD_NAME", &name).envs(options.env);
         let process = Process::start(&name, control_plane.folder(), &command);
         Self { namespace: options.namespace, probe_address, process }
     }
