@@ -7,7 +7,7 @@
 //!
 //! Included by path from the tests, from `examples/` and from `benches/`, so it refers to itself by `super` only.
 //! Environment: `TESTBED_KEEP=1` keeps namespaces and the temporary folder with all logs.
-#![allow(dead_code, reason = "each of the programs that include this module uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each of the programs that include this module uses a part of it")]
 #![allow(unreachable_pub, missing_docs, reason = "included in binaries, which export nothing")]
 #![allow(
     clippy::unwrap_used,
@@ -32,8 +32,13 @@ pub mod kubectl;
 pub mod namespace;
 pub mod node;
 pub mod operator;
+pub mod pact;
+pub mod probe;
 pub mod process;
 pub mod rollout;
+<<<<<<< HEAD
 pub mod scene;
+=======
+>>>>>>> cluster
 pub mod standin;
 pub mod tools;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::control_plane::ControlPlane;
 use super::eventually::eventually;
 use super::process::{Process, free_port};
-use super::{audit, http, kubectl, namespace};
+use super::{audit, kubectl, namespace, probe};
 
 /// The `ServiceAccount` that `rbac.yaml` makes.
 pub const SERVICE_ACCOUNT: &str = "pact-operator-controller";
@@ -78,8 +78,9 @@ impl Operator {
         // A proxy meant for the world outside must not see what goes to 127.0.0.1.
         command.env("NO_PROXY", "127.0.0.1,localhost").env("no_proxy", "127.0.0.1,localhost");
         command.env("KUBECONFIG", kubeconfig).env("RUST_BACKTRACE", "1");
-        command.envs(options.env);
+        // As in a pod: each replica is known by a name of its own, also to the Lease.
         let name = format!("operator-{}-{}", options.namespace, control_plane.next_number());
+        command.env("POD_NAME", &name).envs(options.env);
         let process = Process::start(&name, control_plane.folder(), &command);
         Self { namespace: options.namespace, probe_address, process }
     }
@@ -100,7 +101,7 @@ impl Operator {
             if let Some(code) = process.exit_code() {
                 panic!("the operator ended with {code}:\n{}", super::dump::tail(&process.logs(), 40));
             }
-            match http::get(&address, "/readyz").await {
+            match probe::get(&address, "/readyz").await {
                 Ok((200, _)) => Ok(()),
                 Ok((status, body)) => Err(format!("/readyz says {status}: {body}")),
                 Err(reason) => Err(format!("{reason}; its log:\n{}", super::dump::tail(&process.logs(), 20))),
@@ -135,7 +136,7 @@ impl Operator {
     /// # Panics
     /// When it does not answer with 200.
     pub async fn metrics(&self) -> String {
-        match http::get(&self.probe_address, "/metrics").await {
+        match probe::get(&self.probe_address, "/metrics").await {
             Ok((200, text)) => text,
             other => panic!("/metrics: {other:?}"),
         }

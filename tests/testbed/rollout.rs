@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -180,6 +180,18 @@ impl Rollout {
         let how = PatchParams::apply("testbed").force();
         live.api.patch(&self.name, &how, &Patch::Apply(&self.manifest)).await.map_err(Box::new)?;
         Ok(live)
+    }
+
+    /// Creates it with a plain POST, as a client that does not know server-side apply.
+    ///
+    /// # Panics
+    /// When the API server refuses it, also because it exists.
+    pub async fn create(&self, client: &Client, namespace: &str) -> Live {
+        let live = Live::new(client, namespace, &self.name);
+        let object: Deployment = serde_json::from_value(self.manifest.clone()).unwrap();
+        let created = live.api.create(&PostParams::default(), &object).await;
+        drop(created.unwrap_or_else(|error| panic!("cannot create {namespace}/{}: {error}", self.name)));
+        live
     }
 
     fn spec(mut self, key: &str, value: Value) -> Self {
