@@ -7,7 +7,6 @@ use std::time::Duration;
 /// A client without pooled connections (each request meets the server as it is now), proxies or redirects. It is made
 /// once, since making one reads the system's certificates.
 pub fn plain_client() -> reqwest::Client {
-<<<<<<< HEAD
     static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
     let made = CLIENT.get_or_init(|| {
         // Another test may have been first; the provider is the same.
@@ -33,15 +32,4 @@ pub async fn get(address: &str, path: &str) -> Result<(u16, String), String> {
     let answer = plain_client().get(&url).timeout(Duration::from_secs(5)).send().await.map_err(failed)?;
     let status = answer.status().as_u16();
     Ok((status, answer.text().await.map_err(failed)?))
-=======
-    // Another test may have been first; the provider is the same.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .pool_max_idle_per_host(0)
-        .timeout(Duration::from_secs(30))
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .build()
-        .expect("a client without TLS settings")
->>>>>>> cluster
 }

@@ -36,9 +36,6 @@ pub mod pact;
 pub mod probe;
 pub mod process;
 pub mod rollout;
-<<<<<<< HEAD
 pub mod scene;
-=======
->>>>>>> cluster
 pub mod standin;
 pub mod tools;
