@@ -10,6 +10,8 @@ pub mod brokers;
 pub mod desired;
 mod environment;
 mod events;
+#[cfg(test)]
+mod fixtures;
 pub mod index;
 pub mod key;
 mod live;
