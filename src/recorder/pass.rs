@@ -26,9 +26,9 @@ const MOVED_AGAIN: Duration = Duration::from_secs(1);
 impl Recorder {
     /// Looks at a key and does what is due; answers when to look again though nothing changes.
     pub(super) async fn pass(&self, key: &RecordKey) -> Next {
-        let members = self.index().members(key);
         let object = self.memories.get(key);
         let now = Timestamp::now();
+        let members = as_of(now, self.index().members(key));
         let (finish, look_again) = match self.compare_and_act(key, &members, object.as_deref()).await {
             Outcome::Moved => return Some(MOVED_AGAIN),
             Outcome::Finished(finish, look_again) => {
@@ -146,6 +146,11 @@ impl Recorder {
     }
 }
 
+/// The members at this moment: the watch told of them some time ago, and what only time changes it does not tell.
+fn as_of(now: Timestamp, members: Vec<MemberView>) -> Vec<MemberView> {
+    members.into_iter().map(|member| MemberView { rollout: member.rollout.as_of(now), ..member }).collect()
+}
+
 /// Whether nothing would be lost with the object: nothing is recorded, and nothing ever was.
 fn nothing_to_remember(finish: &Finish, object: Option<&PactDeployment>) -> bool {
     let Finish::Undeployed(_) = finish else { return false };
@@ -171,3 +176,7 @@ fn until(now: Timestamp, at: Timestamp) -> Duration {
 fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_conflict() || status.is_not_found())
 }
+
+#[cfg(test)]
+#[path = "pass_tests.rs"]
+mod tests;

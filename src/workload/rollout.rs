@@ -43,6 +43,16 @@ impl RolloutState {
         matches!(self, Self::Complete | Self::ScaledToZero)
     }
 
+    /// The state at a later moment, though nothing was heard since it was observed: waiting for pods that end is over
+    /// when its time is.
+    #[must_use]
+    pub fn as_of(self, now: Timestamp) -> Self {
+        match self {
+            Self::Terminating { until, .. } if until <= now => Self::Complete,
+            other => other,
+        }
+    }
+
     /// The state in one word, as a status shows it.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -70,6 +80,25 @@ impl fmt::Display for RolloutState {
             Self::Paused => f.write_str("paused"),
             Self::Failed { message } => write!(f, "failed: {message}"),
             Self::Deleting => f.write_str("being deleted"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_for_pods_that_end_is_over_when_its_time_is_and_nothing_else_changes_with_time() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let terminating = RolloutState::Terminating { until: at(30), remaining: 2 };
+        assert_eq!(terminating.clone().as_of(at(29)), terminating);
+        assert_eq!(terminating.clone().as_of(at(30)), RolloutState::Complete);
+        assert_eq!(terminating.as_of(at(31)), RolloutState::Complete);
+        let (progressing, failed) =
+            (RolloutState::Progressing { message: String::new() }, RolloutState::Failed { message: String::new() });
+        for state in [RolloutState::ScaledToZero, RolloutState::Paused, RolloutState::Deleting, progressing, failed] {
+            assert_eq!(state.clone().as_of(Timestamp::MAX), state);
         }
     }
 }
