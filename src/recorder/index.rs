@@ -273,7 +273,9 @@ impl Index {
         }
     }
 
-    fn is_template(&self, reference: &WorkloadRef) -> bool {
+    /// Whether a workload is a template only, for an Argo `Rollout` or a Flagger `Canary`.
+    #[must_use]
+    pub fn is_template(&self, reference: &WorkloadRef) -> bool {
         self.templates.values().any(|template| template.workload == *reference)
     }
 

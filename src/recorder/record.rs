@@ -317,6 +317,8 @@ pub(super) fn uncertain() -> Outcome {
 }
 
 pub(super) fn kept() -> Outcome {
-    let why = Why::new("AnnotationRemoved", "no workload is annotated with it any more; the record stays as it is");
+    let message = "the annotation was removed from the workload, or the workload is only a template by now; the record \
+                   stays as it is";
+    let why = Why::new("AnnotationRemoved", message);
     Outcome::Finished(Finish::Kept(why), None)
 }
