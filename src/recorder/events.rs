@@ -124,7 +124,6 @@ fn event(key: &RecordKey, member: &MemberView, finish: &Finish) -> Option<Event<
                 format!("{version} {reason}"),
             ),
         },
-        Finish::Pending { .. } | Finish::Orphaned { .. } | Finish::Undeployed(_) | Finish::Kept(_) => None,
         Finish::Held(why) => match &member.version {
             Err(problem) => warning(problem.reason(), format!("nothing is recorded for {key}: {problem}"), problem.to_string()),
             Ok(_) if why.reason == "Conflicted" => {
@@ -132,12 +131,15 @@ fn event(key: &RecordKey, member: &MemberView, finish: &Finish) -> Option<Event<
             }
             Ok(_) => None,
         },
-        Finish::Waiting { why, .. } if why.reason == "Mixed" && !member.rollout.finished() => None,
-        Finish::Waiting { why, .. } if why.reason == "Mixed" => {
+        Finish::Waiting { why, .. } if why.reason == "Mixed" && member.rollout.finished() => {
             warning("Mixed", format!("nothing is recorded for {key}: {}", why.message), why.message.clone())
         }
-        Finish::Waiting { .. } => None,
         Finish::Contested { why, version } => warning("Contested", why.message.clone(), version.to_string()),
+        Finish::Pending { .. }
+        | Finish::Waiting { .. }
+        | Finish::Orphaned { .. }
+        | Finish::Undeployed(_)
+        | Finish::Kept(_) => None,
     }
 }
 
