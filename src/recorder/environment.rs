@@ -16,7 +16,7 @@ use super::{
     index::Counts,
     key::Place,
     memory::memory_of,
-    places::{self, PlaceState},
+    places::{self, ENVIRONMENT_MISSING, PlaceState, View},
     queue::{Next, Task},
     rules::{BrokenRules, EnvironmentRules},
 };
@@ -26,7 +26,7 @@ use crate::{
         condition::{Finding, Truth, conditions, is_true},
         environment::RecordKind,
     },
-    broker::NewEnvironment,
+    broker::{Broker, BrokerError, NewEnvironment},
     runtime::backoff::{Backoff, entropy, fraction},
 };
 
@@ -46,10 +46,7 @@ impl Recorder {
         let before = self.places.state(place);
         let read = match self.brokers.get(&place.broker) {
             Err(why) => Err(why),
-            Ok(broker) => {
-                let releases = rules.iter().any(|rules| rules.kind == RecordKind::Release);
-                places::read(&broker, place, self.creation(&rules), releases).await
-            }
+            Ok(broker) => self.find_and_read(&broker, place, &rules).await,
         };
         let next = match read {
             Ok(view) => {
@@ -78,7 +75,7 @@ impl Recorder {
                 if before.trouble.as_ref() != Some(&why) {
                     warn!(%place, reason = why.reason, "{}", why.message);
                 }
-                let broker_is_to_blame = why.reason != "EnvironmentMissing";
+                let broker_is_to_blame = why.reason != ENVIRONMENT_MISSING;
                 self.places.set(place, Err(why));
                 if broker_is_to_blame && before.trouble.is_none() {
                     self.queue.now(Task::Broker(place.broker.clone()));
@@ -97,6 +94,24 @@ impl Recorder {
             self.queue.now(Task::EnvironmentStatus(rules.object));
         }
         Some(next)
+    }
+
+    /// Reads an environment; makes it first when it is missing and a `PactEnvironment` says so.
+    async fn find_and_read(&self, broker: &Broker, place: &Place, rules: &[EnvironmentRules]) -> Result<View, Why> {
+        let why = |error: BrokerError| Why::new(error.reason(), error.to_string());
+        let environment = match (broker.environment(&place.environment).await.map_err(why)?, self.creation(rules)) {
+            (Some(environment), _) => environment,
+            (None, Some(new)) => {
+                let lost = || Why::new("LeaseLost", "another replica leads now");
+                let created = self.while_leading(broker.create_environment(&new)).await.ok_or_else(lost)?;
+                let created = created.map_err(why)?;
+                info!(%place, "the environment was created at the broker");
+                created
+            }
+            (None, None) => return Err(places::missing(place, &broker.environments().await.map_err(why)?)),
+        };
+        let releases = rules.iter().any(|rules| rules.kind == RecordKind::Release);
+        places::read(broker, environment, releases).await.map_err(why)
     }
 
     /// How the environment is to be made at the broker, if one of its `PactEnvironment`s says so.
@@ -210,7 +225,7 @@ fn findings(
     let (exists, why) = match (&state.trouble, &state.view) {
         (None, Some(_)) => (Truth::True, Why::new("Found", format!("{} is there", rules.place))),
         (None, None) => (Truth::Unknown, unread),
-        (Some(why), _) if why.reason == "EnvironmentMissing" => (Truth::False, why.clone()),
+        (Some(why), _) if why.reason == ENVIRONMENT_MISSING => (Truth::False, why.clone()),
         (Some(why), _) => (Truth::Unknown, why.clone()),
     };
     let ready = if exists != Truth::True {

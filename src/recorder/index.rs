@@ -217,13 +217,27 @@ impl Index {
             .or_else(|| self.valid_rules().find(|rules| rules.place == key.place))
     }
 
-    /// Why nothing may be written for a place: a `PactEnvironment` that records there, or may, cannot be followed.
+    /// Why nothing may be written for a place: a `PactEnvironment` that records there cannot be followed.
     #[must_use]
     pub fn broken_at(&self, place: &Place) -> Option<&BrokenRules> {
-        self.rules
-            .values()
-            .filter_map(|rules| rules.as_ref().err())
-            .find(|broken| broken.place.as_ref().is_none_or(|at| at == place))
+        self.broken().find(|broken| broken.place.as_ref() == Some(place))
+    }
+
+    /// Why nothing may be taken back anywhere: a `PactEnvironment` cannot even be asked where it records, so a workload
+    /// that seems to run nowhere any more may run there.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<&BrokenRules> {
+        self.broken().find(|broken| broken.place.is_none())
+    }
+
+    fn broken(&self) -> impl Iterator<Item = &BrokenRules> {
+        self.rules.values().filter_map(|rules| rules.as_ref().err())
+    }
+
+    /// Whether a workload is a template only: the pods of somebody else's workload are made from it.
+    #[must_use]
+    pub fn is_template(&self, reference: &WorkloadRef) -> bool {
+        self.templates.values().any(|template| template.workload == *reference)
     }
 
     /// Every `PactEnvironment`'s rules that can be followed.
@@ -281,10 +295,6 @@ impl Index {
             Some(rules) => identify(&self.effective(workload), &rules.version),
             None => identify(&self.effective(workload), &VersionRules::default()),
         }
-    }
-
-    fn is_template(&self, reference: &WorkloadRef) -> bool {
-        self.templates.values().any(|template| template.workload == *reference)
     }
 
     /// The primaries whose annotations come from this target.

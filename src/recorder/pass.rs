@@ -31,6 +31,10 @@ impl Recorder {
         let now = Timestamp::now();
         let (finish, look_again) = match self.compare_and_act(key, &members, object.as_deref()).await {
             Outcome::Moved => return Some(MOVED_AGAIN),
+            Outcome::Unchanged => {
+                self.tries.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+                return if never_recorded(object.as_deref()) { self.forget(key, object.as_deref()).await } else { None };
+            }
             Outcome::Finished(finish, look_again) => {
                 self.tries.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
                 (finish, look_again)
@@ -42,13 +46,15 @@ impl Recorder {
             }
         };
         self.log(key, &finish);
-        if members.is_empty() && nothing_to_remember(&finish, object.as_deref()) {
+        if matches!(finish, Finish::Undeployed(_)) && never_recorded(object.as_deref()) {
             return self.forget(key, object.as_deref()).await;
         }
         let next = look_again.map(|at| until(now, at));
         if let Some(quiet) = self.still_quiet(key, &finish, object.as_deref(), &members) {
             return Some(next.map_or(quiet, |next| next.min(quiet)));
         }
+        // Told before it is remembered: should the status not be written, the next pass finds nothing left to tell.
+        self.tell(key, &members, object.as_deref(), &finish).await;
         let after = status(object.as_deref(), &members, &finish, now);
         if object.as_ref().and_then(|object| object.status.as_ref()) != Some(&after) {
             if let Err(error) = self.memories.write(key, object.as_deref(), after).await {
@@ -59,7 +65,6 @@ impl Recorder {
             }
             self.touch_environments(key);
         }
-        self.tell(key, &members, object.as_deref(), &finish).await;
         next
     }
 
@@ -132,7 +137,6 @@ impl Recorder {
         match finish {
             Finish::Recorded { version, write: Write::None, .. } => debug!(%key, %version, "recorded already"),
             Finish::Recorded { version, write, .. } => {
-                self.metrics.recorded.inc();
                 info!(%key, %version, correction = *write == Write::Correction, "recorded");
             }
             Finish::Pending { why, next_try, .. } => {
@@ -147,8 +151,7 @@ impl Recorder {
 }
 
 /// Whether nothing would be lost with the object: nothing is recorded, and nothing ever was.
-fn nothing_to_remember(finish: &Finish, object: Option<&PactDeployment>) -> bool {
-    let Finish::Undeployed(_) = finish else { return false };
+fn never_recorded(object: Option<&PactDeployment>) -> bool {
     object.and_then(|object| object.status.as_ref()).is_none_or(|status| {
         status.recorded.is_none() && status.supported.is_empty() && status.history.is_empty()
     })
