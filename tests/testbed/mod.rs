@@ -33,7 +33,6 @@ pub mod namespace;
 pub mod node;
 pub mod operator;
 pub mod pact;
-pub mod probe;
 pub mod process;
 pub mod rollout;
 pub mod scene;
