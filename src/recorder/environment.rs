@@ -1,10 +1,6 @@
 //! The environments: whether they are at their brokers, what is recorded there, and the status of `PactEnvironment`s.
 
-use std::{
-    collections::BTreeMap,
-    sync::PoisonError,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{Api, api::PostParams};
@@ -33,7 +29,7 @@ use crate::{
 /// How long changes of the counts gather before the status is written: many rollouts end at once.
 pub(super) const STATUS_DELAY: Duration = Duration::from_secs(2);
 /// How soon a suspicious answer is asked for again before it is believed.
-const SECOND_LOOK: Duration = Duration::from_secs(60);
+const SECOND_LOOK: Duration = Duration::from_mins(1);
 
 impl Recorder {
     /// Reads what an environment has recorded, and has every key there compared with it.
@@ -80,11 +76,13 @@ impl Recorder {
                 if broker_is_to_blame && before.trouble.is_none() {
                     self.queue.now(Task::Broker(place.broker.clone()));
                 }
-                let mut tries = self.place_tries();
-                let tried = tries.entry(place.clone()).or_default();
-                *tried = tried.saturating_add(1);
-                Backoff { min: self.settings.retry_min, max: self.settings.retry_max }
-                    .delay(tried.saturating_sub(1), entropy())
+                let attempt = {
+                    let mut tries = self.place_tries();
+                    let failures = tries.entry(place.clone()).or_default();
+                    *failures = failures.saturating_add(1);
+                    *failures - 1
+                };
+                Backoff { min: self.settings.retry_min, max: self.settings.retry_max }.delay(attempt, entropy())
             }
         };
         for key in self.keys(|key| key.place == *place) {
@@ -133,8 +131,7 @@ impl Recorder {
 
     /// Writes the status of a `PactEnvironment` if it changed.
     pub(super) async fn environment_status(&self, object: &str) -> Next {
-        let environment =
-            self.environments.lock().unwrap_or_else(PoisonError::into_inner).get(object).cloned()?;
+        let environment = self.environments.lock().unwrap_or_else(PoisonError::into_inner).get(object).cloned()?;
         let (rules, counts, conflicts, keys) = {
             let index = self.index();
             let rules = index.rules(object)?.clone();
@@ -201,7 +198,7 @@ fn count(number: usize) -> i32 {
 
 /// The conditions of a `PactEnvironment`.
 fn findings(
-    rules: &Result<EnvironmentRules, BrokenRules>,
+    rules: &Result<EnvironmentRules, Box<BrokenRules>>,
     state: &PlaceState,
     conflicts: &BTreeMap<String, Vec<String>>,
     counts: Counts,
@@ -251,5 +248,8 @@ fn conflict(conflicts: &BTreeMap<String, Vec<String>>) -> String {
         .collect();
     let more = conflicts.len().saturating_sub(3);
     let more = if more > 0 { format!(" and {more} more namespaces") } else { String::new() };
-    format!("{}{more}; nothing is recorded there until only one claims it, or each says overlap: Allow", shown.join("; "))
+    format!(
+        "{}{more}; nothing is recorded there until only one claims it, or each says overlap: Allow",
+        shown.join("; ")
+    )
 }

@@ -10,8 +10,8 @@ use super::{
     rules::{BrokenRules, EnvironmentRules},
 };
 use crate::workload::{
-    EnvironmentClaim, Identity, IdentityProblem, NamespaceMapping, PactAnnotations, RolloutState, VersionRules, Workload,
-    WorkloadRef, effective_annotations, environments_of, identify,
+    EnvironmentClaim, Identity, IdentityProblem, NamespaceMapping, PactAnnotations, RolloutState, VersionRules,
+    Workload, WorkloadRef, effective_annotations, environments_of, identify,
 };
 
 /// A source of the knowledge that a workload is a template only: an Argo `Rollout` or a Flagger `Canary`.
@@ -58,7 +58,7 @@ pub struct Index {
     workloads: HashMap<WorkloadRef, Workload>,
     templates: BTreeMap<TemplateSource, Template>,
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
-    rules: BTreeMap<String, Result<EnvironmentRules, BrokenRules>>,
+    rules: BTreeMap<String, Result<EnvironmentRules, Box<BrokenRules>>>,
 
     mappings: HashMap<String, NamespaceMapping>,
     members: HashMap<RecordKey, BTreeMap<WorkloadRef, MemberView>>,
@@ -120,7 +120,7 @@ impl Index {
     pub fn set_rules(
         &mut self,
         object: &str,
-        rules: Option<Result<EnvironmentRules, BrokenRules>>,
+        rules: Option<Result<EnvironmentRules, Box<BrokenRules>>>,
     ) -> BTreeSet<RecordKey> {
         if self.rules.get(object) == rules.as_ref() {
             return BTreeSet::new();
@@ -137,12 +137,12 @@ impl Index {
     }
 
     /// Takes in what a Rollout or Canary names as its template, or that it names none any more.
-    pub fn set_template(&mut self, source: TemplateSource, template: Option<Template>) -> BTreeSet<RecordKey> {
+    pub fn set_template(&mut self, source: &TemplateSource, template: Option<Template>) -> BTreeSet<RecordKey> {
         let before = match template {
             Some(template) => self.templates.insert(source.clone(), template),
-            None => self.templates.remove(&source),
+            None => self.templates.remove(source),
         };
-        let after = self.templates.get(&source).cloned();
+        let after = self.templates.get(source).cloned();
         if before == after {
             return BTreeSet::new();
         }
@@ -167,7 +167,7 @@ impl Index {
     ) -> BTreeSet<RecordKey> {
         let gone: Vec<_> =
             self.templates.keys().filter(|source| of_kind(source) && !listed.contains(*source)).cloned().collect();
-        gone.into_iter().flat_map(|source| self.set_template(source, None)).collect()
+        gone.iter().flat_map(|source| self.set_template(source, None)).collect()
     }
 
     /// A workload as it was last taken in.
@@ -231,7 +231,7 @@ impl Index {
     }
 
     fn broken(&self) -> impl Iterator<Item = &BrokenRules> {
-        self.rules.values().filter_map(|rules| rules.as_ref().err())
+        self.rules.values().filter_map(|rules| rules.as_ref().err()).map(|broken| &**broken)
     }
 
     /// Whether a workload is a template only: the pods of somebody else's workload are made from it.
@@ -247,7 +247,7 @@ impl Index {
 
     /// The rules of one `PactEnvironment`.
     #[must_use]
-    pub fn rules(&self, object: &str) -> Option<&Result<EnvironmentRules, BrokenRules>> {
+    pub fn rules(&self, object: &str) -> Option<&Result<EnvironmentRules, Box<BrokenRules>>> {
         self.rules.get(object)
     }
 

@@ -10,6 +10,7 @@ pub mod brokers;
 pub mod desired;
 mod environment;
 mod events;
+mod feeds;
 pub mod index;
 pub mod key;
 mod live;

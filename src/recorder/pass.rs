@@ -33,7 +33,11 @@ impl Recorder {
             Outcome::Moved => return Some(MOVED_AGAIN),
             Outcome::Unchanged => {
                 self.tries.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-                return if never_recorded(object.as_deref()) { self.forget(key, object.as_deref()).await } else { None };
+                return if never_recorded(object.as_deref()) {
+                    self.forget(key, object.as_deref()).await
+                } else {
+                    None
+                };
             }
             Outcome::Finished(finish, look_again) => {
                 self.tries.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
@@ -76,8 +80,7 @@ impl Recorder {
         if entry.1.as_ref() != version {
             *entry = (0, version.cloned());
         }
-        let delay =
-            Backoff { min: self.settings.retry_min, max: self.settings.retry_max }.delay(entry.0, entropy());
+        let delay = Backoff { min: self.settings.retry_min, max: self.settings.retry_max }.delay(entry.0, entropy());
         entry.0 = entry.0.saturating_add(1);
         // Jitter on top of what was asked for, or all callers would come back at the same moment.
         retry_after.map_or(delay, |asked| asked + delay.min(self.settings.retry_min))
@@ -101,7 +104,8 @@ impl Recorder {
             return None;
         }
         if object.and_then(|object| object.status.as_ref()).is_some_and(|shown| {
-            tells_of(shown, why, version.as_ref()) && shown.members == members.iter().map(MemberView::shown).collect::<Vec<_>>()
+            tells_of(shown, why, version.as_ref())
+                && shown.members == members.iter().map(MemberView::shown).collect::<Vec<_>>()
         }) {
             // It is told already; how far it is changes too often to be written each time.
             return Some(self.settings.resync_period);
@@ -152,9 +156,9 @@ impl Recorder {
 
 /// Whether nothing would be lost with the object: nothing is recorded, and nothing ever was.
 fn never_recorded(object: Option<&PactDeployment>) -> bool {
-    object.and_then(|object| object.status.as_ref()).is_none_or(|status| {
-        status.recorded.is_none() && status.supported.is_empty() && status.history.is_empty()
-    })
+    object
+        .and_then(|object| object.status.as_ref())
+        .is_none_or(|status| status.recorded.is_none() && status.supported.is_empty() && status.history.is_empty())
 }
 
 /// Whether a status already tells of a rollout under way for this reason and to this version.

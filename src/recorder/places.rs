@@ -192,7 +192,8 @@ fn nearest<'a>(
     names
         .filter_map(|name| {
             let lower = name.as_str().to_lowercase();
-            let begins = wanted.len() >= 3 && lower.starts_with(&wanted) || lower.len() >= 3 && wanted.starts_with(&lower);
+            let begins =
+                wanted.len() >= 3 && lower.starts_with(&wanted) || lower.len() >= 3 && wanted.starts_with(&lower);
             let distance = if begins { 0 } else { strsim::damerau_levenshtein(&wanted, &lower) };
             (distance <= 1 + wanted.chars().count() / 4).then_some((distance, name))
         })

@@ -140,8 +140,7 @@ impl Recorder {
         suspicious: bool,
     ) -> Outcome {
         let key = subject.key;
-        let (row, live) =
-            join(self.read_row(broker, environment, key), self.live_members(key, subject.members)).await;
+        let (row, live) = join(self.read_row(broker, environment, key), self.live_members(key, subject.members)).await;
         let (row, live) = match (row, live) {
             (Ok(row), Ok(live)) => (row, live),
             (Err(error), _) => return self.refused(key, &error, Some(version)),
@@ -176,7 +175,9 @@ impl Recorder {
             }
             Ok(row) => {
                 let found = row.map_or_else(|| "nothing".to_owned(), |row| row.version.to_string());
-                let message = format!("{version} was recorded, but the broker then said {found}: does somebody else record it, too?");
+                let message = format!(
+                    "{version} was recorded, but the broker then said {found}: does somebody else record it, too?"
+                );
                 Outcome::troubled(Why::new("RecordNotKept", message), Some(&version))
             }
             Err(error) => self.refused(key, &error, Some(&version)),
@@ -274,9 +275,8 @@ impl Recorder {
         key: &RecordKey,
     ) -> Result<Option<DeployedVersion>, BrokerError> {
         let rows = broker.currently_deployed(environment, Some(&key.pacticipant)).await?;
-        let row = rows
-            .into_iter()
-            .find(|row| row.pacticipant == key.pacticipant && row.application_instance == key.instance);
+        let row =
+            rows.into_iter().find(|row| row.pacticipant == key.pacticipant && row.application_instance == key.instance);
         self.places.saw_row(key, row.clone());
         Ok(row)
     }
@@ -341,7 +341,8 @@ pub(super) fn nothing_recorded() -> Why {
 }
 
 pub(super) fn uncertain() -> Outcome {
-    let why = Why::new("MembersUncertain", "a workload that ran it is there, but cannot be judged: see its annotations");
+    let why =
+        Why::new("MembersUncertain", "a workload that ran it is there, but cannot be judged: see its annotations");
     Outcome::Finished(Finish::Held(why), None)
 }
 

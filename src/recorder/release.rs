@@ -50,7 +50,9 @@ impl Recorder {
         let newest = wanted.supported.last().cloned();
         let (environment, seen, suspicious) = match self.places.look_up_releases(subject.key) {
             Ok(found) => found,
-            Err(why) if why.reason != ENVIRONMENT_MISSING && !subject.members.is_empty() && wanted.supported == ours => {
+            Err(why)
+                if why.reason != ENVIRONMENT_MISSING && !subject.members.is_empty() && wanted.supported == ours =>
+            {
                 // While the broker cannot be asked, what was released last is supported still.
                 let supported = subject.remembered().map(|status| status.supported.clone()).unwrap_or_default();
                 let (waiting, look_again) = standing(subject.members);
@@ -63,7 +65,10 @@ impl Recorder {
             return finished(subject, &wanted, &seen);
         }
         if suspicious {
-            let why = Why::new("BrokerAnomaly", format!("the broker says that nothing released in {} is there any more", subject.key.place));
+            let why = Why::new(
+                "BrokerAnomaly",
+                format!("the broker says that nothing released in {} is there any more", subject.key.place),
+            );
             return Outcome::troubled(why, newest.as_ref());
         }
         match self.brokers.get(&subject.key.place.broker) {
