@@ -20,6 +20,7 @@ mod broker_under_test;
 mod events;
 mod lease;
 mod pact_cli;
+mod recorder_asserts;
 mod recorder_rollouts;
 mod standin_matrix;
 mod standin_recordings;
