@@ -165,19 +165,18 @@ pub async fn run(settings: Settings, surroundings: Surroundings) {
 async fn follow_leadership(recorder: Arc<Recorder>, liveness: Liveness, shutdown: CancellationToken) {
     let mut leads = recorder.leadership.watch();
     let mut tick = tokio::time::interval(Duration::from_secs(5));
+    let mut may_change = true;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             _ = tick.tick() => liveness.tick(),
-            changed = leads.changed() => {
+            changed = leads.changed(), if may_change => {
                 let now_leads = *leads.borrow_and_update();
                 if now_leads {
                     recorder.look_at_everything();
                 }
-                if changed.is_err() {
-                    // Nobody can grant or end leadership any more: it stays as it is.
-                    std::future::pending::<()>().await;
-                }
+                // Where nobody can grant or end leadership, it stays as it is.
+                may_change = changed.is_ok();
             }
         }
     }
