@@ -21,6 +21,7 @@ mod events;
 mod lease;
 mod pact_cli;
 mod recorder_asserts;
+mod recorder_crash;
 mod recorder_rollouts;
 mod standin_matrix;
 mod standin_recordings;
