@@ -176,6 +176,20 @@ impl Index {
         self.workloads.get(reference)
     }
 
+    /// Whether an environment of a namespace takes version annotations unchecked, for want of a pattern.
+    #[must_use]
+    pub fn trusts_annotations(&self, namespace: &str) -> bool {
+        let Some(NamespaceMapping::Mapped(objects) | NamespaceMapping::Conflicted(objects)) =
+            self.mappings.get(namespace)
+        else {
+            return false;
+        };
+        objects
+            .iter()
+            .filter_map(|object| self.rules.get(object)?.as_ref().ok())
+            .any(|rules| rules.version.annotation_allowed && rules.version.tag_pattern.is_none())
+    }
+
     /// What is wrong with a workload's annotations, if anything.
     #[must_use]
     pub fn misfit_of(&self, reference: &WorkloadRef) -> Option<&Misfit> {
