@@ -21,6 +21,8 @@ mod events;
 mod lease;
 mod recorder_asserts;
 mod recorder_groups;
+mod recorder_identity;
+mod recorder_missing;
 mod recorder_rollouts;
 mod standin_recordings;
 mod standin_server;
