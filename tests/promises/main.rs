@@ -20,6 +20,7 @@ mod broker_under_test;
 mod events;
 mod lease;
 mod recorder_crash;
+mod recorder_outage;
 mod recorder_rollouts;
 mod standin_recordings;
 mod standin_server;
