@@ -21,6 +21,7 @@ mod events;
 mod lease;
 mod recorder_crash;
 mod recorder_outage;
+mod recorder_removal;
 mod recorder_rollouts;
 mod standin_recordings;
 mod standin_server;
