@@ -25,6 +25,8 @@ mod recorder_crash;
 mod recorder_groups;
 mod recorder_identity;
 mod recorder_missing;
+mod recorder_outage;
+mod recorder_removal;
 mod recorder_rollouts;
 mod standin_matrix;
 mod standin_recordings;
