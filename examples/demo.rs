@@ -66,6 +66,8 @@ async fn main() -> std::io::Result<ExitCode> {
     }
     if std::env::var_os("KEEP").is_some_and(|value| !value.is_empty() && value != "0") {
         keep(&stage).await?;
+    } else if played.is_ok() {
+        transcript.say("Now it is all taken down; `make demo KEEP=1` leaves it running to play with.");
     }
     Ok(if played.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -121,7 +123,8 @@ async fn set_up(transcript: Transcript) -> Played<Stage> {
     transcript.output(&said);
     let objects = ["wait", "--for=condition=Ready", "pactbroker/main", "pactenvironment/production"];
     show_kubectl(transcript, kubeconfig, &objects).await?;
-    show_kubectl(transcript, kubeconfig, &["get", "pactbrokers,pactenvironments"]).await?;
+    show_kubectl(transcript, kubeconfig, &["get", "pactbroker"]).await?;
+    show_kubectl(transcript, kubeconfig, &["get", "pactenvironment"]).await?;
     show_kubectl(transcript, kubeconfig, &["config", "set-context", "--current", "--namespace", NAMESPACE]).await?;
     let observer = Observer::start(control_plane.client(), NAMESPACE);
     Ok(Stage { control_plane, broker, operator, observer, transcript })

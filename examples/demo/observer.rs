@@ -55,18 +55,17 @@ impl Sight {
     pub fn words(&self) -> String {
         let it = self.progress;
         if self.gone {
-            return format!("Deployment {} is deleted", self.name);
+            return format!("the Deployment {} is deleted", self.name);
         }
         if self.failed {
-            return format!("{} new of {}: the deadline has passed, rollout failed", it.updated, it.wanted);
+            return "the progress deadline has passed: rollout failed".to_owned();
         }
         if self.complete() {
             return format!("{} of {} pods run {}: rollout complete", it.updated, it.wanted, self.version);
         }
-        let old = (it.replicas - it.updated).max(0);
-        let old = if old > 0 { format!(", {old} old") } else { String::new() };
-        let ending = if it.terminating > 0 { format!(", {} ending", it.terminating) } else { String::new() };
-        format!("pods: {} new{old}{ending}; {} available", it.updated, it.available)
+        let old = it.replicas - it.updated;
+        let old = if old > 0 { format!(", {old} of the old left") } else { String::new() };
+        format!("{} of {} pods updated{old}, {} available", it.updated, it.wanted, it.available)
     }
 }
 

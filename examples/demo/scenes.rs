@@ -1,8 +1,10 @@
 //! The scenes, in the order in which they are played. Each verifies what it tells.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use crate::stage::{ENVIRONMENT, Played, Stage, promised, told};
+use crate::observer::Sight;
+use crate::stage::{ENVIRONMENT, Played, Stage, Tale, promised, run_kubectl, told};
 use crate::testbed::http::plain_client;
 use crate::testbed::standin::WriteKind;
 use crate::transcript::shown;
@@ -30,14 +32,21 @@ pub async fn new_image(stage: &Stage) -> Played {
     transcript.heading(2, "A new image: recorded when the rollout has finished, and only then");
     let since = Instant::now();
     stage.kubectl(&["set", "image", "deployment/orders", "app=registry.example.com/orders:2.0.0"]).await?;
+    let mut recorded = pin!(stage.is_recorded(since, "orders", &["orders"], "2.0.0"));
+    // The operator says so after 3 s; a rollout that is faster than that is not worth a word.
+    let object = tokio::select! {
+        object = stage.remembered("orders", "RolloutInProgress") => object?,
+        recorded = &mut recorded => {
+            recorded?;
+            return promised(false, "the PactDeployment tells of the rollout under way", "it did not, until it was over");
+        }
+    };
     let under_way = async {
-        // The operator says so after 3 s; a rollout that is faster than that is not worth a word.
-        let object = stage.remembered("orders", "RolloutInProgress").await?;
         stage.kubectl(&["get", "pactdep"]).await?;
         stage.why(&object).await
     };
-    let (recorded, under_way) = tokio::join!(stage.is_recorded(since, "orders", &["orders"], "2.0.0"), under_way);
-    recorded.and(under_way)
+    let (under_way, recorded) = tokio::join!(under_way, recorded);
+    under_way.and(recorded)
 }
 
 /// A rollout that never finishes is never recorded, and undoing it needs no record either.
@@ -45,12 +54,15 @@ pub async fn never_ready(stage: &Stage) -> Played {
     let transcript = stage.transcript;
     transcript.heading(3, "A version that never becomes ready: not recorded, and the operator says why");
     let since = Instant::now();
-    let patch = r#"{"spec": {"template": {"metadata": {"labels": {"testbed/ready": "never"}}, "spec":
+    let patch = r#"
+    {"spec": {"template": {"metadata": {"labels": {"testbed/ready": "never"}}, "spec":
        {"containers": [{"name": "app", "image": "registry.example.com/orders:3.0.0"}]}}}}"#;
     stage.kubectl(&["patch", "deployment", "orders", "--patch", patch]).await?;
     let expected = "the progress deadline of 3.0.0 passes";
     stage
-        .follow(since, ("orders", "orders"), expected, |sights, _| sights.iter().any(|sight| sight.failed))
+        .follow(&mut Tale::new(since, "orders", "orders"), expected, |sights, _| {
+            sights.iter().any(|sight| sight.failed)
+        })
         .await?;
     let object = stage.remembered("orders", "RolloutFailed").await?;
     stage.kubectl(&["get", "pactdep"]).await?;
@@ -60,7 +72,7 @@ pub async fn never_ready(stage: &Stage) -> Played {
     let undone = Instant::now();
     stage.kubectl(&["rollout", "undo", "deployment/orders"]).await?;
     stage
-        .follow(undone, ("orders", "orders"), "2.0.0 is back", |sights, _| {
+        .follow(&mut Tale::new(undone, "orders", "orders"), "2.0.0 is back", |sights, _| {
             sights.iter().any(|sight| sight.version == "2.0.0" && sight.complete())
         })
         .await?;
@@ -70,7 +82,7 @@ pub async fn never_ready(stage: &Stage) -> Played {
 
 /// A rollback of a finished rollout is recorded like any other.
 pub async fn roll_back(stage: &Stage) -> Played {
-    stage.transcript.heading(4, "A rollback is recorded, too");
+    stage.transcript.heading(4, "A rollback of a finished rollout: recorded like any other");
     let since = Instant::now();
     stage.kubectl(&["rollout", "undo", "deployment/orders", "--to-revision=1"]).await?;
     stage.is_recorded(since, "orders", &["orders"], "1.0.0").await?;
@@ -96,26 +108,23 @@ pub async fn version_missing(stage: &Stage) -> Played {
     let transcript = stage.transcript;
     transcript.heading(6, "A version that nobody published: reported, and recorded once it is published");
     let since = Instant::now();
+    let mut tale = Tale::new(since, "billing", "billing");
     stage.apply("billing.yaml").await?;
-    stage
-        .follow(since, ("billing", "billing"), "the rollout finishes", |sights, _| {
-            sights.iter().any(crate::observer::Sight::complete)
-        })
-        .await?;
+    stage.follow(&mut tale, "the rollout finishes", |sights, _| sights.iter().any(Sight::complete)).await?;
     stage.remembered("billing", "VersionMissing").await?;
     stage.kubectl(&["get", "pactdep"]).await?;
-    stage
+    let said = stage
         .until("an Event on the Deployment", async || {
-            let said = crate::stage::run_kubectl(
-                stage.control_plane.kubeconfig(),
-                &["events", "--for", "deployment/billing", "--types=Warning", "--no-headers"],
-            );
-            let said = said.await.map_err(|broken| broken.found)?;
-            if said.contains("VersionMissing") { Ok(()) } else { Err(said) }
+            let arguments = ["events", "--for", "deployment/billing", "--types=Warning"];
+            let said = run_kubectl(stage.control_plane.kubeconfig(), &arguments).await;
+            let said = said.map_err(|broken| broken.found)?;
+            if said.contains("VersionMissing") { Ok(said) } else { Err(said) }
         })
         .await?;
-    stage.kubectl(&["events", "--for", "deployment/billing", "--types=Warning"]).await?;
-    stage.nothing_written(since, "1.1.0 runs, is not recorded, and the team can see why: no version is ever invented")?;
+    transcript.command("kubectl events --for deployment/billing --types=Warning");
+    transcript.quote(&said);
+    stage
+        .nothing_written(since, "1.1.0 runs but is not recorded, and the team sees why: no version is ever invented")?;
 
     transcript.gap();
     transcript.say("Now billing's pipeline publishes 1.1.0. Nothing is changed in the cluster.");
@@ -123,14 +132,18 @@ pub async fn version_missing(stage: &Stage) -> Played {
     let published = Instant::now();
     publish(stage, "billing", "1.1.0").await?;
     let expected = "billing 1.1.0 is recorded though nothing changed in the cluster";
-    stage.follow(published, ("billing", "billing"), expected, |_, writes| !writes.is_empty()).await?;
+    let mut tale = Tale::new(published, "billing", "billing");
+    stage.follow(&mut tale, expected, |_, writes| !writes.is_empty()).await?;
     let writes = stage.writes(published);
     let found: Vec<_> = writes.iter().map(told).collect();
     promised(found == ["billing 1.1.0 is deployed"], expected, found.join(", "))?;
     let touched = stage.observer.since(since, "billing").len() - before;
     promised(touched == 0, "the Deployment billing is left alone", format!("it changed {touched} times"))?;
     let after = writes[0].at - published;
-    transcript.kept(&format!("billing 1.1.0 is recorded {} after it was published", shown(after)));
+    transcript.kept(&format!(
+        "billing 1.1.0 is recorded {} after it was published: the operator had kept asking",
+        shown(after)
+    ));
     stage.remembered("billing", "Recorded").await.map(drop)
 }
 
@@ -138,7 +151,8 @@ pub async fn version_missing(stage: &Stage) -> Played {
 async fn publish(stage: &Stage, pacticipant: &str, version: &str) -> Played {
     let path = format!("/pacticipants/{pacticipant}/versions/{version}");
     stage.transcript.command(&format!("curl -X PUT -H 'Content-Type: application/json' -d '{{}}' $BROKER{path}"));
-    let request = plain_client().put(format!("{}{path}", stage.broker.url())).header("Content-Type", "application/json");
+    let request =
+        plain_client().put(format!("{}{path}", stage.broker.url())).header("Content-Type", "application/json");
     let status = request.body("{}").send().await.map(|answer| answer.status().as_u16());
     promised(matches!(status, Ok(201)), "the broker answers 201 (created)", format!("{status:?}"))
 }
@@ -148,18 +162,16 @@ pub async fn delete(stage: &Stage) -> Played {
     let transcript = stage.transcript;
     transcript.heading(7, "A Deployment is deleted: its record is taken back after the grace");
     let since = Instant::now();
+    let mut tale = Tale::new(since, "orders", "orders");
     stage.kubectl(&["delete", "deployment", "orders"]).await?;
-    stage
-        .follow(since, ("orders", "orders"), "the Deployment goes", |sights, _| sights.iter().any(|sight| sight.gone))
-        .await?;
+    stage.follow(&mut tale, "the Deployment goes", |sights, _| sights.iter().any(|sight| sight.gone)).await?;
     let object = stage.remembered("orders", "Orphaned").await?;
     stage.kubectl(&["get", "pactdep"]).await?;
     stage.why(&object).await?;
     let says = stage.broker_says("orders");
     promised(says.as_deref() == Some("1.0.0"), "the record stays during the grace", format!("the broker: {says:?}"))?;
     let expected = "the broker is told that orders is no longer deployed";
-    let (sights, writes) =
-        stage.follow(since, ("orders", "orders"), expected, |_, writes| !writes.is_empty()).await?;
+    let (sights, writes) = stage.follow(&mut tale, expected, |_, writes| !writes.is_empty()).await?;
     let found: Vec<_> = writes.iter().map(told).collect();
     promised(found == ["orders 1.0.0 is no longer deployed"], expected, found.join(", "))?;
     let gone = sights.iter().find(|sight| sight.gone).map_or(since, |sight| sight.at);
@@ -198,5 +210,6 @@ pub async fn curtain(stage: &Stage) -> Played {
     promised(rows == wanted, wanted.join(", "), rows.join(", "))?;
     transcript.gap();
     stage.kubectl(&["get", "deployments"]).await?;
-    stage.kubectl(&["get", "pactenv,pactdep", "-o", "wide"]).await.map(drop)
+    stage.kubectl(&["get", "pactenv"]).await?;
+    stage.kubectl(&["get", "pactdep", "-o", "wide"]).await.map(drop)
 }

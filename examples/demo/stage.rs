@@ -21,6 +21,9 @@ pub const NAMESPACE: &str = "shop";
 /// How long anything may take that should happen soon, on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
 
+/// How often the transcript looks for news. The times it tells are those of the events.
+const BEAT: Duration = Duration::from_millis(150);
+
 /// How much later than the operator our own watch may tell us that a rollout has finished: both read the same stream,
 /// each in its own process. A recorder that does not wait for the pods would be early by seconds.
 const EYESIGHT: Duration = Duration::from_millis(500);
@@ -40,6 +43,23 @@ pub type Played<T = ()> = Result<T, Broken>;
 /// Gives `Ok` when the promise was kept.
 pub fn promised(kept: bool, expected: impl Into<String>, found: impl Into<String>) -> Played {
     if kept { Ok(()) } else { Err(Broken { expected: expected.into(), found: found.into() }) }
+}
+
+/// What was told already of a Deployment and of the broker since a command.
+pub struct Tale<'a> {
+    since: Instant,
+    deployment: &'a str,
+    pacticipant: &'a str,
+    sights: usize,
+    writes: usize,
+    words: String,
+}
+
+impl<'a> Tale<'a> {
+    /// Begins with the command. The pacticipant is the one of which the broker is asked meanwhile.
+    pub fn new(since: Instant, deployment: &'a str, pacticipant: &'a str) -> Self {
+        Self { since, deployment, pacticipant, sights: 0, writes: 0, words: String::new() }
+    }
 }
 
 /// The running play.
@@ -85,39 +105,41 @@ impl Stage {
     /// Tells what happens to a Deployment and at the broker, as it happens, until `enough` has been seen.
     pub async fn follow(
         &self,
-        since: Instant,
-        (deployment, pacticipant): (&str, &str),
+        tale: &mut Tale<'_>,
         expected: &str,
         enough: impl Fn(&[Sight], &[Write]) -> bool,
     ) -> Played<(Vec<Sight>, Vec<Write>)> {
-        let (mut told_sights, mut told_writes) = (0, 0);
-        let mut last = String::new();
         loop {
-            let (sights, writes) = (self.observer.since(since, deployment), self.writes(since));
-            let mut moments: Vec<(Instant, &str, String, String)> = Vec::new();
-            for sight in &sights[told_sights..] {
-                let words = sight.words();
-                if words != last {
-                    moments.push((sight.at, "cluster", words.clone(), self.aside(sight.at, pacticipant)));
-                    last = words;
-                }
-            }
-            for write in &writes[told_writes..] {
-                moments.push((write.at, "broker", told(write), String::new()));
-            }
-            (told_sights, told_writes) = (sights.len(), writes.len());
-            moments.sort_by_key(|moment| moment.0);
-            for (at, place, what, aside) in moments {
-                self.transcript.moment(at - since, place, &what, &aside);
-            }
-            if enough(&sights, &writes) {
+            let (sights, writes) = (self.observer.since(tale.since, tale.deployment), self.writes(tale.since));
+            let over = enough(&sights, &writes);
+            self.tell(tale, &sights, &writes);
+            if over {
                 return Ok((sights, writes));
             }
-            if since.elapsed() > SOON {
+            if tale.since.elapsed() > SOON {
                 let found = sights.last().map_or_else(|| "nothing was seen of it".to_owned(), Sight::words);
                 return Err(Broken { expected: expected.to_owned(), found: format!("after {SOON:?}: {found}") });
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(BEAT).await;
+        }
+    }
+
+    /// Tells what is new. Of the states that a rollout passed through within one beat, the last one is enough.
+    fn tell(&self, tale: &mut Tale<'_>, sights: &[Sight], writes: &[Write]) {
+        let mut moments: Vec<(Instant, &str, String, String)> = Vec::new();
+        // A status that does not speak of the present spec yet says nothing about this rollout.
+        let news = sights[tale.sights..].iter().rfind(|sight| sight.gone || sight.progress.observed);
+        if let Some(sight) = news.filter(|sight| sight.words() != tale.words) {
+            tale.words = sight.words();
+            moments.push((sight.at, "cluster", sight.words(), self.aside(sight.at, tale.pacticipant)));
+        }
+        for write in &writes[tale.writes..] {
+            moments.push((write.at, "broker", told(write), String::new()));
+        }
+        (tale.sights, tale.writes) = (sights.len(), writes.len());
+        moments.sort_by_key(|moment| moment.0);
+        for (at, place, what, aside) in moments {
+            self.transcript.moment(at - tale.since, place, &what, &aside);
         }
     }
 
@@ -126,26 +148,21 @@ impl Stage {
         let writes = self.broker.writes();
         let before = writes.iter().rfind(|write| write.at <= at && write.pacticipant == pacticipant);
         match before.filter(|write| write.kind == WriteKind::Deployed) {
-            Some(write) => format!("the broker still says {}", write.version),
-            None => format!("the broker knows no {pacticipant} there"),
+            Some(write) => format!("the broker says {}", write.version),
+            None => "the broker says nothing yet".to_owned(),
         }
     }
 
     /// Follows a rollout to its end and makes sure that the broker was told of it once, as soon as it had finished and
     /// not before.
-    pub async fn is_recorded(
-        &self,
-        since: Instant,
-        deployment: &str,
-        pacticipants: &[&str],
-        version: &str,
-    ) -> Played {
+    pub async fn is_recorded(&self, since: Instant, deployment: &str, pacticipants: &[&str], version: &str) -> Played {
+        let mut tale = Tale::new(since, deployment, pacticipants[0]);
         let expected = format!("the rollout of {version} finishes, and the broker is told that it is deployed");
         let finished = |sights: &[Sight]| {
             sights.iter().find(|sight| sight.version == version && sight.complete()).map(|sight| sight.at)
         };
         let (sights, writes) = self
-            .follow(since, (deployment, pacticipants[0]), &expected, |sights, writes| {
+            .follow(&mut tale, &expected, |sights, writes| {
                 finished(sights).is_some() && writes.len() >= pacticipants.len()
             })
             .await?;
@@ -201,7 +218,7 @@ impl Stage {
         const MESSAGE: &str = r#"jsonpath={.status.conditions[?(@.type=="Ready")].message}"#;
         let said = run_kubectl(self.control_plane.kubeconfig(), &["get", "pactdep", object, "-o", MESSAGE]).await?;
         self.transcript.command(&format!("kubectl get pactdep {object} -o '{MESSAGE}'"));
-        self.transcript.output(&said);
+        self.transcript.quote(&said);
         Ok(())
     }
 
@@ -239,8 +256,10 @@ pub async fn show_kubectl(transcript: Transcript, kubeconfig: &Path, arguments: 
     let plain = |argument: &str| argument.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=,@".contains(c));
     let quoted =
         arguments.iter().map(|one| if plain(one) { (*one).to_owned() } else { format!("'{one}'") }).collect::<Vec<_>>();
+    let said = run_kubectl(kubeconfig, arguments).await;
+    // Only now: what happens meanwhile is told by others.
     transcript.command(&format!("kubectl {}", quoted.join(" ")));
-    let said = run_kubectl(kubeconfig, arguments).await?;
+    let said = said?;
     transcript.output(&said);
     Ok(said)
 }

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-/// The columns that prose keeps to. What kubectl prints is left as it is.
+/// The columns that prose keeps to; kubectl's tables may be wider.
 const WIDTH: usize = 100;
 
 const BOLD: &str = "1";
@@ -42,16 +42,27 @@ impl Transcript {
         println!("{}", self.painted(CYAN, &format!("$ {command}")));
     }
 
-    /// What a command printed, or a manifest.
+    /// What a command printed, or a manifest: left as it is.
     pub fn output(self, text: &str) {
         for line in text.trim_end().lines() {
-            println!("  {}", self.painted(FAINT, line));
+            println!("{}", format!("  {}", self.painted(FAINT, line)).trim_end());
+        }
+    }
+
+    /// Long lines that a command printed, wrapped.
+    pub fn quote(self, text: &str) {
+        for line in text.trim_end().lines() {
+            let mut indent = "  ";
+            for part in wrapped(line, WIDTH - 6) {
+                println!("{indent}{}", self.painted(FAINT, &part));
+                indent = "      ";
+            }
         }
     }
 
     /// Something that happened: when, in the cluster or at the broker, what.
     pub fn moment(self, at: Duration, place: &str, what: &str, aside: &str) {
-        let line = format!("  {:>5.1} s  {place:<8} {what:<50}", at.as_secs_f64());
+        let line = format!("  {:>5.1} s  {place:<8} {what:<52}", at.as_secs_f64());
         if aside.is_empty() {
             println!("{}", line.trim_end());
         } else {
@@ -98,19 +109,17 @@ pub fn shown(time: Duration) -> String {
     }
 }
 
+/// Lines of at most that many characters, broken at spaces; a longer word stays whole.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let last = lines.len() - 1;
-        let line = &mut lines[last];
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
-            lines.push(word.to_owned());
-        } else {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for part in text.split_inclusive(' ') {
+        if !line.is_empty() && line.chars().count() + part.trim_end().chars().count() > width {
+            lines.push(line.trim_end().to_owned());
+            line.clear();
         }
+        line.push_str(part);
     }
+    lines.push(line.trim_end().to_owned());
     lines
 }
