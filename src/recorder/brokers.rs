@@ -80,9 +80,10 @@ impl Brokers {
             failures: None,
             trouble: None,
         });
-        let new = entry.origin.as_ref().is_none_or(|origin| {
-            origin.uid != object.uid() || origin.generation != object.metadata.generation
-        });
+        let new = entry
+            .origin
+            .as_ref()
+            .is_none_or(|origin| origin.uid != object.uid() || origin.generation != object.metadata.generation);
         entry.object = object;
         new
     }
@@ -164,7 +165,8 @@ impl Brokers {
         for secret in secrets_of(&object.spec) {
             match secrets.get_opt(&secret).await {
                 Ok(found) => {
-                    let version = found.as_ref().map(|s| (s.uid().unwrap_or_default(), s.resource_version().unwrap_or_default()));
+                    let version =
+                        found.as_ref().map(|s| (s.uid().unwrap_or_default(), s.resource_version().unwrap_or_default()));
                     versions.insert(secret.clone(), version);
                     let contents = found.map(|found| {
                         found.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()
@@ -194,9 +196,7 @@ impl Brokers {
             return false;
         }
         let client = broker_config(&object.spec, &self.settings.namespace, &data, &self.settings.user_agent)
-            .and_then(|config| {
-                Broker::new(config).map_err(|problem| Why::new("InvalidSpec", problem.to_string()))
-            })
+            .and_then(|config| Broker::new(config).map_err(|problem| Why::new("InvalidSpec", problem.to_string())))
             .map(|broker| broker.with_observer(self.observer.clone()));
         self.with_mut(name, |entry| {
             entry.client = client;

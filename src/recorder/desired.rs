@@ -122,16 +122,16 @@ pub fn standing(members: &[MemberView]) -> (Option<Why>, Option<Timestamp>) {
 /// Why nothing may be written about a key with these members, if so.
 #[must_use]
 pub fn held(members: &[MemberView]) -> Option<Why> {
-    members.iter().find_map(|member| match &member.hold {
-        None => None,
-        Some(Hold::Conflicted(claimants)) => Some(Why::new(
+    members.iter().find_map(|member| {
+        let Hold::Conflicted(claimants) = member.hold.as_ref()?;
+        Some(Why::new(
             "Conflicted",
             format!(
                 "namespace {} is claimed by {}; nothing is recorded until only one does, or each says overlap: Allow",
                 member.workload.namespace,
                 claimants.join(", ")
             ),
-        )),
+        ))
     })
 }
 

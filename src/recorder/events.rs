@@ -5,12 +5,7 @@ use std::sync::PoisonError;
 use tracing::warn;
 
 use super::{
-    FIELD_MANAGER, Recorder,
-    index::Misfit,
-    key::RecordKey,
-    member::MemberView,
-    record::Write,
-    status::Finish,
+    FIELD_MANAGER, Recorder, index::Misfit, key::RecordKey, member::MemberView, record::Write, status::Finish,
 };
 use crate::{
     api::PactDeployment,
@@ -80,7 +75,13 @@ impl Recorder {
 /// The Event on a member that a finish gives rise to.
 fn event(key: &RecordKey, member: &MemberView, finish: &Finish) -> Option<Event<'static>> {
     let warning = |reason: &'static str, note: String, once_key: String| {
-        Some(Event { reason, action: "Record", warning: true, note, once_key: format!("{} {once_key}", key.object_name()) })
+        Some(Event {
+            reason,
+            action: "Record",
+            warning: true,
+            note,
+            once_key: format!("{} {once_key}", key.object_name()),
+        })
     };
     match finish {
         Finish::Recorded { write: Write::None, .. } => None,
@@ -115,9 +116,10 @@ fn event(key: &RecordKey, member: &MemberView, finish: &Finish) -> Option<Event<
                 format!("{version} {reason}"),
             ),
         },
-        Finish::Pending { .. } | Finish::Orphaned { .. } | Finish::Undeployed(_) | Finish::Kept(_) => None,
         Finish::Held(why) => match &member.version {
-            Err(problem) => warning(problem.reason(), format!("nothing is recorded for {key}: {problem}"), problem.to_string()),
+            Err(problem) => {
+                warning(problem.reason(), format!("nothing is recorded for {key}: {problem}"), problem.to_string())
+            }
             Ok(_) if why.reason == "Conflicted" => {
                 warning("Conflicted", format!("nothing is recorded for {key}: {}", why.message), why.message.clone())
             }
@@ -127,7 +129,11 @@ fn event(key: &RecordKey, member: &MemberView, finish: &Finish) -> Option<Event<
         Finish::Waiting { why, .. } if why.reason == "Mixed" => {
             warning("Mixed", format!("nothing is recorded for {key}: {}", why.message), why.message.clone())
         }
-        Finish::Waiting { .. } => None,
+        Finish::Pending { .. }
+        | Finish::Waiting { .. }
+        | Finish::Orphaned { .. }
+        | Finish::Undeployed(_)
+        | Finish::Kept(_) => None,
         Finish::Contested { why, version } => warning("Contested", why.message.clone(), version.to_string()),
     }
 }

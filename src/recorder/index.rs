@@ -10,8 +10,8 @@ use super::{
     rules::{BrokenRules, EnvironmentRules},
 };
 use crate::workload::{
-    EnvironmentClaim, Identity, IdentityProblem, NamespaceMapping, PactAnnotations, RolloutState, VersionRules, Workload,
-    WorkloadRef, effective_annotations, environments_of, identify,
+    EnvironmentClaim, Identity, IdentityProblem, NamespaceMapping, PactAnnotations, RolloutState, VersionRules,
+    Workload, WorkloadRef, effective_annotations, environments_of, identify,
 };
 
 /// A source of the knowledge that a workload is a template only: an Argo `Rollout` or a Flagger `Canary`.
@@ -48,7 +48,7 @@ pub struct Misfit {
 pub struct Counts {
     /// Namespaces, those in conflict included.
     pub namespaces: usize,
-    /// Annotated workloads in them, template-only ones left out.
+    /// Annotated workloads in them, Flagger's primaries included and template-only ones left out.
     pub workloads: usize,
 }
 
@@ -58,7 +58,7 @@ pub struct Index {
     workloads: HashMap<WorkloadRef, Workload>,
     templates: BTreeMap<TemplateSource, Template>,
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
-    rules: BTreeMap<String, Result<EnvironmentRules, BrokenRules>>,
+    rules: BTreeMap<String, Result<EnvironmentRules, Box<BrokenRules>>>,
 
     mappings: HashMap<String, NamespaceMapping>,
     members: HashMap<RecordKey, BTreeMap<WorkloadRef, MemberView>>,
@@ -77,11 +77,7 @@ impl Index {
             return BTreeSet::new();
         }
         self.workloads.insert(reference.clone(), workload);
-        let mut touched = self.reindex(&reference);
-        for primary in self.primaries_of(&reference) {
-            touched.extend(self.reindex(&primary));
-        }
-        touched
+        self.reindex_with_primaries(&reference)
     }
 
     /// Forgets a workload that is gone or no longer annotated.
@@ -89,7 +85,7 @@ impl Index {
         if self.workloads.remove(reference).is_none() {
             return BTreeSet::new();
         }
-        self.reindex(reference)
+        self.reindex_with_primaries(reference)
     }
 
     /// Forgets every workload that a complete list did not hold.
@@ -120,7 +116,7 @@ impl Index {
     pub fn set_rules(
         &mut self,
         object: &str,
-        rules: Option<Result<EnvironmentRules, BrokenRules>>,
+        rules: Option<Result<EnvironmentRules, Box<BrokenRules>>>,
     ) -> BTreeSet<RecordKey> {
         if self.rules.get(object) == rules.as_ref() {
             return BTreeSet::new();
@@ -137,26 +133,20 @@ impl Index {
     }
 
     /// Takes in what a Rollout or Canary names as its template, or that it names none any more.
-    pub fn set_template(&mut self, source: TemplateSource, template: Option<Template>) -> BTreeSet<RecordKey> {
+    pub fn set_template(&mut self, source: &TemplateSource, template: Option<Template>) -> BTreeSet<RecordKey> {
         let before = match template {
             Some(template) => self.templates.insert(source.clone(), template),
-            None => self.templates.remove(&source),
+            None => self.templates.remove(source),
         };
-        let after = self.templates.get(&source).cloned();
+        let after = self.templates.get(source).cloned();
         if before == after {
             return BTreeSet::new();
         }
-        let affected: BTreeSet<_> = [before, after].into_iter().flatten().map(|template| template.workload).collect();
-        affected
-            .iter()
-            .flat_map(|template| {
-                let mut touched = self.reindex(template);
-                for primary in self.primaries_of(template) {
-                    touched.extend(self.reindex(&primary));
-                }
-                touched
-            })
-            .collect()
+        let mut affected: BTreeSet<_> =
+            [before, after].into_iter().flatten().map(|template| template.workload).collect();
+        // Told by the source, not by what it names: a Canary that is gone names nothing any more.
+        affected.extend(self.primaries_of(source));
+        affected.iter().flat_map(|reference| self.reindex(reference)).collect()
     }
 
     /// Forgets every template source of a kind (told by `of_kind`) that a complete list did not hold.
@@ -167,13 +157,27 @@ impl Index {
     ) -> BTreeSet<RecordKey> {
         let gone: Vec<_> =
             self.templates.keys().filter(|source| of_kind(source) && !listed.contains(*source)).cloned().collect();
-        gone.into_iter().flat_map(|source| self.set_template(source, None)).collect()
+        gone.iter().flat_map(|source| self.set_template(source, None)).collect()
     }
 
     /// A workload as it was last taken in.
     #[must_use]
     pub fn workload(&self, reference: &WorkloadRef) -> Option<&Workload> {
         self.workloads.get(reference)
+    }
+
+    /// Whether an environment of a namespace takes version annotations unchecked, for want of a pattern.
+    #[must_use]
+    pub fn trusts_annotations(&self, namespace: &str) -> bool {
+        let Some(NamespaceMapping::Mapped(objects) | NamespaceMapping::Conflicted(objects)) =
+            self.mappings.get(namespace)
+        else {
+            return false;
+        };
+        objects
+            .iter()
+            .filter_map(|object| self.rules.get(object)?.as_ref().ok())
+            .any(|rules| rules.version.annotation_allowed && rules.version.tag_pattern.is_none())
     }
 
     /// What is wrong with a workload's annotations, if anything.
@@ -217,13 +221,27 @@ impl Index {
             .or_else(|| self.valid_rules().find(|rules| rules.place == key.place))
     }
 
-    /// Why nothing may be written for a place: a `PactEnvironment` that records there, or may, cannot be followed.
+    /// Why nothing may be written for a place: a `PactEnvironment` that records there cannot be followed.
     #[must_use]
     pub fn broken_at(&self, place: &Place) -> Option<&BrokenRules> {
-        self.rules
-            .values()
-            .filter_map(|rules| rules.as_ref().err())
-            .find(|broken| broken.place.as_ref().is_none_or(|at| at == place))
+        self.broken().find(|broken| broken.place.as_ref() == Some(place))
+    }
+
+    /// Why nothing may be taken back anywhere: a `PactEnvironment` cannot even be asked where it records, so a workload
+    /// that seems to run nowhere any more may run there.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<&BrokenRules> {
+        self.broken().find(|broken| broken.place.is_none())
+    }
+
+    fn broken(&self) -> impl Iterator<Item = &BrokenRules> {
+        self.rules.values().filter_map(|rules| rules.as_ref().err()).map(|broken| &**broken)
+    }
+
+    /// Whether a workload is a template only: the pods of somebody else's workload are made from it.
+    #[must_use]
+    pub fn is_template(&self, reference: &WorkloadRef) -> bool {
+        self.templates.values().any(|template| template.workload == *reference)
     }
 
     /// Every `PactEnvironment`'s rules that can be followed.
@@ -233,7 +251,7 @@ impl Index {
 
     /// The rules of one `PactEnvironment`.
     #[must_use]
-    pub fn rules(&self, object: &str) -> Option<&Result<EnvironmentRules, BrokenRules>> {
+    pub fn rules(&self, object: &str) -> Option<&Result<EnvironmentRules, Box<BrokenRules>>> {
         self.rules.get(object)
     }
 
@@ -258,9 +276,9 @@ impl Index {
         let workloads = self
             .workloads
             .values()
-            .filter(|workload| workload.annotations.pacticipant.is_some())
             .filter(|workload| mine.contains(workload.reference.namespace.as_str()))
             .filter(|workload| !self.is_template(&workload.reference))
+            .filter(|workload| workload.annotated() || self.effective(workload).annotated())
             .count();
         (Counts { namespaces: mine.len(), workloads }, conflicts)
     }
@@ -283,30 +301,24 @@ impl Index {
         }
     }
 
-    fn is_template(&self, reference: &WorkloadRef) -> bool {
-        self.templates.values().any(|template| template.workload == *reference)
-    }
-
-    /// The primaries whose annotations come from this target.
-    fn primaries_of(&self, target: &WorkloadRef) -> Vec<WorkloadRef> {
-        let canaries: Vec<_> = self
-            .templates
-            .iter()
-            .filter(|(_, template)| template.workload == *target)
-            .filter_map(|(source, _)| match source {
-                TemplateSource::Canary(_, name) => Some(name.as_str()),
-                TemplateSource::Rollout(..) => None,
-            })
-            .collect();
-        if canaries.is_empty() {
-            return Vec::new();
-        }
+    /// The primaries of a Canary; a Rollout has none.
+    fn primaries_of(&self, source: &TemplateSource) -> Vec<WorkloadRef> {
+        let TemplateSource::Canary(namespace, name) = source else { return Vec::new() };
         self.workloads
             .values()
-            .filter(|workload| workload.reference.namespace == target.namespace)
-            .filter(|workload| workload.canary_owner.as_deref().is_some_and(|owner| canaries.contains(&owner)))
+            .filter(|workload| workload.reference.namespace == *namespace)
+            .filter(|workload| workload.canary_owner.as_ref() == Some(name))
             .map(|workload| workload.reference.clone())
             .collect()
+    }
+
+    /// Files a workload anew, and the primaries whose annotations come from it.
+    fn reindex_with_primaries(&mut self, reference: &WorkloadRef) -> BTreeSet<RecordKey> {
+        let mut affected = BTreeSet::from([reference.clone()]);
+        for (source, _) in self.templates.iter().filter(|(_, template)| template.workload == *reference) {
+            affected.extend(self.primaries_of(source));
+        }
+        affected.iter().flat_map(|reference| self.reindex(reference)).collect()
     }
 
     /// The workload as its annotations count: a Flagger primary has those of its target. While Flagger has not said
@@ -393,7 +405,8 @@ impl Index {
         }
         let mut keys = BTreeSet::new();
         for (key, member) in placements {
-            self.members.entry(key.clone()).or_default().insert(reference.clone(), member);
+            // Where two `PactEnvironment`s record at one place, the first by name counts, as in `rules_for`.
+            self.members.entry(key.clone()).or_default().entry(reference.clone()).or_insert(member);
             keys.insert(key);
         }
         touched.extend(keys.iter().cloned());
@@ -423,14 +436,14 @@ impl Index {
         there.iter().flat_map(|reference| self.reindex(reference)).collect()
     }
 
+    /// The keys that a `PactEnvironment`'s rules, or that they cannot be followed, may say something about.
     fn keys_at(&self, object: &str) -> BTreeSet<RecordKey> {
-        let Some(place) = self.rules.get(object).and_then(|rules| match rules {
-            Ok(rules) => Some(&rules.place),
-            Err(broken) => broken.place.as_ref(),
-        }) else {
-            return BTreeSet::new();
+        let place = match self.rules.get(object) {
+            None => return BTreeSet::new(),
+            Some(Ok(rules)) => Some(&rules.place),
+            Some(Err(broken)) => broken.place.as_ref(),
         };
-        self.members.keys().filter(|key| key.place == *place).cloned().collect()
+        self.members.keys().filter(|key| place.is_none_or(|place| key.place == *place)).cloned().collect()
     }
 }
 

@@ -67,9 +67,13 @@ impl Recorder {
         if index.member_for(key, &workload).is_some() {
             return Ok(Fate::Uncertain);
         }
+        // It runs on as the pods of a Rollout or a Canary's primary, which cannot be recorded from here (yet).
+        if index.is_template(&reference) {
+            return Ok(Fate::Released);
+        }
         Ok(match index.identity(key, &workload) {
             Ok(None) => Fate::Released,
-            // Renamed, moved to another environment or instance, or a template by now: gone from this key.
+            // Renamed, or moved to another environment or instance: gone from this key.
             Ok(Some(identity)) if identity.application_instance.is_ok() => Fate::Gone,
             // Its annotations cannot be read: somebody is about to put them right.
             Ok(Some(_)) | Err(_) => Fate::Uncertain,

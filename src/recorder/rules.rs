@@ -66,8 +66,7 @@ pub fn parse(environment: &PactEnvironment) -> Result<EnvironmentRules, Box<Brok
         spec.namespaces.all,
     )
     .map_err(|problem| because(broken.clone(), "namespaces.selector", problem.to_string()))?;
-    let claim =
-        EnvironmentClaim { name: object.clone(), selector, overlap_allowed: spec.overlap == Overlap::Allow };
+    let claim = EnvironmentClaim { name: object.clone(), selector, overlap_allowed: spec.overlap == Overlap::Allow };
     broken.claim = Some(claim.clone());
 
     let environment = EnvironmentName::parse(spec.environment.as_deref().unwrap_or(&object))

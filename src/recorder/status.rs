@@ -161,7 +161,12 @@ fn findings(finish: &Finish) -> Vec<Finding> {
         let mut findings = vec![
             Finding::new("Ready", ready, reason, message),
             Finding::new("Recorded", ready, reason, message),
-            Finding::new("RecordPending", pending, if pending { reason } else { not_pending }, if pending { message } else { "" }),
+            Finding::new(
+                "RecordPending",
+                pending,
+                if pending { reason } else { not_pending },
+                if pending { message } else { "" },
+            ),
         ];
         findings.extend(more.iter().map(|type_| Finding::new(type_, true, reason, message)));
         findings
@@ -170,7 +175,9 @@ fn findings(finish: &Finish) -> Vec<Finding> {
         Finish::Recorded { version, .. } => {
             all(Truth::True, "Recorded", &format!("the broker says that {version} is deployed"), false, &[])
         }
-        Finish::Released { waiting: Some(why), .. } => all(Truth::False, why.reason, &why.message, false, &["Reconciling"]),
+        Finish::Released { waiting: Some(why), .. } => {
+            all(Truth::False, why.reason, &why.message, false, &["Reconciling"])
+        }
         Finish::Released { supported, waiting: None } => {
             let versions: Vec<_> = supported.iter().map(|recorded| recorded.version.as_str()).collect();
             all(Truth::True, "Recorded", &format!("the broker supports {}", versions.join(", ")), false, &[])
@@ -192,9 +199,7 @@ fn findings(finish: &Finish) -> Vec<Finding> {
             let message = format!("{}; next try by {next_try:.0}", why.message);
             all(Truth::False, why.reason, &message, true, more)
         }
-        Finish::Contested { why, .. } => {
-            all(Truth::False, "Contested", &why.message, false, &["Contested", "Stalled"])
-        }
+        Finish::Contested { why, .. } => all(Truth::False, "Contested", &why.message, false, &["Contested", "Stalled"]),
         Finish::Orphaned { until, .. } => {
             let message = format!("no workload runs it any more; the record is taken back after {until:.0}");
             all(Truth::False, "Orphaned", &message, false, &["Orphaned", "Reconciling"])
@@ -202,4 +207,3 @@ fn findings(finish: &Finish) -> Vec<Finding> {
         Finish::Undeployed(why) | Finish::Kept(why) => all(Truth::False, why.reason, &why.message, false, &[]),
     }
 }
-
