@@ -48,6 +48,16 @@ impl Recorder {
         self.publish(&regarding(&misfit.workload, &misfit.uid), &event).await;
     }
 
+    /// Tells that an object cannot be read.
+    pub(super) async fn tell_unreadable(&self, regarding: &Regarding, problem: &str) {
+        let note = format!(
+            "the object cannot be read and is not followed: {problem}; correct it, and have the CRDs of this version of \
+             the operator installed"
+        );
+        let event = Event { reason: "Unreadable", action: "Read", warning: true, note, once_key: problem.to_owned() };
+        self.publish(regarding, &event).await;
+    }
+
     /// Warns that a workload's image changed while its version annotation stayed (domain case 14).
     pub(super) async fn tell_stale(&self, workload: &Workload) {
         let stated = workload.annotations.version.clone().unwrap_or_default();

@@ -217,18 +217,26 @@ impl Index {
             .or_else(|| self.valid_rules().find(|rules| rules.place == key.place))
     }
 
-    /// Why nothing may be written for a place: a `PactEnvironment` that records there, or may, cannot be followed.
+    /// The `PactEnvironment` that records at a place, or may, and cannot be followed. One that certainly records there
+    /// comes before one of which even that cannot be told.
     #[must_use]
     pub fn broken_at(&self, place: &Place) -> Option<&BrokenRules> {
         self.rules
             .values()
             .filter_map(|rules| rules.as_ref().err())
-            .find(|broken| broken.place.as_ref().is_none_or(|at| at == place))
+            .filter(|broken| broken.place.as_ref().is_none_or(|at| at == place))
+            .max_by_key(|broken| broken.place.is_some())
     }
 
     /// Every `PactEnvironment`'s rules that can be followed.
     pub fn valid_rules(&self) -> impl Iterator<Item = &EnvironmentRules> {
         self.rules.values().filter_map(|rules| rules.as_ref().ok())
+    }
+
+    /// The names of all `PactEnvironment`s, those that cannot be followed included.
+    #[must_use]
+    pub fn objects(&self) -> Vec<String> {
+        self.rules.keys().cloned().collect()
     }
 
     /// The rules of one `PactEnvironment`.

@@ -174,6 +174,7 @@ async fn follow_leadership(recorder: Arc<Recorder>, liveness: Liveness, shutdown
                 let now_leads = *leads.borrow_and_update();
                 if now_leads {
                     recorder.look_at_everything();
+                    watch::tell_misfits(&recorder);
                 }
                 // Where nobody can grant or end leadership, it stays as it is.
                 may_change = changed.is_ok();

@@ -67,7 +67,11 @@ impl Recorder {
     ) -> Outcome {
         let rules = {
             let index = self.index();
-            if let Some(broken) = index.broken_at(&key.place) {
+            // One that cannot be read at all may be about any place. What runs by other rules is recorded all the
+            // same; but whatever nobody seems to run may be run by its rules, so nothing is taken back.
+            if let Some(broken) = index.broken_at(&key.place)
+                && (broken.place.is_some() || members.is_empty())
+            {
                 let message = format!("PactEnvironment {}: {}", broken.object, broken.problem);
                 return Outcome::Finished(Finish::Held(Why::new("InvalidEnvironment", message)), None);
             }

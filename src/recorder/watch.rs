@@ -35,7 +35,10 @@ use super::{
 };
 use crate::{
     api::{PactBroker, PactDeployment, PactEnvironment},
-    runtime::readiness::{Gate, Readiness},
+    runtime::{
+        events::Regarding,
+        readiness::{Gate, Readiness},
+    },
     workload::{
         CanaryView, DeploymentView, Observe, RolloutView, WorkloadKind, WorkloadRef, stale_annotation, target_of,
         template_of,
@@ -50,10 +53,12 @@ trait Feed: Send {
     fn apply(&mut self, object: Self::Object);
     /// The object is there, but cannot be read.
     fn undecodable(&mut self, object: &InvalidObject) {
-        let name = object.metadata.name.as_deref().unwrap_or_default();
-        let kind = Self::Object::kind(&Default::default()).into_owned();
-        error!(kind, name, error = object.error, "an object cannot be read and is passed over; the others go on");
+        tell_unreadable::<Self::Object>(self.recorder(), object);
     }
+    /// An object that could not be read is gone.
+    fn undecodable_gone(&mut self, _object: &InvalidObject) {}
+    /// Whom it feeds.
+    fn recorder(&self) -> &Arc<Recorder>;
     /// The object is gone.
     fn delete(&mut self, object: Self::Object);
     /// A complete list begins.
@@ -149,6 +154,7 @@ impl First {
             recorder.complete.store(true, Ordering::Release);
             info!("everything watched has been listed");
             recorder.look_at_everything();
+            tell_misfits(recorder);
         }
     }
 
@@ -190,11 +196,10 @@ where
                 Ok(object) => feed.apply(object),
                 Err(invalid) => feed.undecodable(&invalid),
             },
-            Some(Ok(Event::Delete(object))) => {
-                if let Ok(object) = object.0 {
-                    feed.delete(object);
-                }
-            }
+            Some(Ok(Event::Delete(object))) => match object.0 {
+                Ok(object) => feed.delete(object),
+                Err(invalid) => feed.undecodable_gone(&invalid),
+            },
         }
     }
 }
@@ -261,6 +266,36 @@ async fn while_served<F: Feed>(
     }
 }
 
+/// Publishes, while this process leads, what there is to say about workloads whose annotations cannot be followed.
+pub(super) fn tell_misfits(recorder: &Arc<Recorder>) {
+    let recorder = Arc::clone(recorder);
+    if recorder.leadership.is_leader() {
+        tokio::spawn(async move { recorder.tell_misfits().await });
+    }
+}
+
+/// Says in the log, and in an Event once this process leads, that an object cannot be read.
+fn tell_unreadable<K>(recorder: &Arc<Recorder>, object: &InvalidObject)
+where
+    K: Resource<DynamicType: Default>,
+{
+    let kind = K::kind(&Default::default()).into_owned();
+    let regarding = Regarding {
+        api_version: K::api_version(&Default::default()).into_owned(),
+        kind,
+        namespace: object.metadata.namespace.clone(),
+        name: object.metadata.name.clone().unwrap_or_default(),
+        uid: object.metadata.uid.clone().unwrap_or_default(),
+    };
+    let problem = object.error.clone();
+    error!(kind = regarding.kind, name = regarding.name, problem, "an object cannot be read and is passed over");
+    let recorder = Arc::clone(recorder);
+    tokio::spawn(async move {
+        recorder.leadership.wait_leader().await;
+        recorder.tell_unreadable(&regarding, &problem).await;
+    });
+}
+
 impl Recorder {
     fn touched(&self, keys: BTreeSet<RecordKey>) {
         for key in keys {
@@ -283,6 +318,10 @@ struct Deployments {
 
 impl Feed for Deployments {
     type Object = DeploymentView;
+
+    fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
+    }
 
     fn apply(&mut self, mut deployment: DeploymentView) {
         deployment.prune();
@@ -349,12 +388,19 @@ struct Namespaces {
 impl Feed for Namespaces {
     type Object = PartialObjectMeta<Namespace>;
 
+    fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
+    }
+
     fn apply(&mut self, namespace: Self::Object) {
         let name = namespace.name_any();
         self.listed.insert(name.clone());
         let touched = self.recorder.index().set_namespace(&name, Some(namespace.labels().clone()));
         self.recorder.touched(touched);
         self.recorder.environments_touched();
+        if self.recorder.complete.load(Ordering::Acquire) {
+            tell_misfits(&self.recorder);
+        }
     }
 
     fn delete(&mut self, namespace: Self::Object) {
@@ -388,11 +434,12 @@ impl Environments {
                 None => environments.remove(name),
             }
         };
-        let (touched, changed, place) = {
+        let (touched, changed, place, held_all) = {
             let mut index = self.recorder.index();
+            let held_all = matches!(index.rules(name), Some(Err(broken)) if broken.place.is_none());
             let changed = index.rules(name) != rules.as_ref();
             let place = rules.as_ref().and_then(|rules| rules.as_ref().ok()).map(|rules| rules.place.clone());
-            (index.set_rules(name, rules), changed, place)
+            (index.set_rules(name, rules), changed, place, held_all)
         };
         if !changed && known.is_some() {
             return;
@@ -401,16 +448,20 @@ impl Environments {
             self.recorder.queue.now(Task::Place(place));
         }
         self.recorder.touched(touched);
-        self.recorder.environments_touched();
-        let recorder = Arc::clone(&self.recorder);
-        if recorder.leadership.is_leader() {
-            tokio::spawn(async move { recorder.tell_misfits().await });
+        if held_all {
+            self.recorder.look_at_everything();
         }
+        self.recorder.environments_touched();
+        tell_misfits(&self.recorder);
     }
 }
 
 impl Feed for Environments {
     type Object = PactEnvironment;
+
+    fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
+    }
 
     fn apply(&mut self, environment: PactEnvironment) {
         let name = environment.name_any();
@@ -419,13 +470,29 @@ impl Feed for Environments {
     }
 
     fn undecodable(&mut self, object: &InvalidObject) {
+        tell_unreadable::<Self::Object>(&self.recorder, object);
         let name = object.metadata.name.clone().unwrap_or_default();
-        error!(name, error = object.error, "a PactEnvironment cannot be read: nothing is written for any environment");
         self.listed.insert(name.clone());
         let problem = format!("the object cannot be read: {}", object.error);
-        let broken = BrokenRules { object: name.clone(), claim: None, place: None, problem };
-        let touched = self.recorder.index().set_rules(&name, Some(Err(broken)));
+        let touched = {
+            let mut index = self.recorder.index();
+            // What it claimed and where it recorded when it could be read is still the best that is known.
+            let (claim, place) = match index.rules(&name) {
+                None => (None, None),
+                Some(Ok(rules)) => (Some(rules.claim.clone()), Some(rules.place.clone())),
+                Some(Err(broken)) => (broken.claim.clone(), broken.place.clone()),
+            };
+            index.set_rules(&name, Some(Err(BrokenRules { object: name.clone(), claim, place, problem })))
+        };
+        self.recorder.environments.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
         self.recorder.touched(touched);
+        self.recorder.look_at_everything();
+    }
+
+    fn undecodable_gone(&mut self, object: &InvalidObject) {
+        let name = object.metadata.name.clone().unwrap_or_default();
+        self.listed.remove(&name);
+        self.set(&name, None);
     }
 
     fn delete(&mut self, environment: PactEnvironment) {
@@ -439,10 +506,8 @@ impl Feed for Environments {
     }
 
     fn list_ends(&mut self) {
-        let known: Vec<_> = {
-            let environments = self.recorder.environments.lock().unwrap_or_else(PoisonError::into_inner);
-            environments.keys().filter(|name| !self.listed.contains(*name)).cloned().collect()
-        };
+        let known = self.recorder.index().objects();
+        let known: Vec<_> = known.into_iter().filter(|name| !self.listed.contains(name)).collect();
         for name in known {
             self.set(&name, None);
         }
@@ -456,6 +521,20 @@ struct BrokersFeed {
 
 impl Feed for BrokersFeed {
     type Object = PactBroker;
+
+    fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
+    }
+
+    fn undecodable(&mut self, object: &InvalidObject) {
+        // What was last read of it is still the best that is known.
+        self.listed.insert(object.metadata.name.clone().unwrap_or_default());
+        tell_unreadable::<Self::Object>(&self.recorder, object);
+    }
+
+    fn undecodable_gone(&mut self, object: &InvalidObject) {
+        self.recorder.brokers.remove(object.metadata.name.as_deref().unwrap_or_default());
+    }
 
     fn apply(&mut self, broker: PactBroker) {
         let name = broker.name_any();
@@ -489,6 +568,10 @@ struct MemoriesFeed {
 
 impl Feed for MemoriesFeed {
     type Object = PactDeployment;
+
+    fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
+    }
 
     fn apply(&mut self, memory: PactDeployment) {
         if let Some(key) = self.recorder.memories.apply(memory) {
@@ -552,6 +635,10 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     type Object = K;
+
+    fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
+    }
 
     fn apply(&mut self, object: K) {
         let source = (self.source)(object.namespace().unwrap_or_default(), object.name_any());

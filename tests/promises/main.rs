@@ -19,6 +19,7 @@ mod broker_tls;
 mod broker_under_test;
 mod events;
 mod lease;
+mod recorder_bad_input;
 mod recorder_crash;
 mod recorder_outage;
 mod recorder_removal;
