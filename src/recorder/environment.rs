@@ -8,11 +8,12 @@ use tracing::{info, warn};
 
 use super::{
     Recorder,
+    brokers::NOT_PROBED,
     desired::Why,
     index::Counts,
     key::Place,
     memory::memory_of,
-    places::{self, ENVIRONMENT_MISSING, PlaceState, View},
+    places::{self, ENVIRONMENT_MISSING, NOT_READ, PlaceState, View},
     queue::{Next, Task},
     rules::{BrokenRules, EnvironmentRules},
 };
@@ -41,6 +42,8 @@ impl Recorder {
         }
         let before = self.places.state(place);
         let read = match self.brokers.get(&place.broker) {
+            // It is read once the broker was probed.
+            Err(why) if why.reason == NOT_PROBED => return None,
             Err(why) => Err(why),
             Ok(broker) => self.find_and_read(&broker, place, &rules).await,
         };
@@ -218,7 +221,7 @@ fn findings(
             ];
         }
     };
-    let unread = Why::new("EnvironmentNotRead", "the environment has not been read yet");
+    let unread = Why::new(NOT_READ, "the environment has not been read yet");
     let (exists, why) = match (&state.trouble, &state.view) {
         (None, Some(_)) => (Truth::True, Why::new("Found", format!("{} is there", rules.place))),
         (None, None) => (Truth::Unknown, unread),

@@ -108,8 +108,6 @@ fn event(key: &RecordKey, member: &MemberView, finish: &Finish) -> Option<Event<
         }
         Finish::Pending { why, version: Some(version), .. } => match why.reason {
             "VersionMissing" | "PacticipantMissing" => warning(why.reason, why.message.clone(), version.to_string()),
-            // Not asked yet, or not all read yet: nothing has failed.
-            "BrokerNotProbed" | "EnvironmentNotRead" => None,
             reason => warning(
                 "RecordFailed",
                 format!("version {version} of {key} is not recorded yet: {}", why.message),

@@ -12,7 +12,6 @@ use kube::{
     core::{PartialObjectMeta, error_boundary::InvalidObject},
 };
 use serde::de::DeserializeOwned;
-use tracing::error;
 
 use super::{
     Recorder,
@@ -20,7 +19,7 @@ use super::{
     key::RecordKey,
     queue::Task,
     rules::{self, BrokenRules},
-    watch::Feed,
+    watch::{Feed, complain},
 };
 use crate::{
     api::{PactBroker, PactDeployment, PactEnvironment},
@@ -46,42 +45,32 @@ impl Recorder {
 }
 
 /// Deployments, into the index.
-pub(super) struct Deployments {
-    recorder: Arc<Recorder>,
-    listed: HashSet<WorkloadRef>,
-}
-
-impl Deployments {
-    pub(super) fn new(recorder: &Arc<Recorder>) -> Self {
-        Self { recorder: Arc::clone(recorder), listed: HashSet::new() }
-    }
-}
+pub(super) struct Deployments(pub(super) Arc<Recorder>);
 
 impl Feed for Deployments {
     type Object = DeploymentView;
+    type Id = WorkloadRef;
 
-    fn apply(&mut self, mut deployment: DeploymentView) {
+    fn apply(&self, mut deployment: DeploymentView) -> Option<WorkloadRef> {
         deployment.prune();
         let workload = deployment.observe(Timestamp::now());
         let reference = workload.reference.clone();
-        self.listed.insert(reference.clone());
         let (touched, misfit, stale, counted) = {
-            let mut index = self.recorder.index();
+            let mut index = self.0.index();
             let before = index.workload(&reference);
             let counted = before.is_some() != workload.annotated();
-            let stale = before.filter(|before| stale_annotation(before, &workload)).map(|_| workload.clone());
+            let stale = before
+                .filter(|before| stale_annotation(before, &workload) && index.trusts_annotations(&reference.namespace))
+                .map(|_| workload.clone());
             let touched = index.apply_workload(workload);
             (touched, index.misfit_of(&reference).cloned(), stale, counted)
         };
-        self.recorder.touched(touched);
+        self.0.touched(touched);
         if counted {
-            self.recorder.environments_touched();
+            self.0.environments_touched();
         }
-        if !self.recorder.leadership.is_leader() {
-            return;
-        }
-        let recorder = Arc::clone(&self.recorder);
-        if misfit.is_some() || stale.is_some() {
+        if (misfit.is_some() || stale.is_some()) && self.0.leadership.is_leader() {
+            let recorder = Arc::clone(&self.0);
             tokio::spawn(async move {
                 if let Some(misfit) = misfit {
                     recorder.tell_misfit(&misfit).await;
@@ -91,109 +80,95 @@ impl Feed for Deployments {
                 }
             });
         }
+        Some(reference)
     }
 
-    fn delete(&mut self, deployment: DeploymentView) {
+    fn undecodable(&self, object: &InvalidObject) -> Option<WorkloadRef> {
+        complain::<DeploymentView>(object);
+        // It is there: what was known of it stays.
+        let namespace = object.metadata.namespace.clone()?;
+        Some(WorkloadRef { kind: WorkloadKind::Deployment, namespace, name: object.metadata.name.clone()? })
+    }
+
+    fn delete(&self, deployment: DeploymentView) {
         let reference = WorkloadRef {
             kind: WorkloadKind::Deployment,
             namespace: deployment.namespace().unwrap_or_default(),
             name: deployment.name_any(),
         };
-        self.listed.remove(&reference);
-        let touched = self.recorder.index().remove_workload(&reference);
+        let touched = self.0.index().remove_workload(&reference);
         if !touched.is_empty() {
-            self.recorder.environments_touched();
+            self.0.environments_touched();
         }
-        self.recorder.touched(touched);
+        self.0.touched(touched);
     }
 
-    fn list_begins(&mut self) {
-        self.listed.clear();
-    }
-
-    fn list_ends(&mut self) {
-        let touched = self.recorder.index().retain_workloads(&std::mem::take(&mut self.listed));
-        self.recorder.touched(touched);
+    fn retain(&self, listed: &HashSet<WorkloadRef>) {
+        let touched = self.0.index().retain_workloads(listed);
+        self.0.touched(touched);
     }
 }
 
 /// Namespaces with their labels, into the index.
-pub(super) struct Namespaces {
-    recorder: Arc<Recorder>,
-    listed: HashSet<String>,
-}
+pub(super) struct Namespaces(pub(super) Arc<Recorder>);
 
 impl Namespaces {
-    pub(super) fn new(recorder: &Arc<Recorder>) -> Self {
-        Self { recorder: Arc::clone(recorder), listed: HashSet::new() }
+    fn touched(&self, touched: BTreeSet<RecordKey>) {
+        self.0.touched(touched);
+        self.0.environments_touched();
     }
 }
 
 impl Feed for Namespaces {
     type Object = PartialObjectMeta<Namespace>;
+    type Id = String;
 
-    fn apply(&mut self, namespace: Self::Object) {
+    fn apply(&self, namespace: Self::Object) -> Option<String> {
         let name = namespace.name_any();
-        self.listed.insert(name.clone());
-        let touched = self.recorder.index().set_namespace(&name, Some(namespace.labels().clone()));
-        self.recorder.touched(touched);
-        self.recorder.environments_touched();
+        let touched = self.0.index().set_namespace(&name, Some(namespace.labels().clone()));
+        self.touched(touched);
+        Some(name)
     }
 
-    fn delete(&mut self, namespace: Self::Object) {
-        let touched = self.recorder.index().set_namespace(&namespace.name_any(), None);
-        self.recorder.touched(touched);
-        self.recorder.environments_touched();
+    fn delete(&self, namespace: Self::Object) {
+        let touched = self.0.index().set_namespace(&namespace.name_any(), None);
+        self.touched(touched);
     }
 
-    fn list_begins(&mut self) {
-        self.listed.clear();
-    }
-
-    fn list_ends(&mut self) {
-        let touched = self.recorder.index().retain_namespaces(&std::mem::take(&mut self.listed));
-        self.recorder.touched(touched);
+    fn retain(&self, listed: &HashSet<String>) {
+        let touched = self.0.index().retain_namespaces(listed);
+        self.touched(touched);
     }
 }
 
 /// `PactEnvironment`s, parsed, into the index.
-pub(super) struct Environments {
-    recorder: Arc<Recorder>,
-    listed: HashSet<String>,
-}
+pub(super) struct Environments(pub(super) Arc<Recorder>);
 
 impl Environments {
-    pub(super) fn new(recorder: &Arc<Recorder>) -> Self {
-        Self { recorder: Arc::clone(recorder), listed: HashSet::new() }
-    }
-}
-
-impl Environments {
-    fn set(&mut self, name: &str, environment: Option<PactEnvironment>) {
+    fn set(&self, name: &str, environment: Option<PactEnvironment>) {
         let rules = environment.as_ref().map(rules::parse);
-        let known = {
-            let mut environments = self.recorder.environments.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = rules.as_ref().and_then(|rules| rules.as_ref().ok()).map(|rules| rules.place.clone());
+        let generation = |environment: &PactEnvironment| (environment.uid(), environment.metadata.generation);
+        let now = environment.as_ref().map(generation);
+        let before = {
+            let mut environments = self.0.environments.lock().unwrap_or_else(PoisonError::into_inner);
             match environment {
                 Some(environment) => environments.insert(name.to_owned(), environment),
                 None => environments.remove(name),
             }
         };
-        let (touched, changed, place) = {
-            let mut index = self.recorder.index();
-            let changed = index.rules(name) != rules.as_ref();
-            let place = rules.as_ref().and_then(|rules| rules.as_ref().ok()).map(|rules| rules.place.clone());
-            (index.set_rules(name, rules), changed, place)
-        };
-        if !changed && known.is_some() {
+        let touched = self.0.index().set_rules(name, rules);
+        // Our own writes of the status come back here, too.
+        if touched.is_empty() && before.as_ref().map(generation) == now {
             return;
         }
         if let Some(place) = place {
-            self.recorder.queue.now(Task::Place(place));
+            self.0.queue.now(Task::Place(place));
         }
-        self.recorder.touched(touched);
-        self.recorder.environments_touched();
-        let recorder = Arc::clone(&self.recorder);
-        if recorder.leadership.is_leader() {
+        self.0.touched(touched);
+        self.0.environments_touched();
+        if self.0.leadership.is_leader() {
+            let recorder = Arc::clone(&self.0);
             tokio::spawn(async move { recorder.tell_misfits().await });
         }
     }
@@ -201,37 +176,32 @@ impl Environments {
 
 impl Feed for Environments {
     type Object = PactEnvironment;
+    type Id = String;
 
-    fn apply(&mut self, environment: PactEnvironment) {
+    fn apply(&self, environment: PactEnvironment) -> Option<String> {
         let name = environment.name_any();
-        self.listed.insert(name.clone());
         self.set(&name, Some(environment));
+        Some(name)
     }
 
-    fn undecodable(&mut self, object: &InvalidObject) {
-        let name = object.metadata.name.clone().unwrap_or_default();
-        error!(name, error = object.error, "a PactEnvironment cannot be read: nothing is written for any environment");
-        self.listed.insert(name.clone());
+    fn undecodable(&self, object: &InvalidObject) -> Option<String> {
+        complain::<PactEnvironment>(object);
+        let name = object.metadata.name.clone()?;
         let problem = format!("the object cannot be read: {}", object.error);
         let broken = BrokenRules { object: name.clone(), claim: None, place: None, problem };
-        let touched = self.recorder.index().set_rules(&name, Some(Err(Box::new(broken))));
-        self.recorder.touched(touched);
+        let touched = self.0.index().set_rules(&name, Some(Err(Box::new(broken))));
+        self.0.touched(touched);
+        Some(name)
     }
 
-    fn delete(&mut self, environment: PactEnvironment) {
-        let name = environment.name_any();
-        self.listed.remove(&name);
-        self.set(&name, None);
+    fn delete(&self, environment: PactEnvironment) {
+        self.set(&environment.name_any(), None);
     }
 
-    fn list_begins(&mut self) {
-        self.listed.clear();
-    }
-
-    fn list_ends(&mut self) {
+    fn retain(&self, listed: &HashSet<String>) {
         let known: Vec<_> = {
-            let environments = self.recorder.environments.lock().unwrap_or_else(PoisonError::into_inner);
-            environments.keys().filter(|name| !self.listed.contains(*name)).cloned().collect()
+            let environments = self.0.environments.lock().unwrap_or_else(PoisonError::into_inner);
+            environments.keys().filter(|name| !listed.contains(*name)).cloned().collect()
         };
         for name in known {
             self.set(&name, None);
@@ -240,80 +210,54 @@ impl Feed for Environments {
 }
 
 /// `PactBroker`s, to their clients.
-pub(super) struct BrokersFeed {
-    recorder: Arc<Recorder>,
-    listed: HashSet<String>,
-}
-
-impl BrokersFeed {
-    pub(super) fn new(recorder: &Arc<Recorder>) -> Self {
-        Self { recorder: Arc::clone(recorder), listed: HashSet::new() }
-    }
-}
+pub(super) struct BrokersFeed(pub(super) Arc<Recorder>);
 
 impl Feed for BrokersFeed {
     type Object = PactBroker;
+    type Id = String;
 
-    fn apply(&mut self, broker: PactBroker) {
+    fn apply(&self, broker: PactBroker) -> Option<String> {
         let name = broker.name_any();
-        self.listed.insert(name.clone());
-        if self.recorder.brokers.apply(broker) {
-            self.recorder.queue.now(Task::Broker(name));
+        if self.0.brokers.apply(broker) {
+            self.0.queue.now(Task::Broker(name.clone()));
         }
+        Some(name)
     }
 
-    fn delete(&mut self, broker: PactBroker) {
-        self.recorder.brokers.remove(&broker.name_any());
+    fn delete(&self, broker: PactBroker) {
+        self.0.brokers.remove(&broker.name_any());
     }
 
-    fn list_begins(&mut self) {
-        self.listed.clear();
-    }
-
-    fn list_ends(&mut self) {
-        for name in self.recorder.brokers.names() {
-            if !self.listed.contains(&name) {
-                self.recorder.brokers.remove(&name);
+    fn retain(&self, listed: &HashSet<String>) {
+        for name in self.0.brokers.names() {
+            if !listed.contains(&name) {
+                self.0.brokers.remove(&name);
             }
         }
     }
 }
 
 /// `PactDeployment`s, into the memories.
-pub(super) struct MemoriesFeed {
-    recorder: Arc<Recorder>,
-    listed: BTreeSet<RecordKey>,
-}
-
-impl MemoriesFeed {
-    pub(super) fn new(recorder: &Arc<Recorder>) -> Self {
-        Self { recorder: Arc::clone(recorder), listed: BTreeSet::new() }
-    }
-}
+pub(super) struct MemoriesFeed(pub(super) Arc<Recorder>);
 
 impl Feed for MemoriesFeed {
     type Object = PactDeployment;
+    type Id = RecordKey;
 
-    fn apply(&mut self, memory: PactDeployment) {
-        if let Some(key) = self.recorder.memories.apply(memory) {
-            self.listed.insert(key);
-        }
+    fn apply(&self, memory: PactDeployment) -> Option<RecordKey> {
+        self.0.memories.apply(memory)
     }
 
-    fn delete(&mut self, memory: PactDeployment) {
+    fn delete(&self, memory: PactDeployment) {
         // What was lost is found out again from the cluster and the broker (domain case 53).
-        if let Some(key) = self.recorder.memories.remove(&memory) {
-            self.recorder.queue.now(Task::Record(key));
+        if let Some(key) = self.0.memories.remove(&memory) {
+            self.0.queue.now(Task::Record(key));
         }
     }
 
-    fn list_begins(&mut self) {
-        self.listed.clear();
-    }
-
-    fn list_ends(&mut self) {
-        for key in self.recorder.memories.retain(&std::mem::take(&mut self.listed)) {
-            self.recorder.queue.now(Task::Record(key));
+    fn retain(&self, listed: &HashSet<RecordKey>) {
+        for key in self.0.memories.retain(listed) {
+            self.0.queue.now(Task::Record(key));
         }
     }
 }
@@ -321,7 +265,6 @@ impl Feed for MemoriesFeed {
 /// A kind whose objects name a workload as their template.
 pub(super) struct Templates<K> {
     recorder: Arc<Recorder>,
-    listed: HashSet<TemplateSource>,
     source: fn(String, String) -> TemplateSource,
     of_kind: fn(&TemplateSource) -> bool,
     template: fn(&K) -> Option<Template>,
@@ -331,7 +274,6 @@ impl Templates<RolloutView> {
     pub(super) fn rollouts(recorder: Arc<Recorder>) -> Self {
         Self {
             recorder,
-            listed: HashSet::new(),
             source: TemplateSource::Rollout,
             of_kind: |source| matches!(source, TemplateSource::Rollout(..)),
             template: |rollout| template_of(rollout).map(|workload| Template { workload, promoted: false }),
@@ -343,7 +285,6 @@ impl Templates<CanaryView> {
     pub(super) fn canaries(recorder: Arc<Recorder>) -> Self {
         Self {
             recorder,
-            listed: HashSet::new(),
             source: TemplateSource::Canary,
             of_kind: |source| matches!(source, TemplateSource::Canary(..)),
             template: |canary| target_of(canary).map(|workload| Template { workload, promoted: canary.promoted() }),
@@ -356,26 +297,23 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     type Object = K;
+    type Id = TemplateSource;
 
-    fn apply(&mut self, object: K) {
+    fn apply(&self, object: K) -> Option<TemplateSource> {
         let source = (self.source)(object.namespace().unwrap_or_default(), object.name_any());
-        self.listed.insert(source.clone());
         let touched = self.recorder.index().set_template(&source, (self.template)(&object));
         self.recorder.touched(touched);
+        Some(source)
     }
 
-    fn delete(&mut self, object: K) {
+    fn delete(&self, object: K) {
         let source = (self.source)(object.namespace().unwrap_or_default(), object.name_any());
         let touched = self.recorder.index().set_template(&source, None);
         self.recorder.touched(touched);
     }
 
-    fn list_begins(&mut self) {
-        self.listed.clear();
-    }
-
-    fn list_ends(&mut self) {
-        let touched = self.recorder.index().retain_templates(&std::mem::take(&mut self.listed), self.of_kind);
+    fn retain(&self, listed: &HashSet<TemplateSource>) {
+        let touched = self.recorder.index().retain_templates(listed, self.of_kind);
         self.recorder.touched(touched);
     }
 }

@@ -48,7 +48,7 @@ pub struct Misfit {
 pub struct Counts {
     /// Namespaces, those in conflict included.
     pub namespaces: usize,
-    /// Annotated workloads in them, template-only ones left out.
+    /// Annotated workloads in them, Flagger's primaries included and template-only ones left out.
     pub workloads: usize,
 }
 
@@ -77,11 +77,7 @@ impl Index {
             return BTreeSet::new();
         }
         self.workloads.insert(reference.clone(), workload);
-        let mut touched = self.reindex(&reference);
-        for primary in self.primaries_of(&reference) {
-            touched.extend(self.reindex(&primary));
-        }
-        touched
+        self.reindex_with_primaries(&reference)
     }
 
     /// Forgets a workload that is gone or no longer annotated.
@@ -89,7 +85,7 @@ impl Index {
         if self.workloads.remove(reference).is_none() {
             return BTreeSet::new();
         }
-        self.reindex(reference)
+        self.reindex_with_primaries(reference)
     }
 
     /// Forgets every workload that a complete list did not hold.
@@ -146,17 +142,11 @@ impl Index {
         if before == after {
             return BTreeSet::new();
         }
-        let affected: BTreeSet<_> = [before, after].into_iter().flatten().map(|template| template.workload).collect();
-        affected
-            .iter()
-            .flat_map(|template| {
-                let mut touched = self.reindex(template);
-                for primary in self.primaries_of(template) {
-                    touched.extend(self.reindex(&primary));
-                }
-                touched
-            })
-            .collect()
+        let mut affected: BTreeSet<_> =
+            [before, after].into_iter().flatten().map(|template| template.workload).collect();
+        // Told by the source, not by what it names: a Canary that is gone names nothing any more.
+        affected.extend(self.primaries_of(source));
+        affected.iter().flat_map(|reference| self.reindex(reference)).collect()
     }
 
     /// Forgets every template source of a kind (told by `of_kind`) that a complete list did not hold.
@@ -174,6 +164,20 @@ impl Index {
     #[must_use]
     pub fn workload(&self, reference: &WorkloadRef) -> Option<&Workload> {
         self.workloads.get(reference)
+    }
+
+    /// Whether an environment of a namespace takes version annotations unchecked, for want of a pattern.
+    #[must_use]
+    pub fn trusts_annotations(&self, namespace: &str) -> bool {
+        let Some(NamespaceMapping::Mapped(objects) | NamespaceMapping::Conflicted(objects)) =
+            self.mappings.get(namespace)
+        else {
+            return false;
+        };
+        objects
+            .iter()
+            .filter_map(|object| self.rules.get(object)?.as_ref().ok())
+            .any(|rules| rules.version.annotation_allowed && rules.version.tag_pattern.is_none())
     }
 
     /// What is wrong with a workload's annotations, if anything.
@@ -272,9 +276,9 @@ impl Index {
         let workloads = self
             .workloads
             .values()
-            .filter(|workload| workload.annotations.pacticipant.is_some())
             .filter(|workload| mine.contains(workload.reference.namespace.as_str()))
             .filter(|workload| !self.is_template(&workload.reference))
+            .filter(|workload| workload.annotated() || self.effective(workload).annotated())
             .count();
         (Counts { namespaces: mine.len(), workloads }, conflicts)
     }
@@ -297,26 +301,24 @@ impl Index {
         }
     }
 
-    /// The primaries whose annotations come from this target.
-    fn primaries_of(&self, target: &WorkloadRef) -> Vec<WorkloadRef> {
-        let canaries: Vec<_> = self
-            .templates
-            .iter()
-            .filter(|(_, template)| template.workload == *target)
-            .filter_map(|(source, _)| match source {
-                TemplateSource::Canary(_, name) => Some(name.as_str()),
-                TemplateSource::Rollout(..) => None,
-            })
-            .collect();
-        if canaries.is_empty() {
-            return Vec::new();
-        }
+    /// The primaries of a Canary; a Rollout has none.
+    fn primaries_of(&self, source: &TemplateSource) -> Vec<WorkloadRef> {
+        let TemplateSource::Canary(namespace, name) = source else { return Vec::new() };
         self.workloads
             .values()
-            .filter(|workload| workload.reference.namespace == target.namespace)
-            .filter(|workload| workload.canary_owner.as_deref().is_some_and(|owner| canaries.contains(&owner)))
+            .filter(|workload| workload.reference.namespace == *namespace)
+            .filter(|workload| workload.canary_owner.as_ref() == Some(name))
             .map(|workload| workload.reference.clone())
             .collect()
+    }
+
+    /// Files a workload anew, and the primaries whose annotations come from it.
+    fn reindex_with_primaries(&mut self, reference: &WorkloadRef) -> BTreeSet<RecordKey> {
+        let mut affected = BTreeSet::from([reference.clone()]);
+        for (source, _) in self.templates.iter().filter(|(_, template)| template.workload == *reference) {
+            affected.extend(self.primaries_of(source));
+        }
+        affected.iter().flat_map(|reference| self.reindex(reference)).collect()
     }
 
     /// The workload as its annotations count: a Flagger primary has those of its target. While Flagger has not said
@@ -403,7 +405,8 @@ impl Index {
         }
         let mut keys = BTreeSet::new();
         for (key, member) in placements {
-            self.members.entry(key.clone()).or_default().insert(reference.clone(), member);
+            // Where two `PactEnvironment`s record at one place, the first by name counts, as in `rules_for`.
+            self.members.entry(key.clone()).or_default().entry(reference.clone()).or_insert(member);
             keys.insert(key);
         }
         touched.extend(keys.iter().cloned());
@@ -433,14 +436,14 @@ impl Index {
         there.iter().flat_map(|reference| self.reindex(reference)).collect()
     }
 
+    /// The keys that a `PactEnvironment`'s rules, or that they cannot be followed, may say something about.
     fn keys_at(&self, object: &str) -> BTreeSet<RecordKey> {
-        let Some(place) = self.rules.get(object).and_then(|rules| match rules {
-            Ok(rules) => Some(&rules.place),
-            Err(broken) => broken.place.as_ref(),
-        }) else {
-            return BTreeSet::new();
+        let place = match self.rules.get(object) {
+            None => return BTreeSet::new(),
+            Some(Ok(rules)) => Some(&rules.place),
+            Some(Err(broken)) => broken.place.as_ref(),
         };
-        self.members.keys().filter(|key| key.place == *place).cloned().collect()
+        self.members.keys().filter(|key| place.is_none_or(|place| key.place == *place)).cloned().collect()
     }
 }
 

@@ -11,6 +11,8 @@ pub mod desired;
 mod environment;
 mod events;
 mod feeds;
+#[cfg(test)]
+mod fixtures;
 pub mod index;
 pub mod key;
 mod live;

@@ -26,11 +26,12 @@ const MOVED_AGAIN: Duration = Duration::from_secs(1);
 impl Recorder {
     /// Looks at a key and does what is due; answers when to look again though nothing changes.
     pub(super) async fn pass(&self, key: &RecordKey) -> Next {
-        let members = self.index().members(key);
-        let object = self.memories.get(key);
         let now = Timestamp::now();
+        let members: Vec<_> = self.index().members(key).into_iter().map(|member| member.at(now)).collect();
+        let object = self.memories.get(key);
         let (finish, look_again) = match self.compare_and_act(key, &members, object.as_deref()).await {
             Outcome::Moved => return Some(MOVED_AGAIN),
+            Outcome::Later => return None,
             Outcome::Unchanged => {
                 self.tries.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
                 return if never_recorded(object.as_deref()) {

@@ -9,7 +9,7 @@ use super::{
     Recorder,
     desired::{DesiredReleases, Why, desired_releases, held, standing},
     key::RecordKey,
-    places::ENVIRONMENT_MISSING,
+    places::{ENVIRONMENT_MISSING, NOT_READ},
     plan::{Removal, plan_releases},
     record::{Outcome, Subject, kept, nothing_recorded, uncertain},
     status::Finish,

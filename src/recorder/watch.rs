@@ -1,7 +1,9 @@
 //! What the API server tells, fed into the index; whatever a change may have touched is put into the queue.
 
 use std::{
+    collections::HashSet,
     fmt::Debug,
+    hash::Hash,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -31,21 +33,34 @@ use crate::runtime::readiness::{Gate, Readiness};
 /// One kind of object, and what is to be done with what the API server tells of it.
 pub(super) trait Feed: Send {
     type Object: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned + Send + 'static;
+    /// What tells one object from another.
+    type Id: Eq + Hash + Send;
 
-    /// The object is there, as it is now.
-    fn apply(&mut self, object: Self::Object);
-    /// The object is there, but cannot be read.
-    fn undecodable(&mut self, object: &InvalidObject) {
-        let name = object.metadata.name.as_deref().unwrap_or_default();
-        let kind = Self::Object::kind(&Default::default()).into_owned();
-        error!(kind, name, error = object.error, "an object cannot be read and is passed over; the others go on");
+    /// The object is there, as it is now. Answers who it is, if it is anybody we know.
+    fn apply(&self, object: Self::Object) -> Option<Self::Id>;
+    /// The object is there, but cannot be read. Answers who it is, if that much can be told.
+    fn undecodable(&self, object: &InvalidObject) -> Option<Self::Id> {
+        complain::<Self::Object>(object);
+        None
     }
     /// The object is gone.
-    fn delete(&mut self, object: Self::Object);
-    /// A complete list begins.
-    fn list_begins(&mut self);
-    /// The complete list is over: whatever it did not hold is gone.
-    fn list_ends(&mut self);
+    fn delete(&self, object: Self::Object);
+    /// A complete list is over: whatever it did not hold is gone.
+    fn retain(&self, listed: &HashSet<Self::Id>);
+}
+
+/// Says that an object cannot be read.
+pub(super) fn complain<K: Resource<DynamicType: Default>>(object: &InvalidObject) {
+    let kind = K::kind(&Default::default()).into_owned();
+    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    error!(
+        kind,
+        namespace,
+        name,
+        error = object.error,
+        "an object cannot be read; it is left as it was, the others go on"
+    );
 }
 
 /// Watches everything until shutdown. Once all was listed, everything is looked at.
@@ -66,11 +81,11 @@ pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown:
     let client = recorder.client.clone();
     let feeding = |first| Feeding { first, shutdown: shutdown.clone() };
     let feeds: Vec<futures::future::BoxFuture<'_, ()>> = vec![
-        Box::pin(follow(Api::all(client.clone()), Deployments::new(&recorder), feeding(deployments))),
-        Box::pin(follow(Api::all(client.clone()), Namespaces::new(&recorder), feeding(namespaces))),
-        Box::pin(follow(Api::all(client.clone()), Environments::new(&recorder), feeding(environments))),
-        Box::pin(follow(Api::all(client.clone()), BrokersFeed::new(&recorder), feeding(brokers))),
-        Box::pin(follow(Api::all(client.clone()), MemoriesFeed::new(&recorder), feeding(memories))),
+        Box::pin(follow(Api::all(client.clone()), Deployments(Arc::clone(&recorder)), feeding(deployments))),
+        Box::pin(follow(Api::all(client.clone()), Namespaces(Arc::clone(&recorder)), feeding(namespaces))),
+        Box::pin(follow(Api::all(client.clone()), Environments(Arc::clone(&recorder)), feeding(environments))),
+        Box::pin(follow(Api::all(client.clone()), BrokersFeed(Arc::clone(&recorder)), feeding(brokers))),
+        Box::pin(follow(Api::all(client.clone()), MemoriesFeed(Arc::clone(&recorder)), feeding(memories))),
         Box::pin(while_served(
             &recorder,
             "rollouts.argoproj.io",
@@ -130,11 +145,12 @@ struct Feeding {
     shutdown: CancellationToken,
 }
 
-async fn follow<F: Feed>(api: Api<DeserializeGuard<F::Object>>, mut feed: F, mut feeding: Feeding)
+async fn follow<F: Feed>(api: Api<DeserializeGuard<F::Object>>, feed: F, mut feeding: Feeding)
 where
     DeserializeGuard<F::Object>: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned,
 {
     let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
+    let mut listed = HashSet::new();
     loop {
         let event = tokio::select! {
             () = feeding.shutdown.cancelled() => return,
@@ -147,21 +163,26 @@ where
                 let kind = F::Object::kind(&Default::default()).into_owned();
                 warn!(kind, %error, "watching was interrupted and goes on");
             }
-            Some(Ok(Event::Init)) => feed.list_begins(),
+            Some(Ok(Event::Init)) => listed.clear(),
+            Some(Ok(Event::InitApply(object))) => listed.extend(take(&feed, object)),
             Some(Ok(Event::InitDone)) => {
-                feed.list_ends();
+                feed.retain(&std::mem::take(&mut listed));
                 feeding.first.complete();
             }
-            Some(Ok(Event::InitApply(object) | Event::Apply(object))) => match object.0 {
-                Ok(object) => feed.apply(object),
-                Err(invalid) => feed.undecodable(&invalid),
-            },
+            Some(Ok(Event::Apply(object))) => drop(take(&feed, object)),
             Some(Ok(Event::Delete(object))) => {
                 if let Ok(object) = object.0 {
                     feed.delete(object);
                 }
             }
         }
+    }
+}
+
+fn take<F: Feed>(feed: &F, object: DeserializeGuard<F::Object>) -> Option<F::Id> {
+    match object.0 {
+        Ok(object) => feed.apply(object),
+        Err(invalid) => feed.undecodable(&invalid),
     }
 }
 
@@ -218,9 +239,7 @@ async fn while_served<F: Feed>(
             following = Some(Box::pin(follow(Api::all(recorder.client.clone()), make(), feeding)));
         } else if !served {
             if following.take().is_some() {
-                let mut feed = make();
-                feed.list_begins();
-                feed.list_ends();
+                make().retain(&HashSet::new());
             }
             feeding.first.complete();
         }

@@ -43,6 +43,15 @@ impl RolloutState {
         matches!(self, Self::Complete | Self::ScaledToZero)
     }
 
+    /// The same state at a later moment at which nothing else was observed: the wait for pods that end is over in time.
+    #[must_use]
+    pub fn at(self, now: Timestamp) -> Self {
+        match self {
+            Self::Terminating { until, .. } if now >= until => Self::Complete,
+            other => other,
+        }
+    }
+
     /// The state in one word, as a status shows it.
     #[must_use]
     pub fn name(&self) -> &'static str {

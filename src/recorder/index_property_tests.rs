@@ -1,0 +1,199 @@
+//! Whatever the order of events: the index is the one of the final state, and every answer names what changed.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Something that a watch may tell. Names are few, so that events meet.
+#[derive(Clone, Debug)]
+enum Happening {
+    Apply(Workload),
+    Remove(WorkloadRef),
+    RetainWorkloads(HashSet<WorkloadRef>),
+    Namespace(&'static str, Option<BTreeMap<String, String>>),
+    RetainNamespaces(HashSet<String>),
+    Rules(&'static str, Option<Result<EnvironmentRules, Box<BrokenRules>>>),
+    Template(TemplateSource, Option<Template>),
+    RetainTemplates(HashSet<TemplateSource>),
+}
+
+const NAMESPACES: [&str; 2] = ["shop", "bank"];
+const WORKLOADS: [&str; 3] = ["orders", "orders-primary", "bff"];
+const OBJECTS: [&str; 3] = ["one", "two", "three"];
+const PLACES: [&str; 2] = ["production", "test"];
+
+fn references() -> impl Strategy<Value = WorkloadRef> {
+    (prop::sample::select(&NAMESPACES[..]), prop::sample::select(&WORKLOADS[..]))
+        .prop_map(|(namespace, name)| reference(namespace, name))
+}
+
+fn workloads() -> impl Strategy<Value = Workload> {
+    let pacticipant = prop::sample::select(vec![None, Some("orders"), Some("bff, orders"), Some("a,,b")]);
+    let version = prop::sample::select(vec![None, None, Some("2")]);
+    let instance = prop::sample::select(vec![None, None, Some("blue"), Some("")]);
+    let image = prop::sample::select(vec!["app:1", "app:v2", "app:latest"]);
+    let rollout = prop::sample::select(vec![RolloutState::Complete, progressing(), RolloutState::Deleting]);
+    let owner = prop::sample::select(vec![None, Some("canary-0"), Some("canary-1")]);
+    (references(), pacticipant, version, instance, image, rollout, owner).prop_map(
+        |(reference, pacticipant, version, instance, image, rollout, owner)| {
+            let mut made = workload(&reference.namespace, &reference.name, "");
+            made.annotations = PactAnnotations {
+                pacticipant: pacticipant.map(str::to_owned),
+                container: None,
+                version: version.map(str::to_owned),
+                application_instance: instance.map(str::to_owned),
+            };
+            made.containers[0].image = image.into();
+            made.rollout = rollout;
+            made.canary_owner = owner.map(str::to_owned);
+            made
+        },
+    )
+}
+
+fn label_sets() -> impl Strategy<Value = BTreeMap<String, String>> {
+    prop::sample::select(vec![labels(&[]), labels(&[("stage", "live")])])
+}
+
+fn rule_sets() -> impl Strategy<Value = (&'static str, Option<Result<EnvironmentRules, Box<BrokenRules>>>)> {
+    let named = prop::sample::subsequence(NAMESPACES.to_vec(), 0..=2);
+    let where_ = prop::sample::select(&PLACES[..]);
+    let pattern = prop::sample::select(vec![None, Some("^v(?<version>.+)$")]);
+    let instance = prop::sample::select(vec![None, Some("red")]);
+    let parts = (prop::sample::select(&OBJECTS[..]), named, any::<bool>(), any::<bool>(), where_, pattern, instance);
+    (parts, 0..6_u8).prop_map(|((object, named, by_label, overlap, at, pattern, instance), kind)| {
+        let selector = serde_json::from_value(serde_json::json!({"matchLabels": {"stage": "live"}})).unwrap();
+        let names = named.into_iter().map(str::to_owned);
+        let mut rules = EnvironmentRules { place: place(at), ..rules(object, &[]) };
+        rules.claim.selector = NamespaceSelector::parse(names, by_label.then_some(&selector), false).unwrap();
+        rules.claim.overlap_allowed = overlap;
+        rules.instance = instance.map(|text| ApplicationInstance::parse(text).unwrap());
+        rules.version.tag_pattern = pattern.map(|source| TagPattern::parse(source).unwrap());
+        let broken =
+            |claim, place| Box::new(BrokenRules { object: object.into(), claim, place, problem: "broken".into() });
+        let rules = match kind {
+            0 => None,
+            1 => Some(Err(broken(Some(rules.claim), Some(rules.place)))),
+            2 => Some(Err(broken(None, None))),
+            _ => Some(Ok(rules)),
+        };
+        (object, rules)
+    })
+}
+
+fn sources() -> impl Strategy<Value = TemplateSource> {
+    (prop::sample::select(&NAMESPACES[..]), 0..2_u8, any::<bool>()).prop_map(|(namespace, number, rollout)| {
+        let name = format!("canary-{number}");
+        if rollout {
+            TemplateSource::Rollout(namespace.into(), name)
+        } else {
+            TemplateSource::Canary(namespace.into(), name)
+        }
+    })
+}
+
+fn templates() -> impl Strategy<Value = (TemplateSource, Option<Template>)> {
+    let named = prop::option::of((prop::sample::select(&WORKLOADS[..]), any::<bool>()));
+    (sources(), named).prop_map(|(source, named)| {
+        let (TemplateSource::Rollout(namespace, _) | TemplateSource::Canary(namespace, _)) = &source;
+        let template = named.map(|(name, promoted)| Template { workload: reference(namespace, name), promoted });
+        (source, template)
+    })
+}
+
+fn happenings() -> impl Strategy<Value = Happening> {
+    let namespace = prop::sample::select(&NAMESPACES[..]);
+    prop_oneof![
+        8 => workloads().prop_map(Happening::Apply),
+        2 => references().prop_map(Happening::Remove),
+        1 => prop::collection::hash_set(references(), 0..6).prop_map(Happening::RetainWorkloads),
+        4 => (namespace.clone(), prop::option::of(label_sets())).prop_map(|(name, labels)| Happening::Namespace(name, labels)),
+        1 => prop::collection::hash_set(namespace.prop_map(str::to_owned), 0..3).prop_map(Happening::RetainNamespaces),
+        6 => rule_sets().prop_map(|(object, rules)| Happening::Rules(object, rules)),
+        4 => templates().prop_map(|(source, template)| Happening::Template(source, template)),
+        1 => prop::collection::hash_set(sources(), 0..4).prop_map(Happening::RetainTemplates),
+    ]
+}
+
+fn happens(index: &mut Index, happening: Happening) -> BTreeSet<RecordKey> {
+    match happening {
+        Happening::Apply(workload) => index.apply_workload(workload),
+        Happening::Remove(reference) => index.remove_workload(&reference),
+        Happening::RetainWorkloads(listed) => index.retain_workloads(&listed),
+        Happening::Namespace(name, labels) => index.set_namespace(name, labels),
+        Happening::RetainNamespaces(listed) => index.retain_namespaces(&listed),
+        Happening::Rules(object, rules) => index.set_rules(object, rules),
+        Happening::Template(source, template) => index.set_template(&source, template),
+        Happening::RetainTemplates(listed) => index.retain_templates(&listed, |_| true),
+    }
+}
+
+/// The state that the index holds, put into an empty one.
+fn from_scratch(index: &Index) -> Index {
+    let mut fresh = Index::default();
+    for (object, rules) in &index.rules {
+        fresh.set_rules(object, Some(rules.clone()));
+    }
+    for (source, template) in &index.templates {
+        fresh.set_template(source, Some(template.clone()));
+    }
+    for (name, labels) in &index.namespaces {
+        fresh.set_namespace(name, Some(labels.clone()));
+    }
+    let workloads: BTreeMap<_, _> = index.workloads.iter().collect();
+    for workload in workloads.into_values() {
+        fresh.apply_workload(workload.clone());
+    }
+    fresh
+}
+
+/// What a pass over a key reads of the index.
+fn read(index: &Index, key: &RecordKey) -> (Vec<MemberView>, Option<EnvironmentRules>, Option<BrokenRules>) {
+    (index.members(key), index.rules_for(key).cloned(), index.broken_at(&key.place).cloned())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_index_is_that_of_the_final_state_and_every_answer_names_what_changed(
+        script in prop::collection::vec(happenings(), 1..30)
+    ) {
+        let mut index = Index::default();
+        for happening in script {
+            let keys: BTreeSet<_> = index.members.keys().cloned().collect();
+            let before: BTreeMap<_, _> = keys.iter().map(|key| (key.clone(), read(&index, key))).collect();
+            let touched = happens(&mut index, happening.clone());
+            for key in index.members.keys().chain(&keys) {
+                let was = before.get(key);
+                let changed = was.map_or(!index.members(key).is_empty(), |was| *was != read(&index, key));
+                prop_assert!(!changed || touched.contains(key), "{} changed untold by {:?}", key, happening);
+            }
+        }
+        let fresh = from_scratch(&index);
+        prop_assert_eq!(&index.members, &fresh.members);
+        prop_assert_eq!(&index.keys_of, &fresh.keys_of);
+        prop_assert_eq!(&index.misfits, &fresh.misfits);
+        prop_assert_eq!(&index.mappings, &fresh.mappings);
+        for object in OBJECTS {
+            prop_assert_eq!(index.counts(object), fresh.counts(object));
+        }
+    }
+
+    /// The check right before a write asks for each member alone: it must agree with the index on an unchanged world.
+    #[test]
+    fn the_live_check_of_an_unchanged_world_finds_the_same_members(
+        script in prop::collection::vec(happenings(), 1..30)
+    ) {
+        let mut index = Index::default();
+        for happening in script {
+            happens(&mut index, happening);
+        }
+        for (key, members) in &index.members {
+            for (reference, member) in members {
+                let live = index.member_for(key, index.workload(reference).unwrap());
+                prop_assert_eq!(live.as_ref(), Some(member));
+            }
+        }
+    }
+}
