@@ -20,7 +20,9 @@ impl Report {
 
     /// A heading with a few words, and the head of a table.
     pub fn section(&mut self, heading: &str, words: &str) {
-        self.line(&format!("\n## {heading}\n\n{words}\n\n| | pact-operator | floor | ratio | goal |\n|---|---|---|---|---|"));
+        self.line(&format!(
+            "\n## {heading}\n\n{words}\n\n| | pact-operator | floor | ratio | goal |\n|---|---|---|---|---|"
+        ));
     }
 
     /// A row of the table.
@@ -108,14 +110,19 @@ impl Spread {
     /// The median.
     pub fn median(&self) -> f64 {
         let middle = self.sorted.len() / 2;
-        if self.sorted.len() % 2 == 1 { self.sorted[middle] } else { f64::midpoint(self.sorted[middle - 1], self.sorted[middle]) }
+        if self.sorted.len() % 2 == 1 {
+            self.sorted[middle]
+        } else {
+            f64::midpoint(self.sorted[middle - 1], self.sorted[middle])
+        }
     }
 
     /// `min / median / p95 / max` in milliseconds.
     pub fn shown(&self) -> String {
         let last = self.sorted.len() - 1;
         let p95 = self.sorted[(last * 95).div_ceil(100)];
-        let all = [self.sorted[0], self.median(), p95, self.sorted[last]].map(|seconds| format!("{:.1}", seconds * 1e3));
+        let all =
+            [self.sorted[0], self.median(), p95, self.sorted[last]].map(|seconds| format!("{:.1}", seconds * 1e3));
         format!("{} ms", all.join(" / "))
     }
 }

@@ -83,9 +83,12 @@ impl Stage {
     /// Gives all of them the image of another version, many at a time.
     pub async fn set_version(&self, name: &str, count: usize, version: &str) {
         let containers = json!([{"name": "app", "image": image(version)}]);
-        self.patch_all(name, 0..count, None, |_| {
-            json!({"spec": {"template": {"spec": {"containers": containers.clone()}}}})
-        })
+        self.patch_all(
+            name,
+            0..count,
+            None,
+            |_| json!({"spec": {"template": {"spec": {"containers": containers.clone()}}}}),
+        )
         .await;
     }
 
@@ -160,7 +163,8 @@ impl Stage {
     pub async fn wait_settled(&self, recorded: usize) {
         let api = Api::<PactEnvironment>::all(self.scene.client());
         eventually(format!("{recorded} workloads to be told as recorded"), PATIENCE, async || {
-            let status = api.get(&self.environment).await.map_err(|error| error.to_string())?.status.unwrap_or_default();
+            let status =
+                api.get(&self.environment).await.map_err(|error| error.to_string())?.status.unwrap_or_default();
             if usize::try_from(status.recorded) == Ok(recorded) {
                 Ok(())
             } else {

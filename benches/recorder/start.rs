@@ -100,7 +100,13 @@ async fn known(stage: &Stage, count: usize, report: &mut Report) -> Started {
          LIST of the same Deployments (median of 5).",
     );
     let goal = format!("≤ LIST + 2 s = {}", ms(list + Duration::from_secs(2)));
-    report.row("start to ready (`/readyz` says 200)", &ms(started.ready), &ms(list), &times(started.ready, list), &goal);
+    report.row(
+        "start to ready (`/readyz` says 200)",
+        &ms(started.ready),
+        &ms(list),
+        &times(started.ready, list),
+        &goal,
+    );
     report.fact("broker writes", &broker.writes().len().to_string(), "0");
     report.fact("API writes (Lease apart)", &requests::writes(&since), "none");
     report.fact("broker requests", &requests::by_purpose(&broker.requests()), "");
