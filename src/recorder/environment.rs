@@ -150,6 +150,11 @@ impl Recorder {
 
         let before = environment.status.clone().unwrap_or_default();
         let generation = environment.metadata.generation;
+        // A restart is no news: what was said last holds until the environment was read, which asks for this again.
+        let unread = rules.is_ok() && state.view.is_none() && state.trouble.is_none();
+        if unread && before.observed_generation == generation {
+            return None;
+        }
         let status = PactEnvironmentStatus {
             observed_generation: generation,
             environment: rules.as_ref().ok().map(|rules| rules.place.environment.to_string()),
