@@ -112,7 +112,16 @@ fn event(key: &RecordKey, member: &MemberView, finish: &Finish) -> Option<Event<
             })
         }
         Finish::Released { supported, .. } => {
-            let version = member.version.as_ref().ok()?;
+            let version = match &member.version {
+                Ok(version) => version,
+                Err(problem) => {
+                    return warning(
+                        problem.reason(),
+                        format!("nothing is recorded for {key}: {problem}"),
+                        problem.to_string(),
+                    );
+                }
+            };
             let release = supported.iter().find(|recorded| recorded.version == version.as_str())?;
             Some(Event {
                 reason: "Recorded",
@@ -188,3 +197,7 @@ fn regarding_memory(object: &PactDeployment) -> Regarding {
         uid: object.metadata.uid.clone().unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+#[path = "events_tests.rs"]
+mod tests;
