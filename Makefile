@@ -14,9 +14,10 @@ test: ## all tests; the first time builds a Kubernetes control plane from source
 	@tests/cluster/build.sh >/dev/null
 	$(CARGO) test --locked
 
-demo: build ## watch real rollouts become records at a broker; KEEP=1 leaves everything running
+demo: ## watch real rollouts become records at a broker; KEEP=1 leaves everything running
 	@tests/cluster/build.sh >/dev/null
-	KEEP=$(KEEP) $(CARGO) run --locked --quiet --example demo
+	@$(CARGO) build --locked --bins --example demo
+	@KEEP=$(KEEP) $(CARGO) run --locked --quiet --example demo
 
 cluster: build ## control plane, broker and operator to play with until Ctrl-C; BROKER_URL= and KUBECONFIG= use yours
 	@tests/cluster/build.sh >/dev/null

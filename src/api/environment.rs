@@ -196,9 +196,30 @@ impl Default for VersionPolicy {
 /// What is never a version unless an environment's rules say otherwise: names that teams move from build to build, and
 /// marks of builds that nobody published (domain cases 12 and 17). `*` stands for any characters.
 pub const DEFAULT_DENIED_VERSIONS: &[&str] = &[
-    "dev", "devel", "develop", "development", "edge", "head", "latest-*", "*-latest", "local", "main", "master",
-    "nightly", "prod", "production", "snapshot", "stable", "staging", "trunk", "undefined", "unknown", "unstable",
-    "*-dirty", "*.dirty", "*-snapshot",
+    "dev",
+    "devel",
+    "develop",
+    "development",
+    "edge",
+    "head",
+    "latest-*",
+    "*-latest",
+    "local",
+    "main",
+    "master",
+    "nightly",
+    "prod",
+    "production",
+    "snapshot",
+    "stable",
+    "staging",
+    "trunk",
+    "undefined",
+    "unknown",
+    "unstable",
+    "*-dirty",
+    "*.dirty",
+    "*-snapshot",
 ];
 
 fn default_denied_versions() -> Vec<String> {

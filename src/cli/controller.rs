@@ -15,7 +15,7 @@ use tracing::info;
 use crate::{
     recorder::{self, Settings, Surroundings},
     runtime::{
-        lease::{self, LeaseSettings, Leadership},
+        lease::{self, Leadership, LeaseSettings},
         liveness::{DEFAULT_LIMIT, Liveness},
         metrics::Metrics,
         probes::{ProbeServer, Probes},
@@ -58,7 +58,7 @@ pub(super) struct ControllerArguments {
     /// How log lines look.
     #[arg(long, default_value = "text", value_enum)]
     log_format: Format,
-    /// What is logged, as for RUST_LOG: info, debug, pact_operator=debug.
+    /// What is logged, as for `RUST_LOG`: `info`, `debug`, `pact_operator=debug`.
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
 }
@@ -145,15 +145,8 @@ async fn serve(arguments: ControllerArguments, shutdown: CancellationToken) -> R
         retry_max: Duration::from_secs(arguments.retry_seconds),
         quiet_period: Duration::from_secs(3),
     };
-    let surroundings = Surroundings {
-        client,
-        leadership,
-        readiness,
-        liveness,
-        metrics,
-        instance: arguments.name,
-        shutdown,
-    };
+    let surroundings =
+        Surroundings { client, leadership, readiness, liveness, metrics, instance: arguments.name, shutdown };
     recorder::run(settings, surroundings).await;
 
     // Only now, with no write under way any more, may another process lead.

@@ -39,7 +39,8 @@ pub fn broker_config(
     secrets: &BTreeMap<String, SecretData>,
     user_agent: &str,
 ) -> Result<BrokerConfig, Why> {
-    let invalid = |field: &str, problem: &dyn std::fmt::Display| Why::new("InvalidSpec", format!("spec.{field}: {problem}"));
+    let invalid =
+        |field: &str, problem: &dyn std::fmt::Display| Why::new("InvalidSpec", format!("spec.{field}: {problem}"));
     let secret = |name: &str| -> Result<&BTreeMap<String, Vec<u8>>, Why> {
         secrets.get(name).and_then(Option::as_ref).ok_or_else(|| {
             Why::new("SecretMissing", format!("there is no Secret {name} in namespace {namespace}; create it there"))

@@ -24,6 +24,9 @@ use crate::{
     runtime::backoff::{Backoff, entropy},
 };
 
+/// The reason while a broker has not been asked for the first time: what needs it is looked at once it was.
+pub const NOT_PROBED: &str = "BrokerNotProbed";
+
 /// What a client was made from; another client is needed when it differs.
 #[derive(Clone, Debug, PartialEq)]
 struct Origin {
@@ -76,13 +79,14 @@ impl Brokers {
         let entry = entries.entry(object.name_any()).or_insert_with(|| Entry {
             object: Arc::clone(&object),
             origin: None,
-            client: Err(Why::new("BrokerNotProbed", "the broker has not been asked yet")),
+            client: Err(Why::new(NOT_PROBED, "the broker has not been asked yet")),
             failures: None,
             trouble: None,
         });
-        let new = entry.origin.as_ref().is_none_or(|origin| {
-            origin.uid != object.uid() || origin.generation != object.metadata.generation
-        });
+        let new = entry
+            .origin
+            .as_ref()
+            .is_none_or(|origin| origin.uid != object.uid() || origin.generation != object.metadata.generation);
         entry.object = object;
         new
     }
@@ -145,8 +149,9 @@ impl Brokers {
         });
         self.write_status(&object, &findings, version).await;
 
-        let back = !failed && before.is_none_or(|before| before > 0);
-        let change = if renewed || back { Change::TryAgain } else { Change::None };
+        let first = before.is_none();
+        let back = !failed && before.is_some_and(|before| before > 0);
+        let change = if renewed || first || back { Change::TryAgain } else { Change::None };
         let next = if failed {
             Backoff { min: self.settings.retry_min, max: self.settings.probe_period }.delay(failures, entropy())
         } else {
@@ -164,7 +169,8 @@ impl Brokers {
         for secret in secrets_of(&object.spec) {
             match secrets.get_opt(&secret).await {
                 Ok(found) => {
-                    let version = found.as_ref().map(|s| (s.uid().unwrap_or_default(), s.resource_version().unwrap_or_default()));
+                    let version =
+                        found.as_ref().map(|s| (s.uid().unwrap_or_default(), s.resource_version().unwrap_or_default()));
                     versions.insert(secret.clone(), version);
                     let contents = found.map(|found| {
                         found.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()
@@ -194,9 +200,7 @@ impl Brokers {
             return false;
         }
         let client = broker_config(&object.spec, &self.settings.namespace, &data, &self.settings.user_agent)
-            .and_then(|config| {
-                Broker::new(config).map_err(|problem| Why::new("InvalidSpec", problem.to_string()))
-            })
+            .and_then(|config| Broker::new(config).map_err(|problem| Why::new("InvalidSpec", problem.to_string())))
             .map(|broker| broker.with_observer(self.observer.clone()));
         self.with_mut(name, |entry| {
             entry.client = client;

@@ -1,10 +1,6 @@
 //! The environments: whether they are at their brokers, what is recorded there, and the status of `PactEnvironment`s.
 
-use std::{
-    collections::BTreeMap,
-    sync::PoisonError,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{Api, api::PostParams};
@@ -12,11 +8,12 @@ use tracing::{info, warn};
 
 use super::{
     Recorder,
+    brokers::NOT_PROBED,
     desired::Why,
     index::Counts,
     key::Place,
     memory::memory_of,
-    places::{self, PlaceState},
+    places::{self, ENVIRONMENT_MISSING, NOT_READ, PlaceState, View},
     queue::{Next, Task},
     rules::{BrokenRules, EnvironmentRules},
 };
@@ -26,14 +23,14 @@ use crate::{
         condition::{Finding, Truth, conditions, is_true},
         environment::RecordKind,
     },
-    broker::NewEnvironment,
+    broker::{Broker, BrokerError, NewEnvironment},
     runtime::backoff::{Backoff, entropy, fraction},
 };
 
 /// How long changes of the counts gather before the status is written: many rollouts end at once.
 pub(super) const STATUS_DELAY: Duration = Duration::from_secs(2);
 /// How soon a suspicious answer is asked for again before it is believed.
-const SECOND_LOOK: Duration = Duration::from_secs(60);
+const SECOND_LOOK: Duration = Duration::from_mins(1);
 
 impl Recorder {
     /// Reads what an environment has recorded, and has every key there compared with it.
@@ -45,11 +42,10 @@ impl Recorder {
         }
         let before = self.places.state(place);
         let read = match self.brokers.get(&place.broker) {
+            // It is read once the broker was probed.
+            Err(why) if why.reason == NOT_PROBED => return None,
             Err(why) => Err(why),
-            Ok(broker) => {
-                let releases = rules.iter().any(|rules| rules.kind == RecordKind::Release);
-                places::read(&broker, place, self.creation(&rules), releases).await
-            }
+            Ok(broker) => self.find_and_read(&broker, place, &rules).await,
         };
         let next = match read {
             Ok(view) => {
@@ -78,16 +74,18 @@ impl Recorder {
                 if before.trouble.as_ref() != Some(&why) {
                     warn!(%place, reason = why.reason, "{}", why.message);
                 }
-                let broker_is_to_blame = why.reason != "EnvironmentMissing";
+                let broker_is_to_blame = why.reason != ENVIRONMENT_MISSING;
                 self.places.set(place, Err(why));
                 if broker_is_to_blame && before.trouble.is_none() {
                     self.queue.now(Task::Broker(place.broker.clone()));
                 }
-                let mut tries = self.place_tries();
-                let tried = tries.entry(place.clone()).or_default();
-                *tried = tried.saturating_add(1);
-                Backoff { min: self.settings.retry_min, max: self.settings.retry_max }
-                    .delay(tried.saturating_sub(1), entropy())
+                let attempt = {
+                    let mut tries = self.place_tries();
+                    let failures = tries.entry(place.clone()).or_default();
+                    *failures = failures.saturating_add(1);
+                    *failures - 1
+                };
+                Backoff { min: self.settings.retry_min, max: self.settings.retry_max }.delay(attempt, entropy())
             }
         };
         for key in self.keys(|key| key.place == *place) {
@@ -97,6 +95,24 @@ impl Recorder {
             self.queue.now(Task::EnvironmentStatus(rules.object));
         }
         Some(next)
+    }
+
+    /// Reads an environment; makes it first when it is missing and a `PactEnvironment` says so.
+    async fn find_and_read(&self, broker: &Broker, place: &Place, rules: &[EnvironmentRules]) -> Result<View, Why> {
+        let why = |error: BrokerError| Why::new(error.reason(), error.to_string());
+        let environment = match (broker.environment(&place.environment).await.map_err(why)?, self.creation(rules)) {
+            (Some(environment), _) => environment,
+            (None, Some(new)) => {
+                let lost = || Why::new("LeaseLost", "another replica leads now");
+                let created = self.while_leading(broker.create_environment(&new)).await.ok_or_else(lost)?;
+                let created = created.map_err(why)?;
+                info!(%place, "the environment was created at the broker");
+                created
+            }
+            (None, None) => return Err(places::missing(place, &broker.environments().await.map_err(why)?)),
+        };
+        let releases = rules.iter().any(|rules| rules.kind == RecordKind::Release);
+        places::read(broker, environment, releases).await.map_err(why)
     }
 
     /// How the environment is to be made at the broker, if one of its `PactEnvironment`s says so.
@@ -118,8 +134,7 @@ impl Recorder {
 
     /// Writes the status of a `PactEnvironment` if it changed.
     pub(super) async fn environment_status(&self, object: &str) -> Next {
-        let environment =
-            self.environments.lock().unwrap_or_else(PoisonError::into_inner).get(object).cloned()?;
+        let environment = self.environments.lock().unwrap_or_else(PoisonError::into_inner).get(object).cloned()?;
         let (rules, counts, conflicts, keys) = {
             let index = self.index();
             let rules = index.rules(object)?.clone();
@@ -135,6 +150,11 @@ impl Recorder {
 
         let before = environment.status.clone().unwrap_or_default();
         let generation = environment.metadata.generation;
+        // A restart is no news: what was said last holds until the environment was read, which asks for this again.
+        let unread = rules.is_ok() && state.view.is_none() && state.trouble.is_none();
+        if unread && before.observed_generation == generation {
+            return None;
+        }
         let status = PactEnvironmentStatus {
             observed_generation: generation,
             environment: rules.as_ref().ok().map(|rules| rules.place.environment.to_string()),
@@ -186,7 +206,7 @@ fn count(number: usize) -> i32 {
 
 /// The conditions of a `PactEnvironment`.
 fn findings(
-    rules: &Result<EnvironmentRules, BrokenRules>,
+    rules: &Result<EnvironmentRules, Box<BrokenRules>>,
     state: &PlaceState,
     conflicts: &BTreeMap<String, Vec<String>>,
     counts: Counts,
@@ -206,11 +226,11 @@ fn findings(
             ];
         }
     };
-    let unread = Why::new("EnvironmentNotRead", "the environment has not been read yet");
+    let unread = Why::new(NOT_READ, "the environment has not been read yet");
     let (exists, why) = match (&state.trouble, &state.view) {
         (None, Some(_)) => (Truth::True, Why::new("Found", format!("{} is there", rules.place))),
         (None, None) => (Truth::Unknown, unread),
-        (Some(why), _) if why.reason == "EnvironmentMissing" => (Truth::False, why.clone()),
+        (Some(why), _) if why.reason == ENVIRONMENT_MISSING => (Truth::False, why.clone()),
         (Some(why), _) => (Truth::Unknown, why.clone()),
     };
     let ready = if exists != Truth::True {
@@ -236,5 +256,8 @@ fn conflict(conflicts: &BTreeMap<String, Vec<String>>) -> String {
         .collect();
     let more = conflicts.len().saturating_sub(3);
     let more = if more > 0 { format!(" and {more} more namespaces") } else { String::new() };
-    format!("{}{more}; nothing is recorded there until only one claims it, or each says overlap: Allow", shown.join("; "))
+    format!(
+        "{}{more}; nothing is recorded there until only one claims it, or each says overlap: Allow",
+        shown.join("; ")
+    )
 }

@@ -1,16 +1,11 @@
 //! What a pass tells people: Events on the workloads, each said once.
 
-use std::sync::PoisonError;
+use std::sync::Arc;
 
 use tracing::warn;
 
 use super::{
-    FIELD_MANAGER, Recorder,
-    index::Misfit,
-    key::RecordKey,
-    member::MemberView,
-    record::Write,
-    status::Finish,
+    FIELD_MANAGER, Recorder, index::Misfit, key::RecordKey, member::MemberView, record::Write, status::Finish,
 };
 use crate::{
     api::PactDeployment,
@@ -48,6 +43,16 @@ impl Recorder {
         self.publish(&regarding(&misfit.workload, &misfit.uid), &event).await;
     }
 
+    /// Tells that an object cannot be read.
+    pub(super) async fn tell_unreadable(&self, regarding: &Regarding, problem: &str) {
+        let note = format!(
+            "the object cannot be read and is not followed: {problem}; correct it, and have the CRDs of this version of \
+             the operator installed"
+        );
+        let event = Event { reason: "Unreadable", action: "Read", warning: true, note, once_key: problem.to_owned() };
+        self.publish(regarding, &event).await;
+    }
+
     /// Warns that a workload's image changed while its version annotation stayed (domain case 14).
     pub(super) async fn tell_stale(&self, workload: &Workload) {
         let stated = workload.annotations.version.clone().unwrap_or_default();
@@ -68,19 +73,31 @@ impl Recorder {
         }
     }
 
-    /// Publishes what there is to say about workloads whose annotations cannot be followed.
-    pub(super) async fn tell_misfits(&self) {
-        let misfits: Vec<_> = self.index.lock().unwrap_or_else(PoisonError::into_inner).misfits().cloned().collect();
-        for misfit in misfits {
-            self.tell_misfit(&misfit).await;
+    /// Publishes, while this process leads, what there is to say about workloads whose annotations cannot be followed.
+    pub(super) fn tell_misfits_soon(self: &Arc<Self>) {
+        if !self.leadership.is_leader() {
+            return;
         }
+        let misfits: Vec<_> = self.index().misfits().cloned().collect();
+        let recorder = Arc::clone(self);
+        tokio::spawn(async move {
+            for misfit in misfits {
+                recorder.tell_misfit(&misfit).await;
+            }
+        });
     }
 }
 
 /// The Event on a member that a finish gives rise to.
 fn event(key: &RecordKey, member: &MemberView, finish: &Finish) -> Option<Event<'static>> {
     let warning = |reason: &'static str, note: String, once_key: String| {
-        Some(Event { reason, action: "Record", warning: true, note, once_key: format!("{} {once_key}", key.object_name()) })
+        Some(Event {
+            reason,
+            action: "Record",
+            warning: true,
+            note,
+            once_key: format!("{} {once_key}", key.object_name()),
+        })
     };
     match finish {
         Finish::Recorded { write: Write::None, .. } => None,
@@ -116,8 +133,6 @@ fn event(key: &RecordKey, member: &MemberView, finish: &Finish) -> Option<Event<
         }
         Finish::Pending { why, version: Some(version), .. } => match why.reason {
             "VersionMissing" | "PacticipantMissing" => warning(why.reason, why.message.clone(), version.to_string()),
-            // Not asked yet, or not all read yet: nothing has failed.
-            "BrokerNotProbed" | "EnvironmentNotRead" => None,
             reason => warning(
                 "RecordFailed",
                 format!("version {version} of {key} is not recorded yet: {}", why.message),
@@ -125,21 +140,24 @@ fn event(key: &RecordKey, member: &MemberView, finish: &Finish) -> Option<Event<
             ),
         },
         Finish::Held(why) => match &member.version {
-            Err(problem) => warning(problem.reason(), format!("nothing is recorded for {key}: {problem}"), problem.to_string()),
+            Err(problem) => {
+                warning(problem.reason(), format!("nothing is recorded for {key}: {problem}"), problem.to_string())
+            }
             Ok(_) if why.reason == "Conflicted" => {
                 warning("Conflicted", format!("nothing is recorded for {key}: {}", why.message), why.message.clone())
             }
             Ok(_) => None,
         },
-        Finish::Waiting { why, .. } if why.reason == "Mixed" && member.rollout.finished() => {
+        Finish::Waiting { why, .. } if why.reason == "Mixed" && !member.rollout.finished() => None,
+        Finish::Waiting { why, .. } if why.reason == "Mixed" => {
             warning("Mixed", format!("nothing is recorded for {key}: {}", why.message), why.message.clone())
         }
-        Finish::Contested { why, version } => warning("Contested", why.message.clone(), version.to_string()),
         Finish::Pending { .. }
         | Finish::Waiting { .. }
         | Finish::Orphaned { .. }
         | Finish::Undeployed(_)
         | Finish::Kept(_) => None,
+        Finish::Contested { why, version } => warning("Contested", why.message.clone(), version.to_string()),
     }
 }
 

@@ -10,8 +10,8 @@ use super::{
     rules::{BrokenRules, EnvironmentRules},
 };
 use crate::workload::{
-    EnvironmentClaim, Identity, IdentityProblem, NamespaceMapping, PactAnnotations, RolloutState, VersionRules, Workload,
-    WorkloadRef, effective_annotations, environments_of, identify,
+    EnvironmentClaim, Identity, IdentityProblem, NamespaceMapping, PactAnnotations, RolloutState, VersionRules,
+    Workload, WorkloadRef, effective_annotations, environments_of, identify,
 };
 
 /// A source of the knowledge that a workload is a template only: an Argo `Rollout` or a Flagger `Canary`.
@@ -58,7 +58,7 @@ pub struct Index {
     workloads: HashMap<WorkloadRef, Workload>,
     templates: BTreeMap<TemplateSource, Template>,
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
-    rules: BTreeMap<String, Result<EnvironmentRules, BrokenRules>>,
+    rules: BTreeMap<String, Result<EnvironmentRules, Box<BrokenRules>>>,
 
     mappings: HashMap<String, NamespaceMapping>,
     members: HashMap<RecordKey, BTreeMap<WorkloadRef, MemberView>>,
@@ -116,7 +116,7 @@ impl Index {
     pub fn set_rules(
         &mut self,
         object: &str,
-        rules: Option<Result<EnvironmentRules, BrokenRules>>,
+        rules: Option<Result<EnvironmentRules, Box<BrokenRules>>>,
     ) -> BTreeSet<RecordKey> {
         if self.rules.get(object) == rules.as_ref() {
             return BTreeSet::new();
@@ -133,18 +133,19 @@ impl Index {
     }
 
     /// Takes in what a Rollout or Canary names as its template, or that it names none any more.
-    pub fn set_template(&mut self, source: TemplateSource, template: Option<Template>) -> BTreeSet<RecordKey> {
-        if self.templates.get(&source) == template.as_ref() {
+    pub fn set_template(&mut self, source: &TemplateSource, template: Option<Template>) -> BTreeSet<RecordKey> {
+        let before = match template {
+            Some(template) => self.templates.insert(source.clone(), template),
+            None => self.templates.remove(source),
+        };
+        let after = self.templates.get(source).cloned();
+        if before == after {
             return BTreeSet::new();
         }
+        let mut affected: BTreeSet<_> =
+            [before, after].into_iter().flatten().map(|template| template.workload).collect();
         // Told by the source, not by what it names: a Canary that is gone names nothing any more.
-        let mut affected: BTreeSet<_> = self.primaries_of(&source).into_iter().collect();
-        affected.extend(template.as_ref().map(|template| template.workload.clone()));
-        let before = match template {
-            Some(template) => self.templates.insert(source, template),
-            None => self.templates.remove(&source),
-        };
-        affected.extend(before.map(|template| template.workload));
+        affected.extend(self.primaries_of(source));
         affected.iter().flat_map(|reference| self.reindex(reference)).collect()
     }
 
@@ -156,13 +157,27 @@ impl Index {
     ) -> BTreeSet<RecordKey> {
         let gone: Vec<_> =
             self.templates.keys().filter(|source| of_kind(source) && !listed.contains(*source)).cloned().collect();
-        gone.into_iter().flat_map(|source| self.set_template(source, None)).collect()
+        gone.iter().flat_map(|source| self.set_template(source, None)).collect()
     }
 
     /// A workload as it was last taken in.
     #[must_use]
     pub fn workload(&self, reference: &WorkloadRef) -> Option<&Workload> {
         self.workloads.get(reference)
+    }
+
+    /// Whether an environment of a namespace takes version annotations unchecked, for want of a pattern.
+    #[must_use]
+    pub fn trusts_annotations(&self, namespace: &str) -> bool {
+        let Some(NamespaceMapping::Mapped(objects) | NamespaceMapping::Conflicted(objects)) =
+            self.mappings.get(namespace)
+        else {
+            return false;
+        };
+        objects
+            .iter()
+            .filter_map(|object| self.rules.get(object)?.as_ref().ok())
+            .any(|rules| rules.version.annotation_allowed && rules.version.tag_pattern.is_none())
     }
 
     /// What is wrong with a workload's annotations, if anything.
@@ -206,13 +221,27 @@ impl Index {
             .or_else(|| self.valid_rules().find(|rules| rules.place == key.place))
     }
 
-    /// Why nothing may be written for a place: a `PactEnvironment` that records there, or may, cannot be followed.
+    /// Why nothing may be written for a place: a `PactEnvironment` that records there cannot be followed.
     #[must_use]
     pub fn broken_at(&self, place: &Place) -> Option<&BrokenRules> {
-        self.rules
-            .values()
-            .filter_map(|rules| rules.as_ref().err())
-            .find(|broken| broken.place.as_ref().is_none_or(|at| at == place))
+        self.broken().find(|broken| broken.place.as_ref() == Some(place))
+    }
+
+    /// Why nothing may be taken back anywhere: a `PactEnvironment` cannot even be asked where it records, so a workload
+    /// that seems to run nowhere any more may run there.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<&BrokenRules> {
+        self.broken().find(|broken| broken.place.is_none())
+    }
+
+    fn broken(&self) -> impl Iterator<Item = &BrokenRules> {
+        self.rules.values().filter_map(|rules| rules.as_ref().err()).map(|broken| &**broken)
+    }
+
+    /// Whether a workload is a template only: the pods of somebody else's workload are made from it.
+    #[must_use]
+    pub fn is_template(&self, reference: &WorkloadRef) -> bool {
+        self.templates.values().any(|template| template.workload == *reference)
     }
 
     /// Every `PactEnvironment`'s rules that can be followed.
@@ -220,9 +249,15 @@ impl Index {
         self.rules.values().filter_map(|rules| rules.as_ref().ok())
     }
 
+    /// The names of all `PactEnvironment`s, those that cannot be followed included.
+    #[must_use]
+    pub fn objects(&self) -> Vec<String> {
+        self.rules.keys().cloned().collect()
+    }
+
     /// The rules of one `PactEnvironment`.
     #[must_use]
-    pub fn rules(&self, object: &str) -> Option<&Result<EnvironmentRules, BrokenRules>> {
+    pub fn rules(&self, object: &str) -> Option<&Result<EnvironmentRules, Box<BrokenRules>>> {
         self.rules.get(object)
     }
 
@@ -270,12 +305,6 @@ impl Index {
             Some(rules) => identify(&self.effective(workload), &rules.version),
             None => identify(&self.effective(workload), &VersionRules::default()),
         }
-    }
-
-    /// Whether a workload is a template only, for an Argo `Rollout` or a Flagger `Canary`.
-    #[must_use]
-    pub fn is_template(&self, reference: &WorkloadRef) -> bool {
-        self.templates.values().any(|template| template.workload == *reference)
     }
 
     /// The primaries of a Canary; a Rollout has none.

@@ -12,7 +12,7 @@ enum Happening {
     RetainWorkloads(HashSet<WorkloadRef>),
     Namespace(&'static str, Option<BTreeMap<String, String>>),
     RetainNamespaces(HashSet<String>),
-    Rules(&'static str, Option<Result<EnvironmentRules, BrokenRules>>),
+    Rules(&'static str, Option<Result<EnvironmentRules, Box<BrokenRules>>>),
     Template(TemplateSource, Option<Template>),
     RetainTemplates(HashSet<TemplateSource>),
 }
@@ -55,7 +55,7 @@ fn label_sets() -> impl Strategy<Value = BTreeMap<String, String>> {
     prop::sample::select(vec![labels(&[]), labels(&[("stage", "live")])])
 }
 
-fn rule_sets() -> impl Strategy<Value = (&'static str, Option<Result<EnvironmentRules, BrokenRules>>)> {
+fn rule_sets() -> impl Strategy<Value = (&'static str, Option<Result<EnvironmentRules, Box<BrokenRules>>>)> {
     let named = prop::sample::subsequence(NAMESPACES.to_vec(), 0..=2);
     let where_ = prop::sample::select(&PLACES[..]);
     let pattern = prop::sample::select(vec![None, Some("^v(?<version>.+)$")]);
@@ -69,7 +69,8 @@ fn rule_sets() -> impl Strategy<Value = (&'static str, Option<Result<Environment
         rules.claim.overlap_allowed = overlap;
         rules.instance = instance.map(|text| ApplicationInstance::parse(text).unwrap());
         rules.version.tag_pattern = pattern.map(|source| TagPattern::parse(source).unwrap());
-        let broken = |claim, place| BrokenRules { object: object.into(), claim, place, problem: "broken".into() };
+        let broken =
+            |claim, place| Box::new(BrokenRules { object: object.into(), claim, place, problem: "broken".into() });
         let rules = match kind {
             0 => None,
             1 => Some(Err(broken(Some(rules.claim), Some(rules.place)))),
@@ -122,7 +123,7 @@ fn happens(index: &mut Index, happening: Happening) -> BTreeSet<RecordKey> {
         Happening::Namespace(name, labels) => index.set_namespace(name, labels),
         Happening::RetainNamespaces(listed) => index.retain_namespaces(&listed),
         Happening::Rules(object, rules) => index.set_rules(object, rules),
-        Happening::Template(source, template) => index.set_template(source, template),
+        Happening::Template(source, template) => index.set_template(&source, template),
         Happening::RetainTemplates(listed) => index.retain_templates(&listed, |_| true),
     }
 }
@@ -134,7 +135,7 @@ fn from_scratch(index: &Index) -> Index {
         fresh.set_rules(object, Some(rules.clone()));
     }
     for (source, template) in &index.templates {
-        fresh.set_template(source.clone(), Some(template.clone()));
+        fresh.set_template(source, Some(template.clone()));
     }
     for (name, labels) in &index.namespaces {
         fresh.set_namespace(name, Some(labels.clone()));

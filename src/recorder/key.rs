@@ -1,6 +1,6 @@
 //! The record key: what the broker keeps one current row for, and what we keep one `PactDeployment` for.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use sha2::{Digest, Sha256};
 
@@ -81,7 +81,12 @@ impl RecordKey {
             hasher.update((part.len() as u64).to_be_bytes());
             hasher.update(part.as_bytes());
         }
-        hasher.finalize().iter().take(5).map(|byte| format!("{byte:02x}")).collect()
+        let mut hash = String::with_capacity(10);
+        for byte in hasher.finalize().iter().take(5) {
+            // Writing to a String cannot fail.
+            let _ = write!(hash, "{byte:02x}");
+        }
+        hash
     }
 
     /// The spec of the `PactDeployment` of this key.

@@ -67,7 +67,7 @@ impl Recorder {
         if index.member_for(key, &workload).is_some() {
             return Ok(Fate::Uncertain);
         }
-        // What it is the template of still runs it.
+        // It runs on as the pods of a Rollout or a Canary's primary, which cannot be recorded from here (yet).
         if index.is_template(&reference) {
             return Ok(Fate::Released);
         }

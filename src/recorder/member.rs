@@ -1,5 +1,7 @@
 //! A workload as a member of a record key.
 
+use k8s_openapi::jiff::Timestamp;
+
 use crate::{
     api::{deployment::Member, names::Version},
     workload::{RolloutState, VersionProblem, WorkloadRef},
@@ -30,6 +32,12 @@ pub struct MemberView {
 }
 
 impl MemberView {
+    /// The same member at a later moment: a rollout that only waits may have waited long enough.
+    #[must_use]
+    pub fn at(self, now: Timestamp) -> Self {
+        Self { rollout: self.rollout.at(now), ..self }
+    }
+
     /// The member as a `PactDeployment`'s status shows it.
     #[must_use]
     pub fn shown(&self) -> Member {

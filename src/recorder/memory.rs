@@ -1,7 +1,7 @@
 //! The `PactDeployment`s as the recorder sees them: a warm copy fed by a watch and by our own writes.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -52,7 +52,7 @@ impl Memories {
     }
 
     /// Forgets every object that a complete list did not hold; answers their keys.
-    pub fn retain(&self, listed: &BTreeSet<RecordKey>) -> Vec<RecordKey> {
+    pub fn retain(&self, listed: &HashSet<RecordKey>) -> Vec<RecordKey> {
         let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
         let gone: Vec<_> = by_key.keys().filter(|key| !listed.contains(*key)).cloned().collect();
         for key in &gone {

@@ -10,6 +10,7 @@ pub mod brokers;
 pub mod desired;
 mod environment;
 mod events;
+mod feeds;
 #[cfg(test)]
 mod fixtures;
 pub mod index;
@@ -167,18 +168,17 @@ pub async fn run(settings: Settings, surroundings: Surroundings) {
 async fn follow_leadership(recorder: Arc<Recorder>, liveness: Liveness, shutdown: CancellationToken) {
     let mut leads = recorder.leadership.watch();
     let mut tick = tokio::time::interval(Duration::from_secs(5));
+    let mut may_change = true;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             _ = tick.tick() => liveness.tick(),
-            changed = leads.changed() => {
-                let now_leads = *leads.borrow_and_update();
-                if now_leads {
+            changed = leads.changed(), if may_change => {
+                // Without election nobody can grant or end leadership: it stays as it is.
+                may_change = changed.is_ok();
+                if *leads.borrow_and_update() {
                     recorder.look_at_everything();
-                }
-                if changed.is_err() {
-                    // Nobody can grant or end leadership any more: it stays as it is.
-                    std::future::pending::<()>().await;
+                    recorder.tell_misfits_soon();
                 }
             }
         }

@@ -26,11 +26,20 @@ const MOVED_AGAIN: Duration = Duration::from_secs(1);
 impl Recorder {
     /// Looks at a key and does what is due; answers when to look again though nothing changes.
     pub(super) async fn pass(&self, key: &RecordKey) -> Next {
-        let object = self.memories.get(key);
         let now = Timestamp::now();
-        let members = as_of(now, self.index().members(key));
+        let members: Vec<_> = self.index().members(key).into_iter().map(|member| member.at(now)).collect();
+        let object = self.memories.get(key);
         let (finish, look_again) = match self.compare_and_act(key, &members, object.as_deref()).await {
             Outcome::Moved => return Some(MOVED_AGAIN),
+            Outcome::Later => return None,
+            Outcome::Unchanged => {
+                self.tries.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+                return if never_recorded(object.as_deref()) {
+                    self.forget(key, object.as_deref()).await
+                } else {
+                    None
+                };
+            }
             Outcome::Finished(finish, look_again) => {
                 self.tries.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
                 (finish, look_again)
@@ -42,13 +51,15 @@ impl Recorder {
             }
         };
         self.log(key, &finish);
-        if members.is_empty() && nothing_to_remember(&finish, object.as_deref()) {
+        if matches!(finish, Finish::Undeployed(_)) && never_recorded(object.as_deref()) {
             return self.forget(key, object.as_deref()).await;
         }
         let next = look_again.map(|at| until(now, at));
         if let Some(quiet) = self.still_quiet(key, &finish, object.as_deref(), &members) {
             return Some(next.map_or(quiet, |next| next.min(quiet)));
         }
+        // Told before it is remembered: should the status not be written, the next pass finds nothing left to tell.
+        self.tell(key, &members, object.as_deref(), &finish).await;
         let after = status(object.as_deref(), &members, &finish, now);
         if object.as_ref().and_then(|object| object.status.as_ref()) != Some(&after) {
             if let Err(error) = self.memories.write(key, object.as_deref(), after).await {
@@ -59,7 +70,6 @@ impl Recorder {
             }
             self.touch_environments(key);
         }
-        self.tell(key, &members, object.as_deref(), &finish).await;
         next
     }
 
@@ -71,8 +81,7 @@ impl Recorder {
         if entry.1.as_ref() != version {
             *entry = (0, version.cloned());
         }
-        let delay =
-            Backoff { min: self.settings.retry_min, max: self.settings.retry_max }.delay(entry.0, entropy());
+        let delay = Backoff { min: self.settings.retry_min, max: self.settings.retry_max }.delay(entry.0, entropy());
         entry.0 = entry.0.saturating_add(1);
         // Jitter on top of what was asked for, or all callers would come back at the same moment.
         retry_after.map_or(delay, |asked| asked + delay.min(self.settings.retry_min))
@@ -96,7 +105,8 @@ impl Recorder {
             return None;
         }
         if object.and_then(|object| object.status.as_ref()).is_some_and(|shown| {
-            tells_of(shown, why, version.as_ref()) && shown.members == members.iter().map(MemberView::shown).collect::<Vec<_>>()
+            tells_of(shown, why, version.as_ref())
+                && shown.members == members.iter().map(MemberView::shown).collect::<Vec<_>>()
         }) {
             // It is told already; how far it is changes too often to be written each time.
             return Some(self.settings.resync_period);
@@ -132,7 +142,6 @@ impl Recorder {
         match finish {
             Finish::Recorded { version, write: Write::None, .. } => debug!(%key, %version, "recorded already"),
             Finish::Recorded { version, write, .. } => {
-                self.metrics.recorded.inc();
                 info!(%key, %version, correction = *write == Write::Correction, "recorded");
             }
             Finish::Pending { why, next_try, .. } => {
@@ -146,17 +155,11 @@ impl Recorder {
     }
 }
 
-/// The members at this moment: the watch told of them some time ago, and what only time changes it does not tell.
-fn as_of(now: Timestamp, members: Vec<MemberView>) -> Vec<MemberView> {
-    members.into_iter().map(|member| MemberView { rollout: member.rollout.as_of(now), ..member }).collect()
-}
-
 /// Whether nothing would be lost with the object: nothing is recorded, and nothing ever was.
-fn nothing_to_remember(finish: &Finish, object: Option<&PactDeployment>) -> bool {
-    let Finish::Undeployed(_) = finish else { return false };
-    object.and_then(|object| object.status.as_ref()).is_none_or(|status| {
-        status.recorded.is_none() && status.supported.is_empty() && status.history.is_empty()
-    })
+fn never_recorded(object: Option<&PactDeployment>) -> bool {
+    object
+        .and_then(|object| object.status.as_ref())
+        .is_none_or(|status| status.recorded.is_none() && status.supported.is_empty() && status.history.is_empty())
 }
 
 /// Whether a status already tells of a rollout under way for this reason and to this version.

@@ -11,8 +11,14 @@ use super::{
 };
 use crate::{
     api::names::{ApplicationInstance, EnvironmentName, Pacticipant, Version},
-    broker::{Broker, BrokerError, DeployedVersion, Environment, EnvironmentId, NewEnvironment, ReleasedVersion},
+    broker::{Broker, BrokerError, DeployedVersion, Environment, EnvironmentId, ReleasedVersion},
 };
+
+/// The reason while an environment has not been read for the first time: what needs it is looked at once it was.
+pub const NOT_READ: &str = "EnvironmentNotRead";
+
+/// The reason when a broker does not have an environment.
+pub const ENVIRONMENT_MISSING: &str = "EnvironmentMissing";
 
 /// What a broker has recorded in one environment.
 #[derive(Clone, Debug)]
@@ -114,7 +120,7 @@ impl Places {
             Err(trouble) => {
                 // What was read stays only through outages: an environment that is gone may come back with another
                 // uuid and no records.
-                if matches!(trouble.reason, "EnvironmentMissing") {
+                if trouble.reason == ENVIRONMENT_MISSING {
                     state.view = None;
                 }
                 state.trouble = Some(trouble);
@@ -134,29 +140,15 @@ impl Places {
 }
 
 fn not_read(place: &Place) -> Why {
-    Why::new("EnvironmentNotRead", format!("what {place} has recorded has not been read yet"))
+    Why::new(NOT_READ, format!("what {place} has recorded has not been read yet"))
 }
 
-/// Reads what an environment has recorded; makes it first when it is missing and `create` says so.
+/// Reads what an environment has recorded.
 ///
 /// # Errors
-/// Why it cannot be used: `EnvironmentMissing` with the nearest name that exists, or whatever the broker said.
-pub async fn read(
-    broker: &Broker,
-    place: &Place,
-    create: Option<NewEnvironment>,
-    with_releases: bool,
-) -> Result<View, Why> {
-    let error = |error: BrokerError| Why::new(error.reason(), error.to_string());
-    let environment = match (broker.environment(&place.environment).await.map_err(error)?, create) {
-        (Some(environment), _) => environment,
-        (None, Some(new)) => broker.create_environment(&new).await.map_err(error)?,
-        (None, None) => {
-            let all = broker.environments().await.map_err(error)?;
-            return Err(missing(place, &all));
-        }
-    };
-    let rows = broker.currently_deployed(&environment.id, None).await.map_err(error)?;
+/// Whatever the broker said.
+pub async fn read(broker: &Broker, environment: Environment, with_releases: bool) -> Result<View, BrokerError> {
+    let rows = broker.currently_deployed(&environment.id, None).await?;
     let mut deployed = HashMap::with_capacity(rows.len());
     for row in rows {
         // Newest first: should a broker ever give two current rows for one key, the newest counts.
@@ -164,14 +156,16 @@ pub async fn read(
     }
     let mut supported: HashMap<Pacticipant, Vec<ReleasedVersion>> = HashMap::new();
     if with_releases {
-        for release in broker.currently_supported(&environment.id, None).await.map_err(error)? {
+        for release in broker.currently_supported(&environment.id, None).await? {
             supported.entry(release.pacticipant.clone()).or_default().push(release);
         }
     }
     Ok(View { id: environment.id, deployed, supported, suspicious: false })
 }
 
-fn missing(place: &Place, all: &[Environment]) -> Why {
+/// Why an environment cannot be used that a broker does not have, given those that it has.
+#[must_use]
+pub fn missing(place: &Place, all: &[Environment]) -> Why {
     let message = match nearest(&place.environment, all.iter().map(|environment| &environment.name)) {
         _ if all.is_empty() => format!(
             "the broker {} shows no environments at all: create {}, or give the operator's user the permission and team \
@@ -188,7 +182,7 @@ fn missing(place: &Place, all: &[Environment]) -> Why {
             place.broker, place.environment
         ),
     };
-    Why::new("EnvironmentMissing", message)
+    Why::new(ENVIRONMENT_MISSING, message)
 }
 
 /// The name that somebody may have meant: the nearest one, if it is near enough for a slip, or one that is the other's
@@ -201,7 +195,8 @@ fn nearest<'a>(
     names
         .filter_map(|name| {
             let lower = name.as_str().to_lowercase();
-            let begins = wanted.len() >= 3 && lower.starts_with(&wanted) || lower.len() >= 3 && wanted.starts_with(&lower);
+            let begins =
+                wanted.len() >= 3 && lower.starts_with(&wanted) || lower.len() >= 3 && wanted.starts_with(&lower);
             let distance = if begins { 0 } else { strsim::damerau_levenshtein(&wanted, &lower) };
             (distance <= 1 + wanted.chars().count() / 4).then_some((distance, name))
         })

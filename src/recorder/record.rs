@@ -14,12 +14,13 @@ use super::{
     key::RecordKey,
     member::MemberView,
     memory::memory_of,
+    places::{ENVIRONMENT_MISSING, NOT_READ},
     plan::{Memory, Removal, Step, plan, removal},
     rules::EnvironmentRules,
     status::Finish,
 };
 use crate::{
-    api::{PactDeployment, environment::RecordKind, names::Version},
+    api::{PactDeployment, PactDeploymentStatus, environment::RecordKind, names::Version},
     broker::{Broker, BrokerError, DeployedVersion, EnvironmentId},
 };
 
@@ -39,6 +40,10 @@ pub(super) enum Outcome {
     },
     /// The world moved while we looked, or the lease is no longer ours: nothing is known, look again.
     Moved,
+    /// Nothing runs it and nothing of ours is recorded: what was said last still holds.
+    Unchanged,
+    /// What the broker says has not been read for the first time; the key is looked at again once it was.
+    Later,
 }
 
 impl Outcome {
@@ -55,6 +60,19 @@ pub(super) struct Subject<'a> {
     pub(super) object: Option<&'a PactDeployment>,
     pub(super) memory: Memory,
     pub(super) now: Timestamp,
+}
+
+impl Subject<'_> {
+    pub(super) fn remembered(&self) -> Option<&PactDeploymentStatus> {
+        self.object.and_then(|object| object.status.as_ref())
+    }
+
+    /// What holds while the broker cannot be asked: what was recorded last is recorded still, if it is what runs.
+    fn unasked(&self, version: &Version) -> Option<Outcome> {
+        let recorded = self.remembered()?.recorded.as_ref().filter(|it| it.version == version.as_str())?;
+        let uuid = recorded.uuid.clone().unwrap_or_default();
+        Some(Outcome::Finished(Finish::Recorded { version: version.clone(), uuid, write: Write::None }, None))
+    }
 }
 
 impl Recorder {
@@ -92,12 +110,17 @@ impl Recorder {
                 Step::Wait { why, look_again } => waiting(&desired, why, look_again),
                 Step::Orphaned => self.orphaned(subject).await,
                 // `plan` answers the other steps only for a version that runs.
-                _ => Outcome::Finished(Finish::Undeployed(nothing_recorded()), None),
+                _ if subject.remembered().is_some_and(|status| !status.members.is_empty()) => {
+                    Outcome::Finished(Finish::Undeployed(nothing_recorded()), None)
+                }
+                _ => Outcome::Unchanged,
             };
         };
         let (environment, seen, suspicious) = match self.places.look_up(subject.key) {
             Ok(found) => found,
-            Err(why) => return Outcome::troubled(why, Some(version)),
+            Err(why) if why.reason == ENVIRONMENT_MISSING => return Outcome::troubled(why, Some(version)),
+            Err(why) if why.reason == NOT_READ => return Outcome::Later,
+            Err(why) => return subject.unasked(version).unwrap_or_else(|| Outcome::troubled(why, Some(version))),
         };
         if let Step::Settled(version) = plan(&desired, &subject.memory, seen.as_ref().map(|row| &row.version))
             && let Some(row) = seen
@@ -120,8 +143,7 @@ impl Recorder {
         suspicious: bool,
     ) -> Outcome {
         let key = subject.key;
-        let (row, live) =
-            join(self.read_row(broker, environment, key), self.live_members(key, subject.members)).await;
+        let (row, live) = join(self.read_row(broker, environment, key), self.live_members(key, subject.members)).await;
         let (row, live) = match (row, live) {
             (Ok(row), Ok(live)) => (row, live),
             (Err(error), _) => return self.refused(key, &error, Some(version)),
@@ -148,15 +170,17 @@ impl Recorder {
         match written {
             None => return Outcome::Moved,
             Some(Err(error)) => return self.refused(key, &error, Some(&version)),
-            Some(Ok(_)) => {}
-        }
+            Some(Ok(_)) => self.metrics.recorded.inc(),
+        };
         match self.read_row(broker, environment, key).await {
             Ok(Some(row)) if row.version == version => {
                 recorded(version, &row, if correction { Write::Correction } else { Write::First })
             }
             Ok(row) => {
                 let found = row.map_or_else(|| "nothing".to_owned(), |row| row.version.to_string());
-                let message = format!("{version} was recorded, but the broker then said {found}: does somebody else record it, too?");
+                let message = format!(
+                    "{version} was recorded, but the broker then said {found}: does somebody else record it, too?"
+                );
                 Outcome::troubled(Why::new("RecordNotKept", message), Some(&version))
             }
             Err(error) => self.refused(key, &error, Some(&version)),
@@ -165,6 +189,9 @@ impl Recorder {
 
     /// Nobody runs it any more: waits for the grace, makes sure, and takes back what is ours.
     async fn orphaned(&self, subject: &Subject<'_>) -> Outcome {
+        if let Some(why) = self.unreadable() {
+            return Outcome::Finished(Finish::Held(why), None);
+        }
         let since = subject.memory.orphaned_since.unwrap_or(subject.now);
         match self.removal(subject).await {
             Err(why) => Outcome::troubled(why, None),
@@ -175,10 +202,17 @@ impl Recorder {
         }
     }
 
+    /// Why nothing may be taken back, if so.
+    pub(super) fn unreadable(&self) -> Option<Why> {
+        let index = self.index();
+        let broken = index.unreadable()?;
+        Some(Why::new("InvalidEnvironment", format!("PactEnvironment {}: {}", broken.object, broken.problem)))
+    }
+
     /// What to do about a key without members, from live reads of those it had.
     pub(super) async fn removal(&self, subject: &Subject<'_>) -> Result<Removal, Why> {
-        let members = subject.object.and_then(|object| object.status.as_ref()).map(|status| status.members.as_slice());
-        let fates = self.fates(subject.key, members.unwrap_or_default()).await?;
+        let members = subject.remembered().map(|status| status.members.as_slice()).unwrap_or_default();
+        let fates = self.fates(subject.key, members).await?;
         Ok(removal(&fates, subject.memory.orphaned_since, subject.rules.grace, subject.now))
     }
 
@@ -190,6 +224,7 @@ impl Recorder {
         };
         let (environment, _, suspicious) = match self.places.look_up(key) {
             Ok(found) => found,
+            Err(why) if why.reason == NOT_READ => return Outcome::Later,
             Err(why) => return Outcome::troubled(why, None),
         };
         if suspicious {
@@ -214,9 +249,8 @@ impl Recorder {
         match self.while_leading(broker.undeploy(&row.id)).await {
             None => return Outcome::Moved,
             Some(Err(error)) => return self.refused(key, &error, None),
-            Some(Ok(())) => {}
-        }
-        self.metrics.undeployed.inc();
+            Some(Ok(())) => self.metrics.undeployed.inc(),
+        };
         match self.read_row(&broker, &environment, key).await {
             Ok(None) => {
                 let message = format!("no workload runs it any more; {} is no longer recorded", row.version);
@@ -245,9 +279,8 @@ impl Recorder {
         key: &RecordKey,
     ) -> Result<Option<DeployedVersion>, BrokerError> {
         let rows = broker.currently_deployed(environment, Some(&key.pacticipant)).await?;
-        let row = rows
-            .into_iter()
-            .find(|row| row.pacticipant == key.pacticipant && row.application_instance == key.instance);
+        let row =
+            rows.into_iter().find(|row| row.pacticipant == key.pacticipant && row.application_instance == key.instance);
         self.places.saw_row(key, row.clone());
         Ok(row)
     }
@@ -312,13 +345,16 @@ pub(super) fn nothing_recorded() -> Why {
 }
 
 pub(super) fn uncertain() -> Outcome {
-    let why = Why::new("MembersUncertain", "a workload that ran it is there, but cannot be judged: see its annotations");
+    let why =
+        Why::new("MembersUncertain", "a workload that ran it is there, but cannot be judged: see its annotations");
     Outcome::Finished(Finish::Held(why), None)
 }
 
 pub(super) fn kept() -> Outcome {
-    let message = "the annotation was removed from the workload, or the workload is only a template by now; the record \
-                   stays as it is";
-    let why = Why::new("AnnotationRemoved", message);
+    let why = Why::new(
+        "Unmanaged",
+        "a workload that ran it is there, but no longer annotated, or only the template of another: it is not managed any \
+         more, and the record stays as it is",
+    );
     Outcome::Finished(Finish::Kept(why), None)
 }

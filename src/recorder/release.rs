@@ -9,6 +9,7 @@ use super::{
     Recorder,
     desired::{DesiredReleases, Why, desired_releases, held, standing},
     key::RecordKey,
+    places::{ENVIRONMENT_MISSING, NOT_READ},
     plan::{Removal, plan_releases},
     record::{Outcome, Subject, kept, nothing_recorded, uncertain},
     status::Finish,
@@ -23,7 +24,12 @@ impl Recorder {
         let ours = ours(subject);
         let wanted = if subject.members.is_empty() {
             if ours.is_empty() {
-                return Outcome::Finished(Finish::Undeployed(nothing_recorded()), None);
+                let stale = subject.remembered().is_some_and(|status| !status.members.is_empty());
+                let finish = Finish::Undeployed(nothing_recorded());
+                return if stale { Outcome::Finished(finish, None) } else { Outcome::Unchanged };
+            }
+            if let Some(why) = self.unreadable() {
+                return Outcome::Finished(Finish::Held(why), None);
             }
             match self.removal(subject).await {
                 Err(why) => return Outcome::troubled(why, None),
@@ -44,6 +50,15 @@ impl Recorder {
         let newest = wanted.supported.last().cloned();
         let (environment, seen, suspicious) = match self.places.look_up_releases(subject.key) {
             Ok(found) => found,
+            Err(why) if why.reason == NOT_READ => return Outcome::Later,
+            Err(why)
+                if why.reason != ENVIRONMENT_MISSING && !subject.members.is_empty() && wanted.supported == ours =>
+            {
+                // While the broker cannot be asked, what was released last is supported still.
+                let supported = subject.remembered().map(|status| status.supported.clone()).unwrap_or_default();
+                let (waiting, look_again) = standing(subject.members);
+                return Outcome::Finished(Finish::Released { supported, waiting }, look_again);
+            }
             Err(why) => return Outcome::troubled(why, newest.as_ref()),
         };
         let plan = plan_releases(&wanted, &ours, &versions(&seen));
@@ -51,7 +66,10 @@ impl Recorder {
             return finished(subject, &wanted, &seen);
         }
         if suspicious {
-            let why = Why::new("BrokerAnomaly", format!("the broker says that nothing released in {} is there any more", subject.key.place));
+            let why = Why::new(
+                "BrokerAnomaly",
+                format!("the broker says that nothing released in {} is there any more", subject.key.place),
+            );
             return Outcome::troubled(why, newest.as_ref());
         }
         match self.brokers.get(&subject.key.place.broker) {
@@ -91,13 +109,19 @@ impl Recorder {
         for version in &plan.release {
             match self.while_leading(broker.record_release(&key.pacticipant, version, environment)).await {
                 None => return Ok(Outcome::Moved),
-                Some(written) => drop(written?),
+                Some(written) => {
+                    written?;
+                    self.metrics.recorded.inc();
+                }
             }
         }
         for release in seen.iter().filter(|release| plan.end.contains(&release.version)) {
             match self.while_leading(broker.end_support(&release.id)).await {
                 None => return Ok(Outcome::Moved),
-                Some(written) => written?,
+                Some(written) => {
+                    written?;
+                    self.metrics.undeployed.inc();
+                }
             }
         }
         let seen = self.read_releases(broker, environment, key).await?;
@@ -119,7 +143,7 @@ impl Recorder {
 
 /// The versions that we released and that still count as supported by us.
 fn ours(subject: &Subject<'_>) -> BTreeSet<Version> {
-    let supported = subject.object.and_then(|object| object.status.as_ref()).map(|status| &status.supported);
+    let supported = subject.remembered().map(|status| &status.supported);
     supported.into_iter().flatten().filter_map(|recorded| Version::parse(&recorded.version).ok()).collect()
 }
 
@@ -130,8 +154,7 @@ fn versions(releases: &[ReleasedVersion]) -> BTreeSet<Version> {
 /// What is remembered after the broker supports what it should: of the versions that run or may still run, those that
 /// it supports.
 fn finished(subject: &Subject<'_>, wanted: &DesiredReleases, seen: &[ReleasedVersion]) -> Outcome {
-    let before = subject.object.and_then(|object| object.status.as_ref()).map(|status| status.supported.as_slice());
-    let before = before.unwrap_or_default();
+    let before = subject.remembered().map(|status| status.supported.as_slice()).unwrap_or_default();
     let mut supported: Vec<Recorded> = before
         .iter()
         .filter(|recorded| {

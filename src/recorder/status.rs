@@ -102,7 +102,7 @@ fn parted(status: &PactDeploymentStatus) -> bool {
         && status.supported.is_empty()
         && status.conditions.iter().any(|condition| {
             condition.type_ == "Ready"
-                && matches!(condition.reason.as_str(), "Undeployed" | "RecordedByOthers" | "AnnotationRemoved")
+                && matches!(condition.reason.as_str(), "Undeployed" | "RecordedByOthers" | "Unmanaged")
         })
 }
 
@@ -182,7 +182,12 @@ fn findings(finish: &Finish) -> Vec<Finding> {
         let mut findings = vec![
             Finding::new("Ready", ready, reason, message),
             Finding::new("Recorded", ready, reason, message),
-            Finding::new("RecordPending", pending, if pending { reason } else { not_pending }, if pending { message } else { "" }),
+            Finding::new(
+                "RecordPending",
+                pending,
+                if pending { reason } else { not_pending },
+                if pending { message } else { "" },
+            ),
         ];
         findings.extend(more.iter().map(|type_| Finding::new(type_, true, reason, message)));
         findings
@@ -216,9 +221,7 @@ fn findings(finish: &Finish) -> Vec<Finding> {
             let message = format!("{}; next try by {next_try:.0}", why.message);
             all(Truth::False, why.reason, &message, true, more)
         }
-        Finish::Contested { why, .. } => {
-            all(Truth::False, "Contested", &why.message, false, &["Contested", "Stalled"])
-        }
+        Finish::Contested { why, .. } => all(Truth::False, "Contested", &why.message, false, &["Contested", "Stalled"]),
         Finish::Orphaned { until, .. } => {
             let message = format!("no workload runs it any more; the record is taken back after {until:.0}");
             all(Truth::False, "Orphaned", &message, false, &["Orphaned", "Reconciling"])

@@ -52,7 +52,7 @@ fn every_finish() -> Vec<Finish> {
         Finish::Contested { version: version("1"), why: why("Contested") },
         orphaned(50),
         Finish::Undeployed(why("Undeployed")),
-        Finish::Kept(why("AnnotationRemoved")),
+        Finish::Kept(why("Unmanaged")),
     ]
 }
 
@@ -139,7 +139,7 @@ fn case_37_what_was_put_right_is_remembered_for_as_long_as_that_version_runs() {
     for stays in [recorded("1", Write::None), contested, pending(Some("1"), "BrokerUnavailable", 9), orphaned(3)] {
         assert_eq!(corrected(&[&both[..], std::slice::from_ref(&stays)].concat()).as_deref(), Some("1"), "{stays:?}");
     }
-    let gone = [Finish::Undeployed(why("Undeployed")), Finish::Kept(why("AnnotationRemoved"))];
+    let gone = [Finish::Undeployed(why("Undeployed")), Finish::Kept(why("Unmanaged"))];
     for ends in [&[recorded("2", Write::First)], &gone[..1], &gone[1..]] {
         assert_eq!(corrected(&[&both[..], ends].concat()), None, "{ends:?}");
     }
@@ -147,7 +147,7 @@ fn case_37_what_was_put_right_is_remembered_for_as_long_as_that_version_runs() {
 
 #[test]
 fn cases_39_and_48_what_is_undeployed_or_kept_is_no_longer_ours() {
-    for finish in [Finish::Undeployed(why("Undeployed")), Finish::Kept(why("AnnotationRemoved"))] {
+    for finish in [Finish::Undeployed(why("Undeployed")), Finish::Kept(why("Unmanaged"))] {
         let before = (&running("1")[..], recorded("1", Write::First));
         let status = after(&[before, (&[], orphaned(2)), (&[], finish.clone())]);
         assert_eq!((current(&status), history(&status)), (None, vec!["1"]), "{finish:?}");
@@ -159,7 +159,7 @@ fn cases_39_and_48_what_is_undeployed_or_kept_is_no_longer_ours() {
 #[test]
 fn case_39_why_a_record_was_kept_is_still_told_by_later_passes() {
     let later = (&[][..], Finish::Undeployed(why("NothingRecorded")));
-    for finish in [Finish::Undeployed(why("Undeployed")), Finish::Kept(why("AnnotationRemoved"))] {
+    for finish in [Finish::Undeployed(why("Undeployed")), Finish::Kept(why("Unmanaged"))] {
         let passes = [(&running("1")[..], recorded("1", Write::First)), (&[], finish), later.clone()];
         assert_eq!(after(&passes), after(&passes[..2]), "nothing is written again");
     }
@@ -286,7 +286,7 @@ fn each_finish_has_its_conditions() {
         ),
         (orphaned(1), ("False", "Orphaned"), &["Orphaned", "Reconciling"]),
         (Finish::Undeployed(why("Undeployed")), ("False", "Undeployed"), &[]),
-        (Finish::Kept(why("AnnotationRemoved")), ("False", "AnnotationRemoved"), &[]),
+        (Finish::Kept(why("Unmanaged")), ("False", "Unmanaged"), &[]),
     ] {
         let status = after(&[(&running("1"), finish.clone())]);
         for type_ in ["Ready", "Recorded"] {

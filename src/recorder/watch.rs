@@ -1,21 +1,19 @@
 //! What the API server tells, fed into the index; whatever a change may have touched is put into the queue.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::HashSet,
     fmt::Debug,
+    hash::Hash,
     sync::{
-        Arc, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
 use futures::{StreamExt, future::join_all};
-use k8s_openapi::{
-    api::core::v1::Namespace, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-    jiff::Timestamp,
-};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
-    Api, Resource, ResourceExt,
+    Api, Resource,
     core::{DeserializeGuard, PartialObjectMeta, error_boundary::InvalidObject},
     runtime::{
         WatchStreamExt,
@@ -28,38 +26,48 @@ use tracing::{error, info, warn};
 
 use super::{
     Recorder,
-    index::{Template, TemplateSource},
-    key::RecordKey,
-    queue::Task,
-    rules::{self, BrokenRules},
+    feeds::{BrokersFeed, Deployments, Environments, MemoriesFeed, Namespaces, Templates},
 };
-use crate::{
-    api::{PactBroker, PactDeployment, PactEnvironment},
-    runtime::readiness::{Gate, Readiness},
-    workload::{
-        CanaryView, DeploymentView, Observe, RolloutView, WorkloadKind, WorkloadRef, stale_annotation, target_of,
-        template_of,
-    },
+use crate::runtime::{
+    events::Regarding,
+    readiness::{Gate, Readiness},
 };
 
 /// One kind of object, and what is to be done with what the API server tells of it.
-trait Feed: Send {
+pub(super) trait Feed: Send {
     type Object: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned + Send + 'static;
+    /// What tells one object from another.
+    type Id: Eq + Hash + Send;
 
-    /// The object is there, as it is now.
-    fn apply(&mut self, object: Self::Object);
-    /// The object is there, but cannot be read.
-    fn undecodable(&mut self, object: &InvalidObject) {
-        let name = object.metadata.name.as_deref().unwrap_or_default();
-        let kind = Self::Object::kind(&Default::default()).into_owned();
-        error!(kind, name, error = object.error, "an object cannot be read and is passed over; the others go on");
-    }
+    /// The object is there, as it is now. Answers who it is, if it is anybody we know.
+    fn apply(&self, object: Self::Object) -> Option<Self::Id>;
+    /// The object is there, but cannot be read. Answers who it is, if that much can be told: then what was known of it
+    /// stays.
+    fn undecodable(&self, object: &InvalidObject) -> Option<Self::Id>;
+    /// An object that could not be read is gone.
+    fn undecodable_gone(&self, _object: &InvalidObject) {}
     /// The object is gone.
-    fn delete(&mut self, object: Self::Object);
-    /// A complete list begins.
-    fn list_begins(&mut self);
-    /// The complete list is over: whatever it did not hold is gone.
-    fn list_ends(&mut self);
+    fn delete(&self, object: Self::Object);
+    /// A complete list is over: whatever it did not hold is gone.
+    fn retain(&self, listed: &HashSet<Self::Id>);
+}
+
+/// Says in the log, and in an Event once this process leads, that an object cannot be read.
+pub(super) fn tell_unreadable<K: Resource<DynamicType: Default>>(recorder: &Arc<Recorder>, object: &InvalidObject) {
+    let regarding = Regarding {
+        api_version: K::api_version(&Default::default()).into_owned(),
+        kind: K::kind(&Default::default()).into_owned(),
+        namespace: object.metadata.namespace.clone(),
+        name: object.metadata.name.clone().unwrap_or_default(),
+        uid: object.metadata.uid.clone().unwrap_or_default(),
+    };
+    let problem = object.error.clone();
+    error!(kind = regarding.kind, name = regarding.name, problem, "an object cannot be read; the others go on");
+    let recorder = Arc::clone(recorder);
+    tokio::spawn(async move {
+        recorder.leadership.wait_leader().await;
+        recorder.tell_unreadable(&regarding, &problem).await;
+    });
 }
 
 /// Watches everything until shutdown. Once all was listed, everything is looked at.
@@ -80,31 +88,11 @@ pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown:
     let client = recorder.client.clone();
     let feeding = |first| Feeding { first, shutdown: shutdown.clone() };
     let feeds: Vec<futures::future::BoxFuture<'_, ()>> = vec![
-        Box::pin(follow(
-            Api::all(client.clone()),
-            Deployments { recorder: Arc::clone(&recorder), listed: HashSet::new() },
-            feeding(deployments),
-        )),
-        Box::pin(follow(
-            Api::all(client.clone()),
-            Namespaces { recorder: Arc::clone(&recorder), listed: HashSet::new() },
-            feeding(namespaces),
-        )),
-        Box::pin(follow(
-            Api::all(client.clone()),
-            Environments { recorder: Arc::clone(&recorder), listed: HashSet::new() },
-            feeding(environments),
-        )),
-        Box::pin(follow(
-            Api::all(client.clone()),
-            BrokersFeed { recorder: Arc::clone(&recorder), listed: HashSet::new() },
-            feeding(brokers),
-        )),
-        Box::pin(follow(
-            Api::all(client.clone()),
-            MemoriesFeed { recorder: Arc::clone(&recorder), listed: BTreeSet::new() },
-            feeding(memories),
-        )),
+        Box::pin(follow(Api::all(client.clone()), Deployments(Arc::clone(&recorder)), feeding(deployments))),
+        Box::pin(follow(Api::all(client.clone()), Namespaces(Arc::clone(&recorder)), feeding(namespaces))),
+        Box::pin(follow(Api::all(client.clone()), Environments(Arc::clone(&recorder)), feeding(environments))),
+        Box::pin(follow(Api::all(client.clone()), BrokersFeed(Arc::clone(&recorder)), feeding(brokers))),
+        Box::pin(follow(Api::all(client.clone()), MemoriesFeed(Arc::clone(&recorder)), feeding(memories))),
         Box::pin(while_served(
             &recorder,
             "rollouts.argoproj.io",
@@ -149,6 +137,7 @@ impl First {
             recorder.complete.store(true, Ordering::Release);
             info!("everything watched has been listed");
             recorder.look_at_everything();
+            recorder.tell_misfits_soon();
         }
     }
 
@@ -164,11 +153,12 @@ struct Feeding {
     shutdown: CancellationToken,
 }
 
-async fn follow<F: Feed>(api: Api<DeserializeGuard<F::Object>>, mut feed: F, mut feeding: Feeding)
+async fn follow<F: Feed>(api: Api<DeserializeGuard<F::Object>>, feed: F, mut feeding: Feeding)
 where
     DeserializeGuard<F::Object>: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned,
 {
     let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
+    let mut listed = HashSet::new();
     loop {
         let event = tokio::select! {
             () = feeding.shutdown.cancelled() => return,
@@ -181,21 +171,25 @@ where
                 let kind = F::Object::kind(&Default::default()).into_owned();
                 warn!(kind, %error, "watching was interrupted and goes on");
             }
-            Some(Ok(Event::Init)) => feed.list_begins(),
+            Some(Ok(Event::Init)) => listed.clear(),
+            Some(Ok(Event::InitApply(object))) => listed.extend(take(&feed, object)),
             Some(Ok(Event::InitDone)) => {
-                feed.list_ends();
+                feed.retain(&std::mem::take(&mut listed));
                 feeding.first.complete();
             }
-            Some(Ok(Event::InitApply(object) | Event::Apply(object))) => match object.0 {
-                Ok(object) => feed.apply(object),
-                Err(invalid) => feed.undecodable(&invalid),
+            Some(Ok(Event::Apply(object))) => drop(take(&feed, object)),
+            Some(Ok(Event::Delete(object))) => match object.0 {
+                Ok(object) => feed.delete(object),
+                Err(invalid) => feed.undecodable_gone(&invalid),
             },
-            Some(Ok(Event::Delete(object))) => {
-                if let Ok(object) = object.0 {
-                    feed.delete(object);
-                }
-            }
         }
+    }
+}
+
+fn take<F: Feed>(feed: &F, object: DeserializeGuard<F::Object>) -> Option<F::Id> {
+    match object.0 {
+        Ok(object) => feed.apply(object),
+        Err(invalid) => feed.undecodable(&invalid),
     }
 }
 
@@ -252,326 +246,9 @@ async fn while_served<F: Feed>(
             following = Some(Box::pin(follow(Api::all(recorder.client.clone()), make(), feeding)));
         } else if !served {
             if following.take().is_some() {
-                let mut feed = make();
-                feed.list_begins();
-                feed.list_ends();
+                make().retain(&HashSet::new());
             }
             feeding.first.complete();
         }
-    }
-}
-
-impl Recorder {
-    fn touched(&self, keys: BTreeSet<RecordKey>) {
-        for key in keys {
-            self.queue.now(Task::Record(key));
-        }
-    }
-
-    fn environments_touched(&self) {
-        let (_, objects) = self.places_and_objects();
-        for object in objects {
-            self.queue.after(super::environment::STATUS_DELAY, Task::EnvironmentStatus(object));
-        }
-    }
-}
-
-struct Deployments {
-    recorder: Arc<Recorder>,
-    listed: HashSet<WorkloadRef>,
-}
-
-impl Feed for Deployments {
-    type Object = DeploymentView;
-
-    fn apply(&mut self, mut deployment: DeploymentView) {
-        deployment.prune();
-        let workload = deployment.observe(Timestamp::now());
-        let reference = workload.reference.clone();
-        self.listed.insert(reference.clone());
-        let (touched, misfit, stale, counted) = {
-            let mut index = self.recorder.index();
-            let before = index.workload(&reference);
-            let counted = before.is_some() != workload.annotated();
-            let stale = before.filter(|before| stale_annotation(before, &workload)).map(|_| workload.clone());
-            let touched = index.apply_workload(workload);
-            (touched, index.misfit_of(&reference).cloned(), stale, counted)
-        };
-        self.recorder.touched(touched);
-        if counted {
-            self.recorder.environments_touched();
-        }
-        if !self.recorder.leadership.is_leader() {
-            return;
-        }
-        let recorder = Arc::clone(&self.recorder);
-        if misfit.is_some() || stale.is_some() {
-            tokio::spawn(async move {
-                if let Some(misfit) = misfit {
-                    recorder.tell_misfit(&misfit).await;
-                }
-                if let Some(stale) = stale {
-                    recorder.tell_stale(&stale).await;
-                }
-            });
-        }
-    }
-
-    fn delete(&mut self, deployment: DeploymentView) {
-        let reference = WorkloadRef {
-            kind: WorkloadKind::Deployment,
-            namespace: deployment.namespace().unwrap_or_default(),
-            name: deployment.name_any(),
-        };
-        self.listed.remove(&reference);
-        let touched = self.recorder.index().remove_workload(&reference);
-        if !touched.is_empty() {
-            self.recorder.environments_touched();
-        }
-        self.recorder.touched(touched);
-    }
-
-    fn list_begins(&mut self) {
-        self.listed.clear();
-    }
-
-    fn list_ends(&mut self) {
-        let touched = self.recorder.index().retain_workloads(&std::mem::take(&mut self.listed));
-        self.recorder.touched(touched);
-    }
-}
-
-struct Namespaces {
-    recorder: Arc<Recorder>,
-    listed: HashSet<String>,
-}
-
-impl Feed for Namespaces {
-    type Object = PartialObjectMeta<Namespace>;
-
-    fn apply(&mut self, namespace: Self::Object) {
-        let name = namespace.name_any();
-        self.listed.insert(name.clone());
-        let touched = self.recorder.index().set_namespace(&name, Some(namespace.labels().clone()));
-        self.recorder.touched(touched);
-        self.recorder.environments_touched();
-    }
-
-    fn delete(&mut self, namespace: Self::Object) {
-        let touched = self.recorder.index().set_namespace(&namespace.name_any(), None);
-        self.recorder.touched(touched);
-        self.recorder.environments_touched();
-    }
-
-    fn list_begins(&mut self) {
-        self.listed.clear();
-    }
-
-    fn list_ends(&mut self) {
-        let touched = self.recorder.index().retain_namespaces(&std::mem::take(&mut self.listed));
-        self.recorder.touched(touched);
-    }
-}
-
-struct Environments {
-    recorder: Arc<Recorder>,
-    listed: HashSet<String>,
-}
-
-impl Environments {
-    fn set(&mut self, name: &str, environment: Option<PactEnvironment>) {
-        let rules = environment.as_ref().map(|environment| rules::parse(environment).map_err(|broken| *broken));
-        let known = {
-            let mut environments = self.recorder.environments.lock().unwrap_or_else(PoisonError::into_inner);
-            match environment {
-                Some(environment) => environments.insert(name.to_owned(), environment),
-                None => environments.remove(name),
-            }
-        };
-        let (touched, changed, place) = {
-            let mut index = self.recorder.index();
-            let changed = index.rules(name) != rules.as_ref();
-            let place = rules.as_ref().and_then(|rules| rules.as_ref().ok()).map(|rules| rules.place.clone());
-            (index.set_rules(name, rules), changed, place)
-        };
-        if !changed && known.is_some() {
-            return;
-        }
-        if let Some(place) = place {
-            self.recorder.queue.now(Task::Place(place));
-        }
-        self.recorder.touched(touched);
-        self.recorder.environments_touched();
-        let recorder = Arc::clone(&self.recorder);
-        if recorder.leadership.is_leader() {
-            tokio::spawn(async move { recorder.tell_misfits().await });
-        }
-    }
-}
-
-impl Feed for Environments {
-    type Object = PactEnvironment;
-
-    fn apply(&mut self, environment: PactEnvironment) {
-        let name = environment.name_any();
-        self.listed.insert(name.clone());
-        self.set(&name, Some(environment));
-    }
-
-    fn undecodable(&mut self, object: &InvalidObject) {
-        let name = object.metadata.name.clone().unwrap_or_default();
-        error!(name, error = object.error, "a PactEnvironment cannot be read: nothing is written for any environment");
-        self.listed.insert(name.clone());
-        let problem = format!("the object cannot be read: {}", object.error);
-        let broken = BrokenRules { object: name.clone(), claim: None, place: None, problem };
-        let touched = self.recorder.index().set_rules(&name, Some(Err(broken)));
-        self.recorder.touched(touched);
-    }
-
-    fn delete(&mut self, environment: PactEnvironment) {
-        let name = environment.name_any();
-        self.listed.remove(&name);
-        self.set(&name, None);
-    }
-
-    fn list_begins(&mut self) {
-        self.listed.clear();
-    }
-
-    fn list_ends(&mut self) {
-        let known: Vec<_> = {
-            let environments = self.recorder.environments.lock().unwrap_or_else(PoisonError::into_inner);
-            environments.keys().filter(|name| !self.listed.contains(*name)).cloned().collect()
-        };
-        for name in known {
-            self.set(&name, None);
-        }
-    }
-}
-
-struct BrokersFeed {
-    recorder: Arc<Recorder>,
-    listed: HashSet<String>,
-}
-
-impl Feed for BrokersFeed {
-    type Object = PactBroker;
-
-    fn apply(&mut self, broker: PactBroker) {
-        let name = broker.name_any();
-        self.listed.insert(name.clone());
-        if self.recorder.brokers.apply(broker) {
-            self.recorder.queue.now(Task::Broker(name));
-        }
-    }
-
-    fn delete(&mut self, broker: PactBroker) {
-        self.recorder.brokers.remove(&broker.name_any());
-    }
-
-    fn list_begins(&mut self) {
-        self.listed.clear();
-    }
-
-    fn list_ends(&mut self) {
-        for name in self.recorder.brokers.names() {
-            if !self.listed.contains(&name) {
-                self.recorder.brokers.remove(&name);
-            }
-        }
-    }
-}
-
-struct MemoriesFeed {
-    recorder: Arc<Recorder>,
-    listed: BTreeSet<RecordKey>,
-}
-
-impl Feed for MemoriesFeed {
-    type Object = PactDeployment;
-
-    fn apply(&mut self, memory: PactDeployment) {
-        if let Some(key) = self.recorder.memories.apply(memory) {
-            self.listed.insert(key);
-        }
-    }
-
-    fn delete(&mut self, memory: PactDeployment) {
-        // What was lost is found out again from the cluster and the broker (domain case 53).
-        if let Some(key) = self.recorder.memories.remove(&memory) {
-            self.recorder.queue.now(Task::Record(key));
-        }
-    }
-
-    fn list_begins(&mut self) {
-        self.listed.clear();
-    }
-
-    fn list_ends(&mut self) {
-        for key in self.recorder.memories.retain(&std::mem::take(&mut self.listed)) {
-            self.recorder.queue.now(Task::Record(key));
-        }
-    }
-}
-
-/// A kind whose objects name a workload as their template.
-struct Templates<K> {
-    recorder: Arc<Recorder>,
-    listed: HashSet<TemplateSource>,
-    source: fn(String, String) -> TemplateSource,
-    of_kind: fn(&TemplateSource) -> bool,
-    template: fn(&K) -> Option<Template>,
-}
-
-impl Templates<RolloutView> {
-    fn rollouts(recorder: Arc<Recorder>) -> Self {
-        Self {
-            recorder,
-            listed: HashSet::new(),
-            source: TemplateSource::Rollout,
-            of_kind: |source| matches!(source, TemplateSource::Rollout(..)),
-            template: |rollout| template_of(rollout).map(|workload| Template { workload, promoted: false }),
-        }
-    }
-}
-
-impl Templates<CanaryView> {
-    fn canaries(recorder: Arc<Recorder>) -> Self {
-        Self {
-            recorder,
-            listed: HashSet::new(),
-            source: TemplateSource::Canary,
-            of_kind: |source| matches!(source, TemplateSource::Canary(..)),
-            template: |canary| target_of(canary).map(|workload| Template { workload, promoted: canary.promoted() }),
-        }
-    }
-}
-
-impl<K> Feed for Templates<K>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
-{
-    type Object = K;
-
-    fn apply(&mut self, object: K) {
-        let source = (self.source)(object.namespace().unwrap_or_default(), object.name_any());
-        self.listed.insert(source.clone());
-        let touched = self.recorder.index().set_template(source, (self.template)(&object));
-        self.recorder.touched(touched);
-    }
-
-    fn delete(&mut self, object: K) {
-        let source = (self.source)(object.namespace().unwrap_or_default(), object.name_any());
-        let touched = self.recorder.index().set_template(source, None);
-        self.recorder.touched(touched);
-    }
-
-    fn list_begins(&mut self) {
-        self.listed.clear();
-    }
-
-    fn list_ends(&mut self) {
-        let touched = self.recorder.index().retain_templates(&std::mem::take(&mut self.listed), self.of_kind);
-        self.recorder.touched(touched);
     }
 }

@@ -11,7 +11,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::RolloutState;
 use super::deployment::{DeploymentConditionView, DeploymentSpecView, DeploymentStatusView, DeploymentView};
-use super::excerpt::excerpt;
+use super::excerpt::clause;
 
 /// The termination grace period of a pod template that names none, in seconds.
 const DEFAULT_GRACE_SECONDS: i64 = 30;
@@ -90,8 +90,8 @@ fn condition<'status>(status: &'status DeploymentStatusView, kind: &str) -> Opti
 fn in_words(condition: &DeploymentConditionView) -> String {
     let reason = condition.reason.as_deref().unwrap_or("no reason given");
     match condition.message.as_deref().map(str::trim).filter(|message| !message.is_empty()) {
-        Some(message) => excerpt(&format!("{reason}: {message}"), MESSAGE_CHARS),
-        None => excerpt(reason, MESSAGE_CHARS),
+        Some(message) => clause(&format!("{reason}: {message}"), MESSAGE_CHARS),
+        None => clause(reason, MESSAGE_CHARS),
     }
 }
 

@@ -9,6 +9,22 @@ pub(super) fn excerpt(text: &str, max: usize) -> String {
     short
 }
 
+/// At most `max` characters of somebody else's sentence, to be part of one of ours: on one line, its own quotes as they
+/// are, without a full stop at the end.
+pub(super) fn clause(text: &str, max: usize) -> String {
+    let mut short = String::new();
+    for character in text.trim().trim_end_matches('.').chars().take(max) {
+        match character {
+            '"' | '\'' | '\\' => short.push(character),
+            other => short.extend(other.escape_debug()),
+        }
+    }
+    if text.chars().nth(max).is_some() {
+        short.push('…');
+    }
+    short
+}
+
 /// Like [`excerpt`] with at most 100 characters, in quotes: long enough for most image references.
 pub(super) fn quoted_long(text: &str) -> String {
     format!("\"{}\"", excerpt(text, 100))

@@ -43,12 +43,11 @@ impl RolloutState {
         matches!(self, Self::Complete | Self::ScaledToZero)
     }
 
-    /// The state at a later moment, though nothing was heard since it was observed: waiting for pods that end is over
-    /// when its time is.
+    /// The same state at a later moment at which nothing else was observed: the wait for pods that end is over in time.
     #[must_use]
-    pub fn as_of(self, now: Timestamp) -> Self {
+    pub fn at(self, now: Timestamp) -> Self {
         match self {
-            Self::Terminating { until, .. } if until <= now => Self::Complete,
+            Self::Terminating { until, .. } if now >= until => Self::Complete,
             other => other,
         }
     }
@@ -92,13 +91,13 @@ mod tests {
     fn waiting_for_pods_that_end_is_over_when_its_time_is_and_nothing_else_changes_with_time() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let terminating = RolloutState::Terminating { until: at(30), remaining: 2 };
-        assert_eq!(terminating.clone().as_of(at(29)), terminating);
-        assert_eq!(terminating.clone().as_of(at(30)), RolloutState::Complete);
-        assert_eq!(terminating.as_of(at(31)), RolloutState::Complete);
+        assert_eq!(terminating.clone().at(at(29)), terminating);
+        assert_eq!(terminating.clone().at(at(30)), RolloutState::Complete);
+        assert_eq!(terminating.at(at(31)), RolloutState::Complete);
         let (progressing, failed) =
             (RolloutState::Progressing { message: String::new() }, RolloutState::Failed { message: String::new() });
         for state in [RolloutState::ScaledToZero, RolloutState::Paused, RolloutState::Deleting, progressing, failed] {
-            assert_eq!(state.clone().as_of(Timestamp::MAX), state);
+            assert_eq!(state.clone().at(Timestamp::MAX), state);
         }
     }
 }

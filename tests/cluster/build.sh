@@ -45,6 +45,7 @@ if command -v flock >/dev/null; then
     flock 9
   fi
   if complete; then answer; fi
+  rm -rf "$cache"/.building.* # left by one that was killed: nobody else builds while we hold the lock
 fi
 
 building=$(mktemp -d "$cache/.building.XXXXXX")

@@ -1,7 +1,5 @@
 //! Every exchange recorded from a real broker, sent to the stand-in: same status, same headers, same body. Dates,
 //! content hashes, verification numbers and error references are normalised, and those uuids that the server chose.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::LazyLock;

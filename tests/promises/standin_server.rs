@@ -1,7 +1,5 @@
 //! The stand-in broker as a server: outages, faults, what it remembers of what it was asked.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};

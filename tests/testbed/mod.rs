@@ -33,7 +33,7 @@ pub mod namespace;
 pub mod node;
 pub mod operator;
 pub mod pact;
-pub mod probe;
+pub mod pact_cli;
 pub mod process;
 pub mod rollout;
 pub mod scene;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::control_plane::ControlPlane;
 use super::eventually::eventually;
 use super::process::{Process, free_port};
-use super::{audit, kubectl, namespace, probe};
+use super::{audit, http, kubectl, namespace};
 
 /// The `ServiceAccount` that `rbac.yaml` makes.
 pub const SERVICE_ACCOUNT: &str = "pact-operator-controller";
@@ -101,7 +101,7 @@ impl Operator {
             if let Some(code) = process.exit_code() {
                 panic!("the operator ended with {code}:\n{}", super::dump::tail(&process.logs(), 40));
             }
-            match probe::get(&address, "/readyz").await {
+            match http::get(&address, "/readyz").await {
                 Ok((200, _)) => Ok(()),
                 Ok((status, body)) => Err(format!("/readyz says {status}: {body}")),
                 Err(reason) => Err(format!("{reason}; its log:\n{}", super::dump::tail(&process.logs(), 20))),
@@ -136,7 +136,7 @@ impl Operator {
     /// # Panics
     /// When it does not answer with 200.
     pub async fn metrics(&self) -> String {
-        match probe::get(&self.probe_address, "/metrics").await {
+        match http::get(&self.probe_address, "/metrics").await {
             Ok((200, text)) => text,
             other => panic!("/metrics: {other:?}"),
         }

@@ -21,7 +21,7 @@ use super::rollout::{Rollout, deployment};
 use super::standin::{Options, StandIn};
 
 /// How long anything may take that should happen soon. Generous: machines are shared and slow at times.
-pub const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_mins(1);
 
 /// The name of the `PactBroker` of a scene.
 pub const BROKER: &str = "main";
@@ -179,7 +179,12 @@ impl Scene {
     }
 
     /// Waits until the operator's memory says this of a condition: `("Ready", "False", "VersionMissing")`.
-    pub async fn wait_condition(&self, environment: &str, pacticipant: &str, wanted: (&str, &str, &str)) -> PactDeployment {
+    pub async fn wait_condition(
+        &self,
+        environment: &str,
+        pacticipant: &str,
+        wanted: (&str, &str, &str),
+    ) -> PactDeployment {
         let (type_, status, reason) = wanted;
         eventually(format!("{type_}={status} ({reason}) of {pacticipant} in {environment}"), SOON, async || {
             let memory = self.memory(environment, pacticipant).await.ok_or("no PactDeployment")?;
@@ -259,4 +264,3 @@ fn shown(conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition
         conditions.iter().map(|c| format!("{}={} ({}): {}", c.type_, c.status, c.reason, c.message)).collect();
     format!("[{}]", shown.join("; "))
 }
-

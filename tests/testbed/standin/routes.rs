@@ -131,6 +131,7 @@ pub(super) fn dispatch(call: &Call<'_>, state: &mut State) -> Answer {
             releases::currently_supported(call, state, uuid)
         }
         ["pacticipants", name] => versions::pacticipant(call, state, name),
+        ["pacticipants", name, "latest-version"] => versions::latest(call, state, name),
         ["pacticipants", name, "versions", number] => versions::one(call, state, name, number),
         ["pacticipants", name, "branches", branch, "versions", number] if call.method == "PUT" => {
             versions::put(call, state, name, number, Some(branch))

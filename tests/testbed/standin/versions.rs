@@ -167,6 +167,16 @@ pub(super) fn pacticipant(call: &Call<'_>, state: &State, name: &str) -> Answer 
     Answer::hal(200, &body)
 }
 
+/// `GET /pacticipants/P/latest-version`.
+pub(super) fn latest(call: &Call<'_>, state: &State, name: &str) -> Answer {
+    if let Some(refused) = call.refused_read() {
+        return refused;
+    }
+    let latest = state.pacticipants.get(name).and_then(|known| known.latest.as_deref());
+    let found = latest.and_then(|number| resource(call, state, name, number));
+    found.map_or_else(|| call.errors.not_found(), |body| Answer::hal(200, &body))
+}
+
 /// `GET`, `PUT`, `PATCH` and `DELETE /pacticipants/P/versions/V`.
 pub(super) fn one(call: &Call<'_>, state: &mut State, pacticipant: &str, number: &str) -> Answer {
     match call.method {

@@ -1,0 +1,169 @@
+//! `make demo`: the main job, played with real Deployments on a real control plane, told as it happens.
+//!
+//! Every line with a ✔ was verified; at the first promise that is not kept the demo stops with ✘ and exits with 1.
+//! `KEEP=1` leaves everything running at the end, until Ctrl-C.
+#![allow(clippy::print_stdout, reason = "it is run by people, who read what it prints")]
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use observer::Observer;
+use stage::{Broken, ENVIRONMENT, NAMESPACE, Played, Stage, show_kubectl};
+use testbed::control_plane::ControlPlane;
+use testbed::operator::{Operator, OperatorOptions};
+use testbed::standin::{Options, StandIn};
+use testbed::{crds, dump, namespace, tools};
+use transcript::{Transcript, shown};
+
+#[path = "demo/observer.rs"]
+mod observer;
+#[path = "demo/scenes.rs"]
+mod scenes;
+#[path = "demo/stage.rs"]
+mod stage;
+#[path = "../tests/testbed/mod.rs"]
+mod testbed;
+#[path = "demo/transcript.rs"]
+mod transcript;
+
+/// The operator's own namespace.
+const OPERATOR_NAMESPACE: &str = "pact-operator";
+
+/// What has been published at the broker before the play begins.
+const PUBLISHED: [(&str, &str); 6] = [
+    ("orders", "1.0.0"),
+    ("orders", "2.0.0"),
+    ("orders", "3.0.0"),
+    ("web-shop", "4.2.0"),
+    ("shop-admin", "4.2.0"),
+    ("billing", "1.0.0"),
+];
+
+#[tokio::main]
+async fn main() -> std::io::Result<ExitCode> {
+    let started = Instant::now();
+    let transcript = Transcript::new();
+    let stage = match set_up(transcript).await {
+        Ok(stage) => stage,
+        Err(broken) => {
+            transcript.broken(&broken.expected, &broken.found);
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let played = play(&stage).await;
+    match &played {
+        Ok(()) => {
+            transcript.gap();
+            transcript.kept(&format!("all as promised, in {}", shown(started.elapsed())));
+        }
+        Err(broken) => {
+            transcript.broken(&broken.expected, &broken.found);
+            transcript.say("The operator's last words:");
+            transcript.output(&dump::tail(&stage.operator.logs(), 20));
+        }
+    }
+    if std::env::var_os("KEEP").is_some_and(|value| !value.is_empty() && value != "0") {
+        keep(&stage).await?;
+    } else if played.is_ok() {
+        transcript.say("Now it is all taken down; `make demo KEEP=1` leaves it running to play with.");
+    }
+    Ok(if played.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn play(stage: &Stage) -> Played {
+    scenes::deploy(stage).await?;
+    scenes::new_image(stage).await?;
+    scenes::never_ready(stage).await?;
+    scenes::roll_back(stage).await?;
+    scenes::two_pacticipants(stage).await?;
+    scenes::version_missing(stage).await?;
+    scenes::delete(stage).await?;
+    scenes::curtain(stage).await
+}
+
+/// Starts everything, and says what.
+async fn set_up(transcript: Transcript) -> Played<Stage> {
+    transcript.heading(0, "What is started");
+    let begun = Instant::now();
+    let control_plane = ControlPlane::start().await;
+    let version = control_plane.client().apiserver_version().await;
+    let version = version.map_err(|error| failed("the API server tells its version", &error))?.git_version;
+    transcript.kept(&format!(
+        "Kubernetes {version}: etcd, API server, controllers, scheduler; the nodes are fake (kwok), in {}",
+        shown(begun.elapsed())
+    ));
+    let broker = StandIn::start_with(Options { seed_example_environments: true, ..Options::default() }).await;
+    for (pacticipant, version) in PUBLISHED {
+        broker.store().publish_version(pacticipant, version);
+    }
+    transcript.kept(&format!("a stand-in for the Pact Broker at {}", broker.url()));
+    crds::install_crds(&control_plane).await;
+    let begun = Instant::now();
+    let mut operator = Operator::start(&control_plane, OperatorOptions::default().namespace(OPERATOR_NAMESPACE)).await;
+    operator.wait_ready().await;
+    transcript.kept(&format!(
+        "the operator: pact-operator controller --namespace {OPERATOR_NAMESPACE}, a process with the rights of its own \
+         ServiceAccount, ready after {}",
+        shown(begun.elapsed())
+    ));
+    transcript.gap();
+    transcript.say("The platform team names the broker and says which namespaces belong to which environment, once:");
+    transcript.gap();
+    namespace::ensure(&control_plane, &control_plane.client(), NAMESPACE, &[]).await;
+    let manifest = include_str!("demo/pact.yaml").replace("BROKER_URL", &broker.url());
+    transcript.output(&manifest);
+    transcript.gap();
+    let path = control_plane.folder().join("pact.yaml");
+    std::fs::write(&path, manifest).map_err(|error| failed("pact.yaml is written", &error))?;
+    transcript.command("kubectl apply -f pact.yaml");
+    let kubeconfig = control_plane.kubeconfig();
+    let said = stage::run_kubectl(kubeconfig, &["apply", "-f", &path.display().to_string()]).await?;
+    transcript.output(&said);
+    let objects = ["wait", "--for=condition=Ready", "pactbroker/main", "pactenvironment/production"];
+    show_kubectl(transcript, kubeconfig, &objects).await?;
+    show_kubectl(transcript, kubeconfig, &["get", "pactbroker"]).await?;
+    show_kubectl(transcript, kubeconfig, &["get", "pactenvironment"]).await?;
+    show_kubectl(transcript, kubeconfig, &["config", "set-context", "--current", "--namespace", NAMESPACE]).await?;
+    let observer = Observer::start(control_plane.client(), NAMESPACE);
+    Ok(Stage { control_plane, broker, operator, observer, transcript })
+}
+
+fn failed(expected: &str, error: &dyn std::fmt::Display) -> Broken {
+    Broken { expected: expected.to_owned(), found: error.to_string() }
+}
+
+/// Leaves everything running until Ctrl-C.
+async fn keep(stage: &Stage) -> std::io::Result<()> {
+    let environment = stage.broker.store().environment_uuid(ENVIRONMENT).unwrap_or_default();
+    println!(
+        "
+Everything keeps running as long as this command does. In another terminal:
+
+  export KUBECONFIG={kubeconfig}
+  export PATH={tools}:$PATH        # kubectl
+  export BROKER={broker}
+
+  kubectl get deployments,pactdep
+  kubectl set image deployment/shopfront app=registry.example.com/shopfront:4.3.0   # nobody published it
+  kubectl describe pactdep
+  curl -s $BROKER/environments/{environment}/deployed-versions/currently-deployed
+  curl -s http://{probes}/metrics                                            # the operator's
+  tail -f {log}
+
+Ctrl-C ends it all and leaves nothing behind.",
+        kubeconfig = stage.control_plane.kubeconfig().display(),
+        tools = tools::folder().await.display(),
+        broker = stage.broker.url(),
+        probes = stage.operator.probe_address(),
+        log = stage.control_plane.folder().join("operator-*.log").display(),
+    );
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated.recv() => {}
+    }
+    println!("\ncleaning up ...");
+    Ok(())
+}

@@ -1,0 +1,273 @@
+//! What the scenes are played on: the cluster, the broker and the operator, and how a scene looks at them.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use pact_operator::api::PactDeployment;
+
+use crate::observer::{Observer, Sight};
+use crate::testbed::control_plane::ControlPlane;
+use crate::testbed::kubectl::kubectl;
+use crate::testbed::operator::Operator;
+use crate::testbed::standin::{StandIn, Write, WriteKind};
+use crate::transcript::{Transcript, shown};
+
+/// The environment that the scenes record in, and the namespace that belongs to it.
+pub const ENVIRONMENT: &str = "production";
+pub const NAMESPACE: &str = "shop";
+
+/// How long anything may take that should happen soon, on a busy machine.
+const SOON: Duration = Duration::from_secs(60);
+
+/// How often the transcript looks for news. The times it tells are those of the events.
+const BEAT: Duration = Duration::from_millis(150);
+
+/// How much later than the operator our own watch may tell us that a rollout has finished: both read the same stream,
+/// each in its own process. A recorder that does not wait for the pods would be early by seconds.
+const EYESIGHT: Duration = Duration::from_millis(500);
+
+/// What was promised and what was found instead.
+#[derive(Debug)]
+pub struct Broken {
+    /// What should have been.
+    pub expected: String,
+    /// What was.
+    pub found: String,
+}
+
+/// How a scene, or a part of one, ends.
+pub type Played<T = ()> = Result<T, Broken>;
+
+/// Gives `Ok` when the promise was kept.
+pub fn promised(kept: bool, expected: impl Into<String>, found: impl Into<String>) -> Played {
+    if kept { Ok(()) } else { Err(Broken { expected: expected.into(), found: found.into() }) }
+}
+
+/// What was told already of a Deployment and of the broker since a command.
+pub struct Tale<'a> {
+    since: Instant,
+    deployment: &'a str,
+    pacticipant: &'a str,
+    sights: usize,
+    writes: usize,
+    words: String,
+}
+
+impl<'a> Tale<'a> {
+    /// Begins with the command. The pacticipant is the one of which the broker is asked meanwhile.
+    pub fn new(since: Instant, deployment: &'a str, pacticipant: &'a str) -> Self {
+        Self { since, deployment, pacticipant, sights: 0, writes: 0, words: String::new() }
+    }
+}
+
+/// The running play.
+pub struct Stage {
+    /// The cluster.
+    pub control_plane: ControlPlane,
+    /// The broker.
+    pub broker: StandIn,
+    /// The operator's process.
+    pub operator: Operator,
+    /// What became of the Deployments, and when.
+    pub observer: Observer,
+    /// Where it is told.
+    pub transcript: Transcript,
+}
+
+impl Stage {
+    /// Shows a kubectl command, runs it and shows what it says.
+    pub async fn kubectl(&self, arguments: &[&str]) -> Played<String> {
+        show_kubectl(self.transcript, self.control_plane.kubeconfig(), arguments).await
+    }
+
+    /// `kubectl apply -f` of a file of this demo.
+    pub async fn apply(&self, file: &str) -> Played {
+        let shown = format!("examples/demo/{file}");
+        self.transcript.command(&format!("kubectl apply -f {shown}"));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(&shown).display().to_string();
+        let said = run_kubectl(self.control_plane.kubeconfig(), &["apply", "-f", &path]).await?;
+        self.transcript.output(&said);
+        Ok(())
+    }
+
+    /// What clients wrote at the broker since then.
+    pub fn writes(&self, since: Instant) -> Vec<Write> {
+        self.broker.writes().into_iter().filter(|write| write.at >= since).collect()
+    }
+
+    /// What the broker says now: `orders 1.0.0`, or nothing.
+    pub fn broker_says(&self, pacticipant: &str) -> Option<String> {
+        self.broker.store().current(ENVIRONMENT, pacticipant).pop().map(|row| row.version)
+    }
+
+    /// Tells what happens to a Deployment and at the broker, as it happens, until `enough` has been seen.
+    pub async fn follow(
+        &self,
+        tale: &mut Tale<'_>,
+        expected: &str,
+        enough: impl Fn(&[Sight], &[Write]) -> bool,
+    ) -> Played<(Vec<Sight>, Vec<Write>)> {
+        loop {
+            let (sights, writes) = (self.observer.since(tale.since, tale.deployment), self.writes(tale.since));
+            let over = enough(&sights, &writes);
+            self.tell(tale, &sights, &writes);
+            if over {
+                return Ok((sights, writes));
+            }
+            if tale.since.elapsed() > SOON {
+                let found = sights.last().map_or_else(|| "nothing was seen of it".to_owned(), Sight::words);
+                return Err(Broken { expected: expected.to_owned(), found: format!("after {SOON:?}: {found}") });
+            }
+            tokio::time::sleep(BEAT).await;
+        }
+    }
+
+    /// Tells what is new. Of the states that a rollout passed through within one beat, the last one is enough.
+    fn tell(&self, tale: &mut Tale<'_>, sights: &[Sight], writes: &[Write]) {
+        let mut moments: Vec<(Instant, &str, String, String)> = Vec::new();
+        // A status that does not speak of the present spec yet says nothing about this rollout.
+        let news = sights[tale.sights..].iter().rfind(|sight| sight.gone || sight.progress.observed);
+        if let Some(sight) = news.filter(|sight| sight.words() != tale.words) {
+            tale.words = sight.words();
+            moments.push((sight.at, "cluster", sight.words(), self.aside(sight.at, tale.pacticipant)));
+        }
+        for write in &writes[tale.writes..] {
+            moments.push((write.at, "broker", told(write), String::new()));
+        }
+        (tale.sights, tale.writes) = (sights.len(), writes.len());
+        moments.sort_by_key(|moment| moment.0);
+        for (at, place, what, aside) in moments {
+            self.transcript.moment(at - tale.since, place, &what, &aside);
+        }
+    }
+
+    /// What the broker said of a pacticipant at that moment.
+    fn aside(&self, at: Instant, pacticipant: &str) -> String {
+        let writes = self.broker.writes();
+        let before = writes.iter().rfind(|write| write.at <= at && write.pacticipant == pacticipant);
+        match before.filter(|write| write.kind == WriteKind::Deployed) {
+            Some(write) => format!("the broker says {}", write.version),
+            None => "the broker says nothing yet".to_owned(),
+        }
+    }
+
+    /// Follows a rollout to its end and makes sure that the broker was told of it once, as soon as it had finished and
+    /// not before.
+    pub async fn is_recorded(&self, since: Instant, deployment: &str, pacticipants: &[&str], version: &str) -> Played {
+        let mut tale = Tale::new(since, deployment, pacticipants[0]);
+        let expected = format!("the rollout of {version} finishes, and the broker is told that it is deployed");
+        let finished = |sights: &[Sight]| {
+            sights.iter().find(|sight| sight.version == version && sight.complete()).map(|sight| sight.at)
+        };
+        let (sights, writes) = self
+            .follow(&mut tale, &expected, |sights, writes| {
+                finished(sights).is_some() && writes.len() >= pacticipants.len()
+            })
+            .await?;
+        let mut found: Vec<_> = writes.iter().map(told).collect();
+        let mut wanted: Vec<_> = pacticipants.iter().map(|one| deployed(one, version)).collect();
+        found.sort();
+        wanted.sort();
+        promised(found == wanted, wanted.join(", "), found.join(", "))?;
+        let finished = finished(&sights).unwrap_or(since);
+        for write in &writes {
+            let early = finished.saturating_duration_since(write.at);
+            let expected = format!("{} only once the rollout has finished", told(write));
+            promised(early <= EYESIGHT, expected, format!("it was told {} before", shown(early)))?;
+            let late = write.at.saturating_duration_since(finished);
+            let what = &write.pacticipant;
+            self.transcript.kept(&format!(
+                "{what} {version} is recorded {} after the status said that the rollout is complete, not before",
+                shown(late)
+            ));
+        }
+        Ok(())
+    }
+
+    /// Makes sure that nothing was written at the broker since then.
+    pub fn nothing_written(&self, since: Instant, promise: &str) -> Played {
+        let found: Vec<_> = self.writes(since).iter().map(told).collect();
+        promised(found.is_empty(), promise, format!("the broker was told: {}", found.join(", ")))?;
+        self.transcript.kept(promise);
+        Ok(())
+    }
+
+    /// Waits until the operator's memory of a pacticipant gives this reason for being (or not being) ready; gives the
+    /// object's name.
+    pub async fn remembered(&self, pacticipant: &str, reason: &str) -> Played<String> {
+        let expected = format!("the PactDeployment of {pacticipant} says {reason}");
+        let api = Api::<PactDeployment>::all(self.control_plane.client());
+        self.until(&expected, async || {
+            let all = api.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
+            let one = all.into_iter().find(|one| one.spec.pacticipant == pacticipant).ok_or("there is none")?;
+            let conditions = one.status.clone().unwrap_or_default().conditions;
+            let ready = conditions.iter().find(|condition| condition.type_ == "Ready").ok_or("it has no Ready")?;
+            if ready.reason == reason {
+                Ok(one.name_any())
+            } else {
+                Err(format!("{}: {}", ready.reason, ready.message))
+            }
+        })
+        .await
+    }
+
+    /// Shows what the operator's memory says in words.
+    pub async fn why(&self, object: &str) -> Played {
+        const MESSAGE: &str = r#"jsonpath={.status.conditions[?(@.type=="Ready")].message}"#;
+        let said = run_kubectl(self.control_plane.kubeconfig(), &["get", "pactdep", object, "-o", MESSAGE]).await?;
+        self.transcript.command(&format!("kubectl get pactdep {object} -o '{MESSAGE}'"));
+        self.transcript.quote(&said);
+        Ok(())
+    }
+
+    /// Asks again and again until the answer is `Ok`.
+    pub async fn until<T>(&self, expected: &str, mut ask: impl AsyncFnMut() -> Result<T, String>) -> Played<T> {
+        let started = Instant::now();
+        loop {
+            let found = match ask().await {
+                Ok(value) => return Ok(value),
+                Err(found) => found,
+            };
+            promised(started.elapsed() < SOON, expected, format!("after {SOON:?}: {found}"))?;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// A write at the broker in words.
+pub fn told(write: &Write) -> String {
+    let what = match write.kind {
+        WriteKind::Deployed => return deployed(&write.pacticipant, &write.version),
+        WriteKind::Undeployed => "no longer deployed",
+        WriteKind::Released => "released",
+        WriteKind::SupportEnded => "no longer supported",
+    };
+    format!("{} {} is {what}", write.pacticipant, write.version)
+}
+
+fn deployed(pacticipant: &str, version: &str) -> String {
+    format!("{pacticipant} {version} is deployed")
+}
+
+/// Shows a kubectl command as a person would type it, runs it and shows what it says.
+pub async fn show_kubectl(transcript: Transcript, kubeconfig: &Path, arguments: &[&str]) -> Played<String> {
+    let plain = |argument: &str| argument.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=,@".contains(c));
+    let quoted =
+        arguments.iter().map(|one| if plain(one) { (*one).to_owned() } else { format!("'{one}'") }).collect::<Vec<_>>();
+    let said = run_kubectl(kubeconfig, arguments).await;
+    // Only now: what happens meanwhile is told by others.
+    transcript.command(&format!("kubectl {}", quoted.join(" ")));
+    let said = said?;
+    transcript.output(&said);
+    Ok(said)
+}
+
+/// Runs kubectl; that it succeeds is a promise, too.
+pub async fn run_kubectl(kubeconfig: &Path, arguments: &[&str]) -> Played<String> {
+    let output = kubectl(kubeconfig, arguments).await;
+    let found = String::from_utf8_lossy(&output.stderr).into_owned();
+    promised(output.status.success(), format!("kubectl {} succeeds", arguments.join(" ")), found)?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

@@ -1,0 +1,105 @@
+//! A version that the broker does not know is reported and waited for, never created.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::recorder_asserts::{changing_requests, condition, published, stays};
+use crate::testbed::rollout::Live;
+use crate::testbed::scene::{Scene, annotated, image};
+
+#[tokio::test]
+async fn case_18_a_version_that_was_never_published_is_reported_and_never_created() {
+    let scene = Scene::shared().await;
+    scene
+        .act(async |namespace, environment| {
+            published(scene, "unpublished", &["1.0.0"]);
+            let live = annotated("unpublished", "unpublished", "1.0.0").apply(&scene.client(), &namespace).await;
+            scene.wait_recorded(&environment, "unpublished", "1.0.0").await;
+            assert_eq!(changing_requests(scene, "unpublished"), 1);
+            live.set_image(&image("2.0.0")).await;
+            scene.wait_condition(&environment, "unpublished", ("VersionMissing", "True", "VersionMissing")).await;
+            let note = scene.wait_event(&namespace, "unpublished", "VersionMissing").await;
+            assert!(note.contains("2.0.0") && note.contains("publish"), "{note}");
+            stays(scene, &environment, "unpublished", Some("1.0.0"), "the broker knows no other").await;
+            assert!(!scene.broker.store().has_version("unpublished", "2.0.0"));
+            assert_nothing_is_created(scene, "unpublished");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_version_published_later_is_recorded_without_any_change_in_the_cluster() {
+    let scene = Scene::shared().await;
+    scene
+        .act(async |namespace, environment| {
+            published(scene, "belated", &["0.1.0"]);
+            let live = annotated("belated", "belated", "1.0.0").apply(&scene.client(), &namespace).await;
+            live.wait_complete().await;
+            let memory =
+                scene.wait_condition(&environment, "belated", ("RecordPending", "True", "VersionMissing")).await;
+            let pending = condition(&memory, "RecordPending").unwrap();
+            assert!(pending.message.contains("next try"), "{}", pending.message);
+            let status = memory.status.clone().unwrap();
+            let next_try = status.next_try.expect("when it is tried again").0;
+            assert!(next_try.duration_since(Timestamp::now()).as_secs() < 60, "{next_try}");
+            assert_eq!(status.desired_version.as_deref(), Some("1.0.0"));
+
+            let before = resource_version(&live).await;
+            published(scene, "belated", &["1.0.0"]);
+            scene.wait_recorded(&environment, "belated", "1.0.0").await;
+            let memory = scene.wait_condition(&environment, "belated", ("RecordPending", "False", "Recorded")).await;
+            assert_eq!(condition(&memory, "VersionMissing"), None);
+            assert_eq!(memory.status.unwrap().next_try, None);
+            assert_eq!(resource_version(&live).await, before, "the Deployment was not touched");
+            assert_eq!(scene.writes(&environment, "belated"), ["Deployed 1.0.0"]);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_pacticipant_that_the_broker_does_not_know_is_reported_and_never_created() {
+    let scene = Scene::shared().await;
+    scene
+        .act(async |namespace, environment| {
+            annotated("stranger", "Stranger", "1.0.0").apply(&scene.client(), &namespace).await;
+            scene.wait_condition(&environment, "Stranger", ("Ready", "False", "PacticipantMissing")).await;
+            let note = scene.wait_event(&namespace, "stranger", "PacticipantMissing").await;
+            assert!(note.contains("Stranger"), "{note}");
+            // Names are case-sensitive: this is another one.
+            published(scene, "stranger", &["1.0.0"]);
+            stays(scene, &environment, "Stranger", None, "the broker knows no such pacticipant").await;
+            assert_nothing_is_created(scene, "Stranger");
+            published(scene, "Stranger", &["1.0.0"]);
+            scene.wait_recorded(&environment, "Stranger", "1.0.0").await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn case_20_a_version_without_pacts_is_recorded_all_the_same() {
+    let scene = Scene::shared().await;
+    scene
+        .act(async |namespace, environment| {
+            published(scene, "contentless", &["1.0.0"]);
+            annotated("contentless", "contentless", "1.0.0").apply(&scene.client(), &namespace).await;
+            scene.wait_recorded(&environment, "contentless", "1.0.0").await;
+        })
+        .await;
+}
+
+/// No request was made that makes a pacticipant or version, or changes one: only deployments are ever posted.
+fn assert_nothing_is_created(scene: &Scene, pacticipant: &str) {
+    let creating: Vec<_> = scene
+        .broker
+        .requests()
+        .into_iter()
+        .filter(|request| request.method != "GET" && request.path_and_query.starts_with("/pacticipants"))
+        .filter(|request| request.method != "POST" || !request.path_and_query.contains("/deployed-versions/"))
+        .filter(|request| request.path_and_query.contains(pacticipant) || request.body.contains(pacticipant))
+        .map(|request| format!("{} {}", request.method, request.path_and_query))
+        .collect();
+    assert!(creating.is_empty(), "{creating:?}");
+}
+
+async fn resource_version(live: &Live) -> Option<String> {
+    live.get().await.metadata.resource_version
+}
