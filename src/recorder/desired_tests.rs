@@ -103,6 +103,8 @@ fn case_35_a_long_list_of_different_versions_is_cut_short() {
     };
     let Desired::Mixed(why) = desired(&many(4)) else { panic!("they differ") };
     assert!(why.message.contains("Deployment shop/w3 has 3;") && !why.message.contains("more"), "{}", why.message);
+    let Desired::Mixed(why) = desired(&many(5)) else { panic!("they differ") };
+    assert!(why.message.contains("w3 has 3, 1 more; one version"), "{}", why.message);
     let Desired::Mixed(why) = desired(&many(6)) else { panic!("they differ") };
     assert!(why.message.contains("w3 has 3, 2 more; one version"), "{}", why.message);
     assert!(why.message.contains("pact-operator.dev/application-instance"), "the remedy: {}", why.message);

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt;
 
 use super::key::Place;
@@ -64,7 +63,7 @@ pub fn parse(environment: &PactEnvironment) -> Result<EnvironmentRules, Box<Brok
     // than this environment would be held up.
     let claim = NamespaceSelector::parse(
         spec.namespaces.names.iter().cloned(),
-        spec.namespaces.selector.as_ref().filter(|selector| !is_empty(selector)),
+        spec.namespaces.selector.as_ref(),
         spec.namespaces.all,
     )
     .map(|selector| EnvironmentClaim {
@@ -107,11 +106,6 @@ pub fn parse(environment: &PactEnvironment) -> Result<EnvironmentRules, Box<Brok
         kind: spec.record.kind,
         grace: Duration::from_secs(u64::try_from(spec.record.undeploy_grace_seconds).unwrap_or(0)),
     })
-}
-
-fn is_empty(selector: &LabelSelector) -> bool {
-    selector.match_labels.as_ref().is_none_or(std::collections::BTreeMap::is_empty)
-        && selector.match_expressions.as_ref().is_none_or(Vec::is_empty)
 }
 
 #[cfg(test)]
