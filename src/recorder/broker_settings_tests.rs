@@ -6,9 +6,9 @@ use super::*;
 
 const TOKEN: &str = "s3cr3t-t0ken";
 
-fn spec(more: Value) -> PactBrokerSpec {
+fn spec(mut more: Value) -> PactBrokerSpec {
     let mut spec = json!({"url": "https://broker.example.com/pact"});
-    spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    spec.as_object_mut().unwrap().append(more.as_object_mut().unwrap());
     serde_json::from_value(spec).unwrap()
 }
 
@@ -20,6 +20,7 @@ fn bearer() -> Value {
     json!({"auth": {"bearer": {"secretRef": {"name": "login"}}}})
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "a Secret that is there, among some that are not")]
 fn secret(entries: &[(&str, &[u8])]) -> SecretData {
     Some(entries.iter().map(|(key, value)| ((*key).to_owned(), value.to_vec())).collect())
 }

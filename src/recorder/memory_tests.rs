@@ -72,7 +72,7 @@ async fn a_complete_list_ends_what_it_does_not_hold() {
         memories.apply(object(key, "u", "1"));
     }
     assert_eq!(memories.select(|key| key.instance.is_none()).len(), 1);
-    assert_eq!(memories.retain(&BTreeSet::from([one.clone()])), [other]);
+    assert_eq!(memories.retain(&HashSet::from([one.clone()])), [other]);
     assert_eq!(memories.keys(), [one]);
 }
 

@@ -5,8 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::*;
 use crate::{
     api::deployment::Recorded,
-    recorder::fixtures::{at, key, member, progressing, terminating, version},
-    workload::RolloutState,
+    recorder::fixtures::{at, key, member, progressing, version},
 };
 
 fn why(reason: &'static str) -> Why {
@@ -21,25 +20,16 @@ fn object(status: Option<PactDeploymentStatus>) -> PactDeployment {
 
 #[test]
 fn a_key_is_forgotten_only_when_nothing_of_it_was_ever_recorded() {
-    let undeployed = Finish::Undeployed(why("NothingRecorded"));
     let record = || Recorded { version: "1".into(), uuid: None, at: Time(at(1)) };
-    assert!(nothing_to_remember(&undeployed, None));
-    assert!(nothing_to_remember(&undeployed, Some(&object(None))));
-    assert!(nothing_to_remember(&undeployed, Some(&object(Some(PactDeploymentStatus::default())))));
+    assert!(never_recorded(None));
+    assert!(never_recorded(Some(&object(None))));
+    assert!(never_recorded(Some(&object(Some(PactDeploymentStatus::default())))));
     for status in [
         PactDeploymentStatus { recorded: Some(record()), ..PactDeploymentStatus::default() },
         PactDeploymentStatus { supported: vec![record()], ..PactDeploymentStatus::default() },
         PactDeploymentStatus { history: vec![record()], ..PactDeploymentStatus::default() },
     ] {
-        assert!(!nothing_to_remember(&undeployed, Some(&object(Some(status.clone())))), "{status:?}");
-    }
-    for finish in [
-        Finish::Kept(why("AnnotationRemoved")),
-        Finish::Held(why("EnvironmentUnmanaged")),
-        Finish::Orphaned { since: at(1), until: at(2) },
-        Finish::Pending { why: why("BrokerUnavailable"), version: None, next_try: at(2) },
-    ] {
-        assert!(!nothing_to_remember(&finish, None), "{finish:?}");
+        assert!(!never_recorded(Some(&object(Some(status.clone())))), "{status:?}");
     }
 }
 
@@ -53,14 +43,6 @@ fn a_rollout_under_way_is_told_once_for_each_reason_and_version() {
     assert!(!tells_of(&shown, &why("RolloutInProgress"), Some(&version("3"))));
     assert!(!tells_of(&shown, &why("RolloutInProgress"), None));
     assert!(!tells_of(&PactDeploymentStatus::default(), &why("RolloutInProgress"), None));
-}
-
-#[test]
-fn case_24_old_pods_that_end_are_waited_for_until_their_time_and_no_longer() {
-    let members = || vec![member("a", Ok("1"), terminating(30)), member("b", Ok("1"), progressing())];
-    assert_eq!(as_of(at(29), members()), members());
-    let later = as_of(at(30), members());
-    assert_eq!((&later[0].rollout, &later[1].rollout), (&RolloutState::Complete, &progressing()));
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn case_37_one_correction_and_then_the_key_is_left_alone() {
 #[test]
 fn case_48_a_record_is_taken_back_only_when_all_are_gone_and_the_grace_has_passed() {
     use Fate::{Gone, Released, Uncertain};
-    let grace = Duration::from_secs(600);
+    let grace = Duration::from_mins(10);
     for (fates, since, now, expected) in [
         (vec![Gone], None, 1_000, Removal::Grace(at(1_600))),
         (vec![Gone], Some(1_000), 1_001, Removal::Grace(at(1_600))),

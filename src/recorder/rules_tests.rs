@@ -8,9 +8,9 @@ use super::*;
 use crate::workload::TagPattern;
 
 /// A `PactEnvironment` named `production` that claims the namespace `shop`.
-fn environment(more: Value) -> PactEnvironment {
+fn environment(mut more: Value) -> PactEnvironment {
     let mut spec = json!({"brokerRef": {"name": "main"}, "namespaces": {"names": ["shop"]}});
-    spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    spec.as_object_mut().unwrap().append(more.as_object_mut().unwrap());
     PactEnvironment::new("production", serde_json::from_value(spec).unwrap())
 }
 
@@ -36,7 +36,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(rules.instance, None, "domain case 33: no instance unless somebody says one");
     assert_eq!(rules.version, VersionRules::default());
     assert_eq!(rules.kind, RecordKind::Deployment);
-    assert_eq!(rules.grace, Duration::from_secs(600));
+    assert_eq!(rules.grace, Duration::from_mins(10));
     assert!(claims(&rules, "shop", &[]) && !claims(&rules, "bank", &[]));
 }
 
