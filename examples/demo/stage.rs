@@ -118,7 +118,11 @@ impl Stage {
             }
             if tale.since.elapsed() > SOON {
                 let found = sights.last().map_or_else(|| "nothing was seen of it".to_owned(), Sight::words);
-                return Err(Broken { expected: expected.to_owned(), found: format!("after {SOON:?}: {found}") });
+                let says = self.aside(Instant::now(), tale.pacticipant);
+                return Err(Broken {
+                    expected: expected.to_owned(),
+                    found: format!("after {SOON:?}: {found}; {says}"),
+                });
             }
             tokio::time::sleep(BEAT).await;
         }
