@@ -19,7 +19,7 @@ pub const ENVIRONMENT: &str = "production";
 pub const NAMESPACE: &str = "shop";
 
 /// How long anything may take that should happen soon, on a busy machine.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// How often the transcript looks for news. The times it tells are those of the events.
 const BEAT: Duration = Duration::from_millis(150);
