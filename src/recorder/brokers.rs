@@ -24,6 +24,9 @@ use crate::{
     runtime::backoff::{Backoff, entropy},
 };
 
+/// The reason while a broker has not been asked for the first time: what needs it is looked at once it was.
+pub const NOT_PROBED: &str = "BrokerNotProbed";
+
 /// What a client was made from; another client is needed when it differs.
 #[derive(Clone, Debug, PartialEq)]
 struct Origin {
@@ -76,7 +79,7 @@ impl Brokers {
         let entry = entries.entry(object.name_any()).or_insert_with(|| Entry {
             object: Arc::clone(&object),
             origin: None,
-            client: Err(Why::new("BrokerNotProbed", "the broker has not been asked yet")),
+            client: Err(Why::new(NOT_PROBED, "the broker has not been asked yet")),
             failures: None,
             trouble: None,
         });
@@ -146,8 +149,9 @@ impl Brokers {
         });
         self.write_status(&object, &findings, version).await;
 
-        let back = !failed && before.is_none_or(|before| before > 0);
-        let change = if renewed || back { Change::TryAgain } else { Change::None };
+        let first = before.is_none();
+        let back = !failed && before.is_some_and(|before| before > 0);
+        let change = if renewed || first || back { Change::TryAgain } else { Change::None };
         let next = if failed {
             Backoff { min: self.settings.retry_min, max: self.settings.probe_period }.delay(failures, entropy())
         } else {

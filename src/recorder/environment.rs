@@ -8,11 +8,12 @@ use tracing::{info, warn};
 
 use super::{
     Recorder,
+    brokers::NOT_PROBED,
     desired::Why,
     index::Counts,
     key::Place,
     memory::memory_of,
-    places::{self, ENVIRONMENT_MISSING, PlaceState, View},
+    places::{self, ENVIRONMENT_MISSING, NOT_READ, PlaceState, View},
     queue::{Next, Task},
     rules::{BrokenRules, EnvironmentRules},
 };
@@ -41,6 +42,8 @@ impl Recorder {
         }
         let before = self.places.state(place);
         let read = match self.brokers.get(&place.broker) {
+            // It is read once the broker was probed.
+            Err(why) if why.reason == NOT_PROBED => return None,
             Err(why) => Err(why),
             Ok(broker) => self.find_and_read(&broker, place, &rules).await,
         };
@@ -147,6 +150,11 @@ impl Recorder {
 
         let before = environment.status.clone().unwrap_or_default();
         let generation = environment.metadata.generation;
+        // A restart is no news: what was said last holds until the environment was read, which asks for this again.
+        let unread = rules.is_ok() && state.view.is_none() && state.trouble.is_none();
+        if unread && before.observed_generation == generation {
+            return None;
+        }
         let status = PactEnvironmentStatus {
             observed_generation: generation,
             environment: rules.as_ref().ok().map(|rules| rules.place.environment.to_string()),
@@ -218,7 +226,7 @@ fn findings(
             ];
         }
     };
-    let unread = Why::new("EnvironmentNotRead", "the environment has not been read yet");
+    let unread = Why::new(NOT_READ, "the environment has not been read yet");
     let (exists, why) = match (&state.trouble, &state.view) {
         (None, Some(_)) => (Truth::True, Why::new("Found", format!("{} is there", rules.place))),
         (None, None) => (Truth::Unknown, unread),

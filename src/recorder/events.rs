@@ -1,6 +1,6 @@
 //! What a pass tells people: Events on the workloads, each said once.
 
-use std::sync::PoisonError;
+use std::sync::Arc;
 
 use tracing::warn;
 
@@ -43,6 +43,16 @@ impl Recorder {
         self.publish(&regarding(&misfit.workload, &misfit.uid), &event).await;
     }
 
+    /// Tells that an object cannot be read.
+    pub(super) async fn tell_unreadable(&self, regarding: &Regarding, problem: &str) {
+        let note = format!(
+            "the object cannot be read and is not followed: {problem}; correct it, and have the CRDs of this version of \
+             the operator installed"
+        );
+        let event = Event { reason: "Unreadable", action: "Read", warning: true, note, once_key: problem.to_owned() };
+        self.publish(regarding, &event).await;
+    }
+
     /// Warns that a workload's image changed while its version annotation stayed (domain case 14).
     pub(super) async fn tell_stale(&self, workload: &Workload) {
         let stated = workload.annotations.version.clone().unwrap_or_default();
@@ -63,12 +73,18 @@ impl Recorder {
         }
     }
 
-    /// Publishes what there is to say about workloads whose annotations cannot be followed.
-    pub(super) async fn tell_misfits(&self) {
-        let misfits: Vec<_> = self.index.lock().unwrap_or_else(PoisonError::into_inner).misfits().cloned().collect();
-        for misfit in misfits {
-            self.tell_misfit(&misfit).await;
+    /// Publishes, while this process leads, what there is to say about workloads whose annotations cannot be followed.
+    pub(super) fn tell_misfits_soon(self: &Arc<Self>) {
+        if !self.leadership.is_leader() {
+            return;
         }
+        let misfits: Vec<_> = self.index().misfits().cloned().collect();
+        let recorder = Arc::clone(self);
+        tokio::spawn(async move {
+            for misfit in misfits {
+                recorder.tell_misfit(&misfit).await;
+            }
+        });
     }
 }
 
@@ -108,8 +124,6 @@ fn event(key: &RecordKey, member: &MemberView, finish: &Finish) -> Option<Event<
         }
         Finish::Pending { why, version: Some(version), .. } => match why.reason {
             "VersionMissing" | "PacticipantMissing" => warning(why.reason, why.message.clone(), version.to_string()),
-            // Not asked yet, or not all read yet: nothing has failed.
-            "BrokerNotProbed" | "EnvironmentNotRead" => None,
             reason => warning(
                 "RecordFailed",
                 format!("version {version} of {key} is not recorded yet: {}", why.message),

@@ -249,6 +249,12 @@ impl Index {
         self.rules.values().filter_map(|rules| rules.as_ref().ok())
     }
 
+    /// The names of all `PactEnvironment`s, those that cannot be followed included.
+    #[must_use]
+    pub fn objects(&self) -> Vec<String> {
+        self.rules.keys().cloned().collect()
+    }
+
     /// The rules of one `PactEnvironment`.
     #[must_use]
     pub fn rules(&self, object: &str) -> Option<&Result<EnvironmentRules, Box<BrokenRules>>> {

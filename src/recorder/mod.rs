@@ -178,6 +178,7 @@ async fn follow_leadership(recorder: Arc<Recorder>, liveness: Liveness, shutdown
                 may_change = changed.is_ok();
                 if *leads.borrow_and_update() {
                     recorder.look_at_everything();
+                    recorder.tell_misfits_soon();
                 }
             }
         }

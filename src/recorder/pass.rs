@@ -31,6 +31,7 @@ impl Recorder {
         let object = self.memories.get(key);
         let (finish, look_again) = match self.compare_and_act(key, &members, object.as_deref()).await {
             Outcome::Moved => return Some(MOVED_AGAIN),
+            Outcome::Later => return None,
             Outcome::Unchanged => {
                 self.tries.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
                 return if never_recorded(object.as_deref()) {
@@ -178,3 +179,7 @@ fn until(now: Timestamp, at: Timestamp) -> Duration {
 fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_conflict() || status.is_not_found())
 }
+
+#[cfg(test)]
+#[path = "pass_tests.rs"]
+mod tests;

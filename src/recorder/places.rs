@@ -14,6 +14,9 @@ use crate::{
     broker::{Broker, BrokerError, DeployedVersion, Environment, EnvironmentId, ReleasedVersion},
 };
 
+/// The reason while an environment has not been read for the first time: what needs it is looked at once it was.
+pub const NOT_READ: &str = "EnvironmentNotRead";
+
 /// The reason when a broker does not have an environment.
 pub const ENVIRONMENT_MISSING: &str = "EnvironmentMissing";
 
@@ -137,7 +140,7 @@ impl Places {
 }
 
 fn not_read(place: &Place) -> Why {
-    Why::new("EnvironmentNotRead", format!("what {place} has recorded has not been read yet"))
+    Why::new(NOT_READ, format!("what {place} has recorded has not been read yet"))
 }
 
 /// Reads what an environment has recorded.

@@ -14,7 +14,7 @@ use super::{
     key::RecordKey,
     member::MemberView,
     memory::memory_of,
-    places::ENVIRONMENT_MISSING,
+    places::{ENVIRONMENT_MISSING, NOT_READ},
     plan::{Memory, Removal, Step, plan, removal},
     rules::EnvironmentRules,
     status::Finish,
@@ -42,6 +42,8 @@ pub(super) enum Outcome {
     Moved,
     /// Nothing runs it and nothing of ours is recorded: what was said last still holds.
     Unchanged,
+    /// What the broker says has not been read for the first time; the key is looked at again once it was.
+    Later,
 }
 
 impl Outcome {
@@ -117,6 +119,7 @@ impl Recorder {
         let (environment, seen, suspicious) = match self.places.look_up(subject.key) {
             Ok(found) => found,
             Err(why) if why.reason == ENVIRONMENT_MISSING => return Outcome::troubled(why, Some(version)),
+            Err(why) if why.reason == NOT_READ => return Outcome::Later,
             Err(why) => return subject.unasked(version).unwrap_or_else(|| Outcome::troubled(why, Some(version))),
         };
         if let Step::Settled(version) = plan(&desired, &subject.memory, seen.as_ref().map(|row| &row.version))
@@ -221,6 +224,7 @@ impl Recorder {
         };
         let (environment, _, suspicious) = match self.places.look_up(key) {
             Ok(found) => found,
+            Err(why) if why.reason == NOT_READ => return Outcome::Later,
             Err(why) => return Outcome::troubled(why, None),
         };
         if suspicious {

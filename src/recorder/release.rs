@@ -9,7 +9,7 @@ use super::{
     Recorder,
     desired::{DesiredReleases, Why, desired_releases, held, standing},
     key::RecordKey,
-    places::ENVIRONMENT_MISSING,
+    places::{ENVIRONMENT_MISSING, NOT_READ},
     plan::{Removal, plan_releases},
     record::{Outcome, Subject, kept, nothing_recorded, uncertain},
     status::Finish,
@@ -50,6 +50,7 @@ impl Recorder {
         let newest = wanted.supported.last().cloned();
         let (environment, seen, suspicious) = match self.places.look_up_releases(subject.key) {
             Ok(found) => found,
+            Err(why) if why.reason == NOT_READ => return Outcome::Later,
             Err(why)
                 if why.reason != ENVIRONMENT_MISSING && !subject.members.is_empty() && wanted.supported == ours =>
             {

@@ -22,6 +22,7 @@ mod events;
 mod lease;
 mod pact_cli;
 mod recorder_asserts;
+mod recorder_bad_input;
 mod recorder_crash;
 mod recorder_groups;
 mod recorder_identity;

@@ -1,0 +1,82 @@
+//! Floors for a watch: one that sends one request when a rollout is complete, and one that keeps nothing.
+
+use std::process::Command;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client};
+use pact_operator::workload::DeploymentView;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::bare_requests;
+use crate::completions::{Completion, Completions};
+use crate::stage::PATIENCE;
+use crate::testbed::control_plane::ControlPlane;
+use crate::testbed::eventually::eventually;
+use crate::testbed::process::Process;
+use crate::testbed::scene::Scene;
+use crate::testbed::standin::StandIn;
+
+/// The argument that makes the bench's own program a watch that keeps nothing.
+pub const ARGUMENT: &str = "keep-nothing";
+
+const LISTED: &str = "everything was listed";
+
+/// Watches a namespace and sends one request for each rollout that is complete, nothing before and nothing after.
+pub struct BareRecorder {
+    _completions: Completions,
+    task: JoinHandle<()>,
+}
+
+impl BareRecorder {
+    /// Begins. The versions are recorded in `environment` of `broker`, the application being called as the Deployment.
+    pub fn start(scene: &Scene, namespace: &str, broker: &Arc<StandIn>, environment: &str) -> Self {
+        let (tell, mut told) = mpsc::unbounded_channel::<Completion>();
+        let completions = Completions::watch(scene, namespace, Some(tell));
+        let environment = broker.store().environment_uuid(environment).unwrap();
+        let (client, broker) = (bare_requests::client(), Arc::clone(broker));
+        let task = tokio::spawn(async move {
+            while let Some(one) = told.recv().await {
+                bare_requests::record(&client, &broker, &environment, &one.name, &one.tag).await;
+            }
+        });
+        Self { _completions: completions, task }
+    }
+}
+
+impl Drop for BareRecorder {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The resident memory of a process that watches all Deployments with the operator's own partial type and keeps none.
+pub async fn resident_without_keeping(control_plane: &ControlPlane) -> u64 {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.arg(ARGUMENT).env("KUBECONFIG", control_plane.kubeconfig());
+    let name = format!("{ARGUMENT}-{}", control_plane.next_number());
+    let process = Process::start(&name, control_plane.folder(), &command);
+    eventually("the bare watch to have listed all", PATIENCE, async || {
+        let said = process.logs();
+        if said.contains(LISTED) { Ok(()) } else { Err(said) }
+    })
+    .await;
+    crate::stage::rest().await;
+    process.rss_bytes().expect("the bare watch runs, on Linux")
+}
+
+/// What the process does that [`resident_without_keeping`] starts.
+pub async fn keep_nothing() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let client = Client::try_default().await.expect("KUBECONFIG is given");
+    let mut events = watcher(Api::<DeploymentView>::all(client), watcher::Config::default()).boxed();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::InitDone) => println!("{LISTED}"),
+            Ok(_) => {}
+            Err(error) => println!("{error}"),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! How fast, how cheap and how small the recorder is, each figure beside a floor measured in the same run.
+//!
+//! `make bench` runs it on a real control plane with fake nodes, a stand-in broker and the built operator with its
+//! default settings, and writes `benches/RESULTS.md`. Nothing is asserted on time: machines are shared and noisy.
+//! `BENCH_QUICK=1` takes small numbers and only prints; `BENCH_ONLY=singles,at_once,start` names the parts to run and
+//! only prints, too.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::cast_precision_loss,
+    reason = "a measurement that cannot go on says so; its figures are for reading"
+)]
+
+#[path = "../../tests/testbed/mod.rs"]
+mod testbed;
+
+mod at_once;
+mod bare_requests;
+mod bare_watch;
+mod completions;
+mod report;
+mod requests;
+mod singles;
+mod sizes;
+mod stage;
+mod start;
+
+use report::Report;
+use sizes::Sizes;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    if arguments.get(1).is_some_and(|argument| argument == bare_watch::ARGUMENT) {
+        runtime.block_on(bare_watch::keep_nothing());
+        return;
+    }
+    // Whoever filters benches by name, or only wants them listed, does not want to wait for minutes.
+    if arguments.iter().any(|argument| argument == "--list") {
+        return;
+    }
+    runtime.block_on(measure());
+}
+
+async fn measure() {
+    let quick = set("BENCH_QUICK").is_some();
+    let only = set("BENCH_ONLY");
+    let sizes = if quick { Sizes::quick() } else { Sizes::full() };
+    let wanted = |part: &str| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == part));
+
+    let mut report = Report::new();
+    if wanted("singles") {
+        singles::measure(&sizes, &mut report).await;
+    }
+    if wanted("at_once") {
+        at_once::measure(&sizes, &mut report).await;
+    }
+    if wanted("start") {
+        start::measure(&sizes, &mut report).await;
+    }
+    if !quick && only.is_none() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/RESULTS.md");
+        std::fs::write(path, report.text()).unwrap();
+        println!("written to {path}");
+    }
+}
+
+/// A variable that is set and not empty.
+fn set(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

@@ -1,0 +1,87 @@
+//! One rollout after the other: how long after its completion is it recorded, and what does a record cost?
+
+use std::sync::Arc;
+
+use crate::bare_watch::BareRecorder;
+use crate::completions::Completions;
+use crate::report::{Report, Spread, seconds_between};
+use crate::requests;
+use crate::sizes::Sizes;
+use crate::stage::{PATIENCE, Stage, publish, rest, rows};
+use crate::testbed::eventually::eventually;
+use crate::testbed::scene::{annotated, image};
+use crate::testbed::standin::StandIn;
+
+const NAME: &str = "single";
+const FIRST: &str = "0.0.1";
+
+pub async fn measure(sizes: &Sizes, report: &mut Report) {
+    let stage = Stage::new().await;
+    let (broker, bare) = (&stage.scene.broker, Arc::new(StandIn::start().await));
+    bare.store().add_environment("bare", false);
+    let name = format!("{NAME}-0");
+    let versions: Vec<String> = (0..sizes.singles).map(|number| format!("1.0.{number}")).collect();
+    let mut known: Vec<&str> = versions.iter().map(String::as_str).collect();
+    known.push(FIRST);
+    stage.publish(NAME, 1, &known);
+    publish(&bare, NAME, 1, &known);
+
+    let _operator = stage.start_operator().await;
+    let completions = Completions::watch(&stage.scene, &stage.namespace, None);
+    let _bare_recorder = BareRecorder::start(&stage.scene, &stage.namespace, &bare, "bare");
+    let live = annotated(&name, &name, FIRST).apply(&stage.scene.client(), &stage.namespace).await;
+    stage.wait_remembered(FIRST, 1).await;
+    stage.wait_settled(1).await;
+    // What gathers for two seconds after the first record is not to be counted with the next ones.
+    rest().await;
+
+    broker.clear_requests();
+    let asked_before = stage.api_requests().len();
+    for version in &versions {
+        live.set_image(&image(version)).await;
+        stage.wait_remembered(version, 1).await;
+        eventually("the bare watch to record it, too", PATIENCE, async || {
+            if rows(&bare, version).is_empty() { Err("no row".to_owned()) } else { Ok(()) }
+        })
+        .await;
+    }
+    rest().await;
+
+    let delays = |broker: &StandIn| {
+        let delay = |version: &String| {
+            let (_, row) = rows(broker, version).into_iter().next().expect("it was waited for");
+            seconds_between(completions.of(&name, version).expect("it is recorded, so it was complete"), row)
+        };
+        Spread::of(versions.iter().map(delay).collect())
+    };
+    let (ours, floor) = (delays(broker), delays(&bare));
+    report.section(
+        &format!("Single rollouts, n={}", ours.len()),
+        "One Deployment of one pod rolls out from version to version. From the moment when the bench's own watch delivers \
+         the first object whose status says complete, to the row at the stand-in broker. The floor is a bare watch of the \
+         same partial type on the same rollouts that sends one request, without looking before or after, to a second \
+         stand-in. min / median / p95 / max.",
+    );
+    let ratio = format!("{:.2} × (median)", ours.median() / floor.median());
+    report.row("completion to row", &ours.shown(), &floor.shown(), &ratio, "median ≤ 60 ms");
+    let negative = |spread: &Spread| format!("{} of {}", spread.negative(), spread.len());
+    report.row("negative (recorded before complete)", &negative(&ours), &negative(&floor), "", "none");
+    costs(&stage, &stage.api_requests()[asked_before..], versions.len(), report);
+}
+
+fn costs(stage: &Stage, asked: &[crate::testbed::audit::Request], count: usize, report: &mut Report) {
+    let at_broker = stage.scene.broker.requests();
+    let for_keys = at_broker.iter().filter(|request| requests::is_for_a_key(request)).count();
+    let writes = asked.iter().filter(|request| requests::is_write(request)).count();
+    let each = |number: usize| format!("{:.2}", number as f64 / count as f64);
+    report.section(
+        &format!("What a recorded rollout costs, n={count}"),
+        "Of the same rollouts: a new version of a key that has been recorded before. From the stand-in's log and the API \
+         server's audit log. Probes, the read of the whole environment and Lease renewals go by the clock, not by rollout.",
+    );
+    report.row("broker requests per rollout", &each(for_keys), "1.00", "", "≤ 4");
+    report.fact("all broker requests", &requests::by_purpose(&at_broker), "");
+    report.row("API writes per rollout", &each(writes), "0.00", "", "≤ 2");
+    report.fact("all API writes", &requests::writes(asked), "");
+    report.fact("all API requests", &requests::all(asked), "");
+}

@@ -1,0 +1,209 @@
+//! Where all is measured: a scene of its own for each part, with Deployments made many at a time.
+
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, stream};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+use kube::api::{ListParams, Patch, PatchParams};
+use pact_operator::api::{PactDeployment, PactEnvironment};
+use serde_json::json;
+
+use crate::testbed::audit;
+use crate::testbed::eventually::eventually;
+use crate::testbed::http;
+use crate::testbed::operator::{Operator, OperatorOptions, SERVICE_ACCOUNT};
+use crate::testbed::scene::{OPERATOR_NAMESPACE, Scene, annotated, image};
+use crate::testbed::standin::{StandIn, WriteKind};
+
+/// Longer than anything measured should take on the slowest machine.
+pub const PATIENCE: Duration = Duration::from_mins(15);
+
+/// How many requests the bench itself has under way at the API server.
+const AT_ONCE: usize = 50;
+
+/// A scene with one namespace that is mapped to one environment.
+pub struct Stage {
+    /// Control plane and broker.
+    pub scene: Scene,
+    /// The namespace.
+    pub namespace: String,
+    /// The environment.
+    pub environment: String,
+}
+
+impl Stage {
+    /// A new one, without operator.
+    pub async fn new() -> Self {
+        let scene = Scene::without_operator().await;
+        let namespace = scene.namespace().await;
+        let environment = scene.environment(&[&namespace], json!({})).await;
+        Self { scene, namespace, environment }
+    }
+
+    /// Starts the operator with its default settings and waits until it is ready.
+    pub async fn start_operator(&self) -> Operator {
+        self.start_timed().await.operator
+    }
+
+    /// Starts the operator with its default settings; says when, and when it was ready.
+    pub async fn start_timed(&self) -> Started {
+        // Made before the clock runs.
+        let kubeconfig = self.scene.control_plane.user_kubeconfig(OPERATOR_NAMESPACE, SERVICE_ACCOUNT).await;
+        let options = OperatorOptions::default().namespace(OPERATOR_NAMESPACE);
+        let at = Instant::now();
+        let operator = Operator::start_as(&self.scene.control_plane, options, &kubeconfig);
+        loop {
+            if let Ok((200, _)) = http::get(operator.probe_address(), "/readyz").await {
+                break;
+            }
+            assert!(at.elapsed() < PATIENCE, "the operator is not ready; its log:\n{}", operator.logs());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Started { operator, at, ready: at.elapsed() }
+    }
+
+    /// Makes the broker know these versions of all applications `NAME-0`, `NAME-1`, …
+    pub fn publish(&self, name: &str, count: usize, versions: &[&str]) {
+        publish(&self.scene.broker, name, count, versions);
+    }
+
+    /// Creates annotated Deployments `NAME-FROM` … of one version, many at a time.
+    pub async fn create(&self, name: &str, range: std::ops::Range<usize>, version: &str, replicas: u32) {
+        let client = self.scene.client();
+        let creations = stream::iter(range).map(|number| {
+            let (client, name) = (client.clone(), format!("{name}-{number}"));
+            async move {
+                annotated(&name, &name, version).replicas(replicas).create(&client, &self.namespace).await;
+            }
+        });
+        creations.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+    }
+
+    /// Gives all of them the image of another version, many at a time.
+    pub async fn set_version(&self, name: &str, count: usize, version: &str) {
+        let containers = json!([{"name": "app", "image": image(version)}]);
+        self.patch_all(
+            name,
+            0..count,
+            None,
+            |_| json!({"spec": {"template": {"spec": {"containers": containers.clone()}}}}),
+        )
+        .await;
+    }
+
+    /// Writes what the Deployment controller would when it has seen a generation and nothing else has changed.
+    pub async fn set_observed(&self, name: &str, range: std::ops::Range<usize>, generation: i64) {
+        self.patch_all(name, range, Some("status"), |_| json!({"status": {"observedGeneration": generation}})).await;
+    }
+
+    async fn patch_all(
+        &self,
+        name: &str,
+        range: std::ops::Range<usize>,
+        subresource: Option<&str>,
+        patch: impl Fn(usize) -> serde_json::Value,
+    ) {
+        let api: Api<Deployment> = Api::namespaced(self.scene.client(), &self.namespace);
+        let patches = stream::iter(range).map(|number| {
+            let (api, name, patch) = (api.clone(), format!("{name}-{number}"), Patch::Strategic(patch(number)));
+            async move {
+                let how = PatchParams::default();
+                let patched = match subresource {
+                    Some(_) => api.patch_status(&name, &how, &patch).await,
+                    None => api.patch(&name, &how, &patch).await,
+                };
+                drop(patched.unwrap_or_else(|error| panic!("cannot patch {name}: {error}")));
+            }
+        });
+        patches.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+    }
+
+    /// Waits until the Deployment controller has seen every Deployment.
+    pub async fn wait_observed(&self, count: usize) {
+        let api: Api<Deployment> = Api::namespaced(self.scene.client(), &self.namespace);
+        eventually("all Deployments to be observed", PATIENCE, async || {
+            let all = api.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
+            let seen = all.items.iter().filter(|one| {
+                one.status.as_ref().and_then(|status| status.observed_generation) == one.metadata.generation
+            });
+            let seen = seen.count();
+            if seen == count { Ok(()) } else { Err(format!("{seen} of {count}")) }
+        })
+        .await;
+    }
+
+    /// Waits until so many rows of a version were written since the writes were last cleared.
+    pub async fn wait_rows(&self, version: &str, count: usize) {
+        eventually(format!("{count} rows of {version}"), PATIENCE, async || {
+            let rows = rows(&self.scene.broker, version).len();
+            if rows == count { Ok(()) } else { Err(format!("{rows} rows")) }
+        })
+        .await;
+    }
+
+    /// Waits until the operator remembers a version as recorded for so many keys: their rollouts are over for it.
+    pub async fn wait_remembered(&self, version: &str, count: usize) {
+        let api = Api::<PactDeployment>::all(self.scene.client());
+        eventually(format!("{version} to be remembered as recorded"), PATIENCE, async || {
+            let all = api.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
+            let recorded = all.items.into_iter().filter_map(|one| Some(one.status?.recorded?.version));
+            let recorded = recorded.filter(|recorded| recorded == version).count();
+            if recorded == count { Ok(()) } else { Err(format!("{recorded} of {count}")) }
+        })
+        .await;
+    }
+
+    /// All requests that operators have made to the API server so far.
+    pub fn api_requests(&self) -> Vec<audit::Request> {
+        audit::requests(&self.scene.control_plane, OPERATOR_NAMESPACE, SERVICE_ACCOUNT)
+    }
+
+    /// Waits until the operator itself says that so many workloads are recorded, and nothing more happens.
+    pub async fn wait_settled(&self, recorded: usize) {
+        let api = Api::<PactEnvironment>::all(self.scene.client());
+        eventually(format!("{recorded} workloads to be told as recorded"), PATIENCE, async || {
+            let status =
+                api.get(&self.environment).await.map_err(|error| error.to_string())?.status.unwrap_or_default();
+            if usize::try_from(status.recorded) == Ok(recorded) {
+                Ok(())
+            } else {
+                Err(format!("{} are", status.recorded))
+            }
+        })
+        .await;
+    }
+}
+
+/// An operator that was started while the clock ran.
+pub struct Started {
+    /// It.
+    pub operator: Operator,
+    /// When its process was started.
+    pub at: Instant,
+    /// How long after that `/readyz` said 200.
+    pub ready: Duration,
+}
+
+/// Makes a broker know these versions of all applications `NAME-0`, `NAME-1`, …
+pub fn publish(broker: &StandIn, name: &str, count: usize, versions: &[&str]) {
+    for number in 0..count {
+        for version in versions {
+            broker.store().publish_version(&format!("{name}-{number}"), version);
+        }
+    }
+}
+
+/// The rows of a version that clients wrote, with the moment of each: `(pacticipant, when)`.
+pub fn rows(broker: &StandIn, version: &str) -> Vec<(String, Instant)> {
+    let writes = broker.writes().into_iter();
+    writes
+        .filter(|write| write.kind == WriteKind::Deployed && write.version == version)
+        .map(|write| (write.pacticipant, write.at))
+        .collect()
+}
+
+/// Lets a process come to rest before its memory is read. There is no event to wait for.
+pub async fn rest() {
+    tokio::time::sleep(Duration::from_secs(5)).await;
+}
