@@ -119,6 +119,11 @@ pub struct Recorder {
     complete: AtomicBool,
 }
 
+/// Closes the gates that [`run`] will open. Before readiness is served: without gates a process counts as ready.
+pub fn close_gates(readiness: &Readiness) {
+    drop(watch::gates(readiness));
+}
+
 /// Runs the recorder until shutdown. A standby keeps everything warm and does nothing until it leads.
 pub async fn run(settings: Settings, surroundings: Surroundings) {
     let Surroundings { client, leadership, readiness, liveness, metrics, instance, shutdown } = surroundings;
