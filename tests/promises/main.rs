@@ -21,6 +21,7 @@ mod events;
 mod lease;
 mod recorder_bad_input;
 mod recorder_crash;
+mod recorder_drift;
 mod recorder_leaders;
 mod recorder_outage;
 mod recorder_removal;
