@@ -26,6 +26,7 @@ mod recorder_leaders;
 mod recorder_outage;
 mod recorder_removal;
 mod recorder_rollouts;
+mod recorder_secrets;
 mod standin_recordings;
 mod standin_server;
 mod testbed_selftest;
