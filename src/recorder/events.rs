@@ -148,16 +148,15 @@ fn event(key: &RecordKey, member: &MemberView, finish: &Finish) -> Option<Event<
             }
             Ok(_) => None,
         },
-        Finish::Waiting { why, .. } if why.reason == "Mixed" && !member.rollout.finished() => None,
-        Finish::Waiting { why, .. } if why.reason == "Mixed" => {
+        Finish::Waiting { why, .. } if why.reason == "Mixed" && member.rollout.finished() => {
             warning("Mixed", format!("nothing is recorded for {key}: {}", why.message), why.message.clone())
         }
+        Finish::Contested { why, version } => warning("Contested", why.message.clone(), version.to_string()),
         Finish::Pending { .. }
         | Finish::Waiting { .. }
         | Finish::Orphaned { .. }
         | Finish::Undeployed(_)
         | Finish::Kept(_) => None,
-        Finish::Contested { why, version } => warning("Contested", why.message.clone(), version.to_string()),
     }
 }
 

@@ -67,8 +67,6 @@ fn each_finish_tells_its_members_what_they_should_know() {
             Some(("PacticipantMissing", true)),
         ),
         ("failed", done("1"), pending("BrokerUnavailable", Some(version("1")), at(9)), Some(("RecordFailed", true))),
-        ("not asked yet", done("1"), pending("BrokerNotProbed", Some(version("1")), at(9)), None),
-        ("not read yet", done("1"), pending("EnvironmentNotRead", Some(version("1")), at(9)), None),
         ("nothing to record failed", done("1"), pending("BrokerUnavailable", None, at(9)), None),
         ("cannot be told", ambiguous(), Finish::Held(why("AmbiguousContainer")), Some(("AmbiguousContainer", true))),
         ("another member's fault", done("1"), Finish::Held(why("AmbiguousContainer")), None),

@@ -117,9 +117,16 @@ pub struct Recorder {
     quiet_since: Mutex<HashMap<RecordKey, Instant>>,
     /// By environment: how often in a row it could not be read.
     place_tries: Mutex<BTreeMap<Place, u32>>,
+    /// By environment: how often in a row none of our records was in it.
+    place_doubts: Mutex<BTreeMap<Place, u32>>,
     rollouts_served: AtomicBool,
     /// Whether everything that is watched was listed once: before, what is missing only seems to be.
     complete: AtomicBool,
+}
+
+/// Closes the gates that [`run`] will open. Before readiness is served: without gates a process counts as ready.
+pub fn close_gates(readiness: &Readiness) {
+    drop(watch::gates(readiness));
 }
 
 /// Runs the recorder until shutdown. A standby keeps everything warm and does nothing until it leads.
@@ -142,6 +149,7 @@ pub async fn run(settings: Settings, surroundings: Surroundings) {
         tries: Mutex::default(),
         quiet_since: Mutex::default(),
         place_tries: Mutex::default(),
+        place_doubts: Mutex::default(),
         rollouts_served: AtomicBool::new(false),
         complete: AtomicBool::new(false),
         settings,

@@ -70,9 +70,10 @@ pub(super) fn tell_unreadable<K: Resource<DynamicType: Default>>(recorder: &Arc<
     });
 }
 
-/// Watches everything until shutdown. Once all was listed, everything is looked at.
-pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown: CancellationToken) {
-    let gates = [
+/// The readiness gates, one for each kind that is watched, in the order in which [`run`] follows them. Each is closed
+/// until the kind was listed once.
+pub(super) fn gates(readiness: &Readiness) -> [Gate; 7] {
+    [
         "deployments",
         "namespaces",
         "pactenvironments",
@@ -81,7 +82,12 @@ pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown:
         "argo-rollouts",
         "flagger-canaries",
     ]
-    .map(|name| readiness.gate(name));
+    .map(|name| readiness.gate(name))
+}
+
+/// Watches everything until shutdown. Once all was listed, everything is looked at.
+pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown: CancellationToken) {
+    let gates = gates(&readiness);
     let listed = Listed { missing: Arc::new(AtomicUsize::new(gates.len())), recorder: Arc::clone(&recorder) };
     let [deployments, namespaces, environments, brokers, memories, rollouts, canaries] =
         gates.map(|gate| First { gate, listed: listed.clone(), done: false });

@@ -187,7 +187,7 @@ async fn the_key_of_a_pact_deployment_cannot_be_changed_and_tables_fit_a_termina
             for (kind, columns, wanted) in [
                 ("pb", "NAME URL READY REASON VERSION AGE", "main"),
                 ("pactenv", "NAME BROKER ENVIRONMENT READY REASON NAMESPACES WORKLOADS RECORDED AGE", &*environment),
-                ("pactdep", "NAME PACTICIPANT ENVIRONMENT DESIRED RECORDED READY REASON SINCE", &*environment),
+                ("pactdep", "NAME PACTICIPANT DESIRED RECORDED READY REASON SINCE", &*environment),
             ] {
                 let table = kubectl_ok(kubeconfig, &["get", kind]).await;
                 let header = table.lines().next().unwrap();

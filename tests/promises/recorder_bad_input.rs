@@ -204,7 +204,7 @@ impl Elsewhere {
         stand_in.store().add_environment(&environment, false);
         stand_in.store().publish_version("orders", "1.0.0");
         stand_in.set_auth(auth);
-        for fault in fault {
+        if let Some(fault) = fault {
             stand_in.faults().add(fault);
         }
         let broker = environment.clone();
