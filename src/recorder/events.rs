@@ -148,7 +148,8 @@ fn event(key: &RecordKey, member: &MemberView, finish: &Finish) -> Option<Event<
             }
             Ok(_) => None,
         },
-        Finish::Waiting { why, .. } if why.reason == "Mixed" && member.rollout.finished() => {
+        Finish::Waiting { why, .. } if why.reason == "Mixed" && !member.rollout.finished() => None,
+        Finish::Waiting { why, .. } if why.reason == "Mixed" => {
             warning("Mixed", format!("nothing is recorded for {key}: {}", why.message), why.message.clone())
         }
         Finish::Contested { why, version } => warning("Contested", why.message.clone(), version.to_string()),
