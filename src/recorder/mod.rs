@@ -40,7 +40,7 @@ use std::{
 
 use futures::FutureExt;
 use kube::Client;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -50,7 +50,7 @@ use self::{
     memory::Memories,
     metrics::RecorderMetrics,
     places::Places,
-    queue::{Next, Queue, Task},
+    queue::{Next, Queue, Slot, Task},
 };
 use crate::{
     api::{PactEnvironment, names::Version},
@@ -117,6 +117,8 @@ pub struct Recorder {
     quiet_since: Mutex<HashMap<RecordKey, Instant>>,
     /// By environment: how often in a row it could not be read.
     place_tries: Mutex<BTreeMap<Place, u32>>,
+    /// The places of those who tell what they did.
+    telling: Semaphore,
     rollouts_served: AtomicBool,
     /// Whether everything that is watched was listed once: before, what is missing only seems to be.
     complete: AtomicBool,
@@ -142,6 +144,7 @@ pub async fn run(settings: Settings, surroundings: Surroundings) {
         tries: Mutex::default(),
         quiet_since: Mutex::default(),
         place_tries: Mutex::default(),
+        telling: Semaphore::new(pass::TELLING_AT_ONCE),
         rollouts_served: AtomicBool::new(false),
         complete: AtomicBool::new(false),
         settings,
@@ -149,9 +152,9 @@ pub async fn run(settings: Settings, surroundings: Surroundings) {
 
     let work = {
         let recorder = Arc::clone(&recorder);
-        Arc::new(move |task| {
+        Arc::new(move |task, slot| {
             let recorder = Arc::clone(&recorder);
-            async move { recorder.work(task).await }.boxed()
+            async move { recorder.work(task, slot).await }.boxed()
         })
     };
     let watching = tokio::spawn(watch::run(Arc::clone(&recorder), readiness, shutdown.clone()));
@@ -185,7 +188,7 @@ async fn follow_leadership(recorder: Arc<Recorder>, liveness: Liveness, shutdown
 }
 
 impl Recorder {
-    async fn work(&self, task: Task) -> Next {
+    async fn work(&self, task: Task, slot: Slot) -> Next {
         // A standby watches and decides nothing; all is looked at once it leads.
         if !self.complete.load(Ordering::Acquire) || !self.leadership.is_leader() {
             return None;
@@ -200,7 +203,7 @@ impl Recorder {
             }
             Task::Place(place) => self.read_place(&place).await,
             Task::EnvironmentStatus(object) => self.environment_status(&object).await,
-            Task::Record(key) => self.pass(&key).await,
+            Task::Record(key) => self.pass(&key, slot).await,
         }
     }
 
