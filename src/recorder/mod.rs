@@ -40,7 +40,7 @@ use std::{
 
 use futures::FutureExt;
 use kube::Client;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -50,7 +50,7 @@ use self::{
     memory::Memories,
     metrics::RecorderMetrics,
     places::Places,
-    queue::{Next, Queue, Task},
+    queue::{Next, Queue, Slot, Task},
 };
 use crate::{
     api::{PactEnvironment, names::Version},
@@ -119,6 +119,8 @@ pub struct Recorder {
     place_tries: Mutex<BTreeMap<Place, u32>>,
     /// By environment: how often in a row none of our records was in it.
     place_doubts: Mutex<BTreeMap<Place, u32>>,
+    /// The places of those who tell what they did.
+    telling: Semaphore,
     rollouts_served: AtomicBool,
     /// Whether everything that is watched was listed once: before, what is missing only seems to be.
     complete: AtomicBool,
@@ -150,6 +152,7 @@ pub async fn run(settings: Settings, surroundings: Surroundings) {
         quiet_since: Mutex::default(),
         place_tries: Mutex::default(),
         place_doubts: Mutex::default(),
+        telling: Semaphore::new(pass::TELLING_AT_ONCE),
         rollouts_served: AtomicBool::new(false),
         complete: AtomicBool::new(false),
         settings,
@@ -157,9 +160,9 @@ pub async fn run(settings: Settings, surroundings: Surroundings) {
 
     let work = {
         let recorder = Arc::clone(&recorder);
-        Arc::new(move |task| {
+        Arc::new(move |task, slot| {
             let recorder = Arc::clone(&recorder);
-            async move { recorder.work(task).await }.boxed()
+            async move { recorder.work(task, slot).await }.boxed()
         })
     };
     let watching = tokio::spawn(watch::run(Arc::clone(&recorder), readiness, shutdown.clone()));
@@ -194,7 +197,7 @@ async fn follow_leadership(recorder: Arc<Recorder>, liveness: Liveness, shutdown
 }
 
 impl Recorder {
-    async fn work(&self, task: Task) -> Next {
+    async fn work(&self, task: Task, slot: Slot) -> Next {
         // A standby watches and decides nothing; all is looked at once it leads.
         if !self.complete.load(Ordering::Acquire) || !self.leadership.is_leader() {
             return None;
@@ -209,7 +212,7 @@ impl Recorder {
             }
             Task::Place(place) => self.read_place(&place).await,
             Task::EnvironmentStatus(object) => self.environment_status(&object).await,
-            Task::Record(key) => self.pass(&key).await,
+            Task::Record(key) => self.pass(&key, slot).await,
         }
     }
 

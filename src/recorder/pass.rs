@@ -11,7 +11,7 @@ use super::{
     desired::Why,
     key::RecordKey,
     member::MemberView,
-    queue::{Next, Task},
+    queue::{Next, Slot, Task},
     record::{Outcome, Write},
     status::{Finish, status},
 };
@@ -22,10 +22,13 @@ use crate::{
 
 /// How soon to look again when the world moved while we looked: the watch is about to tell, this is in case it does not.
 const MOVED_AGAIN: Duration = Duration::from_secs(1);
+/// How many passes may write Events and statuses at once: many rollouts that end together are recorded at the broker's
+/// own pace, and what is told of them in the cluster follows.
+pub(super) const TELLING_AT_ONCE: usize = 8;
 
 impl Recorder {
     /// Looks at a key and does what is due; answers when to look again though nothing changes.
-    pub(super) async fn pass(&self, key: &RecordKey) -> Next {
+    pub(super) async fn pass(&self, key: &RecordKey, slot: Slot) -> Next {
         let now = Timestamp::now();
         let members: Vec<_> = self.index().members(key).into_iter().map(|member| member.at(now)).collect();
         let object = self.memories.get(key);
@@ -51,6 +54,8 @@ impl Recorder {
             }
         };
         self.log(key, &finish);
+        // The broker is told of the next key while the cluster is told of this one.
+        drop(slot);
         if matches!(finish, Finish::Undeployed(_)) && never_recorded(object.as_deref()) {
             return self.forget(key, object.as_deref()).await;
         }
@@ -58,6 +63,8 @@ impl Recorder {
         if let Some(quiet) = self.still_quiet(key, &finish, object.as_deref(), &members) {
             return Some(next.map_or(quiet, |next| next.min(quiet)));
         }
+        // It is never closed, so nobody tells without a place.
+        let _place = self.telling.acquire().await;
         // Told before it is remembered: should the status not be written, the next pass finds nothing left to tell.
         self.tell(key, &members, object.as_deref(), &finish).await;
         let after = status(object.as_deref(), &members, &finish, now);

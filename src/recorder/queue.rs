@@ -12,7 +12,11 @@ use std::{
 
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kube::runtime::scheduler::{ScheduleRequest, Scheduler, scheduler};
-use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    task::JoinSet,
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -46,9 +50,14 @@ impl Task {
 /// When to do the task again though nothing changes.
 pub type Next = Option<Duration>;
 
-/// How many tasks of one lane may be under way. More than a broker's own limit of requests: a task also talks to the
+/// A place in a lane, held while a task keeps the lane's broker busy. Dropping it lets the next task begin.
+pub type Slot = OwnedSemaphorePermit;
+
+/// How many tasks of one lane may hold a slot. More than a broker's own limit of requests: a task also reads from the
 /// API server while others talk to the broker.
-const UNDER_WAY_PER_LANE: usize = 16;
+const SLOTS_PER_LANE: usize = 16;
+/// How many tasks of one lane may be under way in all, those included that have given back their slot.
+const UNDER_WAY_PER_LANE: usize = 256;
 
 type Request = ScheduleRequest<Task>;
 type Lanes = HashMap<Option<String>, mpsc::UnboundedSender<Request>>;
@@ -96,7 +105,7 @@ impl Queue {
 /// Does tasks as they fall due until the token is cancelled; tasks under way then are finished first.
 pub async fn run<F>(queue: Queue, mut outlet: Outlet, shutdown: CancellationToken, work: Arc<F>)
 where
-    F: Fn(Task) -> BoxFuture<'static, Next> + Send + Sync + 'static,
+    F: Fn(Task, Slot) -> BoxFuture<'static, Next> + Send + Sync + 'static,
 {
     let mut lanes = JoinSet::new();
     loop {
@@ -116,13 +125,14 @@ async fn run_lane<F>(
     shutdown: CancellationToken,
     work: Arc<F>,
 ) where
-    F: Fn(Task) -> BoxFuture<'static, Next> + Send + Sync + 'static,
+    F: Fn(Task, Slot) -> BoxFuture<'static, Next> + Send + Sync + 'static,
 {
     let requests = futures::stream::unfold(requests, async |mut requests| {
         let request = requests.recv().await?;
         Some((request, requests))
     });
     let mut scheduler = Box::pin(scheduler(requests.boxed()));
+    let slots = Arc::new(Semaphore::new(SLOTS_PER_LANE));
     let mut under_way = HashSet::new();
     let mut running = FuturesUnordered::new();
     loop {
@@ -140,9 +150,9 @@ async fn run_lane<F>(
                     }
                 }
             }
-            task = next_due(&mut scheduler, &under_way) => {
+            (task, slot) = next_due(&mut scheduler, &under_way, &slots) => {
                 under_way.insert(task.clone());
-                let work = tokio::spawn(work(task.clone()));
+                let work = tokio::spawn(work(task.clone(), slot));
                 running.push(work.map(move |next| (task, next)));
             }
         }
@@ -150,18 +160,40 @@ async fn run_lane<F>(
     while running.next().await.is_some() {}
 }
 
-/// The next task that is due and may begin. Takes requests in all the while.
-async fn next_due<S>(scheduler: &mut Pin<Box<Scheduler<Task, S>>>, under_way: &HashSet<Task>) -> Task
+/// The next task that is due and may begin, and its slot. Takes requests in all the while.
+async fn next_due<S>(
+    scheduler: &mut Pin<Box<Scheduler<Task, S>>>,
+    under_way: &HashSet<Task>,
+    slots: &Arc<Semaphore>,
+) -> (Task, Slot)
 where
     S: Stream<Item = Request>,
 {
-    let due = if under_way.len() >= UNDER_WAY_PER_LANE {
-        scheduler.as_mut().hold().next().await
-    } else {
-        scheduler.as_mut().hold_unless(|task| !under_way.contains(task)).next().await
+    let slot = async {
+        if under_way.len() >= UNDER_WAY_PER_LANE {
+            return std::future::pending().await;
+        }
+        match Arc::clone(slots).acquire_owned().await {
+            Ok(slot) => slot,
+            // It is never closed.
+            Err(_) => std::future::pending().await,
+        }
     };
-    match due {
-        Some(task) => task,
+    let held = async {
+        loop {
+            // Nothing comes out while it holds, but what is put in is taken in.
+            if scheduler.as_mut().hold().next().await.is_none() {
+                return std::future::pending().await;
+            }
+        }
+    };
+    let slot = tokio::select! {
+        biased;
+        slot = slot => slot,
+        slot = held => slot,
+    };
+    match scheduler.as_mut().hold_unless(|task| !under_way.contains(task)).next().await {
+        Some(task) => (task, slot),
         None => std::future::pending().await,
     }
 }
@@ -184,7 +216,7 @@ mod tests {
     /// Runs the queue over `work` until the test drops what is returned.
     fn start<F>(work: F) -> (Queue, tokio_util::sync::DropGuard)
     where
-        F: Fn(Task) -> BoxFuture<'static, Next> + Send + Sync + 'static,
+        F: Fn(Task, Slot) -> BoxFuture<'static, Next> + Send + Sync + 'static,
     {
         let (queue, outlet) = Queue::new();
         let shutdown = CancellationToken::new();
@@ -196,7 +228,7 @@ mod tests {
     async fn a_task_never_runs_beside_itself_and_a_request_meanwhile_is_not_lost() {
         let (done, mut seen) = mpsc::unbounded_channel();
         let at_once = Arc::new(AtomicUsize::new(0));
-        let (queue, _guard) = start(move |_| {
+        let (queue, _guard) = start(move |_, _slot| {
             let (at_once, done) = (Arc::clone(&at_once), done.clone());
             async move {
                 assert_eq!(at_once.fetch_add(1, Ordering::SeqCst), 0);
@@ -220,7 +252,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_broker_that_never_answers_holds_up_nobody_else() {
         let (done, mut seen) = mpsc::unbounded_channel();
-        let (queue, _guard) = start(move |task| {
+        let (queue, _guard) = start(move |task, _slot| {
             let done = done.clone();
             async move {
                 match task {
@@ -244,7 +276,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_to_be_done_again_is_and_an_earlier_request_wins() {
         let (done, mut seen) = mpsc::unbounded_channel();
-        let (queue, _guard) = start(move |_| {
+        let (queue, _guard) = start(move |_, _slot| {
             let done = done.clone();
             async move {
                 done.send(Instant::now()).unwrap();
@@ -265,7 +297,7 @@ mod tests {
     async fn a_task_that_panics_is_tried_again_and_the_others_go_on() {
         let times = Arc::new(AtomicUsize::new(0));
         let (done, mut seen) = mpsc::unbounded_channel();
-        let (queue, _guard) = start(move |task| {
+        let (queue, _guard) = start(move |task, _slot| {
             let (times, done) = (Arc::clone(&times), done.clone());
             async move {
                 assert!(task != record("a", "bad") || times.fetch_add(1, Ordering::SeqCst) > 0, "planned panic");

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::testbed::eventually::{always, eventually};
 use crate::testbed::operator::{Operator, OperatorOptions};
-use crate::testbed::probe;
+use crate::testbed::http;
 use crate::testbed::rollout::Live;
 use crate::testbed::scene::{BROKER, SOON, Scene, annotated, image, quick};
 use crate::testbed::standin::{Fault, LoggedRequest};
@@ -54,7 +54,7 @@ async fn one_operator_writes_and_the_standby_goes_on_at_once_or_soon() {
     scene.start_operator(with_lease(LONG)).await;
     scene.start_operator(with_lease(LONG)).await;
     for operator in &scene.operators {
-        let (status, body) = probe::get(operator.probe_address(), "/readyz").await.unwrap();
+        let (status, body) = http::get(operator.probe_address(), "/readyz").await.unwrap();
         assert_eq!(status, 200, "leader and standby are ready: {body}");
     }
     scene.broker.store().publish_version("orders", "1.0.0");
