@@ -27,9 +27,9 @@ pub const HISTORY_LIMIT: usize = 10;
     printcolumn(name = "Instance", type_ = "string", json_path = ".spec.applicationInstance", priority = 1),
     printcolumn(name = "Desired", type_ = "string", json_path = ".status.desiredVersion"),
     printcolumn(name = "Recorded", type_ = "string", json_path = ".status.recorded.version"),
+    printcolumn(name = "Since", type_ = "date", json_path = ".status.recorded.at"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
-    printcolumn(name = "Since", type_ = "date", json_path = ".status.recorded.at")
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(

@@ -125,11 +125,14 @@ pub enum Overlap {
 }
 
 /// What is recorded, and when a record is taken back.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RecordPolicy {
     /// Whether versions are recorded as deployed (one at a time) or as released (several at once).
     #[serde(default)]
+    #[x_kube(
+        validation = Rule::new("self == oldSelf").message("record.kind cannot be changed: make a new PactEnvironment")
+    )]
     pub kind: RecordKind,
     /// How long a workload must be gone before its record is taken back, in seconds.
     #[serde(default = "default_undeploy_grace_seconds")]

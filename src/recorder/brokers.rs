@@ -130,7 +130,7 @@ impl Brokers {
             None => return (Change::None, None),
             Some(Err(why)) => (unusable(&why), None, Some(why)),
             Some(Ok(broker)) => match broker.probe().await {
-                Ok(probe) => (answered(), probe.broker_version, None),
+                Ok(probe) => (answered(object.spec.auth.is_some()), probe.broker_version, None),
                 Err(error) => (refused(&error), None, Some(Why::new(error.reason(), error.to_string()))),
             },
         };
@@ -247,11 +247,16 @@ impl Brokers {
     }
 }
 
-fn answered() -> Vec<Finding> {
+fn answered(with_credentials: bool) -> Vec<Finding> {
+    let authorized = if with_credentials {
+        "the broker takes the credentials for reading"
+    } else {
+        "the broker asks for no credentials"
+    };
     vec![
-        Finding::new("Ready", true, "Answering", "the broker answers and takes the credentials"),
+        Finding::new("Ready", true, "Answering", "the broker answers, and may be read"),
         Finding::new("Reachable", true, "Answering", "the broker answers"),
-        Finding::new("Authorized", true, "Answering", "the broker takes the credentials for reading"),
+        Finding::new("Authorized", true, "Answering", authorized),
     ]
 }
 

@@ -247,7 +247,13 @@ fn findings(
     };
     let unread = Why::new(NOT_READ, "the environment has not been read yet");
     let (exists, why) = match (&state.trouble, &state.view) {
-        (None, Some(_)) => (Truth::True, Why::new("Found", format!("{} is there", rules.place))),
+        (None, Some(_)) => (
+            Truth::True,
+            Why::new(
+                "Found",
+                format!("the broker {} has the environment {}", rules.place.broker, rules.place.environment),
+            ),
+        ),
         (None, None) => (Truth::Unknown, unread),
         (Some(why), _) if why.reason == ENVIRONMENT_MISSING => (Truth::False, why.clone()),
         (Some(why), _) => (Truth::Unknown, why.clone()),
@@ -261,8 +267,9 @@ fn findings(
                        reset, or may the operator's user no longer see them?";
         Finding::new("Ready", false, "BrokerAnomaly", message)
     } else {
-        let namespaces = counts.namespaces;
-        Finding::new("Ready", true, "Recording", format!("the workloads of {namespaces} namespaces are recorded"))
+        let plural = if counts.namespaces == 1 { "" } else { "s" };
+        let message = format!("what runs in {} namespace{plural} is recorded", counts.namespaces);
+        Finding::new("Ready", true, "Recording", message)
     };
     vec![ready, Finding::new("EnvironmentExists", exists, why.reason, why.message), conflicted]
 }

@@ -151,6 +151,11 @@ fn event(key: &RecordKey, member: &MemberView, finish: &Finish) -> Option<Event<
         Finish::Waiting { why, .. } if why.reason == "Mixed" && member.rollout.finished() => {
             warning("Mixed", format!("nothing is recorded for {key}: {}", why.message), why.message.clone())
         }
+        Finish::Waiting { why, version: Some(version) } if why.reason == "RolloutFailed" => warning(
+            why.reason,
+            format!("version {version} of {key} is not recorded: {}", why.message),
+            version.to_string(),
+        ),
         Finish::Contested { why, version } => warning("Contested", why.message.clone(), version.to_string()),
         Finish::Pending { .. }
         | Finish::Waiting { .. }

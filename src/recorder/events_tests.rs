@@ -10,7 +10,7 @@ use crate::{
     },
     recorder::{
         desired::Why,
-        fixtures::{at, key, key_of_instance, member, progressing, version},
+        fixtures::{at, failed, key, key_of_instance, member, progressing, version},
         member::Hold,
     },
     workload::{RolloutState, VersionProblem, WorkloadKind},
@@ -72,6 +72,12 @@ fn each_finish_tells_its_members_what_they_should_know() {
         ("another member's fault", done("1"), Finish::Held(why("AmbiguousContainer")), None),
         ("41: in conflict", conflicted, Finish::Held(why("Conflicted")), Some(("Conflicted", true))),
         ("on its way", done("1"), waiting("RolloutInProgress"), None),
+        (
+            "25: past its deadline",
+            member("a", Ok("2"), failed()),
+            Finish::Waiting { why: why("RolloutFailed"), version: Some(version("2")) },
+            Some(("RolloutFailed", true)),
+        ),
         ("35: it differs", done("1"), waiting("Mixed"), Some(("Mixed", true))),
         ("35: it may still agree", member("a", Ok("1"), progressing()), waiting("Mixed"), None),
         (

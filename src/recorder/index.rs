@@ -237,6 +237,12 @@ impl Index {
         self.rules.values().filter_map(|rules| rules.as_ref().err()).map(|broken| &**broken)
     }
 
+    /// Whether any environment claims a namespace.
+    #[must_use]
+    pub fn is_mapped(&self, namespace: &str) -> bool {
+        self.mappings.contains_key(namespace)
+    }
+
     /// Whether a workload is a template only: the pods of somebody else's workload are made from it.
     #[must_use]
     pub fn is_template(&self, reference: &WorkloadRef) -> bool {

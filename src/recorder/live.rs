@@ -67,8 +67,9 @@ impl Recorder {
         if index.member_for(key, &workload).is_some() {
             return Ok(Fate::Uncertain);
         }
-        // It runs on as the pods of a Rollout or a Canary's primary, which cannot be recorded from here (yet).
-        if index.is_template(&reference) {
+        // It runs on: as the pods of a Rollout or a Canary's primary, which cannot be recorded from here (yet), or in a
+        // namespace that no environment claims any more. (In one that another environment claims, it has moved.)
+        if index.is_template(&reference) || !index.is_mapped(&reference.namespace) {
             return Ok(Fate::Released);
         }
         Ok(match index.identity(key, &workload) {

@@ -20,7 +20,7 @@ use super::{
     status::Finish,
 };
 use crate::{
-    api::{PactDeployment, PactDeploymentStatus, environment::RecordKind, names::Version},
+    api::{PactDeployment, PactDeploymentStatus, condition::is_true, environment::RecordKind, names::Version},
     broker::{Broker, BrokerError, DeployedVersion, EnvironmentId},
 };
 
@@ -67,6 +67,14 @@ impl Subject<'_> {
         self.object.and_then(|object| object.status.as_ref())
     }
 
+    /// A rollout to the version that is recorded, such as a restart, or pods that fail (domain cases 2 and 30), changes
+    /// nothing about the record.
+    fn still_recorded(&self, desired: &Desired) -> Option<Outcome> {
+        let Desired::Unfinished { version, .. } = desired else { return None };
+        self.remembered().filter(|status| is_true(&status.conditions, "Recorded"))?;
+        self.unasked(version)
+    }
+
     /// What holds while the broker cannot be asked: what was recorded last is recorded still, if it is what runs.
     fn unasked(&self, version: &Version) -> Option<Outcome> {
         let recorded = self.remembered()?.recorded.as_ref().filter(|it| it.version == version.as_str())?;
@@ -107,7 +115,9 @@ impl Recorder {
         let desired = desired(subject.members);
         let Desired::Runs(version) = &desired else {
             return match plan(&desired, &subject.memory, None) {
-                Step::Wait { why, look_again } => waiting(&desired, why, look_again),
+                Step::Wait { why, look_again } => {
+                    subject.still_recorded(&desired).unwrap_or_else(|| waiting(&desired, why, look_again))
+                }
                 Step::Orphaned => self.orphaned(subject).await,
                 // `plan` answers the other steps only for a version that runs.
                 _ if subject.remembered().is_some_and(|status| !status.members.is_empty()) => {
@@ -360,8 +370,8 @@ pub(super) fn uncertain() -> Outcome {
 pub(super) fn kept() -> Outcome {
     let why = Why::new(
         "Unmanaged",
-        "a workload that ran it is there, but no longer annotated, or only the template of another: it is not managed any \
-         more, and the record stays as it is",
+        "a workload that ran it is there, but no longer annotated, or only the template of another, or its namespace in no \
+         environment: it is not managed any more, and the record stays as it is",
     );
     Outcome::Finished(Finish::Kept(why), None)
 }

@@ -226,7 +226,12 @@ fn findings(finish: &Finish) -> Vec<Finding> {
             let message = format!("no workload runs it any more; the record is taken back after {until:.0}");
             all(Truth::False, "Orphaned", &message, false, &["Orphaned", "Reconciling"])
         }
-        Finish::Undeployed(why) | Finish::Kept(why) => all(Truth::False, why.reason, &why.message, false, &[]),
+        // Nothing is left to be done, so all is well, though nothing (of ours) is recorded.
+        Finish::Undeployed(why) | Finish::Kept(why) => vec![
+            Finding::new("Ready", true, why.reason, &*why.message),
+            Finding::new("Recorded", false, why.reason, &*why.message),
+            Finding::new("RecordPending", false, "NothingPending", ""),
+        ],
     }
 }
 

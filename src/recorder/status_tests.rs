@@ -285,8 +285,6 @@ fn each_finish_has_its_conditions() {
             &["Contested", "Stalled"],
         ),
         (orphaned(1), ("False", "Orphaned"), &["Orphaned", "Reconciling"]),
-        (Finish::Undeployed(why("Undeployed")), ("False", "Undeployed"), &[]),
-        (Finish::Kept(why("Unmanaged")), ("False", "Unmanaged"), &[]),
     ] {
         let status = after(&[(&running("1"), finish.clone())]);
         for type_ in ["Ready", "Recorded"] {
@@ -298,6 +296,15 @@ fn each_finish_has_its_conditions() {
         let types: Vec<_> = status.conditions[3..].iter().map(|condition| condition.type_.as_str()).collect();
         assert_eq!(types, more, "{finish:?}");
         assert!(status.conditions[3..].iter().all(|condition| condition.status == "True"));
+    }
+}
+
+#[test]
+fn what_is_over_is_ready_and_not_recorded() {
+    for finish in [Finish::Undeployed(why("Undeployed")), Finish::Kept(why("Unmanaged"))] {
+        let status = after(&[(&running("1"), finish)]);
+        let said: Vec<_> = status.conditions.iter().map(|it| format!("{}={}", it.type_, it.status)).collect();
+        assert_eq!(said, ["Ready=True", "Recorded=False", "RecordPending=False"]);
     }
 }
 

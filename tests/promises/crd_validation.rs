@@ -146,6 +146,7 @@ async fn what_a_record_key_is_made_of_cannot_be_changed() {
     scene.map(&other, &["not-there-either"], named).await;
     for (object, change, message) in [
         (&plain, json!({"brokerRef": {"name": "other"}}), "brokerRef cannot be changed: make a new PactEnvironment"),
+        (&plain, json!({"record": {"kind": "Release"}}), "record.kind cannot be changed: make a new PactEnvironment"),
         (&plain, json!({"environment": "x"}), "environment cannot be added or removed later"),
         (&plain, json!({"applicationInstance": "x"}), "applicationInstance cannot be added or removed later"),
         (&other, json!({"environment": "x"}), "environment cannot be changed: make a new PactEnvironment"),
@@ -156,7 +157,7 @@ async fn what_a_record_key_is_made_of_cannot_be_changed() {
         let refusal = patch::<PactEnvironment>(scene, object, &change).await.expect_err(&format!("{change} is taken"));
         assert!(refusal.contains(message), "{change}: {refusal}");
     }
-    let change = json!({"namespaces": {"names": ["another"]}, "overlap": "Allow", "record": {"kind": "Release"}});
+    let change = json!({"namespaces": {"names": ["another"]}, "overlap": "Allow", "record": {"undeployGraceSeconds": 5}});
     patch::<PactEnvironment>(scene, &plain, &change).await.expect("the rest may change");
 }
 

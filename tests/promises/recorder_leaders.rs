@@ -7,8 +7,8 @@ use pact_operator::api::PactBroker;
 use serde_json::json;
 
 use crate::testbed::eventually::{always, eventually};
-use crate::testbed::operator::{Operator, OperatorOptions};
 use crate::testbed::http;
+use crate::testbed::operator::{Operator, OperatorOptions};
 use crate::testbed::rollout::Live;
 use crate::testbed::scene::{BROKER, SOON, Scene, annotated, image, quick};
 use crate::testbed::standin::{Fault, LoggedRequest};

@@ -275,6 +275,25 @@ async fn deployments_without_annotation_and_namespaces_without_environment_are_l
 }
 
 #[tokio::test]
+async fn a_namespace_that_no_environment_claims_any_more_keeps_its_records() {
+    let scene = Scene::shared().await;
+    with_namespace(&scene.control_plane, async |left_out| {
+        with_namespace(&scene.control_plane, async |kept| {
+            published(scene, "left-out", &["1.0.0"]);
+            let brief = json!({"record": {"undeployGraceSeconds": 0}});
+            let environment = scene.environment(&[&left_out, &kept], brief.clone()).await;
+            annotated("left-out", "left-out", "1.0.0").apply(&scene.client(), &left_out).await;
+            scene.wait_condition(&environment, "left-out", ("Ready", "True", "Recorded")).await;
+            scene.map(&environment, &[&kept], brief).await;
+            scene.wait_condition(&environment, "left-out", ("Ready", "True", "Unmanaged")).await;
+            stays(scene, &environment, "left-out", Some("1.0.0"), "it still runs").await;
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn removing_a_pact_environment_keeps_what_it_recorded() {
     let scene = Scene::shared().await;
     with_namespace(&scene.control_plane, async |namespace| {

@@ -52,7 +52,7 @@ async fn wait_undeployed(scene: &Scene, environment: &str, name: &str) {
         }
     })
     .await;
-    scene.wait_condition(environment, name, ("Ready", "False", "Undeployed")).await;
+    scene.wait_condition(environment, name, ("Ready", "True", "Undeployed")).await;
     assert_eq!(scene.writes(environment, name), ["Deployed 1.0.0", "Undeployed 1.0.0"]);
 }
 
@@ -102,7 +102,7 @@ async fn case_48_a_row_that_somebody_else_changed_meanwhile_is_not_undeployed() 
         orders.delete().await;
         scene.wait_condition(&environment, "orders", ("Orphaned", "True", "Orphaned")).await;
         scene.broker.store().record_deployment("orders", "9.9.9", &environment, None);
-        scene.wait_condition(&environment, "orders", ("Ready", "False", "RecordedByOthers")).await;
+        scene.wait_condition(&environment, "orders", ("Ready", "True", "RecordedByOthers")).await;
         assert_eq!(scene.recorded(&environment, "orders").as_deref(), Some("9.9.9"));
         assert_eq!(scene.writes(&environment, "orders"), ["Deployed 1.0.0"]);
     })
@@ -155,7 +155,7 @@ async fn case_39_removing_the_annotation_keeps_the_record_even_when_the_workload
     let scene = Scene::shared().await;
     with_orders(scene, 1, async |_, environment, orders| {
         orders.annotate(annotations::PACTICIPANT, None).await;
-        scene.wait_condition(&environment, "orders", ("Ready", "False", "Unmanaged")).await;
+        scene.wait_condition(&environment, "orders", ("Ready", "True", "Unmanaged")).await;
         orders.delete().await;
         stays_recorded(scene, &environment, "orders", LONG).await;
     })

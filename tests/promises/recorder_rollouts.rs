@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
+use pact_operator::api::condition::is_true;
 use serde_json::json;
 
 use super::recorder_asserts::{changing_requests, condition, published, stays};
@@ -267,6 +268,8 @@ async fn case_30_pods_that_crash_after_the_rollout_change_nothing_at_the_broker(
             .await;
             stays(scene, &environment, "crashing", Some("1.0.0"), "a crash is not a deployment").await;
             assert_eq!(scene.writes(&environment, "crashing"), ["Deployed 1.0.0"]);
+            let memory = scene.memory(&environment, "crashing").await.unwrap().status.unwrap();
+            assert!(is_true(&memory.conditions, "Recorded"), "the broker still says so: {:?}", memory.conditions);
         })
         .await;
 }

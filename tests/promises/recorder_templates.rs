@@ -66,7 +66,7 @@ async fn case_31_a_deployment_that_becomes_the_template_of_an_argo_rollout_keeps
         scene.wait_condition(&environment, "adopted", ("Ready", "True", "Recorded")).await;
 
         rollout(scene, &namespace, "adopted").await;
-        scene.wait_condition(&environment, "adopted", ("Ready", "False", "Unmanaged")).await;
+        scene.wait_condition(&environment, "adopted", ("Ready", "True", "Unmanaged")).await;
         live.set_replicas(0).await;
         live.set_image(&image("2.0.0")).await;
         live.wait_complete().await;
