@@ -47,7 +47,7 @@ fn the_columns_are_those_that_are_documented_and_each_shows_a_field_that_there_i
         ),
         (
             "PactDeployment",
-            vec!["Pacticipant", "Environment", "Instance", "Desired", "Recorded", "Ready", "Reason", "Since"],
+            vec!["Pacticipant", "Environment", "Instance", "Desired", "Recorded", "Since", "Ready", "Reason"],
         ),
     ]);
     for definition in definitions() {
