@@ -19,7 +19,7 @@ pub const ENVIRONMENT: &str = "production";
 pub const NAMESPACE: &str = "shop";
 
 /// How long anything may take that should happen soon, on a busy machine.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// How often the transcript looks for news. The times it tells are those of the events.
 const BEAT: Duration = Duration::from_millis(150);
@@ -118,7 +118,11 @@ impl Stage {
             }
             if tale.since.elapsed() > SOON {
                 let found = sights.last().map_or_else(|| "nothing was seen of it".to_owned(), Sight::words);
-                return Err(Broken { expected: expected.to_owned(), found: format!("after {SOON:?}: {found}") });
+                let says = self.aside(Instant::now(), tale.pacticipant);
+                return Err(Broken {
+                    expected: expected.to_owned(),
+                    found: format!("after {SOON:?}: {found}; {says}"),
+                });
             }
             tokio::time::sleep(BEAT).await;
         }

@@ -18,6 +18,7 @@ pub struct Transcript {
     colour: bool,
 }
 
+#[allow(clippy::unused_self, reason = "callers speak to one transcript, whatever needs colour")]
 impl Transcript {
     /// With colour when standard output is a terminal and `NO_COLOR` is unset (<https://no-color.org>).
     pub fn new() -> Self {

@@ -23,7 +23,7 @@ pub const HISTORY_LIMIT: usize = 10;
     derive = "PartialEq",
     doc = "The operator's memory of one pacticipant in one environment. Written by the operator only.",
     printcolumn(name = "Pacticipant", type_ = "string", json_path = ".spec.pacticipant"),
-    printcolumn(name = "Environment", type_ = "string", json_path = ".spec.environment"),
+    printcolumn(name = "Environment", type_ = "string", json_path = ".spec.environment", priority = 1),
     printcolumn(name = "Instance", type_ = "string", json_path = ".spec.applicationInstance", priority = 1),
     printcolumn(name = "Desired", type_ = "string", json_path = ".status.desiredVersion"),
     printcolumn(name = "Recorded", type_ = "string", json_path = ".status.recorded.version"),

@@ -165,7 +165,7 @@ pub struct VersionPolicy {
     #[serde(default)]
     pub annotation: AnnotationPolicy,
     /// A regular expression with a group named `version` that takes the version out of an image tag, such as
-    /// `^release-(?P<version>.+)$`. It must match the whole tag.
+    /// `^release-(?P<version>.+)$`. It is searched anywhere in the tag: `^` and `$` pin it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(

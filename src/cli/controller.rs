@@ -112,6 +112,7 @@ async fn serve(arguments: ControllerArguments, shutdown: CancellationToken) -> R
         format!("no way to the API server is configured: {error}; run it in a cluster, or set KUBECONFIG")
     })?;
     let readiness = Readiness::new(shutdown.clone());
+    recorder::close_gates(&readiness);
     let liveness = Liveness::new(DEFAULT_LIMIT);
     let metrics = Metrics::new("pact_operator", vec![("version", env!("CARGO_PKG_VERSION").to_owned())]);
     let stopped = CancellationToken::new();

@@ -50,3 +50,7 @@ fn write(arguments: &CrdsArguments) -> io::Result<()> {
 fn yaml(definition: &CustomResourceDefinition) -> io::Result<String> {
     serde_yaml_ng::to_string(definition).map_err(io::Error::other)
 }
+
+#[cfg(test)]
+#[path = "crds_tests.rs"]
+mod tests;

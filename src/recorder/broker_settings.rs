@@ -46,11 +46,12 @@ pub fn broker_config(
             Why::new("SecretMissing", format!("there is no Secret {name} in namespace {namespace}; create it there"))
         })
     };
+    let no_value = |name: &str, key: &str| {
+        Why::new("SecretKeyMissing", format!("Secret {namespace}/{name} has no value under the key {key}; add it"))
+    };
     let bytes = |name: &str, key: &str| -> Result<Vec<u8>, Why> {
         let value = secret(name)?.get(key).filter(|value| !value.is_empty());
-        value.cloned().ok_or_else(|| {
-            Why::new("SecretKeyMissing", format!("Secret {namespace}/{name} has no value under the key {key}; add it"))
-        })
+        value.cloned().ok_or_else(|| no_value(name, key))
     };
     let text = |name: &str, key: &str| -> Result<SecretText, Why> {
         let text = String::from_utf8(bytes(name, key)?).map_err(|_| {
@@ -58,6 +59,9 @@ pub fn broker_config(
         })?;
         // A line break at the end is what `echo` and editors leave behind; no credential ends in one on purpose.
         let text = text.trim_end_matches(['\r', '\n']);
+        if text.is_empty() {
+            return Err(no_value(name, key));
+        }
         if text.chars().any(char::is_control) {
             return Err(Why::new(
                 "SecretInvalid",
@@ -109,3 +113,7 @@ pub fn broker_config(
         user_agent: user_agent.to_owned(),
     })
 }
+
+#[cfg(test)]
+#[path = "broker_settings_tests.rs"]
+mod tests;

@@ -57,16 +57,15 @@ impl Recorder {
                     .filter_map(|(key, object)| Some((key, memory_of(Some(&object)).recorded?)))
                     .collect();
                 let odd = places::suspicious(&view, ours.iter().map(|(key, version)| (key, version)));
-                let first_time = before.view.as_ref().is_some_and(|view| !view.suspicious) || before.view.is_none();
                 if before.view.is_none() {
                     info!(%place, "the environment was read");
                 }
-                if odd && first_time {
+                let first_time = self.doubt(place, odd) == 1;
+                self.places.set(place, Ok(view.marked(odd)));
+                if first_time {
                     warn!(%place, records = ours.len(), "none of our records is at the broker any more; asking again before anything is changed");
-                    self.places.set(place, Ok(view.marked(true)));
                     SECOND_LOOK.min(self.settings.resync_period)
                 } else {
-                    self.places.set(place, Ok(view));
                     self.settings.resync_period + fraction(self.settings.resync_period / 10, entropy())
                 }
             }
@@ -126,6 +125,26 @@ impl Recorder {
                 production: create.production,
             })
         })
+    }
+
+    /// Counts how often in a row none of our records was in an environment.
+    fn doubt(&self, place: &Place, odd: bool) -> u32 {
+        let mut doubts = self.place_doubts.lock().unwrap_or_else(PoisonError::into_inner);
+        if !odd {
+            doubts.remove(place);
+            return 0;
+        }
+        let times = doubts.entry(place.clone()).or_default();
+        *times = times.saturating_add(1);
+        *times
+    }
+
+    /// Whether it was seen more than once that none of our records is in an environment: then what runs is recorded
+    /// anew, for a broker that was reset. Nothing is taken back on such an answer, however often it comes: it may come
+    /// from a proxy, or from a broker that no longer lets us see.
+    pub(super) fn seems_reset(&self, place: &Place) -> bool {
+        let doubts = self.place_doubts.lock().unwrap_or_else(PoisonError::into_inner);
+        doubts.get(place).is_some_and(|times| *times > 1)
     }
 
     fn place_tries(&self) -> std::sync::MutexGuard<'_, BTreeMap<Place, u32>> {
@@ -238,8 +257,8 @@ fn findings(
     } else if !conflicts.is_empty() {
         Finding::new("Ready", false, "Conflicted", conflicted.message.clone())
     } else if state.view.as_ref().is_some_and(|view| view.suspicious) {
-        let message = "none of our records is at the broker any more; it is asked again before anything is changed. Was \
-                       it reset, or may the operator's user no longer see them?";
+        let message = "none of our records is at the broker any more; nothing is taken back until they are. Was it \
+                       reset, or may the operator's user no longer see them?";
         Finding::new("Ready", false, "BrokerAnomaly", message)
     } else {
         let namespaces = counts.namespaces;

@@ -1,6 +1,6 @@
 //! What a pass tells people: Events on the workloads, each said once.
 
-use std::sync::PoisonError;
+use std::sync::Arc;
 
 use tracing::warn;
 
@@ -43,6 +43,16 @@ impl Recorder {
         self.publish(&regarding(&misfit.workload, &misfit.uid), &event).await;
     }
 
+    /// Tells that an object cannot be read.
+    pub(super) async fn tell_unreadable(&self, regarding: &Regarding, problem: &str) {
+        let note = format!(
+            "the object cannot be read and is not followed: {problem}; correct it, and have the CRDs of this version of \
+             the operator installed"
+        );
+        let event = Event { reason: "Unreadable", action: "Read", warning: true, note, once_key: problem.to_owned() };
+        self.publish(regarding, &event).await;
+    }
+
     /// Warns that a workload's image changed while its version annotation stayed (domain case 14).
     pub(super) async fn tell_stale(&self, workload: &Workload) {
         let stated = workload.annotations.version.clone().unwrap_or_default();
@@ -63,12 +73,18 @@ impl Recorder {
         }
     }
 
-    /// Publishes what there is to say about workloads whose annotations cannot be followed.
-    pub(super) async fn tell_misfits(&self) {
-        let misfits: Vec<_> = self.index.lock().unwrap_or_else(PoisonError::into_inner).misfits().cloned().collect();
-        for misfit in misfits {
-            self.tell_misfit(&misfit).await;
+    /// Publishes, while this process leads, what there is to say about workloads whose annotations cannot be followed.
+    pub(super) fn tell_misfits_soon(self: &Arc<Self>) {
+        if !self.leadership.is_leader() {
+            return;
         }
+        let misfits: Vec<_> = self.index().misfits().cloned().collect();
+        let recorder = Arc::clone(self);
+        tokio::spawn(async move {
+            for misfit in misfits {
+                recorder.tell_misfit(&misfit).await;
+            }
+        });
     }
 }
 
@@ -96,7 +112,16 @@ fn event(key: &RecordKey, member: &MemberView, finish: &Finish) -> Option<Event<
             })
         }
         Finish::Released { supported, .. } => {
-            let version = member.version.as_ref().ok()?;
+            let version = match &member.version {
+                Ok(version) => version,
+                Err(problem) => {
+                    return warning(
+                        problem.reason(),
+                        format!("nothing is recorded for {key}: {problem}"),
+                        problem.to_string(),
+                    );
+                }
+            };
             let release = supported.iter().find(|recorded| recorded.version == version.as_str())?;
             Some(Event {
                 reason: "Recorded",
@@ -123,16 +148,15 @@ fn event(key: &RecordKey, member: &MemberView, finish: &Finish) -> Option<Event<
             }
             Ok(_) => None,
         },
-        Finish::Waiting { why, .. } if why.reason == "Mixed" && !member.rollout.finished() => None,
-        Finish::Waiting { why, .. } if why.reason == "Mixed" => {
+        Finish::Waiting { why, .. } if why.reason == "Mixed" && member.rollout.finished() => {
             warning("Mixed", format!("nothing is recorded for {key}: {}", why.message), why.message.clone())
         }
+        Finish::Contested { why, version } => warning("Contested", why.message.clone(), version.to_string()),
         Finish::Pending { .. }
         | Finish::Waiting { .. }
         | Finish::Orphaned { .. }
         | Finish::Undeployed(_)
         | Finish::Kept(_) => None,
-        Finish::Contested { why, version } => warning("Contested", why.message.clone(), version.to_string()),
     }
 }
 
@@ -172,3 +196,7 @@ fn regarding_memory(object: &PactDeployment) -> Regarding {
         uid: object.metadata.uid.clone().unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+#[path = "events_tests.rs"]
+mod tests;

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeSet, HashSet},
     fmt::Debug,
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, atomic::Ordering},
 };
 
 use k8s_openapi::{api::core::v1::Namespace, jiff::Timestamp};
@@ -19,7 +19,7 @@ use super::{
     key::RecordKey,
     queue::Task,
     rules::{self, BrokenRules},
-    watch::{Feed, complain},
+    watch::{Feed, tell_unreadable},
 };
 use crate::{
     api::{PactBroker, PactDeployment, PactEnvironment},
@@ -84,8 +84,7 @@ impl Feed for Deployments {
     }
 
     fn undecodable(&self, object: &InvalidObject) -> Option<WorkloadRef> {
-        complain::<DeploymentView>(object);
-        // It is there: what was known of it stays.
+        tell_unreadable::<DeploymentView>(&self.0, object);
         let namespace = object.metadata.namespace.clone()?;
         Some(WorkloadRef { kind: WorkloadKind::Deployment, namespace, name: object.metadata.name.clone()? })
     }
@@ -116,6 +115,9 @@ impl Namespaces {
     fn touched(&self, touched: BTreeSet<RecordKey>) {
         self.0.touched(touched);
         self.0.environments_touched();
+        if self.0.complete.load(Ordering::Acquire) {
+            self.0.tell_misfits_soon();
+        }
     }
 }
 
@@ -128,6 +130,11 @@ impl Feed for Namespaces {
         let touched = self.0.index().set_namespace(&name, Some(namespace.labels().clone()));
         self.touched(touched);
         Some(name)
+    }
+
+    fn undecodable(&self, object: &InvalidObject) -> Option<String> {
+        tell_unreadable::<Namespace>(&self.0, object);
+        object.metadata.name.clone()
     }
 
     fn delete(&self, namespace: Self::Object) {
@@ -157,7 +164,15 @@ impl Environments {
                 None => environments.remove(name),
             }
         };
-        let touched = self.0.index().set_rules(name, rules);
+        let (touched, was_unreadable) = {
+            let mut index = self.0.index();
+            let was_unreadable = index.unreadable().is_some();
+            (index.set_rules(name, rules), was_unreadable && index.unreadable().is_none())
+        };
+        if was_unreadable {
+            // Nothing could be taken back anywhere meanwhile.
+            self.0.look_at_everything();
+        }
         // Our own writes of the status come back here, too.
         if touched.is_empty() && before.as_ref().map(generation) == now {
             return;
@@ -167,10 +182,7 @@ impl Environments {
         }
         self.0.touched(touched);
         self.0.environments_touched();
-        if self.0.leadership.is_leader() {
-            let recorder = Arc::clone(&self.0);
-            tokio::spawn(async move { recorder.tell_misfits().await });
-        }
+        self.0.tell_misfits_soon();
     }
 }
 
@@ -185,13 +197,27 @@ impl Feed for Environments {
     }
 
     fn undecodable(&self, object: &InvalidObject) -> Option<String> {
-        complain::<PactEnvironment>(object);
+        tell_unreadable::<PactEnvironment>(&self.0, object);
         let name = object.metadata.name.clone()?;
         let problem = format!("the object cannot be read: {}", object.error);
-        let broken = BrokenRules { object: name.clone(), claim: None, place: None, problem };
-        let touched = self.0.index().set_rules(&name, Some(Err(Box::new(broken))));
+        let touched = {
+            let mut index = self.0.index();
+            // What it claimed and where it recorded when it could be read is still the best that is known.
+            let (claim, place) = match index.rules(&name) {
+                None => (None, None),
+                Some(Ok(rules)) => (Some(rules.claim.clone()), Some(rules.place.clone())),
+                Some(Err(broken)) => (broken.claim.clone(), broken.place.clone()),
+            };
+            let broken = BrokenRules { object: name.clone(), claim, place, problem };
+            index.set_rules(&name, Some(Err(Box::new(broken))))
+        };
+        self.0.environments.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
         self.0.touched(touched);
         Some(name)
+    }
+
+    fn undecodable_gone(&self, object: &InvalidObject) {
+        self.set(object.metadata.name.as_deref().unwrap_or_default(), None);
     }
 
     fn delete(&self, environment: PactEnvironment) {
@@ -199,11 +225,8 @@ impl Feed for Environments {
     }
 
     fn retain(&self, listed: &HashSet<String>) {
-        let known: Vec<_> = {
-            let environments = self.0.environments.lock().unwrap_or_else(PoisonError::into_inner);
-            environments.keys().filter(|name| !listed.contains(*name)).cloned().collect()
-        };
-        for name in known {
+        let known = self.0.index().objects();
+        for name in known.into_iter().filter(|name| !listed.contains(name)) {
             self.set(&name, None);
         }
     }
@@ -222,6 +245,15 @@ impl Feed for BrokersFeed {
             self.0.queue.now(Task::Broker(name.clone()));
         }
         Some(name)
+    }
+
+    fn undecodable(&self, object: &InvalidObject) -> Option<String> {
+        tell_unreadable::<PactBroker>(&self.0, object);
+        object.metadata.name.clone()
+    }
+
+    fn undecodable_gone(&self, object: &InvalidObject) {
+        self.0.brokers.remove(object.metadata.name.as_deref().unwrap_or_default());
     }
 
     fn delete(&self, broker: PactBroker) {
@@ -246,6 +278,11 @@ impl Feed for MemoriesFeed {
 
     fn apply(&self, memory: PactDeployment) -> Option<RecordKey> {
         self.0.memories.apply(memory)
+    }
+
+    fn undecodable(&self, object: &InvalidObject) -> Option<RecordKey> {
+        tell_unreadable::<PactDeployment>(&self.0, object);
+        None
     }
 
     fn delete(&self, memory: PactDeployment) {
@@ -304,6 +341,11 @@ where
         let touched = self.recorder.index().set_template(&source, (self.template)(&object));
         self.recorder.touched(touched);
         Some(source)
+    }
+
+    fn undecodable(&self, object: &InvalidObject) -> Option<TemplateSource> {
+        tell_unreadable::<K>(&self.recorder, object);
+        Some((self.source)(object.metadata.namespace.clone()?, object.metadata.name.clone()?))
     }
 
     fn delete(&self, object: K) {

@@ -69,7 +69,7 @@ pub(super) fn rules(object: &str, namespaces: &[&str]) -> EnvironmentRules {
         instance: None,
         version: VersionRules::default(),
         kind: RecordKind::Deployment,
-        grace: Duration::from_secs(600),
+        grace: Duration::from_mins(10),
     }
 }
 

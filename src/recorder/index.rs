@@ -134,18 +134,17 @@ impl Index {
 
     /// Takes in what a Rollout or Canary names as its template, or that it names none any more.
     pub fn set_template(&mut self, source: &TemplateSource, template: Option<Template>) -> BTreeSet<RecordKey> {
+        if self.templates.get(source) == template.as_ref() {
+            return BTreeSet::new();
+        }
+        // Told by the source, not by what it names: a Canary that is gone names nothing any more.
+        let mut affected: BTreeSet<_> = self.primaries_of(source).into_iter().collect();
+        affected.extend(template.as_ref().map(|template| template.workload.clone()));
         let before = match template {
             Some(template) => self.templates.insert(source.clone(), template),
             None => self.templates.remove(source),
         };
-        let after = self.templates.get(source).cloned();
-        if before == after {
-            return BTreeSet::new();
-        }
-        let mut affected: BTreeSet<_> =
-            [before, after].into_iter().flatten().map(|template| template.workload).collect();
-        // Told by the source, not by what it names: a Canary that is gone names nothing any more.
-        affected.extend(self.primaries_of(source));
+        affected.extend(before.map(|template| template.workload));
         affected.iter().flat_map(|reference| self.reindex(reference)).collect()
     }
 
@@ -247,6 +246,12 @@ impl Index {
     /// Every `PactEnvironment`'s rules that can be followed.
     pub fn valid_rules(&self) -> impl Iterator<Item = &EnvironmentRules> {
         self.rules.values().filter_map(|rules| rules.as_ref().ok())
+    }
+
+    /// The names of all `PactEnvironment`s, those that cannot be followed included.
+    #[must_use]
+    pub fn objects(&self) -> Vec<String> {
+        self.rules.keys().cloned().collect()
     }
 
     /// The rules of one `PactEnvironment`.

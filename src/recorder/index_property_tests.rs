@@ -61,11 +61,11 @@ fn rule_sets() -> impl Strategy<Value = (&'static str, Option<Result<Environment
     let pattern = prop::sample::select(vec![None, Some("^v(?<version>.+)$")]);
     let instance = prop::sample::select(vec![None, Some("red")]);
     let parts = (prop::sample::select(&OBJECTS[..]), named, any::<bool>(), any::<bool>(), where_, pattern, instance);
-    (parts, 0..6_u8).prop_map(|((object, named, by_label, overlap, at, pattern, instance), kind)| {
+    (parts, 0..6_u8).prop_map(|((object, names, by_label, overlap, at, pattern, instance), kind)| {
         let selector = serde_json::from_value(serde_json::json!({"matchLabels": {"stage": "live"}})).unwrap();
-        let names = named.into_iter().map(str::to_owned);
+        let listed = names.into_iter().map(str::to_owned);
         let mut rules = EnvironmentRules { place: place(at), ..rules(object, &[]) };
-        rules.claim.selector = NamespaceSelector::parse(names, by_label.then_some(&selector), false).unwrap();
+        rules.claim.selector = NamespaceSelector::parse(listed, by_label.then_some(&selector), false).unwrap();
         rules.claim.overlap_allowed = overlap;
         rules.instance = instance.map(|text| ApplicationInstance::parse(text).unwrap());
         rules.version.tag_pattern = pattern.map(|source| TagPattern::parse(source).unwrap());

@@ -417,7 +417,7 @@ fn the_rules_of_a_key_are_those_of_its_first_member_or_of_whoever_records_there(
     assert_eq!(index.rules_for(&key).unwrap().object, "b-env");
     index.apply_workload(workload("a-env", "x", "orders"));
     assert_eq!(index.rules_for(&key).unwrap().object, "a-env", "of two members' the first by name");
-    assert_eq!(index.keys_of_environment("a-env"), [key.clone()]);
+    assert_eq!(index.keys_of_environment("a-env"), std::slice::from_ref(&key));
     assert_eq!(index.keys_of_environment("b-env"), std::slice::from_ref(&key));
     let nowhere = RecordKey { place: place("nowhere"), pacticipant: Pacticipant::parse("x").unwrap(), instance: None };
     assert_eq!(index.rules_for(&nowhere), None);

@@ -156,3 +156,7 @@ pub fn memory_of(object: Option<&PactDeployment>) -> Memory {
         orphaned_since: status.orphaned_since.as_ref().map(|time| time.0),
     }
 }
+
+#[cfg(test)]
+#[path = "memory_tests.rs"]
+mod tests;

@@ -117,11 +117,18 @@ pub struct Recorder {
     quiet_since: Mutex<HashMap<RecordKey, Instant>>,
     /// By environment: how often in a row it could not be read.
     place_tries: Mutex<BTreeMap<Place, u32>>,
+    /// By environment: how often in a row none of our records was in it.
+    place_doubts: Mutex<BTreeMap<Place, u32>>,
     /// The places of those who tell what they did.
     telling: Semaphore,
     rollouts_served: AtomicBool,
     /// Whether everything that is watched was listed once: before, what is missing only seems to be.
     complete: AtomicBool,
+}
+
+/// Closes the gates that [`run`] will open. Before readiness is served: without gates a process counts as ready.
+pub fn close_gates(readiness: &Readiness) {
+    drop(watch::gates(readiness));
 }
 
 /// Runs the recorder until shutdown. A standby keeps everything warm and does nothing until it leads.
@@ -144,6 +151,7 @@ pub async fn run(settings: Settings, surroundings: Surroundings) {
         tries: Mutex::default(),
         quiet_since: Mutex::default(),
         place_tries: Mutex::default(),
+        place_doubts: Mutex::default(),
         telling: Semaphore::new(pass::TELLING_AT_ONCE),
         rollouts_served: AtomicBool::new(false),
         complete: AtomicBool::new(false),
@@ -181,6 +189,7 @@ async fn follow_leadership(recorder: Arc<Recorder>, liveness: Liveness, shutdown
                 may_change = changed.is_ok();
                 if *leads.borrow_and_update() {
                     recorder.look_at_everything();
+                    recorder.tell_misfits_soon();
                 }
             }
         }

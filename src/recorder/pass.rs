@@ -186,3 +186,7 @@ fn until(now: Timestamp, at: Timestamp) -> Duration {
 fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_conflict() || status.is_not_found())
 }
+
+#[cfg(test)]
+#[path = "pass_tests.rs"]
+mod tests;

@@ -153,7 +153,13 @@ impl Recorder {
         if live != Desired::Runs(version.clone()) {
             return Outcome::Moved;
         }
-        let (version, correction) = match plan(&live, &subject.memory, row.as_ref().map(|row| &row.version)) {
+        // Nobody contests a broker that was reset: it is told again, as often as that happens.
+        let reset = suspicious && self.seems_reset(&key.place);
+        let mut memory = subject.memory.clone();
+        if reset {
+            memory.corrected = None;
+        }
+        let (version, correction) = match plan(&live, &memory, row.as_ref().map(|row| &row.version)) {
             Step::Settled(version) => {
                 return row.map_or(Outcome::Moved, |row| recorded(version, &row, Write::None));
             }
@@ -161,6 +167,7 @@ impl Recorder {
             Step::Record { version, correction } => (version, correction),
             Step::Wait { .. } | Step::Orphaned | Step::Forgotten => return Outcome::Moved,
         };
+        let correction = correction && !reset;
         if suspicious && correction {
             return Outcome::troubled(anomaly(key), Some(&version));
         }
@@ -329,7 +336,7 @@ fn contested(key: &RecordKey, version: Version, found: Option<&Version>) -> Outc
     Outcome::Finished(Finish::Contested { version, why: Why::new("Contested", message) }, None)
 }
 
-fn anomaly(key: &RecordKey) -> Why {
+pub(super) fn anomaly(key: &RecordKey) -> Why {
     Why::new(
         "BrokerAnomaly",
         format!(

@@ -11,7 +11,7 @@ use super::{
     key::RecordKey,
     places::{ENVIRONMENT_MISSING, NOT_READ},
     plan::{Removal, plan_releases},
-    record::{Outcome, Subject, kept, nothing_recorded, uncertain},
+    record::{Outcome, Subject, anomaly, kept, nothing_recorded, uncertain},
     status::Finish,
 };
 use crate::{
@@ -50,6 +50,7 @@ impl Recorder {
         let newest = wanted.supported.last().cloned();
         let (environment, seen, suspicious) = match self.places.look_up_releases(subject.key) {
             Ok(found) => found,
+            Err(why) if why.reason == NOT_READ => return Outcome::Later,
             Err(why)
                 if why.reason != ENVIRONMENT_MISSING && !subject.members.is_empty() && wanted.supported == ours =>
             {
@@ -61,15 +62,14 @@ impl Recorder {
             Err(why) => return Outcome::troubled(why, newest.as_ref()),
         };
         let plan = plan_releases(&wanted, &ours, &versions(&seen));
+        if suspicious && subject.members.is_empty() {
+            return Outcome::troubled(anomaly(subject.key), None);
+        }
         if plan.release.is_empty() && plan.end.is_empty() {
             return finished(subject, &wanted, &seen);
         }
-        if suspicious {
-            let why = Why::new(
-                "BrokerAnomaly",
-                format!("the broker says that nothing released in {} is there any more", subject.key.place),
-            );
-            return Outcome::troubled(why, newest.as_ref());
+        if suspicious && !self.seems_reset(&subject.key.place) {
+            return Outcome::troubled(anomaly(subject.key), newest.as_ref());
         }
         match self.brokers.get(&subject.key.place.broker) {
             Err(why) => Outcome::troubled(why, newest.as_ref()),

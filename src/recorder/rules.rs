@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt;
 
 use super::key::Place;
@@ -60,19 +59,24 @@ pub fn parse(environment: &PactEnvironment) -> Result<EnvironmentRules, Box<Brok
         Box::new(broken)
     };
 
-    let selector = NamespaceSelector::parse(
+    // Claim and place are told independently of each other: what is wrong with one must not hide the other, or more
+    // than this environment would be held up.
+    let claim = NamespaceSelector::parse(
         spec.namespaces.names.iter().cloned(),
-        spec.namespaces.selector.as_ref().filter(|selector| !is_empty(selector)),
+        spec.namespaces.selector.as_ref(),
         spec.namespaces.all,
     )
-    .map_err(|problem| because(broken.clone(), "namespaces.selector", problem.to_string()))?;
-    let claim = EnvironmentClaim { name: object.clone(), selector, overlap_allowed: spec.overlap == Overlap::Allow };
-    broken.claim = Some(claim.clone());
-
-    let environment = EnvironmentName::parse(spec.environment.as_deref().unwrap_or(&object))
-        .map_err(|problem| because(broken.clone(), "environment", problem.to_string()))?;
-    let place = Place { broker: spec.broker_ref.name.clone(), environment };
-    broken.place = Some(place.clone());
+    .map(|selector| EnvironmentClaim {
+        name: object.clone(),
+        selector,
+        overlap_allowed: spec.overlap == Overlap::Allow,
+    });
+    let place = EnvironmentName::parse(spec.environment.as_deref().unwrap_or(&object))
+        .map(|environment| Place { broker: spec.broker_ref.name.clone(), environment });
+    broken.claim = claim.as_ref().ok().cloned();
+    broken.place = place.as_ref().ok().cloned();
+    let claim = claim.map_err(|problem| because(broken.clone(), "namespaces.selector", problem.to_string()))?;
+    let place = place.map_err(|problem| because(broken.clone(), "environment", problem.to_string()))?;
 
     let instance = spec
         .application_instance
@@ -104,7 +108,6 @@ pub fn parse(environment: &PactEnvironment) -> Result<EnvironmentRules, Box<Brok
     })
 }
 
-fn is_empty(selector: &LabelSelector) -> bool {
-    selector.match_labels.as_ref().is_none_or(std::collections::BTreeMap::is_empty)
-        && selector.match_expressions.as_ref().is_none_or(Vec::is_empty)
-}
+#[cfg(test)]
+#[path = "rules_tests.rs"]
+mod tests;

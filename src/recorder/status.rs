@@ -78,20 +78,41 @@ pub fn status(
     let generation = before.and_then(|object| object.metadata.generation).or(Some(1));
     let mut status = before.and_then(|object| object.status.clone()).unwrap_or_default();
     status.observed_generation = generation;
+    if matches!(finish, Finish::Undeployed(_)) && parted(&status) {
+        return status;
+    }
     // While nobody runs it, the last members stay: they are who has to be gone for good before anything is undone.
     if !members.is_empty() {
         status.members = members.iter().map(MemberView::shown).collect();
     }
     status.next_try = None;
-    if !matches!(finish, Finish::Orphaned { .. } | Finish::Pending { .. } | Finish::Held(_)) {
+    // The grace is for a workload that is gone all the while: whoever came back, or may have, lets it begin anew.
+    if !members.is_empty() || !matches!(finish, Finish::Orphaned { .. } | Finish::Pending { .. }) {
         status.orphaned_since = None;
     }
-    remember(&mut status, finish, now);
+    remember(&mut status, members, finish, now);
     status.conditions = conditions(&status.conditions, &findings(finish), generation, now);
     status
 }
 
-fn remember(status: &mut PactDeploymentStatus, finish: &Finish, now: Timestamp) {
+/// Whether nothing is ours any more and the conditions say why: later passes know less about it, so that stays.
+fn parted(status: &PactDeploymentStatus) -> bool {
+    status.members.is_empty()
+        && status.recorded.is_none()
+        && status.supported.is_empty()
+        && status.conditions.iter().any(|condition| {
+            condition.type_ == "Ready"
+                && matches!(condition.reason.as_str(), "Undeployed" | "RecordedByOthers" | "Unmanaged")
+        })
+}
+
+/// The version that all members have, if they do.
+fn agreed(members: &[MemberView]) -> Option<&Version> {
+    let version = members.first()?.version.as_ref().ok()?;
+    members.iter().all(|member| member.version.as_ref() == Ok(version)).then_some(version)
+}
+
+fn remember(status: &mut PactDeploymentStatus, members: &[MemberView], finish: &Finish, now: Timestamp) {
     let text = |version: &Version| Some(version.as_str().to_owned());
     match finish {
         Finish::Recorded { version, uuid, write } => {
@@ -124,7 +145,7 @@ fn remember(status: &mut PactDeploymentStatus, finish: &Finish, now: Timestamp) 
             status.supported.clone_from(supported);
         }
         Finish::Waiting { version, .. } => status.desired_version = version.as_ref().and_then(text),
-        Finish::Held(_) => {}
+        Finish::Held(_) => status.desired_version = agreed(members).and_then(text),
         Finish::Pending { version, next_try, .. } => {
             status.desired_version = version.as_ref().and_then(text);
             status.next_try = Some(Time(*next_try));
@@ -176,7 +197,8 @@ fn findings(finish: &Finish) -> Vec<Finding> {
             all(Truth::True, "Recorded", &format!("the broker says that {version} is deployed"), false, &[])
         }
         Finish::Released { waiting: Some(why), .. } => {
-            all(Truth::False, why.reason, &why.message, false, &["Reconciling"])
+            let goes_on = matches!(why.reason, "RolloutInProgress" | "RolloutPaused");
+            all(Truth::False, why.reason, &why.message, false, if goes_on { &["Reconciling"] } else { &["Stalled"] })
         }
         Finish::Released { supported, waiting: None } => {
             let versions: Vec<_> = supported.iter().map(|recorded| recorded.version.as_str()).collect();
@@ -207,3 +229,7 @@ fn findings(finish: &Finish) -> Vec<Finding> {
         Finish::Undeployed(why) | Finish::Kept(why) => all(Truth::False, why.reason, &why.message, false, &[]),
     }
 }
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -28,7 +28,10 @@ use super::{
     Recorder,
     feeds::{BrokersFeed, Deployments, Environments, MemoriesFeed, Namespaces, Templates},
 };
-use crate::runtime::readiness::{Gate, Readiness};
+use crate::runtime::{
+    events::Regarding,
+    readiness::{Gate, Readiness},
+};
 
 /// One kind of object, and what is to be done with what the API server tells of it.
 pub(super) trait Feed: Send {
@@ -38,34 +41,39 @@ pub(super) trait Feed: Send {
 
     /// The object is there, as it is now. Answers who it is, if it is anybody we know.
     fn apply(&self, object: Self::Object) -> Option<Self::Id>;
-    /// The object is there, but cannot be read. Answers who it is, if that much can be told.
-    fn undecodable(&self, object: &InvalidObject) -> Option<Self::Id> {
-        complain::<Self::Object>(object);
-        None
-    }
+    /// The object is there, but cannot be read. Answers who it is, if that much can be told: then what was known of it
+    /// stays.
+    fn undecodable(&self, object: &InvalidObject) -> Option<Self::Id>;
+    /// An object that could not be read is gone.
+    fn undecodable_gone(&self, _object: &InvalidObject) {}
     /// The object is gone.
     fn delete(&self, object: Self::Object);
     /// A complete list is over: whatever it did not hold is gone.
     fn retain(&self, listed: &HashSet<Self::Id>);
 }
 
-/// Says that an object cannot be read.
-pub(super) fn complain<K: Resource<DynamicType: Default>>(object: &InvalidObject) {
-    let kind = K::kind(&Default::default()).into_owned();
-    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
-    let name = object.metadata.name.as_deref().unwrap_or_default();
-    error!(
-        kind,
-        namespace,
-        name,
-        error = object.error,
-        "an object cannot be read; it is left as it was, the others go on"
-    );
+/// Says in the log, and in an Event once this process leads, that an object cannot be read.
+pub(super) fn tell_unreadable<K: Resource<DynamicType: Default>>(recorder: &Arc<Recorder>, object: &InvalidObject) {
+    let regarding = Regarding {
+        api_version: K::api_version(&Default::default()).into_owned(),
+        kind: K::kind(&Default::default()).into_owned(),
+        namespace: object.metadata.namespace.clone(),
+        name: object.metadata.name.clone().unwrap_or_default(),
+        uid: object.metadata.uid.clone().unwrap_or_default(),
+    };
+    let problem = object.error.clone();
+    error!(kind = regarding.kind, name = regarding.name, problem, "an object cannot be read; the others go on");
+    let recorder = Arc::clone(recorder);
+    tokio::spawn(async move {
+        recorder.leadership.wait_leader().await;
+        recorder.tell_unreadable(&regarding, &problem).await;
+    });
 }
 
-/// Watches everything until shutdown. Once all was listed, everything is looked at.
-pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown: CancellationToken) {
-    let gates = [
+/// The readiness gates, one for each kind that is watched, in the order in which [`run`] follows them. Each is closed
+/// until the kind was listed once.
+pub(super) fn gates(readiness: &Readiness) -> [Gate; 7] {
+    [
         "deployments",
         "namespaces",
         "pactenvironments",
@@ -74,7 +82,12 @@ pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown:
         "argo-rollouts",
         "flagger-canaries",
     ]
-    .map(|name| readiness.gate(name));
+    .map(|name| readiness.gate(name))
+}
+
+/// Watches everything until shutdown. Once all was listed, everything is looked at.
+pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown: CancellationToken) {
+    let gates = gates(&readiness);
     let listed = Listed { missing: Arc::new(AtomicUsize::new(gates.len())), recorder: Arc::clone(&recorder) };
     let [deployments, namespaces, environments, brokers, memories, rollouts, canaries] =
         gates.map(|gate| First { gate, listed: listed.clone(), done: false });
@@ -130,6 +143,7 @@ impl First {
             recorder.complete.store(true, Ordering::Release);
             info!("everything watched has been listed");
             recorder.look_at_everything();
+            recorder.tell_misfits_soon();
         }
     }
 
@@ -170,11 +184,10 @@ where
                 feeding.first.complete();
             }
             Some(Ok(Event::Apply(object))) => drop(take(&feed, object)),
-            Some(Ok(Event::Delete(object))) => {
-                if let Ok(object) = object.0 {
-                    feed.delete(object);
-                }
-            }
+            Some(Ok(Event::Delete(object))) => match object.0 {
+                Ok(object) => feed.delete(object),
+                Err(invalid) => feed.undecodable_gone(&invalid),
+            },
         }
     }
 }

@@ -134,10 +134,8 @@ fn case_25_a_deadline_that_passed_is_a_failure_until_it_recovers() {
     };
     let (word, words) = judge(&failed(numbers_of(3, 4, 1, 3)), NOW);
     assert_eq!(word, "Failed");
-    assert!(
-        words.contains("ProgressDeadlineExceeded: ReplicaSet") && words.contains("timed out progressing"),
-        "{words}"
-    );
+    assert!(words.contains(r#"ProgressDeadlineExceeded: ReplicaSet "orders-5" has timed out progressing"#), "{words}");
+    assert!(!words.ends_with('.'), "it becomes part of a sentence: {words}");
     assert_eq!(judge(&failed(vec![]), NOW).0, "Failed", "even with all numbers right: it still says so");
     assert_eq!(judge(&failed(numbers_of(0, 0, 0, 0)), NOW).0, "Failed", "at zero too");
     assert_eq!(

@@ -82,3 +82,22 @@ impl fmt::Display for RolloutState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_for_pods_that_end_is_over_when_its_time_is_and_nothing_else_changes_with_time() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let terminating = RolloutState::Terminating { until: at(30), remaining: 2 };
+        assert_eq!(terminating.clone().at(at(29)), terminating);
+        assert_eq!(terminating.clone().at(at(30)), RolloutState::Complete);
+        assert_eq!(terminating.at(at(31)), RolloutState::Complete);
+        let (progressing, failed) =
+            (RolloutState::Progressing { message: String::new() }, RolloutState::Failed { message: String::new() });
+        for state in [RolloutState::ScaledToZero, RolloutState::Paused, RolloutState::Deleting, progressing, failed] {
+            assert_eq!(state.clone().at(Timestamp::MAX), state);
+        }
+    }
+}

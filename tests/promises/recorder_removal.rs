@@ -155,7 +155,7 @@ async fn case_39_removing_the_annotation_keeps_the_record_even_when_the_workload
     let scene = Scene::shared().await;
     with_orders(scene, 1, async |_, environment, orders| {
         orders.annotate(annotations::PACTICIPANT, None).await;
-        scene.wait_condition(&environment, "orders", ("Ready", "False", "AnnotationRemoved")).await;
+        scene.wait_condition(&environment, "orders", ("Ready", "False", "Unmanaged")).await;
         orders.delete().await;
         stays_recorded(scene, &environment, "orders", LONG).await;
     })

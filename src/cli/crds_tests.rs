@@ -1,0 +1,75 @@
+//! The definitions that are checked in are those of the types, and show people what they should.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::*;
+
+fn definitions() -> [CustomResourceDefinition; 3] {
+    [PactBroker::crd(), PactEnvironment::crd(), PactDeployment::crd()]
+}
+
+#[test]
+fn what_is_checked_in_is_what_the_types_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+    let mut files: Vec<_> =
+        fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    files.sort();
+    assert_eq!(files, ["pactbrokers.yaml", "pactdeployments.yaml", "pactenvironments.yaml"], "run: make crds");
+    for definition in definitions() {
+        let file = format!("{}.yaml", definition.spec.names.plural);
+        let checked_in = fs::read_to_string(folder.join(&file)).unwrap();
+        assert!(checked_in == yaml(&definition).unwrap(), "crds/{file} is not what the types say; run: make crds");
+    }
+}
+
+#[test]
+fn every_kind_is_cluster_scoped_has_a_status_and_the_short_name_that_is_documented() {
+    for (definition, short) in definitions().iter().zip(["pb", "pactenv", "pactdep"]) {
+        let (spec, names) = (&definition.spec, &definition.spec.names);
+        assert_eq!((spec.scope.as_str(), spec.group.as_str()), ("Cluster", "pact-operator.dev"), "{}", names.kind);
+        assert_eq!(names.short_names.as_deref(), Some(&[short.to_owned()][..]), "{}", names.kind);
+        assert_eq!(names.categories.as_deref(), Some(&["pact".to_owned()][..]), "{}", names.kind);
+        assert_eq!(spec.versions.len(), 1, "{}", names.kind);
+        let version = &spec.versions[0];
+        assert_eq!((version.name.as_str(), version.served, version.storage), ("v1alpha1", true, true));
+        assert!(version.subresources.as_ref().is_some_and(|it| it.status.is_some()), "{}", names.kind);
+        assert!(spec.conversion.is_none(), "{}: never a conversion webhook", names.kind);
+    }
+}
+
+#[test]
+fn the_columns_are_those_that_are_documented_and_each_shows_a_field_that_there_is() {
+    let columns = BTreeMap::from([
+        ("PactBroker", vec!["URL", "Ready", "Reason", "Version", "Age"]),
+        (
+            "PactEnvironment",
+            vec!["Broker", "Environment", "Ready", "Reason", "Namespaces", "Workloads", "Recorded", "Age"],
+        ),
+        (
+            "PactDeployment",
+            vec!["Pacticipant", "Environment", "Instance", "Desired", "Recorded", "Ready", "Reason", "Since"],
+        ),
+    ]);
+    for definition in definitions() {
+        let kind = definition.spec.names.kind.as_str();
+        let version = &definition.spec.versions[0];
+        let shown = version.additional_printer_columns.as_deref().unwrap();
+        let names: Vec<_> = shown.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(names, columns[kind], "{kind}");
+        let schema = version.schema.as_ref().unwrap().open_api_v3_schema.as_ref().unwrap();
+        let schema = serde_json::to_value(schema).unwrap();
+        for column in shown {
+            if column.json_path == ".metadata.creationTimestamp" {
+                continue;
+            }
+            let path = column.json_path.replace("[?(@.type==\"Ready\")]", "/items");
+            let pointer: String =
+                path.split(['.', '/']).filter(|part| !part.is_empty()).fold(String::new(), |pointer, part| {
+                    if part == "items" { pointer + "/items" } else { format!("{pointer}/properties/{part}") }
+                });
+            let field = schema.pointer(&pointer).unwrap_or_else(|| panic!("{kind} has no {}", column.json_path));
+            let type_ = if column.type_ == "date" { "string" } else { column.type_.as_str() };
+            assert_eq!(field["type"], type_, "{kind}: {}", column.json_path);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Which state of a `PactDeployment` is believed, and what it remembers for a plan.
+
+use std::convert::Infallible;
+
+use axum::http;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::client::Body;
+
+use super::*;
+use crate::{
+    api::deployment::Recorded,
+    recorder::fixtures::{at, key, key_of_instance, version},
+};
+
+/// Memories whose API server is never asked.
+fn memories() -> Memories {
+    let nobody = tower::service_fn(|_: http::Request<Body>| async {
+        let unexpected = http::Response::builder().status(500).body(Body::empty()).unwrap();
+        Ok::<_, Infallible>(unexpected)
+    });
+    Memories::new(Client::new(nobody, "default"))
+}
+
+fn object(key: &RecordKey, uid: &str, resource_version: &str) -> PactDeployment {
+    let mut object = PactDeployment::new(&key.object_name(), key.spec());
+    object.metadata.uid = Some(uid.into());
+    object.metadata.resource_version = Some(resource_version.into());
+    object
+}
+
+fn known(memories: &Memories, key: &RecordKey) -> Option<String> {
+    memories.get(key).and_then(|object| object.resource_version())
+}
+
+#[tokio::test]
+async fn an_older_state_never_replaces_a_newer_one() {
+    let (memories, key) = (memories(), key("production", "orders"));
+    for (told, expected) in [("9", "9"), ("10", "10"), ("9", "10"), ("10", "10"), ("11", "11"), ("x", "x"), ("3", "3")]
+    {
+        assert_eq!(memories.apply(object(&key, "u", told)), Some(key.clone()), "the key is answered in any case");
+        assert_eq!(known(&memories, &key).as_deref(), Some(expected), "after {told}");
+    }
+}
+
+#[tokio::test]
+async fn an_object_with_a_name_of_its_own_is_passed_over() {
+    let (memories, key) = (memories(), key("production", "orders"));
+    let mut foreign = object(&key, "u", "1");
+    foreign.metadata.name = Some("orders".into());
+    assert_eq!(memories.apply(foreign), None);
+    let mut unreadable = object(&key, "u", "1");
+    unreadable.spec.environment = "my prod".into();
+    assert_eq!(memories.apply(unreadable), None);
+    assert!(memories.keys().is_empty());
+}
+
+#[tokio::test]
+async fn a_late_word_of_a_deletion_does_not_take_the_object_made_since() {
+    let (memories, key) = (memories(), key("production", "orders"));
+    memories.apply(object(&key, "second", "7"));
+    assert_eq!(memories.remove(&object(&key, "first", "5")), Some(key.clone()));
+    assert_eq!(known(&memories, &key).as_deref(), Some("7"));
+    assert_eq!(memories.remove(&object(&key, "second", "8")), Some(key.clone()));
+    assert_eq!(known(&memories, &key), None);
+}
+
+#[tokio::test]
+async fn a_complete_list_ends_what_it_does_not_hold() {
+    let memories = memories();
+    let (one, other) = (key("production", "orders"), key_of_instance("production", "orders", "blue"));
+    for key in [&one, &other] {
+        memories.apply(object(key, "u", "1"));
+    }
+    assert_eq!(memories.select(|key| key.instance.is_none()).len(), 1);
+    assert_eq!(memories.retain(&HashSet::from([one.clone()])), [other]);
+    assert_eq!(memories.keys(), [one]);
+}
+
+#[test]
+fn a_status_is_what_is_remembered() {
+    let key = key("production", "orders");
+    assert_eq!(memory_of(None), Memory::default());
+    assert_eq!(memory_of(Some(&object(&key, "u", "1"))), Memory::default());
+    let mut object = object(&key, "u", "1");
+    object.status = Some(PactDeploymentStatus {
+        recorded: Some(Recorded { version: "2".into(), uuid: None, at: Time(at(5)) }),
+        corrected_version: Some("1".into()),
+        orphaned_since: Some(Time(at(9))),
+        ..PactDeploymentStatus::default()
+    });
+    let expected = Memory { recorded: Some(version("2")), corrected: Some(version("1")), orphaned_since: Some(at(9)) };
+    assert_eq!(memory_of(Some(&object)), expected);
+    let status = object.status.as_mut().unwrap();
+    status.recorded.as_mut().unwrap().version = " ".into();
+    assert_eq!(memory_of(Some(&object)).recorded, None, "what cannot be a version is none");
+}

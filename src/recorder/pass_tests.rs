@@ -1,0 +1,74 @@
+//! The decisions at the edges of a pass: what needs no memory, what is told already, and times.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::*;
+use crate::{
+    api::deployment::Recorded,
+    recorder::fixtures::{at, key, member, progressing, terminating, version},
+};
+
+fn why(reason: &'static str) -> Why {
+    Why::new(reason, "message")
+}
+
+fn object(status: Option<PactDeploymentStatus>) -> PactDeployment {
+    let mut object = PactDeployment::new("name", key("production", "orders").spec());
+    object.status = status;
+    object
+}
+
+#[test]
+fn a_key_is_forgotten_only_when_nothing_of_it_was_ever_recorded() {
+    let record = || Recorded { version: "1".into(), uuid: None, at: Time(at(1)) };
+    assert!(never_recorded(None));
+    assert!(never_recorded(Some(&object(None))));
+    assert!(never_recorded(Some(&object(Some(PactDeploymentStatus::default())))));
+    for status in [
+        PactDeploymentStatus { recorded: Some(record()), ..PactDeploymentStatus::default() },
+        PactDeploymentStatus { supported: vec![record()], ..PactDeploymentStatus::default() },
+        PactDeploymentStatus { history: vec![record()], ..PactDeploymentStatus::default() },
+    ] {
+        assert!(!never_recorded(Some(&object(Some(status.clone())))), "{status:?}");
+    }
+}
+
+#[test]
+fn a_rollout_under_way_is_told_once_for_each_reason_and_version() {
+    let told = Finish::Waiting { why: why("RolloutInProgress"), version: Some(version("2")) };
+    let shown = status(None, &[member("a", Ok("2"), progressing())], &told, at(1));
+    assert!(tells_of(&shown, &why("RolloutInProgress"), Some(&version("2"))));
+    assert!(tells_of(&shown, &Why::new("RolloutInProgress", "other words"), Some(&version("2"))));
+    assert!(!tells_of(&shown, &why("Mixed"), Some(&version("2"))));
+    assert!(!tells_of(&shown, &why("RolloutInProgress"), Some(&version("3"))));
+    assert!(!tells_of(&shown, &why("RolloutInProgress"), None));
+    assert!(!tells_of(&PactDeploymentStatus::default(), &why("RolloutInProgress"), None));
+}
+
+#[test]
+fn case_24_old_pods_that_end_are_waited_for_until_their_time_and_no_longer() {
+    let ending = || member("a", Ok("1"), terminating(30));
+    assert_eq!(ending().at(at(29)), ending());
+    assert!(ending().at(at(30)).rollout.finished() && ending().at(at(31)).rollout.finished());
+    let under_way = member("a", Ok("1"), progressing());
+    assert_eq!(under_way.clone().at(Timestamp::MAX), under_way);
+}
+
+#[test]
+fn times_that_cannot_be_are_the_nearest_that_can() {
+    assert_eq!(later(at(10), Duration::from_secs(5)), at(15));
+    assert_eq!(later(at(10), Duration::MAX), Timestamp::MAX);
+    assert_eq!(later(Timestamp::MAX, Duration::from_secs(5)), Timestamp::MAX);
+    assert_eq!(until(at(10), at(15)), Duration::from_secs(5));
+    assert_eq!(until(at(15), at(10)), Duration::ZERO, "what is over is due now");
+}
+
+#[test]
+fn a_conflict_or_an_object_that_is_gone_is_no_trouble_worth_a_warning() {
+    let answer = |code: u16, reason: &str| {
+        let status = serde_json::json!({"status": "Failure", "code": code, "reason": reason, "message": "m"});
+        kube::Error::Api(serde_json::from_value(status).unwrap())
+    };
+    assert!(is_conflict(&answer(409, "Conflict")) && is_conflict(&answer(404, "NotFound")));
+    assert!(!is_conflict(&answer(403, "Forbidden")) && !is_conflict(&answer(500, "InternalError")));
+}

@@ -1,0 +1,128 @@
+//! A `PactEnvironment` parsed: every field, its default, and what is said when it cannot be one.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::workload::TagPattern;
+
+/// A `PactEnvironment` named `production` that claims the namespace `shop`.
+fn environment(mut more: Value) -> PactEnvironment {
+    let mut spec = json!({"brokerRef": {"name": "main"}, "namespaces": {"names": ["shop"]}});
+    spec.as_object_mut().unwrap().append(more.as_object_mut().unwrap());
+    PactEnvironment::new("production", serde_json::from_value(spec).unwrap())
+}
+
+fn rules(more: Value) -> EnvironmentRules {
+    parse(&environment(more)).unwrap()
+}
+
+fn broken(more: Value) -> BrokenRules {
+    *parse(&environment(more)).unwrap_err()
+}
+
+fn claims(rules: &EnvironmentRules, namespace: &str, labels: &[(&str, &str)]) -> bool {
+    let labels: BTreeMap<_, _> = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    rules.claim.selector.matches(namespace, &labels)
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let rules = rules(json!({}));
+    assert_eq!(rules.object, "production");
+    assert_eq!((rules.place.broker.as_str(), rules.place.environment.as_str()), ("main", "production"));
+    assert_eq!((rules.claim.name.as_str(), rules.claim.overlap_allowed), ("production", false));
+    assert_eq!(rules.instance, None, "domain case 33: no instance unless somebody says one");
+    assert_eq!(rules.version, VersionRules::default());
+    assert_eq!(rules.kind, RecordKind::Deployment);
+    assert_eq!(rules.grace, Duration::from_mins(10));
+    assert!(claims(&rules, "shop", &[]) && !claims(&rules, "bank", &[]));
+}
+
+#[test]
+fn every_field_is_followed() {
+    let rules = rules(json!({
+        "environment": "prod",
+        "applicationInstance": " eu 1 ",
+        "overlap": "Allow",
+        "record": {"kind": "Release", "undeployGraceSeconds": 0},
+        "version": {"annotation": "Refuse", "label": "Use", "tagPattern": "^v(?P<version>.+)$", "denied": ["pr-*"]},
+    }));
+    assert_eq!(rules.place.environment.as_str(), "prod");
+    assert_eq!(rules.instance.unwrap().as_str(), "eu 1");
+    assert!(rules.claim.overlap_allowed);
+    assert_eq!((rules.kind, rules.grace), (RecordKind::Release, Duration::ZERO));
+    assert!(!rules.version.annotation_allowed && rules.version.use_label);
+    assert_eq!(rules.version.tag_pattern, Some(TagPattern::parse("^v(?P<version>.+)$").unwrap()));
+    assert!(rules.version.denied.denies("pr-7").is_some());
+    assert!(rules.version.denied.denies("main").is_none(), "a list of one's own replaces the default");
+}
+
+#[test]
+fn namespaces_are_claimed_by_name_by_label_or_all() {
+    let by_label = rules(json!({"namespaces": {"selector": {"matchLabels": {"stage": "live"}}}}));
+    assert!(claims(&by_label, "any", &[("stage", "live")]) && !claims(&by_label, "any", &[]));
+    let by_expression = json!({"matchExpressions": [{"key": "stage", "operator": "NotIn", "values": ["test"]}]});
+    let by_expression = rules(json!({"namespaces": {"selector": by_expression}}));
+    assert!(claims(&by_expression, "any", &[]) && !claims(&by_expression, "any", &[("stage", "test")]));
+    let either = rules(json!({"namespaces": {"names": ["shop"], "selector": {"matchLabels": {"stage": "live"}}}}));
+    assert!(claims(&either, "shop", &[]) && claims(&either, "any", &[("stage", "live")]));
+    assert!(claims(&rules(json!({"namespaces": {"all": true}})), "any", &[]));
+    for nothing in
+        [json!({}), json!({"selector": {}}), json!({"selector": {"matchLabels": {}, "matchExpressions": []}})]
+    {
+        assert!(!claims(&rules(json!({"namespaces": nothing})), "any", &[]), "only all: true means all");
+    }
+}
+
+#[test]
+fn what_cannot_be_followed_says_the_field_the_cause_and_the_remedy() {
+    for (spec, field, remedy) in [
+        (
+            json!({"namespaces": {"selector": {"matchExpressions": [{"key": "a", "operator": "Like"}]}}}),
+            "spec.namespaces.selector: ",
+            "use In, NotIn, Exists or DoesNotExist",
+        ),
+        (
+            json!({"namespaces": {"selector": {"matchExpressions": [{"key": "a", "operator": "In"}]}}}),
+            "spec.namespaces.selector: ",
+            "at least one value",
+        ),
+        (json!({"environment": "my prod"}), "spec.environment: ", "white space"),
+        (json!({"environment": " "}), "spec.environment: ", "empty"),
+        (json!({"applicationInstance": " "}), "spec.applicationInstance: ", "empty"),
+        (json!({"applicationInstance": "a\tb"}), "spec.applicationInstance: ", "control character"),
+        (json!({"version": {"tagPattern": "(?P<version>"}}), "spec.version.tagPattern: ", "correct it"),
+        (json!({"version": {"tagPattern": "v(.+)"}}), "spec.version.tagPattern: ", "(?<version>…)"),
+    ] {
+        let broken = broken(spec.clone());
+        assert!(broken.problem.starts_with(field), "{spec}: {}", broken.problem);
+        assert!(broken.problem.contains(remedy), "{spec}: {}", broken.problem);
+        assert_eq!(broken.object, "production");
+    }
+}
+
+#[test]
+fn case_41_what_cannot_be_followed_still_claims_its_namespaces() {
+    for spec in [
+        json!({"environment": "my prod", "overlap": "Allow"}),
+        json!({"applicationInstance": " ", "overlap": "Allow"}),
+        json!({"version": {"tagPattern": "v(.+)"}, "overlap": "Allow"}),
+    ] {
+        let claim = broken(spec.clone()).claim.unwrap();
+        assert!(claim.overlap_allowed && claim.selector.matches("shop", &BTreeMap::new()), "{spec}");
+    }
+}
+
+#[test]
+fn what_cannot_be_followed_holds_up_its_own_environment_only() {
+    for spec in [
+        json!({"namespaces": {"selector": {"matchExpressions": [{"key": "a", "operator": "Like"}]}}}),
+        json!({"applicationInstance": " "}),
+        json!({"version": {"tagPattern": "v(.+)"}}),
+    ] {
+        let place = broken(spec.clone()).place.unwrap();
+        assert_eq!((place.broker.as_str(), place.environment.as_str()), ("main", "production"), "{spec}");
+    }
+}

@@ -1,0 +1,383 @@
+//! The status of a key after each way that a pass can end, and what it keeps from before.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    api::condition::is_true,
+    recorder::fixtures::{at, key, member, progressing, version},
+    workload::{RolloutState, VersionProblem},
+};
+
+fn why(reason: &'static str) -> Why {
+    Why::new(reason, format!("message of {reason}"))
+}
+
+fn recorded(text: &str, write: Write) -> Finish {
+    Finish::Recorded { version: version(text), uuid: format!("uuid-{text}"), write }
+}
+
+fn release(text: &str, second: i64) -> Recorded {
+    Recorded { version: text.into(), uuid: Some(format!("uuid-{text}")), at: Time(at(second)) }
+}
+
+fn pending(text: Option<&str>, reason: &'static str, next_try: i64) -> Finish {
+    Finish::Pending { why: why(reason), version: text.map(version), next_try: at(next_try) }
+}
+
+fn orphaned(since: i64) -> Finish {
+    Finish::Orphaned { since: at(since), until: at(since + 600) }
+}
+
+/// One of each way that a pass can end.
+fn every_finish() -> Vec<Finish> {
+    let waiting = |reason, text: Option<&str>| Finish::Waiting { why: why(reason), version: text.map(version) };
+    vec![
+        recorded("1", Write::None),
+        recorded("2", Write::First),
+        recorded("1", Write::Correction),
+        Finish::Released { supported: vec![release("2", 2), release("1", 1)], waiting: None },
+        Finish::Released { supported: vec![release("1", 1)], waiting: Some(why("RolloutInProgress")) },
+        Finish::Released { supported: vec![], waiting: Some(why("VersionMutable")) },
+        waiting("RolloutInProgress", Some("2")),
+        waiting("RolloutPaused", Some("2")),
+        waiting("RolloutFailed", Some("2")),
+        waiting("Mixed", None),
+        Finish::Held(why("Conflicted")),
+        pending(Some("2"), "VersionMissing", 90),
+        pending(None, "BrokerUnavailable", 90),
+        Finish::Contested { version: version("1"), why: why("Contested") },
+        orphaned(50),
+        Finish::Undeployed(why("Undeployed")),
+        Finish::Kept(why("Unmanaged")),
+    ]
+}
+
+fn running(text: &str) -> Vec<MemberView> {
+    vec![member("a", Ok(text), RolloutState::Complete)]
+}
+
+fn object(status: PactDeploymentStatus) -> PactDeployment {
+    let mut object = PactDeployment::new("name", key("production", "orders").spec());
+    object.metadata.generation = Some(1);
+    object.status = Some(status);
+    object
+}
+
+/// The status after passes that end so, one second apart; each with the members that it was about.
+fn after(passes: &[(&[MemberView], Finish)]) -> PactDeploymentStatus {
+    let mut before = None;
+    for (second, (members, finish)) in (1..).zip(passes) {
+        before = Some(object(status(before.as_ref(), members, finish, at(second))));
+    }
+    before.and_then(|object| object.status).unwrap()
+}
+
+fn condition<'a>(status: &'a PactDeploymentStatus, type_: &str) -> &'a Condition {
+    status.conditions.iter().find(|condition| condition.type_ == type_).unwrap_or_else(|| panic!("no {type_}"))
+}
+
+fn history(status: &PactDeploymentStatus) -> Vec<&str> {
+    status.history.iter().map(|recorded| recorded.version.as_str()).collect()
+}
+
+fn current(status: &PactDeploymentStatus) -> Option<&str> {
+    status.recorded.as_ref().map(|recorded| recorded.version.as_str())
+}
+
+#[test]
+fn a_first_record_is_remembered_with_its_row_and_time() {
+    let status = after(&[(&running("1"), recorded("1", Write::First))]);
+    assert_eq!(status.recorded, Some(release("1", 1)));
+    assert_eq!(status.desired_version.as_deref(), Some("1"));
+    assert!(status.history.is_empty() && status.next_try.is_none() && status.orphaned_since.is_none());
+    assert_eq!(status.members, [running("1")[0].shown()]);
+    assert_eq!(condition(&status, "Ready").message, "the broker says that 1 is deployed");
+}
+
+#[test]
+fn a_record_that_is_seen_again_keeps_its_time_and_takes_its_new_row() {
+    let again = Finish::Recorded { version: version("1"), uuid: "other".into(), write: Write::None };
+    let status = after(&[(&running("1"), recorded("1", Write::First)), (&running("1"), again)]);
+    assert_eq!(status.recorded, Some(Recorded { uuid: Some("other".into()), ..release("1", 1) }));
+    assert!(status.history.is_empty());
+}
+
+#[test]
+fn the_versions_before_are_the_history_newest_first_and_no_more_than_ten() {
+    let members = running("x");
+    let passes: Vec<_> = (0..15).map(|n| (members.as_slice(), recorded(&n.to_string(), Write::First))).collect();
+    let status = after(&passes);
+    assert_eq!(current(&status), Some("14"));
+    assert_eq!(history(&status), ["13", "12", "11", "10", "9", "8", "7", "6", "5", "4"]);
+    assert_eq!(history(&status).len(), HISTORY_LIMIT);
+}
+
+#[test]
+fn a_rollback_is_a_record_like_any_other() {
+    let members = running("1");
+    let passes = ["1", "2", "1"].map(|text| (members.as_slice(), recorded(text, Write::First)));
+    let status = after(&passes);
+    assert_eq!((current(&status), history(&status)), (Some("1"), vec!["2", "1"]));
+}
+
+#[test]
+fn case_37_what_was_put_right_is_remembered_for_as_long_as_that_version_runs() {
+    let members = running("1");
+    let corrected = |passes: &[Finish]| {
+        let passes: Vec<_> = passes.iter().map(|finish| (members.as_slice(), finish.clone())).collect();
+        after(&passes).corrected_version
+    };
+    let (first, put_right) = (recorded("1", Write::First), recorded("1", Write::Correction));
+    assert_eq!(corrected(std::slice::from_ref(&first)), None);
+    let both = [first, put_right];
+    assert_eq!(corrected(&both).as_deref(), Some("1"));
+    let contested = Finish::Contested { version: version("1"), why: why("Contested") };
+    for stays in [recorded("1", Write::None), contested, pending(Some("1"), "BrokerUnavailable", 9), orphaned(3)] {
+        assert_eq!(corrected(&[&both[..], std::slice::from_ref(&stays)].concat()).as_deref(), Some("1"), "{stays:?}");
+    }
+    let gone = [Finish::Undeployed(why("Undeployed")), Finish::Kept(why("Unmanaged"))];
+    for ends in [&[recorded("2", Write::First)], &gone[..1], &gone[1..]] {
+        assert_eq!(corrected(&[&both[..], ends].concat()), None, "{ends:?}");
+    }
+}
+
+#[test]
+fn cases_39_and_48_what_is_undeployed_or_kept_is_no_longer_ours() {
+    for finish in [Finish::Undeployed(why("Undeployed")), Finish::Kept(why("Unmanaged"))] {
+        let before = (&running("1")[..], recorded("1", Write::First));
+        let status = after(&[before, (&[], orphaned(2)), (&[], finish.clone())]);
+        assert_eq!((current(&status), history(&status)), (None, vec!["1"]), "{finish:?}");
+        assert_eq!((status.members.len(), status.supported.len()), (0, 0));
+        assert_eq!((status.desired_version, status.orphaned_since), (None, None));
+    }
+}
+
+#[test]
+fn case_39_why_a_record_was_kept_is_still_told_by_later_passes() {
+    let later = (&[][..], Finish::Undeployed(why("NothingRecorded")));
+    for finish in [Finish::Undeployed(why("Undeployed")), Finish::Kept(why("Unmanaged"))] {
+        let passes = [(&running("1")[..], recorded("1", Write::First)), (&[], finish), later.clone()];
+        assert_eq!(after(&passes), after(&passes[..2]), "nothing is written again");
+    }
+    let held = [(&[][..], Finish::Held(why("EnvironmentUnmanaged"))), later.clone()];
+    assert_eq!(condition(&after(&held), "Ready").reason, "NothingRecorded");
+    let came_back = [(&running("1")[..], pending(Some("1"), "VersionMissing", 9)), later];
+    assert_eq!(condition(&after(&came_back), "Ready").reason, "NothingRecorded");
+}
+
+#[test]
+fn case_48_the_last_members_stay_while_nobody_runs_it() {
+    let before = (&running("1")[..], recorded("1", Write::First));
+    for finish in [orphaned(2), pending(None, "BrokerUnavailable", 9), Finish::Held(why("MembersUncertain"))] {
+        let status = after(&[before.clone(), (&[], finish.clone())]);
+        assert_eq!(status.members, [running("1")[0].shown()], "{finish:?}");
+        assert_eq!(current(&status), Some("1"), "{finish:?}");
+    }
+}
+
+#[test]
+fn case_48_the_grace_goes_on_through_troubles_and_begins_anew_when_somebody_came_back() {
+    let before = [(&running("1")[..], recorded("1", Write::First)), (&[][..], orphaned(2))];
+    let since = |members: &[MemberView], finish: Finish| {
+        after(&[before[0].clone(), before[1].clone(), (members, finish)]).orphaned_since.map(|time| time.0)
+    };
+    assert_eq!(since(&[], orphaned(2)), Some(at(2)));
+    assert_eq!(since(&[], pending(None, "BrokerUnavailable", 9)), Some(at(2)), "nobody came back");
+    assert_eq!(since(&[], Finish::Held(why("MembersUncertain"))), None, "somebody may have");
+    let broken = [member("a", Err(VersionProblem::Mutable { text: "latest".into() }), RolloutState::Complete)];
+    assert_eq!(since(&broken, Finish::Held(why("VersionMutable"))), None);
+    for finish in every_finish().into_iter().filter(|finish| !matches!(finish, Finish::Orphaned { .. })) {
+        assert_eq!(since(&running("1"), finish.clone()), None, "{finish:?}");
+    }
+}
+
+#[test]
+fn the_next_try_is_told_only_while_something_is_pending() {
+    for finish in every_finish() {
+        let pending = pending(Some("1"), "BrokerUnavailable", 77);
+        let status = after(&[(&running("1"), pending), (&running("1"), finish.clone())]);
+        let expected = if let Finish::Pending { next_try, .. } = &finish { Some(*next_try) } else { None };
+        assert_eq!(status.next_try.as_ref().map(|time| time.0), expected, "{finish:?}");
+        assert_eq!(is_true(&status.conditions, "RecordPending"), expected.is_some(), "{finish:?}");
+    }
+}
+
+#[test]
+fn what_should_be_is_told_where_it_can_be() {
+    let problem = || Err(VersionProblem::Mutable { text: "latest".into() });
+    let desired = |members: &[MemberView], finish: Finish| {
+        after(&[(&running("1"), recorded("1", Write::First)), (members, finish)]).desired_version
+    };
+    let waiting = |text: Option<&str>| Finish::Waiting { why: why("Mixed"), version: text.map(version) };
+    assert_eq!(desired(&running("2"), waiting(Some("2"))).as_deref(), Some("2"));
+    assert_eq!(desired(&running("2"), waiting(None)), None);
+    assert_eq!(desired(&running("2"), pending(Some("2"), "VersionMissing", 9)).as_deref(), Some("2"));
+    assert_eq!(desired(&running("2"), Finish::Held(why("Conflicted"))).as_deref(), Some("2"));
+    let unknown = [member("a", problem(), RolloutState::Complete)];
+    assert_eq!(desired(&unknown, Finish::Held(why("VersionMutable"))), None, "not the one before");
+    let half = [member("a", Ok("1"), RolloutState::Complete), member("b", problem(), progressing())];
+    assert_eq!(desired(&half, Finish::Held(why("VersionMutable"))), None);
+    assert_eq!(desired(&[], Finish::Held(why("InvalidEnvironment"))), None);
+}
+
+#[test]
+fn releases_are_remembered_beside_each_other_and_the_newest_is_the_recorded_one() {
+    let released = |supported: Vec<Recorded>| Finish::Released { supported, waiting: None };
+    let members = running("1");
+    let first = (&members[..], released(vec![release("1", 1)]));
+    let both = (&members[..], released(vec![release("2", 2), release("1", 1)]));
+    let second = (&members[..], released(vec![release("2", 2)]));
+    let status = after(&[first.clone(), both.clone(), second.clone()]);
+    assert_eq!(status.supported, [release("2", 2)]);
+    assert_eq!((current(&status), history(&status)), (Some("2"), vec!["1"]));
+    assert_eq!(condition(&status, "Recorded").message, "the broker supports 2");
+    let orphan = after(&[first.clone(), (&[], orphaned(2))]);
+    assert_eq!((orphan.supported.len(), current(&orphan)), (1, Some("1")), "they are still to be ended");
+    let held = after(&[first, (&members[..], Finish::Held(why("Conflicted")))]);
+    assert_eq!(held.supported, [release("1", 1)]);
+    let gone = after(&[both, second, (&[], Finish::Undeployed(why("Undeployed")))]);
+    assert_eq!((gone.supported.len(), current(&gone)), (0, None));
+}
+
+#[test]
+fn each_finish_has_its_conditions() {
+    for (finish, ready, more) in [
+        (recorded("1", Write::First), ("True", "Recorded"), &[][..]),
+        (Finish::Released { supported: vec![release("1", 1)], waiting: None }, ("True", "Recorded"), &[]),
+        (
+            Finish::Released { supported: vec![], waiting: Some(why("RolloutInProgress")) },
+            ("False", "RolloutInProgress"),
+            &["Reconciling"],
+        ),
+        (
+            Finish::Released { supported: vec![], waiting: Some(why("VersionMutable")) },
+            ("False", "VersionMutable"),
+            &["Stalled"],
+        ),
+        (
+            Finish::Released { supported: vec![], waiting: Some(why("RolloutFailed")) },
+            ("False", "RolloutFailed"),
+            &["Stalled"],
+        ),
+        (
+            Finish::Waiting { why: why("RolloutInProgress"), version: None },
+            ("False", "RolloutInProgress"),
+            &["Reconciling"],
+        ),
+        (Finish::Waiting { why: why("RolloutPaused"), version: None }, ("False", "RolloutPaused"), &["Reconciling"]),
+        (Finish::Waiting { why: why("RolloutFailed"), version: None }, ("False", "RolloutFailed"), &["Stalled"]),
+        (Finish::Waiting { why: why("Mixed"), version: None }, ("False", "Mixed"), &["Mixed", "Reconciling"]),
+        (Finish::Held(why("VersionMismatch")), ("False", "VersionMismatch"), &["Stalled"]),
+        (pending(Some("1"), "VersionMissing", 9), ("False", "VersionMissing"), &["VersionMissing", "Reconciling"]),
+        (
+            pending(Some("1"), "PacticipantMissing", 9),
+            ("False", "PacticipantMissing"),
+            &["VersionMissing", "Reconciling"],
+        ),
+        (pending(Some("1"), "BrokerUnavailable", 9), ("False", "BrokerUnavailable"), &["Reconciling"]),
+        (
+            Finish::Contested { version: version("1"), why: why("Contested") },
+            ("False", "Contested"),
+            &["Contested", "Stalled"],
+        ),
+        (orphaned(1), ("False", "Orphaned"), &["Orphaned", "Reconciling"]),
+        (Finish::Undeployed(why("Undeployed")), ("False", "Undeployed"), &[]),
+        (Finish::Kept(why("Unmanaged")), ("False", "Unmanaged"), &[]),
+    ] {
+        let status = after(&[(&running("1"), finish.clone())]);
+        for type_ in ["Ready", "Recorded"] {
+            let condition = condition(&status, type_);
+            assert_eq!((condition.status.as_str(), condition.reason.as_str()), ready, "{type_} of {finish:?}");
+            assert!(!condition.message.is_empty(), "{finish:?}");
+        }
+        condition(&status, "RecordPending");
+        let types: Vec<_> = status.conditions[3..].iter().map(|condition| condition.type_.as_str()).collect();
+        assert_eq!(types, more, "{finish:?}");
+        assert!(status.conditions[3..].iter().all(|condition| condition.status == "True"));
+    }
+}
+
+#[test]
+fn messages_say_when_it_goes_on() {
+    let status = after(&[(&running("1"), pending(Some("1"), "BrokerUnavailable", 90))]);
+    let message = "message of BrokerUnavailable; next try by 1970-01-01T00:01:30Z";
+    assert_eq!(condition(&status, "RecordPending").message, message);
+    assert_eq!(condition(&status, "Ready").message, message);
+    let status = after(&[(&[], orphaned(0))]);
+    let message = "no workload runs it any more; the record is taken back after 1970-01-01T00:10:00Z";
+    assert_eq!(condition(&status, "Orphaned").message, message);
+}
+
+#[test]
+fn conditions_that_are_over_go_and_the_others_keep_their_time() {
+    let members = running("1");
+    let mixed = Finish::Waiting { why: why("Mixed"), version: None };
+    let status = after(&[(&members, mixed.clone()), (&members, mixed), (&members, recorded("1", Write::First))]);
+    let types: Vec<_> = status.conditions.iter().map(|condition| condition.type_.as_str()).collect();
+    assert_eq!(types, ["Ready", "Recorded", "RecordPending"]);
+    assert_eq!(condition(&status, "Ready").last_transition_time, Time(at(3)));
+    assert_eq!(condition(&status, "RecordPending").last_transition_time, Time(at(1)));
+}
+
+#[test]
+fn the_status_speaks_of_the_generation_that_was_looked_at() {
+    let first = status(None, &running("1"), &recorded("1", Write::First), at(1));
+    assert_eq!(first.observed_generation, Some(1), "the object is about to be made");
+    let mut object = object(first);
+    object.metadata.generation = Some(3);
+    let status = status(Some(&object), &running("1"), &recorded("1", Write::None), at(2));
+    assert_eq!(status.observed_generation, Some(3));
+    assert!(status.conditions.iter().all(|condition| condition.observed_generation == Some(3)));
+}
+
+#[test]
+fn a_status_can_be_read_by_people_and_tools() {
+    for finish in every_finish() {
+        let status = after(&[(&running("1"), finish.clone())]);
+        for condition in &status.conditions {
+            let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric());
+            assert!(word(&condition.type_) && word(&condition.reason), "{condition:?}");
+            assert!(!condition.message.contains('\n'), "{condition:?}");
+        }
+        let types: BTreeSet<_> = status.conditions.iter().map(|condition| &condition.type_).collect();
+        assert_eq!(types.len(), status.conditions.len(), "each type once: {finish:?}");
+        let stuck = is_true(&status.conditions, "Stalled") && is_true(&status.conditions, "Reconciling");
+        let ready = is_true(&status.conditions, "Ready");
+        assert!(!stuck, "kstatus could make nothing of {finish:?}");
+        assert!(!ready || status.conditions.len() == 3, "{finish:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_pass_that_finds_the_same_changes_nothing(
+        finishes in prop::collection::vec(prop::sample::select(every_finish()), 1..8), nobody in any::<bool>()
+    ) {
+        let members = if nobody { vec![] } else { running("1") };
+        let mut passes: Vec<_> = finishes.into_iter().map(|finish| (members.as_slice(), finish)).collect();
+        let once = after(&passes);
+        passes.extend(passes.last().cloned());
+        prop_assert_eq!(after(&passes), once);
+    }
+
+    #[test]
+    fn what_is_recorded_goes_into_the_history_and_is_never_lost_on_the_way(
+        finishes in prop::collection::vec(prop::sample::select(every_finish()), 1..12)
+    ) {
+        let members = running("1");
+        let passes: Vec<_> = finishes.into_iter().map(|finish| (members.as_slice(), finish)).collect();
+        for end in 1..passes.len() {
+            let (before, status) = (after(&passes[..end]), after(&passes[..=end]));
+            prop_assert!(status.history.len() <= HISTORY_LIMIT);
+            if let Some(was) = &before.recorded && current(&status) != Some(&was.version) {
+                prop_assert_eq!(status.history.first().map(|it| &it.version), Some(&was.version));
+            } else {
+                prop_assert_eq!(&status.history, &before.history);
+            }
+        }
+    }
+}
