@@ -59,9 +59,9 @@ pub async fn measure(sizes: &Sizes, report: &mut Report) {
              it, to the last row. The floor is a plain client that sends the same {count} × (GET current, POST, GET \
              current) to the same stand-in, 4 at a time as a `PactBroker` allows by default, with nothing else going on. \
              The second wave has no controller in it: the bench itself writes all {count} statuses as fast as the API \
-             server takes them, while etcd, API server and operator share the cores. The bare watch is that of the single rollouts, on the same \
-             rollouts: one request for each, to another stand-in. Each record of the operator's needs a read of the live \
-             Deployment from the API server, too; neither floor has it. Each: min / median / p95 / max."
+             server takes them, while etcd, API server and operator share the cores. The bare watch is that \
+             of the single rollouts, on the same rollouts: one request for each, to another stand-in. Each record of the \
+             operator's needs a read of the live Deployment from the API server, too; neither floor has it. Each: min / median / p95 / max."
         ),
     );
     real.rows("real rollouts", bare, report);
@@ -100,6 +100,7 @@ impl Wave {
         let complete = watch.completions.to(version);
         let last_of = |rows: &mut dyn Iterator<Item = Instant>| rows.max().unwrap();
         let rows: HashMap<String, Instant> = rows(broker, version).into_iter().collect();
+        // Were a question asked before the completion was seen here, the row would be, too, and counted as negative.
         let mut asked: HashMap<String, Instant> = HashMap::new();
         for request in broker.requests() {
             if let Some((_, name)) = request.path_and_query.rsplit_once("?pacticipant=")
@@ -111,7 +112,7 @@ impl Wave {
         let (first_complete, last_complete) = (*complete.values().min().unwrap(), *complete.values().max().unwrap());
         let last_row = last_of(&mut rows.values().copied());
         let since_completion = |to: &HashMap<String, Instant>| {
-            Spread::of(complete.iter().map(|(name, at)| seconds_between(*at, to[name])).collect())
+            Spread::of(complete.iter().filter_map(|(name, at)| Some(seconds_between(*at, *to.get(name)?))).collect())
         };
         Self {
             completing: last_complete.saturating_duration_since(began),
