@@ -38,7 +38,7 @@ pub async fn measure(sizes: &Sizes, report: &mut Report) {
     let began = Instant::now();
     stage.set_version(NAME, count, "2.0.0").await;
     stage.wait_rows("2.0.0", count).await;
-    let real = Wave::of(broker, (&watch, &bare_broker), "2.0.0", count, began).await;
+    let real = Wave::of((broker, &stage.environment), (&watch, &bare_broker), "2.0.0", count, began).await;
     stage.wait_remembered("2.0.0", count).await;
 
     // What no controller could do: all complete in the time that it takes to say so.
@@ -48,7 +48,7 @@ pub async fn measure(sizes: &Sizes, report: &mut Report) {
     let began = Instant::now();
     stage.set_observed(NAME, 0..count, 3).await;
     stage.wait_rows("3.0.0", count).await;
-    let sudden = Wave::of(broker, (&watch, &bare_broker), "3.0.0", count, began).await;
+    let sudden = Wave::of((broker, &stage.environment), (&watch, &bare_broker), "3.0.0", count, began).await;
     let bare_again = read_record_read(broker, FLOOR, (NAME, count), "3.0.0").await;
     drop(operator);
 
@@ -86,20 +86,20 @@ struct Wave {
 
 impl Wave {
     async fn of(
-        broker: &StandIn,
+        (broker, environment): (&StandIn, &str),
         (watch, bare_broker): (&BareRecorder, &StandIn),
         version: &str,
         count: usize,
         began: Instant,
     ) -> Self {
         let bare_rows = eventually("the bare watch to have recorded all", PATIENCE, async || {
-            let rows = rows(bare_broker, version);
+            let rows = rows(bare_broker, FLOOR, version);
             if rows.len() == count { Ok(rows) } else { Err(format!("{} of {count}", rows.len())) }
         })
         .await;
         let complete = watch.completions.to(version);
         let last_of = |rows: &mut dyn Iterator<Item = Instant>| rows.max().unwrap();
-        let rows: HashMap<String, Instant> = rows(broker, version).into_iter().collect();
+        let rows: HashMap<String, Instant> = rows(broker, environment, version).into_iter().collect();
         // Were a question asked before the completion was seen here, the row would be, too, and counted as negative.
         let mut asked: HashMap<String, Instant> = HashMap::new();
         for request in broker.requests() {
