@@ -1,16 +1,17 @@
 //! Many rollouts at once: how long after the last completion is the last one recorded?
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::bare_requests::read_record_read;
-use crate::completions::Completions;
+use crate::bare_watch::BareRecorder;
 use crate::report::{Report, Spread, ms, seconds_between, times};
 use crate::sizes::Sizes;
-use crate::stage::{PATIENCE, Stage, rows};
+use crate::stage::{PATIENCE, Stage, publish, rows};
 use crate::testbed::components::Component;
 use crate::testbed::eventually::eventually;
-use crate::testbed::scene::Scene;
+use crate::testbed::standin::StandIn;
 
 const NAME: &str = "many";
 const FLOOR: &str = "floor";
@@ -25,25 +26,29 @@ pub async fn measure(sizes: &Sizes, report: &mut Report) {
         broker.store().record_deployment(&format!("{NAME}-{number}"), "1.0.0", FLOOR, None);
     }
     let operator = stage.start_operator().await;
-    let completions = Completions::watch(&stage.scene, &stage.namespace, None);
+    let bare_broker = Arc::new(StandIn::start().await);
+    bare_broker.store().add_environment(FLOOR, false);
+    publish(&bare_broker, NAME, count, &["1.0.0", "2.0.0", "3.0.0"]);
+    let watch = BareRecorder::start(&stage.scene, &stage.namespace, &bare_broker, FLOOR);
     stage.create(NAME, 0..count, "1.0.0", 1).await;
     stage.wait_remembered("1.0.0", count).await;
 
     let bare = read_record_read(broker, FLOOR, (NAME, count), "2.0.0").await;
-    broker.clear_writes();
+    broker.clear_requests();
     let began = Instant::now();
     stage.set_version(NAME, count, "2.0.0").await;
     stage.wait_rows("2.0.0", count).await;
-    let real = Wave::of(&stage.scene, &completions, "2.0.0", count, began).await;
+    let real = Wave::of((broker, &stage.environment), (&watch, &bare_broker), "2.0.0", count, began).await;
     stage.wait_remembered("2.0.0", count).await;
 
     // What no controller could do: all complete in the time that it takes to say so.
     stage.scene.control_plane.stop(Component::ControllerManager);
     stage.set_version(NAME, count, "3.0.0").await;
+    broker.clear_requests();
     let began = Instant::now();
     stage.set_observed(NAME, 0..count, 3).await;
     stage.wait_rows("3.0.0", count).await;
-    let sudden = Wave::of(&stage.scene, &completions, "3.0.0", count, began).await;
+    let sudden = Wave::of((broker, &stage.environment), (&watch, &bare_broker), "3.0.0", count, began).await;
     let bare_again = read_record_read(broker, FLOOR, (NAME, count), "3.0.0").await;
     drop(operator);
 
@@ -54,7 +59,9 @@ pub async fn measure(sizes: &Sizes, report: &mut Report) {
              it, to the last row. The floor is a plain client that sends the same {count} × (GET current, POST, GET \
              current) to the same stand-in, 4 at a time as a `PactBroker` allows by default, with nothing else going on. \
              The second wave has no controller in it: the bench itself writes all {count} statuses as fast as the API \
-             server takes them, while etcd, API server and operator share the cores."
+             server takes them, while etcd, API server and operator share the cores. The bare watch is that \
+             of the single rollouts, on the same rollouts: one request for each, to another stand-in. Each record of the \
+             operator's needs a read of the live Deployment from the API server, too; neither floor has it. Each: min / median / p95 / max."
         ),
     );
     real.rows("real rollouts", bare, report);
@@ -71,24 +78,49 @@ struct Wave {
     whole: f64,
     /// Of each rollout, from its completion to its row.
     each: Spread,
+    /// Of each rollout, from its completion to the first question to the broker about it.
+    asked: Spread,
+    /// What the bare watch needed from the last completion to its last row.
+    watch_last: f64,
 }
 
 impl Wave {
-    async fn of(scene: &Scene, completions: &Completions, version: &str, count: usize, began: Instant) -> Self {
-        // The bench's watch may lag behind the operator's.
-        let complete = eventually("the bench's watch to have seen all", PATIENCE, async || {
-            let complete = completions.to(version);
-            if complete.len() == count { Ok(complete) } else { Err(format!("{} of {count}", complete.len())) }
+    async fn of(
+        (broker, environment): (&StandIn, &str),
+        (watch, bare_broker): (&BareRecorder, &StandIn),
+        version: &str,
+        count: usize,
+        began: Instant,
+    ) -> Self {
+        let bare_rows = eventually("the bare watch to have recorded all", PATIENCE, async || {
+            let rows = rows(bare_broker, FLOOR, version);
+            if rows.len() == count { Ok(rows) } else { Err(format!("{} of {count}", rows.len())) }
         })
         .await;
-        let rows: HashMap<String, Instant> = rows(&scene.broker, version).into_iter().collect();
+        let complete = watch.completions.to(version);
+        let last_of = |rows: &mut dyn Iterator<Item = Instant>| rows.max().unwrap();
+        let rows: HashMap<String, Instant> = rows(broker, environment, version).into_iter().collect();
+        // Were a question asked before the completion was seen here, the row would be, too, and counted as negative.
+        let mut asked: HashMap<String, Instant> = HashMap::new();
+        for request in broker.requests() {
+            if let Some((_, name)) = request.path_and_query.rsplit_once("?pacticipant=")
+                && complete.get(name).is_some_and(|complete| *complete <= request.at)
+            {
+                asked.entry(name.to_owned()).or_insert(request.at);
+            }
+        }
         let (first_complete, last_complete) = (*complete.values().min().unwrap(), *complete.values().max().unwrap());
-        let last_row = *rows.values().max().unwrap();
+        let last_row = last_of(&mut rows.values().copied());
+        let since_completion = |to: &HashMap<String, Instant>| {
+            Spread::of(complete.iter().filter_map(|(name, at)| Some(seconds_between(*at, *to.get(name)?))).collect())
+        };
         Self {
             completing: last_complete.saturating_duration_since(began),
             last: seconds_between(last_complete, last_row),
             whole: seconds_between(first_complete, last_row),
-            each: Spread::of(complete.iter().map(|(name, at)| seconds_between(*at, rows[name])).collect()),
+            each: since_completion(&rows),
+            asked: since_completion(&asked),
+            watch_last: seconds_between(last_complete, last_of(&mut bare_rows.into_iter().map(|(_, at)| at))),
         }
     }
 
@@ -101,6 +133,8 @@ impl Wave {
             &times(last, bare),
             "≤ 1.3 ×",
         );
+        let watch = Duration::from_secs_f64(self.watch_last.max(0.0));
+        report.row(&format!("{what}: the same beside the bare watch"), &ms(last), &ms(watch), &times(last, watch), "");
         let whole = Duration::from_secs_f64(self.whole.max(0.0));
         report.row(
             &format!("{what}: first completion to last row"),
@@ -115,5 +149,6 @@ impl Wave {
             &format!("{}; negative: {negative} of {}", self.each.shown(), self.each.len()),
             "none negative",
         );
+        report.fact(&format!("{what}: each, completion to the first question"), &self.asked.shown(), "");
     }
 }

@@ -26,7 +26,8 @@ const LISTED: &str = "everything was listed";
 
 /// Watches a namespace and sends one request for each rollout that is complete, nothing before and nothing after.
 pub struct BareRecorder {
-    _completions: Completions,
+    /// When its watch told of each completion.
+    pub completions: Completions,
     task: JoinHandle<()>,
 }
 
@@ -42,7 +43,7 @@ impl BareRecorder {
                 bare_requests::record(&client, &broker, &environment, &one.name, &one.tag).await;
             }
         });
-        Self { _completions: completions, task }
+        Self { completions, task }
     }
 }
 

@@ -8,8 +8,8 @@ use futures::StreamExt;
 use kube::Api;
 use kube::runtime::watcher::{self, Event, watcher};
 use pact_operator::workload::DeploymentView;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use crate::testbed::scene::Scene;
 
@@ -25,16 +25,23 @@ pub struct Completion {
 /// Watches the Deployments of one namespace until dropped.
 pub struct Completions {
     seen: Arc<Mutex<HashMap<(String, String), Instant>>>,
-    task: JoinHandle<()>,
+    /// Of its own, so that nothing else that the bench does keeps the watch waiting.
+    runtime: Option<Runtime>,
 }
 
 impl Completions {
     /// Begins to watch; each completion is noted, and told to `tell` when given.
     pub fn watch(scene: &Scene, namespace: &str, tell: Option<mpsc::UnboundedSender<Completion>>) -> Self {
-        let api: Api<DeploymentView> = Api::namespaced(scene.client(), namespace);
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let client = {
+            // A client belongs to the runtime in which it is made.
+            let _in_it = runtime.enter();
+            scene.client()
+        };
+        let api: Api<DeploymentView> = Api::namespaced(client, namespace);
         let seen: Arc<Mutex<HashMap<_, _>>> = Arc::default();
         let noted = Arc::clone(&seen);
-        let task = tokio::spawn(async move {
+        runtime.spawn(async move {
             let mut events = watcher(api, watcher::Config::default()).boxed();
             while let Some(event) = events.next().await {
                 let at = Instant::now();
@@ -55,7 +62,7 @@ impl Completions {
                 }
             }
         });
-        Self { seen, task }
+        Self { seen, runtime: Some(runtime) }
     }
 
     /// When a rollout was complete.
@@ -72,7 +79,9 @@ impl Completions {
 
 impl Drop for Completions {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

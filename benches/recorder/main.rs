@@ -52,19 +52,23 @@ async fn measure() {
     let wanted = |part: &str| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == part));
 
     let mut report = Report::new();
+    // After each part, so that one that fails does not take the others' figures with it.
+    let write = |report: &Report| {
+        if !quick && only.is_none() {
+            std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/RESULTS.md"), report.text()).unwrap();
+        }
+    };
     if wanted("singles") {
         singles::measure(&sizes, &mut report).await;
+        write(&report);
     }
     if wanted("at_once") {
         at_once::measure(&sizes, &mut report).await;
+        write(&report);
     }
     if wanted("start") {
         start::measure(&sizes, &mut report).await;
-    }
-    if !quick && only.is_none() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/RESULTS.md");
-        std::fs::write(path, report.text()).unwrap();
-        println!("written to {path}");
+        write(&report);
     }
 }
 

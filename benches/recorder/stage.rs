@@ -136,7 +136,7 @@ impl Stage {
     /// Waits until so many rows of a version were written since the writes were last cleared.
     pub async fn wait_rows(&self, version: &str, count: usize) {
         eventually(format!("{count} rows of {version}"), PATIENCE, async || {
-            let rows = rows(&self.scene.broker, version).len();
+            let rows = rows(&self.scene.broker, &self.environment, version).len();
             if rows == count { Ok(()) } else { Err(format!("{rows} rows")) }
         })
         .await;
@@ -194,11 +194,12 @@ pub fn publish(broker: &StandIn, name: &str, count: usize, versions: &[&str]) {
     }
 }
 
-/// The rows of a version that clients wrote, with the moment of each: `(pacticipant, when)`.
-pub fn rows(broker: &StandIn, version: &str) -> Vec<(String, Instant)> {
+/// The rows of a version that clients wrote into an environment, with the moment of each: `(pacticipant, when)`.
+pub fn rows(broker: &StandIn, environment: &str, version: &str) -> Vec<(String, Instant)> {
     let writes = broker.writes().into_iter();
     writes
-        .filter(|write| write.kind == WriteKind::Deployed && write.version == version)
+        .filter(|write| write.kind == WriteKind::Deployed)
+        .filter(|write| write.environment == environment && write.version == version)
         .map(|write| (write.pacticipant, write.at))
         .collect()
 }

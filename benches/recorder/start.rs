@@ -59,7 +59,7 @@ async fn unknown(stage: &Stage, count: usize, report: &mut Report) -> Started {
     broker.clear_requests();
     let started = stage.start_timed().await;
     stage.wait_rows(VERSION, count).await;
-    let moments: Vec<Instant> = rows(broker, VERSION).into_iter().map(|(_, at)| at).collect();
+    let moments: Vec<Instant> = rows(broker, &stage.environment, VERSION).into_iter().map(|(_, at)| at).collect();
     let (first, last) = (*moments.iter().min().unwrap(), *moments.iter().max().unwrap());
     stage.wait_settled(count).await;
     let asked = broker.requests();
