@@ -67,10 +67,14 @@ impl Recorder {
         if index.member_for(key, &workload).is_some() {
             return Ok(Fate::Uncertain);
         }
-        // It runs on: as the pods of a Rollout or a Canary's primary, which cannot be recorded from here (yet), or in a
-        // namespace that no environment claims any more. (In one that another environment claims, it has moved.)
-        if index.is_template(&reference) || !index.is_mapped(&reference.namespace) {
+        // It runs on as the pods of a Rollout or a Canary's primary, which cannot be recorded from here (yet).
+        if index.is_template(&reference) {
             return Ok(Fate::Released);
+        }
+        // It runs on in a namespace that no environment claims: on its way to another one, or left out. Both are told
+        // apart by what comes next.
+        if !index.is_mapped(&reference.namespace) {
+            return Ok(Fate::Uncertain);
         }
         Ok(match index.identity(key, &workload) {
             Ok(None) => Fate::Released,

@@ -74,8 +74,7 @@ pub fn plan(desired: &Desired, memory: &Memory, row: Option<&Version>) -> Step {
 pub enum Fate {
     /// It is gone, or is another object by now, or names other pacticipants, or runs in another environment.
     Gone,
-    /// It is there, but no longer annotated, or a template only, or its namespace in no environment any more: we stop
-    /// managing and keep the record (domain case 39).
+    /// It is there, but no longer annotated, or a template only: we stop managing and keep the record (domain case 39).
     Released,
     /// It is there and may still run this: nothing is taken back.
     Uncertain,

@@ -362,16 +362,19 @@ pub(super) fn nothing_recorded() -> Why {
 }
 
 pub(super) fn uncertain() -> Outcome {
-    let why =
-        Why::new("MembersUncertain", "a workload that ran it is there, but cannot be judged: see its annotations");
+    let why = Why::new(
+        "MembersUncertain",
+        "a workload that ran it is there, but cannot be judged: it is being deleted, its annotations cannot be read, or its \
+         namespace is in no environment; the record stays as it is until that is clear",
+    );
     Outcome::Finished(Finish::Held(why), None)
 }
 
 pub(super) fn kept() -> Outcome {
     let why = Why::new(
         "Unmanaged",
-        "a workload that ran it is there, but no longer annotated, or only the template of another, or its namespace in no \
-         environment: it is not managed any more, and the record stays as it is",
+        "a workload that ran it is there, but no longer annotated, or only the template of another: it is not managed any \
+         more, and the record stays as it is",
     );
     Outcome::Finished(Finish::Kept(why), None)
 }

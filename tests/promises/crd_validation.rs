@@ -157,7 +157,8 @@ async fn what_a_record_key_is_made_of_cannot_be_changed() {
         let refusal = patch::<PactEnvironment>(scene, object, &change).await.expect_err(&format!("{change} is taken"));
         assert!(refusal.contains(message), "{change}: {refusal}");
     }
-    let change = json!({"namespaces": {"names": ["another"]}, "overlap": "Allow", "record": {"undeployGraceSeconds": 5}});
+    let change =
+        json!({"namespaces": {"names": ["another"]}, "overlap": "Allow", "record": {"undeployGraceSeconds": 5}});
     patch::<PactEnvironment>(scene, &plain, &change).await.expect("the rest may change");
 }
 
@@ -188,7 +189,7 @@ async fn the_key_of_a_pact_deployment_cannot_be_changed_and_tables_fit_a_termina
             for (kind, columns, wanted) in [
                 ("pb", "NAME URL READY REASON VERSION AGE", "main"),
                 ("pactenv", "NAME BROKER ENVIRONMENT READY REASON NAMESPACES WORKLOADS RECORDED AGE", &*environment),
-                ("pactdep", "NAME PACTICIPANT DESIRED RECORDED READY REASON SINCE", &*environment),
+                ("pactdep", "NAME PACTICIPANT DESIRED RECORDED SINCE READY REASON", &*environment),
             ] {
                 let table = kubectl_ok(kubeconfig, &["get", kind]).await;
                 let header = table.lines().next().unwrap();

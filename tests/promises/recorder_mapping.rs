@@ -285,7 +285,7 @@ async fn a_namespace_that_no_environment_claims_any_more_keeps_its_records() {
             annotated("left-out", "left-out", "1.0.0").apply(&scene.client(), &left_out).await;
             scene.wait_condition(&environment, "left-out", ("Ready", "True", "Recorded")).await;
             scene.map(&environment, &[&kept], brief).await;
-            scene.wait_condition(&environment, "left-out", ("Ready", "True", "Unmanaged")).await;
+            scene.wait_condition(&environment, "left-out", ("Ready", "False", "MembersUncertain")).await;
             stays(scene, &environment, "left-out", Some("1.0.0"), "it still runs").await;
         })
         .await;
