@@ -29,8 +29,11 @@ impl Memories {
 
     /// Takes in an object that the watch told of, unless we know a newer state of it; answers its key. Objects whose
     /// name is not the one of their key were made by somebody else and are passed over.
-    pub fn apply(&self, object: PactDeployment) -> Option<RecordKey> {
+    pub fn apply(&self, mut object: PactDeployment) -> Option<RecordKey> {
         let key = RecordKey::of(&object).ok()?;
+        // Nobody here reads who wrote which field, and it is half of the object. A write without them keeps those that
+        // the API server has.
+        object.metadata.managed_fields = None;
         if object.name_any() != key.object_name() {
             return None;
         }
