@@ -77,7 +77,13 @@ async fn unknown(stage: &Stage, count: usize, report: &mut Report) -> Started {
     );
     let (first, last) = (first - started.at, last - started.at);
     report.row("start to last row", &ms(last), &ms(bare), &times(last, bare), "the broker's own rate");
-    report.row("first row to last row", &ms(last - first), &ms(bare), &times(last - first, bare), "");
+    report.row(
+        "first row to last row",
+        &ms(last.saturating_sub(first)),
+        &ms(bare),
+        &times(last.saturating_sub(first), bare),
+        "",
+    );
     report.fact("broker requests", &requests::by_purpose(&asked), "");
     report.fact("API writes", &writes, "");
     started
