@@ -56,8 +56,9 @@ pub type Slot = OwnedSemaphorePermit;
 /// How many tasks of one lane may hold a slot. More than a broker's own limit of requests: a task also reads from the
 /// API server while others talk to the broker.
 const SLOTS_PER_LANE: usize = 16;
-/// How many tasks of one lane may be under way in all, those included that have given back their slot.
-const UNDER_WAY_PER_LANE: usize = 256;
+/// How many tasks of one lane may be under way in all, those included that have given back their slot: what is told in
+/// the cluster may fall behind what is recorded by that many keys, at some kilobytes each.
+const UNDER_WAY_PER_LANE: usize = 4_096;
 
 type Request = ScheduleRequest<Task>;
 type Lanes = HashMap<Option<String>, mpsc::UnboundedSender<Request>>;

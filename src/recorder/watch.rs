@@ -52,6 +52,9 @@ pub(super) trait Feed: Send {
     fn retain(&self, listed: &HashSet<Self::Id>);
 }
 
+/// How many objects are listed with one request: some megabytes of Deployments.
+const PAGE: u32 = 2_000;
+
 /// Says in the log, and in an Event once this process leads, that an object cannot be read.
 pub(super) fn tell_unreadable<K: Resource<DynamicType: Default>>(recorder: &Arc<Recorder>, object: &InvalidObject) {
     let regarding = Regarding {
@@ -163,7 +166,7 @@ async fn follow<F: Feed>(api: Api<DeserializeGuard<F::Object>>, feed: F, mut fee
 where
     DeserializeGuard<F::Object>: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned,
 {
-    let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
+    let mut events = watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff().boxed();
     let mut listed = HashSet::new();
     loop {
         let event = tokio::select! {

@@ -7,7 +7,7 @@ use crate::testbed::rollout::Live;
 use crate::testbed::scene::{Scene, annotated, image};
 
 #[tokio::test]
-async fn case_18_a_version_that_was_never_published_is_reported_and_never_created() {
+async fn cases_18_and_19_a_version_that_was_never_published_is_reported_and_never_created() {
     let scene = Scene::shared().await;
     scene
         .act(async |namespace, environment| {

@@ -220,7 +220,7 @@ async fn case_03_undoing_a_rollout_that_never_finished_writes_nothing() {
 }
 
 #[tokio::test]
-async fn cases_01_and_02_scaling_restarts_and_labels_write_nothing() {
+async fn cases_01_02_and_21_scaling_restarts_and_labels_write_nothing() {
     let scene = Scene::shared().await;
     scene
         .act(async |namespace, environment| {
