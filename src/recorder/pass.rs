@@ -26,6 +26,9 @@ const MOVED_AGAIN: Duration = Duration::from_secs(1);
 /// own pace, and what is told of them in the cluster follows.
 pub(super) const TELLING_AT_ONCE: usize = 8;
 
+/// When to try again to tell of a rollout under way while there is much else to tell.
+const TOLD_LATER: Duration = Duration::from_secs(1);
+
 impl Recorder {
     /// Looks at a key and does what is due; answers when to look again though nothing changes.
     pub(super) async fn pass(&self, key: &RecordKey, slot: Slot) -> Next {
@@ -63,8 +66,16 @@ impl Recorder {
         if let Some(quiet) = self.still_quiet(key, &finish, object.as_deref(), &members) {
             return Some(next.map_or(quiet, |next| next.min(quiet)));
         }
-        // It is never closed, so nobody tells without a place.
-        let _place = self.telling.acquire().await;
+        let place = if matches!(finish, Finish::Waiting { .. }) {
+            // That a rollout is under way can be told later: the pass that finds it finished must not wait for that.
+            match self.telling.try_acquire() {
+                Ok(place) => Some(place),
+                Err(_) => return Some(next.map_or(TOLD_LATER, |next| next.min(TOLD_LATER))),
+            }
+        } else {
+            // It is never closed, so nobody tells without a place.
+            self.telling.acquire().await.ok()
+        };
         // Told before it is remembered: should the status not be written, the next pass finds nothing left to tell.
         self.tell(key, &members, object.as_deref(), &finish).await;
         let after = status(object.as_deref(), &members, &finish, now);
@@ -77,6 +88,7 @@ impl Recorder {
             }
             self.touch_environments(key);
         }
+        drop(place);
         next
     }
 

@@ -53,9 +53,9 @@ pub type Next = Option<Duration>;
 /// A place in a lane, held while a task keeps the lane's broker busy. Dropping it lets the next task begin.
 pub type Slot = OwnedSemaphorePermit;
 
-/// How many tasks of one lane may hold a slot. More than a broker's own limit of requests: a task also reads from the
-/// API server while others talk to the broker.
-const SLOTS_PER_LANE: usize = 16;
+/// How many tasks of one lane may hold a slot. Far more than a broker's own limit of requests: a task also reads from the
+/// API server, which may be slow, while others talk to the broker.
+const SLOTS_PER_LANE: usize = 64;
 /// How many tasks of one lane may be under way in all, those included that have given back their slot: what is told in
 /// the cluster may fall behind what is recorded by that many keys, at some kilobytes each.
 const UNDER_WAY_PER_LANE: usize = 4_096;
