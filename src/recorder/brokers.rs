@@ -6,7 +6,7 @@ use std::{
 };
 
 use k8s_openapi::{api::core::v1::Secret, jiff::Timestamp};
-use kube::{Api, Client, ResourceExt, api::PostParams};
+use kube::{Api, Client, ResourceExt};
 use tracing::{info, warn};
 
 use super::{
@@ -223,7 +223,7 @@ impl Brokers {
         let mut object = object.clone();
         let name = object.name_any();
         object.status = Some(status);
-        let params = PostParams { field_manager: Some(super::FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let params = super::as_field_manager();
         match Api::<PactBroker>::all(self.client.clone()).replace_status(&name, &params, &object).await {
             Ok(written) => self.with_mut(&name, |entry| {
                 if entry.object.uid() == written.uid() {

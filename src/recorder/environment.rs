@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
-use kube::{Api, api::PostParams};
+use kube::Api;
 use tracing::{info, warn};
 
 use super::{
@@ -197,7 +197,7 @@ impl Recorder {
     async fn write_environment_status(&self, environment: PactEnvironment, status: PactEnvironmentStatus) -> Next {
         let name = environment.metadata.name.clone().unwrap_or_default();
         let object = PactEnvironment { status: Some(status), ..environment };
-        let params = PostParams { field_manager: Some(super::FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let params = super::as_field_manager();
         match Api::<PactEnvironment>::all(self.client.clone()).replace_status(&name, &params, &object).await {
             Ok(written) => {
                 let mut environments = self.environments.lock().unwrap_or_else(PoisonError::into_inner);

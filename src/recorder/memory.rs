@@ -7,7 +7,7 @@ use std::{
 
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, PostParams, Preconditions},
+    api::{DeleteParams, Preconditions},
 };
 
 use super::{key::RecordKey, plan::Memory};
@@ -94,7 +94,7 @@ impl Memories {
         before: Option<&PactDeployment>,
         status: PactDeploymentStatus,
     ) -> Result<(), kube::Error> {
-        let params = PostParams { field_manager: Some(super::FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let params = super::as_field_manager();
         let name = key.object_name();
         let mut object = match before {
             Some(before) => before.clone(),

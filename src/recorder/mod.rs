@@ -39,7 +39,7 @@ use std::{
 };
 
 use futures::FutureExt;
-use kube::Client;
+use kube::{Client, api::PostParams};
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +60,11 @@ use crate::{
 
 /// The name under which the recorder writes, for `managedFields` and Events.
 pub const FIELD_MANAGER: &str = "pact-operator.dev/controller";
+
+/// How the recorder writes objects: under its own name.
+fn as_field_manager() -> PostParams {
+    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
+}
 
 /// What the recorder is told from outside.
 #[derive(Clone, Debug)]

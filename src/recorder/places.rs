@@ -72,11 +72,7 @@ impl Places {
     /// # Errors
     /// Why the environment cannot be used yet.
     pub fn look_up(&self, key: &RecordKey) -> Result<(EnvironmentId, Option<DeployedVersion>, bool), Why> {
-        self.with(&key.place, |state| match (&state.view, &state.trouble) {
-            (Some(view), None) => Ok((view.id.clone(), view.row(key).cloned(), view.suspicious)),
-            (_, Some(trouble)) => Err(trouble.clone()),
-            (None, None) => Err(not_read(&key.place)),
-        })
+        self.read_view(&key.place, |view| (view.id.clone(), view.row(key).cloned(), view.suspicious))
     }
 
     /// The uuid of an environment and the supported releases of the key's pacticipant in the last view.
@@ -84,10 +80,15 @@ impl Places {
     /// # Errors
     /// Why the environment cannot be used yet.
     pub fn look_up_releases(&self, key: &RecordKey) -> Result<(EnvironmentId, Vec<ReleasedVersion>, bool), Why> {
-        self.with(&key.place, |state| match (&state.view, &state.trouble) {
-            (Some(view), None) => Ok((view.id.clone(), view.releases(&key.pacticipant).to_vec(), view.suspicious)),
+        let releases = |view: &View| view.releases(&key.pacticipant).to_vec();
+        self.read_view(&key.place, |view| (view.id.clone(), releases(view), view.suspicious))
+    }
+
+    fn read_view<T>(&self, place: &Place, read: impl FnOnce(&View) -> T) -> Result<T, Why> {
+        self.with(place, |state| match (&state.view, &state.trouble) {
+            (Some(view), None) => Ok(read(view)),
             (_, Some(trouble)) => Err(trouble.clone()),
-            (None, None) => Err(not_read(&key.place)),
+            (None, None) => Err(not_read(place)),
         })
     }
 
