@@ -36,6 +36,23 @@ impl From<bool> for Truth {
     }
 }
 
+/// A reason and a message, for a condition or an Event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// CamelCase.
+    pub reason: &'static str,
+    /// For people: thing, cause, remedy.
+    pub message: String,
+}
+
+impl Why {
+    /// A reason and a message.
+    #[must_use]
+    pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
 /// What one condition should say now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {

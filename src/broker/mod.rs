@@ -17,6 +17,7 @@ pub mod pause;
 mod releases;
 mod rows;
 mod secret;
+pub mod settings;
 mod transport;
 mod url;
 

@@ -9,18 +9,16 @@ use k8s_openapi::{api::core::v1::Secret, jiff::Timestamp};
 use kube::{Api, Client, ResourceExt};
 use tracing::{info, warn};
 
-use super::{
-    Settings,
-    broker_settings::{SecretData, broker_config, secrets_of},
-    desired::Why,
-    queue::Next,
-};
+use super::{Settings, queue::Next};
 use crate::{
     api::{
         PactBroker, PactBrokerStatus,
-        condition::{Finding, Truth, conditions},
+        condition::{Finding, Truth, Why, conditions},
     },
-    broker::{Broker, BrokerError, Observer},
+    broker::{
+        Broker, BrokerError, Observer,
+        settings::{SecretData, broker_config, secrets_of},
+    },
     runtime::backoff::{Backoff, entropy},
 };
 

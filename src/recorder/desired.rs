@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use k8s_openapi::jiff::Timestamp;
 
 use super::member::{Hold, MemberView};
-use crate::{api::names::Version, workload::RolloutState};
+use crate::{
+    api::{condition::Why, names::Version},
+    workload::RolloutState,
+};
 
 /// What the broker should say about a key.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,23 +30,6 @@ pub enum Desired {
     },
     /// Every member runs this version and nothing else.
     Runs(Version),
-}
-
-/// A reason and a message, for a condition or an Event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Why {
-    /// CamelCase.
-    pub reason: &'static str,
-    /// For people: thing, cause, remedy.
-    pub message: String,
-}
-
-impl Why {
-    /// A reason and a message.
-    #[must_use]
-    pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
-    }
 }
 
 /// What the broker should say about the key that these are the members of, for `record-deployment`.

@@ -9,22 +9,20 @@ use tracing::{info, warn};
 use super::{
     Recorder,
     brokers::NOT_PROBED,
-    desired::Why,
     index::Counts,
-    key::Place,
     memory::memory_of,
     places::{self, ENVIRONMENT_MISSING, NOT_READ, PlaceState, View},
     queue::{Next, Task},
-    rules::{BrokenRules, EnvironmentRules},
 };
 use crate::{
     api::{
         PactEnvironment, PactEnvironmentStatus,
-        condition::{Finding, Truth, conditions, is_true},
+        condition::{Finding, Truth, Why, conditions, is_true},
         environment::RecordKind,
     },
     broker::{Broker, BrokerError, NewEnvironment},
     runtime::backoff::{Backoff, entropy, fraction},
+    workload::{BrokenRules, EnvironmentRules, Place},
 };
 
 /// How long changes of the counts gather before the status is written: many rollouts end at once.

@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use super::{
-    FIELD_MANAGER, Recorder, index::Misfit, key::RecordKey, member::MemberView, record::Write, status::Finish,
-};
+use super::{FIELD_MANAGER, Recorder, index::Misfit, member::MemberView, record::Write, status::Finish};
 use crate::{
     api::PactDeployment,
     runtime::events::{Event, Regarding},
-    workload::{Workload, WorkloadRef},
+    workload::{RecordKey, Workload, WorkloadRef},
 };
 
 impl Recorder {

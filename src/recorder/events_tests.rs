@@ -5,15 +5,15 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use super::*;
 use crate::{
     api::{
+        condition::Why,
         deployment::Recorded,
         names::{Pacticipant, Version},
     },
     recorder::{
-        desired::Why,
         fixtures::{at, failed, key, key_of_instance, member, progressing, version},
         member::Hold,
     },
-    workload::{RolloutState, VersionProblem, WorkloadKind},
+    workload::{RecordKey, RolloutState, VersionProblem, WorkloadKind},
 };
 
 fn why(reason: &'static str) -> Why {

@@ -16,16 +16,14 @@ use serde::de::DeserializeOwned;
 use super::{
     Recorder,
     index::{Template, TemplateSource},
-    key::RecordKey,
     queue::Task,
-    rules::{self, BrokenRules},
     watch::{Feed, tell_unreadable},
 };
 use crate::{
     api::{PactBroker, PactDeployment, PactEnvironment},
     workload::{
-        CanaryView, DeploymentView, Observe, RolloutView, WorkloadKind, WorkloadRef, stale_annotation, target_of,
-        template_of,
+        BrokenRules, CanaryView, DeploymentView, Observe, RecordKey, RolloutView, WorkloadKind, WorkloadRef,
+        environment_rules, stale_annotation, target_of, template_of,
     },
 };
 
@@ -153,7 +151,7 @@ pub(super) struct Environments(pub(super) Arc<Recorder>);
 
 impl Environments {
     fn set(&self, name: &str, environment: Option<PactEnvironment>) {
-        let rules = environment.as_ref().map(rules::parse);
+        let rules = environment.as_ref().map(environment_rules::parse);
         let place = rules.as_ref().and_then(|rules| rules.as_ref().ok()).map(|rules| rules.place.clone());
         let generation = |environment: &PactEnvironment| (environment.uid(), environment.metadata.generation);
         let now = environment.as_ref().map(generation);

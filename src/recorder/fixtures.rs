@@ -4,19 +4,15 @@ use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{
-    key::{Place, RecordKey},
-    member::MemberView,
-    rules::EnvironmentRules,
-};
+use super::member::MemberView;
 use crate::{
     api::{
         environment::RecordKind,
         names::{ApplicationInstance, EnvironmentName, Pacticipant, Version},
     },
     workload::{
-        Container, EnvironmentClaim, NamespaceSelector, PactAnnotations, RolloutState, VersionProblem, VersionRules,
-        Workload, WorkloadKind, WorkloadRef,
+        Container, EnvironmentClaim, EnvironmentRules, NamespaceSelector, PactAnnotations, Place, RecordKey,
+        RolloutState, VersionProblem, VersionRules, Workload, WorkloadKind, WorkloadRef,
     },
 };
 

@@ -4,14 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::{
-    key::{Place, RecordKey},
-    member::{Hold, MemberView},
-    rules::{BrokenRules, EnvironmentRules},
-};
+use super::member::{Hold, MemberView};
 use crate::workload::{
-    EnvironmentClaim, Identity, IdentityProblem, NamespaceMapping, PactAnnotations, RolloutState, VersionRules,
-    Workload, WorkloadRef, effective_annotations, environments_of, identify,
+    BrokenRules, EnvironmentClaim, EnvironmentRules, Identity, IdentityProblem, NamespaceMapping, PactAnnotations,
+    Place, RecordKey, RolloutState, VersionRules, Workload, WorkloadRef, effective_annotations, environments_of,
+    identify,
 };
 
 /// A source of the knowledge that a workload is a template only: an Argo `Rollout` or a Flagger `Canary`.

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::workload::{BrokenRules, EnvironmentRules, RecordKey};
 
 /// Something that a watch may tell. Names are few, so that events meet.
 #[derive(Clone, Debug)]

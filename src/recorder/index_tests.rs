@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     api::names::{ApplicationInstance, Pacticipant},
     recorder::fixtures::{self, claim, key, key_of_instance, labels, place, progressing, reference, rules, workload},
-    workload::{NamespaceSelector, TagPattern},
+    workload::{BrokenRules, EnvironmentRules, NamespaceSelector, Place, RecordKey, TagPattern},
 };
 
 /// An index with the namespaces `shop`, `bank` and `free`, and the environments `production` (of `shop`) and `test`

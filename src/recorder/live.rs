@@ -6,10 +6,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Api, api::ListParams};
 
-use super::{Recorder, desired::Why, key::RecordKey, member::MemberView, plan::Fate};
+use super::{Recorder, member::MemberView, plan::Fate};
 use crate::{
-    api::deployment::Member,
-    workload::{DeploymentView, Observe, RolloutView, Workload, WorkloadKind, WorkloadRef, template_of},
+    api::{condition::Why, deployment::Member},
+    workload::{DeploymentView, Observe, RecordKey, RolloutView, Workload, WorkloadKind, WorkloadRef, template_of},
 };
 
 /// How long one read may take in all; kube repeats some by itself.

@@ -10,8 +10,11 @@ use kube::{
     api::{DeleteParams, Preconditions},
 };
 
-use super::{key::RecordKey, plan::Memory};
-use crate::api::{PactDeployment, PactDeploymentStatus, names::Version};
+use super::plan::Memory;
+use crate::{
+    api::{PactDeployment, PactDeploymentStatus, names::Version},
+    workload::RecordKey,
+};
 
 /// The `PactDeployment`s by record key. Cheap to clone.
 #[derive(Clone)]

@@ -10,6 +10,7 @@ use super::*;
 use crate::{
     api::deployment::Recorded,
     recorder::fixtures::{at, key, key_of_instance, version},
+    workload::RecordKey,
 };
 
 /// Memories whose API server is never asked.

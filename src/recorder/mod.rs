@@ -3,9 +3,8 @@
 //! Level-triggered: each pass compares what the broker should say with what it says. Everything that matters is read
 //! anew from the cluster and the broker after a restart; only delays are kept in memory.
 //!
-//! Pure: [`key`], [`rules`], [`index`], [`desired`], [`plan`], [`status`], [`broker_settings`]. The rest acts.
+//! Pure: [`index`], [`desired`], [`plan`], [`status`]. The rest acts.
 
-pub mod broker_settings;
 pub mod brokers;
 pub mod desired;
 mod environment;
@@ -14,7 +13,6 @@ mod feeds;
 #[cfg(test)]
 mod fixtures;
 pub mod index;
-pub mod key;
 mod live;
 pub mod member;
 pub mod memory;
@@ -25,7 +23,6 @@ pub mod plan;
 pub mod queue;
 mod record;
 mod release;
-pub mod rules;
 pub mod status;
 mod watch;
 
@@ -46,7 +43,6 @@ use tokio_util::sync::CancellationToken;
 use self::{
     brokers::{Brokers, Change},
     index::Index,
-    key::{Place, RecordKey},
     memory::Memories,
     metrics::RecorderMetrics,
     places::Places,
@@ -56,6 +52,7 @@ use crate::{
     api::{PactEnvironment, names::Version},
     broker::BrokerError,
     runtime::{events::EventSink, lease::Leadership, liveness::Liveness, metrics::Metrics, readiness::Readiness},
+    workload::{Place, RecordKey},
 };
 
 /// The name under which the recorder writes, for `managedFields` and Events.

@@ -8,16 +8,15 @@ use tracing::{debug, info, warn};
 
 use super::{
     Recorder,
-    desired::Why,
-    key::RecordKey,
     member::MemberView,
     queue::{Next, Slot, Task},
     record::{Outcome, Write},
     status::{Finish, status},
 };
 use crate::{
-    api::{PactDeployment, PactDeploymentStatus, names::Version},
+    api::{PactDeployment, PactDeploymentStatus, condition::Why, names::Version},
     runtime::backoff::{Backoff, entropy},
+    workload::RecordKey,
 };
 
 /// How soon to look again when the world moved while we looked: the watch is about to tell, this is in case it does not.

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
 use crate::{
-    api::deployment::Recorded,
+    api::{condition::Why, deployment::Recorded},
     recorder::fixtures::{at, key, member, progressing, terminating, version},
 };
 

@@ -5,13 +5,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{
-    desired::Why,
-    key::{Place, RecordKey},
-};
 use crate::{
-    api::names::{ApplicationInstance, EnvironmentName, Pacticipant, Version},
+    api::{
+        condition::Why,
+        names::{ApplicationInstance, EnvironmentName, Pacticipant, Version},
+    },
     broker::{Broker, BrokerError, DeployedVersion, Environment, EnvironmentId, ReleasedVersion},
+    workload::{Place, RecordKey},
 };
 
 /// The reason while an environment has not been read for the first time: what needs it is looked at once it was.

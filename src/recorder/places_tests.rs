@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::{
+    api::condition::Why,
     broker::{DeploymentId, ReleaseId},
     recorder::fixtures::{key, key_of_instance, place, version},
+    workload::RecordKey,
 };
 
 #[test]

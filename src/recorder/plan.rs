@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::desired::{Desired, DesiredReleases, Why};
-use crate::api::names::Version;
+use super::desired::{Desired, DesiredReleases};
+use crate::api::{condition::Why, names::Version};
 
 /// What we remember of a key, from its `PactDeployment`.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::recorder::fixtures::{at, version};
+use crate::{
+    api::condition::Why,
+    recorder::fixtures::{at, version},
+};
 
 fn memory(recorded: Option<&str>, corrected: Option<&str>) -> Memory {
     Memory { recorded: recorded.map(version), corrected: corrected.map(version), orphaned_since: None }

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use crate::workload::{Place, RecordKey};
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kube::runtime::scheduler::{ScheduleRequest, Scheduler, scheduler};
 use tokio::{
@@ -19,8 +20,6 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::error;
-
-use super::key::{Place, RecordKey};
 
 /// Something to look at. Doing a task twice does no harm; what it needs to know it finds out for itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

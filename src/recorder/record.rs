@@ -10,18 +10,22 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{
     Recorder,
-    desired::{Desired, Why, desired},
-    key::RecordKey,
+    desired::{Desired, desired},
     member::MemberView,
     memory::memory_of,
     places::{ENVIRONMENT_MISSING, NOT_READ},
     plan::{Memory, Removal, Step, plan, removal},
-    rules::EnvironmentRules,
     status::Finish,
 };
 use crate::{
-    api::{PactDeployment, PactDeploymentStatus, condition::is_true, environment::RecordKind, names::Version},
+    api::{
+        PactDeployment, PactDeploymentStatus,
+        condition::{Why, is_true},
+        environment::RecordKind,
+        names::Version,
+    },
     broker::{Broker, BrokerError, DeployedVersion, EnvironmentId},
+    workload::{EnvironmentRules, RecordKey},
 };
 
 /// How a pass ended.

@@ -7,16 +7,16 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use super::{
     Recorder,
-    desired::{DesiredReleases, Why, desired_releases, held, standing},
-    key::RecordKey,
+    desired::{DesiredReleases, desired_releases, held, standing},
     places::{ENVIRONMENT_MISSING, NOT_READ},
     plan::{Removal, plan_releases},
     record::{Outcome, Subject, anomaly, kept, nothing_recorded, uncertain},
     status::Finish,
 };
 use crate::{
-    api::{deployment::Recorded, names::Version},
+    api::{condition::Why, deployment::Recorded, names::Version},
     broker::{Broker, BrokerError, EnvironmentId, ReleasedVersion},
+    workload::RecordKey,
 };
 
 impl Recorder {

@@ -2,10 +2,10 @@
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
-use super::{desired::Why, member::MemberView, record::Write};
+use super::{member::MemberView, record::Write};
 use crate::api::{
     PactDeployment, PactDeploymentStatus,
-    condition::{Finding, Truth, conditions},
+    condition::{Finding, Truth, Why, conditions},
     deployment::{HISTORY_LIMIT, Recorded},
     names::Version,
 };

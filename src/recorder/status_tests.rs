@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    api::condition::is_true,
+    api::condition::{Why, is_true},
     recorder::fixtures::{at, key, member, progressing, version},
     workload::{RolloutState, VersionProblem},
 };

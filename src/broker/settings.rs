@@ -5,11 +5,8 @@ use std::{
     time::Duration,
 };
 
-use super::desired::Why;
-use crate::{
-    api::PactBrokerSpec,
-    broker::{BaseUrl, BrokerConfig, ClientCertificate, Credentials, SecretText, TlsSettings},
-};
+use super::{BaseUrl, BrokerConfig, ClientCertificate, Credentials, SecretText, TlsSettings};
+use crate::api::{PactBrokerSpec, condition::Why};
 
 /// The contents of a Secret by key, or `None` when there is no such Secret.
 pub type SecretData = Option<BTreeMap<String, Vec<u8>>>;
@@ -115,5 +112,5 @@ pub fn broker_config(
 }
 
 #[cfg(test)]
-#[path = "broker_settings_tests.rs"]
+#[path = "settings_tests.rs"]
 mod tests;

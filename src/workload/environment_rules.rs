@@ -1,17 +1,14 @@
-//! A `PactEnvironment` parsed once: what the index and the recorder need of it.
+//! A `PactEnvironment` parsed once: which namespaces it claims, where it records, and how it tells versions.
 
 use std::time::Duration;
 
 use kube::ResourceExt;
 
-use super::key::Place;
-use crate::{
-    api::{
-        PactEnvironment,
-        environment::{AnnotationPolicy, LabelPolicy, Overlap, RecordKind},
-        names::{ApplicationInstance, EnvironmentName},
-    },
-    workload::{DenyList, EnvironmentClaim, NamespaceSelector, TagPattern, VersionRules},
+use super::{DenyList, EnvironmentClaim, NamespaceSelector, Place, TagPattern, VersionRules};
+use crate::api::{
+    PactEnvironment,
+    environment::{AnnotationPolicy, LabelPolicy, Overlap, RecordKind},
+    names::{ApplicationInstance, EnvironmentName},
 };
 
 /// What a `PactEnvironment` says, parsed.
@@ -109,5 +106,5 @@ pub fn parse(environment: &PactEnvironment) -> Result<EnvironmentRules, Box<Brok
 }
 
 #[cfg(test)]
-#[path = "rules_tests.rs"]
+#[path = "environment_rules_tests.rs"]
 mod tests;
