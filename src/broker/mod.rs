@@ -11,6 +11,7 @@ mod deployments;
 mod environments;
 pub mod error;
 mod ids;
+pub mod maker;
 mod operation;
 mod pacticipants;
 pub mod pause;

@@ -1,11 +1,11 @@
 //! The brokers as the recorder has them: one client for each `PactBroker`, made anew when its spec or Secrets change.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use k8s_openapi::{api::core::v1::Secret, jiff::Timestamp};
+use k8s_openapi::jiff::Timestamp;
 use kube::{Api, Client, ResourceExt};
 use tracing::{info, warn};
 
@@ -17,22 +17,13 @@ use crate::{
     },
     broker::{
         Broker, BrokerError, Observer,
-        settings::{SecretData, broker_config, secrets_of},
+        maker::{Maker, Origin},
     },
     runtime::backoff::{Backoff, entropy},
 };
 
 /// The reason while a broker has not been asked for the first time: what needs it is looked at once it was.
 pub const NOT_PROBED: &str = "BrokerNotProbed";
-
-/// What a client was made from; another client is needed when it differs.
-#[derive(Clone, Debug, PartialEq)]
-struct Origin {
-    uid: Option<String>,
-    generation: Option<i64>,
-    /// By name: the Secret's uid and resource version, or `None` when there is none.
-    secrets: BTreeMap<String, Option<(String, String)>>,
-}
 
 struct Entry {
     object: Arc<PactBroker>,
@@ -58,7 +49,7 @@ pub enum Change {
 pub struct Brokers {
     client: Client,
     settings: Arc<Settings>,
-    observer: Observer,
+    maker: Maker,
     entries: Arc<Mutex<HashMap<String, Entry>>>,
 }
 
@@ -66,7 +57,13 @@ impl Brokers {
     /// No brokers yet.
     #[must_use]
     pub fn new(client: Client, settings: Arc<Settings>, observer: Observer) -> Self {
-        Self { client, settings, observer, entries: Arc::default() }
+        let maker = Maker {
+            client: client.clone(),
+            namespace: settings.namespace.clone(),
+            user_agent: settings.user_agent.clone(),
+            observer,
+        };
+        Self { client, settings, maker, entries: Arc::default() }
     }
 
     /// Takes in a `PactBroker` and answers whether its spec is new: then its client is made by the next
@@ -81,10 +78,7 @@ impl Brokers {
             failures: None,
             trouble: None,
         });
-        let new = entry
-            .origin
-            .as_ref()
-            .is_none_or(|origin| origin.uid != object.uid() || origin.generation != object.metadata.generation);
+        let new = entry.origin.as_ref().is_none_or(|origin| !origin.is_of(&object));
         entry.object = object;
         new
     }
@@ -161,50 +155,26 @@ impl Brokers {
     /// Makes the client anew when the spec or a Secret differs from what the present one was made from; answers
     /// whether it did. A Secret that cannot be read for another reason than its absence leaves the client as it is.
     async fn renew(&self, name: &str, object: &PactBroker) -> bool {
-        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.settings.namespace);
-        let mut versions = BTreeMap::new();
-        let mut data: BTreeMap<String, SecretData> = BTreeMap::new();
-        for secret in secrets_of(&object.spec) {
-            match secrets.get_opt(&secret).await {
-                Ok(found) => {
-                    let version =
-                        found.as_ref().map(|s| (s.uid().unwrap_or_default(), s.resource_version().unwrap_or_default()));
-                    versions.insert(secret.clone(), version);
-                    let contents = found.map(|found| {
-                        found.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect()
-                    });
-                    data.insert(secret, contents);
-                }
-                Err(error) => {
-                    let why = Why::new(
-                        "SecretUnreadable",
-                        format!(
-                            "Secret {}/{secret} cannot be read: {error}; the operator's ServiceAccount needs get on it",
-                            self.settings.namespace
-                        ),
-                    );
-                    warn!(broker = name, "{}", why.message);
-                    self.with_mut(name, |entry| {
-                        if entry.client.is_err() {
-                            entry.client = Err(why);
-                        }
-                    });
-                    return false;
-                }
+        let before = self.with(name, |entry| entry.origin.clone()).flatten();
+        match self.maker.make(object, before.as_ref()).await {
+            Ok(None) => false,
+            Ok(Some(made)) => {
+                self.with_mut(name, |entry| {
+                    entry.client = made.client;
+                    entry.origin = Some(made.origin);
+                });
+                true
+            }
+            Err(why) => {
+                warn!(broker = name, "{}", why.message);
+                self.with_mut(name, |entry| {
+                    if entry.client.is_err() {
+                        entry.client = Err(why);
+                    }
+                });
+                false
             }
         }
-        let origin = Origin { uid: object.uid(), generation: object.metadata.generation, secrets: versions };
-        if self.with(name, |entry| entry.origin.as_ref() == Some(&origin)) == Some(true) {
-            return false;
-        }
-        let client = broker_config(&object.spec, &self.settings.namespace, &data, &self.settings.user_agent)
-            .and_then(|config| Broker::new(config).map_err(|problem| Why::new("InvalidSpec", problem.to_string())))
-            .map(|broker| broker.with_observer(self.observer.clone()));
-        self.with_mut(name, |entry| {
-            entry.client = client;
-            entry.origin = Some(origin);
-        });
-        true
     }
 
     async fn write_status(&self, object: &PactBroker, findings: &[Finding], version: Option<String>) {

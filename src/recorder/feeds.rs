@@ -17,10 +17,11 @@ use super::{
     Recorder,
     index::{Template, TemplateSource},
     queue::Task,
-    watch::{Feed, tell_unreadable},
+    watch::tell_unreadable,
 };
 use crate::{
     api::{PactBroker, PactDeployment, PactEnvironment},
+    runtime::watch::Feed,
     workload::{
         BrokenRules, CanaryView, DeploymentView, Observe, RecordKey, RolloutView, WorkloadKind, WorkloadRef,
         environment_rules, stale_annotation, target_of, template_of,

@@ -3,7 +3,6 @@
 use std::{
     collections::HashSet,
     fmt::Debug,
-    hash::Hash,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -31,29 +30,8 @@ use super::{
 use crate::runtime::{
     events::Regarding,
     readiness::{Gate, Readiness},
+    watch::{Feed, First, follow},
 };
-
-/// One kind of object, and what is to be done with what the API server tells of it.
-pub(super) trait Feed: Send {
-    type Object: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned + Send + 'static;
-    /// What tells one object from another.
-    type Id: Eq + Hash + Send;
-
-    /// The object is there, as it is now. Answers who it is, if it is anybody we know.
-    fn apply(&self, object: Self::Object) -> Option<Self::Id>;
-    /// The object is there, but cannot be read. Answers who it is, if that much can be told: then what was known of it
-    /// stays.
-    fn undecodable(&self, object: &InvalidObject) -> Option<Self::Id>;
-    /// An object that could not be read is gone.
-    fn undecodable_gone(&self, _object: &InvalidObject) {}
-    /// The object is gone.
-    fn delete(&self, object: Self::Object);
-    /// A complete list is over: whatever it did not hold is gone.
-    fn retain(&self, listed: &HashSet<Self::Id>);
-}
-
-/// How many objects are listed with one request: some megabytes of Deployments.
-const PAGE: u32 = 2_000;
 
 /// Says in the log, and in an Event once this process leads, that an object cannot be read.
 pub(super) fn tell_unreadable<K: Resource<DynamicType: Default>>(recorder: &Arc<Recorder>, object: &InvalidObject) {
@@ -91,125 +69,60 @@ pub(super) fn gates(readiness: &Readiness) -> [Gate; 7] {
 /// Watches everything until shutdown. Once all was listed, everything is looked at.
 pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown: CancellationToken) {
     let gates = gates(&readiness);
-    let listed = Listed { missing: Arc::new(AtomicUsize::new(gates.len())), recorder: Arc::clone(&recorder) };
-    let [deployments, namespaces, environments, brokers, memories, rollouts, canaries] =
-        gates.map(|gate| First { gate, listed: listed.clone(), done: false });
+    let missing = Arc::new(AtomicUsize::new(gates.len()));
+    let [deployments, namespaces, environments, brokers, memories, rollouts, canaries] = gates.map(|gate| {
+        let (missing, recorder) = (Arc::clone(&missing), Arc::clone(&recorder));
+        First::new(gate, move || listed(&missing, &recorder))
+    });
     let client = recorder.client.clone();
-    let feeding = |first| Feeding { first, shutdown: shutdown.clone() };
+    let until = || shutdown.clone();
     let feeds: Vec<futures::future::BoxFuture<'_, ()>> = vec![
-        Box::pin(follow(Api::all(client.clone()), Deployments(Arc::clone(&recorder)), feeding(deployments))),
-        Box::pin(follow(Api::all(client.clone()), Namespaces(Arc::clone(&recorder)), feeding(namespaces))),
-        Box::pin(follow(Api::all(client.clone()), Environments(Arc::clone(&recorder)), feeding(environments))),
-        Box::pin(follow(Api::all(client.clone()), BrokersFeed(Arc::clone(&recorder)), feeding(brokers))),
-        Box::pin(follow(Api::all(client.clone()), MemoriesFeed(Arc::clone(&recorder)), feeding(memories))),
+        Box::pin(follow(Api::all(client.clone()), Deployments(Arc::clone(&recorder)), deployments, until())),
+        Box::pin(follow(Api::all(client.clone()), Namespaces(Arc::clone(&recorder)), namespaces, until())),
+        Box::pin(follow(Api::all(client.clone()), Environments(Arc::clone(&recorder)), environments, until())),
+        Box::pin(follow(Api::all(client.clone()), BrokersFeed(Arc::clone(&recorder)), brokers, until())),
+        Box::pin(follow(Api::all(client.clone()), MemoriesFeed(Arc::clone(&recorder)), memories, until())),
         Box::pin(while_served(
             &recorder,
             "rollouts.argoproj.io",
             || Templates::rollouts(Arc::clone(&recorder)),
             |served| recorder.rollouts_served.store(served, Ordering::Relaxed),
-            feeding(rollouts),
+            rollouts,
+            until(),
         )),
         Box::pin(while_served(
             &recorder,
             "canaries.flagger.app",
             || Templates::canaries(Arc::clone(&recorder)),
             |_| {},
-            feeding(canaries),
+            canaries,
+            until(),
         )),
     ];
     join_all(feeds).await;
 }
 
 /// Counts down the kinds that were not listed yet.
-#[derive(Clone)]
-struct Listed {
-    missing: Arc<AtomicUsize>,
-    recorder: Arc<Recorder>,
-}
-
-/// The first complete list of one kind.
-#[derive(Clone)]
-struct First {
-    gate: Gate,
-    listed: Listed,
-    done: bool,
-}
-
-impl First {
-    fn complete(&mut self) {
-        if std::mem::replace(&mut self.done, true) {
-            return;
-        }
-        self.gate.pass();
-        if self.listed.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let recorder = &self.listed.recorder;
-            recorder.complete.store(true, Ordering::Release);
-            info!("everything watched has been listed");
-            recorder.look_at_everything();
-            recorder.tell_misfits_soon();
-        }
-    }
-
-    fn failed(&self, error: &watcher::Error) {
-        if !self.done {
-            self.gate.fail(error.to_string());
-        }
-    }
-}
-
-struct Feeding {
-    first: First,
-    shutdown: CancellationToken,
-}
-
-async fn follow<F: Feed>(api: Api<DeserializeGuard<F::Object>>, feed: F, mut feeding: Feeding)
-where
-    DeserializeGuard<F::Object>: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned,
-{
-    let mut events = watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff().boxed();
-    let mut listed = HashSet::new();
-    loop {
-        let event = tokio::select! {
-            () = feeding.shutdown.cancelled() => return,
-            event = events.next() => event,
-        };
-        match event {
-            None => return,
-            Some(Err(error)) => {
-                feeding.first.failed(&error);
-                let kind = F::Object::kind(&Default::default()).into_owned();
-                warn!(kind, %error, "watching was interrupted and goes on");
-            }
-            Some(Ok(Event::Init)) => listed.clear(),
-            Some(Ok(Event::InitApply(object))) => listed.extend(take(&feed, object)),
-            Some(Ok(Event::InitDone)) => {
-                feed.retain(&std::mem::take(&mut listed));
-                feeding.first.complete();
-            }
-            Some(Ok(Event::Apply(object))) => drop(take(&feed, object)),
-            Some(Ok(Event::Delete(object))) => match object.0 {
-                Ok(object) => feed.delete(object),
-                Err(invalid) => feed.undecodable_gone(&invalid),
-            },
-        }
-    }
-}
-
-fn take<F: Feed>(feed: &F, object: DeserializeGuard<F::Object>) -> Option<F::Id> {
-    match object.0 {
-        Ok(object) => feed.apply(object),
-        Err(invalid) => feed.undecodable(&invalid),
+fn listed(missing: &AtomicUsize, recorder: &Arc<Recorder>) {
+    if missing.fetch_sub(1, Ordering::AcqRel) == 1 {
+        recorder.complete.store(true, Ordering::Release);
+        info!("everything watched has been listed");
+        recorder.look_at_everything();
+        recorder.tell_misfits_soon();
     }
 }
 
 /// Follows a kind that need not be installed for as long as its definition is there.
-async fn while_served<F: Feed>(
+async fn while_served<F, C>(
     recorder: &Recorder,
     definition: &str,
     make: impl Fn() -> F,
     tell: impl Fn(bool),
-    mut feeding: Feeding,
+    first: First<C>,
+    shutdown: CancellationToken,
 ) where
+    F: Feed,
+    C: Fn() + Clone + Send + Sync,
     DeserializeGuard<F::Object>: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned,
     F::Object: Resource,
 {
@@ -220,7 +133,7 @@ async fn while_served<F: Feed>(
     let mut seen = false;
     loop {
         let event = tokio::select! {
-            () = feeding.shutdown.cancelled() => return,
+            () = shutdown.cancelled() => return,
             () = async { match following.as_mut() {
                 Some(following) => following.await,
                 None => std::future::pending().await,
@@ -233,7 +146,7 @@ async fn while_served<F: Feed>(
         let served = match event {
             None => return,
             Some(Err(error)) => {
-                feeding.first.failed(&error);
+                first.failed(&error);
                 warn!(definition, %error, "watching for the definition was interrupted and goes on");
                 continue;
             }
@@ -251,13 +164,13 @@ async fn while_served<F: Feed>(
         tell(served);
         if served && following.is_none() {
             info!(definition, "is installed: its templates are left out");
-            let feeding = Feeding { first: feeding.first.clone(), shutdown: feeding.shutdown.clone() };
-            following = Some(Box::pin(follow(Api::all(recorder.client.clone()), make(), feeding)));
+            let api = Api::all(recorder.client.clone());
+            following = Some(Box::pin(follow(api, make(), first.clone(), shutdown.clone())));
         } else if !served {
             if following.take().is_some() {
                 make().retain(&HashSet::new());
             }
-            feeding.first.complete();
+            first.complete();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Lease, readiness, shutdown, telemetry: what a process in a cluster needs, whatever its purpose.
+//! Lease, readiness, shutdown, telemetry, watches: what a process in a cluster needs, whatever its purpose.
 
 pub mod backoff;
 pub mod events;
@@ -9,3 +9,4 @@ pub mod probes;
 pub mod readiness;
 pub mod shutdown;
 pub mod telemetry;
+pub mod watch;

@@ -1,0 +1,123 @@
+//! What the API server tells of one kind of object, list after list and change after change, fed to whoever wants it.
+
+use std::{
+    collections::HashSet,
+    fmt::Debug,
+    hash::Hash,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures::StreamExt;
+use kube::{
+    Api, Resource,
+    core::{DeserializeGuard, error_boundary::InvalidObject},
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, Event, watcher},
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::readiness::Gate;
+
+/// One kind of object, and what is to be done with what the API server tells of it.
+pub trait Feed: Send {
+    /// The objects.
+    type Object: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned + Send + 'static;
+    /// What tells one object from another.
+    type Id: Eq + Hash + Send;
+
+    /// The object is there, as it is now. Answers who it is, if it is anybody we know.
+    fn apply(&self, object: Self::Object) -> Option<Self::Id>;
+    /// The object is there, but cannot be read. Answers who it is, if that much can be told: then what was known of it
+    /// stays.
+    fn undecodable(&self, object: &InvalidObject) -> Option<Self::Id>;
+    /// An object that could not be read is gone.
+    fn undecodable_gone(&self, _object: &InvalidObject) {}
+    /// The object is gone.
+    fn delete(&self, object: Self::Object);
+    /// A complete list is over: whatever it did not hold is gone.
+    fn retain(&self, listed: &HashSet<Self::Id>);
+}
+
+/// How many objects are listed with one request: some megabytes of Deployments.
+const PAGE: u32 = 2_000;
+
+/// The first complete list of one kind: opens its readiness gate, and then tells whoever waits for it, once.
+/// Clones are the same first list.
+#[derive(Clone)]
+pub struct First<C> {
+    gate: Gate,
+    complete: C,
+    done: Arc<AtomicBool>,
+}
+
+impl<C: Fn()> First<C> {
+    /// Nothing was listed yet.
+    pub fn new(gate: Gate, complete: C) -> Self {
+        Self { gate, complete, done: Arc::default() }
+    }
+
+    /// The kind was listed.
+    pub fn complete(&self) {
+        if !self.done.swap(true, Ordering::AcqRel) {
+            self.gate.pass();
+            (self.complete)();
+        }
+    }
+
+    /// The kind could not be listed: says why at the gate, unless it was listed before.
+    pub fn failed(&self, error: &watcher::Error) {
+        if !self.done.load(Ordering::Acquire) {
+            self.gate.fail(error.to_string());
+        }
+    }
+}
+
+/// Follows a kind until shutdown. An interrupted watch goes on by itself; one object that cannot be read stops nothing.
+pub async fn follow<F, C>(api: Api<DeserializeGuard<F::Object>>, feed: F, first: First<C>, shutdown: CancellationToken)
+where
+    F: Feed,
+    C: Fn(),
+    DeserializeGuard<F::Object>: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned,
+{
+    let mut events = watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff().boxed();
+    let mut listed = HashSet::new();
+    loop {
+        let event = tokio::select! {
+            () = shutdown.cancelled() => return,
+            event = events.next() => event,
+        };
+        match event {
+            None => return,
+            Some(Err(error)) => {
+                first.failed(&error);
+                let kind = F::Object::kind(&Default::default()).into_owned();
+                warn!(kind, %error, "watching was interrupted and goes on");
+            }
+            Some(Ok(Event::Init)) => listed.clear(),
+            Some(Ok(Event::InitApply(object))) => listed.extend(take(&feed, object)),
+            Some(Ok(Event::InitDone)) => {
+                feed.retain(&std::mem::take(&mut listed));
+                first.complete();
+            }
+            Some(Ok(Event::Apply(object))) => drop(take(&feed, object)),
+            Some(Ok(Event::Delete(object))) => match object.0 {
+                Ok(object) => feed.delete(object),
+                Err(invalid) => feed.undecodable_gone(&invalid),
+            },
+        }
+    }
+}
+
+fn take<F: Feed>(feed: &F, object: DeserializeGuard<F::Object>) -> Option<F::Id> {
+    match object.0 {
+        Ok(object) => feed.apply(object),
+        Err(invalid) => feed.undecodable(&invalid),
+    }
+}
