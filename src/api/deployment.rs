@@ -70,6 +70,9 @@ pub struct PactDeploymentStatus {
     /// What was recorded before, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Recorded>,
+    /// What the gate's policy says of the versions that run or are rolled out, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
     /// Since when no workload runs it any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphaned_since: Option<Time>,
@@ -117,4 +120,50 @@ pub struct Recorded {
     pub uuid: Option<String>,
     /// When the operator recorded it, or first saw it recorded.
     pub at: Time,
+}
+
+/// How many checks are kept: the version that runs, and the one that is rolled out.
+pub const CHECKS_LIMIT: usize = 4;
+/// How many pairs of a check are kept; the rest is counted.
+pub const PAIRS_LIMIT: usize = 20;
+
+/// What can-i-deploy, read carefully, says of a version in this environment.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Check {
+    /// The version.
+    pub version: String,
+    /// `Yes`, `YesVacuous`, `No`, `Unknown`, `VersionMissing`, `PacticipantUnknown`, `EnvironmentMissing`,
+    /// `Unauthorized` or `BrokerUnavailable`; `Unchecked` while there was no answer yet.
+    pub verdict: String,
+    /// Whether it would be denied if the environment's mode were `Enforce`.
+    pub would_deny: bool,
+    /// For people: the pair that fails, or why there is no answer.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Since when the verdict is this one.
+    pub since: Time,
+    /// The pairs that were looked at, those that fail first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<CheckedPair>,
+    /// How many more pairs there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more_pairs: Option<i32>,
+}
+
+/// A consumer version and a provider version that have to get along.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckedPair {
+    /// The consumer.
+    pub consumer: String,
+    /// Its version.
+    pub consumer_version: String,
+    /// The provider.
+    pub provider: String,
+    /// Its version; absent when none is deployed or released in the environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_version: Option<String>,
+    /// `Verified`, `Failed`, `Unverified` or `NotDeployed`.
+    pub result: String,
 }

@@ -5,6 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::gate::{GateMode, GatePolicy};
+
 /// An environment of a Pact Broker, the namespaces that belong to it, and the rules for what is recorded there.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
@@ -16,13 +18,16 @@ use serde::{Deserialize, Serialize};
     status = "PactEnvironmentStatus",
     derive = "PartialEq",
     doc = "An environment of a Pact Broker and the namespaces that belong to it.",
-    printcolumn(name = "Broker", type_ = "string", json_path = ".spec.brokerRef.name"),
+    printcolumn(name = "Broker", type_ = "string", json_path = ".spec.brokerRef.name", priority = 1),
     printcolumn(name = "Environment", type_ = "string", json_path = ".status.environment"),
+    printcolumn(name = "Mode", type_ = "string", json_path = ".status.mode"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
-    printcolumn(name = "Namespaces", type_ = "integer", json_path = ".status.namespaces"),
+    printcolumn(name = "Namespaces", type_ = "integer", json_path = ".status.namespaces", priority = 1),
     printcolumn(name = "Workloads", type_ = "integer", json_path = ".status.workloads"),
     printcolumn(name = "Recorded", type_ = "integer", json_path = ".status.recorded"),
+    printcolumn(name = "Would-Deny", type_ = "integer", json_path = ".status.wouldDeny"),
+    printcolumn(name = "Unchecked", type_ = "integer", json_path = ".status.unchecked"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -74,6 +79,10 @@ pub struct PactEnvironmentSpec {
     /// How the version of a workload is told.
     #[serde(default)]
     pub version: VersionPolicy,
+
+    /// What becomes of a rollout that can-i-deploy does not agree with.
+    #[serde(default)]
+    pub gate: GatePolicy,
 
     /// Create the environment at the broker when it is not there. Without this block it never is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -283,7 +292,16 @@ pub struct PactEnvironmentStatus {
     /// How many pacticipants (and instances of them) the broker has as they run.
     #[serde(default)]
     pub recorded: i32,
-    /// `Ready`, `EnvironmentExists`, `Conflicted`.
+    /// The gate's mode that is in force: `Warn` while `Enforce` waits for the first inventory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<GateMode>,
+    /// How many of the versions that run would be denied if the mode were `Enforce`.
+    #[serde(default)]
+    pub would_deny: i32,
+    /// How many of the versions that run have no verdict (yet).
+    #[serde(default)]
+    pub unchecked: i32,
+    /// `Ready`, `EnvironmentExists`, `Conflicted`, `Backfilled`.
     #[serde(default)]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -5,6 +5,7 @@ pub mod broker;
 pub mod condition;
 pub mod deployment;
 pub mod environment;
+pub mod gate;
 pub mod names;
 
 pub use broker::{PactBroker, PactBrokerSpec, PactBrokerStatus};

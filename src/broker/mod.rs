@@ -5,6 +5,7 @@
 //! error that says so.
 
 mod answer;
+mod can_i_deploy;
 mod client;
 pub mod config;
 mod deployments;
@@ -12,6 +13,7 @@ mod environments;
 pub mod error;
 mod ids;
 pub mod maker;
+mod matrix;
 mod operation;
 mod pacticipants;
 pub mod pause;
@@ -28,6 +30,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+pub use can_i_deploy::verdict_of;
 pub use config::{BaseUrl, BrokerConfig, ClientCertificate, ConfigError, Credentials, SecretText, TlsSettings};
 pub use deployments::DeployedVersion;
 pub use environments::{Environment, NewEnvironment};

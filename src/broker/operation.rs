@@ -15,6 +15,8 @@ pub enum Operation {
     ReadPacticipant,
     /// `GET /pacticipants/{p}/versions/{v}`
     ReadVersion,
+    /// `GET /matrix`
+    ReadMatrix,
     /// `GET /environments/{uuid}/deployed-versions/currently-deployed`
     ReadDeployed,
     /// `POST /pacticipants/{p}/versions/{v}/deployed-versions/environment/{uuid}`
@@ -39,6 +41,7 @@ impl Operation {
             Self::CreateEnvironment => "create_environment",
             Self::ReadPacticipant => "read_pacticipant",
             Self::ReadVersion => "read_version",
+            Self::ReadMatrix => "read_matrix",
             Self::ReadDeployed => "read_deployed",
             Self::RecordDeployment => "record_deployment",
             Self::Undeploy => "undeploy",
@@ -58,6 +61,7 @@ impl fmt::Display for Operation {
             Self::CreateEnvironment => "create an environment",
             Self::ReadPacticipant => "read a pacticipant",
             Self::ReadVersion => "read a version",
+            Self::ReadMatrix => "read the matrix",
             Self::ReadDeployed => "read what is deployed",
             Self::RecordDeployment => "record a deployment",
             Self::Undeploy => "record an undeployment",

@@ -179,6 +179,9 @@ impl Recorder {
             namespaces: count(counts.namespaces),
             workloads: count(counts.workloads),
             recorded: count(recorded),
+            mode: None,
+            would_deny: 0,
+            unchecked: 0,
             conditions: conditions(
                 &before.conditions,
                 &findings(&rules, &state, &conflicts, counts),

@@ -1,0 +1,162 @@
+//! The whole question: the matrix, what is live besides, and what went wrong, to one verdict.
+
+use std::collections::BTreeSet;
+
+use futures::future::try_join_all;
+
+use super::{Broker, BrokerError, Environment};
+use crate::{
+    api::names::{Pacticipant, Version},
+    policy::{Judgement, LiveVersions, Matrix, Question, Verdict, judge, wants_live},
+};
+
+/// From how many providers on all that is live in the environment is read at once: two requests that cost a broker some
+/// hundred milliseconds, against two for each provider that cost some three.
+const ONE_BY_ONE: usize = 8;
+
+impl Broker {
+    /// Asks whether a version may be deployed to an environment. What goes wrong is a verdict, too.
+    ///
+    /// One request for a plain no; one more and two for each provider of the version when its pacts have to be compared
+    /// with what is live; each bounded as every request of a [`Broker`] is.
+    pub async fn can_i_deploy(&self, question: &Question) -> Judgement {
+        match self.reading(question).await {
+            Ok(Reading { judgement, hidden: true }) => {
+                // A provider that was recorded between the two looks would seem to be hidden: once more.
+                self.reading(question).await.map_or(judgement, |reading| reading.judgement)
+            }
+            Ok(reading) => reading.judgement,
+            Err(error) => self.unanswered(question, &error).await,
+        }
+    }
+
+    async fn reading(&self, question: &Question) -> Result<Reading, BrokerError> {
+        let matrix = self.matrix(question).await?;
+        let by_rows = judge(question, &matrix, &LiveVersions::default());
+        let providers = wants_live(question, &matrix);
+        if providers.is_empty() {
+            return Ok(Reading { judgement: by_rows, hidden: false });
+        }
+        match self.live_versions(question, providers).await {
+            Ok(live) => Ok(Reading::compared(question, &matrix, by_rows, &live)),
+            // What is unknown already does not become known by what else is live.
+            Err(_) if !by_rows.verdict.is_yes() => Ok(Reading { judgement: by_rows, hidden: false }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The live versions of these applications.
+    async fn live_versions(&self, question: &Question, providers: BTreeSet<Pacticipant>) -> Result<Live, BrokerError> {
+        let Some(environment) = self.environment(&question.environment).await? else {
+            return Ok(Live { versions: LiveVersions::default(), unreadable: 0, gone: true });
+        };
+        let mut live = Live { versions: LiveVersions::default(), unreadable: 0, gone: false };
+        let one_by_one: Vec<Option<&Pacticipant>> =
+            if providers.len() < ONE_BY_ONE { providers.iter().map(Some).collect() } else { vec![None] };
+        let read = one_by_one.into_iter().map(|provider| self.live_of(&environment, provider));
+        let read = try_join_all(read).await?;
+        for provider in &providers {
+            live.versions.looked_up(provider.clone());
+        }
+        for (rows, unreadable) in read {
+            live.unreadable += unreadable;
+            for (pacticipant, version) in rows.into_iter().filter(|(pacticipant, _)| providers.contains(pacticipant)) {
+                live.versions.looked_up(pacticipant).insert(version);
+            }
+        }
+        Ok(live)
+    }
+
+    /// What is deployed or supported, of one application or of all; and how many rows could not be read.
+    async fn live_of(
+        &self,
+        environment: &Environment,
+        provider: Option<&Pacticipant>,
+    ) -> Result<(Vec<(Pacticipant, Version)>, usize), BrokerError> {
+        let deployed = self.currently_deployed_rows(&environment.id, provider).await?;
+        let supported = self.currently_supported_rows(&environment.id, provider).await?;
+        let unreadable = deployed.unreadable + supported.unreadable;
+        let deployed = deployed.rows.into_iter().map(|row| (row.pacticipant, row.version));
+        let supported = supported.rows.into_iter().map(|row| (row.pacticipant, row.version));
+        Ok((deployed.chain(supported).collect(), unreadable))
+    }
+
+    /// What an error comes to. A broker says 400 when the environment or the pacticipant is missing, and which one only
+    /// in words: so it is asked for each.
+    async fn unanswered(&self, question: &Question, error: &BrokerError) -> Judgement {
+        if !matches!(error, BrokerError::Rejected { status: 400, .. }) {
+            return verdict_of(error);
+        }
+        match self.environment(&question.environment).await {
+            Ok(None) => return environment_missing(question),
+            Ok(Some(_)) => {}
+            Err(error) => return verdict_of(&error),
+        }
+        match self.pacticipant_exists(&question.pacticipant).await {
+            Ok(false) => Judgement::without_pairs(
+                Verdict::PacticipantUnknown,
+                format!("the broker knows no pacticipant named {}", question.pacticipant),
+            ),
+            Ok(true) => verdict_of(error),
+            Err(error) => verdict_of(&error),
+        }
+    }
+}
+
+/// What is live, and how far that can be trusted.
+struct Live {
+    versions: LiveVersions,
+    unreadable: usize,
+    gone: bool,
+}
+
+/// A judgement, and whether it is a no only because of a version that the matrix does not show.
+struct Reading {
+    judgement: Judgement,
+    hidden: bool,
+}
+
+impl Reading {
+    fn compared(question: &Question, matrix: &Matrix, by_rows: Judgement, live: &Live) -> Self {
+        if live.gone {
+            return Self { judgement: environment_missing(question), hidden: false };
+        }
+        let judgement = judge(question, matrix, &live.versions);
+        if live.unreadable > 0 && judgement.verdict.is_yes() {
+            let explanation = format!(
+                "{} rows of what is live in {} cannot be read, so that a version may be missing",
+                live.unreadable, question.environment
+            );
+            let judgement = Judgement { verdict: Verdict::Unknown, explanation: Some(explanation), ..judgement };
+            return Self { judgement, hidden: false };
+        }
+        let hidden = by_rows.verdict.is_yes() && !judgement.verdict.is_yes();
+        Self { judgement, hidden }
+    }
+}
+
+fn environment_missing(question: &Question) -> Judgement {
+    let explanation = format!("the broker has no environment named {}", question.environment);
+    Judgement::without_pairs(Verdict::EnvironmentMissing, explanation)
+}
+
+/// The verdict when a broker did not answer the question.
+#[must_use]
+pub fn verdict_of(error: &BrokerError) -> Judgement {
+    let verdict = match error {
+        BrokerError::Unauthorized { .. } | BrokerError::Forbidden { .. } => Verdict::Unauthorized,
+        BrokerError::PacticipantMissing { .. } => Verdict::PacticipantUnknown,
+        BrokerError::VersionMissing { .. } => Verdict::VersionMissing,
+        BrokerError::EnvironmentMissing { .. } => Verdict::EnvironmentMissing,
+        BrokerError::RateLimited { .. }
+        | BrokerError::Server { .. }
+        | BrokerError::Transport { .. }
+        | BrokerError::Busy { .. }
+        | BrokerError::NotABroker { .. }
+        | BrokerError::Redirected { .. }
+        | BrokerError::TooLarge { .. }
+        | BrokerError::Rejected { .. }
+        | BrokerError::Unaddressable { .. } => Verdict::BrokerUnavailable,
+    };
+    Judgement::without_pairs(verdict, error.to_string())
+}

@@ -1,0 +1,114 @@
+//! The matrix: which versions have verified whose pacts. `GET /matrix`.
+
+use serde::Deserialize;
+
+use super::{
+    Broker,
+    error::BrokerError,
+    operation::Operation,
+    rows::{Row, Rows, exact},
+    transport::Request,
+};
+use crate::{
+    api::names::{Pacticipant, Version},
+    policy::{Matrix, MatrixRow, Question},
+};
+
+/// More rows than any environment has: without it a broker looks at the newest 100 only, and says yes though row 101
+/// failed (pact-broker-http-api, 8.4).
+const LIMIT: &str = "100000";
+
+/// One row for each consumer version and provider version: `cvp`, which the official clients send, hides older provider
+/// versions that are live, and what the environment says by itself is right only from 2.120.0 on.
+const LATEST_BY: &str = "cvpv";
+
+#[derive(Deserialize)]
+struct Body {
+    summary: Summary,
+    matrix: Vec<Row<RowBody>>,
+}
+
+#[derive(Deserialize)]
+struct Summary {
+    deployable: Option<bool>,
+    #[serde(default)]
+    success: u64,
+    #[serde(default)]
+    failed: u64,
+    #[serde(default)]
+    unknown: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RowBody {
+    consumer: Side,
+    provider: Side,
+    verification_result: Option<VerificationResult>,
+    #[serde(default)]
+    ignored: bool,
+}
+
+#[derive(Deserialize)]
+struct Side {
+    name: String,
+    version: Option<Numbered>,
+}
+
+#[derive(Deserialize)]
+struct Numbered {
+    number: String,
+}
+
+#[derive(Deserialize)]
+struct VerificationResult {
+    success: bool,
+}
+
+impl RowBody {
+    fn read(self) -> Option<MatrixRow> {
+        let pacticipant = |side: &Side| exact(&side.name, Pacticipant::parse, Pacticipant::as_str);
+        let version = |numbered: &Numbered| exact(&numbered.number, Version::parse, Version::as_str);
+        let provider_version = match &self.provider.version {
+            Some(numbered) => Some(version(numbered)?),
+            None => None,
+        };
+        Some(MatrixRow {
+            consumer: pacticipant(&self.consumer)?,
+            consumer_version: version(self.consumer.version.as_ref()?)?,
+            provider: pacticipant(&self.provider)?,
+            provider_version,
+            success: self.verification_result.map(|result| result.success),
+            ignored: self.ignored,
+        })
+    }
+}
+
+impl Broker {
+    /// The matrix of a question: every pact and result that counts for it, whatever the broker makes of them.
+    ///
+    /// # Errors
+    /// [`BrokerError::Rejected`] with status 400 when the pacticipant or the environment does not exist, and any other.
+    pub async fn matrix(&self, question: &Question) -> Result<Matrix, BrokerError> {
+        let mut query = vec![
+            ("q[][pacticipant]", question.pacticipant.as_str()),
+            ("q[][version]", question.version.as_str()),
+            ("latestby", LATEST_BY),
+            ("environment", question.environment.as_str()),
+        ];
+        for ignored in &question.ignore {
+            query.push(("ignore[][pacticipant]", ignored.pacticipant.as_str()));
+            query.extend(ignored.version.iter().map(|version| ("ignore[][version]", version.as_str())));
+        }
+        query.push(("limit", LIMIT));
+        let operation = Operation::ReadMatrix;
+        let Some(document) = self.ask(Request::get(operation, &["matrix"]).with(&query)).await? else {
+            let answered = "HTTP 404".to_owned();
+            return Err(BrokerError::NotABroker { operation, answered });
+        };
+        let body: Body = document.read()?;
+        let rows = Rows::read("the matrix", body.matrix, RowBody::read);
+        let Summary { deployable, success, failed, unknown } = body.summary;
+        Ok(Matrix { deployable, success, failed, unknown, rows: rows.rows, unreadable: rows.unreadable })
+    }
+}

@@ -1,0 +1,172 @@
+//! From verdicts to one answer: what the environment's policy makes of each, how far its mode lets it go, and what
+//! several of them come to together.
+
+use super::{Basis, GateRules, Judgement, Problem, Subject, Verdict};
+use crate::{
+    api::gate::{GateAction, GateActions, GateMode, RollbackPolicy},
+    workload::VersionProblem,
+};
+
+/// Why something is not simply a yes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// What was asked, and what came back.
+    Judged(Judgement),
+    /// Nothing could be asked.
+    Problem(Problem),
+}
+
+impl Cause {
+    /// The cause in one word, for a status, a log line and a metric: the verdict's name, or the problem's kind.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Judged(judgement) => judgement.verdict.name(),
+            Self::Problem(Problem::Version { problem: VersionProblem::Mismatch { .. }, .. }) => "VersionMismatch",
+            Self::Problem(_) => "Unidentified",
+        }
+    }
+}
+
+/// What one subject of a review came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// The subject.
+    pub subject: Subject,
+    /// The verdict, or why there is none.
+    pub cause: Cause,
+    /// What the environment's policy does about it, whatever its mode.
+    pub wanted: GateAction,
+    /// What is done about it in the mode that is in force.
+    pub action: GateAction,
+    /// The mode that is in force.
+    pub mode: GateMode,
+    /// Whether the mode is `Enforce` and only waits for the first inventory.
+    pub awaits_inventory: bool,
+}
+
+impl Finding {
+    /// Judges one subject under the rules of its environment. `backfilled` says whether the environment's first
+    /// inventory was recorded: before that, what is not recorded would be missing in every answer, so nothing is denied
+    /// (domain case 72).
+    #[must_use]
+    pub fn new(subject: Subject, cause: Cause, rules: &GateRules, backfilled: bool) -> Self {
+        let wanted = wanted(&cause, subject.basis, rules);
+        let mode = in_force(rules.mode, backfilled);
+        Self { subject, cause, wanted, action: capped(wanted, mode), mode, awaits_inventory: mode != rules.mode }
+    }
+
+    /// Whether it would be denied, or is, if nothing but the policy counted.
+    #[must_use]
+    pub fn would_deny(&self) -> bool {
+        self.wanted == GateAction::Deny
+    }
+}
+
+/// What the policy does about a cause, whatever the mode.
+#[must_use]
+pub fn wanted(cause: &Cause, basis: Basis, rules: &GateRules) -> GateAction {
+    let action = match cause {
+        Cause::Judged(judgement) => of_verdict(judgement.verdict, &rules.actions),
+        Cause::Problem(Problem::Version { problem: VersionProblem::Mismatch { .. }, .. }) => {
+            rules.actions.version_mismatch
+        }
+        Cause::Problem(_) => rules.actions.unidentified,
+    };
+    match (basis, rules.rollback) {
+        (Basis::Unchanged | Basis::Recorded, _) | (Basis::Former, RollbackPolicy::Skip) => GateAction::Allow,
+        (Basis::Former, RollbackPolicy::Warn) => action.min(GateAction::Warn),
+        (Basis::Former, RollbackPolicy::Enforce) | (Basis::New, _) => action,
+    }
+}
+
+fn of_verdict(verdict: Verdict, actions: &GateActions) -> GateAction {
+    match verdict {
+        Verdict::Yes => GateAction::Allow,
+        Verdict::YesVacuous => actions.yes_vacuous,
+        Verdict::No => actions.no,
+        Verdict::Unknown => actions.unknown,
+        Verdict::VersionMissing => actions.version_missing,
+        Verdict::PacticipantUnknown => actions.pacticipant_unknown,
+        Verdict::EnvironmentMissing => actions.environment_missing,
+        Verdict::Unauthorized => actions.unauthorized,
+        Verdict::BrokerUnavailable => actions.broker_unavailable,
+    }
+}
+
+/// The mode that is in force: `Enforce` behaves as `Warn` until the first inventory was recorded.
+#[must_use]
+pub fn in_force(mode: GateMode, backfilled: bool) -> GateMode {
+    if mode == GateMode::Enforce && !backfilled { GateMode::Warn } else { mode }
+}
+
+/// What a mode leaves of an action.
+#[must_use]
+pub fn capped(action: GateAction, mode: GateMode) -> GateAction {
+    match mode {
+        GateMode::Off | GateMode::Audit => GateAction::Allow,
+        GateMode::Warn => action.min(GateAction::Warn),
+        GateMode::Enforce => action,
+    }
+}
+
+/// Whether there is anything to find out about a subject: not when what is known says enough, or the mode is off.
+#[must_use]
+pub fn must_be_asked(subject: &Subject, rules: &GateRules) -> bool {
+    match (rules.mode, subject.basis) {
+        (GateMode::Off, _) | (_, Basis::Unchanged | Basis::Recorded) => false,
+        (_, Basis::Former) => rules.rollback != RollbackPolicy::Skip,
+        (_, Basis::New) => true,
+    }
+}
+
+/// How a review is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// Admitted without a word.
+    Allowed,
+    /// Admitted with warnings.
+    Warned,
+    /// Denied.
+    Denied,
+}
+
+/// What all subjects of a review came to together: all of them have to be let through.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The answer.
+    pub outcome: Outcome,
+    /// What there is to tell, the weightiest first: by what is done, then by what the policy wants, then in the order
+    /// of the environments and pacticipants.
+    pub findings: Vec<Finding>,
+}
+
+impl Decision {
+    /// The decision over the findings of one review.
+    #[must_use]
+    pub fn over(mut findings: Vec<Finding>) -> Self {
+        findings.sort_by_key(|finding| std::cmp::Reverse((finding.action, finding.wanted)));
+        let outcome = match findings.first().map(|finding| finding.action) {
+            Some(GateAction::Deny) => Outcome::Denied,
+            Some(GateAction::Warn) => Outcome::Warned,
+            Some(GateAction::Allow) | None => Outcome::Allowed,
+        };
+        Self { outcome, findings }
+    }
+
+    /// The findings on which the answer rests, the first of which it names; empty when it is simply allowed.
+    #[must_use]
+    pub fn decisive(&self) -> &[Finding] {
+        let action = match self.outcome {
+            Outcome::Denied => GateAction::Deny,
+            Outcome::Warned => GateAction::Warn,
+            Outcome::Allowed => return &[],
+        };
+        let count = self.findings.iter().take_while(|finding| finding.action == action).count();
+        &self.findings[..count]
+    }
+}
+
+#[cfg(test)]
+#[path = "decision_tests.rs"]
+mod tests;

@@ -1,0 +1,57 @@
+//! The gate block of a `PactEnvironment`, parsed once.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{Ignored, Question};
+use crate::api::{
+    gate::{GateActions, GateMode, GatePolicy, RollbackPolicy},
+    names::{EnvironmentName, Pacticipant, Version},
+};
+
+/// What a `PactEnvironment` says about its gate, parsed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GateRules {
+    /// How far it may go.
+    pub mode: GateMode,
+    /// What is done for each verdict.
+    pub actions: GateActions,
+    /// What is done about versions that were recorded before.
+    pub rollback: RollbackPolicy,
+    ignore: Vec<(Ignored, Option<Timestamp>)>,
+}
+
+impl GateRules {
+    /// Parses a gate block. An application to ignore whose name cannot be one is left out: it would be asked about all
+    /// the same (the schema refuses such names).
+    #[must_use]
+    pub fn parse(policy: &GatePolicy) -> Self {
+        let ignored = policy.ignore.iter().filter_map(|ignore| {
+            let version = ignore.version.as_deref().map(Version::parse).transpose().ok()?;
+            let ignored = Ignored { pacticipant: Pacticipant::parse(&ignore.pacticipant).ok()?, version };
+            Some((ignored, ignore.until.as_ref().map(|until| until.0)))
+        });
+        let mut ignore: Vec<_> = ignored.collect();
+        ignore.sort();
+        Self { mode: policy.mode, actions: policy.actions.clone(), rollback: policy.rollback, ignore }
+    }
+
+    /// The question about a version, with what is ignored at `now`.
+    #[must_use]
+    pub fn question(
+        &self,
+        pacticipant: &Pacticipant,
+        version: &Version,
+        environment: &EnvironmentName,
+        now: Timestamp,
+    ) -> Question {
+        let in_force = self.ignore.iter().filter(|(_, until)| until.is_none_or(|until| now < until));
+        let mut ignore: Vec<_> = in_force.map(|(ignored, _)| ignored.clone()).collect();
+        ignore.dedup();
+        Question {
+            pacticipant: pacticipant.clone(),
+            version: version.clone(),
+            environment: environment.clone(),
+            ignore,
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The question: may this version of this application be deployed to this environment?
+
+use std::fmt;
+
+use crate::api::names::{EnvironmentName, Pacticipant, Version};
+
+/// May this version of this application be deployed to this environment? Two that are equal have one answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Question {
+    /// The application.
+    pub pacticipant: Pacticipant,
+    /// Its version.
+    pub version: Version,
+    /// The environment, by its name at the broker.
+    pub environment: EnvironmentName,
+    /// What is left out of consideration; in order, so that equal lists are equal.
+    pub ignore: Vec<Ignored>,
+}
+
+/// An application, or one version of it, that is left out of consideration.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ignored {
+    /// The application.
+    pub pacticipant: Pacticipant,
+    /// Only this version of it; `None` is every one.
+    pub version: Option<Version>,
+}
+
+impl Ignored {
+    /// Whether this version of this application is left out.
+    #[must_use]
+    pub fn covers(&self, pacticipant: &Pacticipant, version: &Version) -> bool {
+        self.pacticipant == *pacticipant && self.version.as_ref().is_none_or(|ignored| ignored == version)
+    }
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} → {}", self.pacticipant, self.version, self.environment)
+    }
+}

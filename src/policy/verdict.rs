@@ -1,0 +1,75 @@
+//! The nine verdicts.
+
+use std::fmt;
+
+/// What can-i-deploy, read carefully, says of a version and an environment (domain.md 1.4 and 5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// Every pair that has to get along was verified, and there is at least one.
+    Yes,
+    /// Nothing had to be checked: a version without pacts, or a provider that nobody in the environment uses.
+    YesVacuous,
+    /// A verification failed. Looked at before what is unknown: an answer that is missing does not make it less so.
+    No,
+    /// A pair has no result yet, or an application that is needed is not in the environment.
+    Unknown,
+    /// The broker knows the application, but not this version.
+    VersionMissing,
+    /// The broker does not know the application.
+    PacticipantUnknown,
+    /// The broker does not have the environment.
+    EnvironmentMissing,
+    /// The broker does not take our credentials.
+    Unauthorized,
+    /// No usable answer came in time.
+    BrokerUnavailable,
+}
+
+impl Verdict {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Yes,
+        Self::YesVacuous,
+        Self::No,
+        Self::Unknown,
+        Self::VersionMissing,
+        Self::PacticipantUnknown,
+        Self::EnvironmentMissing,
+        Self::Unauthorized,
+        Self::BrokerUnavailable,
+    ];
+
+    /// The verdict as it is written in a status, a log line and a metric.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Yes => "Yes",
+            Self::YesVacuous => "YesVacuous",
+            Self::No => "No",
+            Self::Unknown => "Unknown",
+            Self::VersionMissing => "VersionMissing",
+            Self::PacticipantUnknown => "PacticipantUnknown",
+            Self::EnvironmentMissing => "EnvironmentMissing",
+            Self::Unauthorized => "Unauthorized",
+            Self::BrokerUnavailable => "BrokerUnavailable",
+        }
+    }
+
+    /// Whether the broker said what it thinks of the version; otherwise it could not be asked, or not about this.
+    #[must_use]
+    pub const fn answered(self) -> bool {
+        !matches!(self, Self::EnvironmentMissing | Self::Unauthorized | Self::BrokerUnavailable)
+    }
+
+    /// Whether it is a yes.
+    #[must_use]
+    pub const fn is_yes(self) -> bool {
+        matches!(self, Self::Yes | Self::YesVacuous)
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

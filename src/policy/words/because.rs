@@ -1,0 +1,56 @@
+//! Why a verdict is what it is, as a clause.
+
+use crate::{
+    api::names::{EnvironmentName, Pacticipant},
+    policy::{Judgement, Pair, PairResult, Verdict},
+};
+
+/// Why a verdict on an application is what it is, to stand after a colon; names the worst pair with both versions and
+/// says how many more there are.
+#[must_use]
+pub fn because(pacticipant: &Pacticipant, environment: &EnvironmentName, judgement: &Judgement) -> String {
+    let failing: Vec<_> = judgement.failing().collect();
+    match (judgement.verdict, failing.first(), &judgement.explanation) {
+        (Verdict::Yes, ..) => format!("all {} verified", counted(judgement.pairs.len(), "pair")),
+        (Verdict::YesVacuous, ..) => {
+            format!("nothing had to be verified, no application in {environment} has a pact with it")
+        }
+        (_, Some(worst), _) => {
+            let more = match failing.len() - 1 {
+                0 => String::new(),
+                more => format!(", and {} more", counted(more, "pair")),
+            };
+            format!("{}{more}", of_pair(pacticipant, environment, worst))
+        }
+        (Verdict::No, None, None) => "the broker says that a verification failed".to_owned(),
+        (_, None, Some(explanation)) => explanation.clone(),
+        (_, None, None) => "there was no usable answer".to_owned(),
+    }
+}
+
+fn of_pair(ours: &Pacticipant, environment: &EnvironmentName, pair: &Pair) -> String {
+    let Pair { result, consumer, consumer_version, provider, provider_version } = pair;
+    let version = provider_version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+    match (result, ours == consumer) {
+        (PairResult::Failed, true) => format!("{provider}{version} failed to verify its pact"),
+        (PairResult::Failed, false) => format!("it failed to verify the pact of {consumer} {consumer_version}"),
+        (PairResult::Unverified, true) => format!("{provider}{version} has not verified its pact"),
+        (PairResult::Unverified, false) => format!("it has not verified the pact of {consumer} {consumer_version}"),
+        (PairResult::NotDeployed, _) => format!("it needs {provider}, and no version of that is in {environment}"),
+        (PairResult::Verified, true) => format!("{provider}{version} verified its pact"),
+        (PairResult::Verified, false) => format!("it verified the pact of {consumer} {consumer_version}"),
+    }
+}
+
+/// A pair as a line of a list: `web 3.1 → orders 2.0.0`, the consumer first.
+#[must_use]
+pub fn pair(pair: &Pair) -> String {
+    let version = pair.provider_version.as_ref().map_or("(no version)", |version| version.as_str());
+    format!("{} {} → {} {version}", pair.consumer, pair.consumer_version, pair.provider)
+}
+
+/// A number of things: `1 pair`, `2 pairs`.
+#[must_use]
+pub fn counted(count: usize, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+}
