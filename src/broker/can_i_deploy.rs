@@ -15,18 +15,29 @@ use crate::{
 const ONE_BY_ONE: usize = 8;
 
 impl Broker {
-    /// Asks whether a version may be deployed to an environment. What goes wrong is a verdict, too.
+    /// Asks whether a version may be deployed to an environment. What goes wrong is a verdict, too: see [`Self::judge`].
+    pub async fn can_i_deploy(&self, question: &Question) -> Judgement {
+        self.judge(question).await.unwrap_or_else(|error| verdict_of(&error))
+    }
+
+    /// Asks whether a version may be deployed to an environment.
     ///
     /// One request for a plain no; one more and two for each provider of the version when its pacts have to be compared
     /// with what is live; each bounded as every request of a [`Broker`] is.
-    pub async fn can_i_deploy(&self, question: &Question) -> Judgement {
+    ///
+    /// # Errors
+    /// Any [`BrokerError`] but the missing ones: that something is missing is an answer.
+    pub async fn judge(&self, question: &Question) -> Result<Judgement, BrokerError> {
         match self.reading(question).await {
             Ok(Reading { judgement, hidden: true }) => {
                 // A provider that was recorded between the two looks would seem to be hidden: once more.
-                self.reading(question).await.map_or(judgement, |reading| reading.judgement)
+                Ok(self.reading(question).await.map_or(judgement, |reading| reading.judgement))
             }
-            Ok(reading) => reading.judgement,
-            Err(error) => self.unanswered(question, &error).await,
+            Ok(reading) => Ok(reading.judgement),
+            // A broker says 400 when the environment or the pacticipant is missing, and which one only in words.
+            Err(error @ BrokerError::Rejected { status: 400, .. }) => self.missing(question).await?.ok_or(error),
+            Err(BrokerError::EnvironmentMissing { .. }) => Ok(environment_missing(question)),
+            Err(error) => Err(error),
         }
     }
 
@@ -81,25 +92,16 @@ impl Broker {
         Ok((deployed.chain(supported).collect(), unreadable))
     }
 
-    /// What an error comes to. A broker says 400 when the environment or the pacticipant is missing, and which one only
-    /// in words: so it is asked for each.
-    async fn unanswered(&self, question: &Question, error: &BrokerError) -> Judgement {
-        if !matches!(error, BrokerError::Rejected { status: 400, .. }) {
-            return verdict_of(error);
+    /// What is missing, environment or pacticipant, if either is.
+    async fn missing(&self, question: &Question) -> Result<Option<Judgement>, BrokerError> {
+        if self.environment(&question.environment).await?.is_none() {
+            return Ok(Some(environment_missing(question)));
         }
-        match self.environment(&question.environment).await {
-            Ok(None) => return environment_missing(question),
-            Ok(Some(_)) => {}
-            Err(error) => return verdict_of(&error),
+        if self.pacticipant_exists(&question.pacticipant).await? {
+            return Ok(None);
         }
-        match self.pacticipant_exists(&question.pacticipant).await {
-            Ok(false) => Judgement::without_pairs(
-                Verdict::PacticipantUnknown,
-                format!("the broker knows no pacticipant named {}", question.pacticipant),
-            ),
-            Ok(true) => verdict_of(error),
-            Err(error) => verdict_of(&error),
-        }
+        let explanation = format!("the broker knows no pacticipant named {}", question.pacticipant);
+        Ok(Some(Judgement::without_pairs(Verdict::PacticipantUnknown, explanation)))
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod answer;
 mod can_i_deploy;
+mod circuit;
 mod client;
 pub mod config;
 mod deployments;
@@ -14,9 +15,11 @@ pub mod error;
 mod ids;
 pub mod maker;
 mod matrix;
+pub mod metrics;
 mod operation;
 mod pacticipants;
 pub mod pause;
+pub mod questions;
 mod releases;
 mod rows;
 mod secret;

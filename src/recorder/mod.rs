@@ -138,6 +138,7 @@ pub async fn run(settings: Settings, surroundings: Surroundings) {
     let Surroundings { client, leadership, readiness, liveness, metrics, instance, shutdown } = surroundings;
     let settings = Arc::new(settings);
     let (queue, outlet) = Queue::new();
+    let observer = crate::broker::metrics::observer(&metrics);
     let metrics = RecorderMetrics::register(&metrics);
     let recorder = Arc::new(Recorder {
         client: client.clone(),
@@ -145,7 +146,7 @@ pub async fn run(settings: Settings, surroundings: Surroundings) {
         index: Mutex::default(),
         environments: Mutex::default(),
         memories: Memories::new(client.clone()),
-        brokers: Brokers::new(client.clone(), Arc::clone(&settings), metrics.observer()),
+        brokers: Brokers::new(client.clone(), Arc::clone(&settings), observer),
         places: Places::default(),
         events: EventSink::new(client, FIELD_MANAGER, &instance),
         queue: queue.clone(),

@@ -1,0 +1,143 @@
+//! Whether a broker that failed is asked again yet. Pure: the time is told.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How many failures in a row it takes before a broker is left alone.
+const FAILURES: u32 = 3;
+/// How long it is left alone at first; twice as long after each try that failed.
+const FIRST_REST: Duration = Duration::from_secs(1);
+/// How long it is left alone at most: admissions go unchecked for that long after it is back.
+const LONGEST_REST: Duration = Duration::from_secs(10);
+
+/// Closed while the broker answers; open while it is left alone; half open while one question tries it.
+#[derive(Debug)]
+pub(super) struct Circuit<Q> {
+    failures: u32,
+    /// The question that failed last: one that the broker cannot answer, asked again and again, is no reason to leave
+    /// the others unasked.
+    last: Option<Q>,
+    rest: Option<Rest>,
+}
+
+impl<Q> Default for Circuit<Q> {
+    fn default() -> Self {
+        Self { failures: 0, last: None, rest: None }
+    }
+}
+
+#[derive(Debug)]
+struct Rest {
+    until: Instant,
+    /// A question is under way that shall find out.
+    trying: bool,
+    cause: String,
+}
+
+impl<Q: PartialEq> Circuit<Q> {
+    /// Whether a question may be put now; otherwise why not. Who may put one must say how it ended.
+    pub(super) fn admit(&mut self, now: Instant) -> Result<(), String> {
+        match &mut self.rest {
+            Some(rest) if rest.trying || now < rest.until => Err(format!(
+                "it failed {} times in a row and is left alone for some seconds ({})",
+                self.failures, rest.cause
+            )),
+            Some(rest) => {
+                rest.trying = true;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A question was answered, whatever the answer.
+    pub(super) fn answered(&mut self) {
+        *self = Self::default();
+    }
+
+    /// A question was not answered.
+    pub(super) fn failed(&mut self, now: Instant, question: Q, cause: &str) {
+        if self.rest.is_none() && self.last.as_ref() == Some(&question) {
+            return;
+        }
+        self.last = Some(question);
+        self.failures = self.failures.saturating_add(1);
+        if self.failures >= FAILURES {
+            let doubled = FIRST_REST.saturating_mul(1 << (self.failures - FAILURES).min(8));
+            let until = now + doubled.min(LONGEST_REST);
+            self.rest = Some(Rest { until, trying: false, cause: cause.to_owned() });
+        }
+    }
+
+    /// A question was given up before it was known how it would end.
+    pub(super) fn given_up(&mut self) {
+        if let Some(rest) = &mut self.rest {
+            rest.trying = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn it_opens_after_three_failures_lets_one_try_and_closes_when_that_is_answered() {
+        let (mut circuit, start) = (Circuit::default(), Instant::now());
+        for question in 0..2 {
+            assert!(circuit.admit(start).is_ok());
+            circuit.failed(start, question, "no connection");
+        }
+        assert!(circuit.admit(start).is_ok(), "two failures are none");
+        circuit.failed(start, 2, "no connection");
+        let refused = circuit.admit(start).unwrap_err();
+        assert!(refused.contains("3 times") && refused.contains("no connection"), "{refused}");
+        assert!(circuit.admit(start + SECOND / 2).is_err());
+        assert!(circuit.admit(start + SECOND).is_ok(), "one tries");
+        assert!(circuit.admit(start + SECOND).is_err(), "and only one");
+        circuit.failed(start + SECOND, 2, "no connection");
+        assert!(circuit.admit(start + 2 * SECOND).is_err(), "the rest has doubled");
+        assert!(circuit.admit(start + 3 * SECOND).is_ok());
+        circuit.answered();
+        assert!(circuit.admit(start + 3 * SECOND).is_ok());
+        assert!(circuit.admit(start + 3 * SECOND).is_ok());
+    }
+
+    #[test]
+    fn failures_count_only_in_a_row_and_the_rest_is_bounded() {
+        let (mut circuit, start) = (Circuit::default(), Instant::now());
+        for _ in 0..10 {
+            circuit.failed(start, 1, "x");
+            circuit.failed(start, 2, "x");
+            circuit.answered();
+        }
+        assert!(circuit.admit(start).is_ok());
+        for question in 0..1_000 {
+            circuit.failed(start, question, "x");
+        }
+        assert!(circuit.admit(start + LONGEST_REST).is_ok());
+    }
+
+    #[test]
+    fn a_try_that_is_given_up_leaves_the_way_to_the_next() {
+        let (mut circuit, start) = (Circuit::default(), Instant::now());
+        for question in 0..3 {
+            circuit.failed(start, question, "x");
+        }
+        assert!(circuit.admit(start + SECOND).is_ok());
+        circuit.given_up();
+        assert!(circuit.admit(start + SECOND).is_ok());
+    }
+
+    #[test]
+    fn one_question_that_the_broker_cannot_answer_does_not_keep_the_others_from_it() {
+        let (mut circuit, start) = (Circuit::default(), Instant::now());
+        for _ in 0..100 {
+            circuit.failed(start, "the one", "HTTP 500");
+        }
+        assert!(circuit.admit(start).is_ok());
+    }
+}
