@@ -6,6 +6,7 @@
 pub mod api;
 pub mod broker;
 pub mod cli;
+pub mod gate;
 pub mod policy;
 pub mod recorder;
 pub mod runtime;

@@ -17,5 +17,5 @@ pub use evidence::{LiveVersions, Matrix, MatrixRow, Pair, PairResult};
 pub use gate_rules::GateRules;
 pub use judge::{Judgement, judge, wants_live};
 pub use question::{Ignored, Question};
-pub use subject::{Basis, Problem, Remembered, Subject, subjects};
+pub use subject::{Basis, Identified, Problem, Remembered, Subject, subjects};
 pub use verdict::Verdict;

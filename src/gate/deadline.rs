@@ -1,0 +1,78 @@
+//! How long an answer may take: the API server says how long it waits, and ours has to be there before.
+
+use std::time::Duration;
+
+/// What the API server waits when it does not say (the default of `timeoutSeconds` in `admissionregistration/v1`).
+const DEFAULT: Duration = Duration::from_secs(10);
+/// The least that is left for the way back, and the most.
+const RESERVE: std::ops::RangeInclusive<Duration> = Duration::from_millis(400)..=Duration::from_secs(2);
+
+/// How long we may take for a call whose query is this: `timeout=10s`, as the API server appends it, less a reserve of
+/// a fifth (0.4 s at least, 2 s at most) for the network and a machine that is busy.
+#[must_use]
+pub fn budget(query: Option<&str>) -> Duration {
+    let said = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("timeout="));
+    let timeout = said.and_then(go_duration).filter(|timeout| !timeout.is_zero()).unwrap_or(DEFAULT);
+    let reserve = (timeout / 5).clamp(*RESERVE.start(), *RESERVE.end());
+    timeout.saturating_sub(reserve)
+}
+
+/// A duration as Go writes it: `10s`, `1m30s`, `500ms`, `1.5s`. See <https://pkg.go.dev/time#Duration.String>.
+fn go_duration(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut total = 0.0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let number: f64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let seconds = match &rest[..unit] {
+            "h" => 3_600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" | "%C2%B5s" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        total += number * seconds;
+        rest = &rest[unit..];
+    }
+    Duration::try_from_secs_f64(total).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_api_servers_timeout_less_a_reserve_is_the_budget() {
+        for (query, budgeted) in [
+            (None, 8_000),
+            (Some("timeout=10s"), 8_000),
+            (Some("timeout=30s"), 28_000),
+            (Some("timeout=5s"), 4_000),
+            (Some("timeout=1s"), 600),
+            (Some("x=1&timeout=3s"), 2_400),
+            (Some("timeout=1m0s"), 58_000),
+            (Some("timeout=1.5s"), 1_100),
+            (Some("timeout=500ms"), 100),
+            (Some("timeout=soon"), 8_000),
+            (Some("timeout="), 8_000),
+            (Some("timeout=0s"), 8_000),
+            (Some("timeout=-1s"), 8_000),
+        ] {
+            assert_eq!(budget(query), Duration::from_millis(budgeted), "{query:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_query_makes_it_panic(query in ".*") {
+            budget(Some(&query));
+            budget(Some(&format!("timeout={query}")));
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What the gate counts. Label sets are closed: names of objects belong in logs and Events.
+
+use std::time::Duration;
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
+};
+
+use super::{admit::Passed, review::Answer};
+use crate::{api::gate::GateAction, broker::questions::Source, policy::Finding, runtime::metrics::Metrics};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DecisionLabels {
+    verdict: &'static str,
+    action: &'static str,
+    wanted: &'static str,
+    mode: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabels {
+    source: &'static str,
+}
+
+/// The gate's counters.
+#[derive(Clone)]
+pub(super) struct GateMetrics {
+    reviews: Family<OutcomeLabels, Counter>,
+    decisions: Family<DecisionLabels, Counter>,
+    answers: Family<SourceLabels, Counter>,
+    passed: Family<OutcomeLabels, Counter>,
+    events_dropped: Counter,
+    seconds: Histogram,
+}
+
+impl GateMetrics {
+    pub(super) fn register(metrics: &Metrics) -> Self {
+        let this = Self {
+            reviews: Family::default(),
+            decisions: Family::default(),
+            answers: Family::default(),
+            passed: Family::default(),
+            events_dropped: Counter::default(),
+            seconds: Histogram::new([
+                0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+            ]),
+        };
+        metrics.register(|registry| {
+            registry.register("gate_reviews", "Admission reviews by how they were answered", this.reviews.clone());
+            registry.register(
+                "gate_decisions",
+                "Decisions, once for each workload, version and verdict",
+                this.decisions.clone(),
+            );
+            registry.register("gate_answers", "Answers to questions by where they came from", this.answers.clone());
+            registry.register("gate_passed", "Reviews that were let through unjudged, by why", this.passed.clone());
+            registry.register(
+                "gate_events_dropped",
+                "Reviews whose Events were not published because too many were under way",
+                this.events_dropped.clone(),
+            );
+            registry.register(
+                "gate_review_duration_seconds",
+                "How long admission reviews took, from their head to our answer",
+                this.seconds.clone(),
+            );
+        });
+        this
+    }
+
+    pub(super) fn answered(&self, answer: &Answer, took: Duration) {
+        let outcome = match (&answer.denied, answer.warnings.is_empty()) {
+            (Some(_), _) => "Denied",
+            (None, false) => "Warned",
+            (None, true) => "Allowed",
+        };
+        self.reviews.get_or_create(&OutcomeLabels { outcome }).inc();
+        self.seconds.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn malformed(&self) {
+        self.reviews.get_or_create(&OutcomeLabels { outcome: "Malformed" }).inc();
+    }
+
+    pub(super) fn passed(&self, why: Passed) {
+        self.passed.get_or_create(&OutcomeLabels { outcome: why.name() }).inc();
+    }
+
+    pub(super) fn decided(&self, finding: &Finding) {
+        let labels = DecisionLabels {
+            verdict: finding.cause.name(),
+            action: action(finding.action),
+            wanted: action(finding.wanted),
+            mode: finding.mode.name(),
+        };
+        self.decisions.get_or_create(&labels).inc();
+    }
+
+    pub(super) fn sources(&self, sources: &[Source]) {
+        for source in sources {
+            let source = match source {
+                Source::Remembered => "Remembered",
+                Source::Asked => "Asked",
+                Source::None => "None",
+            };
+            self.answers.get_or_create(&SourceLabels { source }).inc();
+        }
+    }
+
+    pub(super) fn events_dropped(&self) {
+        self.events_dropped.inc();
+    }
+}
+
+fn action(action: GateAction) -> &'static str {
+    match action {
+        GateAction::Allow => "Allow",
+        GateAction::Warn => "Warn",
+        GateAction::Deny => "Deny",
+    }
+}

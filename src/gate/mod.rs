@@ -1,0 +1,134 @@
+//! The admission gate: a webhook that asks can-i-deploy before a rollout begins.
+//!
+//! It writes nothing but Events, and keeps no state that another replica would need: what is recorded it learns from
+//! the `PactDeployment`s, what was answered it may ask again.
+
+mod admit;
+pub mod brokers;
+mod deadline;
+mod feeds;
+pub mod index;
+mod metrics;
+pub mod review;
+mod server;
+mod tell;
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::Router;
+use kube::{Api, Client};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use self::{brokers::Brokers, index::Index, metrics::GateMetrics, tell::Told};
+use crate::{
+    broker::{maker::Maker, metrics::observer},
+    runtime::{
+        events::EventSink,
+        metrics::Metrics,
+        readiness::{self, Readiness},
+        watch::{First, follow},
+    },
+};
+
+pub use server::LONGEST_BODY;
+
+/// The name under which the gate publishes Events.
+pub const REPORTER: &str = "pact-operator.dev/webhook";
+
+/// What the gate is told from outside.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The operator's own namespace: Secrets are read there and nowhere else.
+    pub namespace: String,
+    /// How the broker client names itself.
+    pub user_agent: String,
+    /// How often a broker's Secrets are read again.
+    pub renew_every: Duration,
+    /// This process, in Events.
+    pub instance: String,
+}
+
+/// The gate: see the module.
+pub struct Gate {
+    client: Client,
+    index: Mutex<Index>,
+    brokers: Brokers,
+    events: EventSink,
+    metrics: GateMetrics,
+    told: Told,
+    telling: Arc<Semaphore>,
+}
+
+impl Gate {
+    /// A gate that knows nothing yet: [`keep`] tells it.
+    #[must_use]
+    pub fn new(client: Client, settings: &Settings, metrics: &Metrics) -> Arc<Self> {
+        let maker = Maker {
+            client: client.clone(),
+            namespace: settings.namespace.clone(),
+            user_agent: settings.user_agent.clone(),
+            observer: observer(metrics),
+        };
+        Arc::new(Self {
+            index: Mutex::default(),
+            brokers: Brokers::new(maker),
+            events: EventSink::new(client.clone(), REPORTER, &settings.instance),
+            metrics: GateMetrics::register(metrics),
+            told: Told::new(),
+            telling: tell::places(),
+            client,
+        })
+    }
+
+    /// What answers admission reviews at `POST /gate`.
+    #[must_use]
+    pub fn router(self: &Arc<Self>) -> Router {
+        server::router(Arc::clone(self))
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The readiness gates, one for each kind that is watched, and one for the brokers' clients. Made before readiness is
+/// served: without gates a process counts as ready.
+pub struct Gates([readiness::Gate; 5]);
+
+/// Closes the gates that [`keep`] will open.
+#[must_use]
+pub fn close_gates(readiness: &Readiness) -> Gates {
+    let names = ["namespaces", "pactenvironments", "pactbrokers", "pactdeployments", "broker-clients"];
+    Gates(names.map(|name| readiness.gate(name)))
+}
+
+/// Keeps the gate's knowledge of the cluster right, until shutdown.
+pub async fn keep(gate: Arc<Gate>, gates: Gates, renew_every: Duration, shutdown: CancellationToken) {
+    let Gates([namespaces, environments, brokers, memories, clients]) = gates;
+    let (missing, listed) = (Arc::new(AtomicUsize::new(4)), CancellationToken::new());
+    let first = |gate| {
+        let (missing, listed) = (Arc::clone(&missing), listed.clone());
+        First::new(gate, move || {
+            if missing.fetch_sub(1, Ordering::AcqRel) == 1 {
+                info!("everything watched has been listed");
+                listed.cancel();
+            }
+        })
+    };
+    let (client, until) = (gate.client.clone(), || shutdown.clone());
+    tokio::join!(
+        follow(Api::all(client.clone()), feeds::Namespaces(Arc::clone(&gate)), first(namespaces), until()),
+        follow(Api::all(client.clone()), feeds::Environments(Arc::clone(&gate)), first(environments), until()),
+        follow(Api::all(client.clone()), feeds::Brokers(Arc::clone(&gate)), first(brokers), until()),
+        follow(Api::all(client.clone()), feeds::Memories(Arc::clone(&gate)), first(memories), until()),
+        gate.brokers.keep(renew_every, listed.clone(), clients, until()),
+    );
+}

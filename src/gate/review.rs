@@ -1,0 +1,261 @@
+//! `AdmissionReview` of `admission.k8s.io/v1`: read as far as the gate looks, and answered.
+//!
+//! The objects in it are not parsed before it is clear that they matter: a review may hold two of 3 MiB each.
+//! See <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#request>.
+
+use k8s_openapi::jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use crate::workload::{DeploymentView, Observe, Workload};
+
+/// The only version of the API that is spoken.
+pub const API_VERSION: &str = "admission.k8s.io/v1";
+const KIND: &str = "AdmissionReview";
+
+/// Why a body is no review that can be answered.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ReviewError {
+    /// Not JSON, or not of this shape.
+    #[error("the body is no AdmissionReview: {0}; is it the API server that calls?")]
+    Unreadable(String),
+    /// Another kind or version.
+    #[error(
+        "the body is {api_version} {kind}, and only {API_VERSION} {KIND} is understood; say admissionReviewVersions: [v1] in \
+         the ValidatingWebhookConfiguration"
+    )]
+    OtherKind {
+        /// What it says it is, cut short.
+        api_version: String,
+        /// What it says it is, cut short.
+        kind: String,
+    },
+    /// There is no request in it.
+    #[error("the AdmissionReview has no request; is it the API server that calls?")]
+    NoRequest,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    #[serde(default)]
+    api_version: String,
+    #[serde(default)]
+    kind: String,
+    #[serde(borrow)]
+    request: Option<RequestBody<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RequestBody<'a> {
+    uid: String,
+    kind: GroupVersionKind,
+    #[serde(default)]
+    sub_resource: Option<String>,
+    #[serde(default)]
+    namespace: String,
+    #[serde(default)]
+    name: String,
+    operation: String,
+    #[serde(default)]
+    user_info: UserInfo,
+    #[serde(borrow, default)]
+    object: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    old_object: Option<&'a RawValue>,
+    #[serde(default)]
+    dry_run: Option<bool>,
+}
+
+/// The kind of the object under review.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(default)]
+pub struct GroupVersionKind {
+    /// `apps`
+    pub group: String,
+    /// `v1`
+    pub version: String,
+    /// `Deployment`
+    pub kind: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct UserInfo {
+    username: String,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A new object.
+    Create,
+    /// A changed object.
+    Update,
+    /// Anything else: never ours.
+    Other,
+}
+
+/// A review, read as far as the gate looks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Review {
+    /// What the answer must carry.
+    pub uid: String,
+    /// The kind of the object.
+    pub kind: GroupVersionKind,
+    /// Whether it is about a part of the object, such as its scale.
+    pub subresource: bool,
+    /// The object's namespace.
+    pub namespace: String,
+    /// The object's name; empty when the API server has yet to make one up.
+    pub name: String,
+    /// What is asked.
+    pub operation: Operation,
+    /// Who asks.
+    pub user: String,
+    /// Whether nothing will be stored.
+    pub dry_run: bool,
+    /// The object as it is; absent on creation.
+    pub old: Option<Workload>,
+    /// The object as it would be, or why it cannot be read.
+    pub new: Result<Workload, String>,
+}
+
+impl Review {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// When it is no review; never because of the object in it.
+    pub fn read(body: &[u8], now: Timestamp) -> Result<Self, ReviewError> {
+        let unreadable = |error: serde_json::Error| ReviewError::Unreadable(short(&error.to_string(), 200));
+        let body: Body<'_> = serde_json::from_slice(body).map_err(unreadable)?;
+        if body.api_version != API_VERSION || body.kind != KIND {
+            let (api_version, kind) = (short(&body.api_version, 60), short(&body.kind, 60));
+            return Err(ReviewError::OtherKind { api_version, kind });
+        }
+        let Some(request) = body.request else { return Err(ReviewError::NoRequest) };
+        let read = |raw: &RawValue| {
+            let view: DeploymentView =
+                serde_json::from_str(raw.get()).map_err(|error| short(&error.to_string(), 200))?;
+            let mut workload = view.observe(now);
+            // An object that is being created may lack what the request says.
+            workload.reference.namespace.clone_from(&request.namespace);
+            if workload.reference.name.is_empty() {
+                workload.reference.name.clone_from(&request.name);
+            }
+            Ok(workload)
+        };
+        let ours = request.kind == GroupVersionKind::deployment();
+        let (old, new) = if ours {
+            let old = request.old_object.map(read).transpose();
+            let new = request.object.map_or_else(|| Err("there is no object in the request".to_owned()), read);
+            match old {
+                Ok(old) => (old, new),
+                Err(problem) => (None, Err(format!("the object as it was: {problem}"))),
+            }
+        } else {
+            (None, Err("it is of another kind".to_owned()))
+        };
+        Ok(Self {
+            uid: request.uid,
+            kind: request.kind,
+            subresource: request.sub_resource.is_some_and(|subresource| !subresource.is_empty()),
+            namespace: request.namespace,
+            name: request.name,
+            operation: match request.operation.as_str() {
+                "CREATE" => Operation::Create,
+                "UPDATE" => Operation::Update,
+                _ => Operation::Other,
+            },
+            user: request.user_info.username,
+            dry_run: request.dry_run.unwrap_or_default(),
+            old,
+            new,
+        })
+    }
+}
+
+impl GroupVersionKind {
+    fn deployment() -> Self {
+        Self { group: "apps".to_owned(), version: "v1".to_owned(), kind: "Deployment".to_owned() }
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The text of the denial; `None` admits.
+    pub denied: Option<String>,
+    /// What is shown to whoever asked.
+    pub warnings: Vec<String>,
+    /// What the API server's audit log keeps, by a name without prefix.
+    pub audit: Vec<(&'static str, String)>,
+}
+
+impl Answer {
+    /// Admitted without a word.
+    #[must_use]
+    pub fn allow() -> Self {
+        Self::default()
+    }
+
+    /// Admitted with one warning.
+    #[must_use]
+    pub fn allow_with(warning: impl AsRef<str>) -> Self {
+        Self { warnings: vec![crate::policy::words::warning(warning.as_ref())], ..Self::default() }
+    }
+
+    /// The body of the answer.
+    #[must_use]
+    pub fn body(&self, uid: &str) -> Vec<u8> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Body<'a> {
+            api_version: &'static str,
+            kind: &'static str,
+            response: Response<'a>,
+        }
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Response<'a> {
+            uid: &'a str,
+            allowed: bool,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            status: Option<Status<'a>>,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            warnings: &'a [String],
+            #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+            audit_annotations: std::collections::BTreeMap<&'a str, &'a str>,
+        }
+        // Anything but 403 and Forbidden makes GitOps controllers delete what runs: see policy::words::plain.
+        #[derive(Serialize)]
+        struct Status<'a> {
+            status: &'static str,
+            code: u16,
+            reason: &'static str,
+            message: &'a str,
+        }
+        let denied = self.denied.as_deref();
+        let status = denied.map(|message| Status { status: "Failure", code: 403, reason: "Forbidden", message });
+        let response = Response {
+            uid,
+            allowed: denied.is_none(),
+            status,
+            warnings: &self.warnings,
+            audit_annotations: self.audit.iter().map(|(name, value)| (*name, value.as_str())).collect(),
+        };
+        // Strings and numbers always serialise.
+        serde_json::to_vec(&Body { api_version: API_VERSION, kind: KIND, response }).unwrap_or_default()
+    }
+}
+
+fn short(text: &str, limit: usize) -> String {
+    let line = crate::policy::words::plain::line(text);
+    crate::policy::words::plain::shortened(&line, limit)
+}
+
+#[cfg(test)]
+#[path = "review_tests.rs"]
+mod tests;

@@ -1,0 +1,120 @@
+//! `POST /gate`: the way in and out, bounded in size, in time and in number.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use futures::FutureExt;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use k8s_openapi::jiff::Timestamp;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
+use tracing::{debug, error};
+
+use super::{
+    Gate,
+    deadline::budget,
+    review::{Answer, Review},
+};
+
+/// The longest body that is read, in bytes: two objects of 3 MiB, which is what the API server takes, and their frame.
+pub const LONGEST_BODY: usize = 7 << 20;
+/// How many bytes of bodies are held at once; more requests wait their turn. A usual review has 20 KB.
+const BODIES: usize = 64 << 20;
+/// The unit in which places for bodies are counted.
+const PAGE: usize = 16 << 10;
+
+/// The routes of the gate.
+pub(super) fn router(gate: Arc<Gate>) -> Router {
+    let served = Served { gate, pages: Arc::new(Semaphore::new(BODIES / PAGE)) };
+    Router::new().route("/gate", post(review)).fallback(elsewhere).with_state(served)
+}
+
+#[derive(Clone)]
+struct Served {
+    gate: Arc<Gate>,
+    pages: Arc<Semaphore>,
+}
+
+async fn elsewhere() -> Response {
+    (StatusCode::NOT_FOUND, "only POST /gate is answered here\n").into_response()
+}
+
+async fn review(State(served): State<Served>, request: Request) -> Response {
+    let arrived = Instant::now();
+    let deadline = arrived + budget(request.uri().query());
+    let (head, body) = request.into_parts();
+    if !is_json(&head.headers) {
+        served.gate.metrics.malformed();
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "an AdmissionReview comes as application/json\n").into_response();
+    }
+    let review = match timeout_at(deadline, read(&served, &head.headers, body)).await {
+        Ok(Ok(review)) => review,
+        Ok(Err(refused)) => {
+            served.gate.metrics.malformed();
+            return refused;
+        }
+        Err(_) => {
+            served.gate.metrics.malformed();
+            return (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n").into_response();
+        }
+    };
+    let uid = review.uid.clone();
+    // What we have not thought of must not take the connection down, nor be a denial.
+    let answer = match AssertUnwindSafe(served.gate.admit(review, deadline)).catch_unwind().await {
+        Ok(answer) => answer,
+        Err(_) => {
+            error!(uid, "judging a review panicked, which is a defect; it is let through");
+            Answer::allow_with("not checked with Pact: the operator has a defect, please report it")
+        }
+    };
+    served.gate.metrics.answered(&answer, arrived.elapsed());
+    let body = Body::from(answer.body(&uid));
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// Reads the body and what is in it; holds a place for its bytes only as long.
+async fn read(served: &Served, headers: &HeaderMap, body: Body) -> Result<Review, Response> {
+    let too_large = || {
+        let text = format!("the body has more than {} MiB\n", LONGEST_BODY >> 20);
+        (StatusCode::PAYLOAD_TOO_LARGE, text).into_response()
+    };
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let length: usize = announced.unwrap_or(LONGEST_BODY);
+    if length > LONGEST_BODY {
+        return Err(too_large());
+    }
+    let pages = u32::try_from(length.div_ceil(PAGE)).unwrap_or(u32::MAX);
+    let Ok(_pages) = served.pages.acquire_many(pages).await else {
+        return Err(StatusCode::SERVICE_UNAVAILABLE.into_response());
+    };
+    let bytes: Bytes = match Limited::new(body, LONGEST_BODY).collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
+        Err(error) => {
+            debug!(%error, "a body was cut off");
+            return Err((StatusCode::BAD_REQUEST, "the body was cut off\n").into_response());
+        }
+    };
+    Review::read(&bytes, Timestamp::now())
+        .map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response())
+}
+
+/// The API server sends `application/json`; parameters such as a charset are fine.
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;
