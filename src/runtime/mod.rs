@@ -1,6 +1,7 @@
 //! Lease, readiness, shutdown, telemetry, watches: what a process in a cluster needs, whatever its purpose.
 
 pub mod backoff;
+pub mod certificates;
 pub mod events;
 pub mod lease;
 pub mod liveness;

@@ -17,6 +17,7 @@ mod broker_replay;
 mod broker_replay_server;
 mod broker_tls;
 mod broker_under_test;
+mod certificates;
 mod crd_validation;
 mod events;
 mod lease;

@@ -1,0 +1,193 @@
+//! Under a steady load of admission calls that fail closed, 200 rotations fail not one call.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use pact_operator::runtime::certificates::{CertificateSettings, ServingCertificate};
+use serde_json::json;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::stage::{GENEROUS, Replica, SECRET, Stage, own_source, with_stage};
+use crate::testbed::control_plane::ControlPlane;
+use crate::testbed::eventually::eventually;
+
+/// How many there are to be, of authorities and leaves together.
+const ROTATIONS: u64 = 200;
+/// How long they may take by themselves, before a person begins to delete and overwrite the Secret.
+const UNDISTURBED: Duration = Duration::from_secs(40);
+/// After which the test ends in any case.
+const LIMIT: Duration = Duration::from_mins(2);
+
+#[derive(Clone, Default)]
+struct Counts {
+    calls: Arc<AtomicU64>,
+    failed: Arc<AtomicU64>,
+    leaves: Arc<AtomicU64>,
+    authorities: Arc<AtomicU64>,
+}
+
+impl Counts {
+    fn rotations(&self) -> u64 {
+        self.leaves.load(Ordering::Relaxed) + self.authorities.load(Ordering::Relaxed)
+    }
+}
+
+fn short_lived(stage: &Stage) -> CertificateSettings {
+    let mut settings = stage.own();
+    let own = own_source(&mut settings);
+    own.leaf_life = Duration::from_secs(4);
+    own.authority_life = Duration::from_secs(10);
+    settings.margin = Duration::ZERO;
+    settings
+}
+
+/// 100 calls a second until `end`; gives what the failed ones said.
+async fn load(stage: Stage, counts: Counts, end: CancellationToken) -> BTreeMap<String, u32> {
+    let mut tick = tokio::time::interval(Duration::from_millis(10));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let (places, mut calls, mut said) = (Arc::new(Semaphore::new(64)), JoinSet::new(), BTreeMap::new());
+    let mut note = |outcome: Result<Result<(), String>, tokio::task::JoinError>| {
+        if let Err(error) = outcome.unwrap() {
+            counts.failed.fetch_add(1, Ordering::Relaxed);
+            let error = error.replace(|letter: char| letter.is_ascii_digit(), "#");
+            *said.entry(error).or_insert(0) += 1;
+        }
+    };
+    while !end.is_cancelled() {
+        tick.tick().await;
+        let place = Arc::clone(&places).acquire_owned().await.unwrap();
+        let (stage, counts) = (stage.clone(), counts.clone());
+        calls.spawn(async move {
+            let outcome = stage.call().await;
+            counts.calls.fetch_add(1, Ordering::Relaxed);
+            drop(place);
+            outcome
+        });
+        while let Some(outcome) = calls.try_join_next() {
+            note(outcome);
+        }
+    }
+    while let Some(outcome) = calls.join_next().await {
+        note(outcome);
+    }
+    said
+}
+
+async fn count_leaves(serving: ServingCertificate, counts: Counts) {
+    let mut last = serving.end_entity();
+    loop {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let leaf = serving.end_entity();
+        if leaf != last {
+            counts.leaves.fetch_add(1, Ordering::Relaxed);
+            last = leaf;
+        }
+    }
+}
+
+async fn count_authorities(stage: Stage, counts: Counts) {
+    let secrets: Api<Secret> = Api::namespaced(stage.client.clone(), &stage.namespace);
+    let mut last = None;
+    loop {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let Ok(Some(secret)) = secrets.get_opt(SECRET).await else { continue };
+        let current = secret.data.and_then(|mut data| data.remove("current.crt"));
+        // What a person wrote over it is no authority.
+        let Some(current) = current.filter(|current| current.0.starts_with(b"-----BEGIN")) else { continue };
+        if last.replace(current.clone()).is_some_and(|last| last != current) {
+            counts.authorities.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Deletes the Secret, or fills it with nonsense, and waits until both replicas serve with leaves of a new authority.
+async fn force(stage: &Stage, replicas: &[Replica; 2], overwrite: bool) {
+    let secrets: Api<Secret> = Api::namespaced(stage.client.clone(), &stage.namespace);
+    let before = secrets.get(SECRET).await.ok().and_then(|secret| secret.uid());
+    let leaves = replicas.each_ref().map(|replica| replica.serving.end_entity());
+    if overwrite {
+        let nonsense = json!({"data": {"current.crt": ByteString(b"nonsense".to_vec())}});
+        drop(secrets.patch(SECRET, &PatchParams::default(), &Patch::Merge(nonsense)).await);
+    } else {
+        drop(secrets.delete(SECRET, &DeleteParams::default()).await);
+    }
+    eventually("both replicas have new leaves", GENEROUS, async || {
+        let new = replicas.iter().zip(&leaves).all(|(replica, leaf)| replica.serving.end_entity() != *leaf);
+        new.then_some(()).ok_or_else(|| format!("not yet; the Secret was {before:?}"))
+    })
+    .await;
+}
+
+async fn rotate_under_load(
+    stage: &Stage,
+    settings: &CertificateSettings,
+    rotations: u64,
+    undisturbed: Duration,
+) -> Counts {
+    let replicas = [stage.replica(settings.clone()), stage.replica(settings.clone())];
+    stage.serve(&[&replicas[0], &replicas[1]]);
+    for replica in &replicas {
+        replica.wait_ready().await;
+    }
+    // The API server learns of the first caBundle a moment after it was written.
+    eventually("the first call", GENEROUS, async || stage.call().await).await;
+
+    let (counts, end) = (Counts::default(), CancellationToken::new());
+    let served_before = stage.served.load(Ordering::Relaxed);
+    let started = Instant::now();
+    let mut watchers = JoinSet::new();
+    for replica in &replicas {
+        watchers.spawn(count_leaves(replica.serving.clone(), counts.clone()));
+    }
+    watchers.spawn(count_authorities(stage.clone(), counts.clone()));
+    let load = tokio::spawn(load(stage.clone(), counts.clone(), end.clone()));
+
+    tokio::time::sleep(undisturbed).await;
+    let by_itself = (counts.leaves.load(Ordering::Relaxed), counts.authorities.load(Ordering::Relaxed));
+    let mut forced = 0;
+    while counts.rotations() < rotations && started.elapsed() < LIMIT {
+        force(stage, &replicas, forced % 3 == 2).await;
+        forced += 1;
+    }
+    end.cancel();
+    let said = load.await.unwrap();
+    let elapsed = started.elapsed();
+    watchers.abort_all();
+    let (calls, failed) = (counts.calls.load(Ordering::Relaxed), counts.failed.load(Ordering::Relaxed));
+    let rate = f64::from(u32::try_from(calls).unwrap()) / elapsed.as_secs_f64();
+    println!(
+        "{calls} calls ({rate:.0} a second), {failed} failed, in {:.0} s; leaves {}, authorities {} ({by_itself:?} of \
+         them undisturbed), {forced} forced",
+        elapsed.as_secs_f64(),
+        counts.leaves.load(Ordering::Relaxed),
+        counts.authorities.load(Ordering::Relaxed),
+    );
+    for (error, times) in &said {
+        println!("{times} × {error}");
+    }
+    assert!(stage.served.load(Ordering::Relaxed) - served_before + failed >= calls, "each call reached the server");
+    for replica in replicas {
+        replica.end().await;
+    }
+    counts
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_rotations_under_load_fail_no_call() {
+    let cp = ControlPlane::shared().await;
+    with_stage(cp, async |stage: Stage| {
+        let counts = rotate_under_load(&stage, &short_lived(&stage), ROTATIONS, UNDISTURBED).await;
+        assert_eq!(counts.failed.load(Ordering::Relaxed), 0, "failed calls");
+        assert!(counts.rotations() >= ROTATIONS, "only {} rotations", counts.rotations());
+    })
+    .await;
+}
