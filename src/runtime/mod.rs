@@ -9,3 +9,4 @@ pub mod probes;
 pub mod readiness;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls_server;
