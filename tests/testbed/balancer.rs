@@ -193,15 +193,19 @@ mod tests {
     struct Named {
         backend: Backend,
         ready: Arc<AtomicBool>,
+        accepted: Arc<AtomicUsize>,
         serving: AbortHandle,
     }
 
     async fn named(name: &'static str) -> Named {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
+        let accepted = Arc::<AtomicUsize>::default();
+        let count = Arc::clone(&accepted);
         let serving = tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
+                count.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(async move {
                     let mut heard = String::new();
                     stream.read_to_string(&mut heard).await.unwrap();
@@ -210,15 +214,15 @@ mod tests {
             }
         });
         let ready = Arc::new(AtomicBool::new(true));
-        let probed = Arc::clone(&ready);
+        let answered = Arc::clone(&ready);
         let readyz = move || {
-            let ready = probed.load(Ordering::SeqCst);
+            let ready = answered.load(Ordering::SeqCst);
             async move { if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE } }
         };
         let probes = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let readyz_url = format!("http://{}/readyz", probes.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(probes, Router::new().route("/readyz", get(readyz))).await });
-        Named { backend: Backend { address, readyz: readyz_url }, ready, serving: serving.abort_handle() }
+        Named { backend: Backend { address, readyz: readyz_url }, ready, accepted, serving: serving.abort_handle() }
     }
 
     async fn finish(mut stream: TcpStream) -> String {
@@ -252,10 +256,13 @@ mod tests {
         let mut established =
             [TcpStream::connect(balancer.address()).await, TcpStream::connect(balancer.address()).await];
         for stream in &mut established {
-            // Through to the backend for sure, since it is not known when the balancer has joined the two.
             stream.as_mut().unwrap().write_all(b"before, ").await.unwrap();
         }
-        sleep(PERIOD).await;
+        let joined = async || match [&one, &two].map(|named| named.accepted.load(Ordering::SeqCst)) {
+            [2, 2] => Ok(()),
+            accepted => Err(format!("{accepted:?}")),
+        };
+        eventually("both to be joined to their backends", GENEROUS, joined).await;
         one.ready.store(false, Ordering::SeqCst);
         ready_are(&balancer, &[&two]).await;
         for _ in 0..4 {

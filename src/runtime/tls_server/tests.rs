@@ -29,6 +29,8 @@ use super::*;
 /// Far more than anything here takes.
 const GENEROUS: Duration = Duration::from_secs(20);
 const BIG: usize = 32 << 20;
+/// How a client of HTTP/2 begins: the magic words and an empty SETTINGS frame.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// Signs certificates.
 struct Authority {

@@ -159,3 +159,50 @@ async fn an_old_connection_is_replaced_and_no_request_fails() {
     }
     assert!((4..=7).contains(&connections), "{connections} connections in 6 times their age");
 }
+
+#[tokio::test]
+async fn a_dead_peer_of_http2_is_noticed_by_its_silence() {
+    let settings = TlsServerSettings {
+        header_limit: 10 * GENEROUS,
+        ping_interval: SHORT / 2,
+        ping_limit: SHORT / 2,
+        ..generous()
+    };
+    let served = serve(settings).await;
+    let mut deaf = served.connect("h2").await;
+    deaf.write_all(PREFACE).await.unwrap();
+    let client = served.client("h2");
+    client.get(served.url("/")).send().await.unwrap();
+    until("the deaf one to be gone", || served.counts.open() == 1).await;
+    assert!(client.get(served.url("/sleep/600")).send().await.is_ok(), "one that answers stays");
+    assert_eq!(served.counts.open(), 1, "on the connection that it had");
+}
+
+#[tokio::test]
+async fn want_of_file_descriptors_pauses_accepting_and_passes() {
+    const CHILD: &str = "TLS_SERVER_TEST_WITH_FEW_FILES";
+    if std::env::var_os(CHILD).is_none() {
+        // In a process of its own, since the want hits all of it.
+        let (_, module) = module_path!().split_once("::").unwrap();
+        let test = format!("{module}::want_of_file_descriptors_pauses_accepting_and_passes");
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "ulimit -n 64 && exec \"$0\" --exact \"$1\""]).arg(std::env::current_exe().unwrap());
+        let output = command.arg(test).env(CHILD, "yes").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    let served = serve(TlsServerSettings { accept_error_pause: Duration::from_millis(20), ..generous() }).await;
+    // Blocking, so that the server takes nothing in between: at the end none is left for it.
+    let mut taken = Vec::new();
+    while let Ok(stream) = std::net::TcpStream::connect(served.address) {
+        taken.push(stream);
+    }
+    until("two pauses", || served.counts.accept_errors.get() >= 2).await;
+    assert_eq!(served.counts.open(), 0);
+    drop(taken);
+    let mut good = served.connect("http/1.1").await;
+    assert_eq!(ask(&mut good, "/").await.unwrap().1, "ok");
+    // Had it not paused, it would have failed thousands of times.
+    assert!(served.counts.accept_errors.get() < 100, "{}", served.counts.accept_errors.get());
+}
