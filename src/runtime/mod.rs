@@ -10,4 +10,5 @@ pub mod probes;
 pub mod readiness;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls_server;
 pub mod watch;

@@ -20,6 +20,7 @@
 )]
 
 pub mod audit;
+pub mod balancer;
 pub mod cable;
 pub mod certificates;
 pub mod components;

@@ -1,0 +1,183 @@
+//! Accepting connections while there are places for them, and ending in good order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use prometheus_client::metrics::gauge::Gauge;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use super::client_authentication::Clients;
+use super::connection::Host;
+use super::counts::Why;
+use super::{TlsServer, TlsServerCounts};
+
+/// How many connections the system holds for the listener: what tokio asks for.
+const QUEUE: usize = 1024;
+
+/// Serves until `drain`, then ends; `configure` makes the TLS settings for the clients of the moment.
+pub(super) async fn serve(
+    server: TlsServer,
+    router: Router,
+    configure: impl Fn(Option<&Clients>) -> Arc<ServerConfig>,
+    drain: CancellationToken,
+) {
+    let TlsServer { listener, settings, clients, counts, .. } = server;
+    let places = Arc::new(Semaphore::new(settings.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let (configured, tls) = watch::channel(configure(clients.as_ref()));
+    let entrance = Entrance {
+        host: Arc::new(Host::new(&settings, router, drain.clone(), counts.clone())),
+        tls,
+        connections: TaskTracker::new(),
+        cut: CancellationToken::new(),
+        counts,
+    };
+    // Whoever drops this future wants no connection to live on.
+    let _cut = entrance.cut.clone().drop_guard();
+    let mut acceptor = Acceptor { listener, places, pause: settings.accept_error_pause, failing: false };
+    let accepting = async {
+        loop {
+            let (stream, peer, place) = acceptor.next(&entrance.counts).await;
+            entrance.admit(stream, peer, Some(place));
+        }
+    };
+    let following = async {
+        if let Some(mut clients) = clients {
+            loop {
+                clients.changed().await;
+                configured.send_replace(configure(Some(&clients)));
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = drain.cancelled() => {}
+        () = accepting => {}
+        () = following => {}
+    }
+    let waiting = admit_all_that_wait(acceptor.listener, &entrance);
+    info!(open = entrance.connections.len(), waiting, "no longer accepting connections; finishing what is under way");
+    entrance.connections.close();
+    if timeout(settings.drain_limit, entrance.connections.wait()).await.is_err() {
+        let open = entrance.connections.len();
+        warn!(open, limit = ?settings.drain_limit, "cutting connections that did not end within the drain limit");
+        entrance.cut.cancel();
+        entrance.connections.wait().await;
+    }
+}
+
+/// Where connections become tasks.
+struct Entrance {
+    host: Arc<Host>,
+    tls: watch::Receiver<Arc<ServerConfig>>,
+    connections: TaskTracker,
+    cut: CancellationToken,
+    counts: TlsServerCounts,
+}
+
+impl Entrance {
+    fn admit(&self, stream: TcpStream, peer: SocketAddr, place: Option<OwnedSemaphorePermit>) {
+        let (host, tls, cut, counts) =
+            (Arc::clone(&self.host), Arc::clone(&self.tls.borrow()), self.cut.clone(), self.counts.clone());
+        let open = Open::new(counts.open.clone());
+        self.connections.spawn(async move {
+            tokio::select! {
+                () = host.serve(stream, peer, tls) => {}
+                () = cut.cancelled() => counts.end(Why::Drain),
+            }
+            drop((open, place));
+        });
+    }
+}
+
+/// Counts a connection for as long as it lives, also when its task panics.
+struct Open(Gauge);
+
+impl Open {
+    fn new(gauge: Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+struct Acceptor {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+    pause: Duration,
+    failing: bool,
+}
+
+impl Acceptor {
+    /// The next connection, once there is a place for it. No connection is lost when this is dropped halfway.
+    async fn next(&mut self, counts: &TlsServerCounts) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+        loop {
+            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
+                // Nobody closes the semaphore; were it closed, nothing more would be accepted.
+                return std::future::pending().await;
+            };
+            let error = match self.listener.accept().await {
+                Ok((stream, peer)) => {
+                    self.failing = false;
+                    return (stream, peer, place);
+                }
+                Err(error) => error,
+            };
+            counts.accept_errors.inc();
+            if is_the_peers(&error) {
+                debug!(%error, "a connection went before it was accepted");
+                continue;
+            }
+            // Mostly "too many open files": a pause, or this loop would spin. One warning for a row of failures.
+            if self.failing {
+                debug!(%error, "still cannot accept connections");
+            } else {
+                warn!(%error, pause = ?self.pause, "cannot accept connections; trying again until it works");
+            }
+            self.failing = true;
+            sleep(self.pause).await;
+        }
+    }
+}
+
+/// Whether the peer had gone, which says nothing about the next connection.
+fn is_the_peers(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Accepts what the system has established by itself and holds in its queue, and closes the listener. Those clients
+/// believe themselves connected, and closing the listener would reset them. They get no places: there may be none,
+/// and the queue is short. No more than the queue holds, lest a flood keep the server from its end. Gives their number.
+fn admit_all_that_wait(listener: TcpListener, entrance: &Entrance) -> usize {
+    // The system is asked itself: tokio would answer from what it was last told of.
+    let Ok(listener) = listener.into_std() else { return 0 };
+    let accept = || {
+        let (stream, peer) = listener.accept()?;
+        stream.set_nonblocking(true)?;
+        Ok::<_, io::Error>((TcpStream::from_std(stream)?, peer))
+    };
+    let mut admitted = 0;
+    while admitted < QUEUE {
+        match accept() {
+            Ok((stream, peer)) => entrance.admit(stream, peer, None),
+            Err(error) if is_the_peers(&error) => continue,
+            Err(_) => break,
+        }
+        admitted += 1;
+    }
+    admitted
+}

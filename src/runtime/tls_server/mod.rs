@@ -1,0 +1,189 @@
+//! An HTTPS server that waits for no peer for ever and loses no request when it ends.
+//!
+//! Every connection has a place, and every place comes back: the handshake, the head of a request, the request as a
+//! whole and the time between requests each have a limit, and connections grow only so old, so that clients that keep
+//! one spread over the replicas again. At the end the server drains: see [`TlsServer::serve`].
+
+mod accept;
+mod client_authentication;
+mod connection;
+mod counts;
+mod exchange;
+mod ledger;
+#[cfg(test)]
+mod tests;
+mod watched;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert, ServerConfig};
+use rustls::{ConfigBuilder, WantsVerifier, crypto};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use client_authentication::Clients;
+
+pub use client_authentication::ClientAuthentication;
+pub use counts::{TlsServerCounts, Why};
+pub use exchange::ArrivedAt;
+
+/// What connections are held to. The defaults suit a webhook that an API server calls.
+#[derive(Clone, Debug)]
+pub struct TlsServerSettings {
+    /// How long a TLS handshake may take. 5 s.
+    pub handshake_limit: Duration,
+    /// How long the first request may be in coming, and in HTTP/1 how long each head may take. 5 s.
+    pub header_limit: Duration,
+    /// How long a request may take from the first byte of its head to the last byte of the answer taken. 31 s: a
+    /// little more than an API server waits for a webhook at the longest.
+    pub request_limit: Duration,
+    /// How long a connection may stay open between two requests. 2 min: longer than the 90 s of the API server, so
+    /// that the client closes first and never sends into a connection that is just being closed.
+    pub idle_limit: Duration,
+    /// How many connections are open at the same time; more wait in the system's queue. 1024.
+    pub max_connections: usize,
+    /// How many requests of one HTTP/2 connection are served at the same time; its client keeps the others. 256.
+    pub max_concurrent_streams: u32,
+    /// How old a connection grows, give or take a tenth, before its client is asked for a new one. 5 min.
+    pub max_connection_age: Duration,
+    /// How often an HTTP/2 peer is asked whether it is still there. 20 s.
+    pub ping_interval: Duration,
+    /// How long it has for the answer. 10 s.
+    pub ping_limit: Duration,
+    /// For how long a connection that is to end is left open for a request that may be on its way. 2 s.
+    pub linger: Duration,
+    /// How long connections may take to end once the drain has begun. 32 s: enough for every request.
+    pub drain_limit: Duration,
+    /// The pause after the system refused to accept, mostly for want of file descriptors. 250 ms.
+    pub accept_error_pause: Duration,
+    /// Whom to serve; everybody if `None`.
+    pub client_authentication: Option<ClientAuthentication>,
+}
+
+impl Default for TlsServerSettings {
+    fn default() -> Self {
+        Self {
+            handshake_limit: Duration::from_secs(5),
+            header_limit: Duration::from_secs(5),
+            request_limit: Duration::from_secs(31),
+            idle_limit: Duration::from_mins(2),
+            max_connections: 1024,
+            max_concurrent_streams: 256,
+            max_connection_age: Duration::from_mins(5),
+            ping_interval: Duration::from_secs(20),
+            ping_limit: Duration::from_secs(10),
+            linger: Duration::from_secs(2),
+            drain_limit: Duration::from_secs(32),
+            accept_error_pause: Duration::from_millis(250),
+            client_authentication: None,
+        }
+    }
+}
+
+/// Why the server cannot be had.
+#[derive(Debug, Error)]
+pub enum TlsServerError {
+    /// The address cannot be bound.
+    #[error("cannot listen on {address} for HTTPS: {source}. Choose another address or a free port")]
+    Bind {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The authorities of clients cannot be read.
+    #[error("cannot read {} for the authorities of clients: {source}. Mount the bundle there or name another file", path.display())]
+    ReadBundle {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// What the file holds is no bundle of certificates.
+    #[error("{} holds no authorities of clients: {problem}. It has to hold PEM certificates", path.display())]
+    Bundle {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The TLS library refuses its own defaults, which is a fault of the build.
+    #[error("cannot set TLS up: {0}. Build with the ring provider and TLS 1.2 and 1.3")]
+    Tls(#[from] rustls::Error),
+}
+
+/// An HTTPS server, bound but not serving yet.
+#[derive(Debug)]
+pub struct TlsServer {
+    listener: TcpListener,
+    address: SocketAddr,
+    settings: TlsServerSettings,
+    versions: ConfigBuilder<ServerConfig, WantsVerifier>,
+    clients: Option<Clients>,
+    counts: TlsServerCounts,
+}
+
+impl TlsServer {
+    /// Binds `address`; with port 0 the system chooses a free one. From now on connections queue up, so bind when
+    /// serving is near.
+    ///
+    /// # Errors
+    /// When the address cannot be bound, or the bundle of the client authentication cannot be read or used.
+    pub async fn bind(address: SocketAddr, settings: TlsServerSettings) -> Result<Self, TlsServerError> {
+        let versions = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()?;
+        let clients = match settings.client_authentication.clone() {
+            Some(authentication) => Some(Clients::read(authentication).await?),
+            None => None,
+        };
+        let failed = |source| TlsServerError::Bind { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address, settings, versions, clients, counts: TlsServerCounts::default() })
+    }
+
+    /// Where it listens: the real port, also when 0 was asked for.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it counts, to be registered.
+    #[must_use]
+    pub fn counts(&self) -> TlsServerCounts {
+        self.counts.clone()
+    }
+
+    /// Serves `router` over HTTP/2 and HTTP/1.1 until `drain` is cancelled, and then until what is under way has
+    /// ended, for at most the drain limit. `certificates` is asked at each handshake; a client that it has no
+    /// certificate for is refused. Requests carry the extensions [`ArrivedAt`] and `ConnectInfo<SocketAddr>`.
+    ///
+    /// Cancel `drain` only when no new client is sent here any more: become unready first, then wait until that has
+    /// spread. Then connections that wait in the system's queue are still accepted and the listener closes; clients
+    /// are told to go (GOAWAY, `Connection: close`); each request that was sent before its sender could know is
+    /// answered. A connection on which nothing comes closes after the linger time.
+    ///
+    /// Dropping the future ends all connections at once.
+    pub async fn serve(self, router: Router, certificates: Arc<dyn ResolvesServerCert>, drain: CancellationToken) {
+        let versions = self.versions.clone();
+        let configure = move |clients: Option<&Clients>| {
+            let builder = match clients {
+                Some(clients) => versions.clone().with_client_cert_verifier(clients.verifier()),
+                None => versions.clone().with_no_client_auth(),
+            };
+            let mut config = builder.with_cert_resolver(Arc::clone(&certificates));
+            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            // A resumed session would see neither a new certificate nor a new bundle of authorities.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+            Arc::new(config)
+        };
+        accept::serve(self, router, configure, drain).await;
+    }
+}

@@ -1,0 +1,188 @@
+//! The end: no request is lost.
+
+use super::*;
+
+/// What the clients of one protocol saw.
+#[derive(Default)]
+struct Tally {
+    sent: AtomicU64,
+    answered: AtomicU64,
+    /// HTTP/2: given back by the connection before they were processed, and sent again.
+    given_back: AtomicU64,
+    errors: Mutex<Vec<String>>,
+}
+
+impl Tally {
+    fn error(&self, error: impl Into<String>) {
+        self.errors.lock().unwrap().push(error.into());
+    }
+}
+
+/// Asks over HTTP/1.1 until the server takes no connection any more; reconnects only where it may.
+async fn ask_on_http1(served: &Served, tally: &Tally, pause: Duration) {
+    loop {
+        let mut stream = match served.connect_as(served.authority.client(&["http/1.1"], None)).await {
+            Ok(stream) => stream,
+            // No request was sent. Was it a connection of the system's queue that the end of the listener met?
+            Err(error) if served.drain.is_cancelled() => {
+                assert!(matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset));
+                return;
+            }
+            Err(error) => return tally.error(error.to_string()),
+        };
+        loop {
+            tally.sent.fetch_add(1, Ordering::SeqCst);
+            match ask(&mut stream, "/sleep/1").await {
+                Ok((head, _)) if head.starts_with("http/1.1 200") => {
+                    tally.answered.fetch_add(1, Ordering::SeqCst);
+                    if head.contains("connection: close") {
+                        break;
+                    }
+                }
+                Ok((head, _)) => return tally.error(head),
+                Err(error) => return tally.error(error.to_string()),
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+/// Asks over HTTP/2 until the server takes no connection any more.
+async fn ask_on_http2(client: reqwest::Client, url: String, stopped: CancellationToken, tally: Arc<Tally>) {
+    loop {
+        tally.sent.fetch_add(1, Ordering::SeqCst);
+        let error = match client.get(&url).send().await {
+            Ok(answer) if answer.status().is_success() && answer.version() == reqwest::Version::HTTP_2 => {
+                tally.answered.fetch_add(1, Ordering::SeqCst);
+                continue;
+            }
+            Ok(answer) => return tally.error(answer.status().as_str()),
+            Err(error) => error,
+        };
+        tally.sent.fetch_sub(1, Ordering::SeqCst);
+        if error.is_connect() && stopped.is_cancelled() {
+            return;
+        }
+        let causes = format!("{error:?}");
+        if causes.contains("GoAway") && causes.contains("NO_ERROR") {
+            tally.given_back.fetch_add(1, Ordering::SeqCst);
+            continue;
+        }
+        return tally.error(causes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_under_load_loses_no_request() {
+    let served = Arc::new(serve(generous()).await);
+    let (http1, http2) = (Arc::new(Tally::default()), Arc::new(Tally::default()));
+    let mut clients = Vec::new();
+    for number in 0..8 {
+        let (served, tally) = (Arc::clone(&served), Arc::clone(&http1));
+        // Some at full speed, some with a pause: a connection that just happens to be idle.
+        let pause = Duration::from_millis(number / 2);
+        clients.push(tokio::spawn(async move { ask_on_http1(&served, &tally, pause).await }));
+    }
+    for _ in 0..8 {
+        let client = served.client("h2");
+        for path in ["/", "/sleep/1", "/sleep/3"] {
+            let (client, url, stopped) = (client.clone(), served.url(path), served.drain.clone());
+            clients.push(tokio::spawn(ask_on_http2(client, url, stopped, Arc::clone(&http2))));
+        }
+    }
+    let busy = || [&http1, &http2].iter().all(|tally| tally.answered.load(Ordering::SeqCst) >= 500);
+    until("the clients to be at full speed", busy).await;
+    served.drain.cancel();
+    for client in clients {
+        tokio::time::timeout(GENEROUS, client).await.expect("each client ends").unwrap();
+    }
+    for (name, tally) in [("HTTP/1.1", &http1), ("HTTP/2", &http2)] {
+        assert_eq!(*tally.errors.lock().unwrap(), Vec::<String>::new(), "{name}");
+        assert_eq!(tally.sent.load(Ordering::SeqCst), tally.answered.load(Ordering::SeqCst), "{name}");
+    }
+    println!("given back before they were processed: {}", http2.given_back.load(Ordering::SeqCst));
+    let answered = http1.answered.load(Ordering::SeqCst) + http2.answered.load(Ordering::SeqCst);
+    assert_eq!(served.handled.load(Ordering::SeqCst), answered, "each once");
+    Arc::into_inner(served).expect("all clients are gone").ended().await;
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_finished_and_an_idle_connection_closed_after_the_linger_time() {
+    let served = serve(generous()).await;
+    let (mut busy, mut idle) = (served.connect("http/1.1").await, served.connect("http/1.1").await);
+    ask(&mut idle, "/").await.unwrap();
+    busy.write_all(b"GET /sleep/600 HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    until("the request to be under way", || served.handled.load(Ordering::SeqCst) == 2).await;
+    served.drain.cancel();
+    until("no listener", || std::net::TcpStream::connect(served.address).is_err()).await;
+    let (head, body) = ask(&mut idle, "/").await.expect("a request that was on its way is answered");
+    assert!(head.starts_with("http/1.1 200") && head.contains("connection: close") && body == "ok", "{head}");
+    let (head, body) = answer(&mut busy).await.unwrap();
+    assert!(head.contains("connection: close") && body == "slept", "{head}");
+    served.ended().await;
+}
+
+#[tokio::test]
+async fn an_idle_client_does_not_hold_the_end_up() {
+    let served = serve(TlsServerSettings { drain_limit: GENEROUS, ..generous() }).await;
+    let mut idle = served.connect("http/1.1").await;
+    ask(&mut idle, "/").await.unwrap();
+    let client = served.client("h2");
+    client.get(served.url("/")).send().await.unwrap();
+    // A peer that acknowledges nothing: it holds a connection of HTTP/2 and never reads.
+    let mut deaf = served.connect("h2").await;
+    deaf.write_all(PREFACE).await.unwrap();
+    until("three connections", || served.counts.open() == 3).await;
+    let began = std::time::Instant::now();
+    served.drain.cancel();
+    let counts = served.counts.clone();
+    served.ended().await;
+    assert!(began.elapsed() < GENEROUS / 2);
+    assert_eq!((counts.open(), counts.ended(Why::Drain), counts.ended(Why::Idle)), (0, 0, 1));
+    assert_eq!(end(&mut idle).await, b"");
+}
+
+#[tokio::test]
+async fn a_request_that_outlasts_the_drain_limit_is_cut() {
+    let served = serve(TlsServerSettings { drain_limit: Duration::from_millis(200), ..generous() }).await;
+    let mut stream = served.connect("http/1.1").await;
+    stream.write_all(b"GET /sleep/60000 HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    until("the request to be under way", || served.handled.load(Ordering::SeqCst) == 1).await;
+    served.drain.cancel();
+    assert_eq!(end(&mut stream).await, b"");
+    assert_eq!(served.counts.ended(Why::Drain), 1);
+    served.ended().await;
+}
+
+#[tokio::test]
+async fn connections_that_wait_in_the_systems_queue_are_served_at_the_end() {
+    let served = serve(TlsServerSettings { max_connections: 1, ..generous() }).await;
+    let mut first = served.connect("http/1.1").await;
+    ask(&mut first, "/").await.unwrap();
+    let waiting: Vec<_> = (0..3)
+        .map(|_| {
+            // Established by the system; the server has not seen them.
+            let stream = std::net::TcpStream::connect(served.address).unwrap();
+            stream.set_nonblocking(true).unwrap();
+            TcpStream::from_std(stream).unwrap()
+        })
+        .collect();
+    served.drain.cancel();
+    for stream in waiting {
+        let config = Arc::new(served.authority.client(&["http/1.1"], None));
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut stream = TlsConnector::from(config).connect(name, stream).await.unwrap();
+        assert_eq!(ask(&mut stream, "/").await.unwrap().1, "ok");
+    }
+    served.ended().await;
+}
+
+#[tokio::test]
+async fn dropping_the_server_ends_its_connections() {
+    let served = serve(generous()).await;
+    let mut stream = served.connect("http/1.1").await;
+    ask(&mut stream, "/").await.unwrap();
+    served.server.abort();
+    assert_eq!(end(&mut stream).await, b"");
+    until("the connection to be gone", || served.counts.open() == 0).await;
+}

@@ -1,0 +1,208 @@
+//! Peers that take their time: each comes to its end, and its place comes back.
+
+use std::time::Instant;
+
+use super::*;
+
+const SHORT: Duration = Duration::from_millis(300);
+
+/// The server ends `stream` no sooner than `limit` after `began`, and counts it as `why`.
+async fn is_cut(served: &Served, stream: &mut (impl AsyncReadExt + Unpin), began: Instant, why: Why) {
+    end(stream).await;
+    assert!(began.elapsed() >= SHORT, "not before the limit: {:?}", began.elapsed());
+    until("the count", || served.counts.ended(why) == 1).await;
+    until("the place", || served.counts.open() == 0).await;
+}
+
+/// Sends `piece` again and again until the server has had enough.
+async fn trickle(stream: &mut TlsStream<TcpStream>, piece: &[u8]) {
+    let trickling = async {
+        loop {
+            let mut byte = [0];
+            tokio::select! {
+                // The server's end is seen by reading; writing may go on into the void for a while.
+                read = stream.read(&mut byte) => if read.unwrap_or(0) == 0 { return },
+                () = tokio::time::sleep(SHORT / 10) => {}
+            }
+            if stream.write_all(piece).await.is_err() || stream.flush().await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(GENEROUS, trickling).await.expect("the server ends it");
+}
+
+#[tokio::test]
+async fn a_peer_that_is_silent_after_it_connected_is_cut_at_the_handshake_limit() {
+    let served = serve(TlsServerSettings { handshake_limit: SHORT, ..generous() }).await;
+    let began = Instant::now();
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    is_cut(&served, &mut stream, began, Why::Handshake).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_asks_nothing_after_the_handshake_is_closed_at_the_header_limit() {
+    let served = serve(TlsServerSettings { header_limit: SHORT, ..generous() }).await;
+    for alpn in ["http/1.1", "h2"] {
+        let began = Instant::now();
+        let mut stream = served.connect(alpn).await;
+        end(&mut stream).await;
+        assert!(began.elapsed() >= SHORT, "not before the limit");
+        until("the place", || served.counts.open() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_in_is_cut_also_when_it_is_not_the_first() {
+    let served = serve(TlsServerSettings { header_limit: SHORT, ..generous() }).await;
+    let mut stream = served.connect("http/1.1").await;
+    ask(&mut stream, "/").await.unwrap();
+    let began = Instant::now();
+    stream.write_all(b"GET / HTTP/1.1\r\nx: ").await.unwrap();
+    trickle(&mut stream, b"x").await;
+    is_cut(&served, &mut stream, began, Why::Header).await;
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_in_is_cut_at_the_request_limit() {
+    let served = serve(TlsServerSettings { request_limit: SHORT, ..generous() }).await;
+    let mut stream = served.connect("http/1.1").await;
+    let began = Instant::now();
+    stream.write_all(b"POST /took HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n").await.unwrap();
+    trickle(&mut stream, b"x").await;
+    is_cut(&served, &mut stream, began, Why::Request).await;
+}
+
+#[tokio::test]
+async fn a_late_handler_ends_its_stream_and_not_the_others_of_the_connection() {
+    let served = serve(TlsServerSettings { request_limit: 2 * SHORT, ..generous() }).await;
+    let client = served.client("h2");
+    client.get(served.url("/")).send().await.unwrap();
+    let late = tokio::spawn(client.get(served.url("/sleep/60000")).send());
+    until("the late one to begin", || served.handled.load(Ordering::SeqCst) == 2).await;
+    tokio::time::sleep(SHORT).await;
+    // Under way at the moment the other one fails.
+    let timely = client.get(served.url("/sleep/400")).send().await.unwrap();
+    assert_eq!(timely.text().await.unwrap(), "slept");
+    assert!(late.await.unwrap().is_err());
+    assert_eq!(served.counts.open(), 1, "the same connection");
+    assert_eq!(served.counts.ended(Why::Request), 1);
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_no_answer_is_cut_at_the_request_limit() {
+    let served = serve(TlsServerSettings { request_limit: 2 * SHORT, ..generous() }).await;
+    let mut stream = served.connect("http/1.1").await;
+    let began = Instant::now();
+    stream.write_all(b"GET /big HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    until("the cut", || served.counts.open() == 0).await;
+    assert!(began.elapsed() >= 2 * SHORT, "not before the limit");
+    assert_eq!(served.counts.ended(Why::Request) + served.counts.ended(Why::Answer), 1);
+    assert!(end(&mut stream).await.len() < BIG);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_in_both_protocols() {
+    let served = serve(TlsServerSettings { idle_limit: SHORT, ..generous() }).await;
+    let mut stream = served.connect("http/1.1").await;
+    let client = served.client("h2");
+    client.get(served.url("/")).send().await.unwrap();
+    // Longer at work than it may be idle: that is not idleness.
+    assert_eq!(ask(&mut stream, "/sleep/500").await.unwrap().1, "slept");
+    let began = Instant::now();
+    assert_eq!(end(&mut stream).await, b"");
+    assert!(began.elapsed() >= SHORT, "not before the limit");
+    until("both places", || served.counts.open() == 0).await;
+    assert_eq!(served.counts.ended(Why::Idle), 0, "neither had to be cut");
+    assert!(client.get(served.url("/")).send().await.unwrap().status().is_success(), "a new connection");
+}
+
+#[tokio::test]
+async fn more_connections_than_places_wait_and_silent_peers_give_theirs_back() {
+    let places = 4;
+    let settings = TlsServerSettings { handshake_limit: SHORT, max_connections: places, ..generous() };
+    let served = serve(settings).await;
+    let began = Instant::now();
+    let mut silent = Vec::new();
+    for _ in 0..places {
+        silent.push(TcpStream::connect(served.address).await.unwrap());
+    }
+    until("all places to be taken", || served.counts.open() == 4).await;
+    let mut good = served.connect("http/1.1").await;
+    assert_eq!(ask(&mut good, "/").await.unwrap().1, "ok");
+    assert!(began.elapsed() >= SHORT, "there was no place before");
+    assert_eq!(served.counts.ended(Why::Handshake), 4);
+    // The good one keeps its place though others come and go.
+    for _ in 0..2 * places {
+        silent.push(TcpStream::connect(served.address).await.unwrap());
+        assert_eq!(ask(&mut good, "/").await.unwrap().1, "ok");
+        assert!(served.counts.open() <= 4);
+    }
+}
+
+#[tokio::test]
+async fn an_old_connection_is_replaced_and_no_request_fails() {
+    let served = serve(TlsServerSettings { max_connection_age: SHORT, ..generous() }).await;
+    let h2 = served.client("h2");
+    let began = Instant::now();
+    let (mut connections, mut stream) = (0, served.connect("http/1.1").await);
+    while began.elapsed() < 6 * SHORT {
+        let answer = h2.get(served.url("/peer")).send().await.unwrap();
+        assert!(answer.status().is_success());
+        let (head, _) = ask(&mut stream, "/").await.unwrap();
+        assert!(head.starts_with("http/1.1 200"), "{head}");
+        if head.contains("connection: close") {
+            assert_eq!(end(&mut stream).await, b"");
+            connections += 1;
+            stream = served.connect("http/1.1").await;
+        }
+    }
+    assert!((4..=7).contains(&connections), "{connections} connections in 6 times their age");
+}
+
+#[tokio::test]
+async fn a_dead_peer_of_http2_is_noticed_by_its_silence() {
+    let settings = TlsServerSettings {
+        header_limit: 10 * GENEROUS,
+        ping_interval: SHORT / 2,
+        ping_limit: SHORT / 2,
+        ..generous()
+    };
+    let served = serve(settings).await;
+    let mut deaf = served.connect("h2").await;
+    deaf.write_all(PREFACE).await.unwrap();
+    let client = served.client("h2");
+    client.get(served.url("/")).send().await.unwrap();
+    until("the deaf one to be gone", || served.counts.open() == 1).await;
+    assert!(client.get(served.url("/sleep/600")).send().await.is_ok(), "one that answers stays");
+    assert_eq!(served.counts.open(), 1, "on the connection that it had");
+}
+
+#[tokio::test]
+async fn want_of_file_descriptors_pauses_accepting_and_passes() {
+    const CHILD: &str = "TLS_SERVER_TEST_WITH_FEW_FILES";
+    if std::env::var_os(CHILD).is_none() {
+        // In a process of its own, since the want hits all of it.
+        let (_, module) = module_path!().split_once("::").unwrap();
+        let test = format!("{module}::want_of_file_descriptors_pauses_accepting_and_passes");
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "ulimit -n 64 && exec \"$0\" --exact \"$1\""]).arg(std::env::current_exe().unwrap());
+        let output = command.arg(test).env(CHILD, "yes").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    let served = serve(TlsServerSettings { accept_error_pause: Duration::from_millis(20), ..generous() }).await;
+    // Blocking, so that the server takes nothing in between: at the end none is left for it.
+    let mut taken = Vec::new();
+    while let Ok(stream) = std::net::TcpStream::connect(served.address) {
+        taken.push(stream);
+    }
+    until("two pauses", || served.counts.accept_errors.get() >= 2).await;
+    assert_eq!(served.counts.open(), 0);
+    drop(taken);
+    let mut good = served.connect("http/1.1").await;
+    assert_eq!(ask(&mut good, "/").await.unwrap().1, "ok");
+    // Had it not paused, it would have failed thousands of times.
+    assert!(served.counts.accept_errors.get() < 100, "{}", served.counts.accept_errors.get());
+}
