@@ -1,17 +1,12 @@
 //! `pact-operator controller`: wires the recorder to a cluster.
 
-use std::{
-    io::{self, Write},
-    net::SocketAddr,
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::process::{self, Failure, LogArguments};
 use crate::{
     recorder::{self, Settings, Surroundings},
     runtime::{
@@ -20,8 +15,6 @@ use crate::{
         metrics::Metrics,
         probes::{ProbeServer, Probes},
         readiness::Readiness,
-        shutdown::{Outcome, Signals},
-        telemetry::{self, LogFormat},
     },
 };
 
@@ -55,62 +48,17 @@ pub(super) struct ControllerArguments {
     /// The longest delay between two tries of what cannot be done yet, in seconds.
     #[arg(long, default_value_t = 300, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     retry_seconds: u64,
-    /// How log lines look.
-    #[arg(long, default_value = "text", value_enum)]
-    log_format: Format,
-    /// What is logged, as for `RUST_LOG`: `info`, `debug`, `pact_operator=debug`.
-    #[arg(long, value_name = "FILTER")]
-    log: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    Text,
-    Json,
+    #[command(flatten)]
+    log: LogArguments,
 }
 
 pub(super) fn run(arguments: ControllerArguments) -> ExitCode {
-    let format = match arguments.log_format {
-        Format::Text => LogFormat::Text,
-        Format::Json => LogFormat::Json,
-    };
-    if let Err(error) = telemetry::init(format, arguments.log.as_deref()) {
-        return fail(&error);
-    }
-    // reqwest and kube both ask for the process's default; the only way this can fail is that it is set already.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&format!("no threads can be started: {error}")),
-    };
-    let ended = runtime.block_on(until_signalled(arguments));
-    runtime.shutdown_background();
-    match ended {
-        Ok(code) => code,
-        Err(error) => fail(&*error),
-    }
-}
-
-fn fail(error: &(impl std::fmt::Display + ?Sized)) -> ExitCode {
-    drop(writeln!(io::stderr(), "pact-operator controller: {error}"));
-    ExitCode::FAILURE
-}
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-async fn until_signalled(arguments: ControllerArguments) -> Result<ExitCode, Failure> {
-    let shutdown = CancellationToken::new();
-    let signals = Signals::listen().map_err(|error| format!("signals cannot be listened to: {error}"))?;
-    match signals.run(shutdown.clone(), serve(arguments, shutdown)).await {
-        Outcome::Finished(ended) => ended.map(|()| ExitCode::SUCCESS),
-        Outcome::Abandoned { exit_code } => Ok(ExitCode::from(exit_code)),
-    }
+    let log = arguments.log.clone();
+    process::run("controller", &log, |shutdown| serve(arguments, shutdown))
 }
 
 async fn serve(arguments: ControllerArguments, shutdown: CancellationToken) -> Result<(), Failure> {
-    let client = kube::Client::try_default().await.map_err(|error| {
-        format!("no way to the API server is configured: {error}; run it in a cluster, or set KUBECONFIG")
-    })?;
+    let client = process::api_server().await?;
     let readiness = Readiness::new(shutdown.clone());
     recorder::close_gates(&readiness);
     let liveness = Liveness::new(DEFAULT_LIMIT);

@@ -2,6 +2,8 @@
 
 mod controller;
 mod crds;
+mod process;
+mod webhook;
 
 use std::process::ExitCode;
 
@@ -19,6 +21,8 @@ struct Arguments {
 enum Verb {
     /// Watch workloads and keep the broker's records right.
     Controller(Box<controller::ControllerArguments>),
+    /// Answer admission reviews: stop rollouts that fail can-i-deploy.
+    Webhook(Box<webhook::WebhookArguments>),
     /// Print the custom resource definitions as YAML, for `kubectl apply --server-side -f -`.
     Crds(crds::CrdsArguments),
 }
@@ -28,6 +32,7 @@ enum Verb {
 pub fn run() -> ExitCode {
     match Arguments::parse().verb {
         Verb::Controller(arguments) => controller::run(*arguments),
+        Verb::Webhook(arguments) => webhook::run(*arguments),
         Verb::Crds(arguments) => crds::run(&arguments),
     }
 }

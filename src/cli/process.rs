@@ -1,0 +1,80 @@
+//! What every long-running verb does around its work: logging, threads, signals, an exit code.
+
+use std::{
+    future::Future,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::{Args, ValueEnum};
+use tokio_util::sync::CancellationToken;
+
+use crate::runtime::{
+    shutdown::{Outcome, Signals},
+    telemetry::{self, LogFormat},
+};
+
+/// How a process logs.
+#[derive(Args, Clone, Debug)]
+pub(super) struct LogArguments {
+    /// How log lines look.
+    #[arg(long, default_value = "text", value_enum)]
+    log_format: Format,
+    /// What is logged, as for `RUST_LOG`: `info`, `debug`, `pact_operator=debug`.
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// Why a process ended badly.
+pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs the work of a verb until it ends; the first signal asks it to, by the token, and the second one insists.
+pub(super) fn run<W>(verb: &str, log: &LogArguments, work: impl FnOnce(CancellationToken) -> W) -> ExitCode
+where
+    W: Future<Output = Result<(), Failure>>,
+{
+    let fail = |error: &dyn std::fmt::Display| {
+        drop(writeln!(io::stderr(), "pact-operator {verb}: {error}"));
+        ExitCode::FAILURE
+    };
+    let format = match log.log_format {
+        Format::Text => LogFormat::Text,
+        Format::Json => LogFormat::Json,
+    };
+    if let Err(error) = telemetry::init(format, log.log.as_deref()) {
+        return fail(&error);
+    }
+    // reqwest and kube both ask for the process's default; the only way this can fail is that it is set already.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("no threads can be started: {error}")),
+    };
+    let ended = runtime.block_on(async {
+        let asked = CancellationToken::new();
+        let signals = Signals::listen().map_err(|error| format!("signals cannot be listened to: {error}"))?;
+        match signals.run(asked.clone(), work(asked)).await {
+            Outcome::Finished(ended) => ended.map(|()| ExitCode::SUCCESS),
+            Outcome::Abandoned { exit_code } => Ok(ExitCode::from(exit_code)),
+        }
+    });
+    runtime.shutdown_background();
+    match ended {
+        Ok(code) => code,
+        Err::<_, Failure>(error) => fail(&error),
+    }
+}
+
+/// A client for the API server, in a cluster or by `KUBECONFIG`.
+pub(super) async fn api_server() -> Result<kube::Client, Failure> {
+    let client = kube::Client::try_default().await;
+    client.map_err(|error| {
+        format!("no way to the API server is configured: {error}; run it in a cluster, or set KUBECONFIG").into()
+    })
+}

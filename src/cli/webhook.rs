@@ -1,0 +1,209 @@
+//! `pact-operator webhook`: wires the gate to a cluster.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use clap::Args;
+use prometheus_client::collector::Collector;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::process::{self, Failure, LogArguments};
+use crate::{
+    gate::{self, Gate, Settings},
+    runtime::{
+        certificates::{self, CertificateSettings, MountedSource, OwnSource, ServingCertificate, Source},
+        liveness::{DEFAULT_LIMIT, Liveness},
+        metrics::Metrics,
+        probes::{ProbeServer, Probes},
+        readiness::Readiness,
+        tls_server::{ClientAuthentication, TlsServer, TlsServerSettings},
+    },
+};
+
+/// The common name of the authorities that the operator makes for itself.
+const AUTHORITY: &str = "pact-operator webhook authority";
+/// How often the files of client authorities are read again.
+const POLL: Duration = Duration::from_secs(10);
+
+/// Arguments of the verb `webhook`.
+#[derive(Args, Debug)]
+pub(super) struct WebhookArguments {
+    /// The operator's own namespace: the certificate's and the brokers' Secrets are there.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "pact-operator")]
+    namespace: String,
+    /// The name of this process among its replicas, in Events.
+    #[arg(long, env = "POD_NAME", default_value = "pact-operator-webhook")]
+    name: String,
+    /// Where admission reviews are answered, over HTTPS.
+    #[arg(long, default_value = "0.0.0.0:10250", value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+    /// Where /readyz, /livez and /metrics are served, over plain HTTP.
+    #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS:PORT")]
+    probe_address: SocketAddr,
+    /// The ValidatingWebhookConfiguration whose caBundle is kept right.
+    #[arg(long, default_value = "pact-operator", value_name = "NAME")]
+    webhook_configuration: String,
+    /// The Secret that holds the certificate authority of all replicas.
+    #[arg(long, default_value = "pact-operator-webhook-authority", value_name = "NAME")]
+    certificate_secret: String,
+    /// A DNS name or IP address by which the API server calls; may be repeated. Default:
+    /// pact-operator-webhook.NAMESPACE.svc
+    #[arg(long = "server-name", value_name = "NAME")]
+    server_names: Vec<String>,
+    /// How long an authority lives, in days.
+    #[arg(long, default_value_t = 365, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..=3650))]
+    authority_days: u64,
+    /// How long a certificate lives, in hours.
+    #[arg(long, default_value_t = 168, value_name = "HOURS", value_parser = clap::value_parser!(u64).range(4..=8760))]
+    certificate_hours: u64,
+    /// Serve with the files tls.crt and tls.key of this folder, which somebody else keeps fresh, instead of certificates
+    /// of our own making.
+    #[arg(long, value_name = "FOLDER")]
+    certificate_folder: Option<PathBuf>,
+    /// Add ca.crt of that folder to the caBundle. Without it, whoever makes the files writes the caBundle.
+    #[arg(long, requires = "certificate_folder")]
+    patch_ca_bundle: bool,
+    /// Serve only clients whose certificate one of the authorities in this PEM file signed: the API server.
+    #[arg(long, value_name = "FILE")]
+    client_ca_file: Option<PathBuf>,
+    /// Serve only clients whose certificate has this common name or DNS name; may be repeated.
+    #[arg(long = "client-name", value_name = "NAME", requires = "client_ca_file")]
+    client_names: Vec<String>,
+    /// How long it goes on serving after SIGTERM, until everybody knows that it is no longer ready, in seconds.
+    #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=300))]
+    spread_seconds: u64,
+    /// How often the brokers' Secrets are read again, in seconds.
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    renew_seconds: u64,
+    #[command(flatten)]
+    log: LogArguments,
+}
+
+pub(super) fn run(arguments: WebhookArguments) -> ExitCode {
+    let log = arguments.log.clone();
+    process::run("webhook", &log, |asked| serve(arguments, asked))
+}
+
+impl WebhookArguments {
+    fn certificates(&self) -> CertificateSettings {
+        let source = if let Some(folder) = self.certificate_folder.clone() {
+            Source::Mounted(MountedSource { folder, patch_bundle: self.patch_ca_bundle })
+        } else {
+            let names = if self.server_names.is_empty() {
+                vec![format!("pact-operator-webhook.{}.svc", self.namespace)]
+            } else {
+                self.server_names.clone()
+            };
+            let mut own = OwnSource::new(&self.namespace, &self.certificate_secret, AUTHORITY, names);
+            own.authority_life = Duration::from_hours(24 * self.authority_days);
+            own.leaf_life = Duration::from_hours(self.certificate_hours).min(own.authority_life);
+            Source::Own(own)
+        };
+        CertificateSettings::new(&self.webhook_configuration, gate::REPORTER, source)
+    }
+
+    fn tls(&self) -> TlsServerSettings {
+        let client_authentication = self.client_ca_file.clone().map(|bundle| ClientAuthentication {
+            bundle,
+            accepted_names: self.client_names.clone(),
+            poll: POLL,
+        });
+        TlsServerSettings { client_authentication, ..TlsServerSettings::default() }
+    }
+}
+
+async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<(), Failure> {
+    let client = process::api_server().await?;
+    let readiness = Readiness::new(asked.clone());
+    let (gates, certificate_gate) = (gate::close_gates(&readiness), readiness.gate("certificate"));
+    let liveness = Liveness::new(DEFAULT_LIMIT);
+    let metrics = Metrics::new("pact_operator", vec![("version", env!("CARGO_PKG_VERSION").to_owned())]);
+    // What is needed to serve goes on until the last request is answered.
+    let (drain, stopped) = (CancellationToken::new(), CancellationToken::new());
+
+    let probe_server = ProbeServer::bind(arguments.probe_address).await?;
+    let server = TlsServer::bind(arguments.listen, arguments.tls()).await?;
+    let (probe_address, address) = (probe_server.address(), server.address());
+    info!(%address, %probe_address, version = env!("CARGO_PKG_VERSION"), "starting");
+    let probes = Probes {
+        readiness: readiness.clone(),
+        liveness: liveness.clone(),
+        metrics: {
+            let metrics = metrics.clone();
+            Arc::new(move || metrics.render())
+        },
+    };
+    let probing = tokio::spawn(probe_server.serve(probes, stopped.clone()));
+    let beating = tokio::spawn(liveness_of(liveness, stopped.clone()));
+
+    let serving = ServingCertificate::new();
+    metrics.register(|registry| {
+        server.counts().register(registry, "gate");
+        registry.register_collector(Box::new(NotAfter(serving.clone())));
+    });
+    let certifying = tokio::spawn(certificates::run(
+        arguments.certificates(),
+        client.clone(),
+        serving.clone(),
+        certificate_gate,
+        certificates::system_clock(),
+        stopped.clone(),
+    ));
+    let renew_every = Duration::from_secs(arguments.renew_seconds);
+    let settings = Settings {
+        namespace: arguments.namespace.clone(),
+        user_agent: format!("pact-operator/{}", env!("CARGO_PKG_VERSION")),
+        renew_every,
+        instance: arguments.name.clone(),
+    };
+    let gate = Gate::new(client, &settings, &metrics);
+    let keeping = tokio::spawn(gate::keep(Arc::clone(&gate), gates, renew_every, stopped.clone()));
+
+    let spread = Duration::from_secs(arguments.spread_seconds);
+    let ending = {
+        let drain = drain.clone();
+        async move {
+            asked.cancelled().await;
+            info!(seconds = spread.as_secs(), "no longer ready; serving until that is known");
+            tokio::time::sleep(spread).await;
+            drain.cancel();
+        }
+    };
+    tokio::join!(ending, server.serve(gate.router(), Arc::new(serving), drain));
+    stopped.cancel();
+    certifying.await??;
+    for ended in [keeping.await, beating.await, probing.await] {
+        ended?;
+    }
+    info!("stopped");
+    Ok(())
+}
+
+/// Says that the runtime turns.
+async fn liveness_of(liveness: Liveness, stopped: CancellationToken) {
+    let mut tick = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        tokio::select! {
+            () = stopped.cancelled() => return,
+            _ = tick.tick() => liveness.tick(),
+        }
+    }
+}
+
+/// When the certificate that is served ends, as a metric: alerts compare it with the time.
+#[derive(Debug)]
+struct NotAfter(ServingCertificate);
+
+impl Collector for NotAfter {
+    fn encode(&self, mut encoder: prometheus_client::encoding::DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let Some(not_after) = self.0.not_after() else { return Ok(()) };
+        let gauge = prometheus_client::metrics::gauge::ConstGauge::new(not_after);
+        let metric = encoder.encode_descriptor(
+            "gate_certificate_not_after_timestamp_seconds",
+            "When the certificate that is served ends, in seconds since 1970",
+            None,
+            prometheus_client::metrics::MetricType::Gauge,
+        )?;
+        prometheus_client::encoding::EncodeMetric::encode(&gauge, metric)
+    }
+}
