@@ -229,7 +229,8 @@ impl ControlPlane {
     }
 }
 
-async fn config(kubeconfig: &Path) -> Config {
+/// The settings of a client for a kubeconfig; a proxy meant for the world outside is left out.
+pub async fn config(kubeconfig: &Path) -> Config {
     let file = Kubeconfig::read_from(kubeconfig)
         .unwrap_or_else(|error| panic!("cannot read the kubeconfig {}: {error}", kubeconfig.display()));
     let mut config =

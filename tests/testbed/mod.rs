@@ -40,3 +40,4 @@ pub mod rollout;
 pub mod scene;
 pub mod standin;
 pub mod tools;
+pub mod webhook;
