@@ -270,6 +270,9 @@ pub struct CreateEnvironment {
     pub production: bool,
 }
 
+/// The condition that says that the first inventory of an environment was recorded: before that, nothing is denied.
+pub const BACKFILLED: &str = "Backfilled";
+
 /// What the operator found out about an environment.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]

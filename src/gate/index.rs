@@ -6,6 +6,7 @@ use crate::{
     api::{
         PactDeployment, PactEnvironment,
         condition::is_true,
+        environment::BACKFILLED,
         names::{ApplicationInstance, Pacticipant, Version},
     },
     policy::{GateRules, Remembered},
@@ -14,9 +15,6 @@ use crate::{
         environments_of,
     },
 };
-
-/// The condition of a `PactEnvironment` that says that its first inventory was recorded.
-pub const BACKFILLED: &str = "Backfilled";
 
 /// What one `PactEnvironment` says, parsed.
 #[derive(Clone, Debug)]

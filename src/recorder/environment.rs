@@ -10,6 +10,7 @@ use super::{
     Recorder,
     brokers::NOT_PROBED,
     index::Counts,
+    inventory,
     memory::memory_of,
     places::{self, ENVIRONMENT_MISSING, NOT_READ, PlaceState, View},
     queue::{Next, Task},
@@ -17,10 +18,11 @@ use super::{
 use crate::{
     api::{
         PactEnvironment, PactEnvironmentStatus,
-        condition::{Finding, Truth, Why, conditions, is_true},
+        condition::{Finding, Truth, Why, conditions},
         environment::RecordKind,
     },
     broker::{Broker, BrokerError, NewEnvironment},
+    policy::{GateRules, decision::in_force},
     runtime::backoff::{Backoff, entropy, fraction},
     workload::{BrokenRules, EnvironmentRules, Place},
 };
@@ -59,6 +61,11 @@ impl Recorder {
                     info!(%place, "the environment was read");
                 }
                 let first_time = self.doubt(place, odd) == 1;
+                if let Some(before) = &before.view
+                    && !odd
+                {
+                    self.environment_changed(place, &view.changed_since(before));
+                }
                 self.places.set(place, Ok(view.marked(odd)));
                 if first_time {
                     warn!(%place, records = ours.len(), "none of our records is at the broker any more; asking again before anything is changed");
@@ -158,11 +165,7 @@ impl Recorder {
             let (counts, conflicts) = index.counts(object);
             (rules, counts, conflicts, index.keys_of_environment(object))
         };
-        let recorded = keys
-            .iter()
-            .filter_map(|key| self.memories.get(key))
-            .filter(|object| object.status.as_ref().is_some_and(|status| is_true(&status.conditions, "Recorded")))
-            .count();
+        let inventory = self.inventory(&keys, &GateRules::parse(&environment.spec.gate));
         let state = rules.as_ref().map(|rules| self.places.state(&rules.place)).unwrap_or_default();
 
         let before = environment.status.clone().unwrap_or_default();
@@ -172,22 +175,20 @@ impl Recorder {
         if unread && before.observed_generation == generation {
             return None;
         }
+        let backfilled = inventory::backfilled(&before.conditions, state.view.is_some(), &inventory);
+        let mut findings = findings(&rules, &state, &conflicts, counts);
+        findings.push(backfilled.clone());
         let status = PactEnvironmentStatus {
             observed_generation: generation,
             environment: rules.as_ref().ok().map(|rules| rules.place.environment.to_string()),
             environment_uuid: state.view.as_ref().map(|view| view.id.to_string()),
             namespaces: count(counts.namespaces),
             workloads: count(counts.workloads),
-            recorded: count(recorded),
-            mode: None,
-            would_deny: 0,
-            unchecked: 0,
-            conditions: conditions(
-                &before.conditions,
-                &findings(&rules, &state, &conflicts, counts),
-                generation,
-                Timestamp::now(),
-            ),
+            recorded: count(inventory.recorded),
+            mode: Some(in_force(environment.spec.gate.mode, backfilled.truth == Truth::True)),
+            would_deny: count(inventory.would_deny),
+            unchecked: count(inventory.unchecked),
+            conditions: conditions(&before.conditions, &findings, generation, Timestamp::now()),
         };
         if status == before {
             return None;

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use super::{FIELD_MANAGER, Recorder, index::Misfit, member::MemberView, record::Write, status::Finish};
+use super::{
+    FIELD_MANAGER, Recorder, checks::UNCHECKED, index::Misfit, member::MemberView, record::Write, status::Finish,
+};
 use crate::{
-    api::PactDeployment,
+    api::{PactDeployment, deployment::Check, gate::GateMode},
+    policy::words,
     runtime::events::{Event, Regarding},
     workload::{RecordKey, Workload, WorkloadRef},
 };
@@ -39,6 +42,32 @@ impl Recorder {
         let once_key = note.clone();
         let event = Event { reason: misfit.problem.reason(), action: "Record", warning: true, note, once_key };
         self.publish(&regarding(&misfit.workload, &misfit.uid), &event).await;
+    }
+
+    /// Tells what was found out about a version that runs: that it would be denied, or that nobody could be asked yet.
+    pub(super) async fn tell_of_check(&self, key: &RecordKey, member: &MemberView, check: &Check, mode: GateMode) {
+        let (version, place) = (&check.version, &key.place.environment);
+        let who = format!("{} {version} in {place}", key.pacticipant);
+        let (reason, note) = match (check.would_deny, mode) {
+            (true, GateMode::Enforce) => (
+                "RunsUnsafe",
+                format!(
+                    "{who} would be denied now: {}. It was admitted while nobody could be asked, by somebody who may bypass \
+                     the gate, or before the verdict changed",
+                    check.message
+                ),
+            ),
+            (true, _) => ("RolloutWouldBeDenied", format!("{who} would be denied: {}", check.message)),
+            (false, _) if check.verdict == UNCHECKED => (
+                UNCHECKED,
+                format!("{who} could not be checked yet: {}. It is checked once the broker answers", check.message),
+            ),
+            (false, _) => return,
+        };
+        let note = words::plain::plain(&note);
+        let once_key = format!("{} {version} {}", key.object_name(), check.verdict);
+        let event = Event { reason, action: "Check", warning: true, note, once_key };
+        self.publish(&regarding(&member.workload, &member.uid), &event).await;
     }
 
     /// Tells that an object cannot be read.

@@ -177,6 +177,7 @@ impl Environments {
             return;
         }
         if let Some(place) = place {
+            self.0.check_all_in(&place);
             self.0.queue.now(Task::Place(place));
         }
         self.0.touched(touched);

@@ -1,8 +1,19 @@
 //! What the recorder counts. Label sets are closed: names of objects belong in logs and Events.
 
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+};
 
 use crate::runtime::metrics::Metrics;
+
+/// One verdict on a version that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CheckLabels {
+    verdict: String,
+    would_deny: &'static str,
+    late: &'static str,
+}
 
 /// The recorder's counters.
 #[derive(Clone)]
@@ -13,16 +24,34 @@ pub(super) struct RecorderMetrics {
     pub(super) undeployed: Counter,
     /// Passes that could not do what was due.
     pub(super) pending: Counter,
+    checks: Family<CheckLabels, Counter>,
 }
 
 impl RecorderMetrics {
     pub(super) fn register(metrics: &Metrics) -> Self {
-        let this = Self { recorded: Counter::default(), undeployed: Counter::default(), pending: Counter::default() };
+        let this = Self {
+            recorded: Counter::default(),
+            undeployed: Counter::default(),
+            pending: Counter::default(),
+            checks: Family::default(),
+        };
         metrics.register(|registry| {
             registry.register("recorded", "Versions recorded at a broker", this.recorded.clone());
             registry.register("undeployed", "Records taken back", this.undeployed.clone());
             registry.register("record_pending", "Passes that could not do what was due", this.pending.clone());
+            registry.register(
+                "version_checks",
+                "Verdicts on versions that run, each time that one changes; late ones could not be had at first",
+                this.checks.clone(),
+            );
         });
         this
+    }
+
+    /// A version has another verdict than before; `verdict` is one of the names that a check can have.
+    pub(super) fn checked(&self, verdict: &str, would_deny: bool, late: bool) {
+        let truth = |it| if it { "true" } else { "false" };
+        let labels = CheckLabels { verdict: verdict.to_owned(), would_deny: truth(would_deny), late: truth(late) };
+        self.checks.get_or_create(&labels).inc();
     }
 }

@@ -6,6 +6,8 @@
 //! Pure: [`index`], [`desired`], [`plan`], [`status`]. The rest acts.
 
 pub mod brokers;
+mod check;
+pub mod checks;
 pub mod desired;
 mod environment;
 mod events;
@@ -13,6 +15,7 @@ mod feeds;
 #[cfg(test)]
 mod fixtures;
 pub mod index;
+pub mod inventory;
 mod live;
 pub mod member;
 pub mod memory;
@@ -42,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     brokers::{Brokers, Change},
+    checks::Checks,
     index::Index,
     memory::Memories,
     metrics::RecorderMetrics,
@@ -121,6 +125,10 @@ pub struct Recorder {
     place_tries: Mutex<BTreeMap<Place, u32>>,
     /// By environment: how often in a row none of our records was in it.
     place_doubts: Mutex<BTreeMap<Place, u32>>,
+    /// What the gate's policy says of the versions that run.
+    checks: Checks,
+    /// By key: how often in a row a version could not be checked.
+    check_tries: Mutex<HashMap<RecordKey, u32>>,
     /// The places of those who tell what they did.
     telling: Semaphore,
     rollouts_served: AtomicBool,
@@ -155,6 +163,8 @@ pub async fn run(settings: Settings, surroundings: Surroundings) {
         quiet_since: Mutex::default(),
         place_tries: Mutex::default(),
         place_doubts: Mutex::default(),
+        checks: Checks::default(),
+        check_tries: Mutex::default(),
         telling: Semaphore::new(pass::TELLING_AT_ONCE),
         rollouts_served: AtomicBool::new(false),
         complete: AtomicBool::new(false),
@@ -216,6 +226,7 @@ impl Recorder {
             Task::Place(place) => self.read_place(&place).await,
             Task::EnvironmentStatus(object) => self.environment_status(&object).await,
             Task::Record(key) => self.pass(&key, slot).await,
+            Task::Check(key) => self.check(&key).await,
         }
     }
 
@@ -242,6 +253,7 @@ impl Recorder {
         for place in places.into_iter().filter(|place| place.broker == broker) {
             self.queue.now(Task::Place(place));
         }
+        self.check_unanswered(broker);
     }
 
     /// A call at a broker failed: has whoever can find out more look into it.

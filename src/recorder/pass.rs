@@ -1,6 +1,6 @@
 //! One pass over a record key, from its members to its status: act, remember, tell.
 
-use std::{sync::PoisonError, time::Duration};
+use std::{collections::BTreeSet, sync::PoisonError, time::Duration};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
@@ -8,6 +8,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     Recorder,
+    check::TOGETHER,
     member::MemberView,
     queue::{Next, Slot, Task},
     record::{Outcome, Write},
@@ -34,6 +35,7 @@ impl Recorder {
         let now = Timestamp::now();
         let members: Vec<_> = self.index().members(key).into_iter().map(|member| member.at(now)).collect();
         let object = self.memories.get(key);
+        self.begin_check(key, &members);
         let (finish, look_again) = match self.compare_and_act(key, &members, object.as_deref()).await {
             Outcome::Moved => return Some(MOVED_AGAIN),
             Outcome::Later => return None,
@@ -65,6 +67,10 @@ impl Recorder {
         if let Some(quiet) = self.still_quiet(key, &finish, object.as_deref(), &members) {
             return Some(next.map_or(quiet, |next| next.min(quiet)));
         }
+        if matches!(&finish, Finish::Recorded { write, .. } if *write != Write::None) {
+            self.environment_changed(&key.place, &BTreeSet::from([key.pacticipant.to_string()]));
+            self.checks.settled(key, TOGETHER).await;
+        }
         let place = if matches!(finish, Finish::Waiting { .. }) {
             // That a rollout is under way can be told later: the pass that finds it finished must not wait for that.
             match self.telling.try_acquire() {
@@ -77,7 +83,12 @@ impl Recorder {
         };
         // Told before it is remembered: should the status not be written, the next pass finds nothing left to tell.
         self.tell(key, &members, object.as_deref(), &finish).await;
-        let after = status(object.as_deref(), &members, &finish, now);
+        let mut after = status(object.as_deref(), &members, &finish, now);
+        if !members.is_empty() {
+            after.checks = self.checks.of(key);
+        } else if matches!(finish, Finish::Undeployed(_) | Finish::Kept(_)) {
+            after.checks.clear();
+        }
         if object.as_ref().and_then(|object| object.status.as_ref()) != Some(&after) {
             if let Err(error) = self.memories.write(key, object.as_deref(), after).await {
                 if !is_conflict(&error) {
@@ -135,6 +146,7 @@ impl Recorder {
 
     /// Drops the memory of a key about which nothing is worth remembering.
     async fn forget(&self, key: &RecordKey, object: Option<&PactDeployment>) -> Next {
+        self.checks.forget(key);
         let object = object?;
         match self.memories.delete(object).await {
             Ok(()) => None,

@@ -1,7 +1,7 @@
 //! The environments at the brokers as the recorder last saw them: their uuids, and what each has recorded.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -36,6 +36,17 @@ impl View {
     #[must_use]
     pub fn row(&self, key: &RecordKey) -> Option<&DeployedVersion> {
         self.deployed.get(&(key.pacticipant.clone(), key.instance.clone()))
+    }
+
+    /// The applications of which other versions are live than in an earlier view.
+    #[must_use]
+    pub fn changed_since(&self, before: &Self) -> BTreeSet<String> {
+        let deployed = |view: &Self| -> BTreeSet<(String, String)> {
+            let rows = view.deployed.values();
+            rows.map(|row| (row.pacticipant.to_string(), row.version.to_string())).collect()
+        };
+        let (now, then) = (deployed(self), deployed(before));
+        now.symmetric_difference(&then).map(|(pacticipant, _)| pacticipant.clone()).collect()
     }
 
     /// The releases of a pacticipant that are supported.

@@ -32,16 +32,40 @@ pub enum Task {
     EnvironmentStatus(String),
     /// One record key.
     Record(RecordKey),
+    /// What the gate's policy says of the versions of one record key.
+    Check(RecordKey),
+}
+
+/// What tasks share that wait for each other.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Lane {
+    /// What feels no broker's slowness.
+    Free,
+    /// A broker's records.
+    Records(String),
+    /// A broker's checks: they cost it far more than records do and can wait.
+    Checks(String),
+}
+
+impl Lane {
+    /// How many tasks may hold a slot.
+    fn slots(&self) -> usize {
+        match self {
+            Self::Free | Self::Records(_) => SLOTS_PER_LANE,
+            Self::Checks(_) => CHECKS_AT_ONCE,
+        }
+    }
 }
 
 impl Task {
-    /// The broker whose slowness this task may feel; the others share a lane. A broker's own probe is not in its
-    /// lane: it has to find out that the broker is back while everything in the lane waits.
-    fn lane(&self) -> Option<&str> {
+    /// By the broker whose slowness this task may feel. A broker's own probe is not in its lane: it has to find out that
+    /// the broker is back while everything in the lane waits.
+    fn lane(&self) -> Lane {
         match self {
-            Self::Place(place) => Some(&place.broker),
-            Self::Record(key) => Some(&key.place.broker),
-            Self::Broker(_) | Self::EnvironmentStatus(_) => None,
+            Self::Place(place) => Lane::Records(place.broker.clone()),
+            Self::Record(key) => Lane::Records(key.place.broker.clone()),
+            Self::Check(key) => Lane::Checks(key.place.broker.clone()),
+            Self::Broker(_) | Self::EnvironmentStatus(_) => Lane::Free,
         }
     }
 }
@@ -55,12 +79,14 @@ pub type Slot = OwnedSemaphorePermit;
 /// How many tasks of one lane may hold a slot. Far more than a broker's own limit of requests: a task also reads from the
 /// API server, which may be slow, while others talk to the broker.
 const SLOTS_PER_LANE: usize = 64;
+/// How many checks of one broker may be under way at once.
+const CHECKS_AT_ONCE: usize = 2;
 /// How many tasks of one lane may be under way in all, those included that have given back their slot: what is told in
 /// the cluster may fall behind what is recorded by that many keys, at some kilobytes each.
 const UNDER_WAY_PER_LANE: usize = 4_096;
 
 type Request = ScheduleRequest<Task>;
-type Lanes = HashMap<Option<String>, mpsc::UnboundedSender<Request>>;
+type Lanes = HashMap<Lane, mpsc::UnboundedSender<Request>>;
 
 /// The end at which tasks are put in. Cheap to clone.
 ///
@@ -69,11 +95,11 @@ type Lanes = HashMap<Option<String>, mpsc::UnboundedSender<Request>>;
 #[derive(Clone)]
 pub struct Queue {
     lanes: Arc<Mutex<Lanes>>,
-    new_lanes: mpsc::UnboundedSender<mpsc::UnboundedReceiver<Request>>,
+    new_lanes: mpsc::UnboundedSender<(Lane, mpsc::UnboundedReceiver<Request>)>,
 }
 
 /// The other end of a [`Queue`], for [`run`].
-pub struct Outlet(mpsc::UnboundedReceiver<mpsc::UnboundedReceiver<Request>>);
+pub struct Outlet(mpsc::UnboundedReceiver<(Lane, mpsc::UnboundedReceiver<Request>)>);
 
 impl Queue {
     /// A queue and its other end.
@@ -90,12 +116,12 @@ impl Queue {
 
     /// Do the task after that time, or earlier if it is asked for earlier.
     pub fn after(&self, delay: Duration, task: Task) {
-        let lane = task.lane().map(str::to_owned);
+        let lane = task.lane();
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = lanes.entry(lane).or_insert_with(|| {
+        let sender = lanes.entry(lane.clone()).or_insert_with(|| {
             let (sender, receiver) = mpsc::unbounded_channel();
             // Nobody takes lanes any more once the process shuts down; then there is nothing left to be done.
-            drop(self.new_lanes.send(receiver));
+            drop(self.new_lanes.send((lane, receiver)));
             sender
         });
         drop(sender.send(ScheduleRequest { message: task, run_at: Instant::now() + delay }));
@@ -111,8 +137,8 @@ where
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
-            Some(requests) = outlet.0.recv() => {
-                lanes.spawn(run_lane(queue.clone(), requests, shutdown.clone(), Arc::clone(&work)));
+            Some((lane, requests)) = outlet.0.recv() => {
+                lanes.spawn(run_lane(queue.clone(), lane.slots(), requests, shutdown.clone(), Arc::clone(&work)));
             }
         }
     }
@@ -121,6 +147,7 @@ where
 
 async fn run_lane<F>(
     queue: Queue,
+    slots: usize,
     requests: mpsc::UnboundedReceiver<Request>,
     shutdown: CancellationToken,
     work: Arc<F>,
@@ -132,7 +159,7 @@ async fn run_lane<F>(
         Some((request, requests))
     });
     let mut scheduler = Box::pin(scheduler(requests.boxed()));
-    let slots = Arc::new(Semaphore::new(SLOTS_PER_LANE));
+    let slots = Arc::new(Semaphore::new(slots));
     let mut under_way = HashSet::new();
     let mut running = FuturesUnordered::new();
     loop {

@@ -23,7 +23,11 @@ async fn an_incompatible_version_is_denied_and_a_compatible_one_is_admitted() {
             scene.wait_environment(&environment, ("Backfilled", "True", "Recorded")).await;
             let live = annotated("orders", "orders", "1.0.0").apply(&person.client(), &namespace).await;
             scene.wait_recorded(&environment, "orders", "1.0.0").await;
-            let said = kubectl(person.kubeconfig(), &["-n", &namespace, "set", "image", "deployment/orders", "app=reg.test/orders:2.0.0"]).await;
+            let said = kubectl(
+                person.kubeconfig(),
+                &["-n", &namespace, "set", "image", "deployment/orders", "app=reg.test/orders:2.0.0"],
+            )
+            .await;
             println!("{}", String::from_utf8_lossy(&said.stderr));
             println!("{}", webhook.logs());
             assert!(!said.status.success());

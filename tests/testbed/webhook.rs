@@ -228,7 +228,7 @@ impl Person {
     }
 
     async fn named(control_plane: &ControlPlane, name: &str) -> Self {
-        kubectl::apply(control_plane.kubeconfig(), "default", include_str!("people.yaml")).await;
+        kubectl::apply(control_plane.kubeconfig(), "people", include_str!("people.yaml")).await;
         let kubeconfig = control_plane.user_kubeconfig("people", name).await;
         Self { config: super::control_plane::config(&kubeconfig).await, kubeconfig }
     }

@@ -11,7 +11,8 @@ use crate::{
 pub fn because(pacticipant: &Pacticipant, environment: &EnvironmentName, judgement: &Judgement) -> String {
     let failing: Vec<_> = judgement.failing().collect();
     match (judgement.verdict, failing.first(), &judgement.explanation) {
-        (Verdict::Yes, ..) => format!("all {} verified", counted(judgement.pairs.len(), "pair")),
+        (Verdict::Yes, ..) if judgement.pairs.len() == 1 => "its only pair is verified".to_owned(),
+        (Verdict::Yes, ..) => format!("all {} are verified", counted(judgement.pairs.len(), "pair")),
         (Verdict::YesVacuous, ..) => {
             format!("nothing had to be verified, no application in {environment} has a pact with it")
         }

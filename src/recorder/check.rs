@@ -1,0 +1,152 @@
+//! Checking a key: asks of each version that runs what the gate would have asked, on the controller's own budget.
+
+use std::{collections::BTreeSet, sync::PoisonError, time::Duration};
+
+use k8s_openapi::jiff::Timestamp;
+use tracing::{debug, info, warn};
+
+use super::{
+    Recorder,
+    checks::{UNCHECKED, answered, check, mentions, versions},
+    member::MemberView,
+    queue::{Next, Task},
+};
+use crate::{
+    api::{deployment::Check, names::Version},
+    broker::verdict_of,
+    policy::{GateRules, Judgement, Verdict},
+    runtime::backoff::{Backoff, entropy, fraction},
+    workload::{Place, RecordKey},
+};
+
+/// How long changes in an environment gather before what they may touch is asked again: many rollouts end at once.
+const GATHER: Duration = Duration::from_secs(5);
+/// How long the status of a record waits for the check of its version.
+pub(super) const TOGETHER: Duration = Duration::from_millis(500);
+
+impl Recorder {
+    /// Has a key checked if one of its versions never was.
+    pub(super) fn begin_check(&self, key: &RecordKey, members: &[MemberView]) {
+        let object = self.memories.get(key);
+        if self.checks.begin(key, &versions(members), object.as_deref()) {
+            self.queue.now(Task::Check(key.clone()));
+        }
+    }
+
+    /// Asks about every version of a key; answers when to ask again though nothing changes.
+    pub(super) async fn check(&self, key: &RecordKey) -> Next {
+        let members = self.index().members(key);
+        let mut next: Next = None;
+        for version in versions(&members) {
+            let again = self.check_version(key, &version, &members).await;
+            next = [next, again].into_iter().flatten().min();
+        }
+        self.checks.end(key);
+        next
+    }
+
+    async fn check_version(&self, key: &RecordKey, version: &Version, members: &[MemberView]) -> Next {
+        let rules = self.gate_rules(key)?;
+        let environment = &key.place.environment;
+        let question = rules.question(&key.pacticipant, version, environment, Timestamp::now());
+        let judgement = match self.brokers.get(&key.place.broker) {
+            Err(why) => Judgement::without_pairs(Verdict::BrokerUnavailable, why.message),
+            Ok(broker) => broker.judge(&question).await.unwrap_or_else(|error| {
+                self.look_into(&key.place, &error);
+                verdict_of(&error)
+            }),
+        };
+        let found = check(&key.pacticipant, version, environment, &judgement, &rules, Timestamp::now());
+        let again = self.ask_again(key, version, &found);
+        if let Some((check, before)) = self.checks.set(key, found) {
+            self.tell_check(key, members, &check, before.as_ref()).await;
+            // The status of the key is written by its own pass alone.
+            self.queue.after(Duration::from_millis(200), Task::Record(key.clone()));
+        }
+        again
+    }
+
+    /// When to ask again though nothing changes: what is not a yes may become one when somebody publishes a result.
+    fn ask_again(&self, key: &RecordKey, version: &Version, check: &Check) -> Next {
+        let mut tries = self.check_tries.lock().unwrap_or_else(PoisonError::into_inner);
+        if !answered(check) {
+            let entry = tries.entry(key.clone()).or_default();
+            let backoff = Backoff { min: self.settings.retry_min, max: self.settings.retry_max };
+            let delay = backoff.delay(*entry, entropy());
+            *entry = entry.saturating_add(1);
+            debug!(%key, %version, seconds = delay.as_secs(), "the version could not be checked; asking again");
+            return Some(delay);
+        }
+        tries.remove(key);
+        let yes = [Verdict::Yes, Verdict::YesVacuous].iter().any(|verdict| verdict.name() == check.verdict);
+        let period = self.settings.resync_period;
+        (!yes).then(|| period + fraction(period / 10, entropy()))
+    }
+
+    async fn tell_check(&self, key: &RecordKey, members: &[MemberView], check: &Check, before: Option<&Check>) {
+        let late = before.is_some_and(|before| before.verdict == UNCHECKED);
+        let news = before.is_none_or(|before| before.verdict != check.verdict);
+        if !news {
+            return;
+        }
+        let (version, verdict) = (&check.version, &check.verdict);
+        self.metrics.checked(verdict, check.would_deny, late);
+        if check.would_deny || check.verdict == UNCHECKED {
+            warn!(%key, version, verdict, late, "checked: {}", check.message);
+        } else {
+            info!(%key, version, verdict, late, "checked: {}", check.message);
+        }
+        let mode = self.gate_rules(key).map(|rules| rules.mode).unwrap_or_default();
+        for member in members.iter().filter(|member| member.version.as_ref().is_ok_and(|it| it.as_str() == version)) {
+            self.tell_of_check(key, member, check, mode).await;
+        }
+    }
+
+    /// The gate block that a key is under.
+    fn gate_rules(&self, key: &RecordKey) -> Option<GateRules> {
+        let object = self.index().rules_for(key)?.object.clone();
+        let environments = self.environments.lock().unwrap_or_else(PoisonError::into_inner);
+        environments.get(&object).map(|environment| GateRules::parse(&environment.spec.gate))
+    }
+
+    /// Other versions are recorded in an environment than before: has the keys checked again whose verdict that may
+    /// change, which are those of the counterparts. Bounded by how many applications one is integrated with.
+    pub(super) fn environment_changed(&self, place: &Place, pacticipants: &BTreeSet<String>) {
+        let keys = self.checks.keys(|key, checks| {
+            key.place == *place
+                && pacticipants.iter().any(|changed| key.pacticipant.as_str() != changed && mentions(checks, changed))
+        });
+        // A counterpart that was not needed before has no pair yet: the changed application's own checks name it.
+        let own = self.checks.keys(|key, _| key.place == *place && pacticipants.contains(key.pacticipant.as_str()));
+        let named: BTreeSet<String> = own
+            .iter()
+            .flat_map(|key| self.checks.of(key))
+            .flat_map(|check| check.pairs)
+            .flat_map(|pair| [pair.consumer, pair.provider])
+            .collect();
+        let counterparts = self.checks.keys(|key, _| {
+            key.place == *place
+                && named.contains(key.pacticipant.as_str())
+                && !pacticipants.contains(key.pacticipant.as_str())
+        });
+        for key in keys.into_iter().chain(counterparts) {
+            self.queue.after(GATHER.min(self.settings.resync_period), Task::Check(key));
+        }
+    }
+
+    /// A broker is back: asks what it did not answer.
+    pub(super) fn check_unanswered(&self, broker: &str) {
+        let keys =
+            self.checks.keys(|key, checks| key.place.broker == broker && checks.iter().any(|check| !answered(check)));
+        for key in keys {
+            self.queue.now(Task::Check(key));
+        }
+    }
+
+    /// The gate block of an environment changed: what it makes of each verdict is found out anew.
+    pub(super) fn check_all_in(&self, place: &Place) {
+        for key in self.checks.keys(|key, _| key.place == *place) {
+            self.queue.now(Task::Check(key));
+        }
+    }
+}
