@@ -43,7 +43,19 @@ fn the_columns_are_those_that_are_documented_and_each_shows_a_field_that_there_i
         ("PactBroker", vec!["URL", "Ready", "Reason", "Version", "Age"]),
         (
             "PactEnvironment",
-            vec!["Broker", "Environment", "Ready", "Reason", "Namespaces", "Workloads", "Recorded", "Age"],
+            vec![
+                "Broker",
+                "Environment",
+                "Mode",
+                "Ready",
+                "Reason",
+                "Namespaces",
+                "Workloads",
+                "Recorded",
+                "Would-Deny",
+                "Unchecked",
+                "Age",
+            ],
         ),
         (
             "PactDeployment",

@@ -1,5 +1,6 @@
 //! Arguments, wiring, output for people.
 
+mod check;
 mod controller;
 mod crds;
 mod process;
@@ -23,6 +24,8 @@ enum Verb {
     Controller(Box<controller::ControllerArguments>),
     /// Answer admission reviews: stop rollouts that fail can-i-deploy.
     Webhook(Box<webhook::WebhookArguments>),
+    /// Ask whether a version may be deployed to an environment, as the gate asks.
+    Check(Box<check::CheckArguments>),
     /// Print the custom resource definitions as YAML, for `kubectl apply --server-side -f -`.
     Crds(crds::CrdsArguments),
 }
@@ -33,6 +36,7 @@ pub fn run() -> ExitCode {
     match Arguments::parse().verb {
         Verb::Controller(arguments) => controller::run(*arguments),
         Verb::Webhook(arguments) => webhook::run(*arguments),
+        Verb::Check(arguments) => check::run(&arguments),
         Verb::Crds(arguments) => crds::run(&arguments),
     }
 }

@@ -19,7 +19,7 @@ pub fn because(pacticipant: &Pacticipant, environment: &EnvironmentName, judgeme
         (_, Some(worst), _) => {
             let more = match failing.len() - 1 {
                 0 => String::new(),
-                more => format!(", and {} more", counted(more, "pair")),
+                more => format!(", and {}", counted(more, "more pair")),
             };
             format!("{}{more}", of_pair(pacticipant, environment, worst))
         }
