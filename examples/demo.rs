@@ -1,4 +1,4 @@
-//! `make demo`: the main job, played with real Deployments on a real control plane, told as it happens.
+//! `make demo`: both halves of the job, played with real Deployments on a real control plane, told as it happens.
 //!
 //! Every line with a ✔ was verified; at the first promise that is not kept the demo stops with ✘ and exits with 1.
 //! `KEEP=1` leaves everything running at the end, until Ctrl-C.
@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use gate_scenes::GateStage;
 use observer::Observer;
 use stage::{Broken, ENVIRONMENT, NAMESPACE, Played, Stage, show_kubectl};
 use testbed::control_plane::ControlPlane;
@@ -17,6 +18,8 @@ use testbed::standin::{Options, StandIn};
 use testbed::{crds, dump, namespace, tools};
 use transcript::{Transcript, shown};
 
+#[path = "demo/gate_scenes.rs"]
+mod gate_scenes;
 #[path = "demo/observer.rs"]
 mod observer;
 #[path = "demo/scenes.rs"]
@@ -52,7 +55,10 @@ async fn main() -> std::io::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
-    let played = play(&stage).await;
+    let (played, gate) = match play(&stage).await {
+        Ok(gate) => (Ok(()), Some(gate)),
+        Err(broken) => (Err(broken), None),
+    };
     match &played {
         Ok(()) => {
             transcript.gap();
@@ -65,14 +71,14 @@ async fn main() -> std::io::Result<ExitCode> {
         }
     }
     if std::env::var_os("KEEP").is_some_and(|value| !value.is_empty() && value != "0") {
-        keep(&stage).await?;
+        keep(&stage, gate.as_ref().map(GateStage::probe_address)).await?;
     } else if played.is_ok() {
         transcript.say("Now it is all taken down; `make demo KEEP=1` leaves it running to play with.");
     }
     Ok(if played.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn play(stage: &Stage) -> Played {
+async fn play(stage: &Stage) -> Played<GateStage<'_>> {
     scenes::deploy(stage).await?;
     scenes::new_image(stage).await?;
     scenes::never_ready(stage).await?;
@@ -80,7 +86,15 @@ async fn play(stage: &Stage) -> Played {
     scenes::two_pacticipants(stage).await?;
     scenes::version_missing(stage).await?;
     scenes::delete(stage).await?;
-    scenes::curtain(stage).await
+    let gate = GateStage::set_up(stage).await?;
+    gate.enforce().await?;
+    gate.compatible().await?;
+    gate.incompatible().await?;
+    gate.verified().await?;
+    gate.rollback_without_a_broker().await?;
+    gate.never_in_the_way().await?;
+    scenes::curtain(stage).await?;
+    Ok(gate)
 }
 
 /// Starts everything, and says what.
@@ -135,7 +149,7 @@ fn failed(expected: &str, error: &dyn std::fmt::Display) -> Broken {
 }
 
 /// Leaves everything running until Ctrl-C.
-async fn keep(stage: &Stage) -> std::io::Result<()> {
+async fn keep(stage: &Stage, gate: Option<&str>) -> std::io::Result<()> {
     let environment = stage.broker.store().environment_uuid(ENVIRONMENT).unwrap_or_default();
     println!(
         "
@@ -149,7 +163,8 @@ Everything keeps running as long as this command does. In another terminal:
   kubectl set image deployment/shopfront app=registry.example.com/shopfront:4.3.0   # nobody published it
   kubectl describe pactdep
   curl -s $BROKER/environments/{environment}/deployed-versions/currently-deployed
-  curl -s http://{probes}/metrics                                            # the operator's
+  curl -s http://{probes}/metrics                                            # the controller's
+  curl -s http://{gate}/metrics                                              # the gate's
   tail -f {log}
 
 Ctrl-C ends it all and leaves nothing behind.",
@@ -157,6 +172,7 @@ Ctrl-C ends it all and leaves nothing behind.",
         tools = tools::folder().await.display(),
         broker = stage.broker.url(),
         probes = stage.operator.probe_address(),
+        gate = gate.unwrap_or("(it was not started)"),
         log = stage.control_plane.folder().join("operator-*.log").display(),
     );
     let mut terminated = signal(SignalKind::terminate())?;

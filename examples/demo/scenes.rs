@@ -186,7 +186,7 @@ pub async fn delete(stage: &Stage) -> Played {
 /// What the broker was told, in order, and how it all stands.
 pub async fn curtain(stage: &Stage) -> Played {
     let transcript = stage.transcript;
-    transcript.heading(8, "Everything the broker was told, in order");
+    transcript.heading(14, "Everything the broker was told, in order");
     let writes = stage.broker.writes();
     let first = writes.first().map_or_else(Instant::now, |write| write.at);
     for write in &writes {
@@ -206,7 +206,7 @@ pub async fn curtain(stage: &Stage) -> Played {
         transcript.output(&format!("{:<10}  {}", row.pacticipant, row.version));
     }
     let rows: Vec<_> = rows.iter().map(|row| format!("{} {}", row.pacticipant, row.version)).collect();
-    let wanted = ["billing 1.1.0", "shop-admin 4.2.0", "web-shop 4.2.0"];
+    let wanted = ["billing 1.1.0", "shop-admin 4.2.0", "stock 2.0.0", "web-shop 4.2.0"];
     promised(rows == wanted, wanted.join(", "), rows.join(", "))?;
     transcript.gap();
     stage.kubectl(&["get", "deployments"]).await?;

@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, sync::PoisonError, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::{
     Recorder,
-    checks::{UNCHECKED, answered, check, mentions, versions},
+    checks::{UNCHECKED, answered, check, is_yes, mentions, versions},
     member::MemberView,
     queue::{Next, Task},
 };
@@ -15,12 +15,14 @@ use crate::{
     api::{deployment::Check, names::Version},
     broker::verdict_of,
     policy::{GateRules, Judgement, Verdict},
-    runtime::backoff::{Backoff, entropy, fraction},
+    runtime::backoff::{Backoff, entropy},
     workload::{Place, RecordKey},
 };
 
 /// How long changes in an environment gather before what they may touch is asked again: many rollouts end at once.
 const GATHER: Duration = Duration::from_secs(5);
+/// How soon a verdict that is not a yes is asked for again, the first time.
+const SECOND_LOOK: Duration = Duration::from_secs(30);
 /// How long the status of a record waits for the check of its version.
 pub(super) const TOGETHER: Duration = Duration::from_millis(500);
 
@@ -57,7 +59,7 @@ impl Recorder {
             }),
         };
         let found = check(&key.pacticipant, version, environment, &judgement, &rules, Timestamp::now());
-        let again = self.ask_again(key, version, &found);
+        let again = self.ask_again(key, &found);
         if let Some((check, before)) = self.checks.set(key, found) {
             self.tell_check(key, members, &check, before.as_ref()).await;
             // The status of the key is written by its own pass alone.
@@ -66,21 +68,23 @@ impl Recorder {
         again
     }
 
-    /// When to ask again though nothing changes: what is not a yes may become one when somebody publishes a result.
-    fn ask_again(&self, key: &RecordKey, version: &Version, check: &Check) -> Next {
+    /// When to ask again though nothing changes: what is not a yes may become one when somebody publishes a result, and
+    /// what was not answered when the broker can be asked. Soon at first, then ever more seldom.
+    fn ask_again(&self, key: &RecordKey, check: &Check) -> Next {
         let mut tries = self.check_tries.lock().unwrap_or_else(PoisonError::into_inner);
-        if !answered(check) {
-            let entry = tries.entry(key.clone()).or_default();
-            let backoff = Backoff { min: self.settings.retry_min, max: self.settings.retry_max };
-            let delay = backoff.delay(*entry, entropy());
-            *entry = entry.saturating_add(1);
-            debug!(%key, %version, seconds = delay.as_secs(), "the version could not be checked; asking again");
-            return Some(delay);
+        if is_yes(check) {
+            tries.remove(key);
+            return None;
         }
-        tries.remove(key);
-        let yes = [Verdict::Yes, Verdict::YesVacuous].iter().any(|verdict| verdict.name() == check.verdict);
-        let period = self.settings.resync_period;
-        (!yes).then(|| period + fraction(period / 10, entropy()))
+        let backoff = if answered(check) {
+            Backoff { min: SECOND_LOOK.min(self.settings.resync_period), max: self.settings.resync_period }
+        } else {
+            Backoff { min: self.settings.retry_min, max: self.settings.retry_max }
+        };
+        let entry = tries.entry(key.clone()).or_default();
+        let delay = backoff.delay(*entry, entropy());
+        *entry = entry.saturating_add(1);
+        Some(delay)
     }
 
     async fn tell_check(&self, key: &RecordKey, members: &[MemberView], check: &Check, before: Option<&Check>) {
@@ -107,6 +111,13 @@ impl Recorder {
         let object = self.index().rules_for(key)?.object.clone();
         let environments = self.environments.lock().unwrap_or_else(PoisonError::into_inner);
         environments.get(&object).map(|environment| GateRules::parse(&environment.spec.gate))
+    }
+
+    /// A version was recorded of which the check said no: somebody may have published what was missing.
+    pub(super) fn check_again_if_no(&self, key: &RecordKey) {
+        if self.checks.of(key).iter().any(|check| !is_yes(check)) {
+            self.queue.now(Task::Check(key.clone()));
+        }
     }
 
     /// Other versions are recorded in an environment than before: has the keys checked again whose verdict that may

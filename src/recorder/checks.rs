@@ -68,6 +68,12 @@ pub fn answered(check: &Check) -> bool {
     check.verdict != UNCHECKED && unanswered.iter().all(|verdict| check.verdict != verdict.name())
 }
 
+/// Whether the check is a yes.
+#[must_use]
+pub fn is_yes(check: &Check) -> bool {
+    [Verdict::Yes, Verdict::YesVacuous].iter().any(|verdict| verdict.name() == check.verdict)
+}
+
 /// The versions that members run or roll out to, in the members' order, each once; none while they must be left alone.
 #[must_use]
 pub fn versions(members: &[MemberView]) -> Vec<Version> {

@@ -69,6 +69,7 @@ impl Recorder {
         }
         if matches!(&finish, Finish::Recorded { write, .. } if *write != Write::None) {
             self.environment_changed(&key.place, &BTreeSet::from([key.pacticipant.to_string()]));
+            self.check_again_if_no(key);
             self.checks.settled(key, TOGETHER).await;
         }
         let place = if matches!(finish, Finish::Waiting { .. }) {

@@ -1,0 +1,190 @@
+//! The scenes of the gate: what is stopped at admission, what passes, and what never even asks.
+
+use std::time::Instant;
+
+use kube::Api;
+use pact_operator::api::PactEnvironment;
+
+use crate::observer::Sight;
+use crate::stage::{ENVIRONMENT, NAMESPACE, Played, Stage, Tale, promised, run_kubectl, show_kubectl};
+use crate::testbed::kubectl::kubectl;
+use crate::testbed::webhook::{Person, Webhook, WebhookOptions};
+use crate::transcript::shown;
+
+/// The gate and somebody whom it can stop.
+pub struct GateStage<'a> {
+    stage: &'a Stage,
+    webhook: Webhook,
+    developer: Person,
+}
+
+const CONSUMER: (&str, &str) = ("web-shop", "4.2.0");
+const PROVIDER: &str = "stock";
+
+impl<'a> GateStage<'a> {
+    /// Starts the webhook, and says so.
+    pub async fn set_up(stage: &'a Stage) -> Played<Self> {
+        let transcript = stage.transcript;
+        transcript.heading(8, "The gate: an admission webhook joins, and looks before it stops anybody");
+        let begun = Instant::now();
+        let options = WebhookOptions { args: vec!["--spread-seconds".into(), "0".into()], ..WebhookOptions::default() };
+        let webhook = Webhook::start(&stage.control_plane, options).await;
+        transcript.kept(&format!(
+            "pact-operator webhook, with a certificate of its own making that the API server trusts, ready after {}",
+            shown(begun.elapsed())
+        ));
+        let developer = Person::developer(&stage.control_plane).await;
+        run_kubectl(developer.kubeconfig(), &["config", "set-context", "--current", "--namespace", NAMESPACE]).await?;
+        transcript.say(
+            "From here on kubectl is run by a developer. (The admin of before holds every right, also the one to bypass \
+             the gate.)",
+        );
+        let store = stage.broker.store();
+        store.publish_pact(CONSUMER.0, CONSUMER.1, PROVIDER, "GET /stock answers a number");
+        for (version, verified) in [("1.0.0", true), ("2.0.0", false), ("3.0.0", true)] {
+            store.publish_version(PROVIDER, version);
+            store.verify(CONSUMER.0, CONSUMER.1, PROVIDER, version, verified);
+        }
+        transcript.say(
+            "At the broker: web-shop 4.2.0 has a pact with stock. stock 1.0.0 and 3.0.0 verified it, 2.0.0 failed to.",
+        );
+        transcript.gap();
+        Ok(Self { stage, webhook, developer })
+    }
+
+    /// Before it enforces anything, the environment tells what would be denied.
+    pub async fn enforce(&self) -> Played {
+        let (stage, transcript) = (self.stage, self.stage.transcript);
+        let api = Api::<PactEnvironment>::all(stage.control_plane.client());
+        let ready = async |mode: &str| {
+            stage
+                .until(&format!("the environment is {mode}, inventoried and fully checked"), async || {
+                    let status =
+                        api.get(ENVIRONMENT).await.map_err(|error| error.to_string())?.status.unwrap_or_default();
+                    let shown = status.mode.map(|mode| mode.name()).unwrap_or_default();
+                    let done = shown == mode && status.unchecked == 0 && status.would_deny == 0;
+                    if done { Ok(()) } else { Err(format!("{shown}, {} unchecked", status.unchecked)) }
+                })
+                .await
+        };
+        ready("Audit").await?;
+        stage.kubectl(&["get", "pactenv"]).await?;
+        transcript
+            .kept("the mode is Audit unless an admin says otherwise; none of the versions that run would be denied");
+        transcript.gap();
+        let patch = r#"{"spec":{"gate":{"mode":"Enforce"}}}"#;
+        stage.kubectl(&["patch", "pactenv", ENVIRONMENT, "--type", "merge", "--patch", patch]).await?;
+        ready("Enforce").await
+    }
+
+    /// A compatible version passes and is recorded.
+    pub async fn compatible(&self) -> Played {
+        self.stage.transcript.heading(9, "A compatible version: admitted and recorded");
+        let since = Instant::now();
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/demo/stock.yaml");
+        let said = run_kubectl(self.developer.kubeconfig(), &["apply", "-f", &path.display().to_string()]).await?;
+        self.stage.transcript.command("kubectl apply -f examples/demo/stock.yaml");
+        self.stage.transcript.output(&said);
+        self.stage.is_recorded(since, "stock", &[PROVIDER], "1.0.0").await?;
+        self.stage.remembered(PROVIDER, "Recorded").await.map(drop)
+    }
+
+    /// An incompatible one is denied, and nothing else happens.
+    pub async fn incompatible(&self) -> Played {
+        let (stage, transcript) = (self.stage, self.stage.transcript);
+        transcript.heading(10, "A version that fails can-i-deploy: denied, and the old pods keep serving");
+        let since = Instant::now();
+        let arguments = ["set", "image", "deployment/stock", "app=registry.example.com/stock:2.0.0"];
+        let said = kubectl(self.developer.kubeconfig(), &arguments).await;
+        let text = String::from_utf8_lossy(&said.stderr).into_owned();
+        transcript.command(&format!("kubectl {}", arguments.join(" ")));
+        transcript.quote(&text);
+        promised(!said.status.success(), "kubectl fails", "it succeeded")?;
+        for part in ["denied the request: stock 2.0.0 may not be deployed to production", "web-shop 4.2.0"] {
+            promised(text.contains(part), format!("kubectl prints \"{part}\""), text.clone())?;
+        }
+        let changed = stage.observer.since(since, "stock");
+        promised(changed.is_empty(), "the Deployment is untouched", format!("{} changes", changed.len()))?;
+        stage.nothing_written(since, "the rollout never began: 1.0.0 runs on, and the broker still says so")?;
+        let event = stage
+            .until("an Event on the Deployment", async || {
+                let arguments = ["events", "--for", "deployment/stock", "--types=Warning"];
+                let said = run_kubectl(stage.control_plane.kubeconfig(), &arguments).await;
+                let said = said.map_err(|broken| broken.found)?;
+                if said.contains("RolloutDenied") { Ok(said) } else { Err(said) }
+            })
+            .await?;
+        transcript.command("kubectl events --for deployment/stock --types=Warning");
+        transcript.quote(&event);
+        Ok(())
+    }
+
+    /// Once the verification is published, the same command passes.
+    pub async fn verified(&self) -> Played {
+        let (stage, transcript) = (self.stage, self.stage.transcript);
+        transcript.heading(11, "The verification is published: the same command passes");
+        transcript
+            .say("stock's team mends what broke the pact; its pipeline verifies 2.0.0 again and publishes a success.");
+        transcript.gap();
+        stage.broker.store().verify(CONSUMER.0, CONSUMER.1, PROVIDER, "2.0.0", true);
+        let published = Instant::now();
+        let arguments = ["set", "image", "deployment/stock", "app=registry.example.com/stock:2.0.0"];
+        // A no is remembered for a second, so that retries are no storm.
+        stage
+            .until("the same command passes", async || {
+                let said = kubectl(self.developer.kubeconfig(), &arguments).await;
+                if said.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&said.stderr).into_owned()) }
+            })
+            .await?;
+        transcript.command(&format!("kubectl {}", arguments.join(" ")));
+        stage.is_recorded(published, "stock", &[PROVIDER], "2.0.0").await?;
+        stage.remembered(PROVIDER, "Recorded").await.map(drop)
+    }
+
+    /// With the broker down, the way back to what is recorded is open.
+    pub async fn rollback_without_a_broker(&self) -> Played {
+        let (stage, transcript) = (self.stage, self.stage.transcript);
+        transcript.heading(12, "At night, with the broker down: the way back is open");
+        let since = Instant::now();
+        let patch = r#"{"spec": {"template": {"metadata": {"labels": {"testbed/ready": "never"}}, "spec": {"containers": [{"name": "app", "image": "registry.example.com/stock:3.0.0"}]}}}}"#;
+        show_kubectl(transcript, self.developer.kubeconfig(), &["patch", "deployment", "stock", "--patch", patch])
+            .await?;
+        transcript
+            .say("3.0.0 was admitted (it is compatible), but its pods do not become ready. Then the broker dies.");
+        transcript.gap();
+        stage.broker.stop().await;
+        let asked = stage.broker.requests().len();
+        let undone = Instant::now();
+        show_kubectl(transcript, self.developer.kubeconfig(), &["rollout", "undo", "deployment/stock"]).await?;
+        let mut tale = Tale::new(undone, "stock", PROVIDER);
+        let back = |sights: &[Sight]| sights.iter().any(|sight| sight.version == "2.0.0" && sight.complete());
+        stage.follow(&mut tale, "2.0.0 is back", |sights, _| back(sights)).await?;
+        promised(stage.broker.requests().len() == asked, "the broker is not asked", "it was")?;
+        transcript.kept("a rollback to the version that is recorded asks nobody");
+        stage.broker.restart().await;
+        stage.nothing_written(since, "and the broker, back again, was right all along")
+    }
+
+    /// Scaling and restarting never even reach the gate.
+    pub async fn never_in_the_way(&self) -> Played {
+        let transcript = self.stage.transcript;
+        transcript.heading(13, "Scaling, restarting: the gate is not even called");
+        let before = self.webhook.reviews().await;
+        for arguments in [
+            &["scale", "deployment/stock", "--replicas=3"][..],
+            &["rollout", "restart", "deployment/stock"],
+            &["label", "deployment/stock", "team=stock"],
+        ] {
+            show_kubectl(transcript, self.developer.kubeconfig(), arguments).await?;
+        }
+        let calls = self.webhook.reviews().await - before;
+        promised(calls == 0, "no admission review", format!("{calls} reviews"))?;
+        transcript.kept(&format!("0 admission reviews for these; {before} for everything that this story changed"));
+        Ok(())
+    }
+
+    /// Where the webhook logs and counts.
+    pub fn probe_address(&self) -> &str {
+        self.webhook.probe_address()
+    }
+}
