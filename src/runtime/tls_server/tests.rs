@@ -162,7 +162,7 @@ impl Served {
     async fn connect_as(&self, config: ClientConfig) -> io::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(self.address).await?;
         let name = ServerName::try_from("localhost").unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+        soon(TlsConnector::from(Arc::new(config)).connect(name, stream)).await
     }
 
     /// A client that retries nothing and pools its connections.
@@ -186,6 +186,11 @@ impl Served {
     }
 }
 
+/// What the server has to do in a while, or the test fails instead of waiting for ever.
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(GENEROUS, what).await.expect("the server does it in a while")
+}
+
 /// Sends a GET over HTTP/1.1 and reads its answer: the head, and the body.
 async fn ask(stream: &mut TlsStream<TcpStream>, path: &str) -> io::Result<(String, String)> {
     stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await?;
@@ -203,7 +208,7 @@ async fn answer(stream: &mut TlsStream<TcpStream>) -> io::Result<(String, String
                 return Ok((head.clone(), body.to_owned()));
             }
         }
-        if stream.read_buf(&mut bytes).await? == 0 {
+        if soon(stream.read_buf(&mut bytes)).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
@@ -213,7 +218,7 @@ async fn answer(stream: &mut TlsStream<TcpStream>) -> io::Result<(String, String
 async fn end(stream: &mut (impl AsyncReadExt + Unpin)) -> Vec<u8> {
     let mut rest = Vec::new();
     // An error is an end, too: of a connection that was cut.
-    let _ = tokio::time::timeout(GENEROUS, stream.read_to_end(&mut rest)).await.expect("the server ends it");
+    let _ = soon(stream.read_to_end(&mut rest)).await;
     rest
 }
 

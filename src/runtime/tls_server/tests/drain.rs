@@ -171,7 +171,7 @@ async fn connections_that_wait_in_the_systems_queue_are_served_at_the_end() {
     for stream in waiting {
         let config = Arc::new(served.authority.client(&["http/1.1"], None));
         let name = ServerName::try_from("localhost").unwrap();
-        let mut stream = TlsConnector::from(config).connect(name, stream).await.unwrap();
+        let mut stream = soon(TlsConnector::from(config).connect(name, stream)).await.unwrap();
         assert_eq!(ask(&mut stream, "/").await.unwrap().1, "ok");
     }
     served.ended().await;

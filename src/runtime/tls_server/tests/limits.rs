@@ -157,7 +157,7 @@ async fn an_old_connection_is_replaced_and_no_request_fails() {
             stream = served.connect("http/1.1").await;
         }
     }
-    assert!((4..=7).contains(&connections), "{connections} connections in 6 times their age");
+    assert!((3..=7).contains(&connections), "{connections} connections in 6 times their age");
 }
 
 #[tokio::test]
@@ -165,7 +165,7 @@ async fn a_dead_peer_of_http2_is_noticed_by_its_silence() {
     let settings = TlsServerSettings {
         header_limit: 10 * GENEROUS,
         ping_interval: SHORT / 2,
-        ping_limit: SHORT / 2,
+        ping_limit: 3 * SHORT,
         ..generous()
     };
     let served = serve(settings).await;
@@ -174,7 +174,7 @@ async fn a_dead_peer_of_http2_is_noticed_by_its_silence() {
     let client = served.client("h2");
     client.get(served.url("/")).send().await.unwrap();
     until("the deaf one to be gone", || served.counts.open() == 1).await;
-    assert!(client.get(served.url("/sleep/600")).send().await.is_ok(), "one that answers stays");
+    assert!(client.get(served.url("/sleep/1500")).send().await.is_ok(), "one that answers stays");
     assert_eq!(served.counts.open(), 1, "on the connection that it had");
 }
 
