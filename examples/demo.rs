@@ -93,6 +93,7 @@ async fn play(stage: &Stage) -> Played<GateStage<'_>> {
     gate.verified().await?;
     gate.rollback_without_a_broker().await?;
     gate.never_in_the_way().await?;
+    gate.all_is_well("Enforce").await?;
     scenes::curtain(stage).await?;
     Ok(gate)
 }

@@ -8,7 +8,7 @@ use pact_operator::api::PactEnvironment;
 use crate::observer::Sight;
 use crate::stage::{ENVIRONMENT, NAMESPACE, Played, Stage, Tale, promised, run_kubectl, show_kubectl};
 use crate::testbed::kubectl::kubectl;
-use crate::testbed::webhook::{Person, Webhook, WebhookOptions};
+use crate::testbed::webhook::{Person, Webhook, WebhookOptions, sum};
 use crate::transcript::shown;
 
 /// The gate and somebody whom it can stop.
@@ -56,25 +56,39 @@ impl<'a> GateStage<'a> {
     pub async fn enforce(&self) -> Played {
         let (stage, transcript) = (self.stage, self.stage.transcript);
         let api = Api::<PactEnvironment>::all(stage.control_plane.client());
-        let ready = async |mode: &str| {
-            stage
-                .until(&format!("the environment is {mode}, inventoried and fully checked"), async || {
-                    let status =
-                        api.get(ENVIRONMENT).await.map_err(|error| error.to_string())?.status.unwrap_or_default();
-                    let shown = status.mode.map(|mode| mode.name()).unwrap_or_default();
-                    let done = shown == mode && status.unchecked == 0 && status.would_deny == 0;
-                    if done { Ok(()) } else { Err(format!("{shown}, {} unchecked", status.unchecked)) }
-                })
-                .await
-        };
-        ready("Audit").await?;
+        self.all_is_well("Audit").await?;
         stage.kubectl(&["get", "pactenv"]).await?;
         transcript
             .kept("the mode is Audit unless an admin says otherwise; none of the versions that run would be denied");
         transcript.gap();
         let patch = r#"{"spec":{"gate":{"mode":"Enforce"}}}"#;
         stage.kubectl(&["patch", "pactenv", ENVIRONMENT, "--type", "merge", "--patch", patch]).await?;
-        ready("Enforce").await
+        stage
+            .until("the mode Enforce is in force", async || {
+                let status = api.get(ENVIRONMENT).await.map_err(|error| error.to_string())?.status.unwrap_or_default();
+                let shown = status.mode.map(|mode| mode.name()).unwrap_or_default();
+                if shown == "Enforce" { Ok(()) } else { Err(shown.to_owned()) }
+            })
+            .await
+    }
+
+    /// Waits until the environment is in this mode, and everything that runs was checked and would be admitted.
+    pub async fn all_is_well(&self, mode: &str) -> Played {
+        let api = Api::<PactEnvironment>::all(self.stage.control_plane.client());
+        self.stage
+            .until(
+                &format!("the environment is in the mode {mode}, and nothing that runs would be denied"),
+                async || {
+                    let status =
+                        api.get(ENVIRONMENT).await.map_err(|error| error.to_string())?.status.unwrap_or_default();
+                    let shown = status.mode.map(|mode| mode.name()).unwrap_or_default();
+                    let done = shown == mode && status.unchecked == 0 && status.would_deny == 0;
+                    let found =
+                        || format!("{shown}, {} unchecked, {} would be denied", status.unchecked, status.would_deny);
+                    if done { Ok(()) } else { Err(found()) }
+                },
+            )
+            .await
     }
 
     /// A compatible version passes and is recorded.
@@ -153,13 +167,13 @@ impl<'a> GateStage<'a> {
             .say("3.0.0 was admitted (it is compatible), but its pods do not become ready. Then the broker dies.");
         transcript.gap();
         stage.broker.stop().await;
-        let asked = stage.broker.requests().len();
+        let asked = self.answers().await;
         let undone = Instant::now();
         show_kubectl(transcript, self.developer.kubeconfig(), &["rollout", "undo", "deployment/stock"]).await?;
         let mut tale = Tale::new(undone, "stock", PROVIDER);
         let back = |sights: &[Sight]| sights.iter().any(|sight| sight.version == "2.0.0" && sight.complete());
         stage.follow(&mut tale, "2.0.0 is back", |sights, _| back(sights)).await?;
-        promised(stage.broker.requests().len() == asked, "the broker is not asked", "it was")?;
+        promised(self.answers().await == asked, "no question is put to the broker", "one was")?;
         transcript.kept("a rollback to the version that is recorded asks nobody");
         stage.broker.restart().await;
         stage.nothing_written(since, "and the broker, back again, was right all along")
@@ -181,6 +195,11 @@ impl<'a> GateStage<'a> {
         promised(calls == 0, "no admission review", format!("{calls} reviews"))?;
         transcript.kept(&format!("0 admission reviews for these; {before} for everything that this story changed"));
         Ok(())
+    }
+
+    /// How many questions the gate has had to have answered.
+    async fn answers(&self) -> u64 {
+        sum(&self.webhook.metrics().await, "pact_operator_gate_answers_total")
     }
 
     /// Where the webhook logs and counts.
