@@ -171,6 +171,11 @@ impl Webhook {
         self.process.logs()
     }
 
+    /// Its process id; `None` once it has ended.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.pid()
+    }
+
     /// Resident memory in bytes.
     ///
     /// # Panics
