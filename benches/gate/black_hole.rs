@@ -10,7 +10,7 @@ use futures::future::join_all;
 use crate::cost;
 use crate::load::Protocol;
 use crate::report::{Report, Spread, mib};
-use crate::reviewed::review;
+use crate::reviewed::Reviews;
 use crate::sizes::Sizes;
 use crate::stage::{PROVIDER, REVIEW_BYTES, Stage};
 
@@ -20,11 +20,14 @@ const BUDGET: Duration = Duration::from_secs(8);
 const PER_CONNECTION: usize = 125;
 
 pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
-    let bodies = stage.cached(REVIEW_BYTES);
+    let bodies = stage.cached();
     let (gate, yes) = (stage.gate(Protocol::Http2, &bodies), stage.yes(Protocol::Http2, &bodies));
     let floor = yes.steady(sizes.rate, sizes.steady / 2).await;
     let alone = gate.steady(sizes.rate, sizes.steady).await;
 
+    let reviews = Reviews::of(REVIEW_BYTES);
+    let question = |number| reviews.one(&stage.unanswered, PROVIDER, PROVIDER, &format!("6.0.{number}"));
+    let questions: Arc<[Bytes]> = (0..sizes.unanswered).map(question).collect();
     let pid = stage.webhook.pid();
     let before = cost::resident(pid);
     let most = Arc::new(AtomicU64::new(before));
@@ -37,7 +40,7 @@ pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
             }
         }
     });
-    let (meanwhile, unanswered) = tokio::join!(gate.steady(sizes.rate, sizes.steady), ask(stage, sizes.unanswered));
+    let (meanwhile, unanswered) = tokio::join!(gate.steady(sizes.rate, sizes.steady), ask(stage, questions));
     watching.abort();
     let grown = most.load(Ordering::Relaxed).saturating_sub(before);
 
@@ -88,13 +91,11 @@ struct Told {
     unavailable: bool,
 }
 
-/// Asks so many different questions at once.
-async fn ask(stage: &Stage, count: usize) -> Vec<Told> {
-    let version = |number: usize| format!("6.0.{number}");
-    let review = |number: usize| review(&stage.unanswered, PROVIDER, PROVIDER, &version(number), REVIEW_BYTES);
-    let bodies: Arc<[Bytes]> = (0..count).map(review).collect();
-    let targets: Vec<_> = (0..count.div_ceil(PER_CONNECTION)).map(|_| stage.gate(Protocol::Http2, &bodies)).collect();
-    let sent = (0..count).map(|number| {
+/// Asks these different questions at once.
+async fn ask(stage: &Stage, bodies: Arc<[Bytes]>) -> Vec<Told> {
+    let connections = bodies.len().div_ceil(PER_CONNECTION);
+    let targets: Vec<_> = (0..connections).map(|_| stage.gate(Protocol::Http2, &bodies)).collect();
+    let sent = (0..bodies.len()).map(|number| {
         let target = targets[number / PER_CONNECTION].clone();
         tokio::spawn(async move {
             let answered = target.send(number).await;

@@ -4,7 +4,7 @@ use crate::cost;
 use crate::load::{Flood, Medians, Protocol, Target};
 use crate::report::{Report, mib};
 use crate::sizes::Sizes;
-use crate::stage::{REVIEW_BYTES, Stage};
+use crate::stage::{NAMED_BY_EACH, OTHERS, Stage};
 
 /// What the turns of one of the two came to.
 struct Side {
@@ -13,7 +13,7 @@ struct Side {
 }
 
 pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
-    let bodies = stage.cached(REVIEW_BYTES);
+    let bodies = stage.cached();
     let (gate_pid, yes_pid) = (stage.webhook.pid(), stage.always_yes.pid());
     let answer = stage.gate(Protocol::Http2, &bodies).send(0).await;
     assert!(answer.body.contains(r#""verdict":"Yes""#), "not what is to be measured: {}", answer.body);
@@ -25,7 +25,7 @@ pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
             "One replica, TLS 1.3, kept connections (HTTP/2: one for all, as an API server has it; HTTP/1.1: one for each \
              request under way). Each review is an update of an annotated Deployment with `managedFields`, {} bytes in all, \
              of {} Deployments in turn, answered Yes from what is remembered (for 10 s; then the broker is asked again, \
-             which is part of the measurement). The floor is a process of its own with the same TLS server and threads \
+             which is part of the measurement). {OTHERS} more environments name {NAMED_BY_EACH} namespaces each. The floor is a process of its own with the same TLS server and threads \
              that reads the body and says yes. Both take turns, {} of {:.1} s each; medians of the turns. The requests \
              are sent by this bench, on the same cores; CPU is that of the webhook's process alone. p50 / p99 / p99.9.",
             bodies[0].len(),

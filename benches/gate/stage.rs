@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::always_yes::AlwaysYes;
 use crate::load::{Protocol, Target};
-use crate::reviewed;
+use crate::reviewed::Reviews;
 use crate::testbed::eventually::eventually;
 use crate::testbed::namespace;
 use crate::testbed::scene::Scene;
@@ -34,6 +34,11 @@ pub const PROVIDER: &str = "orders";
 pub const CONSUMER: &str = "shop";
 /// The version whose verdict is cached.
 pub const CACHED: &str = "2.0.0";
+
+/// How many more environments there are: a cluster is not one team's.
+pub const OTHERS: usize = 20;
+/// How many each of them names.
+pub const NAMED_BY_EACH: usize = 100;
 
 /// How many Deployments take turns in what is sent directly.
 const DEPLOYMENTS: usize = 32;
@@ -74,6 +79,11 @@ impl Stage {
         scene.map("nowhere", &[&unanswered], nowhere).await;
         for name in [&environment, "nowhere"] {
             backfilled(&scene, name).await;
+        }
+        for other in 0..OTHERS {
+            let names: Vec<_> = (0..NAMED_BY_EACH).map(|number| format!("team-{other}-space-{number}")).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            scene.map(&format!("other-{other}"), &names, json!({})).await;
         }
         let store = scene.broker.store();
         store.publish_pact("web", "1", PROVIDER, "what web wants");
@@ -117,8 +127,9 @@ impl Stage {
     }
 
     /// Reviews of rollouts to the version whose verdict is cached.
-    pub fn cached(&self, bytes: usize) -> Arc<[Bytes]> {
-        let review = |number| reviewed::review(&self.gated, &format!("{PROVIDER}-{number}"), PROVIDER, CACHED, bytes);
+    pub fn cached(&self) -> Arc<[Bytes]> {
+        let reviews = Reviews::of(REVIEW_BYTES);
+        let review = |number| reviews.one(&self.gated, &format!("{PROVIDER}-{number}"), PROVIDER, CACHED);
         (0..DEPLOYMENTS).map(review).collect()
     }
 

@@ -8,7 +8,7 @@ use futures::future::join_all;
 
 use crate::load::Protocol;
 use crate::report::{Report, Spread};
-use crate::reviewed::review;
+use crate::reviewed::Reviews;
 use crate::sizes::Sizes;
 use crate::stage::{CONSUMER, PROVIDER, REVIEW_BYTES, Stage};
 use crate::testbed::standin::Fault;
@@ -69,11 +69,12 @@ fn consumer_version(number: usize) -> String {
 
 /// How long each took, and how many requests at the broker each needed.
 async fn one_by_one(stage: &Stage, pacticipant: &str, versions: &[String]) -> (Spread, f64) {
-    let review = |version| review(&stage.gated, pacticipant, pacticipant, version, REVIEW_BYTES);
-    let bodies: Arc<[Bytes]> = versions.iter().map(|version| review(version)).collect();
+    let reviews = Reviews::of(REVIEW_BYTES);
+    let review = |version: &String| reviews.one(&stage.gated, pacticipant, pacticipant, version);
+    let bodies: Arc<[Bytes]> = versions.iter().map(review).collect();
     let target = stage.gate(Protocol::Http2, &bodies);
     // The connection is made by a review that is let through unjudged.
-    let elsewhere = [self::review(&stage.free, pacticipant, pacticipant, "1", REVIEW_BYTES)].into();
+    let elsewhere = [reviews.one(&stage.free, pacticipant, pacticipant, "1")].into();
     drop(target.with(&elsewhere).send(0).await);
     stage.scene.broker.clear_requests();
     let mut seconds = Vec::new();
@@ -107,7 +108,8 @@ async fn equal(stage: &Stage, count: usize, floor: &Spread, report: &mut Report)
     const VERSION: &str = "5.0.0";
     let broker = &stage.scene.broker;
     broker.store().verify("web", "1", PROVIDER, VERSION, true);
-    let review = |number| review(&stage.gated, &format!("{PROVIDER}-{number}"), PROVIDER, VERSION, REVIEW_BYTES);
+    let reviews = Reviews::of(REVIEW_BYTES);
+    let review = |number| reviews.one(&stage.gated, &format!("{PROVIDER}-{number}"), PROVIDER, VERSION);
     let bodies: Arc<[Bytes]> = (0..count).map(review).collect();
     // A connection takes 256 requests at once: two, so that none waits here.
     let targets = [0, 1].map(|_| stage.gate(Protocol::Http2, &bodies));
