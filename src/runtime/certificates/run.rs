@@ -37,7 +37,7 @@ pub async fn run(
 ) -> Result<(), CertificateError> {
     settings.check()?;
     let keeper = match &settings.source {
-        Source::Own(own) => Keeper::Own(Own::new(own.clone())),
+        Source::Own(own) => Keeper::Own(Own::new(own.clone(), settings.overlap)),
         Source::Mounted(mounted) => Keeper::Mounted(Mounted::new(mounted.clone())),
     };
     let store = Store::new(client, &settings);
