@@ -25,7 +25,7 @@ pub(super) struct Own {
 #[derive(Debug)]
 pub(super) enum Act {
     /// Create the Secret, or replace the one that was read.
-    Write { secret: Secret, step: RingStep, authority: Id },
+    Write { secret: Box<Secret>, step: RingStep, authority: Id },
     /// Patch the webhook configuration.
     Patch(Value),
     /// Serve with this from now on.
@@ -120,7 +120,7 @@ impl Own {
     fn write(&self, keyring: &Keyring, secret: Option<Secret>, step: RingStep) -> Act {
         let mut secret = secret.unwrap_or_else(|| self.empty_secret());
         keyring.write(&mut secret);
-        Act::Write { secret, step, authority: keyring.current.certificate.id }
+        Act::Write { secret: Box::new(secret), step, authority: keyring.current.certificate.id }
     }
 
     fn authority(&self, now: SystemTime) -> Result<Authority, AuthorityError> {

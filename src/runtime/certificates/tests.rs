@@ -15,7 +15,7 @@ const NAME: &str = "test authority";
 
 /// A moment, so many after the first of all tests.
 fn at(after: Duration) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(1_800_000_000) + after
+    UNIX_EPOCH + Duration::from_hours(500_000) + after
 }
 
 fn authority(made: Duration, life: Duration) -> Authority {

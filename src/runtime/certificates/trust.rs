@@ -55,12 +55,12 @@ pub(super) fn verify(
     now: SystemTime,
     margin: Duration,
 ) -> Result<(), Distrust> {
-    if hooks.hooks.is_empty() {
+    if hooks.list.is_empty() {
         return Err(Distrust::NoHooks(hooks.name.clone()));
     }
     let later = now.checked_add(margin).unwrap_or(now);
     for time in [now, later] {
-        for hook in &hooks.hooks {
+        for hook in &hooks.list {
             accepts(hook, chain, time)?;
         }
     }
@@ -82,9 +82,9 @@ fn accepts(hook: &Hook, chain: &[CertificateDer<'_>], now: SystemTime) -> Result
     let server_name = ServerName::try_from(server.clone()).map_err(|_| Distrust::NoServer(name()))?;
     let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let time = |what| Distrust::Time { what, at: since_epoch.as_secs() };
-    let verified =
+    let outcome =
         verifier.verify_server_cert(leaf, intermediates, &server_name, &[], UnixTime::since_unix_epoch(since_epoch));
-    match verified {
+    match outcome {
         Ok(_) => Ok(()),
         Err(Error::InvalidCertificate(Refusal::Expired | Refusal::ExpiredContext { .. })) => Err(time("expired")),
         Err(Error::InvalidCertificate(Refusal::NotValidYet | Refusal::NotValidYetContext { .. })) => {

@@ -29,8 +29,8 @@ fn keyring() -> Keyring {
 
 #[test]
 fn a_secret_is_read_as_it_was_written() {
-    let mut secret = Secret::default();
-    secret.data = Some(BTreeMap::from([("other".to_owned(), ByteString(b"kept".to_vec()))]));
+    let data = BTreeMap::from([("other".to_owned(), ByteString(b"kept".to_vec()))]);
+    let mut secret = Secret { data: Some(data), ..Secret::default() };
     let mut written = keyring();
     written.write(&mut secret);
     let read = Keyring::read(&secret, NAME).unwrap();
@@ -94,7 +94,7 @@ fn bundles_are_compared_as_sets() {
     let text = format!("# a comment\n{}\r\n{}{}", a.pem().replace('\n', "\r\n"), b.pem(), a.pem());
     let bundle = Bundle::parse(text.as_bytes());
     assert!(bundle.is(&[b.clone(), a.clone()]), "{bundle:?}");
-    assert!(!bundle.is(&[a.clone()]) && !bundle.is(&[]));
+    assert!(!bundle.is(std::slice::from_ref(&a)) && !bundle.is(&[]));
     assert_eq!(Bundle::parse(&render(&[a.clone(), b.clone()])).certificates, [a.clone(), b]);
     assert!(Bundle::parse(b"").is(&[]));
     let broken = format!("{}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", a.pem());
@@ -113,7 +113,7 @@ fn a_patch_names_the_bundles_that_differ_and_nothing_else() {
         "webhooks": [hook("good", &format!("{}{}", b.pem(), a.pem())), hook("empty", ""), hook("less", &a.pem())]});
     let configuration: ValidatingWebhookConfiguration = serde_json::from_value(configuration).unwrap();
     let hooks = Hooks::read(configuration);
-    assert_eq!(hooks.hooks[0].server.as_deref(), Some("::1"));
+    assert_eq!(hooks.list[0].server.as_deref(), Some("::1"));
     assert!(hooks.trusted().is_empty());
     let patch = hooks.patch(&[a.clone(), b.clone()]).unwrap();
     let both = ByteString(render(&[a, b]));

@@ -121,7 +121,7 @@ impl World {
                 }
             }
             Happens::Acts(who) => match self.replicas[who].act.take() {
-                Some(Act::Write { secret, .. }) => self.write(secret),
+                Some(Act::Write { secret, .. }) => self.write(*secret),
                 Some(Act::Patch(patch)) => self.patch(&patch),
                 Some(Act::Serve(leaf)) => self.serve(who, leaf),
                 Some(Act::Rest) | None => {}
@@ -187,7 +187,8 @@ impl World {
             });
         if worked {
             let since = self.since.get(&issuer).expect("what works is replaced by what is trusted");
-            assert!(self.time - *since >= OVERLAP, "trusted for {:?} only", self.time - *since);
+            let trusted_for = self.time.saturating_sub(*since);
+            assert!(trusted_for >= OVERLAP, "trusted for {trusted_for:?} only");
         }
     }
 

@@ -35,7 +35,7 @@ fn what_is_done_to_the_secret() {
     let rows: &[(&str, Option<&Ring>, &Trusted, Duration, RingStep)] = &[
         ("nothing there", None, &none, DAY, RingStep::Found),
         ("young", Some(&alone), &none, DAY, RingStep::Keep),
-        ("just before two thirds", Some(&alone), &none, 60 * DAY - HOUR, RingStep::Keep),
+        ("just before two thirds", Some(&alone), &none, 59 * DAY, RingStep::Keep),
         ("two thirds", Some(&alone), &none, 60 * DAY, RingStep::AddNext),
         ("expired", Some(&alone), &none, 91 * DAY, RingStep::Found),
         ("from a wrong future", Some(&promoted), &none, DAY, RingStep::Found),

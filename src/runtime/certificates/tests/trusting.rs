@@ -11,7 +11,10 @@ use crate::runtime::certificates::hooks::Hooks;
 use crate::runtime::certificates::settings::{CertificateSettings, OwnSource, Source};
 use crate::runtime::certificates::trust::verify;
 
-fn hooks(clients: &[(Value, &str)]) -> Hooks {
+/// The `clientConfig` and the `caBundle` of each webhook.
+type Clients<'a> = &'a [(Value, &'a str)];
+
+fn hooks(clients: Clients<'_>) -> Hooks {
     let webhooks: Vec<_> = clients
         .iter()
         .enumerate()
@@ -40,7 +43,7 @@ fn what_the_api_server_would_accept_is_accepted_and_all_else_says_why() {
     let leaf = leaf(&ours);
     let service = json!({"service": {"name": "webhook", "namespace": "ns", "path": "/x"}});
     let url = |url: &str| json!({"url": url});
-    let rows: &[(&[(Value, &str)], Duration, &str)] = &[
+    let rows: &[(Clients<'_>, Duration, &str)] = &[
         (&[(service.clone(), &pem)], DAY, ""),
         (&[(service.clone(), &both), (url("https://10.1.2.3:1/x"), &pem), (url("https://[::1]/"), &pem)], DAY, ""),
         (&[(url("https://WEBHOOK.ns.svc/x"), &pem)], DAY, ""),
@@ -51,8 +54,8 @@ fn what_the_api_server_would_accept_is_accepted_and_all_else_says_why() {
         (&[(url("https://elsewhere/x"), &pem)], DAY, "by the name elsewhere, for which our certificate was not issued"),
         (&[(url("https://10.1.2.4/x"), &pem)], DAY, "by the name 10.1.2.4"),
         (&[(json!({}), &pem)], DAY, "names neither a service nor a usable url"),
-        (&[(service.clone(), &pem)], 8 * DAY - HOUR / 2, "expired"),
-        (&[(service.clone(), &pem)], 8 * DAY - HOUR - HOUR / 2, ""),
+        (&[(service.clone(), &pem)], 7 * DAY + 47 * HOUR / 2, "expired"),
+        (&[(service.clone(), &pem)], 7 * DAY + 45 * HOUR / 2, ""),
         (&[(service.clone(), &pem)], Duration::ZERO, "no certificate in it is valid now"),
     ];
     for (clients, now, says) in rows {
