@@ -9,6 +9,10 @@ use super::certificate::{Id, Validity};
 /// process's monotonic clock. One that is missing there is missing here.
 pub(super) type Trusted = BTreeMap<Id, Duration>;
 
+/// How many authorities that sign no more stay trusted; beyond that the oldest are dropped before their time. Many more
+/// than any life needs, and far fewer than fit into an object: somebody may delete the Secret again and again.
+pub(super) const MOST_PREVIOUS: usize = 32;
+
 /// What the live `caBundle` says.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Published {
@@ -118,6 +122,9 @@ pub(super) fn ring_step(ring: Option<&Ring>, published: &Published, now: SystemT
     }
     if published.ours.iter().any(|ca| ca.usable(now) && !ring.knows(*ca)) {
         return RingStep::Adopt;
+    }
+    if ring.previous.iter().filter(|(_, until)| until.is_some()).count() > MOST_PREVIOUS {
+        return RingStep::Prune;
     }
     let useless = |(ca, until): &(Ca, Option<SystemTime>)| match until {
         Some(until) => retired(*ca, *until, now),

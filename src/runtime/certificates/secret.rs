@@ -116,6 +116,11 @@ impl Keyring {
         for retired in &mut self.previous {
             retired.until = retired.until.filter(|until| !plan::retired(ca(&retired.certificate), *until, now));
         }
+        let trusted = self.previous.iter().filter(|retired| retired.until.is_some()).count();
+        let surplus = trusted.saturating_sub(plan::MOST_PREVIOUS);
+        // The oldest come first.
+        let oldest = self.previous.iter_mut().filter(|retired| retired.until.is_some()).take(surplus);
+        oldest.for_each(|retired| retired.until = None);
         self.previous.retain(|retired| retired.until.is_some() || published.mentions(retired.certificate.id));
     }
 }

@@ -13,7 +13,7 @@ use super::{DAY, HOUR, NAME, at, authority};
 use crate::runtime::certificates::authority::Authority;
 use crate::runtime::certificates::bundle::{Bundle, render};
 use crate::runtime::certificates::hooks::Hooks;
-use crate::runtime::certificates::plan::{Published, Terms};
+use crate::runtime::certificates::plan::{Published, RingStep, Terms, ring_step};
 use crate::runtime::certificates::secret::{Keyring, Retired, ca};
 
 const TERMS: Terms = Terms { leaf_life: DAY, overlap: HOUR };
@@ -76,6 +76,19 @@ fn what_was_dropped_is_remembered_until_the_bundle_has_forgotten_it() {
     published.ours.retain(|ca| ca.id != mentioned[2].id);
     read.prune(&published, now);
     assert_eq!(read.previous.len(), 1);
+}
+
+#[test]
+fn the_oldest_are_dropped_when_there_are_far_too_many() {
+    let mut keyring = keyring();
+    let many: Vec<_> = (0..40).map(|_| authority(50 * DAY, 90 * DAY).certificate).collect();
+    keyring.previous.clear();
+    keyring.adopt(&many, at(60 * DAY), &TERMS);
+    let published = Published { ours: many.iter().map(ca).collect(), ..Published::default() };
+    assert_eq!(ring_step(Some(&keyring.ring()), &published, at(60 * DAY), &TERMS), RingStep::Prune);
+    keyring.prune(&published, at(60 * DAY));
+    assert_eq!(ring_step(Some(&keyring.ring()), &published, at(60 * DAY), &TERMS), RingStep::Keep);
+    assert_eq!(keyring.bundle()[2..], many[8..]);
 }
 
 #[test]
