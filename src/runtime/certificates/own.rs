@@ -76,7 +76,7 @@ impl Own {
             Act::Serve(leaf) => {
                 info!(until = seconds(leaf.validity.until), authority = ?leaf.issuer, "serving with a new certificate");
                 room.serving.serve(leaf);
-                Ok(Round::Settled)
+                Ok(Round::Again)
             }
             Act::Rest => Ok(Round::Settled),
         }
@@ -90,6 +90,12 @@ impl Own {
         let keyring = self.keyring(secret.as_ref());
         let ring = keyring.as_ref().ok().map(Keyring::ring);
         let step = plan::ring_step(ring.as_ref(), &published, now, &self.terms);
+        // Before all that has to be written: a leaf costs no request, and must not run out while others are slow.
+        if let (Ok(keyring), Some(current)) = (&keyring, ring.map(|ring| ring.current).filter(|ca| ca.usable(now)))
+            && plan::renew_leaf(served, current, &published.trusted, now, &self.terms)
+        {
+            return Ok(Act::Serve(keyring.current.issue(&self.source.names, now, self.source.leaf_life)?));
+        }
         let keyring = match (keyring, step) {
             (Ok(keyring), RingStep::Keep) => keyring,
             (Ok(mut keyring), RingStep::AddNext | RingStep::Promote | RingStep::Adopt | RingStep::Prune) => {
@@ -110,9 +116,6 @@ impl Own {
         };
         if let Some(patch) = live.hooks().and_then(|hooks| hooks.patch(&keyring.bundle())) {
             return Ok(Act::Patch(patch));
-        }
-        if plan::renew_leaf(served, keyring.ring().current, &published.trusted, now, &self.terms) {
-            return Ok(Act::Serve(keyring.current.issue(&self.source.names, now, self.source.leaf_life)?));
         }
         Ok(Act::Rest)
     }

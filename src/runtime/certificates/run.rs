@@ -82,7 +82,7 @@ enum Configuration {
 /// How a round ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Round {
-    /// Something was written: look again.
+    /// Something was done: look again.
     Again,
     /// Nothing is left to do now.
     Settled,
