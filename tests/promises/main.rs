@@ -8,8 +8,6 @@
 )]
 
 #[path = "../testbed/mod.rs"]
-mod testbed;
-
 mod broker_faults;
 mod broker_pact;
 mod broker_pact_verified;
@@ -20,7 +18,11 @@ mod broker_under_test;
 mod certificates;
 mod crd_validation;
 mod events;
+mod gate_corpus;
+mod gate_false_yes;
 mod gate_kubectl;
+mod gate_worlds;
+mod gate_worlds_oracle;
 mod lease;
 mod pact_cli;
 mod recorder_asserts;
@@ -41,4 +43,6 @@ mod recorder_templates;
 mod standin_matrix;
 mod standin_recordings;
 mod standin_server;
+mod testbed;
 mod testbed_selftest;
+

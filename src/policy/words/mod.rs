@@ -83,8 +83,8 @@ pub fn warnings(decision: &Decision) -> Vec<String> {
             (true, false) => "; Enforce would deny it",
             (false, _) => "",
         };
-        let said = line(&brief(finding));
-        warnings.push(plain(&format!("{}{suffix}", shortened(&said, WARNING - suffix.chars().count()))));
+        let said = plain(&line(&brief(finding)));
+        warnings.push(format!("{}{suffix}", shortened(&said, WARNING - suffix.chars().count())));
     }
     if decisive.len() > shown {
         warnings.push(format!("{} more findings: see the Events of the Deployment", decisive.len() - shown));
@@ -95,7 +95,7 @@ pub fn warnings(decision: &Decision) -> Vec<String> {
 /// A warning of our own making, fit to be sent.
 #[must_use]
 pub fn warning(text: &str) -> String {
-    plain(&shortened(&line(text), WARNING))
+    shortened(&plain(&line(text)), WARNING)
 }
 
 /// The note of an Event on the Deployment about one finding.
@@ -116,7 +116,7 @@ pub fn note(finding: &Finding, link: Option<String>) -> String {
         note.push_str(" See ");
         note.push_str(&link);
     }
-    plain(&crate::api::condition::truncated(&line(&note), NOTE))
+    crate::api::condition::truncated(&plain(&line(&note)), NOTE)
 }
 
 /// One finding in one sentence, without a full stop: `orders 2.0.0 may not be deployed to production: …`.
@@ -133,7 +133,7 @@ pub fn sentence(finding: &Finding) -> String {
         Cause::Judged(judgement) if judgement.verdict.is_yes() => "may be deployed to",
         _ => "may not be deployed to",
     };
-    line(&format!("{who} {verb} {place}: {}", reason(finding)))
+    plain(&line(&format!("{who} {verb} {place}: {}", reason(finding))))
 }
 
 /// The same, shorter, for a warning.
