@@ -8,6 +8,8 @@
 )]
 
 #[path = "../testbed/mod.rs"]
+mod testbed;
+
 mod broker_faults;
 mod broker_pact;
 mod broker_pact_verified;
@@ -43,6 +45,4 @@ mod recorder_templates;
 mod standin_matrix;
 mod standin_recordings;
 mod standin_server;
-mod testbed;
 mod testbed_selftest;
-
