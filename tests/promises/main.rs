@@ -18,6 +18,7 @@ mod broker_replay_server;
 mod broker_tls;
 mod broker_under_test;
 mod certificates;
+mod check;
 mod crd_validation;
 mod events;
 mod gate_corpus;
