@@ -57,7 +57,12 @@ impl World {
         let versions: Vec<usize> = (0..apps).map(|_| 1 + dice.below(NUMBERS.len())).collect();
         let places = 1 + usize::from(dice.happens(30));
         let mut world = Self { number, apps, places, events: Vec::new(), questions: Vec::new() };
-        for _ in 0..6 + dice.below(8 * apps) {
+        for app in 0..apps {
+            // One that is left out may come into being with a deployment or a result, or never.
+            let published = (0..versions[app]).filter(|_| dice.happens(80));
+            world.events.extend(published.map(|version| Event::Published { app, version }));
+        }
+        for _ in 0..8 + dice.below(10 * apps) {
             let event = world.event(&mut dice, &versions);
             world.events.extend(event);
         }
@@ -70,8 +75,10 @@ impl World {
             }
         }
         // What is not there: a version, and sometimes an environment or an application.
-        let missing = Asked { app: dice.below(apps + 1), version: 9, place: dice.below(places), ignore: Vec::new() };
-        world.questions.push(missing);
+        if dice.happens(30) {
+            let (app, place) = (dice.below(apps + 1), dice.below(places));
+            world.questions.push(Asked { app, version: 9, place, ignore: Vec::new() });
+        }
         if dice.happens(10) {
             world.questions.push(Asked { app: dice.below(apps), version: 0, place: places, ignore: Vec::new() });
         }
@@ -82,8 +89,7 @@ impl World {
         let app = dice.below(self.apps);
         let (version, place, instance) = (dice.below(versions[app]), dice.below(self.places), dice.below(3));
         match dice.below(100) {
-            0..8 => Some(Event::Published { app, version }),
-            8..34 => {
+            0..26 => {
                 let provider = dice.below(self.apps);
                 let content = dice.below(2);
                 let known = |event: &Event| matches!(event, Event::Pact { consumer, version: of, provider: with, .. } if (*consumer, *of, *with) == (app, version, provider));
@@ -91,7 +97,7 @@ impl World {
                 let fits = provider != app && !self.events.iter().any(known);
                 fits.then_some(Event::Pact { consumer: app, version, provider, content })
             }
-            34..68 => {
+            26..66 => {
                 let pacts = self.events.iter().filter_map(|event| match *event {
                     Event::Pact { consumer, version, provider, .. } => Some((consumer, version, provider)),
                     _ => None,
@@ -101,7 +107,7 @@ impl World {
                 let by = dice.below(versions[provider]);
                 Some(Event::Verified { consumer, version, provider, by, ok: dice.happens(80) })
             }
-            68..88 => Some(Event::Deployed { app, version, place, instance }),
+            66..88 => Some(Event::Deployed { app, version, place, instance }),
             88..91 => Some(Event::Undeployed { app, place, instance }),
             91..98 => Some(Event::Released { app, version, place }),
             _ => Some(Event::SupportEnded { app, version, place }),
