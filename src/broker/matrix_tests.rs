@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// A body as a broker gives it, reduced to what is read and a bit of what is not.
-fn body(success: Value) -> Value {
+fn body(success: bool) -> Value {
     let side =
         |name: &str, number: &str| json!({"name": name, "version": {"number": number, "tags": []}, "_links": {}});
     let row = json!({"consumer": side("web", "2"), "provider": side("api", "10"), "pact": {"createdAt": "x"},
@@ -39,7 +39,7 @@ fn verdict(matrix: &Matrix) -> Verdict {
 
 #[test]
 fn a_row_is_read_or_counted_never_dropped() {
-    let whole = body(json!(true));
+    let whole = body(true);
     assert_eq!(verdict(&read_value(&whole).unwrap()), Verdict::Yes);
     for (pointer, value, verdict_now) in [
         ("/matrix/0/consumer/name", json!(7), Verdict::Unknown),
@@ -76,7 +76,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
         ".{0,12}".prop_map(Value::from),
-        Just(body(json!(true))),
+        Just(body(true)),
     ];
     leaf.prop_recursive(3, 24, 4, |inner| {
         prop_oneof![
@@ -111,7 +111,7 @@ proptest! {
 
     #[test]
     fn a_body_with_broken_bytes_is_read_or_refused(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in prop::option::of(any::<prop::sample::Index>())) {
-        let mut bytes = body(json!(true)).to_string().into_bytes();
+        let mut bytes = body(true).to_string().into_bytes();
         let index = at.index(bytes.len());
         bytes[index] = byte;
         if let Some(cut) = cut {
@@ -123,7 +123,7 @@ proptest! {
     #[test]
     fn whatever_becomes_of_a_failed_answer_it_is_no_yes(which in any::<prop::sample::Index>(), value in any_json()) {
         // Changed in one place, be it the whole: it fails in its row and its summary, so what is left still says so.
-        let mut changed = body(json!(false));
+        let mut changed = body(false);
         changed["summary"]["failed"] = json!(1);
         changed["summary"]["success"] = json!(0);
         let places = pointers(&changed, "");
@@ -138,7 +138,7 @@ proptest! {
     #[test]
     fn rows_that_were_given_are_read_or_counted(rows in prop::collection::vec(any_json(), 0..6)) {
         let given = rows.len();
-        let mut changed = body(json!(true));
+        let mut changed = body(true);
         changed["matrix"].as_array_mut().unwrap().extend(rows);
         let matrix = read_value(&changed).unwrap();
         prop_assert_eq!(matrix.rows.len() + matrix.unreadable, given + 1);
