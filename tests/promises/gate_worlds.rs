@@ -19,7 +19,7 @@ const TOGETHER: u64 = 250;
 const APPS: [&str; 5] = ["org/web", "my api", "inv+1", "Größe", "a&b=c"];
 const NUMBERS: [&str; 3] = ["1.0", "2.0+b", "feat/x 3"];
 
-/// SplitMix64: small, and the same everywhere.
+/// `SplitMix64`: small, and the same everywhere.
 struct Dice(u64);
 
 impl Dice {
@@ -57,17 +57,17 @@ impl World {
         let versions: Vec<usize> = (0..apps).map(|_| 1 + dice.below(NUMBERS.len())).collect();
         let places = 1 + usize::from(dice.happens(30));
         let mut world = Self { number, apps, places, events: Vec::new(), questions: Vec::new() };
-        for app in 0..apps {
+        for (app, &count) in versions.iter().enumerate() {
             // One that is left out may come into being with a deployment or a result, or never.
-            let published = (0..versions[app]).filter(|_| dice.happens(80));
+            let published = (0..count).filter(|_| dice.happens(80));
             world.events.extend(published.map(|version| Event::Published { app, version }));
         }
         for _ in 0..8 + dice.below(10 * apps) {
             let event = world.event(&mut dice, &versions);
             world.events.extend(event);
         }
-        for app in 0..apps {
-            for version in 0..versions[app] {
+        for (app, &count) in versions.iter().enumerate() {
+            for version in 0..count {
                 for place in 0..places {
                     let ignore = world.ignore(&mut dice);
                     world.questions.push(Asked { app, version, place, ignore });
