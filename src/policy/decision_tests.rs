@@ -189,8 +189,8 @@ fn as_installed_a_no_is_only_noted_and_in_enforce_it_is_denied() {
 
 #[test]
 fn the_decisive_findings_are_those_of_the_answer_the_wanted_worst_first() {
-    let finding = |wanted, action| Finding { wanted, action, ..some_finding() };
     use GateAction::{Allow, Deny, Warn};
+    let finding = |wanted, action| Finding { wanted, action, ..some_finding() };
     let decision =
         Decision::over(vec![finding(Allow, Allow), finding(Warn, Warn), finding(Deny, Warn), finding(Deny, Allow)]);
     assert_eq!(decision.outcome, Outcome::Warned);

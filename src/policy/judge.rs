@@ -83,10 +83,11 @@ pub fn judge(question: &Question, matrix: &Matrix, live: &LiveVersions) -> Judge
     Judgement { verdict, pairs, explanation }
 }
 
-/// A version that does not exist is answered like one that failed, with nothing that failed.
+/// A version that does not exist is answered like one that failed, with nothing that failed: of a version that exists,
+/// the broker says no only when something failed. Pacts of live consumers with it may be there; results cannot.
 fn is_missing(matrix: &Matrix) -> bool {
-    let nothing_counted = (matrix.success, matrix.failed, matrix.unknown) == (0, 0, 0);
-    matrix.deployable == Some(false) && nothing_counted && matrix.rows.is_empty() && matrix.unreadable == 0
+    let no_result = matrix.success == 0 && matrix.failed == 0 && matrix.rows.iter().all(|row| row.success.is_none());
+    matrix.deployable == Some(false) && no_result && matrix.unreadable == 0
 }
 
 fn has_failed(matrix: &Matrix) -> bool {

@@ -194,6 +194,9 @@ fn a_version_that_does_not_exist_is_not_one_that_failed() {
     let explanation = expect(&[], &missing(), &[], Verdict::VersionMissing, &[]).unwrap();
     assert!(explanation.contains("version 2 of web"), "{explanation}");
     assert!(wants_live(&question(&[]), &missing()).is_empty());
+    // As a provider it does not have verified what its live consumers ask, and that is not what is wrong with it.
+    let needed = Matrix { unknown: 1, rows: vec![row("app", "7", "web", None, None)], ..missing() };
+    expect(&[], &needed, &[], Verdict::VersionMissing, &[]);
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn image(tag: &'static str) -> impl Fn(&mut Workload) {
     move |workload| workload.containers[0].image = format!("reg/orders:{tag}")
 }
 
-fn rules(version: Value) -> EnvironmentRules {
+fn rules(version: &Value) -> EnvironmentRules {
     let spec = json!({"brokerRef": {"name": "main"}, "namespaces": {"names": ["shop"]}, "version": version});
     environment_rules::parse(&PactEnvironment::new("production", serde_json::from_value(spec).unwrap())).unwrap()
 }
@@ -72,13 +72,15 @@ fn expect(what: &str, old: Option<&Workload>, new: &Workload, rules: &Environmen
     }
 }
 
+type Change = Box<dyn Fn(&mut Workload)>;
+type Wrong = fn(&mut Workload);
+
 /// Each change to the running Deployment, and what there is to ask about.
 #[test]
 fn what_changes_decides_what_is_asked() {
-    let rules = rules(json!({}));
+    let rules = rules(&json!({}));
     let annotated = |text: &'static str| move |it: &mut Workload| it.annotations.pacticipant = Some(text.into());
     let gone = |it: &mut Workload| it.annotations = PactAnnotations::default();
-    type Change = Box<dyn Fn(&mut Workload)>;
     let changes: Vec<(&str, Change, &[&str])> = vec![
         ("nothing", Box::new(|_| {}), &[]),
         ("what no version is told by", Box::new(|it| (it.generation, it.rollout) = (9, RolloutState::Paused)), &[]),
@@ -168,7 +170,7 @@ fn what_changes_decides_what_is_asked() {
 
 #[test]
 fn what_is_created_is_asked_about_unless_it_is_recorded() {
-    let rules = rules(json!({}));
+    let rules = rules(&json!({}));
     expect("the recorded version (domain case 69)", None, &running(), &rules, &["orders 1 Recorded"]);
     expect("a former version", None, &with(image("0.9")), &rules, &["orders 0.9 Former"]);
     expect("a new version", None, &with(image("2")), &rules, &["orders 2 New"]);
@@ -182,7 +184,7 @@ fn what_is_created_is_asked_about_unless_it_is_recorded() {
 
 #[test]
 fn the_label_counts_where_the_environment_says_so() {
-    let rules = rules(json!({"label": "Use"}));
+    let rules = rules(&json!({"label": "Use"}));
     let labelled = |label: &'static str| {
         with(move |it| {
             image("latest")(it);
@@ -202,26 +204,25 @@ fn an_annotation_that_disagrees_with_the_tag_is_a_mismatch_where_there_is_a_patt
             it.annotations.version = Some("1".into());
         })
     };
-    let pattern = rules(json!({"tagPattern": "^(?<version>.+)$"}));
+    let pattern = rules(&json!({"tagPattern": "^(?<version>.+)$"}));
     expect("it stayed behind", Some(&stated("1")), &stated("2"), &pattern, &["orders VersionMismatch New"]);
     expect(
         "no pattern, so it is believed",
         Some(&stated("1")),
         &stated("2"),
-        &rules(json!({})),
+        &rules(&json!({})),
         &["orders 1 Unchanged"],
     );
-    let refusing = rules(json!({"annotation": "Refuse"}));
+    let refusing = rules(&json!({"annotation": "Refuse"}));
     expect("annotations are refused", Some(&stated("1")), &stated("2"), &refusing, &["orders AnnotationRefused New"]);
 }
 
 /// Domain case 2: what already runs is not held up by a sidecar's new image, whatever is wrong with it.
 #[test]
 fn a_problem_that_was_there_before_holds_up_only_a_change_of_what_it_is_about() {
-    let rules = rules(json!({"tagPattern": "^(?<version>.+)$"}));
+    let rules = rules(&json!({"tagPattern": "^(?<version>.+)$"}));
     let sidecar = |it: &mut Workload| it.containers[1].image = "envoy:1.31".into();
-    type Change = fn(&mut Workload);
-    let wrong: [(&str, Change, &str); 4] = [
+    let wrong: [(&str, Wrong, &str); 4] = [
         ("a mutable tag", |it| image("latest")(it), "orders VersionMutable"),
         ("a mismatch", |it| it.annotations.version = Some("7".into()), "orders VersionMismatch"),
         ("an empty name", |it| it.annotations.pacticipant = Some(String::new()), "PacticipantEmpty"),
@@ -243,7 +244,7 @@ fn a_problem_that_was_there_before_holds_up_only_a_change_of_what_it_is_about() 
 
 #[test]
 fn the_environments_own_instance_counts_where_the_workload_names_none() {
-    let rules = EnvironmentRules { instance: ApplicationInstance::parse("blue").ok(), ..rules(json!({})) };
+    let rules = EnvironmentRules { instance: ApplicationInstance::parse("blue").ok(), ..rules(&json!({})) };
     let named = with(|it| it.annotations.application_instance = Some("blue".into()));
     expect("the same one, said by the workload", Some(&running()), &named, &rules, &["orders 1 Unchanged"]);
 }
@@ -266,7 +267,7 @@ fn workloads() -> impl Strategy<Value = Workload> {
         |(annotations, containers, version_label, deleting)| {
             let (pacticipant, container, version, application_instance) = annotations;
             let annotations = PactAnnotations { pacticipant, container, version, application_instance };
-            Workload { annotations, containers, version_label, deleting, ..running() }
+            Workload { annotations, version_label, containers, deleting, ..running() }
         },
     )
 }
@@ -279,7 +280,7 @@ fn any_rules() -> impl Strategy<Value = EnvironmentRules> {
         if let Some(pattern) = pattern {
             version["tagPattern"] = json!(pattern);
         }
-        rules(version)
+        rules(&version)
     })
 }
 

@@ -12,8 +12,10 @@ mod testbed;
 
 mod broker_faults;
 mod broker_pact;
+mod broker_pact_matrix;
 mod broker_pact_verified;
 mod broker_replay;
+mod broker_replay_matrix;
 mod broker_replay_server;
 mod broker_tls;
 mod broker_under_test;
