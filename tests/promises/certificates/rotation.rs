@@ -44,8 +44,7 @@ impl Counts {
     }
 }
 
-/// Short, but for a machine with other work: an API server that is starved of CPU learns of a new `caBundle` hundreds of
-/// milliseconds late, and that is what the overlap is for.
+/// Short, but long enough for a busy machine on which one write to the API server may take a second.
 fn short_lived(stage: &Stage) -> CertificateSettings {
     let mut settings = stage.own();
     let own = own_source(&mut settings);
