@@ -96,14 +96,13 @@ impl Own {
         {
             return Ok(Act::Serve(keyring.current.issue(&self.source.names, now, self.source.leaf_life)?));
         }
-        let keyring = match (keyring, step) {
-            (Ok(keyring), RingStep::Keep) => keyring,
-            (Ok(mut keyring), RingStep::AddNext | RingStep::Promote | RingStep::Adopt | RingStep::Prune) => {
+        let mut keyring = match (keyring, step) {
+            (Ok(keyring), RingStep::Keep | RingStep::Prune) => keyring,
+            (Ok(mut keyring), RingStep::AddNext | RingStep::Promote | RingStep::Adopt) => {
                 match step {
                     RingStep::AddNext => keyring.next = Some(self.authority(now)?),
                     RingStep::Promote => keyring.promote(now, &self.terms),
-                    RingStep::Adopt => keyring.adopt(&ours, now, &self.terms),
-                    _ => keyring.prune(&published, now),
+                    _ => keyring.adopt(&ours, now, &self.terms),
                 }
                 return Ok(self.write(&keyring, secret, step));
             }
@@ -116,6 +115,11 @@ impl Own {
         };
         if let Some(patch) = live.hooks().and_then(|hooks| hooks.patch(&keyring.bundle())) {
             return Ok(Act::Patch(patch));
+        }
+        // Tidying up comes last: what is trusted a little too long harms nobody, what is trusted too late does.
+        if step == RingStep::Prune {
+            keyring.prune(&published, now);
+            return Ok(self.write(&keyring, secret, step));
         }
         Ok(Act::Rest)
     }

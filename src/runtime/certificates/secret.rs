@@ -118,7 +118,8 @@ impl Keyring {
         }
         let trusted = self.previous.iter().filter(|retired| retired.until.is_some()).count();
         let surplus = trusted.saturating_sub(plan::MOST_PREVIOUS);
-        // The oldest come first.
+        // The oldest first: adopted ones come in the order of the bundle, where the youngest is in front.
+        self.previous.sort_by_key(|retired| retired.certificate.validity.from);
         let oldest = self.previous.iter_mut().filter(|retired| retired.until.is_some()).take(surplus);
         oldest.for_each(|retired| retired.until = None);
         self.previous.retain(|retired| retired.until.is_some() || published.mentions(retired.certificate.id));

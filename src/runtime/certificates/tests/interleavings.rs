@@ -253,7 +253,7 @@ fn happens() -> impl Strategy<Value = Happens> {
 
 #[test]
 fn what_works_is_only_replaced_by_what_works() {
-    let mut runner = TestRunner::new(Config { cases: 96, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 64, failure_persistence: None, ..Config::default() });
     let events = proptest::collection::vec(happens(), 1..100);
     let skews = proptest::array::uniform3(-120_i64..120);
     runner
