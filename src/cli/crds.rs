@@ -48,7 +48,19 @@ fn write(arguments: &CrdsArguments) -> io::Result<()> {
 }
 
 fn yaml(definition: &CustomResourceDefinition) -> io::Result<String> {
-    serde_yaml_ng::to_string(definition).map_err(io::Error::other)
+    let yaml = serde_yaml_ng::to_string(definition).map_err(io::Error::other)?;
+    Ok(yaml.lines().flat_map(|line| [quoted(line), "\n".to_owned()]).collect())
+}
+
+/// The line, with quotes around a word that kubectl and helm, which read YAML 1.1, would take for a boolean: our writer
+/// follows YAML 1.2, where `Off` is a string.
+fn quoted(line: &str) -> String {
+    const BOOLEANS: [&str; 8] = ["y", "yes", "on", "n", "no", "off", "true", "false"];
+    let Some((before, word)) = line.rsplit_once(' ') else { return line.to_owned() };
+    let is_value = before.ends_with(':') || before.trim_start() == "-";
+    // What is `true` or `false` in lower case is one, in either version.
+    let misread = BOOLEANS.contains(&word.to_lowercase().as_str()) && !matches!(word, "true" | "false");
+    if is_value && misread { format!("{before} \"{word}\"") } else { line.to_owned() }
 }
 
 #[cfg(test)]
