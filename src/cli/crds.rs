@@ -52,15 +52,22 @@ fn yaml(definition: &CustomResourceDefinition) -> io::Result<String> {
     Ok(yaml.lines().flat_map(|line| [quoted(line), "\n".to_owned()]).collect())
 }
 
-/// The line, with quotes around a word that kubectl and helm, which read YAML 1.1, would take for a boolean: our writer
-/// follows YAML 1.2, where `Off` is a string.
+/// The line, with quotes around words that kubectl and helm, which read YAML 1.1, would take for booleans: our writer
+/// follows YAML 1.2, where `Off` and `no` are strings.
 fn quoted(line: &str) -> String {
-    const BOOLEANS: [&str; 8] = ["y", "yes", "on", "n", "no", "off", "true", "false"];
-    let Some((before, word)) = line.rsplit_once(' ') else { return line.to_owned() };
-    let is_value = before.ends_with(':') || before.trim_start() == "-";
-    // What is `true` or `false` in lower case is one, in either version.
-    let misread = BOOLEANS.contains(&word.to_lowercase().as_str()) && !matches!(word, "true" | "false");
-    if is_value && misread { format!("{before} \"{word}\"") } else { line.to_owned() }
+    let text = line.trim_start_matches([' ', '-']);
+    let (indent, text) = line.split_at(line.len() - text.len());
+    match text.split_once(':') {
+        Some((key, "")) if misread(key) => format!("{indent}\"{key}\":"),
+        Some((key, value)) if misread(value.trim_start()) => format!("{indent}{key}: \"{}\"", value.trim_start()),
+        None if indent.ends_with("- ") && misread(text) => format!("{indent}\"{text}\""),
+        _ => line.to_owned(),
+    }
+}
+
+/// Whether YAML 1.1 has a boolean where YAML 1.2 has a string.
+fn misread(word: &str) -> bool {
+    ["y", "yes", "on", "n", "no", "off"].contains(&word.to_lowercase().as_str())
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ fn what_yaml_1_1_takes_for_a_boolean_is_quoted() {
     for (line, written) in [
         ("  - Off", "  - \"Off\""),
         ("default: No", "default: \"No\""),
+        ("  no:", "  \"no\":"),
+        ("none:", "none:"),
         ("- Audit", "- Audit"),
         ("served: true", "served: true"),
         ("description: The gate is Off", "description: The gate is Off"),
@@ -34,7 +36,8 @@ fn what_yaml_1_1_takes_for_a_boolean_is_quoted() {
     ] {
         assert_eq!(quoted(line), written);
     }
-    assert!(yaml(&PactEnvironment::crd()).unwrap().contains("- \"Off\"\n"));
+    let yaml = yaml(&PactEnvironment::crd()).unwrap();
+    assert!(yaml.contains("- \"Off\"\n") && yaml.contains(" \"no\":\n"));
 }
 
 #[test]

@@ -4,15 +4,17 @@
 use std::process::Output;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::DeleteParams;
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client};
 use pact_operator::api::{PactBroker, PactEnvironment};
+use pact_operator::gate::REPORTER;
 use serde_json::{Value, json};
 
+use crate::testbed::eventually::eventually;
 use crate::testbed::kubectl::{kubectl, kubectl_reading};
-use crate::testbed::namespace;
 use crate::testbed::rollout::Live;
-use crate::testbed::scene::{Scene, annotated};
+use crate::testbed::scene::{SOON, Scene, annotated, image};
 use crate::testbed::standin::StandIn;
 use crate::testbed::webhook::{Person, Webhook, WebhookOptions};
 
@@ -45,6 +47,36 @@ impl Stage {
         Api::namespaced(self.client(), namespace)
     }
 
+    /// The Events of the gate in a namespace, and not those of the controller: Deployment, reason, note.
+    async fn events(&self, namespace: &str) -> Vec<(String, String, String)> {
+        let events = Api::<Event>::namespaced(self.scene.client(), namespace).list(&ListParams::default()).await;
+        let ours = events.unwrap().into_iter().filter(|event| event.reporting_controller.as_deref() == Some(REPORTER));
+        let told = ours.map(|event| {
+            let regarding = event.regarding.unwrap_or_default();
+            assert_eq!(regarding.kind.as_deref(), Some("Deployment"));
+            (regarding.name.unwrap_or_default(), event.reason.unwrap_or_default(), event.note.unwrap_or_default())
+        });
+        told.collect()
+    }
+
+    /// The Events of the gate in a namespace, in order: `orders RolloutDenied`.
+    pub async fn told(&self, namespace: &str) -> Vec<String> {
+        let events = self.events(namespace).await;
+        let mut told: Vec<_> = events.into_iter().map(|(name, reason, _)| format!("{name} {reason}")).collect();
+        told.sort();
+        told
+    }
+
+    /// Waits for an Event of the gate on a Deployment; gives its note.
+    pub async fn wait_told(&self, namespace: &str, deployment: &str, reason: &str) -> String {
+        eventually(format!("the gate to tell {reason} of {deployment}"), SOON, async || {
+            let events = self.events(namespace).await;
+            let found = events.iter().find(|(name, told, _)| name == deployment && told == reason);
+            found.map(|(_, _, note)| note.clone()).ok_or(format!("{events:?}"))
+        })
+        .await
+    }
+
     /// kubectl as the developer, in a namespace.
     pub async fn kubectl(&self, namespace: &str, arguments: &[&str]) -> Said {
         let arguments = [&["-n", namespace], arguments].concat();
@@ -59,7 +91,7 @@ impl Stage {
 
     /// `kubectl set image` of the only container to this version, with more arguments.
     pub async fn set_version(&self, namespace: &str, deployment: &str, version: &str, more: &[&str]) -> Said {
-        let (target, image) = (format!("deployment/{deployment}"), crate::testbed::scene::image(version));
+        let (target, image) = (format!("deployment/{deployment}"), image(version));
         let image = format!("app={image}");
         self.kubectl(namespace, &[&["set", "image", &target, &image], more].concat()).await
     }
@@ -68,6 +100,17 @@ impl Stage {
     pub async fn gated(&self, gate: Value) -> Place {
         let namespace = self.scene.namespace().await;
         let environment = self.scene.environment(&[&namespace], json!({"gate": gate})).await;
+        self.backfilled(&environment).await;
+        Place { namespace, environment }
+    }
+
+    /// The same at another broker than the scene's.
+    pub async fn gated_by(&self, broker: &str, stand_in: &StandIn, gate: Value) -> Place {
+        let namespace = self.scene.namespace().await;
+        let environment = format!("env-{namespace}");
+        stand_in.store().add_environment(&environment, false);
+        let more = json!({"gate": gate, "brokerRef": {"name": broker}});
+        self.scene.map(&environment, &[&namespace], more).await;
         self.backfilled(&environment).await;
         Place { namespace, environment }
     }
@@ -85,20 +128,11 @@ impl Stage {
         let namespace = self.scene.namespace().await;
         self.scene.map(&marker, &[&namespace], json!({"gate": {"mode": "Warn"}})).await;
         let deployment = annotated("marker", "marker", "latest");
-        crate::testbed::eventually::eventually(
-            format!("the gate to know of {environment}"),
-            crate::testbed::scene::SOON,
-            async || {
-                let said = self
-                    .kubectl_reading(
-                        &namespace,
-                        &["create", "--dry-run=server", "-f", "-"],
-                        &deployment.manifest().to_string(),
-                    )
-                    .await;
-                if said.warnings().is_empty() { Err(format!("{said:?}")) } else { Ok(()) }
-            },
-        )
+        let create = ["create", "--dry-run=server", "-f", "-"];
+        eventually(format!("the gate to know of {environment}"), SOON, async || {
+            let said = self.kubectl_reading(&namespace, &create, &deployment.manifest().to_string()).await;
+            if said.warnings().is_empty() { Err(format!("{said:?}")) } else { Ok(()) }
+        })
         .await;
         drop(Api::<PactEnvironment>::all(self.scene.client()).delete(&marker, &DeleteParams::default()).await);
     }
@@ -112,11 +146,7 @@ impl Stage {
 
     /// Has 2.0.0 of a provider fail, and 1.0.0 pass, the pact of a consumer that is in the environment.
     pub fn provider_that_breaks(&self, environment: &str, provider: &str) {
-        consumer_of(&self.scene.broker, environment, provider);
-        let consumer = format!("web-of-{provider}");
-        let store = self.scene.broker.store();
-        assert!(store.verify(&consumer, "7", provider, "1.0.0", true));
-        assert!(store.verify(&consumer, "7", provider, "2.0.0", false));
+        provider_that_breaks(&self.scene.broker, environment, provider);
     }
 
     /// A broker of a test's own under this name, to stop or to break.
@@ -125,6 +155,14 @@ impl Stage {
         self.scene.apply::<PactBroker>("PactBroker", name, json!({"url": broker.url()})).await;
         broker
     }
+}
+
+/// Has 2.0.0 of a provider fail, and 1.0.0 pass, the pact of a consumer that is in the environment.
+pub fn provider_that_breaks(broker: &StandIn, environment: &str, provider: &str) {
+    consumer_of(broker, environment, provider);
+    let consumer = format!("web-of-{provider}");
+    assert!(broker.store().verify(&consumer, "7", provider, "1.0.0", true));
+    assert!(broker.store().verify(&consumer, "7", provider, "2.0.0", false));
 }
 
 /// Puts a consumer of the provider, `web-of-PROVIDER` 7, into the environment, with a pact that nobody has verified.

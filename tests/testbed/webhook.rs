@@ -171,6 +171,11 @@ impl Webhook {
         self.process.logs()
     }
 
+    /// Its process id while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.pid()
+    }
+
     /// Resident memory in bytes.
     ///
     /// # Panics
