@@ -57,10 +57,11 @@ fn yaml(definition: &CustomResourceDefinition) -> io::Result<String> {
 fn quoted(line: &str) -> String {
     let text = line.trim_start_matches([' ', '-']);
     let (indent, text) = line.split_at(line.len() - text.len());
+    let word = |word: &str| if misread(word) { format!("\"{word}\"") } else { word.to_owned() };
     match text.split_once(':') {
-        Some((key, "")) if misread(key) => format!("{indent}\"{key}\":"),
-        Some((key, value)) if misread(value.trim_start()) => format!("{indent}{key}: \"{}\"", value.trim_start()),
-        None if indent.ends_with("- ") && misread(text) => format!("{indent}\"{text}\""),
+        Some((key, "")) => format!("{indent}{}:", word(key)),
+        Some((key, value)) if value.starts_with(' ') => format!("{indent}{}: {}", word(key), word(&value[1..])),
+        None if indent.ends_with("- ") => format!("{indent}{}", word(text)),
         _ => line.to_owned(),
     }
 }

@@ -56,10 +56,12 @@ async fn every_verdict_has_its_outcome_event_and_count_in_every_mode() {
     for verdict in VERDICTS {
         bring_about(&broker, &places, verdict).await;
         for ((mode, place), told) in places.iter().zip(&mut told) {
-            let before = counted(stage, "").await;
+            let (action, wanted) = (capped(verdict, *mode), usual(verdict));
+            let labels =
+                format!(r#"{{verdict="{verdict}",action="{action:?}",wanted="{wanted:?}",mode="{}"}}"#, mode.name());
+            let (before, these) = (counted(stage, "").await, counted(stage, &labels).await);
             let said = stage.set_version(&place.namespace, &app(verdict), "2.0.0", &[]).await;
             seen(&said, verdict, *mode, place);
-            let (action, wanted) = (capped(verdict, *mode), usual(verdict));
             if let Some(reason) = event(*mode, verdict) {
                 told.push(format!("{} {reason}", app(verdict)));
                 let note = stage.wait_told(&place.namespace, &app(verdict), reason).await;
@@ -69,10 +71,8 @@ async fn every_verdict_has_its_outcome_event_and_count_in_every_mode() {
                 assert_eq!(counted(stage, "").await, before, "{verdict}: nothing is asked, so nothing is decided");
                 continue;
             }
-            let labels =
-                format!(r#"{{verdict="{verdict}",action="{action:?}",wanted="{wanted:?}",mode="{}"}}"#, mode.name());
             eventually(format!("{labels} to be counted"), SOON, async || match counted(stage, &labels).await {
-                1 => Ok(()),
+                now if now == these + 1 => Ok(()),
                 other => Err(format!("{other}\n{}", decisions(stage).await)),
             })
             .await;
