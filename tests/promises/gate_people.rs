@@ -63,6 +63,17 @@ async fn a_denial_is_403_forbidden_and_its_first_line_is_the_whole_answer_whatev
     assert!(!lower.contains("is immutable") && !lower.contains("immutable field"), "{text}");
     assert!(text.contains("an unchangeable field"), "all three pairs are listed: {text}");
     assert!(text.contains(&format!("{}/matrix?", stage.scene.broker.url())), "{text}");
+    let note = stage.wait_told(&place.namespace, "form", "RolloutDenied").await;
+    assert!(note.contains("unchangeable") && note.len() <= 1_024, "{note}");
+
+    let place = &stage.gated(json!({"mode": "Warn"})).await;
+    store.publish_pact("an immutable field", &long, provider, "what it expects");
+    store.record_deployment("an immutable field", &long, &place.environment, None);
+    let manifest = annotated("form", provider, "2.0.0").manifest().to_string();
+    let said = stage.kubectl_reading(&place.namespace, &["create", "-f", "-"], &manifest).await;
+    let &[warning] = said.warnings().as_slice() else { panic!("{said:?}") };
+    assert!(warning.starts_with("this is unchangeable 2.0.0 → ") && warning.chars().count() <= 120, "{warning}");
+    assert!(warning.ends_with("; Enforce would deny it"), "{warning}");
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 //!
 //! Whoever reads a denial reads it in a terminal, in a Helm error, in a condition of Flux or in Argo CD's interface, and
 //! mostly only its first line: that one is the whole answer. Warnings are cut by the API server when they are long.
-//! No text ever holds the words that make GitOps controllers delete what runs (see [`mod@plain`]).
+//! No text ever holds the words that make GitOps controllers delete what runs (see [`mod@plain`]). They are replaced by
+//! longer ones, so that comes before anything is cut to its length.
 
 mod because;
 mod link;
@@ -42,7 +43,7 @@ pub fn denial(decision: &Decision, link: impl Fn(&Finding) -> Option<String>) ->
         0 => String::new(),
         more => format!(" (and {more} more)"),
     };
-    let mut lines = vec![format!("{}{more}", shortened(&sentence(first), FIRST_LINE - more.chars().count()))];
+    let mut lines = vec![format!("{}{more}", shortened(&plain(&sentence(first)), FIRST_LINE - more.chars().count()))];
     for finding in decisive.iter().take(EXPLAINED) {
         if decisive.len() > 1 {
             lines.push(format!("- {}", sentence(finding)));
@@ -83,8 +84,8 @@ pub fn warnings(decision: &Decision) -> Vec<String> {
             (true, false) => "; Enforce would deny it",
             (false, _) => "",
         };
-        let said = line(&brief(finding));
-        warnings.push(plain(&format!("{}{suffix}", shortened(&said, WARNING - suffix.chars().count()))));
+        let said = plain(&line(&brief(finding)));
+        warnings.push(format!("{}{suffix}", shortened(&said, WARNING - suffix.chars().count())));
     }
     if decisive.len() > shown {
         warnings.push(format!("{} more findings: see the Events of the Deployment", decisive.len() - shown));
@@ -95,7 +96,7 @@ pub fn warnings(decision: &Decision) -> Vec<String> {
 /// A warning of our own making, fit to be sent.
 #[must_use]
 pub fn warning(text: &str) -> String {
-    plain(&shortened(&line(text), WARNING))
+    shortened(&plain(&line(text)), WARNING)
 }
 
 /// The note of an Event on the Deployment about one finding.
@@ -116,7 +117,7 @@ pub fn note(finding: &Finding, link: Option<String>) -> String {
         note.push_str(" See ");
         note.push_str(&link);
     }
-    plain(&crate::api::condition::truncated(&line(&note), NOTE))
+    crate::api::condition::truncated(&plain(&line(&note)), NOTE)
 }
 
 /// One finding in one sentence, without a full stop: `orders 2.0.0 may not be deployed to production: …`.
