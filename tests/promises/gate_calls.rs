@@ -1,7 +1,7 @@
 //! Which requests reach the gate: one call for each change that may change a version, none for anything else.
 
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, OnceCell};
 
@@ -205,7 +205,7 @@ async fn argo_cds_diff_of_a_new_deployment_is_no_call_and_a_generated_name_is_on
     let all = DeleteParams::default();
     counts
         .step("delete all of them", 0, async || {
-            drop(api.delete_collection(&all, &kube::api::ListParams::default()).await)
+            drop(api.delete_collection(&all, &ListParams::default()).await);
         })
         .await;
     counts.check();

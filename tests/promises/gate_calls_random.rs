@@ -175,7 +175,7 @@ fn set(map: &mut BTreeMap<String, String>, key: &str, value: Option<&str>) -> St
     format!("{key}={value:?}")
 }
 
-/// SplitMix64: a few lines, the same on every machine.
+/// `SplitMix64`: a few lines, the same on every machine.
 struct Dice(u64);
 
 impl Dice {

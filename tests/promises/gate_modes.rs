@@ -275,7 +275,7 @@ fn because(verdict: Verdict) -> &'static str {
         Verdict::VersionMissing => "the broker has no version 2.0.0",
         Verdict::PacticipantUnknown => "the broker knows no pacticipant",
         Verdict::EnvironmentMissing => "the broker has no environment",
-        Verdict::Unauthorized => "the Pact Broker",
+        Verdict::Unauthorized => "the Pact Broker refused the credentials",
         Verdict::BrokerUnavailable => "the Pact Broker",
     }
 }

@@ -87,8 +87,8 @@ async fn case_14_a_version_annotation_that_disagrees_with_the_tag_is_denied_with
     let environment = stage.scene.environment(&[namespace], more).await;
     stage.backfilled(&environment).await;
     stage.scene.broker.store().publish_version("stale", "1.0.0");
-    let stale = annotated("stale", "stale", "v1.0.0").annotation("pact-operator.dev/version", "1.0.0");
-    stale.apply(&stage.scene.client(), namespace).await.wait_complete().await;
+    let annotated_twice = annotated("stale", "stale", "v1.0.0").annotation("pact-operator.dev/version", "1.0.0");
+    annotated_twice.apply(&stage.scene.client(), namespace).await.wait_complete().await;
     let said = stage.set_version(namespace, "stale", "v2.0.0", &[]).await;
     let denial = said.denial().expect("the annotation was forgotten");
     let first = denial.lines().next().unwrap();
