@@ -23,6 +23,26 @@ fn what_is_checked_in_is_what_the_types_say() {
 }
 
 #[test]
+fn what_yaml_1_1_takes_for_a_boolean_is_quoted() {
+    for (line, written) in [
+        ("  - Off", "  - \"Off\""),
+        ("default: No", "default: \"No\""),
+        ("  no:", "  \"no\":"),
+        ("  no: Deny", "  \"no\": Deny"),
+        ("none:", "none:"),
+        ("a:  b", "a:  b"),
+        ("- Audit", "- Audit"),
+        ("served: true", "served: true"),
+        ("description: The gate is Off", "description: The gate is Off"),
+        ("Off", "Off"),
+    ] {
+        assert_eq!(quoted(line), written);
+    }
+    let yaml = yaml(&PactEnvironment::crd()).unwrap();
+    assert!(yaml.contains("- \"Off\"\n") && yaml.contains(" \"no\":\n"));
+}
+
+#[test]
 fn every_kind_is_cluster_scoped_has_a_status_and_the_short_name_that_is_documented() {
     for (definition, short) in definitions().iter().zip(["pb", "pactenv", "pactdep"]) {
         let (spec, names) = (&definition.spec, &definition.spec.names);

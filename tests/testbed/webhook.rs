@@ -171,6 +171,11 @@ impl Webhook {
         self.process.logs()
     }
 
+    /// Its process id while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.pid()
+    }
+
     /// Resident memory in bytes.
     ///
     /// # Panics
@@ -188,8 +193,8 @@ impl Webhook {
 /// The sum of a counter over all its labels.
 pub fn sum(metrics: &str, name: &str) -> u64 {
     let of_name = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
-    let values = metrics.lines().filter(of_name).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-    values.map(|value| value as u64).sum()
+    let values = metrics.lines().filter(of_name).filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+    values.sum()
 }
 
 /// Makes the rights of the webhook, and has the API server call `url`.

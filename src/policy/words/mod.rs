@@ -2,7 +2,8 @@
 //!
 //! Whoever reads a denial reads it in a terminal, in a Helm error, in a condition of Flux or in Argo CD's interface, and
 //! mostly only its first line: that one is the whole answer. Warnings are cut by the API server when they are long.
-//! No text ever holds the words that make GitOps controllers delete what runs (see [`mod@plain`]).
+//! No text ever holds the words that make GitOps controllers delete what runs (see [`mod@plain`]). They are replaced by
+//! longer ones, so that comes before anything is cut to its length.
 
 mod because;
 mod link;
@@ -42,7 +43,7 @@ pub fn denial(decision: &Decision, link: impl Fn(&Finding) -> Option<String>) ->
         0 => String::new(),
         more => format!(" (and {more} more)"),
     };
-    let mut lines = vec![format!("{}{more}", shortened(&sentence(first), FIRST_LINE - more.chars().count()))];
+    let mut lines = vec![format!("{}{more}", shortened(&plain(&sentence(first)), FIRST_LINE - more.chars().count()))];
     for finding in decisive.iter().take(EXPLAINED) {
         if decisive.len() > 1 {
             lines.push(format!("- {}", sentence(finding)));
