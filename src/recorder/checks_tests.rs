@@ -114,7 +114,7 @@ fn a_check_shows_twenty_pairs_as_they_are_and_counts_the_rest() {
 fn the_versions_of_members_are_checked_each_once_in_order_and_not_while_they_must_be_left_alone() {
     let held =
         MemberView { hold: Some(Hold::Conflicted(vec!["a".into()])), ..member("c", Ok("3"), RolloutState::Complete) };
-    let missing = member("d", Err(VersionProblem::NoTag { container: "app".into(), image: "x".into() }), progressing());
+    let missing = member("d", Err(VersionProblem::NoTag { image: "x".into() }), progressing());
     let members = [
         member("a", Ok("2"), RolloutState::Complete),
         member("b", Ok("1"), progressing()),

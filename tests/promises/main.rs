@@ -20,6 +20,7 @@ mod broker_under_test;
 mod certificates;
 mod crd_validation;
 mod events;
+mod gate_faults;
 mod gate_kubectl;
 mod lease;
 mod pact_cli;
