@@ -47,9 +47,22 @@ fn write(arguments: &CrdsArguments) -> io::Result<()> {
     Ok(())
 }
 
+/// As YAML that kubectl reads as we mean it: to a parser of YAML 1.1 a bare `Off` is a boolean.
 fn yaml(definition: &CustomResourceDefinition) -> io::Result<String> {
-    serde_yaml_ng::to_string(definition).map_err(io::Error::other)
+    let text = serde_yaml_ng::to_string(definition).map_err(io::Error::other)?;
+    let quoted = text.lines().map(|line| match line.rsplit_once(' ') {
+        Some((before, word))
+            if BOOLEANS.contains(&word.to_ascii_lowercase().as_str()) && before.ends_with(['-', ':']) =>
+        {
+            format!("{before} \"{word}\"\n")
+        }
+        _ => format!("{line}\n"),
+    });
+    Ok(quoted.collect())
 }
+
+/// What YAML 1.1 takes for booleans and YAML 1.2 does not.
+const BOOLEANS: [&str; 6] = ["y", "yes", "n", "no", "on", "off"];
 
 #[cfg(test)]
 #[path = "crds_tests.rs"]
