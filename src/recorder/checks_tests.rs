@@ -219,7 +219,7 @@ fn keys_are_found_by_what_their_checks_say_and_by_the_counterparts_in_them() {
     {
         checks.set(&key("production", name), check);
     }
-    let mut found_with = |name: &str| {
+    let found_with = |name: &str| {
         let mut names: Vec<_> =
             checks.keys(|_, checks| mentions(checks, name)).iter().map(|key| key.pacticipant.to_string()).collect();
         names.sort();
