@@ -6,5 +6,5 @@ pub fn overload() -> Option<f64> {
     let load = std::fs::read_to_string("/proc/loadavg").ok()?;
     let load: f64 = load.split(' ').next()?.parse().ok()?;
     let processors = std::thread::available_parallelism().ok()?.get();
-    (load > 2.0 * f64::from(u16::try_from(processors).ok()?)).then_some(load)
+    (load > 4.0 * f64::from(u16::try_from(processors).ok()?)).then_some(load)
 }
