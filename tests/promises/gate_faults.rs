@@ -216,8 +216,9 @@ impl<'a> Act<'a> {
             })
             .await;
             let logs = self.stage.webhook.logs();
-            let line = logs.lines().find(|line| line.contains(&place.namespace) && line.contains(verdict));
-            assert!(line.is_some_and(|line| line.contains("2.0.0") && line.contains(action)), "{line:?}");
+            let told = [place.namespace.as_str(), verdict, "orders 2.0.0 could not", &format!("action={action}")];
+            let found = logs.lines().any(|line| told.iter().all(|text| line.contains(text)));
+            assert!(found, "no line with {told:?}:\n{logs}");
             let metrics = self.stage.webhook.metrics().await;
             let of_verdict = format!("verdict=\"{verdict}\"");
             let of_action = format!("action=\"{action}\"");
