@@ -56,7 +56,7 @@ async fn fifty_replicas_replaced_one_after_another_fail_no_call() {
     );
     assert_eq!(tally.failures.len(), 0, "failed calls");
     assert!(at_work > REPLACED * 9 / 10, "only {at_work} of {REPLACED} had anything to lose");
-    tally.assert_rate(f64::from(RATE) * 0.9);
+    tally.assert_paced(RATE);
 }
 
 /// That a replica has ended because everybody had left it, not because its patience did.
@@ -100,7 +100,7 @@ async fn of_a_killed_replica_only_the_calls_are_lost_that_it_had_in_hand() {
     let unexplained: Vec<_> =
         tally.failures.iter().filter(|failure| !kills.iter().any(|kill| kill.explains(failure))).collect();
     assert!(unexplained.is_empty(), "{unexplained:#?}");
-    tally.assert_rate(f64::from(RATE) * 0.9);
+    tally.assert_paced(RATE);
 }
 
 /// A process died between these two moments.

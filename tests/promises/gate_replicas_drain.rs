@@ -146,15 +146,15 @@ async fn a_gate_that_knows_its_clients_answers_them_and_nobody_else() {
             ("an impostor", Some(client("kube-apiserver", &impostor))),
         ] {
             let refused = ask(identity).await.expect_err(who);
-            println!("{who}: {refused}");
+            // Told why, each of them: a connection that is merely reset tells an admin nothing.
+            assert!(refused.contains("received fatal alert: Certificate"), "{who}: {refused}");
         }
 
         // The API server of this control plane has not been given a certificate for webhooks, and the policy is Fail.
         let (client, [admitted, _]) = (room.person.client(), room.asked());
         let refused = admitted.ask(&client).await.unwrap_err();
-        println!("the API server: {refused}");
         assert!(refused.contains("failed calling webhook \"gate.pact-operator.dev\""), "{refused}");
-        assert!(refused.contains("certificate required") || refused.contains("bad certificate"), "{refused}");
+        assert!(refused.contains("certificate required"), "{refused}");
         assert_eq!(webhook.reviews().await, 1, "only one was a client");
         assert_eq!(webhook.terminate().await, 0);
     })

@@ -192,11 +192,6 @@ impl Load {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// How many calls have failed.
-    pub fn failed(&self) -> usize {
-        self.failures.lock().unwrap().len()
-    }
-
     /// No more calls; those under way are waited for.
     pub async fn end(self) -> Tally {
         self.end.cancel();
@@ -266,12 +261,14 @@ impl Tally {
         }
     }
 
-    /// That it was a load: whatever is proved under it is proved under at least this much.
+    /// That it was a load. On a machine that others use as well the pace may not be kept up; less than a quarter of it
+    /// proves nothing.
     ///
     /// # Panics
     /// When it was less.
-    pub fn assert_rate(&self, at_least: f64) {
-        assert!(self.per_second >= at_least, "only {:.0} calls a second, asked for were {at_least}", self.per_second);
+    pub fn assert_paced(&self, per_second: u32) {
+        let asked = f64::from(per_second);
+        assert!(self.per_second >= asked / 4.0, "{:.0} calls a second instead of {asked}", self.per_second);
     }
 }
 

@@ -3,7 +3,8 @@
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::Api;
-use kube::api::DeleteParams;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{DeleteParams, PostParams};
 
 use crate::gate_replicas_stage::Asked;
 use crate::testbed::control_plane::ControlPlane;
@@ -35,41 +36,32 @@ async fn a_replica_is_ready_once_all_it_needs_is_there_and_says_until_then_what_
     let configurations = Api::<ValidatingWebhookConfiguration>::all(client.clone());
     configurations.delete(&options.configuration(), &DeleteParams::default()).await.unwrap();
     let bindings = Api::<RoleBinding>::namespaced(client.clone(), &options.namespace);
+    let binding = bindings.get(SERVICE_ACCOUNT).await.unwrap();
     bindings.delete(SERVICE_ACCOUNT, &DeleteParams::default()).await.unwrap();
     let mut webhook = Webhook::start_at(&control_plane, options.clone(), port).await;
 
-    let secret = "Remedy: grant this ServiceAccount get on it by name (RBAC)";
-    let said = wait_unready(
-        &webhook,
-        &["pactbrokers: ", "pactdeployments: ", "pactenvironments: ", "pact-operator crds", "certificate: ", secret],
-    )
-    .await;
-    println!("{said}");
+    let (definition, right) = ("the API server does not know this kind. Install its", "Remedy: grant this ServiceAccount get");
+    let [brokers, memories, environments] =
+        ["pactbrokers", "pactdeployments", "pactenvironments"].map(|kind| format!("\n{kind}: {definition}"));
+    let said = wait_unready(&webhook, &[&brokers, &memories, &environments, "\ncertificate: ", right]).await;
     assert!(!said.contains("\nnamespaces: "), "these it can watch: {said}");
-    assert!(said.contains("broker-clients: "), "without brokers known, no clients: {said}");
+    assert!(said.contains("\nbroker-clients: "), "without brokers known, no clients: {said}");
 
     install_crds(&control_plane).await;
-    let said = wait_unready(&webhook, &["certificate: ", secret]).await;
-    println!("{said}");
-    eventually("what is watched to be listed", SOON, async || match webhook.probe("/readyz").await? {
-        (503, text) if !text.contains("pact") => Ok(()),
-        (status, text) if text.lines().count() == 2 => {
-            if status == 503 { Ok(()) } else { Err(text) }
-        }
-        (_, text) => Err(text),
+    eventually("all but the certificate to be there", SOON, async || match webhook.probe("/readyz").await? {
+        (503, text) if text.starts_with("not ready\ncertificate: ") && text.lines().count() == 2 => Ok(()),
+        (status, text) => Err(format!("{status}: {text}")),
     })
     .await;
 
-    // All at once: the rights and the configuration. But first the rights alone.
-    let elsewhere = WebhookOptions { namespace: options.namespace.clone(), ..options.clone() };
-    webhook::install(&control_plane, &elsewhere, &url).await;
-    configurations.delete(&options.configuration(), &DeleteParams::default()).await.unwrap();
-    let said = wait_unready(&webhook, &["certificate: ", "does not exist, so nobody calls us. Install it"]).await;
-    println!("{said}");
+    // The rights, but not yet the configuration, without which nobody calls.
+    let binding = RoleBinding { metadata: ObjectMeta { resource_version: None, uid: None, ..binding.metadata }, ..binding };
+    bindings.create(&PostParams::default(), &binding).await.unwrap();
+    wait_unready(&webhook, &["\ncertificate: ", "does not exist, so nobody calls us. Install it"]).await;
 
     webhook::install(&control_plane, &options, &url).await;
     webhook.wait_ready().await;
-    // Ready means trusted: a moment later the API server has learnt of it, and the very first review is answered.
+    // Ready means trusted: once the API server has learnt of it, a review is answered.
     let person = Person::developer(&control_plane).await;
     let namespace = crate::testbed::namespace::create(&control_plane, &client, &[]).await;
     let [admitted, _] = Asked::of("orders", &namespace);
