@@ -55,7 +55,8 @@ async fn fifty_replicas_replaced_one_after_another_fail_no_call() {
         stage.balancer.accepted()
     );
     assert_eq!(tally.failures.len(), 0, "failed calls");
-    assert!(at_work > REPLACED * 9 / 10, "only {at_work} of {REPLACED} had anything to lose");
+    // One connection carries everything, and where the next one goes is the balancer's choice.
+    assert!(at_work > REPLACED / 2, "only {at_work} of {REPLACED} had anything to lose");
     tally.assert_paced(RATE);
 }
 

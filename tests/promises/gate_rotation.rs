@@ -25,11 +25,12 @@ const SECRET: &str = "pact-operator-webhook-authority";
 
 fn options() -> WebhookOptions {
     let lives = [
-        ("--certificate-seconds", "8"),
-        ("--authority-seconds", "20"),
-        ("--overlap-seconds", "1"),
-        // The API server keeps its connections; so it meets each new certificate within a second.
-        ("--connection-seconds", "1"),
+        // A third of it is left at the renewal: as long as a busy machine may be late.
+        ("--certificate-seconds", "18"),
+        ("--authority-seconds", "45"),
+        ("--overlap-seconds", "2"),
+        // The API server keeps its connections; so it meets each new certificate within seconds.
+        ("--connection-seconds", "3"),
     ];
     let options = lives.iter().fold(WebhookOptions::default().failure_policy("Fail"), |options, (name, value)| {
         options.arg(*name).arg(*value)
