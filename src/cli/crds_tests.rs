@@ -59,7 +59,17 @@ fn the_columns_are_those_that_are_documented_and_each_shows_a_field_that_there_i
         ),
         (
             "PactDeployment",
-            vec!["Pacticipant", "Environment", "Instance", "Desired", "Recorded", "Since", "Ready", "Reason"],
+            vec![
+                "Pacticipant",
+                "Environment",
+                "Instance",
+                "Desired",
+                "Recorded",
+                "Since",
+                "Verdict",
+                "Ready",
+                "Reason",
+            ],
         ),
     ]);
     for definition in definitions() {
@@ -74,7 +84,7 @@ fn the_columns_are_those_that_are_documented_and_each_shows_a_field_that_there_i
             if column.json_path == ".metadata.creationTimestamp" {
                 continue;
             }
-            let path = column.json_path.replace("[?(@.type==\"Ready\")]", "/items");
+            let path = column.json_path.replace("[?(@.type==\"Ready\")]", "/items").replace("[0]", "/items");
             let pointer: String =
                 path.split(['.', '/']).filter(|part| !part.is_empty()).fold(String::new(), |pointer, part| {
                     if part == "items" { pointer + "/items" } else { format!("{pointer}/properties/{part}") }

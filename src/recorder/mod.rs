@@ -213,6 +213,9 @@ impl Recorder {
     async fn work(&self, task: Task, slot: Slot) -> Next {
         // A standby watches and decides nothing; all is looked at once it leads.
         if !self.complete.load(Ordering::Acquire) || !self.leadership.is_leader() {
+            if let Task::Check(key) = task {
+                self.checks.end(&key);
+            }
             return None;
         }
         match task {

@@ -96,7 +96,10 @@ async fn of_a_killed_replica_only_the_calls_are_lost_that_it_had_in_hand() {
         let last_sent = lost.iter().map(|failure| failure.sent.saturating_duration_since(kill.before)).max();
         let well = lost.iter().map(|failure| failure.ended - kill.before).max();
         let dying = kill.after - kill.before;
-        println!("lost {}, the last sent {last_sent:.0?} after, all told after {well:.0?}; dying {dying:.0?}", lost.len());
+        println!(
+            "lost {}, the last sent {last_sent:.0?} after, all told after {well:.0?}; dying {dying:.0?}",
+            lost.len()
+        );
     }
     let unexplained: Vec<_> =
         tally.failures.iter().filter(|failure| !kills.iter().any(|kill| kill.explains(failure))).collect();

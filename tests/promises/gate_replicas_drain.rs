@@ -73,9 +73,13 @@ async fn a_review_under_way_at_sigterm_is_answered_and_the_process_ends_well() {
         assert_eq!(broker_asked(), 0, "nobody has asked about this version yet");
         let sent = Instant::now();
         let asking = tokio::spawn(async move { denied.ask(&client).await });
-        eventually("the broker to be asked", SOON, async || {
-            if broker_asked() > 0 { Ok(()) } else { Err("not yet".to_owned()) }
-        })
+        eventually(
+            "the broker to be asked",
+            SOON,
+            async || {
+                if broker_asked() > 0 { Ok(()) } else { Err("not yet".to_owned()) }
+            },
+        )
         .await;
         webhook.signal("TERM");
         let told = Instant::now();

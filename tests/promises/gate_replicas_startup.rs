@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::rbac::v1::RoleBinding;
-use kube::Api;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 
 use crate::gate_replicas_stage::Asked;
@@ -40,7 +40,8 @@ async fn a_replica_is_ready_once_all_it_needs_is_there_and_says_until_then_what_
     bindings.delete(SERVICE_ACCOUNT, &DeleteParams::default()).await.unwrap();
     let mut webhook = Webhook::start_at(&control_plane, options.clone(), port).await;
 
-    let (definition, right) = ("the API server does not know this kind. Install its", "Remedy: grant this ServiceAccount get");
+    let (definition, right) =
+        ("the API server does not know this kind. Install its", "Remedy: grant this ServiceAccount get");
     let [brokers, memories, environments] =
         ["pactbrokers", "pactdeployments", "pactenvironments"].map(|kind| format!("\n{kind}: {definition}"));
     let said = wait_unready(&webhook, &[&brokers, &memories, &environments, "\ncertificate: ", right]).await;
@@ -55,7 +56,8 @@ async fn a_replica_is_ready_once_all_it_needs_is_there_and_says_until_then_what_
     .await;
 
     // The rights, but not yet the configuration, without which nobody calls.
-    let binding = RoleBinding { metadata: ObjectMeta { resource_version: None, uid: None, ..binding.metadata }, ..binding };
+    let binding =
+        RoleBinding { metadata: ObjectMeta { resource_version: None, uid: None, ..binding.metadata }, ..binding };
     bindings.create(&PostParams::default(), &binding).await.unwrap();
     wait_unready(&webhook, &["\ncertificate: ", "does not exist, so nobody calls us. Install it"]).await;
 

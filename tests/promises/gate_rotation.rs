@@ -35,7 +35,10 @@ fn options() -> WebhookOptions {
     let options = lives.iter().fold(WebhookOptions::default().failure_policy("Fail"), |options, (name, value)| {
         options.arg(*name).arg(*value)
     });
-    WebhookOptions { args: options.args.iter().map(|it| it.replace("info,pact_operator=debug", "info")).collect(), ..options }
+    WebhookOptions {
+        args: options.args.iter().map(|it| it.replace("info,pact_operator=debug", "info")).collect(),
+        ..options
+    }
 }
 
 /// When the certificate that a replica serves ends: another one, another time.

@@ -220,9 +220,10 @@ pub async fn install(control_plane: &ControlPlane, options: &WebhookOptions, url
         .replace("FAILURE_POLICY", options.failure_policy)
         .replace("TIMEOUT_SECONDS", &options.timeout_seconds.to_string());
     let selector = "namespaceSelector:\n      matchExpressions:\n";
-    let only = options.only.iter().map(|only| {
-        format!("        - {{key: kubernetes.io/metadata.name, operator: In, values: [{only}]}}\n")
-    });
+    let only = options
+        .only
+        .iter()
+        .map(|only| format!("        - {{key: kubernetes.io/metadata.name, operator: In, values: [{only}]}}\n"));
     let manifests = manifests.replace(selector, &only.fold(selector.to_owned(), |selector, only| selector + &only));
     kubectl::apply(control_plane.kubeconfig(), &options.namespace, &manifests).await;
 }

@@ -1,4 +1,5 @@
 //! Under a steady load of admission calls that fail closed, 200 rotations fail not one call.
+#![allow(clippy::print_stdout, reason = "the numbers are worth seeing")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ struct Counts {
     failed: Arc<AtomicU64>,
     leaves: Arc<AtomicU64>,
     authorities: Arc<AtomicU64>,
+    /// For how long this process did not run, in milliseconds: to tell a busy machine from a fault.
+    longest_pause: Arc<AtomicU64>,
 }
 
 impl Counts {
@@ -83,9 +86,12 @@ async fn load(stage: Stage, counts: Counts, end: CancellationToken) -> BTreeMap<
 }
 
 async fn count_leaves(serving: ServingCertificate, counts: Counts) {
-    let mut last = serving.end_entity();
+    let (mut last, mut before) = (serving.end_entity(), Instant::now());
     loop {
         tokio::time::sleep(Duration::from_millis(5)).await;
+        let pause = u64::try_from(before.elapsed().as_millis()).unwrap();
+        counts.longest_pause.fetch_max(pause, Ordering::Relaxed);
+        before = Instant::now();
         let leaf = serving.end_entity();
         if leaf != last {
             counts.leaves.fetch_add(1, Ordering::Relaxed);
@@ -166,10 +172,11 @@ async fn rotate_under_load(
     let rate = f64::from(u32::try_from(calls).unwrap()) / elapsed.as_secs_f64();
     println!(
         "{calls} calls ({rate:.0} a second), {failed} failed, in {:.0} s; leaves {}, authorities {} ({by_itself:?} of \
-         them undisturbed), {forced} forced",
+         them undisturbed), {forced} forced; longest pause of this process {} ms",
         elapsed.as_secs_f64(),
         counts.leaves.load(Ordering::Relaxed),
         counts.authorities.load(Ordering::Relaxed),
+        counts.longest_pause.load(Ordering::Relaxed),
     );
     for (error, times) in &said {
         println!("{times} × {error}");
