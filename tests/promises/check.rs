@@ -75,7 +75,9 @@ async fn a_yes_ends_with_0_a_no_with_1_and_what_could_not_be_told_with_2() {
 async fn people_get_a_table_of_the_pairs_and_programs_get_json() {
     let broker = broker().await;
     let said = check(&broker.url(), &about("api", "2", "test"), &[]).await;
-    for part in ["it failed to verify the pact of web 1", "RESULT  CONSUMER  VERSION", "Failed  web       1", "see http"] {
+    for part in
+        ["it failed to verify the pact of web 1", "RESULT  CONSUMER  VERSION", "Failed  web       1", "see http"]
+    {
         assert!(said.out.contains(part), "{part:?} is missing in\n{}", said.out);
     }
     let mut arguments = about("api", "2", "test");
