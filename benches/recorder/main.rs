@@ -1,7 +1,7 @@
 //! How fast, how cheap and how small the recorder is, each figure beside a floor measured in the same run.
 //!
 //! `make bench` runs it on a real control plane with fake nodes, a stand-in broker and the built operator with its
-//! default settings, and writes `benches/RESULTS.md`. Nothing is asserted on time: machines are shared and noisy.
+//! default settings, and writes its part of `benches/RESULTS.md`. Nothing is asserted on time: machines are shared and noisy.
 //! `BENCH_QUICK=1` takes small numbers and only prints; `BENCH_ONLY=singles,at_once,start` names the parts to run and
 //! only prints, too.
 #![allow(
@@ -14,6 +14,8 @@
     reason = "a measurement that cannot go on says so; its figures are for reading"
 )]
 
+#[path = "../report/mod.rs"]
+mod report;
 #[path = "../../tests/testbed/mod.rs"]
 mod testbed;
 
@@ -21,7 +23,6 @@ mod at_once;
 mod bare_requests;
 mod bare_watch;
 mod completions;
-mod report;
 mod requests;
 mod singles;
 mod sizes;
@@ -30,6 +31,18 @@ mod start;
 
 use report::Report;
 use sizes::Sizes;
+
+const TITLE: &str = "The recorder, measured";
+
+const WORDS: &str = "Written by `make bench` (`benches/recorder/`); do not edit. A real control plane (etcd, API server, controller manager, \
+scheduler) with fake nodes, a stand-in broker and the operator with its default settings run on one machine, and so do \
+the floors, in the same run. The machine is shared and noisy: the ratios say more than the times, and nothing is asserted \
+on either. The bench profile is the release profile without link-time optimisation and with 16 codegen units, to keep \
+the build short.
+
+A nearest recorder in the field (Go, for another service), measured on such a machine, for comparison: posts 28 ms \
+*before* completion in 50 of 50, records rollouts that never become ready, needs 398 s to start with 1,000 Deployments \
+and 70 s for the last of 200 rollouts, loses deletions in an outage with restart, 59 MiB.";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -51,11 +64,11 @@ async fn measure() {
     let sizes = if quick { Sizes::quick() } else { Sizes::full() };
     let wanted = |part: &str| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == part));
 
-    let mut report = Report::new();
+    let mut report = Report::new(TITLE, WORDS);
     // After each part, so that one that fails does not take the others' figures with it.
     let write = |report: &Report| {
         if !quick && only.is_none() {
-            std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/RESULTS.md"), report.text()).unwrap();
+            report.write();
         }
     };
     if wanted("singles") {

@@ -56,7 +56,7 @@ fn field<'a>(cause: &Cause, actions: &'a mut GateActions) -> Option<&'a mut Gate
     Some(match cause.name() {
         "Yes" => return None,
         "YesVacuous" => &mut actions.yes_vacuous,
-        "No" => &mut actions.no,
+        "No" => &mut actions.failed,
         "Unknown" => &mut actions.unknown,
         "VersionMissing" => &mut actions.version_missing,
         "PacticipantUnknown" => &mut actions.pacticipant_unknown,
@@ -74,7 +74,7 @@ fn rules(cause: &Cause, action: GateAction, mode: GateMode, rollback: RollbackPo
     let other = if action == GateAction::Deny { GateAction::Allow } else { GateAction::Deny };
     let mut actions = GateActions {
         yes_vacuous: other,
-        no: other,
+        failed: other,
         unknown: other,
         version_missing: other,
         pacticipant_unknown: other,

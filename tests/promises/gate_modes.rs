@@ -312,7 +312,7 @@ fn the_usual_actions_are_those_of_the_schema() {
     let actions = GateActions::default();
     for (verdict, action) in [
         (Verdict::YesVacuous, actions.yes_vacuous),
-        (Verdict::No, actions.no),
+        (Verdict::No, actions.failed),
         (Verdict::Unknown, actions.unknown),
         (Verdict::VersionMissing, actions.version_missing),
         (Verdict::PacticipantUnknown, actions.pacticipant_unknown),

@@ -19,7 +19,7 @@ async fn stage() -> &'static Stage {
 #[tokio::test]
 async fn an_environment_may_ask_for_evidence_warn_of_a_no_and_let_an_unknown_pass() {
     let stage = stage().await;
-    let actions = json!({"yesVacuous": "Deny", "no": "Warn", "unknown": "Allow", "pacticipantUnknown": "Deny"});
+    let actions = json!({"yesVacuous": "Deny", "failed": "Warn", "unknown": "Allow", "pacticipantUnknown": "Deny"});
     let place = &stage.gated(json!({"mode": "Enforce", "actions": actions})).await;
     let store = stage.scene.broker.store();
     store.publish_version("vacuous", "2.0.0");

@@ -190,7 +190,7 @@ impl Webhook {
         self.process.logs()
     }
 
-    /// Its process id while it runs.
+    /// Its process id; `None` once it has ended.
     pub fn pid(&self) -> Option<u32> {
         self.process.pid()
     }

@@ -1,19 +1,24 @@
-//! The figures, as they come and as a page.
+//! The figures, as they come and as one part of `benches/RESULTS.md`. Shared by the benches of this folder.
+#![allow(dead_code, reason = "each of the benches that include this module uses a part of it")]
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-/// The page under construction. What is added is printed at once.
+/// Where the figures of all benches are kept.
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/RESULTS.md");
+
+/// One part of the page, under construction. What is added is printed at once.
 pub struct Report {
+    title: &'static str,
     text: String,
     began: Instant,
 }
 
 impl Report {
-    /// A page with a head.
-    pub fn new() -> Self {
-        let mut report = Self { text: String::new(), began: Instant::now() };
-        report.line(HEAD);
+    /// A part with a title, which tells it from the parts of other benches, and a few words below it.
+    pub fn new(title: &'static str, words: &str) -> Self {
+        let mut report = Self { title, text: String::new(), began: Instant::now() };
+        report.line(&format!("# {title}\n\n{words}\n"));
         report.line(&machine());
         report
     }
@@ -35,9 +40,11 @@ impl Report {
         self.row(what, measured, "", "", goal);
     }
 
-    /// The whole page.
-    pub fn text(&self) -> String {
-        format!("{}\nThe whole run took {:.0} s.\n", self.text, self.began.elapsed().as_secs_f64())
+    /// Puts this part into the page, in the place of what it was before; the other parts stay.
+    pub fn write(&self) {
+        let part = format!("{}\nThe whole run took {:.0} s.\n", self.text, self.began.elapsed().as_secs_f64());
+        let page = std::fs::read_to_string(PAGE).unwrap_or_default();
+        std::fs::write(PAGE, with_part(&page, self.title, &part)).unwrap();
     }
 
     fn line(&mut self, line: &str) {
@@ -46,18 +53,24 @@ impl Report {
     }
 }
 
-const HEAD: &str = "# The recorder, measured
-
-Written by `make bench` (`benches/recorder/`); do not edit. A real control plane (etcd, API server, controller manager, \
-scheduler) with fake nodes, a stand-in broker and the operator with its default settings run on one machine, and so do \
-the floors, in the same run. The machine is shared and noisy: the ratios say more than the times, and nothing is asserted \
-on either. The bench profile is the release profile without link-time optimisation and with 16 codegen units, to keep \
-the build short.
-
-A nearest recorder in the field (Go, for another service), measured on such a machine, for comparison: posts 28 ms \
-*before* completion in 50 of 50, records rollouts that never become ready, needs 398 s to start with 1,000 Deployments \
-and 70 s for the last of 200 rollouts, loses deletions in an outage with restart, 59 MiB.
-";
+/// The page with one of its parts replaced, or added at the end. A part goes from its title to the next one.
+fn with_part(page: &str, title: &str, part: &str) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for line in page.lines() {
+        if line.starts_with("# ") || parts.is_empty() {
+            parts.push(String::new());
+        }
+        if let Some(last) = parts.last_mut() {
+            writeln!(last, "{line}").unwrap();
+        }
+    }
+    let is_ours = |text: &str| text.lines().next() == Some(&format!("# {title}"));
+    match parts.iter_mut().find(|text| is_ours(text)) {
+        Some(ours) => part.clone_into(ours),
+        None => parts.push(part.to_owned()),
+    }
+    parts.iter().map(|text| text.trim_end()).collect::<Vec<_>>().join("\n\n") + "\n"
+}
 
 fn machine() -> String {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
@@ -115,6 +128,18 @@ impl Spread {
         } else {
             f64::midpoint(self.sorted[middle - 1], self.sorted[middle])
         }
+    }
+
+    /// The smallest that is no smaller than this part of all: 0.99 for the 99th percentile.
+    pub fn quantile(&self, part: f64) -> f64 {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a length")]
+        let rank = (self.sorted.len() as f64 * part).ceil() as usize;
+        self.sorted[rank.clamp(1, self.sorted.len()) - 1]
+    }
+
+    /// The largest.
+    pub fn largest(&self) -> f64 {
+        self.sorted[self.sorted.len() - 1]
     }
 
     /// `min / median / p95 / max` in milliseconds.

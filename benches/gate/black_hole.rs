@@ -1,0 +1,107 @@
+//! A broker that never answers, while another one is asked about, too.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use futures::future::join_all;
+
+use crate::cost;
+use crate::load::Protocol;
+use crate::report::{Report, Spread, mib};
+use crate::reviewed::Reviews;
+use crate::sizes::Sizes;
+use crate::stage::{PROVIDER, REVIEW_BYTES, Stage};
+
+/// What is left of the 10 s that the API server waits, less the reserve.
+const BUDGET: Duration = Duration::from_secs(8);
+/// How many requests one connection takes at once with room to spare, so that none waits on this side.
+const PER_CONNECTION: usize = 125;
+
+pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
+    let bodies = stage.cached();
+    let (gate, yes) = (stage.gate(Protocol::Http2, &bodies), stage.yes(Protocol::Http2, &bodies));
+    let floor = yes.steady(sizes.rate, sizes.steady / 2).await;
+    let alone = gate.steady(sizes.rate, sizes.steady).await;
+
+    let reviews = Reviews::of(REVIEW_BYTES);
+    let question = |number| reviews.one(&stage.unanswered, PROVIDER, PROVIDER, &format!("6.0.{number}"));
+    let questions: Arc<[Bytes]> = (0..sizes.unanswered).map(question).collect();
+    let pid = stage.webhook.pid();
+    let before = cost::resident(pid);
+    let most = Arc::new(AtomicU64::new(before));
+    let watching = tokio::spawn({
+        let most = Arc::clone(&most);
+        async move {
+            loop {
+                most.fetch_max(cost::resident(pid), Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    });
+    let (meanwhile, unanswered) = tokio::join!(gate.steady(sizes.rate, sizes.steady), ask(stage, questions));
+    watching.abort();
+    let grown = most.load(Ordering::Relaxed).saturating_sub(before);
+
+    report.section(
+        &format!("{} questions at once to a broker that never answers", sizes.unanswered),
+        &format!(
+            "Each about another version, the API server waiting 10 s, while {} reviews a second go on whose verdicts of \
+             another broker are cached. Called directly over HTTP/2; each review is timed from when it was sent, however \
+             slowly others are answered. The floor is the same steady rate without those questions. p50 / p99 / p99.9.",
+            sizes.rate
+        ),
+    );
+    let shown = |it: &Spread| {
+        let [p50, p99, p999] = [it.median(), it.quantile(0.99), it.quantile(0.999)].map(|seconds| seconds * 1e3);
+        format!("{p50:.2} / {p99:.2} / {p999:.2} ms")
+    };
+    let ratio = |ours: &Spread, floor: &Spread| {
+        format!("p50 {:.2} ×, p99 {:.2} ×", ours.median() / floor.median(), ours.quantile(0.99) / floor.quantile(0.99))
+    };
+    report.row(
+        "cached, beside those questions",
+        &shown(&meanwhile),
+        &shown(&alone),
+        &ratio(&meanwhile, &alone),
+        "p99 ≤ 20 ms",
+    );
+    report.row("cached, without them, beside always yes", &shown(&alone), &shown(&floor), &ratio(&alone, &floor), "");
+    let late = unanswered.iter().filter(|answer| answer.seconds > BUDGET.as_secs_f64() + 0.5).count();
+    let slowest = unanswered.iter().map(|answer| answer.seconds).fold(0.0, f64::max);
+    report.fact(
+        "questions answered later than 8.5 s",
+        &format!("{late} of {}; the last after {slowest:.2} s", unanswered.len()),
+        "none",
+    );
+    let at_once = unanswered.iter().filter(|answer| answer.seconds < 1.0).count();
+    report.fact("questions told within 1 s that the broker is too slow", &at_once.to_string(), "");
+    let unavailable = unanswered.iter().filter(|answer| answer.unavailable).count();
+    report.fact("answers that say BrokerUnavailable", &unavailable.to_string(), "all");
+    report.fact(
+        "resident memory: before, and grown by at most",
+        &format!("{}, {}", mib(before), mib(grown)),
+        "≤ 20 MiB",
+    );
+}
+
+struct Told {
+    seconds: f64,
+    unavailable: bool,
+}
+
+/// Asks these different questions at once.
+async fn ask(stage: &Stage, bodies: Arc<[Bytes]>) -> Vec<Told> {
+    let connections = bodies.len().div_ceil(PER_CONNECTION);
+    let targets: Vec<_> = (0..connections).map(|_| stage.gate(Protocol::Http2, &bodies)).collect();
+    let sent = (0..bodies.len()).map(|number| {
+        let target = targets[number / PER_CONNECTION].clone();
+        tokio::spawn(async move {
+            let answered = target.send(number).await;
+            let unavailable = answered.body.contains(r#""verdict":"BrokerUnavailable""#);
+            Told { seconds: answered.took.as_secs_f64(), unavailable }
+        })
+    });
+    join_all(sent.collect::<Vec<_>>()).await.into_iter().map(Result::unwrap).collect()
+}

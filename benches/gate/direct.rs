@@ -1,0 +1,103 @@
+//! Reviews sent directly to one replica: what the handler itself costs.
+
+use crate::cost;
+use crate::load::{Flood, Medians, Protocol, Target};
+use crate::report::{Report, mib};
+use crate::sizes::Sizes;
+use crate::stage::{NAMED_BY_EACH, OTHERS, Stage};
+
+/// What the turns of one of the two came to.
+struct Side {
+    turns: Vec<Flood>,
+    cpu: f64,
+}
+
+pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
+    let bodies = stage.cached();
+    let (gate_pid, yes_pid) = (stage.webhook.pid(), stage.always_yes.pid());
+    let answer = stage.gate(Protocol::Http2, &bodies).send(0).await;
+    assert!(answer.body.contains(r#""verdict":"Yes""#), "not what is to be measured: {}", answer.body);
+    let before = (cost::resident(gate_pid), cost::resident(yes_pid));
+    let remembered = (stage.answers("Remembered").await, stage.answers("Asked").await);
+    report.section(
+        "Cached verdicts, called directly",
+        &format!(
+            "One replica, TLS 1.3, kept connections (HTTP/2: one for all, as an API server has it; HTTP/1.1: one for each \
+             request under way). Each review is an update of an annotated Deployment with `managedFields`, {} bytes in all, \
+             of {} Deployments in turn, answered Yes from what is remembered (for 10 s; then the broker is asked again, \
+             which is part of the measurement). {OTHERS} more environments name {NAMED_BY_EACH} namespaces each. The floor is a process of its own with the same TLS server and threads \
+             that reads the body and says yes. Both take turns, {} of {:.1} s each; medians of the turns. The requests \
+             are sent by this bench, on the same cores; CPU is that of the webhook's process alone. p50 / p99 / p99.9.",
+            bodies[0].len(),
+            bodies.len(),
+            sizes.turns,
+            sizes.turn.as_secs_f64(),
+        ),
+    );
+    let mut reviews = 0;
+    for protocol in [Protocol::Http2, Protocol::Http1] {
+        for at_once in sizes.direct {
+            let (gate, yes) = (stage.gate(protocol, &bodies), stage.yes(protocol, &bodies));
+            let [gate, yes] = take_turns([(&gate, gate_pid), (&yes, yes_pid)], *at_once, sizes).await;
+            reviews += gate.turns.iter().map(|turn| turn.took.len()).sum::<usize>();
+            rows(&format!("{}, {at_once} at once", protocol.name()), &gate, &yes, report);
+        }
+    }
+    let after = (cost::resident(gate_pid), cost::resident(yes_pid));
+    let memory = |before, after| format!("{} → {}", mib(before), mib(after));
+    report.row(
+        &format!("resident memory, before and after {reviews} reviews"),
+        &memory(before.0, after.0),
+        &memory(before.1, after.1),
+        &format!("{:.2} ×", after.0 as f64 / after.1 as f64),
+        "≤ 100 MiB",
+    );
+    let (more, asked) = (stage.answers("Remembered").await, stage.answers("Asked").await);
+    let answers = format!("{} remembered, {} asked", more - remembered.0, asked - remembered.1);
+    report.fact("where the answers came from", &answers, "");
+}
+
+async fn take_turns(targets: [(&Target, Option<u32>); 2], at_once: usize, sizes: &Sizes) -> [Side; 2] {
+    let mut sides = [Side { turns: Vec::new(), cpu: 0.0 }, Side { turns: Vec::new(), cpu: 0.0 }];
+    for (target, _) in &targets {
+        // Connections are made, and the verdict is cached.
+        drop(target.flood(at_once, sizes.turn / 6).await);
+    }
+    for turn in 0..sizes.turns {
+        // Neither is always first.
+        for side in if turn % 2 == 0 { [0, 1] } else { [1, 0] } {
+            let (target, pid) = targets[side];
+            let before = cost::cpu(pid);
+            sides[side].turns.push(target.flood(at_once, sizes.turn).await);
+            sides[side].cpu += (cost::cpu(pid) - before).as_secs_f64();
+        }
+    }
+    sides
+}
+
+fn rows(what: &str, gate: &Side, yes: &Side, report: &mut Report) {
+    let (ours, floor) = (Medians::of(&gate.turns), Medians::of(&yes.turns));
+    report.row(
+        &format!("{what}: reviews per second"),
+        &format!("{:.0}", ours.rate),
+        &format!("{:.0}", floor.rate),
+        &format!("{:.2} ×", ours.rate / floor.rate),
+        "≥ 2000",
+    );
+    report.row(
+        &format!("{what}: each"),
+        &ours.shown(),
+        &floor.shown(),
+        &format!("{:.2} / {:.2} / {:.2} ×", ours.p50 / floor.p50, ours.p99 / floor.p99, ours.p999 / floor.p999),
+        "p99 ≤ 5 ms, p99.9 ≤ 20 ms",
+    );
+    let per_thousand = |side: &Side, medians: &Medians| side.cpu * 1e3 / medians.count as f64;
+    let (ours, floor) = (per_thousand(gate, &ours), per_thousand(yes, &floor));
+    report.row(
+        &format!("{what}: CPU seconds per 1,000 reviews"),
+        &format!("{ours:.3}"),
+        &format!("{floor:.3}"),
+        &format!("{:.2} ×", ours / floor),
+        "",
+    );
+}

@@ -1,0 +1,102 @@
+//! How fast, how cheap and how small the gate is, each figure beside a floor measured in the same run.
+//!
+//! `make bench` runs it on a real control plane with the built webhook and a stand-in broker, and writes its part of
+//! `benches/RESULTS.md`. Nothing is asserted on time: machines are shared and noisy. `BENCH_QUICK=1` takes small numbers
+//! and only prints; `BENCH_ONLY=direct,through,uncached,black_hole,at_rest` names the parts to run and only prints, too.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::cast_precision_loss,
+    reason = "a measurement that cannot go on says so; its figures are for reading"
+)]
+
+#[path = "../report/mod.rs"]
+mod report;
+#[path = "../../tests/testbed/mod.rs"]
+mod testbed;
+
+mod always_yes;
+mod at_rest;
+mod black_hole;
+mod cost;
+mod direct;
+mod load;
+mod reviewed;
+mod sizes;
+mod stage;
+mod through;
+mod uncached;
+
+use report::Report;
+use sizes::Sizes;
+use stage::Stage;
+
+const TITLE: &str = "The gate, measured";
+
+const WORDS: &str = "Written by `make bench` (`benches/gate/`); do not edit. A real control plane, a stand-in broker, the webhook with its \
+default settings, its floors and whatever sends the requests run on one machine, in the same run, and take turns. The \
+machine is shared and noisy: the ratios say more than the times, and nothing is asserted on either. The bench profile is \
+the release profile without link-time optimisation and with 16 codegen units, to keep the build short.";
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    match arguments.get(1).map(String::as_str) {
+        Some(always_yes::ARGUMENT) => return runtime.block_on(always_yes::serve(&arguments[2..])),
+        Some(at_rest::ARGUMENT) => return runtime.block_on(at_rest::keep_nothing()),
+        _ => {}
+    }
+    // Whoever filters benches by name, or only wants them listed, does not want to wait for minutes.
+    if arguments.iter().any(|argument| argument == "--list") {
+        return;
+    }
+    runtime.block_on(measure());
+}
+
+async fn measure() {
+    let quick = set("BENCH_QUICK").is_some();
+    let only = set("BENCH_ONLY");
+    let sizes = if quick { Sizes::quick() } else { Sizes::full() };
+    let wanted = |part: &str| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == part));
+    if !["direct", "through", "uncached", "black_hole", "at_rest"].iter().any(|part| wanted(part)) {
+        return;
+    }
+    let mut report = Report::new(TITLE, WORDS);
+    // After each part, so that one that fails does not take the others' figures with it.
+    let write = |report: &Report| {
+        if !quick && only.is_none() {
+            report.write();
+        }
+    };
+    {
+        let stage = Stage::new().await;
+        if wanted("direct") {
+            direct::measure(&stage, &sizes, &mut report).await;
+            write(&report);
+        }
+        if wanted("through") {
+            through::measure(&stage, &sizes, &mut report).await;
+            write(&report);
+        }
+        if wanted("uncached") {
+            uncached::measure(&stage, &sizes, &mut report).await;
+            write(&report);
+        }
+        if wanted("black_hole") {
+            black_hole::measure(&stage, &sizes, &mut report).await;
+            write(&report);
+        }
+    }
+    if wanted("at_rest") {
+        at_rest::measure(&sizes, &mut report).await;
+        write(&report);
+    }
+}
+
+/// A variable that is set and not empty.
+fn set(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

@@ -1,0 +1,133 @@
+//! The same through the API server: what a rollout feels of the gate.
+
+use std::time::Instant;
+
+use axum::http;
+use futures::future::join_all;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use serde_json::json;
+
+use crate::load::{Flood, Medians};
+use crate::report::{Report, Spread};
+use crate::reviewed::{deployment, variables_for};
+use crate::sizes::Sizes;
+use crate::stage::{CACHED, PATIENCE, PROVIDER, Stage};
+use crate::testbed::eventually::eventually;
+use crate::testbed::scene::image;
+use crate::testbed::webhook::Person;
+
+/// How large the Deployment is as the API server gives it.
+const BYTES: usize = 20 << 10;
+
+pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
+    let person = Person::developer(&stage.scene.control_plane).await;
+    let namespaces = [&stage.gated, &stage.floor, &stage.free];
+    let mut stored = 0;
+    for namespace in namespaces {
+        let api: Api<Deployment> = Api::namespaced(stage.scene.client(), namespace);
+        let object = deployment(PROVIDER, PROVIDER, "1.0.0", variables_for(BYTES));
+        // As the admin, whom the gate is not asked about.
+        let created = api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+        stored = serde_json::to_string(&created).unwrap().len();
+    }
+    until_routed(stage, &person).await;
+    report.section(
+        "Cached verdicts, through the API server",
+        &format!(
+            "A developer changes the image of a Deployment of {stored} bytes as a server-side dry-run, from so many clients \
+             at once, each with a connection of its own. The same in a namespace about which the webhook that always says \
+             yes is asked, under the same matchConditions, and in one about which nobody is. All three take turns, {} of \
+             {:.1} s each; medians of the turns. p50 / p99 / p99.9. Everything shares the cores, so with many clients the \
+             API server's own work is most of what is seen.",
+            sizes.turns,
+            sizes.turn.as_secs_f64(),
+        ),
+    );
+    for clients in sizes.clients {
+        let people: Vec<Client> = (0..*clients).map(|_| person.client()).collect();
+        let mut turns: [Vec<Flood>; 3] = Default::default();
+        for namespace in namespaces {
+            drop(flood(&people, namespace, sizes.turn / 4).await);
+        }
+        for turn in 0..sizes.turns {
+            for offset in 0..3 {
+                let which = (turn + offset) % 3;
+                turns[which].push(flood(&people, namespaces[which], sizes.turn).await);
+            }
+        }
+        rows(*clients, turns.map(|turns| Medians::of(&turns)), report);
+    }
+}
+
+/// Waits until the API server has taken in whom it is to ask about whom: it does so in its own time.
+async fn until_routed(stage: &Stage, person: &Person) {
+    let client = person.client();
+    eventually("the API server to ask whom it should", PATIENCE, async || {
+        let mut asked = [0, 0];
+        for (asked, namespace) in asked.iter_mut().zip([&stage.gated, &stage.free]) {
+            let before = stage.webhook.reviews().await;
+            change(&client, namespace).await.map_err(|error| error.to_string())?;
+            *asked = stage.webhook.reviews().await - before;
+        }
+        change(&client, &stage.floor).await.map_err(|error| error.to_string())?;
+        if asked == [1, 0] { Ok(()) } else { Err(format!("reviews of the gated and the free namespace: {asked:?}")) }
+    })
+    .await;
+}
+
+async fn change(client: &Client, namespace: &str) -> Result<(), kube::Error> {
+    let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": "app", "image": image(CACHED)}]}}}});
+    let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{PROVIDER}?dryRun=All&fieldManager=bench");
+    let request = http::Request::patch(path).header("content-type", "application/strategic-merge-patch+json");
+    client.request_text(request.body(patch.to_string().into_bytes()).unwrap()).await.map(drop)
+}
+
+async fn flood(people: &[Client], namespace: &str, time: std::time::Duration) -> Flood {
+    let began = Instant::now();
+    let until = began + time;
+    let workers = people.iter().map(|client| {
+        let (client, namespace) = (client.clone(), namespace.to_owned());
+        tokio::spawn(async move {
+            let mut seconds = Vec::new();
+            while Instant::now() < until {
+                let sent = Instant::now();
+                change(&client, &namespace).await.unwrap_or_else(|error| panic!("{namespace}: {error}"));
+                seconds.push(sent.elapsed().as_secs_f64());
+            }
+            seconds
+        })
+    });
+    let seconds: Vec<f64> = join_all(workers).await.into_iter().flat_map(Result::unwrap).collect();
+    Flood { rate: seconds.len() as f64 / began.elapsed().as_secs_f64(), took: Spread::of(seconds) }
+}
+
+fn rows(clients: usize, [gate, yes, free]: [Medians; 3], report: &mut Report) {
+    let what = if clients == 1 { "1 client".to_owned() } else { format!("{clients} clients") };
+    let more = |with: f64, without: f64| format!("{:+.2} ms", (with - without) * 1e3);
+    for (floor, name, goal) in [(&yes, "beside always yes", ""), (&free, "beside no webhook", "p99 ≤ 1.1 × or + 25 ms")]
+    {
+        report.row(
+            &format!("{what}: each, {name}"),
+            &gate.shown(),
+            &floor.shown(),
+            &format!("p50 {:.2} ×, p99 {:.2} ×", gate.p50 / floor.p50, gate.p99 / floor.p99),
+            goal,
+        );
+    }
+    report.row(
+        &format!("{what}: added to a call without any webhook, at p50 / p99"),
+        &format!("{} / {}", more(gate.p50, free.p50), more(gate.p99, free.p99)),
+        &format!("{} / {} (always yes)", more(yes.p50, free.p50), more(yes.p99, free.p99)),
+        "",
+        "",
+    );
+    report.row(
+        &format!("{what}: changes per second"),
+        &format!("{:.0}", gate.rate),
+        &format!("{:.0} (always yes), {:.0} (none)", yes.rate, free.rate),
+        &format!("{:.2} × / {:.2} ×", gate.rate / yes.rate, gate.rate / free.rate),
+        "",
+    );
+}

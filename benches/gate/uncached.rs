@@ -1,0 +1,137 @@
+//! Questions that nobody asked before, at a broker that takes its time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use futures::future::join_all;
+
+use crate::load::Protocol;
+use crate::report::{Report, Spread};
+use crate::reviewed::Reviews;
+use crate::sizes::Sizes;
+use crate::stage::{CONSUMER, PROVIDER, REVIEW_BYTES, Stage};
+use crate::testbed::standin::Fault;
+
+/// How long the broker takes for every answer.
+const SLOW: Duration = Duration::from_millis(50);
+
+pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
+    let broker = &stage.scene.broker;
+    let store = broker.store();
+    for number in 0..sizes.uncached {
+        store.verify("web", "1", PROVIDER, &provider_version(number), true);
+        store.publish_pact(CONSUMER, &consumer_version(number), PROVIDER, "what shop wants");
+        store.verify(CONSUMER, &consumer_version(number), PROVIDER, "1.0.0", true);
+    }
+    broker.faults().add(Fault::delay(SLOW));
+    report.section(
+        &format!("Verdicts that are not cached, with a broker that takes {} ms for each answer", SLOW.as_millis()),
+        "Called directly, one after the other, each about another version. The floor is a plain client that asks the same \
+         stand-in for the same matrix and nothing else. p50 / p99. A version that consumes others needs more than the \
+         matrix: what is live of its providers has to be read, or the answer might be a false yes.",
+    );
+    let provider: Vec<String> = (0..sizes.uncached).map(provider_version).collect();
+    let (took, asked) = one_by_one(stage, PROVIDER, &provider).await;
+    let floor = matrices(stage).await;
+    let each = |spread: &Spread| format!("{:.1} / {:.1} ms", spread.median() * 1e3, spread.quantile(0.99) * 1e3);
+    let added = |at: &dyn Fn(&Spread) -> f64, ours: &Spread| format!("{:+.1} ms", (at(ours) - at(&floor)) * 1e3);
+    let (median, p99) = (|it: &Spread| it.median(), |it: &Spread| it.quantile(0.99));
+    report.row(
+        &format!("a provider, n={}", took.len()),
+        &each(&took),
+        &each(&floor),
+        &format!("added: {} / {}", added(&median, &took), added(&p99, &took)),
+        "added ≤ 20 ms at p99",
+    );
+    report.fact("a provider: broker requests per review", &format!("{asked:.2}"), "1");
+    let consumer: Vec<String> = (0..sizes.uncached.div_ceil(3)).map(consumer_version).collect();
+    let (took, asked) = one_by_one(stage, CONSUMER, &consumer).await;
+    report.row(
+        &format!("a consumer of one provider, n={}", took.len()),
+        &each(&took),
+        &each(&floor),
+        &format!("{:.2} × (p50)", took.median() / floor.median()),
+        "",
+    );
+    report.fact("a consumer of one provider: broker requests per review", &format!("{asked:.2}"), "");
+    equal(stage, sizes.equal, &floor, report).await;
+    broker.faults().clear();
+}
+
+fn provider_version(number: usize) -> String {
+    format!("3.0.{number}")
+}
+
+fn consumer_version(number: usize) -> String {
+    format!("4.0.{number}")
+}
+
+/// How long each took, and how many requests at the broker each needed.
+async fn one_by_one(stage: &Stage, pacticipant: &str, versions: &[String]) -> (Spread, f64) {
+    let reviews = Reviews::of(REVIEW_BYTES);
+    let review = |version: &String| reviews.one(&stage.gated, pacticipant, pacticipant, version);
+    let bodies: Arc<[Bytes]> = versions.iter().map(review).collect();
+    let target = stage.gate(Protocol::Http2, &bodies);
+    // The connection is made by a review that is let through unjudged.
+    let elsewhere = [reviews.one(&stage.free, pacticipant, pacticipant, "1")].into();
+    drop(target.with(&elsewhere).send(0).await);
+    stage.scene.broker.clear_requests();
+    let mut seconds = Vec::new();
+    for number in 0..versions.len() {
+        let answered = target.send(number).await;
+        assert!(answered.body.contains(r#""verdict":"Yes""#), "not what is to be measured: {}", answered.body);
+        seconds.push(answered.took.as_secs_f64());
+    }
+    (Spread::of(seconds), stage.scene.broker.requests().len() as f64 / versions.len() as f64)
+}
+
+/// The same matrices, asked for by a plain client: the requests that the webhook sent before, sent again.
+async fn matrices(stage: &Stage) -> Spread {
+    let broker = &stage.scene.broker;
+    let is_matrix = |path: &str| path.starts_with("/matrix");
+    let paths = broker.requests().into_iter().map(|request| request.path_and_query).filter(|path| is_matrix(path));
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut seconds = Vec::new();
+    for path in paths.collect::<Vec<_>>() {
+        let request = client.get(format!("{}{path}", broker.url())).header("accept", "application/hal+json");
+        let began = Instant::now();
+        let answer = request.send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        drop(answer.bytes().await.unwrap());
+        seconds.push(began.elapsed().as_secs_f64());
+    }
+    Spread::of(seconds)
+}
+
+async fn equal(stage: &Stage, count: usize, floor: &Spread, report: &mut Report) {
+    const VERSION: &str = "5.0.0";
+    let broker = &stage.scene.broker;
+    broker.store().verify("web", "1", PROVIDER, VERSION, true);
+    let reviews = Reviews::of(REVIEW_BYTES);
+    let review = |number| reviews.one(&stage.gated, &format!("{PROVIDER}-{number}"), PROVIDER, VERSION);
+    let bodies: Arc<[Bytes]> = (0..count).map(review).collect();
+    // A connection takes 256 requests at once: two, so that none waits here.
+    let targets = [0, 1].map(|_| stage.gate(Protocol::Http2, &bodies));
+    broker.clear_requests();
+    let sent = (0..count).map(|number| {
+        let target = targets[number % 2].clone();
+        tokio::spawn(async move { target.send(number).await.took.as_secs_f64() })
+    });
+    let took = Spread::of(join_all(sent.collect::<Vec<_>>()).await.into_iter().map(Result::unwrap).collect());
+    let requests = broker.requests().len();
+    report.row(
+        &format!("{count} equal questions at once: broker requests"),
+        &requests.to_string(),
+        &count.to_string(),
+        "",
+        "1",
+    );
+    report.row(
+        &format!("{count} equal questions at once: the first to the last answer"),
+        &took.shown(),
+        &format!("{:.1} ms (one matrix)", floor.median() * 1e3),
+        "",
+        "",
+    );
+}
