@@ -58,7 +58,7 @@ async fn main() -> std::io::Result<()> {
     let tools = tools::folder().await;
     let developer = gate.as_ref().map(|(_, developer)| developer);
     print!("{}", invitation(control_plane.kubeconfig(), &tools, &broker, stand_in.is_some(), &operator));
-    print!("{}Ctrl-C ends it all.\n", gate_invitation(developer));
+    println!("{}Ctrl-C ends it all.", gate_invitation(developer));
 
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {

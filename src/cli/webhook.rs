@@ -40,7 +40,7 @@ pub(super) struct WebhookArguments {
     /// Where /readyz, /livez and /metrics are served, over plain HTTP.
     #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS:PORT")]
     probe_address: SocketAddr,
-    /// The ValidatingWebhookConfiguration whose caBundle is kept right.
+    /// The `ValidatingWebhookConfiguration` whose caBundle is kept right.
     #[arg(long, default_value = "pact-operator", value_name = "NAME")]
     webhook_configuration: String,
     /// The Secret that holds the certificate authority of all replicas.
@@ -84,6 +84,7 @@ pub(super) struct WebhookArguments {
 /// Lives of seconds, so that what happens once in a week or a year can be seen in a minute. For rehearsing a rotation,
 /// and for nothing else: a process that is held up for some seconds has no certificate any more.
 #[derive(Args, Debug)]
+#[allow(clippy::struct_field_names, reason = "a flag says its unit")]
 struct Rehearsal {
     /// How long a certificate lives, in seconds.
     #[arg(
@@ -162,7 +163,7 @@ impl WebhookArguments {
         let defaults = TlsServerSettings::default();
         let max_connection_age =
             self.rehearsal.connection_seconds.map_or(defaults.max_connection_age, Duration::from_secs);
-        TlsServerSettings { client_authentication, max_connection_age, ..defaults }
+        TlsServerSettings { max_connection_age, client_authentication, ..defaults }
     }
 }
 

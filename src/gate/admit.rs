@@ -135,15 +135,10 @@ impl Gate {
             NamespaceMapping::Mapped(objects) => objects,
             NamespaceMapping::Conflicted(claimants) => return Err((Passed::Unclear, self.conflicted(&claimants))),
         };
-        self.subjects_in(&objects, old, new)
+        Ok(self.subjects_in(&objects, old, new))
     }
 
-    fn subjects_in(
-        &self,
-        objects: &[String],
-        old: Option<&Workload>,
-        new: &Workload,
-    ) -> Result<(Vec<Open>, Vec<String>), (Passed, Answer)> {
+    fn subjects_in(&self, objects: &[String], old: Option<&Workload>, new: &Workload) -> (Vec<Open>, Vec<String>) {
         let index = self.index();
         let (mut open, mut notices) = (Vec::new(), Vec::new());
         let stale = old.is_some_and(|old| stale_annotation(old, new));
@@ -176,7 +171,7 @@ impl Gate {
                 backfilled: environment.backfilled,
             }));
         }
-        Ok((open, notices))
+        (open, notices)
     }
 
     fn conflicted(&self, claimants: &[String]) -> Answer {
