@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 use super::*;
 
+/// Something done to a review.
+type Change = fn(&mut Value);
+
 fn deployment(version: &str) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
@@ -147,7 +150,7 @@ fn what_is_asked_is_told_apart() {
 fn an_object_of_another_kind_or_one_that_cannot_be_read_is_a_problem_in_a_review_that_is_answered() {
     let other = changed(|it| it["request"]["kind"] = json!({"group": "", "version": "v1", "kind": "Pod"})).unwrap();
     assert_eq!((other.old, other.new), (None, Err("it is of another kind".to_owned())));
-    let changes: [(fn(&mut Value), &str); 6] = [
+    let changes: [(Change, &str); 6] = [
         (|request| drop(request.as_object_mut().unwrap().remove("object")), "no object"),
         (|request| request["object"] = Value::Null, "no object"),
         (|request| request["object"] = json!("text"), "invalid type"),
