@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// What is done to a good review to make an odd one.
+/// Something done to a review.
 type Change = fn(&mut Value);
 
 fn deployment(version: &str) -> Value {

@@ -1,5 +1,6 @@
 //! Whatever becomes of the broker while somebody rolls out: the answer is ours, in time and with our words, and what the
 //! policy says happens. The API server never gives up on us.
+#![allow(clippy::print_stdout, reason = "what was measured or said is read by people")]
 
 use std::time::{Duration, Instant};
 

@@ -2,6 +2,7 @@
 //!
 //! Speed is measured and printed, not asserted: machines that run tests are shared. What is asserted is that every
 //! answer comes within its budget, and that memory stays flat.
+#![allow(clippy::print_stdout, reason = "what was measured or said is read by people")]
 
 use std::time::{Duration, Instant};
 
