@@ -14,7 +14,7 @@ test: ## all tests; the first time builds a Kubernetes control plane from source
 	@tests/cluster/build.sh >/dev/null
 	$(CARGO) test --locked
 
-demo: ## watch real rollouts become records at a broker; KEEP=1 leaves everything running
+demo: ## watch real rollouts become records, and bad ones be stopped; KEEP=1 leaves everything running
 	@tests/cluster/build.sh >/dev/null
 	@$(CARGO) build --locked --bins --example demo
 	@KEEP=$(KEEP) $(CARGO) run --locked --quiet --example demo

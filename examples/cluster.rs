@@ -9,6 +9,7 @@ use testbed::control_plane::ControlPlane;
 use testbed::kubectl::kubectl;
 use testbed::operator::{Operator, OperatorOptions};
 use testbed::standin::{Options, StandIn};
+use testbed::webhook::{Person, Webhook, WebhookOptions};
 use testbed::{crds, operator, pact, tools};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -45,9 +46,19 @@ async fn main() -> std::io::Result<()> {
     println!("starting the operator ...");
     let mut operator = Operator::start(&control_plane, OperatorOptions::default().namespace(NAMESPACE)).await;
     operator.wait_ready().await;
+    // An API server elsewhere cannot call a process of this machine.
+    let gate = if given_cluster.is_none() {
+        let options = WebhookOptions { failure_policy: "Ignore", ..WebhookOptions::default() };
+        let gate = Webhook::start(&control_plane, options).await;
+        Some((gate, Person::developer(&control_plane).await))
+    } else {
+        None
+    };
 
     let tools = tools::folder().await;
+    let developer = gate.as_ref().map(|(_, developer)| developer);
     print!("{}", invitation(control_plane.kubeconfig(), &tools, &broker, stand_in.is_some(), &operator));
+    println!("{}Ctrl-C ends it all.", gate_invitation(developer));
 
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
@@ -94,11 +105,29 @@ The namespace {PLAYGROUND} belongs to the environment {ENVIRONMENT}. Three comma
   kubectl set image deployment/orders orders=reg.test/orders:1.1.0
   kubectl get pactdeployments
 
-Ctrl-C ends it all.
 ",
         kubeconfig = kubeconfig.display(),
         tools = tools.display(),
         probes = operator.probe_address(),
+    )
+}
+
+/// What there is to try at the gate.
+fn gate_invitation(developer: Option<&Person>) -> String {
+    let Some(developer) = developer else {
+        return "\nThe gate is not there: it is a webhook, and a cluster elsewhere cannot call this machine.\n"
+            .to_owned();
+    };
+    format!(
+        "
+The gate is there, too, and only audits. To be stopped by it, enforce, and be somebody who may not bypass it:
+
+  kubectl patch pactenv {ENVIRONMENT} --type merge -p '{{\"spec\":{{\"gate\":{{\"mode\":\"Enforce\"}}}}}}'
+  export KUBECONFIG={kubeconfig}
+  kubectl -n {PLAYGROUND} set image deployment/orders orders=reg.test/orders:9.9.9
+
+",
+        kubeconfig = developer.kubeconfig().display(),
     )
 }
 

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use kube::Api;
 use pact_operator::api::PactEnvironment;
+use pact_operator::api::gate::GateMode;
 
 use crate::observer::Sight;
 use crate::stage::{ENVIRONMENT, NAMESPACE, Played, Stage, Tale, promised, run_kubectl, show_kubectl};
@@ -66,7 +67,7 @@ impl<'a> GateStage<'a> {
         stage
             .until("the mode Enforce is in force", async || {
                 let status = api.get(ENVIRONMENT).await.map_err(|error| error.to_string())?.status.unwrap_or_default();
-                let shown = status.mode.map(|mode| mode.name()).unwrap_or_default();
+                let shown = status.mode.map(GateMode::name).unwrap_or_default();
                 if shown == "Enforce" { Ok(()) } else { Err(shown.to_owned()) }
             })
             .await
@@ -81,7 +82,7 @@ impl<'a> GateStage<'a> {
                 async || {
                     let status =
                         api.get(ENVIRONMENT).await.map_err(|error| error.to_string())?.status.unwrap_or_default();
-                    let shown = status.mode.map(|mode| mode.name()).unwrap_or_default();
+                    let shown = status.mode.map(GateMode::name).unwrap_or_default();
                     let done = shown == mode && status.unchecked == 0 && status.would_deny == 0;
                     let found =
                         || format!("{shown}, {} unchecked, {} would be denied", status.unchecked, status.would_deny);

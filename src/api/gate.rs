@@ -30,7 +30,7 @@ pub struct GatePolicy {
 pub enum GateMode {
     /// Nothing is asked at admission.
     Off,
-    /// Everything is asked and told in Events, logs and metrics; nobody is held up or warned.
+    /// Everything is asked and told in Events, logs and metrics; nobody is held up, or warned of a verdict.
     #[default]
     Audit,
     /// What would be denied is admitted with a warning.
@@ -70,9 +70,9 @@ pub struct GateActions {
     /// Nothing had to be checked: no application in the environment has a pact with this one. `Deny` asks for evidence.
     #[serde(default = "warn")]
     pub yes_vacuous: GateAction,
-    /// A verification failed.
+    /// The verdict `No`: a verification failed. (Not called `no`, which YAML takes for a boolean.)
     #[serde(default = "deny")]
-    pub no: GateAction,
+    pub failed: GateAction,
     /// A verification that is needed has no result yet.
     #[serde(default = "deny")]
     pub unknown: GateAction,
@@ -112,7 +112,7 @@ impl Default for GateActions {
     fn default() -> Self {
         Self {
             yes_vacuous: GateAction::Warn,
-            no: GateAction::Deny,
+            failed: GateAction::Deny,
             unknown: GateAction::Deny,
             version_missing: GateAction::Deny,
             pacticipant_unknown: GateAction::Warn,

@@ -49,7 +49,7 @@ impl Broker {
             return Ok(Reading { judgement: by_rows, hidden: false });
         }
         match self.live_versions(question, providers).await {
-            Ok(live) => Ok(Reading::compared(question, &matrix, by_rows, &live)),
+            Ok(live) => Ok(Reading::compared(question, &matrix, &by_rows, &live)),
             // What is unknown already does not become known by what else is live.
             Err(_) if !by_rows.verdict.is_yes() => Ok(Reading { judgement: by_rows, hidden: false }),
             Err(error) => Err(error),
@@ -119,7 +119,7 @@ struct Reading {
 }
 
 impl Reading {
-    fn compared(question: &Question, matrix: &Matrix, by_rows: Judgement, live: &Live) -> Self {
+    fn compared(question: &Question, matrix: &Matrix, by_rows: &Judgement, live: &Live) -> Self {
         if live.gone {
             return Self { judgement: environment_missing(question), hidden: false };
         }

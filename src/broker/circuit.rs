@@ -58,8 +58,11 @@ impl<Q: PartialEq> Circuit<Q> {
 
     /// A question was not answered.
     pub(super) fn failed(&mut self, now: Instant, question: Q, cause: &str) {
-        if self.rest.is_none() && self.last.as_ref() == Some(&question) {
-            return;
+        match &self.rest {
+            None if self.last.as_ref() == Some(&question) => return,
+            // Put before the broker was left alone: that many failed at once says no more than that three did.
+            Some(rest) if !rest.trying => return,
+            _ => {}
         }
         self.last = Some(question);
         self.failures = self.failures.saturating_add(1);
@@ -104,6 +107,21 @@ mod tests {
         circuit.answered();
         assert!(circuit.admit(start + 3 * SECOND).is_ok());
         assert!(circuit.admit(start + 3 * SECOND).is_ok());
+    }
+
+    #[test]
+    fn what_fails_together_makes_the_rest_no_longer_and_tries_that_fail_double_it_up_to_a_bound() {
+        let (mut circuit, start) = (Circuit::default(), Instant::now());
+        for question in 0..1_000 {
+            circuit.failed(start, question, "x");
+        }
+        let mut now = start + SECOND;
+        for rest in [2, 4, 8, 10, 10] {
+            assert!(circuit.admit(now).is_ok(), "it is tried again, at last before a rest of {rest} s");
+            circuit.failed(now, 7, "x");
+            assert!(circuit.admit(now + rest * SECOND - SECOND / 2).is_err(), "{rest} s");
+            now += rest * SECOND;
+        }
     }
 
     #[test]

@@ -84,31 +84,37 @@ impl RowBody {
     }
 }
 
+impl Body {
+    fn read(self) -> Matrix {
+        let rows = Rows::read("the matrix", self.matrix, RowBody::read);
+        let Summary { deployable, success, failed, unknown } = self.summary;
+        Matrix { deployable, success, failed, unknown, rows: rows.rows, unreadable: rows.unreadable }
+    }
+}
+
 impl Broker {
     /// The matrix of a question: every pact and result that counts for it, whatever the broker makes of them.
     ///
     /// # Errors
     /// [`BrokerError::Rejected`] with status 400 when the pacticipant or the environment does not exist, and any other.
     pub async fn matrix(&self, question: &Question) -> Result<Matrix, BrokerError> {
-        let mut query = vec![
-            ("q[][pacticipant]", question.pacticipant.as_str()),
-            ("q[][version]", question.version.as_str()),
-            ("latestby", LATEST_BY),
-            ("environment", question.environment.as_str()),
-        ];
+        let mut query =
+            vec![("q[][pacticipant]", question.pacticipant.as_str()), ("q[][version]", question.version.as_str())];
         for ignored in &question.ignore {
             query.push(("ignore[][pacticipant]", ignored.pacticipant.as_str()));
             query.extend(ignored.version.iter().map(|version| ("ignore[][version]", version.as_str())));
         }
-        query.push(("limit", LIMIT));
+        let environment = question.environment.as_str();
+        query.extend([("latestby", LATEST_BY), ("environment", environment), ("limit", LIMIT)]);
         let operation = Operation::ReadMatrix;
         let Some(document) = self.ask(Request::get(operation, &["matrix"]).with(&query)).await? else {
             let answered = "HTTP 404".to_owned();
             return Err(BrokerError::NotABroker { operation, answered });
         };
-        let body: Body = document.read()?;
-        let rows = Rows::read("the matrix", body.matrix, RowBody::read);
-        let Summary { deployable, success, failed, unknown } = body.summary;
-        Ok(Matrix { deployable, success, failed, unknown, rows: rows.rows, unreadable: rows.unreadable })
+        document.read::<Body>().map(Body::read)
     }
 }
+
+#[cfg(test)]
+#[path = "matrix_tests.rs"]
+mod tests;

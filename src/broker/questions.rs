@@ -160,52 +160,83 @@ impl Shared {
 
     /// Puts a question and gives everybody the answer.
     async fn pursue(self: Arc<Self>, key: Key) {
-        let judged = match timeout(PURSUED, self.places.acquire()).await {
-            // Nobody waits any more, and nothing was sent yet.
-            Ok(_) if self.nobody_waits(&key) => None,
-            Ok(_place) => Some(timeout(PURSUED, self.broker.judge(&key.question)).await),
-            Err(_) => None,
+        let pursuit = Pursuit { shared: &self, key: &key, over: false };
+        let _place = loop {
+            let place = timeout(PURSUED, self.places.acquire()).await;
+            // Nothing was sent yet.
+            if self.gave_up(&key) {
+                return pursuit.over();
+            }
+            if let Ok(place) = place {
+                break place;
+            }
         };
+        let judged = timeout(PURSUED, self.broker.judge(&key.question)).await;
         let mut state = self.state();
         let answer = match judged {
-            None => {
-                state.circuit.given_up();
-                None
-            }
-            Some(Ok(Ok(judgement))) => {
+            Ok(Ok(judgement)) => {
                 state.circuit.answered();
-                Some(Arc::new(judgement))
+                Arc::new(judgement)
             }
-            Some(Ok(Err(error))) => {
-                let judgement = verdict_of(&error);
+            Ok(Err(error)) => {
                 if is_down(&error) {
                     state.circuit.failed(Instant::now(), key.question.clone(), &error.to_string());
                 } else {
                     state.circuit.answered();
                 }
-                Some(Arc::new(judgement))
+                Arc::new(verdict_of(&error))
             }
-            Some(Err(_)) => {
+            Err(_) => {
                 let why = format!("it gave no answer within {} s", PURSUED.as_secs());
                 state.circuit.failed(Instant::now(), key.question.clone(), &why);
-                Some(unavailable(&why))
+                unavailable(&why)
             }
         };
-        let waiting = state.under_way.remove(&key);
-        if let Some(answer) = answer {
-            self.answers.insert(key, Arc::clone(&answer));
-            if let Some(waiting) = waiting {
-                waiting.send_replace(Some(answer));
-            }
+        pursuit.over();
+        self.answers.insert(key.clone(), Arc::clone(&answer));
+        if let Some(waiting) = state.under_way.remove(&key) {
+            waiting.send_replace(Some(answer));
         }
     }
 
-    fn nobody_waits(&self, key: &Key) -> bool {
-        self.state().under_way.get(key).is_none_or(|waiting| waiting.receiver_count() == 0)
+    /// Gives a question up if nobody waits for it any more. Whoever joins later finds it gone and asks anew: joining
+    /// and giving up exclude each other.
+    fn gave_up(&self, key: &Key) -> bool {
+        let mut state = self.state();
+        let waited_for = state.under_way.get(key).is_some_and(|waiting| waiting.receiver_count() > 0);
+        if !waited_for {
+            state.under_way.remove(key);
+            state.circuit.given_up();
+        }
+        !waited_for
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A question while it is pursued. Should that end in a panic, those who wait are told so, and the next one asks anew.
+struct Pursuit<'a> {
+    shared: &'a Shared,
+    key: &'a Key,
+    over: bool,
+}
+
+impl Pursuit<'_> {
+    /// It has ended as it should.
+    fn over(mut self) {
+        self.over = true;
+    }
+}
+
+impl Drop for Pursuit<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            let mut state = self.shared.state();
+            state.under_way.remove(self.key);
+            state.circuit.given_up();
+        }
     }
 }
 

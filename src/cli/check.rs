@@ -24,8 +24,8 @@ const NO: u8 = 1;
 /// The exit code when no answer could be had; clap ends with the same for arguments that it cannot read.
 const COULD_NOT_TELL: u8 = 2;
 
-/// Arguments of the verb `check`. Credentials are taken from PACT_BROKER_TOKEN, or PACT_BROKER_USERNAME and
-/// PACT_BROKER_PASSWORD, as the official command line takes them: arguments can be read by everybody on a machine.
+/// Arguments of the verb `check`. Credentials are taken from the environment, as the official command line takes them:
+/// arguments can be read by everybody on a machine.
 #[derive(Args, Debug)]
 #[command(after_help = "Credentials: PACT_BROKER_TOKEN, or PACT_BROKER_USERNAME and PACT_BROKER_PASSWORD.\n\
     Exit codes: 0 yes; 1 the broker answered, and not with a yes (No, Unknown, VersionMissing, PacticipantUnknown); \

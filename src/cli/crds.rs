@@ -48,7 +48,27 @@ fn write(arguments: &CrdsArguments) -> io::Result<()> {
 }
 
 fn yaml(definition: &CustomResourceDefinition) -> io::Result<String> {
-    serde_yaml_ng::to_string(definition).map_err(io::Error::other)
+    let yaml = serde_yaml_ng::to_string(definition).map_err(io::Error::other)?;
+    Ok(yaml.lines().flat_map(|line| [quoted(line), "\n".to_owned()]).collect())
+}
+
+/// The line, with quotes around words that kubectl and helm, which read YAML 1.1, would take for booleans: our writer
+/// follows YAML 1.2, where `Off` and `no` are strings.
+fn quoted(line: &str) -> String {
+    let text = line.trim_start_matches([' ', '-']);
+    let (indent, text) = line.split_at(line.len() - text.len());
+    let word = |word: &str| if misread(word) { format!("\"{word}\"") } else { word.to_owned() };
+    match text.split_once(':') {
+        Some((key, "")) => format!("{indent}{}:", word(key)),
+        Some((key, value)) if value.starts_with(' ') => format!("{indent}{}: {}", word(key), word(&value[1..])),
+        None if indent.ends_with("- ") => format!("{indent}{}", word(text)),
+        _ => line.to_owned(),
+    }
+}
+
+/// Whether YAML 1.1 has a boolean where YAML 1.2 has a string.
+fn misread(word: &str) -> bool {
+    ["y", "yes", "on", "n", "no", "off"].contains(&word.to_lowercase().as_str())
 }
 
 #[cfg(test)]

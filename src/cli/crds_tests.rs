@@ -23,6 +23,26 @@ fn what_is_checked_in_is_what_the_types_say() {
 }
 
 #[test]
+fn what_yaml_1_1_takes_for_a_boolean_is_quoted() {
+    for (line, written) in [
+        ("  - Off", "  - \"Off\""),
+        ("default: No", "default: \"No\""),
+        ("  no:", "  \"no\":"),
+        ("  no: Deny", "  \"no\": Deny"),
+        ("none:", "none:"),
+        ("a:  b", "a:  b"),
+        ("- Audit", "- Audit"),
+        ("served: true", "served: true"),
+        ("description: The gate is Off", "description: The gate is Off"),
+        ("Off", "Off"),
+    ] {
+        assert_eq!(quoted(line), written);
+    }
+    let yaml = yaml(&PactEnvironment::crd()).unwrap();
+    assert!(yaml.contains("- \"Off\"\n"));
+}
+
+#[test]
 fn every_kind_is_cluster_scoped_has_a_status_and_the_short_name_that_is_documented() {
     for (definition, short) in definitions().iter().zip(["pb", "pactenv", "pactdep"]) {
         let (spec, names) = (&definition.spec, &definition.spec.names);
@@ -59,7 +79,17 @@ fn the_columns_are_those_that_are_documented_and_each_shows_a_field_that_there_i
         ),
         (
             "PactDeployment",
-            vec!["Pacticipant", "Environment", "Instance", "Desired", "Recorded", "Since", "Ready", "Reason"],
+            vec![
+                "Pacticipant",
+                "Environment",
+                "Instance",
+                "Desired",
+                "Recorded",
+                "Since",
+                "Verdict",
+                "Ready",
+                "Reason",
+            ],
         ),
     ]);
     for definition in definitions() {
@@ -74,7 +104,7 @@ fn the_columns_are_those_that_are_documented_and_each_shows_a_field_that_there_i
             if column.json_path == ".metadata.creationTimestamp" {
                 continue;
             }
-            let path = column.json_path.replace("[?(@.type==\"Ready\")]", "/items");
+            let path = column.json_path.replace("[?(@.type==\"Ready\")]", "/items").replace("[0]", "/items");
             let pointer: String =
                 path.split(['.', '/']).filter(|part| !part.is_empty()).fold(String::new(), |pointer, part| {
                     if part == "items" { pointer + "/items" } else { format!("{pointer}/properties/{part}") }

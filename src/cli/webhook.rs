@@ -40,7 +40,7 @@ pub(super) struct WebhookArguments {
     /// Where /readyz, /livez and /metrics are served, over plain HTTP.
     #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS:PORT")]
     probe_address: SocketAddr,
-    /// The ValidatingWebhookConfiguration whose caBundle is kept right.
+    /// The `ValidatingWebhookConfiguration` whose caBundle is kept right.
     #[arg(long, default_value = "pact-operator", value_name = "NAME")]
     webhook_configuration: String,
     /// The Secret that holds the certificate authority of all replicas.
@@ -72,11 +72,61 @@ pub(super) struct WebhookArguments {
     /// How long it goes on serving after SIGTERM, until everybody knows that it is no longer ready, in seconds.
     #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=300))]
     spread_seconds: u64,
+    #[command(flatten)]
+    rehearsal: Rehearsal,
     /// How often the brokers' Secrets are read again, in seconds.
     #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     renew_seconds: u64,
     #[command(flatten)]
     log: LogArguments,
+}
+
+/// Lives of seconds, so that what happens once in a week or a year can be seen in a minute. For rehearsing a rotation,
+/// and for nothing else: a process that is held up for some seconds has no certificate any more.
+#[derive(Args, Debug)]
+#[allow(clippy::struct_field_names, reason = "a flag says its unit")]
+struct Rehearsal {
+    /// How long a certificate lives, in seconds.
+    #[arg(
+        long, hide = true, value_name = "SECONDS", conflicts_with = "certificate_hours", requires = "authority_seconds",
+        value_parser = clap::value_parser!(u64).range(2..=3600)
+    )]
+    certificate_seconds: Option<u64>,
+    /// How long an authority lives, in seconds.
+    #[arg(
+        long, hide = true, value_name = "SECONDS", conflicts_with = "authority_days", requires = "certificate_seconds",
+        value_parser = clap::value_parser!(u64).range(2..=86_400)
+    )]
+    authority_seconds: Option<u64>,
+    /// For how long an authority has to be trusted before it signs, in seconds.
+    #[arg(
+        long, hide = true, value_name = "SECONDS", requires = "certificate_seconds",
+        value_parser = clap::value_parser!(u64).range(0..=600)
+    )]
+    overlap_seconds: Option<u64>,
+    /// How old a connection grows before its client is asked for a new one, in seconds.
+    #[arg(
+        long, hide = true, value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(1..=3600)
+    )]
+    connection_seconds: Option<u64>,
+}
+
+impl Rehearsal {
+    /// Checks and margins in proportion to the lives.
+    fn shorten(&self, settings: &mut CertificateSettings) {
+        let (Some(certificate), Some(authority)) = (self.certificate_seconds, self.authority_seconds) else { return };
+        if let Source::Own(own) = &mut settings.source {
+            own.leaf_life = Duration::from_secs(certificate);
+            own.authority_life = Duration::from_secs(authority);
+            settings.check_every = settings.check_every.min(own.leaf_life / 40);
+            settings.check_unready_every = settings.check_unready_every.min(settings.check_every);
+            settings.margin = settings.margin.min(own.leaf_life / 8);
+        }
+        if let Some(overlap) = self.overlap_seconds {
+            settings.overlap = Duration::from_secs(overlap);
+        }
+    }
 }
 
 pub(super) fn run(arguments: WebhookArguments) -> ExitCode {
@@ -99,7 +149,9 @@ impl WebhookArguments {
             own.leaf_life = Duration::from_hours(self.certificate_hours).min(own.authority_life);
             Source::Own(own)
         };
-        CertificateSettings::new(&self.webhook_configuration, gate::REPORTER, source)
+        let mut settings = CertificateSettings::new(&self.webhook_configuration, gate::REPORTER, source);
+        self.rehearsal.shorten(&mut settings);
+        settings
     }
 
     fn tls(&self) -> TlsServerSettings {
@@ -108,7 +160,10 @@ impl WebhookArguments {
             accepted_names: self.client_names.clone(),
             poll: POLL,
         });
-        TlsServerSettings { client_authentication, ..TlsServerSettings::default() }
+        let defaults = TlsServerSettings::default();
+        let max_connection_age =
+            self.rehearsal.connection_seconds.map_or(defaults.max_connection_age, Duration::from_secs);
+        TlsServerSettings { max_connection_age, client_authentication, ..defaults }
     }
 }
 

@@ -74,6 +74,7 @@ impl Gate {
                 self.metrics.passed(passed);
                 answer
             }
+            Ok((open, notices)) if open.is_empty() => Answer { warnings: notices, ..Answer::allow() },
             Ok((open, notices)) => {
                 // Nobody is held up where nothing can come of it: what there is to tell is found out afterwards.
                 let silent = open.iter().all(|it| in_force(it.rules.mode, it.backfilled) < GateMode::Warn);
@@ -134,15 +135,10 @@ impl Gate {
             NamespaceMapping::Mapped(objects) => objects,
             NamespaceMapping::Conflicted(claimants) => return Err((Passed::Unclear, self.conflicted(&claimants))),
         };
-        self.subjects_in(&objects, old, new)
+        Ok(self.subjects_in(&objects, old, new))
     }
 
-    fn subjects_in(
-        &self,
-        objects: &[String],
-        old: Option<&Workload>,
-        new: &Workload,
-    ) -> Result<(Vec<Open>, Vec<String>), (Passed, Answer)> {
+    fn subjects_in(&self, objects: &[String], old: Option<&Workload>, new: &Workload) -> (Vec<Open>, Vec<String>) {
         let index = self.index();
         let (mut open, mut notices) = (Vec::new(), Vec::new());
         let stale = old.is_some_and(|old| stale_annotation(old, new));
@@ -175,7 +171,7 @@ impl Gate {
                 backfilled: environment.backfilled,
             }));
         }
-        Ok((open, notices))
+        (open, notices)
     }
 
     fn conflicted(&self, claimants: &[String]) -> Answer {

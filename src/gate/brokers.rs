@@ -129,7 +129,7 @@ impl Brokers {
                     match &made.client {
                         Ok(_) => info!(broker = name, "a client for the broker was made"),
                         Err(why) => {
-                            warn!(broker = name, reason = why.reason, "the broker cannot be used: {}", why.message)
+                            warn!(broker = name, reason = why.reason, "the broker cannot be used: {}", why.message);
                         }
                     }
                     entry.questions = made.client.map(|client| Questions::new(client, at_once));

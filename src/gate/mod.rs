@@ -89,7 +89,6 @@ impl Gate {
     }
 
     /// What answers admission reviews at `POST /gate`.
-    #[must_use]
     pub fn router(self: &Arc<Self>) -> Router {
         server::router(Arc::clone(self))
     }

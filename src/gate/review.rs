@@ -278,6 +278,7 @@ impl Answer {
         }
         // Anything but 403 and Forbidden makes GitOps controllers delete what runs: see policy::words::plain.
         #[derive(Serialize)]
+        #[allow(clippy::struct_field_names, reason = "metav1.Status has a field of its own name")]
         struct Status<'a> {
             status: &'static str,
             code: u16,

@@ -84,7 +84,7 @@ fn of_verdict(verdict: Verdict, actions: &GateActions) -> GateAction {
     match verdict {
         Verdict::Yes => GateAction::Allow,
         Verdict::YesVacuous => actions.yes_vacuous,
-        Verdict::No => actions.no,
+        Verdict::No => actions.failed,
         Verdict::Unknown => actions.unknown,
         Verdict::VersionMissing => actions.version_missing,
         Verdict::PacticipantUnknown => actions.pacticipant_unknown,

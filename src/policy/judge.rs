@@ -6,7 +6,8 @@
 //!   either hides failures (a matter of the caller, see [`crate::broker`]);
 //! - a provider version that is live in the environment and never verified our pact has no row at all as soon as
 //!   another one did. So every live version of every provider that we need must be in a row; one that is missing is
-//!   unknown. (The other way round nothing is hidden: each consumer version has a row of its own.)
+//!   unknown. (The other way round nothing is hidden: each consumer version has a row of its own.) A row that is left
+//!   out because its provider's version is ignored hides others all the same;
 //! - a yes to nothing is told apart from a yes.
 
 use std::collections::BTreeSet;
@@ -47,7 +48,7 @@ pub fn wants_live(question: &Question, matrix: &Matrix) -> BTreeSet<Pacticipant>
     if is_missing(matrix) || has_failed(matrix) {
         return BTreeSet::new();
     }
-    considered(matrix).filter(|row| needs_provider(question, row)).map(|row| row.provider.clone()).collect()
+    matrix.rows.iter().filter(|row| needs_provider(question, row)).map(|row| row.provider.clone()).collect()
 }
 
 /// The verdict on a question. `live` must hold at least what [`wants_live`] asked for.
@@ -72,6 +73,8 @@ pub fn judge(question: &Question, matrix: &Matrix, live: &LiveVersions) -> Judge
     } else if matrix.unknown > 0 || matrix.deployable != Some(true) {
         // Never less careful than the broker, whatever it has in mind.
         (Verdict::Unknown, Some("the broker does not say yes, and not why".to_owned()))
+    } else if !adds_up(matrix) {
+        (Verdict::Unknown, Some("the broker's answer contradicts itself: its rows are not those it counted".to_owned()))
     } else if pairs.is_empty() {
         (Verdict::YesVacuous, None)
     } else {
@@ -80,10 +83,11 @@ pub fn judge(question: &Question, matrix: &Matrix, live: &LiveVersions) -> Judge
     Judgement { verdict, pairs, explanation }
 }
 
-/// A version that does not exist is answered like one that failed, with nothing that failed.
+/// A version that does not exist is answered like one that failed, with nothing that failed: of a version that exists,
+/// the broker says no only when something failed. Pacts of live consumers with it may be there; results cannot.
 fn is_missing(matrix: &Matrix) -> bool {
-    let counted = matrix.success + matrix.failed + matrix.unknown;
-    matrix.deployable == Some(false) && counted == 0 && matrix.rows.is_empty() && matrix.unreadable == 0
+    let no_result = matrix.success == 0 && matrix.failed == 0 && matrix.rows.iter().all(|row| row.success.is_none());
+    matrix.deployable == Some(false) && no_result && matrix.unreadable == 0
 }
 
 fn has_failed(matrix: &Matrix) -> bool {
@@ -94,14 +98,26 @@ fn considered(matrix: &Matrix) -> impl Iterator<Item = &MatrixRow> {
     matrix.rows.iter().filter(|row| !row.ignored)
 }
 
+/// Whether the rows are no fewer than those that were counted as verified, and each has a result: otherwise a yes rests
+/// on what we do not see.
+fn adds_up(matrix: &Matrix) -> bool {
+    let shown = considered(matrix).filter(|row| row.success.is_some()).count();
+    shown == considered(matrix).count() && usize::try_from(matrix.success).is_ok_and(|counted| counted <= shown)
+}
+
+/// Whether it is our pact with a provider that is not left out altogether.
 fn needs_provider(question: &Question, row: &MatrixRow) -> bool {
-    row.consumer == question.pacticipant && row.provider != question.pacticipant
+    let left_out = question.ignore.iter().any(|ignored| {
+        ignored.covers(&row.consumer, &row.consumer_version)
+            || (ignored.version.is_none() && ignored.pacticipant == row.provider)
+    });
+    row.consumer == question.pacticipant && row.provider != question.pacticipant && !left_out
 }
 
 /// Every pair that has to get along, the worst first, each once.
 fn pairs(question: &Question, matrix: &Matrix, live: &LiveVersions) -> Vec<Pair> {
     let mut pairs = BTreeSet::new();
-    for row in considered(matrix) {
+    for row in &matrix.rows {
         let pair = |result, provider_version| Pair {
             result,
             consumer: row.consumer.clone(),
@@ -111,6 +127,7 @@ fn pairs(question: &Question, matrix: &Matrix, live: &LiveVersions) -> Vec<Pair>
         };
         let known = if needs_provider(question, row) { live.of(&row.provider) } else { None };
         match (row.success, known) {
+            _ if row.ignored => {}
             (Some(true), _) => drop(pairs.insert(pair(PairResult::Verified, row.provider_version.clone()))),
             (Some(false), _) => drop(pairs.insert(pair(PairResult::Failed, row.provider_version.clone()))),
             // Its live versions are told one by one below.

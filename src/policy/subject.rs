@@ -8,7 +8,10 @@ use std::collections::BTreeSet;
 
 use crate::{
     api::names::{ApplicationInstance, Pacticipant, Version},
-    workload::{EnvironmentRules, Identity, IdentityProblem, Place, RecordKey, VersionProblem, Workload, identify},
+    workload::{
+        EnvironmentRules, Identity, IdentityProblem, Place, VersionProblem, Workload, identify,
+        version::chosen_container,
+    },
 };
 
 /// One pacticipant that a workload would run in one environment.
@@ -50,7 +53,8 @@ pub enum Problem {
 /// What is known of a version without asking, in the order in which it is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Basis {
-    /// The workload runs this pacticipant at this version already (domain case 2).
+    /// The workload runs this pacticipant at this version already, or what cannot be told of it could not be told of the
+    /// same image before (domain case 2).
     Unchanged,
     /// It is the version that is recorded in the environment, under whatever instance (domain cases 3 and 69).
     Recorded,
@@ -108,37 +112,55 @@ pub fn subjects(
     };
     let subject =
         |identified, basis| Subject { object: rules.object.clone(), place: rules.place.clone(), identified, basis };
-    let identity = match identify(&judged, &rules.version) {
+    let told = match told(&judged, rules) {
         Ok(None) => return Vec::new(),
-        Ok(Some(identity)) => identity,
-        Err(problem) => return vec![subject(Err(Problem::Identity(problem)), Basis::New)],
-    };
-    let before = old.and_then(|old| identify(old, &rules.version).ok().flatten());
-    let instance = match &identity.application_instance {
-        Ok(instance) => instance.clone().or_else(|| rules.instance.clone()),
+        Ok(Some(told)) => told,
         Err(problem) => {
-            let problem = IdentityProblem::InvalidApplicationInstance(problem.clone());
-            return vec![subject(Err(Problem::Identity(problem)), Basis::New)];
+            // What was wrong before must not hold up a sidecar's new image (domain case 2).
+            let stayed = old.is_some_and(|old| same_build(old, &judged) && is_wrong(old, rules, &problem));
+            return vec![subject(Err(problem), if stayed { Basis::Unchanged } else { Basis::New })];
         }
     };
-    let version = match identity.version {
-        Ok(resolved) => resolved.version,
-        Err(problem) => {
-            let Some(pacticipant) = identity.pacticipants.first().cloned() else { return Vec::new() };
-            return vec![subject(Err(Problem::Version { pacticipant, problem }), Basis::New)];
-        }
-    };
-    let keys = identity.pacticipants.into_iter().map(|pacticipant| RecordKey {
-        place: rules.place.clone(),
-        pacticipant,
-        instance: instance.clone(),
+    let before = old.and_then(|old| self::told(old, rules).ok().flatten());
+    let Told { pacticipants, version, instance } = told;
+    let named = pacticipants.into_iter().map(|pacticipant| {
+        let ran = before.as_ref().is_some_and(|before| {
+            before.pacticipants.contains(&pacticipant) && before.version == version && before.instance == instance
+        });
+        let basis = if ran { Basis::Unchanged } else { remembered(&rules.place, &pacticipant).basis(&version) };
+        subject(Ok(Identified { pacticipant, version: version.clone() }), basis)
     });
-    keys.map(|key| {
-        let ran = before.as_ref().is_some_and(|before| runs(before, &key, &version, rules.instance.as_ref()));
-        let basis = if ran { Basis::Unchanged } else { remembered(&key.place, &key.pacticipant).basis(&version) };
-        subject(Ok(Identified { pacticipant: key.pacticipant, version: version.clone() }), basis)
-    })
-    .collect()
+    named.collect()
+}
+
+/// What a workload is in an environment, all of it known.
+struct Told {
+    pacticipants: Vec<Pacticipant>,
+    version: Version,
+    instance: Option<ApplicationInstance>,
+}
+
+/// What a workload is in an environment; `None` when it is not ours.
+fn told(workload: &Workload, rules: &EnvironmentRules) -> Result<Option<Told>, Problem> {
+    let Some(identity) = identify(workload, &rules.version).map_err(Problem::Identity)? else { return Ok(None) };
+    let Identity { pacticipants, version, application_instance } = identity;
+    let instance = application_instance
+        .map_err(|problem| Problem::Identity(IdentityProblem::InvalidApplicationInstance(problem)))?
+        .or_else(|| rules.instance.clone());
+    match (version, pacticipants.first()) {
+        (Ok(resolved), _) => Ok(Some(Told { pacticipants, version: resolved.version, instance })),
+        (Err(problem), Some(first)) => Err(Problem::Version { pacticipant: first.clone(), problem }),
+        (Err(_), None) => Ok(None),
+    }
+}
+
+fn is_wrong(workload: &Workload, rules: &EnvironmentRules, problem: &Problem) -> bool {
+    told(workload, rules).is_err_and(|known| known == *problem)
+}
+
+/// Whether both run the same image where it is known which one counts.
+fn same_build(one: &Workload, other: &Workload) -> bool {
+    matches!((chosen_container(one), chosen_container(other)), (Ok(one), Ok(other)) if one.image == other.image)
 }
 
 /// The new workload with the annotations that were removed from it and say what it is: removing them together with a
@@ -157,14 +179,6 @@ fn as_before(old: &Workload, new: &Workload) -> Workload {
 
 fn same_pods(old: &Workload, new: &Workload) -> bool {
     old.containers == new.containers
-}
-
-/// Whether a workload of this identity runs what the key and version say.
-fn runs(before: &Identity, key: &RecordKey, version: &Version, default: Option<&ApplicationInstance>) -> bool {
-    let Ok(instance) = &before.application_instance else { return false };
-    before.pacticipants.contains(&key.pacticipant)
-        && before.version.as_ref().is_ok_and(|resolved| resolved.version == *version)
-        && instance.as_ref().or(default) == key.instance.as_ref()
 }
 
 #[cfg(test)]

@@ -12,9 +12,12 @@ use super::{
     queue::{Next, Task},
 };
 use crate::{
-    api::{deployment::Check, names::Version},
+    api::{
+        deployment::{CHECKS_LIMIT, Check},
+        names::{Pacticipant, Version},
+    },
     broker::verdict_of,
-    policy::{GateRules, Judgement, Verdict},
+    policy::{GateRules, Judgement, Question, Verdict},
     runtime::backoff::{Backoff, entropy},
     workload::{Place, RecordKey},
 };
@@ -38,6 +41,10 @@ impl Recorder {
     /// Asks about every version of a key; answers when to ask again though nothing changes.
     pub(super) async fn check(&self, key: &RecordKey) -> Next {
         let members = self.index().members(key);
+        if members.is_empty() {
+            self.checks.end(key);
+            return self.check_counterparts(key).await;
+        }
         let mut next: Next = None;
         for version in versions(&members) {
             let again = self.check_version(key, &version, &members).await;
@@ -140,9 +147,43 @@ impl Recorder {
                 && named.contains(key.pacticipant.as_str())
                 && !pacticipants.contains(key.pacticipant.as_str())
         });
-        for key in keys.into_iter().chain(counterparts) {
+        // Of one that nothing here runs, nothing is known yet: its own question names them.
+        let strangers =
+            pacticipants.iter().filter(|changed| own.iter().all(|key| key.pacticipant.as_str() != *changed));
+        let strangers = strangers.filter_map(|name| Pacticipant::parse(name).ok()).map(|pacticipant| RecordKey {
+            place: place.clone(),
+            pacticipant,
+            instance: None,
+        });
+        for key in keys.into_iter().chain(counterparts).chain(strangers) {
             self.queue.after(GATHER.min(self.settings.resync_period), Task::Check(key));
         }
+    }
+
+    /// An application that nothing here runs was recorded by somebody else: has those here checked that have a pact
+    /// with it. One question for each of its versions that are live.
+    async fn check_counterparts(&self, stranger: &RecordKey) -> Next {
+        let place = &stranger.place;
+        let versions = self.places.state(place).view?.versions_of(&stranger.pacticipant);
+        let broker = self.brokers.get(&place.broker).ok()?;
+        let mut named = BTreeSet::new();
+        for version in versions.into_iter().take(CHECKS_LIMIT) {
+            let (pacticipant, environment) = (stranger.pacticipant.clone(), place.environment.clone());
+            let question = Question { pacticipant, version, environment, ignore: Vec::new() };
+            match broker.judge(&question).await {
+                Ok(judgement) => {
+                    named.extend(judgement.pairs.into_iter().flat_map(|pair| [pair.consumer, pair.provider]));
+                }
+                Err(error) => {
+                    self.look_into(place, &error);
+                    return Some(self.settings.retry_max);
+                }
+            }
+        }
+        for key in self.checks.keys(|key, _| key.place == *place && named.contains(&key.pacticipant)) {
+            self.queue.now(Task::Check(key));
+        }
+        None
     }
 
     /// A broker is back: asks what it did not answer.

@@ -46,6 +46,10 @@ impl Recorder {
 
     /// Tells what was found out about a version that runs: that it would be denied, or that nobody could be asked yet.
     pub(super) async fn tell_of_check(&self, key: &RecordKey, member: &MemberView, check: &Check, mode: GateMode) {
+        // Who switched the gate off wants the numbers at most.
+        if mode == GateMode::Off {
+            return;
+        }
         let (version, place) = (&check.version, &key.place.environment);
         let who = format!("{} {version} in {place}", key.pacticipant);
         let (reason, note) = match (check.would_deny, mode) {

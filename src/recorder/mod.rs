@@ -213,6 +213,10 @@ impl Recorder {
     async fn work(&self, task: Task, slot: Slot) -> Next {
         // A standby watches and decides nothing; all is looked at once it leads.
         if !self.complete.load(Ordering::Acquire) || !self.leadership.is_leader() {
+            if let Task::Check(key) = &task {
+                // Or it would count as under way for ever, and not be checked when this process leads again.
+                self.checks.end(key);
+            }
             return None;
         }
         match task {

@@ -68,7 +68,6 @@ impl Recorder {
             return Some(next.map_or(quiet, |next| next.min(quiet)));
         }
         if matches!(&finish, Finish::Recorded { write, .. } if *write != Write::None) {
-            self.environment_changed(&key.place, &BTreeSet::from([key.pacticipant.to_string()]));
             self.check_again_if_no(key);
             self.checks.settled(key, TOGETHER).await;
         }
@@ -91,6 +90,9 @@ impl Recorder {
             after.checks.clear();
         }
         if object.as_ref().and_then(|object| object.status.as_ref()) != Some(&after) {
+            if live(object.as_ref().and_then(|object| object.status.as_ref())) != live(Some(&after)) {
+                self.environment_changed(&key.place, &BTreeSet::from([key.pacticipant.to_string()]));
+            }
             if let Err(error) = self.memories.write(key, object.as_deref(), after).await {
                 if !is_conflict(&error) {
                     warn!(%key, %error, "the PactDeployment {} cannot be written", key.object_name());
@@ -191,6 +193,12 @@ fn never_recorded(object: Option<&PactDeployment>) -> bool {
     object
         .and_then(|object| object.status.as_ref())
         .is_none_or(|status| status.recorded.is_none() && status.supported.is_empty() && status.history.is_empty())
+}
+
+/// The versions that a status says are recorded, and so live in the environment.
+fn live(status: Option<&PactDeploymentStatus>) -> BTreeSet<&str> {
+    let recorded = status.into_iter().flat_map(|status| status.recorded.iter().chain(&status.supported));
+    recorded.map(|recorded| recorded.version.as_str()).collect()
 }
 
 /// Whether a status already tells of a rollout under way for this reason and to this version.

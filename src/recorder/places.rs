@@ -49,6 +49,13 @@ impl View {
         now.symmetric_difference(&then).map(|(pacticipant, _)| pacticipant.clone()).collect()
     }
 
+    /// The versions of an application that are deployed, in whatever instance.
+    #[must_use]
+    pub fn versions_of(&self, pacticipant: &Pacticipant) -> BTreeSet<Version> {
+        let rows = self.deployed.values().filter(|row| row.pacticipant == *pacticipant);
+        rows.map(|row| row.version.clone()).collect()
+    }
+
     /// The releases of a pacticipant that are supported.
     #[must_use]
     pub fn releases(&self, pacticipant: &Pacticipant) -> &[ReleasedVersion] {

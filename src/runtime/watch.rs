@@ -74,8 +74,25 @@ impl<C: Fn()> First<C> {
     /// The kind could not be listed: says why at the gate, unless it was listed before.
     pub fn failed(&self, error: &watcher::Error) {
         if !self.done.load(Ordering::Acquire) {
-            self.gate.fail(error.to_string());
+            self.gate.fail(words(error));
         }
+    }
+}
+
+/// Why a kind cannot be listed, and what to do about it.
+fn words(error: &watcher::Error) -> String {
+    let (watcher::Error::InitialListFailed(source) | watcher::Error::WatchStartFailed(source)) = error else {
+        return error.to_string();
+    };
+    match source {
+        kube::Error::Api(status) if status.code == 404 => {
+            "the API server does not know this kind. Install its CustomResourceDefinition: `pact-operator crds` prints it"
+                .to_owned()
+        }
+        kube::Error::Api(status) if status.code == 403 => {
+            format!("{}. Grant this ServiceAccount list and watch on it (RBAC)", status.message)
+        }
+        _ => error.to_string(),
     }
 }
 
@@ -119,5 +136,26 @@ fn take<F: Feed>(feed: &F, object: DeserializeGuard<F::Object>) -> Option<F::Id>
     match object.0 {
         Ok(object) => feed.apply(object),
         Err(invalid) => feed.undecodable(&invalid),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn refused(code: u16, message: &str) -> watcher::Error {
+        watcher::Error::InitialListFailed(kube::Error::Api(Box::new(Status::failure(message, "").with_code(code))))
+    }
+
+    #[test]
+    fn what_is_missing_is_said_with_its_remedy() {
+        let missing = words(&refused(404, "404 page not found"));
+        assert!(missing.contains("does not know this kind. Install"), "{missing}");
+        let forbidden = words(&refused(403, "pactbrokers is forbidden"));
+        assert_eq!(forbidden, "pactbrokers is forbidden. Grant this ServiceAccount list and watch on it (RBAC)");
+        let other = words(&refused(500, "etcd is away"));
+        assert!(other.contains("etcd is away"), "{other}");
     }
 }

@@ -10,6 +10,7 @@ use pact_consumer::prelude::*;
 use pact_operator::broker::{Broker, BrokerError, DeploymentId, NewEnvironment, ReleaseId};
 use serde_json::{Value, json};
 
+use super::broker_pact_matrix::{ask_matrix, matrix};
 use super::broker_under_test::{broker, environment, environment_id, instance, pacticipant, version};
 
 const TEST: &str = "16926ef3-0000-4000-8000-000000000001";
@@ -23,12 +24,12 @@ const NOT_RELEASED: &str = "4e1ea5ed-0000-4000-8000-00000000dead";
 const UUID: &str = "^[A-Za-z0-9_-]{1,100}$";
 
 /// A name with all that must be encoded in a path and in a query.
-const AWKWARD: &str = "org/app + web #1?&%";
+pub(crate) const AWKWARD: &str = "org/app + web #1?&%";
 const AWKWARD_PATH: &str = "/pacticipants/org%2Fapp%20%2B%20web%20%231%3F%26%25";
 
-type State = (&'static str, Value);
+pub(crate) type State = (&'static str, Value);
 
-fn test_environment() -> State {
+pub(crate) fn test_environment() -> State {
     ("an environment", json!({ "uuid": TEST, "name": "test", "production": false }))
 }
 
@@ -36,11 +37,11 @@ fn production_environment() -> State {
     ("an environment", json!({ "uuid": PRODUCTION, "name": "production", "production": true }))
 }
 
-fn known(pacticipant: &str, version: &str) -> State {
+pub(crate) fn known(pacticipant: &str, version: &str) -> State {
     ("a pacticipant version", json!({ "pacticipant": pacticipant, "version": version }))
 }
 
-fn deployed(uuid: &str, pacticipant: &str, version: &str, instance: Option<&str>) -> State {
+pub(crate) fn deployed(uuid: &str, pacticipant: &str, version: &str, instance: Option<&str>) -> State {
     let mut row = json!({ "uuid": uuid, "pacticipant": pacticipant, "version": version, "environment": "test" });
     if let Some(instance) = instance {
         row["applicationInstance"] = json!(instance);
@@ -54,10 +55,10 @@ fn released(uuid: &str, pacticipant: &str, version: &str) -> State {
 }
 
 /// Collects the interactions; each is one request that the client makes.
-struct Contract(PactBuilder);
+pub(crate) struct Contract(PactBuilder);
 
 impl Contract {
-    fn add(
+    pub(crate) fn add(
         &mut self,
         description: &str,
         states: &[State],
@@ -100,7 +101,7 @@ fn patch(path: &str, body: Value) -> impl FnOnce(&mut RequestBuilder) {
     }
 }
 
-fn hal(status: u16, body: JsonPattern) -> impl FnOnce(&mut ResponseBuilder) {
+pub(crate) fn hal(status: u16, body: JsonPattern) -> impl FnOnce(&mut ResponseBuilder) {
     move |response| {
         response.status(status).json_body(body);
         response.content_type(term!("^application/hal\\+json(;.*)?$", "application/hal+json;charset=utf-8"));
@@ -448,6 +449,7 @@ fn the_pact_holds_every_call_and_is_the_one_checked_in() {
     pacticipants_and_versions(&mut contract);
     deployments(&mut contract);
     releases(&mut contract);
+    matrix(&mut contract);
     contract.0.with_output_dir(folder.path());
     let server = contract.0.start_mock_server(None, None);
     let broker = broker(server.url().as_str());
@@ -456,6 +458,7 @@ fn the_pact_holds_every_call_and_is_the_one_checked_in() {
         ask_pacticipants_and_versions(&broker).await;
         ask_deployments(&broker).await;
         ask_releases(&broker).await;
+        ask_matrix(&broker).await;
     });
     // Checks that every request came, and writes the pact.
     drop(server);

@@ -29,6 +29,15 @@ async fn change_state(State(store): State<Store>, Json(change): Json<Value>) -> 
         "an environment" => assert!(store.remove_environment(text("name"))),
         "a pacticipant version" if setup => store.publish_version(text("pacticipant"), text("version")),
         "a pacticipant version" => assert!(store.remove_version(text("pacticipant"), text("version"))),
+        "a pact" if setup => {
+            store.publish_pact(text("consumer"), text("version"), text("provider"), "a contract");
+        }
+        "a pact" => assert!(store.remove_version(text("consumer"), text("version"))),
+        "a verification" if setup => {
+            let (consumer, version, provider) = (text("consumer"), text("version"), text("provider"));
+            assert!(store.verify(consumer, version, provider, text("by"), parameters["success"] == true));
+        }
+        "a verification" => drop(store.remove_version(text("provider"), text("by"))),
         "a deployed version" if setup => {
             let (pacticipant, version, environment) = (text("pacticipant"), text("version"), text("environment"));
             let instance = parameters.get("applicationInstance").and_then(Value::as_str);

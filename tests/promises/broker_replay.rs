@@ -9,6 +9,7 @@ use pact_operator::broker::{
 };
 use serde_json::Value;
 
+use super::broker_replay_matrix::matrices;
 use super::broker_replay_server::Replay;
 use super::broker_under_test::{basic, config, environment, environment_id, instance, pacticipant, version};
 
@@ -18,8 +19,9 @@ const GONE: &str = "16926ef3-590f-4e3f-838e-719717aa88c9";
 const RELEASE: &str = "01950e00-3ec0-4645-8316-a01ce936484d";
 
 /// The requests that the client makes; `{}` is one segment.
-const ROUTES: [(&str, &str); 11] = [
+const ROUTES: [(&str, &str); 12] = [
     ("GET", "/"),
+    ("GET", "/matrix"),
     ("GET", "/environments"),
     ("POST", "/environments"),
     ("GET", "/pacticipants/{}"),
@@ -34,7 +36,7 @@ const ROUTES: [(&str, &str); 11] = [
 
 /// How a recorded exchange was asked for.
 #[derive(Clone, Copy)]
-enum Asked {
+pub(crate) enum Asked {
     /// As the client asks.
     Same,
     /// In a way that the client never does, for this reason; only the answer counts.
@@ -43,7 +45,7 @@ enum Asked {
 
 type Call = Box<dyn FnOnce(Broker) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
-struct Row {
+pub(crate) struct Row {
     /// The recordings that the call plays, in order.
     recordings: &'static [&'static str],
     asked: Asked,
@@ -52,7 +54,11 @@ struct Row {
     call: Call,
 }
 
-fn row<F>(recordings: &'static [&'static str], asked: Asked, call: impl FnOnce(Broker) -> F + Send + 'static) -> Row
+pub(crate) fn row<F>(
+    recordings: &'static [&'static str],
+    asked: Asked,
+    call: impl FnOnce(Broker) -> F + Send + 'static,
+) -> Row
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -87,7 +93,7 @@ fn new_environment(name: &str, display_name: Option<&str>, production: bool) -> 
     NewEnvironment { name: environment(name), display_name: display_name.map(str::to_owned), production }
 }
 
-fn assert_rejected<T: std::fmt::Debug>(result: Result<T, BrokerError>, expected: u16, says: &str) {
+pub(crate) fn assert_rejected<T: std::fmt::Debug>(result: Result<T, BrokerError>, expected: u16, says: &str) {
     match result {
         Err(BrokerError::Rejected { status, message, .. }) => {
             assert_eq!(status, expected);
@@ -416,6 +422,7 @@ fn table() -> Vec<Row> {
         undeployments(),
         what_is_deployed(),
         releases(),
+        matrices(),
     ]
     .into_iter()
     .flatten()

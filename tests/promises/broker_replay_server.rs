@@ -57,7 +57,13 @@ async fn play(State(replay): State<Replay>, request: Request<Body>) -> Response<
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
     let recorded_header = |name: &str| recorded["headers"].get(name).and_then(Value::as_str);
     same("method", json!(head.method.as_str()), recorded["method"].clone());
-    same("path", json!(decoded(&head.uri.to_string())), json!(decoded(recorded["path"].as_str().unwrap())));
+    let theirs = decoded(recorded["path"].as_str().unwrap());
+    let mut ours = decoded(&head.uri.to_string());
+    // The matrix was recorded without a limit, which the client must send: that it does has tests of its own.
+    if !theirs.iter().any(|part| part.starts_with("limit=")) {
+        ours.retain(|part| part != "limit=100000");
+    }
+    same("path", json!(ours), json!(theirs));
     same("content-type", json!(header("content-type")), json!(recorded_header("Content-Type")));
     let scheme = |value: Option<&str>| json!(value.and_then(|value| value.split(' ').next().map(str::to_owned)));
     same("authorization", scheme(header("authorization")), scheme(recorded_header("Authorization")));

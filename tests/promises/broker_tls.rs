@@ -78,6 +78,11 @@ fn serve(authority: &Authority, clients: Option<&Authority>) -> String {
     format!("https://localhost:{port}")
 }
 
+/// The url of a broker behind TLS whose authority nobody knows.
+pub(crate) fn own_authority() -> String {
+    serve(&Authority::new("own"), None)
+}
+
 fn broker(url: &str, tls: TlsSettings) -> Broker {
     let mut config = config(url);
     config.tls = tls;

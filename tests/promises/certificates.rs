@@ -14,7 +14,7 @@ use kube::api::DeleteParams;
 
 use crate::testbed::control_plane::ControlPlane;
 use crate::testbed::eventually::{always, eventually};
-use stage::{GENEROUS, SECRET, Stage, with_stage};
+use stage::{GENEROUS, Replica, SECRET, Stage, with_stage};
 
 #[tokio::test]
 async fn from_nothing_to_a_certificate_that_the_api_server_trusts() {
@@ -123,7 +123,7 @@ async fn a_year_that_passes_in_an_instant_costs_a_new_authority_and_no_person() 
         stage.advance(Duration::from_hours(370 * 24));
         eventually("new certificates", GENEROUS, async || {
             let trusted = stage.trusted().await;
-            let ready = replicas.iter().all(|replica| replica.is_ready());
+            let ready = replicas.iter().all(Replica::is_ready);
             let new = trusted.len() == 1 && trusted != before && replicas[0].serving.end_entity() != leaf;
             (ready && new).then_some(()).ok_or_else(|| format!("ready: {ready}, trusted: {}", trusted.len()))
         })

@@ -41,6 +41,10 @@ pub struct Balancer {
 struct Shared {
     backends: Mutex<Vec<Watched>>,
     turn: AtomicUsize,
+    /// How many connections were taken.
+    accepted: AtomicUsize,
+    /// Whether a connection that a backend refuses is the client's loss.
+    strict: AtomicBool,
 }
 
 /// A backend under observation, until it is dropped.
@@ -99,6 +103,16 @@ impl Balancer {
         self.shared.ready()
     }
 
+    /// From now on a backend that refuses a connection is not passed by for the next one: a Service has one guess, too.
+    pub fn be_strict(&self) {
+        self.shared.strict.store(true, Ordering::SeqCst);
+    }
+
+    /// How many connections clients have opened so far.
+    pub fn accepted(&self) -> usize {
+        self.shared.accepted.load(Ordering::SeqCst)
+    }
+
     fn observe(&self, backend: Backend) -> Watched {
         let ready = Arc::new(AtomicBool::new(false));
         let watching = self.runtime().spawn(watch(backend.readyz.clone(), Arc::clone(&ready))).abort_handle();
@@ -155,6 +169,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         match listener.accept().await {
             Ok((client, _)) => {
+                shared.accepted.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(forward(client, Arc::clone(&shared)));
             }
             Err(_) => sleep(Duration::from_millis(10)).await,
@@ -166,7 +181,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 async fn forward(mut client: TcpStream, shared: Arc<Shared>) {
     let ready = shared.ready();
     let turn = shared.turn.fetch_add(1, Ordering::Relaxed);
-    for number in 0..ready.len() {
+    let guesses = if shared.strict.load(Ordering::SeqCst) { ready.len().min(1) } else { ready.len() };
+    for number in 0..guesses {
         let Ok(mut backend) = TcpStream::connect(ready[(turn + number) % ready.len()]).await else { continue };
         for stream in [&client, &backend] {
             // Without it, small answers may wait for a delayed acknowledgement.
@@ -290,6 +306,10 @@ mod tests {
         for _ in 0..4 {
             assert_eq!(ask(&balancer).await, "there heard it");
         }
+        balancer.be_strict();
+        let mut heard = [ask(&balancer).await, ask(&balancer).await];
+        heard.sort();
+        assert_eq!(heard, ["", "there heard it"], "one guess each, in turn");
         balancer.set_backends(vec![there.backend.clone()]);
         assert_eq!(balancer.ready(), [there.backend.address], "known already, so ready at once");
         let address = balancer.address();

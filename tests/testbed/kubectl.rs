@@ -24,12 +24,17 @@ pub async fn kubectl_ok(kubeconfig: &Path, arguments: &[&str]) -> String {
 /// When the API server refuses one.
 pub async fn apply(kubeconfig: &Path, namespace: &str, manifests: &str) -> String {
     let arguments = ["apply", "--server-side", "--force-conflicts", "-n", namespace, "-f", "-"];
-    let mut command = command(kubeconfig, &arguments).await;
+    succeeded(&kubectl_reading(kubeconfig, &arguments, manifests).await, &arguments)
+}
+
+/// Runs kubectl with these arguments and this on its standard input, and gives status and output.
+pub async fn kubectl_reading(kubeconfig: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut command = command(kubeconfig, arguments).await;
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(manifests.as_bytes()).await.unwrap();
+    stdin.write_all(input.as_bytes()).await.unwrap();
     drop(stdin);
-    succeeded(&child.wait_with_output().await.unwrap(), &arguments)
+    child.wait_with_output().await.unwrap()
 }
 
 async fn command(kubeconfig: &Path, arguments: &[&str]) -> tokio::process::Command {

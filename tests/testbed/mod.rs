@@ -30,6 +30,7 @@ pub mod dump;
 pub mod eventually;
 pub mod http;
 pub mod kubectl;
+pub mod load;
 pub mod namespace;
 pub mod node;
 pub mod operator;

@@ -160,6 +160,11 @@ impl Rollout {
         self
     }
 
+    /// The manifest, for kubectl.
+    pub fn manifest(&self) -> &Value {
+        &self.manifest
+    }
+
     /// Server-side applies it: creates it, or changes it to be so. Does not wait.
     ///
     /// # Panics

@@ -7,6 +7,7 @@ use std::time::Duration;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kube::{Api, Client, Config};
 
+use super::balancer::Backend;
 use super::control_plane::ControlPlane;
 use super::eventually::eventually;
 use super::operator::binary;
@@ -25,6 +26,8 @@ pub struct WebhookOptions {
     pub failure_policy: &'static str,
     /// How long the API server waits.
     pub timeout_seconds: u32,
+    /// The only namespace about which the API server asks; all but the system's own if `None`.
+    pub only: Option<String>,
     /// More arguments of `pact-operator webhook`.
     pub args: Vec<String>,
 }
@@ -36,6 +39,7 @@ impl Default for WebhookOptions {
             namespace: super::scene::OPERATOR_NAMESPACE.to_owned(),
             failure_policy: "Fail",
             timeout_seconds: 10,
+            only: None,
             args: args.map(str::to_owned).to_vec(),
         }
     }
@@ -60,6 +64,21 @@ impl WebhookOptions {
     #[must_use]
     pub fn timeout_seconds(mut self, seconds: u32) -> Self {
         self.timeout_seconds = seconds;
+        self
+    }
+
+    /// Asked about this namespace only, so that others on the same control plane are not disturbed.
+    #[must_use]
+    pub fn only(mut self, namespace: &str) -> Self {
+        self.only = Some(namespace.to_owned());
+        self
+    }
+
+    /// With this time between SIGTERM and the drain, instead of none.
+    #[must_use]
+    pub fn spread_seconds(mut self, seconds: u32) -> Self {
+        let spread = self.args.iter().position(|argument| argument == "--spread-seconds");
+        self.args[spread.expect("among the default arguments") + 1] = seconds.to_string();
         self
     }
 
@@ -193,8 +212,8 @@ impl Webhook {
 /// The sum of a counter over all its labels.
 pub fn sum(metrics: &str, name: &str) -> u64 {
     let of_name = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
-    let values = metrics.lines().filter(of_name).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-    values.map(|value| value as u64).sum()
+    let values = metrics.lines().filter(of_name).filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+    values.sum()
 }
 
 /// Makes the rights of the webhook, and has the API server call `url`.
@@ -205,6 +224,12 @@ pub async fn install(control_plane: &ControlPlane, options: &WebhookOptions, url
         .replace("WEBHOOK_URL", url)
         .replace("FAILURE_POLICY", options.failure_policy)
         .replace("TIMEOUT_SECONDS", &options.timeout_seconds.to_string());
+    let selector = "namespaceSelector:\n      matchExpressions:\n";
+    let only = options
+        .only
+        .iter()
+        .map(|only| format!("        - {{key: kubernetes.io/metadata.name, operator: In, values: [{only}]}}\n"));
+    let manifests = manifests.replace(selector, &only.fold(selector.to_owned(), |selector, only| selector + &only));
     kubectl::apply(control_plane.kubeconfig(), &options.namespace, &manifests).await;
 }
 
@@ -246,5 +271,26 @@ impl Person {
     /// For kubectl and helm.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
+    }
+}
+
+impl Webhook {
+    /// As a balancer that follows its readiness has it.
+    pub fn backend(&self) -> Backend {
+        let address = self.address.parse().expect("an address and a port");
+        Backend { address, readyz: format!("http://{}/readyz", self.probe_address) }
+    }
+
+    /// What `/readyz`, `/livez` or `/metrics` answers: the status and the text.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn probe(&self, path: &str) -> Result<(u16, String), String> {
+        http::get(&self.probe_address, path).await
+    }
+
+    /// Waits until it has ended by itself; gives its exit code.
+    pub async fn ended(&mut self) -> i32 {
+        self.process.wait(Duration::from_mins(1)).await
     }
 }

@@ -14,7 +14,7 @@ pub fn because(pacticipant: &Pacticipant, environment: &EnvironmentName, judgeme
         (Verdict::Yes, ..) if judgement.pairs.len() == 1 => "its only pair is verified".to_owned(),
         (Verdict::Yes, ..) => format!("all {} are verified", counted(judgement.pairs.len(), "pair")),
         (Verdict::YesVacuous, ..) => {
-            format!("nothing had to be verified, no application in {environment} has a pact with it")
+            format!("nothing had to be verified, no application in {} has a pact with it", brief(environment.as_str()))
         }
         (_, Some(worst), _) => {
             let more = match failing.len() - 1 {
@@ -30,9 +30,11 @@ pub fn because(pacticipant: &Pacticipant, environment: &EnvironmentName, judgeme
 }
 
 fn of_pair(ours: &Pacticipant, environment: &EnvironmentName, pair: &Pair) -> String {
-    let Pair { result, consumer, consumer_version, provider, provider_version } = pair;
-    let version = provider_version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
-    match (result, ours == consumer) {
+    let version = pair.provider_version.as_ref().map(|version| format!(" {}", brief(version.as_str())));
+    let (version, environment) = (version.unwrap_or_default(), brief(environment.as_str()));
+    let (consumer, provider) = (brief(pair.consumer.as_str()), brief(pair.provider.as_str()));
+    let consumer_version = brief(pair.consumer_version.as_str());
+    match (pair.result, *ours == pair.consumer) {
         (PairResult::Failed, true) => format!("{provider}{version} failed to verify its pact"),
         (PairResult::Failed, false) => format!("it failed to verify the pact of {consumer} {consumer_version}"),
         (PairResult::Unverified, true) => format!("{provider}{version} has not verified its pact"),
@@ -41,6 +43,12 @@ fn of_pair(ours: &Pacticipant, environment: &EnvironmentName, pair: &Pair) -> St
         (PairResult::Verified, true) => format!("{provider}{version} verified its pact"),
         (PairResult::Verified, false) => format!("it verified the pact of {consumer} {consumer_version}"),
     }
+}
+
+/// A name as it stands in a sentence: a commit's sha is whole, and five of them leave room within 256 characters.
+#[must_use]
+pub fn brief(name: &str) -> String {
+    super::plain::shortened(name, 40)
 }
 
 /// A pair as a line of a list: `web 3.1 → orders 2.0.0`, the consumer first.

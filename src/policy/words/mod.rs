@@ -2,16 +2,17 @@
 //!
 //! Whoever reads a denial reads it in a terminal, in a Helm error, in a condition of Flux or in Argo CD's interface, and
 //! mostly only its first line: that one is the whole answer. Warnings are cut by the API server when they are long.
-//! No text ever holds the words that make GitOps controllers delete what runs (see [`mod@plain`]).
+//! No text ever holds the words that make GitOps controllers delete what runs (see [`mod@plain`]). They are replaced by
+//! longer ones, so that comes before anything is cut to its length.
 
 mod because;
 mod link;
 pub mod plain;
 
-use super::{Decision, Finding, Outcome, Problem, decision::Cause};
+use super::{Basis, Decision, Finding, Outcome, Problem, decision::Cause};
 use crate::api::gate::GateMode;
 
-pub use because::{because, counted, pair};
+pub use because::{because, brief, counted, pair};
 pub use link::matrix_link;
 use plain::{line, plain, shortened};
 
@@ -42,7 +43,7 @@ pub fn denial(decision: &Decision, link: impl Fn(&Finding) -> Option<String>) ->
         0 => String::new(),
         more => format!(" (and {more} more)"),
     };
-    let mut lines = vec![format!("{}{more}", shortened(&sentence(first), FIRST_LINE - more.chars().count()))];
+    let mut lines = vec![format!("{}{more}", shortened(&plain(&sentence(first)), FIRST_LINE - more.chars().count()))];
     for finding in decisive.iter().take(EXPLAINED) {
         if decisive.len() > 1 {
             lines.push(format!("- {}", sentence(finding)));
@@ -81,10 +82,11 @@ pub fn warnings(decision: &Decision) -> Vec<String> {
         let suffix = match (finding.would_deny(), finding.awaits_inventory) {
             (true, true) => "; Enforce awaits the first inventory",
             (true, false) => "; Enforce would deny it",
+            (false, _) if is_way_back(finding) => "; a way back is not held up",
             (false, _) => "",
         };
-        let said = line(&brief(finding));
-        warnings.push(plain(&format!("{}{suffix}", shortened(&said, WARNING - suffix.chars().count()))));
+        let said = plain(&line(&short_sentence(finding)));
+        warnings.push(format!("{}{suffix}", shortened(&said, WARNING - suffix.chars().count())));
     }
     if decisive.len() > shown {
         warnings.push(format!("{} more findings: see the Events of the Deployment", decisive.len() - shown));
@@ -95,7 +97,7 @@ pub fn warnings(decision: &Decision) -> Vec<String> {
 /// A warning of our own making, fit to be sent.
 #[must_use]
 pub fn warning(text: &str) -> String {
-    plain(&shortened(&line(text), WARNING))
+    shortened(&plain(&line(text)), WARNING)
 }
 
 /// The note of an Event on the Deployment about one finding.
@@ -108,6 +110,7 @@ pub fn note(finding: &Finding, link: Option<String>) -> String {
             note.push_str("; admitted, because Enforce awaits the first inventory");
         }
         (true, GateMode::Warn) => note.push_str("; admitted, because the gate only warns"),
+        (false, _) if is_way_back(finding) => note.push_str("; admitted, because it was recorded here before"),
         _ => {}
     }
     note.push_str(". ");
@@ -116,31 +119,40 @@ pub fn note(finding: &Finding, link: Option<String>) -> String {
         note.push_str(" See ");
         note.push_str(&link);
     }
-    plain(&crate::api::condition::truncated(&line(&note), NOTE))
+    crate::api::condition::truncated(&plain(&line(&note)), NOTE)
 }
 
 /// One finding in one sentence, without a full stop: `orders 2.0.0 may not be deployed to production: …`.
 #[must_use]
 pub fn sentence(finding: &Finding) -> String {
-    let place = &finding.subject.place.environment;
-    let who = match (&finding.subject.identified, &finding.cause) {
-        (Ok(it), _) => format!("{} {}", it.pacticipant, it.version),
-        (Err(Problem::Version { pacticipant, .. }), _) => pacticipant.to_string(),
-        (Err(Problem::Identity(_)), _) => "this Deployment".to_owned(),
+    let place = brief(finding.subject.place.environment.as_str());
+    let who = match &finding.subject.identified {
+        Ok(it) => format!("{} {}", brief(it.pacticipant.as_str()), brief(it.version.as_str())),
+        Err(Problem::Version { pacticipant, .. }) => brief(pacticipant.as_str()),
+        Err(Problem::Identity(_)) => "this Deployment".to_owned(),
     };
     let verb = match &finding.cause {
         Cause::Judged(judgement) if !judgement.verdict.answered() => "could not be checked for",
         Cause::Judged(judgement) if judgement.verdict.is_yes() => "may be deployed to",
         _ => "may not be deployed to",
     };
-    line(&format!("{who} {verb} {place}: {}", reason(finding)))
+    plain(&line(&format!("{who} {verb} {place}: {}", reason(finding))))
+}
+
+/// Whether it is let through only because it was recorded in the environment before.
+fn is_way_back(finding: &Finding) -> bool {
+    let Cause::Judged(judgement) = &finding.cause else { return false };
+    finding.subject.basis == Basis::Former && judgement.verdict.answered() && !judgement.verdict.is_yes()
 }
 
 /// The same, shorter, for a warning.
-fn brief(finding: &Finding) -> String {
-    let place = &finding.subject.place.environment;
+fn short_sentence(finding: &Finding) -> String {
+    let place = brief(finding.subject.place.environment.as_str());
     match &finding.subject.identified {
-        Ok(it) => format!("{} {} → {place}: {}", it.pacticipant, it.version, reason(finding)),
+        Ok(it) => {
+            let (pacticipant, version) = (brief(it.pacticipant.as_str()), brief(it.version.as_str()));
+            format!("{pacticipant} {version} → {place}: {}", reason(finding))
+        }
         Err(_) => format!("{place}: {}", reason(finding)),
     }
 }
@@ -197,6 +209,8 @@ fn remedy(finding: &Finding) -> String {
     }
 }
 
+#[cfg(test)]
+mod golden_tests;
 #[cfg(test)]
 #[path = "words_tests.rs"]
 mod tests;

@@ -12,7 +12,8 @@ use regex::Regex;
 static FORBIDDEN: LazyLock<[Option<Regex>; 2]> =
     LazyLock::new(|| [Regex::new(r"(?i)(is\s+)immutable").ok(), Regex::new(r"(?i)immutable(\s+field)").ok()]);
 
-/// The text without the words that get running Deployments deleted; everything else stays.
+/// The text without the words that get running Deployments deleted; everything else stays. It may become longer, so it
+/// is to be cut afterwards.
 #[must_use]
 pub fn plain(text: &str) -> String {
     let [before, after] = &*FORBIDDEN;
@@ -27,10 +28,11 @@ pub fn plain(text: &str) -> String {
     text
 }
 
-/// The text on one line: control characters, line breaks among them, become spaces.
+/// The text on one line: control characters and line breaks, Unicode's own among them, become spaces.
 #[must_use]
 pub fn line(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+    let breaks = |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
+    text.chars().map(|character| if breaks(character) { ' ' } else { character }).collect()
 }
 
 /// At most `limit` characters of the text, with an ellipsis where something was cut.

@@ -90,7 +90,7 @@ impl Certificate {
         let common_name = parsed.subject().iter_common_name().find_map(|name| name.as_str().ok()).map(str::to_owned);
         let (is_authority, public_key) = (parsed.is_ca(), parsed.public_key().raw.to_vec());
         let id = Id(Sha256::digest(&der).into());
-        Ok(Self { id, validity, common_name, is_authority, public_key, der })
+        Ok(Self { der, id, validity, common_name, is_authority, public_key })
     }
 
     pub(super) fn pem(&self) -> String {

@@ -15,7 +15,8 @@ use super::certificate::{Certificate, Id};
 pub(super) struct Hooks {
     pub(super) name: String,
     resource_version: String,
-    pub(super) hooks: Vec<Hook>,
+    /// Its webhooks.
+    pub(super) list: Vec<Hook>,
 }
 
 /// One of its webhooks.
@@ -30,7 +31,7 @@ pub(super) struct Hook {
 impl Hooks {
     pub(super) fn read(configuration: ValidatingWebhookConfiguration) -> Self {
         let metadata = configuration.metadata;
-        let hooks = configuration.webhooks.unwrap_or_default().into_iter().map(|hook| Hook {
+        let list = configuration.webhooks.unwrap_or_default().into_iter().map(|hook| Hook {
             name: hook.name,
             server: server(&hook.client_config),
             bundle: Bundle::parse(hook.client_config.ca_bundle.as_ref().map_or(&[], |bundle| &bundle.0)),
@@ -38,14 +39,14 @@ impl Hooks {
         Self {
             name: metadata.name.unwrap_or_default(),
             resource_version: metadata.resource_version.unwrap_or_default(),
-            hooks: hooks.collect(),
+            list: list.collect(),
         }
     }
 
     /// The certificates that every webhook trusts.
     pub(super) fn trusted(&self) -> BTreeSet<Id> {
         // Kubernetes cannot use a bundle with a flaw.
-        let mut each = self.hooks.iter().map(|hook| match hook.bundle.flaw {
+        let mut each = self.list.iter().map(|hook| match hook.bundle.flaw {
             None => hook.bundle.ids(),
             Some(_) => BTreeSet::new(),
         });
@@ -56,7 +57,7 @@ impl Hooks {
     /// The certificates that any webhook trusts, each once.
     pub(super) fn mentioned(&self) -> Vec<Certificate> {
         let mut seen = BTreeSet::new();
-        let all = self.hooks.iter().flat_map(|hook| &hook.bundle.certificates);
+        let all = self.list.iter().flat_map(|hook| &hook.bundle.certificates);
         all.filter(|certificate| seen.insert(certificate.id)).cloned().collect()
     }
 
@@ -66,7 +67,7 @@ impl Hooks {
     /// if the configuration has changed since it was read.
     pub(super) fn patch(&self, wanted: &[Certificate]) -> Option<Value> {
         let pem = ByteString(bundle::render(wanted));
-        let differ = self.hooks.iter().filter(|hook| !hook.bundle.is(wanted));
+        let differ = self.list.iter().filter(|hook| !hook.bundle.is(wanted));
         let webhooks: Vec<Value> =
             differ.map(|hook| json!({"name": hook.name, "clientConfig": {"caBundle": pem}})).collect();
         let patch = json!({"metadata": {"resourceVersion": self.resource_version}, "webhooks": webhooks});

@@ -1,72 +1,137 @@
 //! Our own authority: one step at a time, each decided by the plan from what was just read.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::Value;
 use tracing::{info, warn};
 
-use super::authority::{Authority, AuthorityError};
+use super::authority::{Authority, AuthorityError, Leaf};
+use super::certificate::{Certificate, Id, seconds};
 use super::hooks::Hooks;
-use super::plan::{self, LeafView, RingStep, Terms};
-use super::run::{Room, Round, RoundError};
+use super::plan::{self, LeafView, Published, RingStep, Terms};
+use super::run::{Live, Room, Round, RoundError};
 use super::secret::{self, Keyring};
 use super::settings::OwnSource;
 
 /// Keeps the authorities in the Secret, the `caBundle` and this replica's leaf.
 pub(super) struct Own {
     source: OwnSource,
+    terms: Terms,
+}
+
+/// What to do, and what to say of it once it is done.
+#[derive(Debug)]
+pub(super) enum Act {
+    /// Create the Secret, or replace the one that was read.
+    Write { secret: Box<Secret>, step: RingStep, authority: Id },
+    /// Patch the webhook configuration.
+    Patch(Value),
+    /// Serve with this from now on.
+    Serve(Leaf),
+    /// All is as it should be.
+    Rest,
+}
+
+/// What was read, and when, by both clocks.
+pub(super) struct Seen<'a> {
+    pub(super) live: &'a Live,
+    pub(super) secret: Option<Secret>,
+    pub(super) served: Option<LeafView>,
+    pub(super) now: SystemTime,
+    pub(super) monotonic: Instant,
 }
 
 impl Own {
-    pub(super) fn new(source: OwnSource) -> Self {
-        Self { source }
+    pub(super) fn new(source: OwnSource, overlap: Duration) -> Self {
+        let terms = Terms { leaf_life: source.leaf_life, overlap };
+        Self { source, terms }
     }
 
     /// Reads, and does the first thing that is to be done.
     pub(super) async fn round(&mut self, room: &mut Room) -> Result<Round, RoundError> {
         // In this order: whatever authority the live bundle holds was in the Secret before, so the Secret, read later,
-        // knows it, and the patch below, which is refused if the configuration changed since, cannot take it away.
+        // knows it, and a patch, which is refused if the configuration has changed since, cannot take it away.
         room.look().await?;
         let secret = room.store.secret(&self.source).await?;
-        let now = (room.clock)();
-        let terms = Terms { leaf_life: self.source.leaf_life, overlap: room.settings.overlap };
-        let trusted = room.live.trusted(Instant::now());
+        let seen = Seen {
+            live: &room.live,
+            secret,
+            served: room.serving.origin().map(|(validity, issuer)| LeafView { issuer, validity }),
+            now: (room.clock)(),
+            monotonic: Instant::now(),
+        };
+        match self.next(seen)? {
+            Act::Write { secret, step, authority } => {
+                room.store.write_secret(&self.source, &secret).await?;
+                info!(secret = self.name(), signs = %authority, "wrote the authorities: {step:?}");
+                Ok(Round::Again)
+            }
+            Act::Patch(patch) => {
+                room.store.patch_hooks(&patch).await?;
+                info!(webhook = room.settings.webhook, "wrote the caBundle");
+                Ok(Round::Again)
+            }
+            Act::Serve(leaf) => {
+                info!(until = seconds(leaf.validity.until), authority = ?leaf.issuer, "serving with a new certificate");
+                room.serving.serve(leaf);
+                Ok(Round::Again)
+            }
+            Act::Rest => Ok(Round::Settled),
+        }
+    }
 
+    /// The first thing that is to be done.
+    pub(super) fn next(&self, seen: Seen<'_>) -> Result<Act, AuthorityError> {
+        let Seen { live, secret, served, now, monotonic } = seen;
+        let ours = self.ours(live);
+        let published = Published { trusted: live.trusted(monotonic), ours: ours.iter().map(secret::ca).collect() };
         let keyring = self.keyring(secret.as_ref());
         let ring = keyring.as_ref().ok().map(Keyring::ring);
-        let step = plan::ring_step(ring.as_ref(), &trusted, now, &terms);
-        let (keyring, step) = match (keyring, step) {
-            (Ok(keyring), RingStep::Keep) => (keyring, RingStep::Keep),
-            (Ok(keyring), step) if step != RingStep::Found => (self.changed(keyring, step, now, &terms)?, step),
+        let step = plan::ring_step(ring.as_ref(), &published, now, &self.terms);
+        // Before all that has to be written: a leaf costs no request, and must not run out while others are slow.
+        if let (Ok(keyring), Some(current)) = (&keyring, ring.map(|ring| ring.current).filter(|ca| ca.usable(now)))
+            && plan::renew_leaf(served, current, &published.trusted, now, &self.terms)
+        {
+            return Ok(Act::Serve(keyring.current.issue(&self.source.names, now, self.source.leaf_life)?));
+        }
+        let mut keyring = match (keyring, step) {
+            (Ok(keyring), RingStep::Keep | RingStep::Prune) => keyring,
+            (Ok(mut keyring), RingStep::AddNext | RingStep::Promote | RingStep::Adopt) => {
+                match step {
+                    RingStep::AddNext => keyring.next = Some(self.authority(now)?),
+                    RingStep::Promote => keyring.promote(now, &self.terms),
+                    _ => keyring.adopt(&ours, now, &self.terms),
+                }
+                return Ok(self.write(&keyring, secret, step));
+            }
             (keyring, _) => {
                 let why =
                     keyring.map_or_else(|error| error.to_string(), |_| "its authority is not valid now".to_owned());
-                (self.founded(secret.as_ref(), &why, room, now, &terms)?, RingStep::Found)
+                let founded = self.founded(secret.as_ref(), &why, &ours, now)?;
+                return Ok(self.write(&founded, secret, RingStep::Found));
             }
         };
-        if step != RingStep::Keep {
-            let mut written = secret.unwrap_or_else(|| self.empty_secret());
-            keyring.write(&mut written);
-            room.store.write_secret(&self.source, &written).await?;
-            info!(secret = self.name(), authority = %keyring.current.certificate.id, "wrote the authorities: {step:?}");
-            return Ok(Round::Again);
+        if let Some(patch) = live.hooks().and_then(|hooks| hooks.patch(&keyring.bundle())) {
+            return Ok(Act::Patch(patch));
         }
+        // Tidying up comes last: what is trusted a little too long harms nobody, what is trusted too late does.
+        if step == RingStep::Prune {
+            keyring.prune(&published, now);
+            return Ok(self.write(&keyring, secret, step));
+        }
+        Ok(Act::Rest)
+    }
 
-        if let Some(patch) = room.live.hooks().and_then(|hooks: &Hooks| hooks.patch(&keyring.bundle())) {
-            room.store.patch_hooks(&patch).await?;
-            info!(webhook = room.settings.webhook, "wrote the caBundle");
-            return Ok(Round::Again);
-        }
+    fn write(&self, keyring: &Keyring, secret: Option<Secret>, step: RingStep) -> Act {
+        let mut secret = secret.unwrap_or_else(|| self.empty_secret());
+        keyring.write(&mut secret);
+        Act::Write { secret: Box::new(secret), step, authority: keyring.current.certificate.id }
+    }
 
-        let current = keyring.ring().current;
-        let served = room.serving.origin().map(|(validity, issuer)| LeafView { issuer, validity });
-        if plan::renew_leaf(served, current, &trusted, now, &terms) {
-            let leaf = keyring.current.issue(&self.source.names, now, self.source.leaf_life)?;
-            info!(authority = %current.id, until = ?leaf.validity.until, "serving with a new certificate");
-            room.serving.serve(leaf);
-        }
-        Ok(Round::Settled)
+    fn authority(&self, now: SystemTime) -> Result<Authority, AuthorityError> {
+        Authority::create(&self.source.authority, now, self.source.authority_life)
     }
 
     fn keyring(&self, secret: Option<&Secret>) -> Result<Keyring, AuthorityError> {
@@ -74,39 +139,29 @@ impl Own {
         Keyring::read(secret, &self.source.authority)
     }
 
-    fn changed(
-        &self,
-        mut keyring: Keyring,
-        step: RingStep,
-        now: SystemTime,
-        terms: &Terms,
-    ) -> Result<Keyring, AuthorityError> {
-        match step {
-            RingStep::AddNext => {
-                keyring.next = Some(Authority::create(&self.source.authority, now, self.source.authority_life)?);
-            }
-            RingStep::Promote => keyring.promote(now, terms),
-            RingStep::Prune => keyring.prune(now),
-            RingStep::Keep | RingStep::Found => {}
-        }
-        Ok(keyring)
-    }
-
     fn founded(
         &self,
         secret: Option<&Secret>,
         why: &str,
-        room: &Room,
+        ours: &[Certificate],
         now: SystemTime,
-        terms: &Terms,
     ) -> Result<Keyring, AuthorityError> {
         if secret.is_some() {
             warn!(secret = self.name(), why, "the Secret holds no authority that can sign; it gets a new one");
         }
-        let live = room.live.hooks().map(Hooks::mentioned).unwrap_or_default();
-        let previous = secret::inherited(secret, &live, &self.source.authority, now, terms);
-        let current = Authority::create(&self.source.authority, now, self.source.authority_life)?;
-        Ok(Keyring { current, next: None, previous })
+        // Those that the Secret knew and those that are trusted stay trusted: replicas may serve with leaves of them.
+        let previous = secret.map(secret::previous).unwrap_or_default();
+        let mut keyring = Keyring { current: self.authority(now)?, next: None, previous };
+        keyring.adopt(ours, now, &self.terms);
+        Ok(keyring)
+    }
+
+    /// The authorities of our name that the live `caBundle` holds.
+    fn ours(&self, live: &Live) -> Vec<Certificate> {
+        let name = Some(self.source.authority.as_str());
+        let mut ours = live.hooks().map(Hooks::mentioned).unwrap_or_default();
+        ours.retain(|certificate| certificate.is_authority && certificate.common_name.as_deref() == name);
+        ours
     }
 
     fn empty_secret(&self) -> Secret {

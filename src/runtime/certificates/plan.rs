@@ -9,6 +9,18 @@ use super::certificate::{Id, Validity};
 /// process's monotonic clock. One that is missing there is missing here.
 pub(super) type Trusted = BTreeMap<Id, Duration>;
 
+/// How many authorities that sign no more stay trusted; beyond that the oldest are dropped before their time. Many more
+/// than any life needs, and far fewer than fit into an object: somebody may delete the Secret again and again.
+pub(super) const MOST_PREVIOUS: usize = 32;
+
+/// What the live `caBundle` says.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Published {
+    pub(super) trusted: Trusted,
+    /// Authorities of our name that any webhook mentions.
+    pub(super) ours: Vec<Ca>,
+}
+
 /// The lengths of time that rotation is made of.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
@@ -30,8 +42,9 @@ pub(super) struct Ring {
     pub(super) current: Ca,
     /// The one that will.
     pub(super) next: Option<Ca>,
-    /// Those that did, each with the time after which no leaf of it can be alive.
-    pub(super) previous: Vec<(Ca, SystemTime)>,
+    /// Those that did, each with the time after which no leaf of it can be alive; `None` once that was so and it was
+    /// dropped from the `caBundle`'s plan.
+    pub(super) previous: Vec<(Ca, Option<SystemTime>)>,
 }
 
 /// What to change in the Secret.
@@ -45,7 +58,10 @@ pub(super) enum RingStep {
     AddNext,
     /// The next authority becomes the current one.
     Promote,
-    /// Drop those that nobody can need any more.
+    /// Take in authorities of ours that the `caBundle` holds and the Secret does not know: a Secret that was founded
+    /// anew by somebody who did not see them yet. Replicas may serve with leaves of them.
+    Adopt,
+    /// Drop those that nobody can need any more, and forget those that were dropped and are gone from the `caBundle`.
     Prune,
 }
 
@@ -75,8 +91,22 @@ impl Ca {
     }
 }
 
+impl Ring {
+    /// Whether it knows this authority, be it as one that was dropped.
+    fn knows(&self, ca: Ca) -> bool {
+        let signing = [Some(self.current), self.next].into_iter().flatten();
+        signing.chain(self.previous.iter().map(|(previous, _)| *previous)).any(|known| known.id == ca.id)
+    }
+}
+
+impl Published {
+    pub(super) fn mentions(&self, id: Id) -> bool {
+        self.ours.iter().any(|ca| ca.id == id)
+    }
+}
+
 /// What to change in the Secret that holds `ring` (`None`: no authority of ours).
-pub(super) fn ring_step(ring: Option<&Ring>, trusted: &Trusted, now: SystemTime, terms: &Terms) -> RingStep {
+pub(super) fn ring_step(ring: Option<&Ring>, published: &Published, now: SystemTime, terms: &Terms) -> RingStep {
     let Some(ring) = ring else { return RingStep::Found };
     let next = ring.next.filter(|next| next.usable(now));
     if !ring.current.usable(now) {
@@ -84,16 +114,27 @@ pub(super) fn ring_step(ring: Option<&Ring>, trusted: &Trusted, now: SystemTime,
         return if next.is_some() { RingStep::Promote } else { RingStep::Found };
     }
     match next {
-        Some(next) if trusted.get(&next.id).is_some_and(|seen| *seen >= terms.overlap) => return RingStep::Promote,
+        Some(next) if published.trusted.get(&next.id).is_some_and(|seen| *seen >= terms.overlap) => {
+            return RingStep::Promote;
+        }
         None if ring.current.validity.renewal_due(now) => return RingStep::AddNext,
         _ => {}
     }
-    let useless = next != ring.next || ring.previous.iter().any(|(ca, until)| retired(ca, *until, now));
-    if useless { RingStep::Prune } else { RingStep::Keep }
+    if published.ours.iter().any(|ca| ca.usable(now) && !ring.knows(*ca)) {
+        return RingStep::Adopt;
+    }
+    if ring.previous.iter().filter(|(_, until)| until.is_some()).count() > MOST_PREVIOUS {
+        return RingStep::Prune;
+    }
+    let useless = |(ca, until): &(Ca, Option<SystemTime>)| match until {
+        Some(until) => retired(*ca, *until, now),
+        None => !published.mentions(ca.id),
+    };
+    if next != ring.next || ring.previous.iter().any(useless) { RingStep::Prune } else { RingStep::Keep }
 }
 
 /// Whether no leaf of a previous authority can be alive.
-pub(super) fn retired(ca: &Ca, until: SystemTime, now: SystemTime) -> bool {
+pub(super) fn retired(ca: Ca, until: SystemTime, now: SystemTime) -> bool {
     until < now || ca.validity.expired(now)
 }
 

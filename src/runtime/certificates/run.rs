@@ -37,7 +37,7 @@ pub async fn run(
 ) -> Result<(), CertificateError> {
     settings.check()?;
     let keeper = match &settings.source {
-        Source::Own(own) => Keeper::Own(Own::new(own.clone())),
+        Source::Own(own) => Keeper::Own(Own::new(own.clone(), settings.overlap)),
         Source::Mounted(mounted) => Keeper::Mounted(Mounted::new(mounted.clone())),
     };
     let store = Store::new(client, &settings);
@@ -67,15 +67,22 @@ pub(super) struct Room {
 /// The webhook configuration as it was read last, and since when which authority has been trusted by it.
 #[derive(Debug, Default)]
 pub(super) struct Live {
-    /// `None` before it was read, `Some(None)` when there is none.
-    hooks: Option<Option<Hooks>>,
+    configuration: Configuration,
     since: BTreeMap<super::certificate::Id, Instant>,
+}
+
+#[derive(Debug, Default)]
+enum Configuration {
+    #[default]
+    Unread,
+    Missing,
+    Read(Hooks),
 }
 
 /// How a round ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Round {
-    /// Something was written: look again.
+    /// Something was done: look again.
     Again,
     /// Nothing is left to do now.
     Settled,
@@ -111,11 +118,14 @@ impl Live {
         for id in trusted {
             self.since.entry(id).or_insert(now);
         }
-        self.hooks = Some(hooks);
+        self.configuration = hooks.map_or(Configuration::Missing, Configuration::Read);
     }
 
     pub(super) fn hooks(&self) -> Option<&Hooks> {
-        self.hooks.as_ref()?.as_ref()
+        match &self.configuration {
+            Configuration::Read(hooks) => Some(hooks),
+            Configuration::Unread | Configuration::Missing => None,
+        }
     }
 
     pub(super) fn trusted(&self, now: Instant) -> Trusted {
@@ -135,13 +145,13 @@ impl Room {
     fn verdict(&self) -> Result<(), String> {
         let Some(key) = self.serving.key() else { return Err("there is no certificate yet".to_owned()) };
         let webhook = &self.settings.webhook;
-        match &self.live.hooks {
-            None => Err(format!("the ValidatingWebhookConfiguration {webhook} has not been read yet")),
-            Some(None) => Err(format!(
+        match &self.live.configuration {
+            Configuration::Unread => Err(format!("the ValidatingWebhookConfiguration {webhook} has not been read yet")),
+            Configuration::Missing => Err(format!(
                 "the ValidatingWebhookConfiguration {webhook} does not exist, so nobody calls us. Install it; it is \
                  never created from here"
             )),
-            Some(Some(hooks)) => trust::verify(&key.cert, hooks, (self.clock)(), self.settings.margin)
+            Configuration::Read(hooks) => trust::verify(&key.cert, hooks, (self.clock)(), self.settings.margin)
                 .map_err(|distrust| distrust.to_string()),
         }
     }
@@ -212,24 +222,26 @@ impl Failures {
         let wait = Self::BACKOFF.delay(self.in_a_row, entropy());
         self.in_a_row = self.in_a_row.saturating_add(1);
         let text = error.to_string();
-        if self.new(&text) {
+        if self.is_news(&text) {
             warn!(failures = self.in_a_row, next_try_in = ?wait, "{text}");
         }
         wait
     }
 
     fn unready(&mut self, reason: &str) {
-        if self.new(reason) {
+        if self.is_news(reason) {
             warn!("the webhook certificate is not ready: {reason}");
         }
     }
 
-    fn new(&mut self, text: &str) -> bool {
+    fn is_news(&mut self, text: &str) -> bool {
         let now = Instant::now();
         self.said.retain(|_, when| now.saturating_duration_since(*when) < Self::REPEAT);
-        let new = !self.said.contains_key(text);
-        self.said.entry(text.to_owned()).or_insert(now);
-        new
+        if self.said.contains_key(text) {
+            return false;
+        }
+        self.said.insert(text.to_owned(), now);
+        true
     }
 
     fn ended(&mut self) {

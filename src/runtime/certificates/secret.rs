@@ -1,10 +1,11 @@
 //! The Secret that holds the authorities, and the changes made in it.
 //!
 //! `current.crt` and `current.key` sign; `next.crt` and `next.key` will; `previous.crt` did, and the line of the same
-//! number in `previous.until` says until when (seconds since 1970) a leaf of it may be alive. Other entries and all
-//! metadata are left as they are.
+//! number in `previous.until` says until when (seconds since 1970) a leaf of it may be alive, or `dropped`: after that
+//! time, and remembered only until the `caBundle` has forgotten it, so that it is not taken for an unknown one. Other
+//! entries and all metadata are left as they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use k8s_openapi::ByteString;
@@ -12,12 +13,13 @@ use k8s_openapi::api::core::v1::Secret;
 
 use super::authority::{Authority, AuthorityError};
 use super::bundle::{self, Bundle};
-use super::certificate::{Certificate, from_seconds, seconds};
-use super::plan::{self, Ca, Ring, Terms};
+use super::certificate::{Certificate, Id, from_seconds, seconds};
+use super::plan::{self, Ca, Published, Ring, Terms};
 
 const CURRENT: [&str; 2] = ["current.crt", "current.key"];
 const NEXT: [&str; 2] = ["next.crt", "next.key"];
 const PREVIOUS: [&str; 2] = ["previous.crt", "previous.until"];
+const DROPPED: &str = "dropped";
 
 /// The authorities.
 #[derive(Debug)]
@@ -31,7 +33,8 @@ pub(super) struct Keyring {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Retired {
     pub(super) certificate: Certificate,
-    pub(super) until: SystemTime,
+    /// `None`: no longer, it does not belong into the `caBundle` any more.
+    pub(super) until: Option<SystemTime>,
 }
 
 impl Keyring {
@@ -61,7 +64,8 @@ impl Keyring {
         }
         if !self.previous.is_empty() {
             let certificates: Vec<_> = self.previous.iter().map(|retired| retired.certificate.clone()).collect();
-            let until: String = self.previous.iter().map(|retired| format!("{}\n", seconds(retired.until))).collect();
+            let line = |until: Option<SystemTime>| until.map_or(DROPPED.to_owned(), |until| seconds(until).to_string());
+            let until: String = self.previous.iter().map(|retired| line(retired.until) + "\n").collect();
             data.insert(PREVIOUS[0].to_owned(), ByteString(bundle::render(&certificates)));
             data.insert(PREVIOUS[1].to_owned(), ByteString(until.into_bytes()));
         }
@@ -80,65 +84,70 @@ impl Keyring {
     pub(super) fn bundle(&self) -> Vec<Certificate> {
         let signing = [Some(&self.current), self.next.as_ref()].into_iter().flatten();
         let signing = signing.map(|authority| &authority.certificate);
-        signing.chain(self.previous.iter().map(|retired| &retired.certificate)).cloned().collect()
+        let trusted = self.previous.iter().filter(|retired| retired.until.is_some());
+        signing.chain(trusted.map(|retired| &retired.certificate)).cloned().collect()
     }
 
     /// The next authority signs from now on. Without a next one, nothing changes.
     pub(super) fn promote(&mut self, now: SystemTime, terms: &Terms) {
         if let Some(next) = self.next.take() {
             let before = std::mem::replace(&mut self.current, next).certificate;
-            let until = terms.retire_at(ca(&before), now);
+            let until = Some(terms.retire_at(ca(&before), now));
             self.previous.push(Retired { certificate: before, until });
         }
-        self.prune(now);
     }
 
-    /// Drops what nobody can need any more.
-    pub(super) fn prune(&mut self, now: SystemTime) {
-        self.next.take_if(|next| !ca(&next.certificate).usable(now));
-        self.previous.retain(|retired| !plan::retired(&ca(&retired.certificate), retired.until, now));
-    }
-}
-
-/// The authorities that stay trusted when a new one is founded: those that the Secret knew, and those of ours that the
-/// live `caBundle` holds. Replicas may serve with leaves of any of them.
-pub(super) fn inherited(
-    secret: Option<&Secret>,
-    live: &[Certificate],
-    common_name: &str,
-    now: SystemTime,
-    terms: &Terms,
-) -> Vec<Retired> {
-    let mut inherited = secret.map(previous).unwrap_or_default();
-    for certificate in live {
-        let ours = certificate.is_authority && certificate.common_name.as_deref() == Some(common_name);
-        if ours && !inherited.iter().any(|retired| retired.certificate.id == certificate.id) {
-            let until = terms.retire_at(ca(certificate), now);
-            inherited.push(Retired { certificate: certificate.clone(), until });
+    /// Takes in those of `ours`, which the live `caBundle` holds, that it does not know.
+    pub(super) fn adopt(&mut self, ours: &[Certificate], now: SystemTime, terms: &Terms) {
+        let mut known: BTreeSet<Id> = self.previous.iter().map(|retired| retired.certificate.id).collect();
+        known.insert(self.current.certificate.id);
+        known.extend(self.next.as_ref().map(|next| next.certificate.id));
+        for certificate in ours.iter().filter(|certificate| ca(certificate).usable(now)) {
+            if known.insert(certificate.id) {
+                let until = Some(terms.retire_at(ca(certificate), now));
+                self.previous.push(Retired { certificate: certificate.clone(), until });
+            }
         }
     }
-    // What is not valid yet was made by a clock that was wrong; nobody trusts a leaf of it.
-    inherited.retain(|retired| {
-        let ca = ca(&retired.certificate);
-        ca.usable(now) && !plan::retired(&ca, retired.until, now)
-    });
-    inherited
+
+    /// Drops what nobody can need any more, and forgets what was dropped and is in no live `caBundle`.
+    pub(super) fn prune(&mut self, published: &Published, now: SystemTime) {
+        self.next.take_if(|next| !ca(&next.certificate).usable(now));
+        for retired in &mut self.previous {
+            retired.until = retired.until.filter(|until| !plan::retired(ca(&retired.certificate), *until, now));
+        }
+        let trusted = self.previous.iter().filter(|retired| retired.until.is_some()).count();
+        let surplus = trusted.saturating_sub(plan::MOST_PREVIOUS);
+        // The oldest first: adopted ones come in the order of the bundle, where the youngest is in front.
+        self.previous.sort_by_key(|retired| retired.certificate.validity.from);
+        let oldest = self.previous.iter_mut().filter(|retired| retired.until.is_some()).take(surplus);
+        oldest.for_each(|retired| retired.until = None);
+        self.previous.retain(|retired| retired.until.is_some() || published.mentions(retired.certificate.id));
+    }
 }
 
-fn ca(certificate: &Certificate) -> Ca {
+/// The certificate as the plan sees it.
+pub(super) fn ca(certificate: &Certificate) -> Ca {
     Ca { id: certificate.id, validity: certificate.validity }
 }
 
-fn previous(secret: &Secret) -> Vec<Retired> {
+/// The authorities that sign no more; readable also in a Secret whose current one is not ours.
+pub(super) fn previous(secret: &Secret) -> Vec<Retired> {
     let entry = |name| secret.data.as_ref().and_then(|data| data.get(name)).map_or(&[][..], |bytes| &bytes.0);
     let until = String::from_utf8_lossy(entry(PREVIOUS[1])).into_owned();
-    let mut until = until.lines().map(|line| line.trim().parse::<i64>().ok());
+    let mut until = until.lines().map(str::trim);
     let certificates = Bundle::parse(entry(PREVIOUS[0])).certificates;
     certificates
         .into_iter()
         .map(|certificate| {
-            // Without a word on it, as long as it can be at all.
-            let until = until.next().flatten().map_or(certificate.validity.until, from_seconds);
+            let until = match until.next() {
+                Some(DROPPED) => None,
+                // Without a word on it, as long as it can be at all.
+                line => {
+                    let until = line.and_then(|line| line.parse().ok());
+                    Some(until.map_or(certificate.validity.until, from_seconds))
+                }
+            };
             Retired { certificate, until }
         })
         .collect()

@@ -40,9 +40,10 @@ pub(super) enum Distrust {
     )]
     Untrusted { hook: String, cause: String },
     #[error(
-        "our certificate is {what} at the time {at} (seconds since 1970). It must be renewed; check the clock, too"
+        "our certificate is {what}, now or within the margin that it has to stay valid. It must be renewed by whoever \
+         made it; check this machine's clock, too"
     )]
-    Time { what: &'static str, at: u64 },
+    Time { what: &'static str },
 }
 
 /// Whether every one of `hooks` accepts `chain` at `now`, and still after `margin`.
@@ -55,12 +56,12 @@ pub(super) fn verify(
     now: SystemTime,
     margin: Duration,
 ) -> Result<(), Distrust> {
-    if hooks.hooks.is_empty() {
+    if hooks.list.is_empty() {
         return Err(Distrust::NoHooks(hooks.name.clone()));
     }
     let later = now.checked_add(margin).unwrap_or(now);
     for time in [now, later] {
-        for hook in &hooks.hooks {
+        for hook in &hooks.list {
             accepts(hook, chain, time)?;
         }
     }
@@ -81,14 +82,15 @@ fn accepts(hook: &Hook, chain: &[CertificateDer<'_>], now: SystemTime) -> Result
     let verifier = verifier(&hook.bundle, now).map_err(untrusted)?;
     let server_name = ServerName::try_from(server.clone()).map_err(|_| Distrust::NoServer(name()))?;
     let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let time = |what| Distrust::Time { what, at: since_epoch.as_secs() };
-    let verified =
+    let outcome =
         verifier.verify_server_cert(leaf, intermediates, &server_name, &[], UnixTime::since_unix_epoch(since_epoch));
-    match verified {
+    match outcome {
         Ok(_) => Ok(()),
-        Err(Error::InvalidCertificate(Refusal::Expired | Refusal::ExpiredContext { .. })) => Err(time("expired")),
+        Err(Error::InvalidCertificate(Refusal::Expired | Refusal::ExpiredContext { .. })) => {
+            Err(Distrust::Time { what: "expired" })
+        }
         Err(Error::InvalidCertificate(Refusal::NotValidYet | Refusal::NotValidYetContext { .. })) => {
-            Err(time("not valid yet"))
+            Err(Distrust::Time { what: "not valid yet" })
         }
         Err(Error::InvalidCertificate(Refusal::NotValidForName | Refusal::NotValidForNameContext { .. })) => {
             Err(Distrust::Name { hook: name(), server })

@@ -1,6 +1,7 @@
 //! One connection from its handshake to its end.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulConnection;
 use rustls::ServerConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -81,12 +83,13 @@ impl Host {
         if let Err(error) = tcp.set_nodelay(true) {
             debug!(%peer, %error, "cannot switch the gathering of small packets off");
         }
-        match timeout(self.handshake_limit, TlsAcceptor::from(tls).accept(tcp)).await {
+        match timeout(self.handshake_limit, TlsAcceptor::from(tls).accept(tcp).into_fallible()).await {
             Ok(Ok(stream)) => self.converse(stream, peer).await,
             // Port scanners and plain HTTP, mostly: no reason to wake anybody.
-            Ok(Err(error)) => {
+            Ok(Err((error, tcp))) => {
                 self.counts.end(Why::Refused);
                 debug!(%peer, %error, "a TLS handshake failed");
+                part(tcp, self.limits.linger).await;
             }
             Err(_) => {
                 self.counts.end(Why::Handshake);
@@ -102,10 +105,16 @@ impl Host {
         };
         let ledger = Arc::new(Ledger::new(self.limits, protocol));
         let exchange = Exchange::new(self.router.clone(), Arc::clone(&ledger), peer, self.counts.clone());
-        let io = TokioIo::new(Watched::new(stream, Arc::clone(&ledger)));
-        match self.watch(builder.serve_connection(io, exchange), &ledger).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => debug!(%peer, %error, "a connection failed"),
+        let (stream, rest) = Watched::new(stream, Arc::clone(&ledger));
+        match self.watch(builder.serve_connection(TokioIo::new(stream), exchange), &ledger).await {
+            Ok(ended) => {
+                if let Err(error) = ended {
+                    debug!(%peer, %error, "a connection failed");
+                }
+                if let Some(stream) = rest.take() {
+                    part(stream.into_inner().0, self.limits.linger).await;
+                }
+            }
             Err(why) => {
                 self.counts.end(why);
                 debug!(%peer, ?why, "a connection was cut");
@@ -162,4 +171,19 @@ impl Host {
     fn age(&self) -> Duration {
         self.max_age.mul_f64(0.9).saturating_add(fraction(self.max_age / 5, entropy()))
     }
+}
+
+/// Lets the peer read what it was told at the end, for at most this long. To close a socket on bytes that nobody has
+/// read resets the connection, and what the peer has not read yet is lost with it: answers, for an HTTP/2 client goes on
+/// sending until it has read the GOAWAY; and the reason of a refusal, for in TLS 1.3 a client sends its request before
+/// it can know that its certificate is not wanted.
+async fn part(mut tcp: TcpStream, limit: Duration) {
+    let mut ignored = [0; 4096];
+    let parting = async {
+        tcp.shutdown().await?;
+        while tcp.read(&mut ignored).await? > 0 {}
+        Ok::<_, io::Error>(())
+    };
+    // Whatever becomes of it: it is over.
+    drop(timeout(limit, parting).await);
 }

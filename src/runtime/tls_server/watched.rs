@@ -1,8 +1,9 @@
-//! A stream of bytes that tells the connection's ledger what goes through it.
+//! A stream of bytes that tells the connection's ledger what goes through it, and that outlives the connection: HTTP is
+//! over before everything that was sent has been read.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -10,20 +11,36 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::ledger::Ledger;
 
 pub(super) struct Watched<S> {
-    stream: S,
+    /// Locked by whoever polls, which is one at a time.
+    stream: Arc<Mutex<S>>,
     ledger: Arc<Ledger>,
 }
 
+/// Gives the stream back once the connection has let go of it.
+pub(super) struct Rest<S>(Arc<Mutex<S>>);
+
+impl<S> Rest<S> {
+    /// The stream; `None` while the connection still holds it.
+    pub(super) fn take(self) -> Option<S> {
+        Some(Arc::into_inner(self.0)?.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 impl<S> Watched<S> {
-    pub(super) fn new(stream: S, ledger: Arc<Ledger>) -> Self {
-        Self { stream, ledger }
+    pub(super) fn new(stream: S, ledger: Arc<Ledger>) -> (Self, Rest<S>) {
+        let stream = Arc::new(Mutex::new(stream));
+        (Self { stream: Arc::clone(&stream), ledger }, Rest(stream))
+    }
+
+    fn stream(&self) -> MutexGuard<'_, S> {
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        ready!(Pin::new(&mut *self.stream()).poll_read(cx, buf))?;
         if buf.filled().len() > before {
             self.ledger.read();
         }
@@ -32,29 +49,29 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, data)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.stream()).poll_write(cx, data)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut *self.stream()).poll_flush(cx))?;
         self.ledger.flushed();
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream()).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, data)
+        Pin::new(&mut *self.stream()).poll_write_vectored(cx, data)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream().is_write_vectored()
     }
 }

@@ -186,3 +186,21 @@ async fn dropping_the_server_ends_its_connections() {
     assert_eq!(end(&mut stream).await, b"");
     until("the connection to be gone", || served.counts.open() == 0).await;
 }
+
+#[tokio::test]
+async fn who_is_still_sending_when_the_connection_ends_reads_its_answer() {
+    let served = serve(generous()).await;
+    let mut stream = served.connect("http/1.1").await;
+    ask(&mut stream, "/").await.unwrap();
+    stream.write_all(b"GET /sleep/100 HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    until("the request to be under way", || served.handled.load(Ordering::SeqCst) == 2).await;
+    served.drain.cancel();
+    // More than the server reads of a connection whose last answer it is about to give, as an HTTP/2 client sends
+    // until it has read that it is to go. And it is slow in reading, as it is on a busy machine.
+    stream.write_all(&vec![b'x'; 512 << 10]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    let (head, body) = answer(&mut stream).await.expect("what was answered arrives");
+    assert!(head.contains("connection: close") && body == "slept", "{head}");
+    drop(stream);
+    served.ended().await;
+}

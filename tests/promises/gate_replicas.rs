@@ -1,0 +1,121 @@
+//! Replicas of the gate come and go under load, with a policy that fails closed, and nobody notices.
+
+use std::time::{Duration, Instant};
+
+use tokio::task::block_in_place;
+
+use crate::gate_replicas_stage::{Failure, Stage};
+use crate::testbed::webhook::{Webhook, WebhookOptions};
+
+/// Admission reviews a second.
+const RATE: u32 = 200;
+/// How many times a replica is replaced in good order.
+const REPLACED: usize = 50;
+/// How many times one is killed.
+const KILLED: usize = 10;
+/// How long after the end of a process its connections may still take a call: its kernel closes them at once, and then
+/// everybody on the way has to notice. The balancer looks at readiness every 50 ms, and a Service has one guess.
+const NOTICED: Duration = Duration::from_millis(250);
+
+fn options() -> WebhookOptions {
+    let mut options = WebhookOptions::default().failure_policy("Fail").spread_seconds(1);
+    // At this rate a line for each review would be most of the work.
+    options.args.iter_mut().filter(|argument| argument.starts_with("info,")).for_each(|level| "info".clone_into(level));
+    options
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_replicas_replaced_one_after_another_fail_no_call() {
+    let stage = Stage::start(options()).await;
+    let mut replicas = stage.two_replicas().await;
+    let (load, started) = (stage.load(RATE), Instant::now());
+    let (mut at_work, mut longest) = (0, Duration::ZERO);
+    for number in 0..REPLACED {
+        let began = Instant::now();
+        let leaving = number % 2;
+        at_work += usize::from(replicas[leaving].reviews().await > 0);
+        replicas[leaving].signal("TERM");
+        let mut fresh = stage.replica().await;
+        stage.balance(replicas.iter().chain([&fresh]));
+        fresh.wait_ready().await;
+        let code = replicas[leaving].ended().await;
+        assert_eq!(code, 0, "{}", replicas[leaving].logs());
+        assert_uncut(&replicas[leaving]);
+        replicas[leaving] = fresh;
+        stage.balance(&replicas);
+        stage.balanced(&replicas).await;
+        longest = longest.max(began.elapsed());
+    }
+    let elapsed = started.elapsed();
+    let tally = load.end().await;
+    tally.print("replaced");
+    println!(
+        "{REPLACED} replaced in {:.0?} (at most {longest:.1?} each), {at_work} of them at work, {} connections",
+        elapsed,
+        stage.balancer.accepted()
+    );
+    assert_eq!(tally.failures.len(), 0, "failed calls");
+    // One connection carries everything, and where the next one goes is the balancer's choice.
+    assert!(at_work > REPLACED / 2, "only {at_work} of {REPLACED} had anything to lose");
+    tally.assert_paced(RATE);
+}
+
+/// That a replica has ended because everybody had left it, not because its patience did.
+fn assert_uncut(replica: &Webhook) {
+    let logs = replica.logs();
+    assert!(!logs.contains("cutting connections"), "{logs}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_killed_replica_only_the_calls_are_lost_that_it_had_in_hand() {
+    let stage = Stage::start(options()).await;
+    let mut replicas = stage.two_replicas().await;
+    let load = stage.load(RATE);
+    let mut kills = Vec::new();
+    for number in 0..KILLED {
+        // So many calls between two of these, so that each is one by itself.
+        let enough = load.answered() + u64::from(RATE);
+        crate::testbed::eventually::eventually("calls in between", crate::testbed::scene::SOON, async || {
+            if load.answered() >= enough { Ok(()) } else { Err(format!("{} of {enough}", load.answered())) }
+        })
+        .await;
+        let dying = number % 2;
+        let before = Instant::now();
+        block_in_place(|| replicas[dying].kill9());
+        kills.push(Kill { before, after: Instant::now() });
+        let mut fresh = stage.replica().await;
+        stage.balance([&replicas[1 - dying], &fresh]);
+        fresh.wait_ready().await;
+        replicas[dying] = fresh;
+        stage.balanced(&replicas).await;
+    }
+    let tally = load.end().await;
+    tally.print("killed");
+    for kill in &kills {
+        let lost: Vec<&Failure> = tally.failures.iter().filter(|failure| kill.explains(failure)).collect();
+        let last_sent = lost.iter().map(|failure| failure.sent.saturating_duration_since(kill.before)).max();
+        let well = lost.iter().map(|failure| failure.ended - kill.before).max();
+        let dying = kill.after - kill.before;
+        println!(
+            "lost {}, the last sent {last_sent:.0?} after, all told after {well:.0?}; dying {dying:.0?}",
+            lost.len()
+        );
+    }
+    let unexplained: Vec<_> =
+        tally.failures.iter().filter(|failure| !kills.iter().any(|kill| kill.explains(failure))).collect();
+    assert!(unexplained.is_empty(), "{unexplained:#?}");
+    tally.assert_paced(RATE);
+}
+
+/// A process died between these two moments.
+struct Kill {
+    before: Instant,
+    after: Instant,
+}
+
+impl Kill {
+    /// Whether this is why a call failed: it was sent before anybody could know, and had no answer yet.
+    fn explains(&self, failure: &Failure) -> bool {
+        failure.sent <= self.after + NOTICED && failure.ended >= self.before
+    }
+}

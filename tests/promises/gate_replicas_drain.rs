@@ -1,0 +1,207 @@
+//! How one replica of the gate ends, and whom it lets speak to it.
+
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
+use serde_json::{Value, json};
+
+use crate::gate_replicas_stage::{Asked, seed, write};
+use crate::testbed::certificates::authority;
+use crate::testbed::eventually::eventually;
+use crate::testbed::scene::{SOON, Scene};
+use crate::testbed::standin::Fault;
+use crate::testbed::webhook::{self, Person, Webhook, WebhookOptions, sum};
+
+/// How long the slow broker takes.
+const SLOW: Duration = Duration::from_secs(3);
+/// How much longer things may take on a busy machine.
+const SLACK: Duration = Duration::from_secs(10);
+
+/// A room on the shared scene: a pacticipant of its own, and a gate that is asked about this namespace only.
+struct Room {
+    scene: &'static Scene,
+    namespace: String,
+    pacticipant: String,
+    options: WebhookOptions,
+    person: Person,
+}
+
+async fn with_room(test: impl AsyncFnOnce(Room)) {
+    let scene = Scene::shared().await;
+    crate::testbed::namespace::with_namespace(&scene.control_plane, async |namespace| {
+        let pacticipant = format!("orders-{namespace}");
+        seed(scene, &namespace, &pacticipant).await;
+        let mut options = WebhookOptions::default().only(&namespace);
+        options.namespace = format!("gate-{namespace}");
+        let person = Person::developer(&scene.control_plane).await;
+        let configuration = options.configuration();
+        test(Room { scene, namespace, pacticipant, options, person }).await;
+        // Fails closed, so it must not stay when its gate has gone.
+        remove_configuration(scene, &configuration).await;
+    })
+    .await;
+}
+
+async fn remove_configuration(scene: &Scene, name: &str) {
+    let api = kube::Api::<ValidatingWebhookConfiguration>::all(scene.client());
+    drop(api.delete(name, &kube::api::DeleteParams::default()).await);
+}
+
+impl Room {
+    fn asked(&self) -> [Asked; 2] {
+        Asked::of(&self.pacticipant, &self.namespace)
+    }
+
+    /// Waits until the API server has learnt whom to trust.
+    async fn answered(&self) {
+        let (client, [admitted, _]) = (self.person.client(), self.asked());
+        eventually("the first right answer", SOON, async || admitted.ask(&client).await).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_review_under_way_at_sigterm_is_answered_and_the_process_ends_well() {
+    with_room(async |room: Room| {
+        let mut webhook = Webhook::start(&room.scene.control_plane, room.options.clone()).await;
+        room.answered().await;
+        room.scene.broker.faults().add(Fault::delay(SLOW).path(&room.pacticipant));
+        let (client, [_, denied]) = (room.person.client(), room.asked());
+        let about = |path: &str| path.contains(&room.pacticipant) && path.contains("2.0.0");
+        let broker_asked = || room.scene.broker.count_requests(|request| about(&request.path_and_query));
+        assert_eq!(broker_asked(), 0, "nobody has asked about this version yet");
+        let sent = Instant::now();
+        let asking = tokio::spawn(async move { denied.ask(&client).await });
+        eventually(
+            "the broker to be asked",
+            SOON,
+            async || {
+                if broker_asked() > 0 { Ok(()) } else { Err("not yet".to_owned()) }
+            },
+        )
+        .await;
+        webhook.signal("TERM");
+        let told = Instant::now();
+        let code = webhook.ended().await;
+        let (ended, answer) = (told.elapsed(), asking.await.unwrap());
+        println!("the review was answered, the process ended {ended:.1?} after SIGTERM");
+        assert_eq!(answer, Ok(()), "{}", webhook.logs());
+        assert!(sent.elapsed() >= SLOW, "the broker was slow");
+        assert_eq!(code, 0);
+        assert!(ended < SLOW + SLACK, "{ended:?}");
+        let logs = webhook.logs();
+        assert!(logs.contains("stopped") && !logs.contains("cutting connections"), "{logs}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn until_its_unreadiness_is_known_it_still_answers_and_a_second_sigterm_ends_it_at_once() {
+    with_room(async |room: Room| {
+        let mut webhook = Webhook::start(&room.scene.control_plane, room.options.clone().spread_seconds(120)).await;
+        room.answered().await;
+        webhook.signal("TERM");
+        eventually("it to say so", SOON, async || match webhook.probe("/readyz").await? {
+            (503, text) if text.contains("shutting down") => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
+        let (client, asked, before) = (room.person.client(), room.asked(), webhook.reviews().await);
+        for asked in &asked {
+            assert_eq!(asked.ask(&client).await, Ok(()), "{}", webhook.logs());
+        }
+        assert_eq!(webhook.reviews().await, before + 2, "all by the one that is going");
+        assert_eq!(webhook.probe("/livez").await.unwrap().0, 200, "nobody needs to kill it");
+
+        webhook.signal("TERM");
+        let insisted = Instant::now();
+        let code = webhook.ended().await;
+        assert_eq!(code, 128 + 15, "{}", webhook.logs());
+        assert!(insisted.elapsed() < SLACK, "{:?}", insisted.elapsed());
+        assert!(webhook.logs().contains("second signal"), "{}", webhook.logs());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gate_that_knows_its_clients_answers_them_and_nobody_else() {
+    with_room(async |mut room: Room| {
+        let (trusted, issuer) = authority("clients of the gate");
+        let (_, impostor) = authority("clients of the gate");
+        let file = room.scene.control_plane.folder().join(format!("clients-{}.pem", room.namespace));
+        write(&file, &trusted);
+        room.options = room
+            .options
+            .arg("--client-ca-file")
+            .arg(file.display().to_string())
+            .arg("--client-name")
+            .arg("kube-apiserver");
+        let mut webhook = Webhook::start(&room.scene.control_plane, room.options.clone()).await;
+        let server = authorities(&room).await;
+        let ask = async |identity: Option<String>| review(&webhook, &server, identity).await;
+
+        let (status, answer) = ask(Some(client("kube-apiserver", &issuer))).await.expect("the API server is served");
+        assert_eq!((status, &answer["response"]["allowed"]), (StatusCode::OK, &json!(true)), "{answer}");
+        assert_eq!(answer["response"]["uid"], "a-review");
+        for (who, identity) in [
+            ("nobody in particular", None),
+            ("somebody else", Some(client("somebody", &issuer))),
+            ("an impostor", Some(client("kube-apiserver", &impostor))),
+        ] {
+            ask(identity).await.expect_err(who);
+        }
+
+        // The API server of this control plane has not been given a certificate for webhooks, and the policy is Fail.
+        let (client, [admitted, _]) = (room.person.client(), room.asked());
+        let refused = admitted.ask(&client).await.unwrap_err();
+        assert!(refused.contains("failed calling webhook \"gate.pact-operator.dev\""), "{refused}");
+        // Told why: a connection that is merely reset tells an admin nothing.
+        assert!(refused.contains("certificate required"), "{refused}");
+        assert_eq!(webhook.reviews().await, 1, "only one was a client");
+        let turned_away = sum(&webhook.metrics().await, "pact_operator_gate_connections_cut_total");
+        assert!(turned_away >= 4, "{turned_away} in handshakes, three of ours and the API server's");
+        assert_eq!(webhook.terminate().await, 0);
+    })
+    .await;
+}
+
+/// The `caBundle` that the API server goes by.
+async fn authorities(room: &Room) -> reqwest::Certificate {
+    let configuration = webhook::configuration(&room.scene.client(), &room.options.configuration()).await;
+    let hooks = configuration.webhooks.unwrap();
+    let bundle = hooks[0].client_config.ca_bundle.clone().expect("it is ready, so this is filled");
+    reqwest::Certificate::from_pem(&bundle.0).unwrap()
+}
+
+/// A client's certificate and its key, as PEM.
+fn client(name: &str, issuer: &Issuer<'_, KeyPair>) -> String {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+    params.signed_by(&key, issuer).unwrap().pem() + &key.serialize_pem()
+}
+
+/// One review over a connection of its own.
+async fn review(
+    webhook: &Webhook,
+    server: &reqwest::Certificate,
+    identity: Option<String>,
+) -> Result<(StatusCode, Value), String> {
+    let object = json!({"metadata": {"name": "plain", "namespace": "elsewhere"}, "spec": {}});
+    let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": "a-review", "operation": "CREATE", "namespace": "elsewhere", "name": "plain", "object": object,
+        "resource": {"group": "apps", "version": "v1", "resource": "deployments"}, "dryRun": true,
+        "kind": {"group": "apps", "version": "v1", "kind": "Deployment"},
+    }});
+    let builder = reqwest::Client::builder().no_proxy().tls_certs_only([server.clone()]).timeout(SLACK);
+    let builder = match identity {
+        Some(pem) => builder.identity(reqwest::Identity::from_pem(pem.as_bytes()).unwrap()),
+        None => builder,
+    };
+    let said = |error: reqwest::Error| format!("{error:?}");
+    let url = format!("https://{}/gate?timeout=10s", webhook.address());
+    let answer = builder.build().unwrap().post(url).json(&review).send().await.map_err(said)?;
+    Ok((answer.status(), answer.json().await.map_err(said)?))
+}

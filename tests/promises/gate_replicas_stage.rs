@@ -1,0 +1,278 @@
+//! Replicas of the gate behind a balancer that follows their readiness, a policy that fails closed, and a steady load of
+//! admission reviews through the real API server.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::http::Request;
+use http_body_util::BodyExt;
+use kube::Client;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::testbed::balancer::Balancer;
+use crate::testbed::eventually::eventually;
+use crate::testbed::process::free_port;
+use crate::testbed::scene::{SOON, Scene, annotated};
+use crate::testbed::webhook::{self, Person, Webhook, WebhookOptions};
+
+/// How the API server introduces a denial of ours.
+pub const DENIED: &str = "admission webhook \"gate.pact-operator.dev\" denied the request: ";
+/// How many calls may be under way at once; at the pace of the load that many are only when something hangs.
+const AT_ONCE: usize = 256;
+
+/// Two replicas and all that is around them.
+pub struct Stage {
+    pub scene: Scene,
+    pub balancer: Balancer,
+    pub person: Person,
+    pub namespace: String,
+    options: WebhookOptions,
+}
+
+impl Stage {
+    /// A stage without replicas. The broker knows `1.0.0` of `orders` as compatible and `2.0.0` as not.
+    pub async fn start(options: WebhookOptions) -> Self {
+        let mut scene = Scene::start().await;
+        let namespace = scene.namespace().await;
+        seed(&scene, &namespace, "orders").await;
+        // It has recorded what it found, which is what a denial waits for; the gate goes on without it.
+        scene.operators.clear();
+        let balancer = Balancer::start(Vec::new()).await;
+        balancer.be_strict();
+        webhook::install(&scene.control_plane, &options, &format!("https://{}/gate", balancer.address())).await;
+        let person = Person::developer(&scene.control_plane).await;
+        Self { scene, balancer, person, namespace, options }
+    }
+
+    /// A new replica, which nobody calls yet and which may not be ready.
+    pub async fn replica(&self) -> Webhook {
+        Webhook::start_at(&self.scene.control_plane, self.options.clone(), free_port()).await
+    }
+
+    /// From now on these get the connections while they are ready.
+    pub fn balance<'a>(&self, replicas: impl IntoIterator<Item = &'a Webhook>) {
+        self.balancer.set_backends(replicas.into_iter().map(Webhook::backend).collect());
+    }
+
+    /// Waits until the balancer knows that these, and no others, are ready.
+    pub async fn balanced<'a>(&self, replicas: impl IntoIterator<Item = &'a Webhook>) {
+        let mut wanted: Vec<_> = replicas.into_iter().map(|replica| replica.backend().address).collect();
+        wanted.sort();
+        eventually("the balancer to follow", SOON, async || {
+            let mut ready = self.balancer.ready();
+            ready.sort();
+            if ready == wanted { Ok(()) } else { Err(format!("ready are {ready:?} instead of {wanted:?}")) }
+        })
+        .await;
+    }
+
+    /// Two replicas that are ready and known to be, and an API server that has learnt whom to trust.
+    pub async fn two_replicas(&self) -> [Webhook; 2] {
+        let mut replicas = [self.replica().await, self.replica().await];
+        for replica in &mut replicas {
+            replica.wait_ready().await;
+        }
+        self.balance(&replicas);
+        self.balanced(&replicas).await;
+        let (client, asked) = (self.person.client(), Asked::of("orders", &self.namespace));
+        eventually("the first right answers", SOON, async || {
+            asked[0].ask(&client).await?;
+            asked[1].ask(&client).await
+        })
+        .await;
+        replicas
+    }
+
+    /// So many calls a second from now on.
+    pub fn load(&self, per_second: u32) -> Load {
+        Load::start(self.person.client(), Asked::of("orders", &self.namespace), per_second)
+    }
+}
+
+/// An environment that holds its Deployments to what the broker says of this pacticipant: `1.0.0` is compatible with
+/// what runs, `2.0.0` is not. Ready to deny when it returns.
+pub async fn seed(scene: &Scene, namespace: &str, pacticipant: &str) {
+    let environment = scene.environment(&[namespace], json!({"gate": {"mode": "Enforce"}})).await;
+    let (store, consumer) = (scene.broker.store(), format!("{pacticipant}-web"));
+    store.publish_pact(&consumer, "1", pacticipant, "a");
+    store.record_deployment(&consumer, "1", &environment, None);
+    store.verify(&consumer, "1", pacticipant, "1.0.0", true);
+    store.verify(&consumer, "1", pacticipant, "2.0.0", false);
+    scene.wait_environment(&environment, ("Backfilled", "True", "Recorded")).await;
+}
+
+/// A Deployment whose admission is asked for, and the only right answer to that. Nothing is ever created.
+#[derive(Clone)]
+pub struct Asked {
+    path: String,
+    body: Vec<u8>,
+    admitted: bool,
+}
+
+impl Asked {
+    /// One that is to be admitted, and one that is to be denied.
+    pub fn of(pacticipant: &str, namespace: &str) -> [Self; 2] {
+        let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments?dryRun=All");
+        [("1.0.0", true), ("2.0.0", false)].map(|(version, admitted)| {
+            let manifest = annotated(pacticipant, pacticipant, version).manifest().clone();
+            Self { path: path.clone(), body: serde_json::to_vec(&manifest).unwrap(), admitted }
+        })
+    }
+
+    /// Asks; anything but the right answer, in our own words, is an error.
+    pub async fn ask(&self, client: &Client) -> Result<(), String> {
+        let request = Request::post(&self.path).header("content-type", "application/json").body(self.body.clone());
+        let answer = client.send(request.unwrap().map(Into::into)).await.map_err(|error| error.to_string())?;
+        let (head, body) = answer.into_parts();
+        let body = body.collect().await.map_err(|error| format!("the answer was cut off: {error}"))?.to_bytes();
+        if head.status.is_success() {
+            let warning = head.headers.get("warning").map(|warning| String::from_utf8_lossy(warning.as_bytes()));
+            return match (self.admitted, warning) {
+                (true, None) => Ok(()),
+                (true, Some(warning)) => Err(format!("admitted with the warning {warning}")),
+                (false, warning) => Err(format!("admitted though it is to be denied; {warning:?}")),
+            };
+        }
+        let status: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let said = status["message"].as_str().unwrap_or_default();
+        if !self.admitted && head.status == 403 && said.starts_with(DENIED) && said.contains("2.0.0") {
+            return Ok(());
+        }
+        Err(format!("{}: {said}", head.status))
+    }
+}
+
+/// A call without the right answer.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    pub sent: Instant,
+    pub ended: Instant,
+    pub said: String,
+}
+
+/// What a load came to.
+#[derive(Debug)]
+pub struct Tally {
+    pub calls: u64,
+    pub per_second: f64,
+    pub slowest: Duration,
+    pub failures: Vec<Failure>,
+}
+
+/// A load that goes on until it is ended.
+pub struct Load {
+    answered: Arc<AtomicU64>,
+    failures: Arc<Mutex<Vec<Failure>>>,
+    end: CancellationToken,
+    running: JoinHandle<(u64, Duration, Duration)>,
+}
+
+impl Load {
+    fn start(client: Client, asked: [Asked; 2], per_second: u32) -> Self {
+        let (answered, failures, end) = (Arc::default(), Arc::default(), CancellationToken::new());
+        let paced = Paced {
+            client,
+            asked: asked.map(Arc::new),
+            every: Duration::from_secs(1) / per_second,
+            answered: Arc::clone(&answered),
+            failures: Arc::clone(&failures),
+        };
+        let running = tokio::spawn(paced.run(end.clone()));
+        Self { answered, failures, end, running }
+    }
+
+    /// How many calls have ended.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// No more calls; those under way are waited for.
+    pub async fn end(self) -> Tally {
+        self.end.cancel();
+        let (calls, slowest, elapsed) = self.running.await.unwrap();
+        let failures = std::mem::take(&mut *self.failures.lock().unwrap());
+        let per_second = f64::from(u32::try_from(calls).unwrap()) / elapsed.as_secs_f64();
+        Tally { calls, per_second, slowest, failures }
+    }
+}
+
+struct Paced {
+    client: Client,
+    asked: [Arc<Asked>; 2],
+    every: Duration,
+    answered: Arc<AtomicU64>,
+    failures: Arc<Mutex<Vec<Failure>>>,
+}
+
+impl Paced {
+    /// How many calls there were, how long the slowest took, and how long it all took.
+    async fn run(self, end: CancellationToken) -> (u64, Duration, Duration) {
+        let mut tick = tokio::time::interval(self.every);
+        // What a busy machine could not send in time is sent later, all of it: the load is what was asked for.
+        tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let (places, started) = (Arc::new(Semaphore::new(AT_ONCE)), Instant::now());
+        let (mut calls, mut number, mut slowest) = (JoinSet::<Duration>::new(), 0, Duration::ZERO);
+        while !end.is_cancelled() {
+            tick.tick().await;
+            let place = Arc::clone(&places).acquire_owned().await.unwrap();
+            let (client, asked) = (self.client.clone(), Arc::clone(&self.asked[usize::from(number % 2 == 1)]));
+            let (answered, failures) = (Arc::clone(&self.answered), Arc::clone(&self.failures));
+            number += 1;
+            calls.spawn(async move {
+                let sent = Instant::now();
+                let outcome = asked.ask(&client).await;
+                let ended = Instant::now();
+                drop(place);
+                answered.fetch_add(1, Ordering::Relaxed);
+                if let Err(said) = outcome {
+                    failures.lock().unwrap().push(Failure { sent, ended, said });
+                }
+                ended - sent
+            });
+            while let Some(took) = calls.try_join_next() {
+                slowest = slowest.max(took.unwrap());
+            }
+        }
+        let elapsed = started.elapsed();
+        while let Some(took) = calls.join_next().await {
+            slowest = slowest.max(took.unwrap());
+        }
+        (number, slowest, elapsed)
+    }
+}
+
+impl Tally {
+    /// In one line, and each failure with how often it came.
+    pub fn print(&self, what: &str) {
+        let Self { calls, per_second, slowest, failures } = self;
+        println!("{what}: {calls} calls, {per_second:.0} a second, slowest {slowest:.1?}, {} failed", failures.len());
+        let mut said = std::collections::BTreeMap::<String, u32>::new();
+        for failure in failures {
+            *said.entry(failure.said.replace(|letter: char| letter.is_ascii_digit(), "#")).or_default() += 1;
+        }
+        for (said, times) in said {
+            println!("{times} × {said}");
+        }
+    }
+
+    /// That it was a load. On a machine that others use as well the pace may not be kept up; less than a quarter of it
+    /// proves nothing.
+    ///
+    /// # Panics
+    /// When it was less.
+    pub fn assert_paced(&self, per_second: u32) {
+        let asked = f64::from(per_second);
+        assert!(self.per_second >= asked / 4.0, "{:.0} calls a second instead of {asked}", self.per_second);
+    }
+}
+
+/// Writes a file that a replica is to read.
+pub fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+}

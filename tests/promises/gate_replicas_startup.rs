@@ -1,0 +1,73 @@
+//! A replica of the gate takes part only when it can answer rightly and is trusted, and says what it waits for.
+
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Api;
+use kube::api::{DeleteParams, PostParams};
+
+use crate::gate_replicas_stage::Asked;
+use crate::testbed::control_plane::ControlPlane;
+use crate::testbed::crds::install_crds;
+use crate::testbed::eventually::eventually;
+use crate::testbed::process::free_port;
+use crate::testbed::scene::SOON;
+use crate::testbed::webhook::{self, Person, SERVICE_ACCOUNT, Webhook, WebhookOptions};
+
+/// Waits until `/readyz` says 503 and all of this.
+async fn wait_unready(webhook: &Webhook, wanted: &[&str]) -> String {
+    eventually(format!("/readyz to say {wanted:?}"), SOON, async || match webhook.probe("/readyz").await? {
+        (503, text) if wanted.iter().all(|wanted| text.contains(wanted)) => Ok(text),
+        (status, text) => Err(format!("{status}: {text}")),
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_is_ready_once_all_it_needs_is_there_and_says_until_then_what_is_missing() {
+    let control_plane = ControlPlane::start().await;
+    let client = control_plane.client();
+    let options = WebhookOptions::default();
+    let port = free_port();
+    let url = format!("https://127.0.0.1:{port}/gate");
+    webhook::install(&control_plane, &options, &url).await;
+
+    // Of what it needs, only its ServiceAccount and the right to watch are there.
+    let configurations = Api::<ValidatingWebhookConfiguration>::all(client.clone());
+    configurations.delete(&options.configuration(), &DeleteParams::default()).await.unwrap();
+    let bindings = Api::<RoleBinding>::namespaced(client.clone(), &options.namespace);
+    let binding = bindings.get(SERVICE_ACCOUNT).await.unwrap();
+    bindings.delete(SERVICE_ACCOUNT, &DeleteParams::default()).await.unwrap();
+    let mut webhook = Webhook::start_at(&control_plane, options.clone(), port).await;
+
+    let (definition, right) =
+        ("the API server does not know this kind. Install its", "Remedy: grant this ServiceAccount get");
+    let [brokers, memories, environments] =
+        ["pactbrokers", "pactdeployments", "pactenvironments"].map(|kind| format!("\n{kind}: {definition}"));
+    let said = wait_unready(&webhook, &[&brokers, &memories, &environments, "\ncertificate: ", right]).await;
+    assert!(!said.contains("\nnamespaces: "), "these it can watch: {said}");
+    assert!(said.contains("\nbroker-clients: "), "without brokers known, no clients: {said}");
+
+    install_crds(&control_plane).await;
+    eventually("all but the certificate to be there", SOON, async || match webhook.probe("/readyz").await? {
+        (503, text) if text.starts_with("not ready\ncertificate: ") && text.lines().count() == 2 => Ok(()),
+        (status, text) => Err(format!("{status}: {text}")),
+    })
+    .await;
+
+    // The rights, but not yet the configuration, without which nobody calls.
+    let binding =
+        RoleBinding { metadata: ObjectMeta { resource_version: None, uid: None, ..binding.metadata }, ..binding };
+    bindings.create(&PostParams::default(), &binding).await.unwrap();
+    wait_unready(&webhook, &["\ncertificate: ", "does not exist, so nobody calls us. Install it"]).await;
+
+    webhook::install(&control_plane, &options, &url).await;
+    webhook.wait_ready().await;
+    // Ready means trusted: once the API server has learnt of it, a review is answered.
+    let person = Person::developer(&control_plane).await;
+    let namespace = crate::testbed::namespace::create(&control_plane, &client, &[]).await;
+    let [admitted, _] = Asked::of("orders", &namespace);
+    eventually("the API server to call", SOON, async || admitted.ask(&person.client()).await).await;
+    assert!(webhook.reviews().await >= 1);
+    assert_eq!(webhook.terminate().await, 0);
+}

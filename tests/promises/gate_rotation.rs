@@ -1,0 +1,100 @@
+//! The gate's certificates and their authorities rotate in real processes under load, with a policy that fails closed.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::DeleteParams;
+
+use crate::gate_replicas_stage::Stage;
+use crate::testbed::eventually::eventually;
+use crate::testbed::scene::SOON;
+use crate::testbed::webhook::{Webhook, WebhookOptions, sum};
+
+/// Admission reviews a second.
+const RATE: u32 = 100;
+/// How many new certificates there are to be, in both replicas together.
+const CERTIFICATES: usize = 20;
+/// How many new authorities come by themselves.
+const AUTHORITIES: usize = 3;
+/// After which the test ends in any case.
+const LIMIT: Duration = Duration::from_mins(4);
+/// The Secret with the authorities.
+const SECRET: &str = "pact-operator-webhook-authority";
+
+fn options() -> WebhookOptions {
+    let lives = [
+        // A third of it is left at the renewal: as long as a busy machine may be late.
+        ("--certificate-seconds", "18"),
+        ("--authority-seconds", "45"),
+        ("--overlap-seconds", "2"),
+        // The API server keeps its connections; so it meets each new certificate within seconds.
+        ("--connection-seconds", "3"),
+    ];
+    let options = lives.iter().fold(WebhookOptions::default().failure_policy("Fail"), |options, (name, value)| {
+        options.arg(*name).arg(*value)
+    });
+    WebhookOptions {
+        args: options.args.iter().map(|it| it.replace("info,pact_operator=debug", "info")).collect(),
+        ..options
+    }
+}
+
+/// When the certificate that a replica serves ends: another one, another time.
+async fn not_after(replica: &Webhook) -> u64 {
+    sum(&replica.metrics().await, "pact_operator_gate_certificate_not_after_timestamp_seconds")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_and_authorities_rotate_under_load_without_a_failed_call() {
+    let stage = Stage::start(options()).await;
+    let mut replicas = stage.two_replicas().await;
+    let (load, started) = (stage.load(RATE), Instant::now());
+    let connections = stage.balancer.accepted();
+    let secrets: Api<Secret> = Api::namespaced(stage.scene.client(), "pact-operator");
+    let (mut certificates, mut authorities) = ([BTreeSet::new(), BTreeSet::new()], BTreeSet::new());
+    let seen = |certificates: &[BTreeSet<u64>; 2]| certificates.iter().map(|of_one| of_one.len() - 1).sum::<usize>();
+    let mut look = async || {
+        for (replica, certificates) in replicas.iter().zip(&mut certificates) {
+            certificates.insert(not_after(replica).await);
+        }
+        if let Ok(Some(secret)) = secrets.get_opt(SECRET).await {
+            authorities.extend(secret.data.and_then(|mut data| data.remove("current.crt")).map(|current| current.0));
+        }
+        (seen(&certificates), authorities.len().saturating_sub(1))
+    };
+    let undisturbed = eventually("certificates and authorities to rotate", LIMIT, async || {
+        let (certificates, authorities) = look().await;
+        let enough = certificates >= CERTIFICATES && authorities >= AUTHORITIES;
+        if enough { Ok((certificates, authorities)) } else { Err(format!("{certificates} and {authorities}")) }
+    })
+    .await;
+    // And a person who deletes the Secret.
+    for _ in 0..2 {
+        let (certificates, authorities) = look().await;
+        secrets.delete(SECRET, &DeleteParams::default()).await.unwrap();
+        eventually("a new authority and certificates of it", SOON, async || {
+            let now = look().await;
+            let new = now.1 > authorities && now.0 >= certificates + 2;
+            if new { Ok(()) } else { Err(format!("{now:?}")) }
+        })
+        .await;
+    }
+    let all = look().await;
+    let elapsed = started.elapsed();
+    let tally = load.end().await;
+    tally.print("rotated");
+    println!(
+        "{} certificates and {} authorities, {undisturbed:?} of them by themselves, in {elapsed:.0?}; {} connections",
+        all.0,
+        all.1,
+        stage.balancer.accepted() - connections
+    );
+    for replica in &mut replicas {
+        assert!(replica.reviews().await > 0, "both were called");
+        assert_eq!(replica.terminate().await, 0);
+    }
+    assert_eq!(tally.failures.len(), 0, "failed calls");
+    tally.assert_paced(RATE);
+}

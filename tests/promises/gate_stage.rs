@@ -1,0 +1,210 @@
+//! What the tests of the gate begin with: a control plane, a broker, the recorder, the gate, and somebody who is not
+//! an admin (an admin breaks the glass without knowing it).
+
+use std::process::Output;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{DeleteParams, ListParams};
+use kube::{Api, Client};
+use pact_operator::api::{PactBroker, PactEnvironment};
+use pact_operator::gate::REPORTER;
+use serde_json::{Value, json};
+
+use crate::testbed::eventually::eventually;
+use crate::testbed::kubectl::{kubectl, kubectl_reading};
+use crate::testbed::rollout::Live;
+use crate::testbed::scene::{SOON, Scene, annotated, image};
+use crate::testbed::standin::StandIn;
+use crate::testbed::webhook::{Person, Webhook, WebhookOptions};
+
+/// How the API server introduces a denial of ours.
+pub const DENIED: &str = "admission webhook \"gate.pact-operator.dev\" denied the request: ";
+
+/// A scene with a gate.
+pub struct Stage {
+    pub scene: Scene,
+    pub webhook: Webhook,
+    pub developer: Person,
+}
+
+impl Stage {
+    /// A stage of its own: the gate is asked about every namespace of its cluster.
+    pub async fn start() -> Self {
+        let scene = Scene::start().await;
+        let webhook = Webhook::start(&scene.control_plane, WebhookOptions::default()).await;
+        let developer = Person::developer(&scene.control_plane).await;
+        Self { scene, webhook, developer }
+    }
+
+    /// The developer's client. Belongs to the caller's runtime.
+    pub fn client(&self) -> Client {
+        self.developer.client()
+    }
+
+    /// The Deployments of a namespace as the developer has them.
+    pub fn deployments(&self, namespace: &str) -> Api<Deployment> {
+        Api::namespaced(self.client(), namespace)
+    }
+
+    /// The Events of the gate in a namespace, and not those of the controller: Deployment, reason, note.
+    async fn events(&self, namespace: &str) -> Vec<(String, String, String)> {
+        let events = Api::<Event>::namespaced(self.scene.client(), namespace).list(&ListParams::default()).await;
+        let ours = events.unwrap().into_iter().filter(|event| event.reporting_controller.as_deref() == Some(REPORTER));
+        let told = ours.map(|event| {
+            let regarding = event.regarding.unwrap_or_default();
+            assert_eq!(regarding.kind.as_deref(), Some("Deployment"));
+            (regarding.name.unwrap_or_default(), event.reason.unwrap_or_default(), event.note.unwrap_or_default())
+        });
+        told.collect()
+    }
+
+    /// The Events of the gate in a namespace, in order: `orders RolloutDenied`.
+    pub async fn told(&self, namespace: &str) -> Vec<String> {
+        let events = self.events(namespace).await;
+        let mut told: Vec<_> = events.into_iter().map(|(name, reason, _)| format!("{name} {reason}")).collect();
+        told.sort();
+        told
+    }
+
+    /// Waits for an Event of the gate on a Deployment; gives its note.
+    pub async fn wait_told(&self, namespace: &str, deployment: &str, reason: &str) -> String {
+        eventually(format!("the gate to tell {reason} of {deployment}"), SOON, async || {
+            let events = self.events(namespace).await;
+            let found = events.iter().find(|(name, told, _)| name == deployment && told == reason);
+            found.map(|(_, _, note)| note.clone()).ok_or(format!("{events:?}"))
+        })
+        .await
+    }
+
+    /// kubectl as the developer, in a namespace.
+    pub async fn kubectl(&self, namespace: &str, arguments: &[&str]) -> Said {
+        let arguments = [&["-n", namespace], arguments].concat();
+        Said::of(&kubectl(self.developer.kubeconfig(), &arguments).await)
+    }
+
+    /// kubectl as the developer, in a namespace, reading this manifest.
+    pub async fn kubectl_reading(&self, namespace: &str, arguments: &[&str], manifest: &str) -> Said {
+        let arguments = [&["-n", namespace], arguments].concat();
+        Said::of(&kubectl_reading(self.developer.kubeconfig(), &arguments, manifest).await)
+    }
+
+    /// `kubectl set image` of the only container to this version, with more arguments.
+    pub async fn set_version(&self, namespace: &str, deployment: &str, version: &str, more: &[&str]) -> Said {
+        let (target, image) = (format!("deployment/{deployment}"), image(version));
+        let image = format!("app={image}");
+        self.kubectl(namespace, &[&["set", "image", &target, &image], more].concat()).await
+    }
+
+    /// A new environment with a namespace in it whose gate is so; waits until its first inventory was recorded.
+    pub async fn gated(&self, gate: Value) -> Place {
+        let namespace = self.scene.namespace().await;
+        let environment = self.scene.environment(&[&namespace], json!({"gate": gate})).await;
+        self.backfilled(&environment).await;
+        Place { namespace, environment }
+    }
+
+    /// The same at another broker than the scene's.
+    pub async fn gated_by(&self, broker: &str, stand_in: &StandIn, gate: Value) -> Place {
+        let namespace = self.scene.namespace().await;
+        let environment = format!("env-{namespace}");
+        stand_in.store().add_environment(&environment, false);
+        let more = json!({"gate": gate, "brokerRef": {"name": broker}});
+        self.scene.map(&environment, &[&namespace], more).await;
+        self.backfilled(&environment).await;
+        Place { namespace, environment }
+    }
+
+    /// Waits until the gate may enforce in an environment.
+    pub async fn backfilled(&self, environment: &str) {
+        self.scene.wait_environment(environment, ("Backfilled", "True", "Recorded")).await;
+        self.known(environment).await;
+    }
+
+    /// Waits until the gate knows an environment as it is now: it learns of it by a watch of its own.
+    pub async fn known(&self, environment: &str) {
+        // A watch delivers in order: once the gate knows of a later object, it knows of the earlier ones, too.
+        let marker = format!("marker-{}", &uuid::Uuid::new_v4().simple().to_string()[..10]);
+        let namespace = self.scene.namespace().await;
+        self.scene.map(&marker, &[&namespace], json!({"gate": {"mode": "Warn"}})).await;
+        let deployment = annotated("marker", "marker", "latest");
+        let create = ["create", "--dry-run=server", "-f", "-"];
+        eventually(format!("the gate to know of {environment}"), SOON, async || {
+            let said = self.kubectl_reading(&namespace, &create, &deployment.manifest().to_string()).await;
+            if said.warnings().is_empty() { Err(format!("{said:?}")) } else { Ok(()) }
+        })
+        .await;
+        drop(Api::<PactEnvironment>::all(self.scene.client()).delete(&marker, &DeleteParams::default()).await);
+    }
+
+    /// A Deployment that runs this version already, put there by somebody whom the gate does not ask.
+    pub async fn running(&self, place: &Place, name: &str, pacticipant: &str, version: &str) -> Live {
+        let live = annotated(name, pacticipant, version).apply(&self.scene.client(), &place.namespace).await;
+        live.wait_complete().await;
+        Live::new(&self.client(), &place.namespace, name)
+    }
+
+    /// Has 2.0.0 of a provider fail, and 1.0.0 pass, the pact of a consumer that is in the environment.
+    pub fn provider_that_breaks(&self, environment: &str, provider: &str) {
+        provider_that_breaks(&self.scene.broker, environment, provider);
+    }
+
+    /// A broker of a test's own under this name, to stop or to break.
+    pub async fn own_broker(&self, name: &str) -> StandIn {
+        let broker = StandIn::start().await;
+        self.scene.apply::<PactBroker>("PactBroker", name, json!({"url": broker.url()})).await;
+        broker
+    }
+}
+
+/// Has 2.0.0 of a provider fail, and 1.0.0 pass, the pact of a consumer that is in the environment.
+pub fn provider_that_breaks(broker: &StandIn, environment: &str, provider: &str) {
+    consumer_of(broker, environment, provider);
+    let consumer = format!("web-of-{provider}");
+    assert!(broker.store().verify(&consumer, "7", provider, "1.0.0", true));
+    assert!(broker.store().verify(&consumer, "7", provider, "2.0.0", false));
+}
+
+/// Puts a consumer of the provider, `web-of-PROVIDER` 7, into the environment, with a pact that nobody has verified.
+pub fn consumer_of(broker: &StandIn, environment: &str, provider: &str) {
+    let consumer = format!("web-of-{provider}");
+    broker.store().publish_pact(&consumer, "7", provider, "what it expects");
+    broker.store().record_deployment(&consumer, "7", environment, None);
+}
+
+/// A namespace and the environment in which it lies.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub namespace: String,
+    pub environment: String,
+}
+
+/// What a command said and how it ended.
+#[derive(Clone, Debug)]
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Said {
+    pub fn of(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+
+    /// The texts of its `Warning:` lines.
+    pub fn warnings(&self) -> Vec<&str> {
+        self.err.lines().filter_map(|line| line.strip_prefix("Warning: ")).collect()
+    }
+
+    /// The whole text of our denial, if there is one.
+    pub fn denial(&self) -> Option<&str> {
+        Some(self.err.split_once(DENIED)?.1)
+    }
+
+    /// Fails unless it went well, without a warning.
+    pub fn silent(&self) {
+        assert!(self.code == 0 && self.warnings().is_empty(), "{self:?}");
+    }
+}

@@ -1,0 +1,212 @@
+//! Storms: many equal reviews are one question to the broker, and a broker that is gone costs the others nothing.
+//!
+//! Speed is measured and printed, not asserted: machines that run tests are shared. What is asserted is that every
+//! answer comes within its budget, and that memory stays flat.
+#![allow(clippy::print_stdout, reason = "what was measured or said is read by people")]
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use pact_operator::api::PactBroker;
+use serde_json::{Value, json};
+
+use crate::testbed::load::overload;
+use crate::testbed::scene::{SOON, Scene};
+use crate::testbed::standin::{Effect, Fault, StandIn};
+use crate::testbed::webhook::{Webhook, WebhookOptions};
+
+/// What the API server would wait, and says so in the query.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How much the memory of the process may grow.
+const GROWTH: u64 = 20 << 20;
+
+/// A gate that is called directly, in a cluster where no operator runs: environments only warn.
+struct Storm {
+    scene: Scene,
+    webhook: Webhook,
+    client: reqwest::Client,
+}
+
+impl Storm {
+    async fn brew() -> Self {
+        let scene = Scene::without_operator().await;
+        let webhook = Webhook::start(&scene.control_plane, WebhookOptions::default()).await;
+        // As the API server does it: HTTP/2 over few connections, here without looking at the certificate.
+        let builder = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).no_proxy();
+        let client = builder.timeout(2 * TIMEOUT).build().expect("a client");
+        Self { scene, webhook, client }
+    }
+
+    /// Sends a review of a creation; gives the response in it and how long that took.
+    async fn review(&self, namespace: &str, pacticipant: &str, version: &str) -> (Value, Duration) {
+        self.send(review(namespace, pacticipant, version)).await
+    }
+
+    async fn send(&self, body: String) -> (Value, Duration) {
+        let url = format!("https://{}/gate?timeout={}s", self.webhook.address(), TIMEOUT.as_secs());
+        let began = Instant::now();
+        let answer = self.client.post(url).header("content-type", "application/json").body(body).send().await;
+        let answer = answer.unwrap_or_else(|error| panic!("no answer after {:?}: {error:?}", began.elapsed()));
+        assert_eq!(answer.status(), 200);
+        let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        (answer["response"].clone(), began.elapsed())
+    }
+
+    /// Waits until the gate asks this broker about this environment.
+    async fn warm(&self, namespace: &str) {
+        crate::testbed::eventually::eventually("the gate to ask the broker", SOON, async || {
+            let (response, _) = self.review(namespace, "warm", "1").await;
+            let said = response["warnings"].to_string();
+            if said.contains("knows no pacticipant") { Ok(()) } else { Err(said) }
+        })
+        .await;
+    }
+}
+
+/// A review of some 20 KB, which is what a usual Deployment with its managed fields comes to.
+fn review(namespace: &str, pacticipant: &str, version: &str) -> String {
+    let managed: Vec<_> = (0..40)
+        .map(|number| json!({"manager": format!("m-{number}"), "fieldsV1": {"f:spec": "x".repeat(420)}}))
+        .collect();
+    json!({
+        "kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1",
+        "request": {
+            "uid": uuid::Uuid::new_v4().to_string(),
+            "kind": {"group": "apps", "version": "v1", "kind": "Deployment"},
+            "resource": {"group": "apps", "version": "v1", "resource": "deployments"},
+            "requestKind": {"group": "apps", "version": "v1", "kind": "Deployment"},
+            "requestResource": {"group": "apps", "version": "v1", "resource": "deployments"},
+            "name": pacticipant, "namespace": namespace, "operation": "CREATE",
+            "userInfo": {"username": "system:serviceaccount:people:developer", "groups": ["system:authenticated"]},
+            "object": {
+                "apiVersion": "apps/v1", "kind": "Deployment",
+                "metadata": {"name": pacticipant, "namespace": namespace, "managedFields": managed,
+                    "annotations": {"pact-operator.dev/pacticipant": pacticipant}},
+                "spec": {"replicas": 1, "selector": {"matchLabels": {"app": pacticipant}}, "template": {
+                    "metadata": {"labels": {"app": pacticipant}},
+                    "spec": {"containers": [{"name": "app", "image": format!("reg.test/shop:{version}")}]}}},
+            },
+            "oldObject": null, "dryRun": false,
+            "options": {"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1"},
+        },
+    })
+    .to_string()
+}
+
+/// How many questions about this pacticipant came to a broker.
+fn questions(broker: &StandIn, pacticipant: &str) -> usize {
+    let named = format!("={pacticipant}&");
+    broker.count_requests(|request| {
+        request.path_and_query.starts_with("/matrix?") && request.path_and_query.contains(&named)
+    })
+}
+
+/// Whether that is less than it may be; on a machine that has far more to do than it can, it may be more.
+fn in_time(took: Duration, limit: Duration) -> bool {
+    took < limit
+        || overload().is_some_and(|load| {
+            println!("not counted, the load is {load}: {took:?}");
+            true
+        })
+}
+
+fn percentile(mut times: Vec<Duration>, hundredth: usize) -> Duration {
+    times.sort();
+    times[(times.len() * hundredth / 100).min(times.len() - 1)]
+}
+
+#[tokio::test]
+async fn five_hundred_equal_reviews_at_once_are_one_question_to_the_broker() {
+    let storm = Storm::brew().await;
+    let namespace = storm.scene.namespace().await;
+    storm.scene.environment(&[&namespace], json!({"gate": {"mode": "Warn"}})).await;
+    storm.warm(&namespace).await;
+    storm.scene.broker.store().publish_version("orders", "1.0.0");
+    // Long enough that all of them are there before the first is answered.
+    storm.scene.broker.faults().add(Fault::delay(Duration::from_secs(1)).path("^/matrix"));
+    let began = Instant::now();
+    let answers = join_all((0..500).map(|_| storm.review(&namespace, "orders", "1.0.0"))).await;
+    println!("500 equal reviews took {:?}", began.elapsed());
+    for (response, took) in answers {
+        assert_eq!(response["allowed"], true, "{response}");
+        assert!(response["warnings"].to_string().contains("nothing had to be verified"), "{response}");
+        assert!(in_time(took, TIMEOUT), "{took:?}");
+    }
+    assert_eq!(questions(&storm.scene.broker, "orders"), 1);
+    assert!(!storm.webhook.logs().contains("panicked"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_swallows_a_thousand_questions_costs_another_ones_answers_and_the_memory_next_to_nothing() {
+    let storm = Storm::brew().await;
+    let (good, lost) = (storm.scene.namespace().await, storm.scene.namespace().await);
+    storm.scene.environment(&[&good], json!({"gate": {"mode": "Warn", "actions": {"yesVacuous": "Allow"}}})).await;
+    let hole = StandIn::start().await;
+    hole.store().add_environment("swallowed", false);
+    storm.scene.apply::<PactBroker>("PactBroker", "hole", json!({"url": hole.url()})).await;
+    let more = json!({"brokerRef": {"name": "hole"}, "gate": {"mode": "Warn"}});
+    storm.scene.map("swallowed", &[&lost], more).await;
+    storm.warm(&good).await;
+    storm.warm(&lost).await;
+    let names: Vec<_> = (0..10).map(|number| format!("app-{number}")).collect();
+    for name in &names {
+        storm.scene.broker.store().publish_version(name, "1.0.0");
+    }
+    // What the first requests of each kind leave behind (connections, tables, arenas of the allocator) is no growth.
+    for _ in 0..3 {
+        join_all((0..250).map(|number| storm.review(&good, &names[number % names.len()], "1.0.0"))).await;
+    }
+
+    hole.faults().add(Fault::new(Effect::Hang));
+    let before = storm.webhook.rss_bytes();
+    // 1,000 within 20 s, all different, and meanwhile 500 about ten applications whose answers are remembered. Made
+    // before, so that making them does not count.
+    let send = async |body: String, at: Duration| {
+        tokio::time::sleep(at).await;
+        storm.send(body).await
+    };
+    let swallowed: Vec<_> = (0..1_000_u32)
+        .map(|number| (review(&lost, "orders", &format!("{number}.0.0")), Duration::from_millis(20) * number))
+        .collect();
+    let steady: Vec<_> = (0..500_usize)
+        .map(|number| (review(&good, &names[number % names.len()], "1.0.0"), Duration::from_millis(40 * number as u64)))
+        .collect();
+    let swallowed = join_all(swallowed.into_iter().map(|(body, at)| send(body, at)));
+    let steady = join_all(steady.into_iter().map(|(body, at)| send(body, at)));
+    let mut peak = before;
+    let watching = async {
+        loop {
+            peak = peak.max(storm.webhook.rss_bytes());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let (swallowed, steady) = tokio::select! {
+        both = async { tokio::join!(swallowed, steady) } => both,
+        () = watching => unreachable!("it watches for ever"),
+    };
+
+    for (response, took) in &swallowed {
+        assert_eq!(response["allowed"], true, "{response}");
+        assert!(response["warnings"].to_string().contains("Pact Broker"), "{response}");
+        assert!(in_time(*took, TIMEOUT), "answered after the API server had given up: {took:?}");
+    }
+    for (response, took) in &steady {
+        assert_eq!((&response["allowed"], response.get("warnings")), (&json!(true), None), "{response}");
+        assert!(in_time(*took, TIMEOUT), "{took:?}");
+    }
+    let times: Vec<_> = steady.into_iter().map(|(_, took)| took).collect();
+    let slowest = swallowed.iter().map(|(_, took)| *took).max().unwrap();
+    let (p50, p99) = (percentile(times.clone(), 50), percentile(times, 99));
+    let grown = peak.saturating_sub(before);
+    let put = hole.count_requests(|request| request.path_and_query.starts_with("/matrix?"));
+    println!(
+        "remembered answers: p50 {p50:?}, p99 {p99:?}; swallowed ones: slowest {slowest:?}, {put} put to the broker; \
+         memory {} MiB, grown by {} KiB",
+        before >> 20,
+        grown >> 10
+    );
+    assert!(grown < GROWTH, "the process grew by {grown} bytes");
+    assert!(in_time(p99, Duration::from_millis(500)), "{p99:?}");
+    // It is left alone once it is known to hang.
+    assert!(put < 300, "{put} questions were put to a broker that never answers");
+}

@@ -1,0 +1,266 @@
+//! In thousands of random worlds, the verdict that a broker's answers are read as is the truth by definition.
+//!
+//! The worlds come from numbers: a failure prints the world's, and `GATE_WORLD=number` asks about that one alone.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use futures::stream::{self, StreamExt};
+use pact_operator::broker::Broker;
+use pact_operator::policy::{Ignored, Question, Verdict};
+
+use super::broker_under_test::{config, environment, pacticipant, version};
+use super::gate_worlds_oracle::{App, Asked, Event, Number, Place, Truth, truth};
+use super::testbed::standin::{StandIn, Store};
+
+const WORLDS: u64 = 5_000;
+/// How many worlds one stand-in holds; each has names of its own.
+const TOGETHER: u64 = 250;
+const APPS: [&str; 5] = ["org/web", "my api", "inv+1", "Größe", "a&b=c"];
+const NUMBERS: [&str; 3] = ["1.0", "2.0+b", "feat/x 3"];
+
+/// `SplitMix64`: small, and the same everywhere.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `end`.
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % u64::try_from(end).unwrap()).unwrap()
+    }
+
+    fn happens(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+}
+
+#[derive(Debug)]
+struct World {
+    number: u64,
+    apps: usize,
+    places: usize,
+    events: Vec<Event>,
+    questions: Vec<Asked>,
+}
+
+impl World {
+    fn new(number: u64) -> Self {
+        let mut dice = Dice(number);
+        // Small ones mostly: they hold every trap, and are asked about quickly.
+        let apps = [2, 2, 2, 3, 3, 3, 4, 5][dice.below(8)];
+        let versions: Vec<usize> = (0..apps).map(|_| 1 + dice.below(NUMBERS.len())).collect();
+        let places = 1 + usize::from(dice.happens(30));
+        let mut world = Self { number, apps, places, events: Vec::new(), questions: Vec::new() };
+        for (app, &count) in versions.iter().enumerate() {
+            // One that is left out may come into being with a deployment or a result, or never.
+            let published = (0..count).filter(|_| dice.happens(80));
+            world.events.extend(published.map(|version| Event::Published { app, version }));
+        }
+        for _ in 0..8 + dice.below(10 * apps) {
+            let event = world.event(&mut dice, &versions);
+            world.events.extend(event);
+        }
+        for (app, &count) in versions.iter().enumerate() {
+            for version in 0..count {
+                for place in 0..places {
+                    let ignore = world.ignore(&mut dice);
+                    world.questions.push(Asked { app, version, place, ignore });
+                }
+            }
+        }
+        // What is not there: a version, and sometimes an environment or an application.
+        if dice.happens(30) {
+            let (app, place) = (dice.below(apps + 1), dice.below(places));
+            world.questions.push(Asked { app, version: 9, place, ignore: Vec::new() });
+        }
+        if dice.happens(10) {
+            world.questions.push(Asked { app: dice.below(apps), version: 0, place: places, ignore: Vec::new() });
+        }
+        world
+    }
+
+    fn event(&self, dice: &mut Dice, versions: &[usize]) -> Option<Event> {
+        let app = dice.below(self.apps);
+        let (version, place, instance) = (dice.below(versions[app]), dice.below(self.places), dice.below(3));
+        match dice.below(100) {
+            0..26 => {
+                let provider = dice.below(self.apps);
+                let content = dice.below(2);
+                let known = |event: &Event| matches!(event, Event::Pact { consumer, version: of, provider: with, .. } if (*consumer, *of, *with) == (app, version, provider));
+                // A version's pact does not change any more; an application has none with itself.
+                let fits = provider != app && !self.events.iter().any(known);
+                fits.then_some(Event::Pact { consumer: app, version, provider, content })
+            }
+            26..66 => {
+                let pacts = self.events.iter().filter_map(|event| match *event {
+                    Event::Pact { consumer, version, provider, .. } => Some((consumer, version, provider)),
+                    _ => None,
+                });
+                let pacts: Vec<_> = pacts.collect();
+                let (consumer, version, provider) = *pacts.get(dice.below(pacts.len().max(1)))?;
+                let by = dice.below(versions[provider]);
+                Some(Event::Verified { consumer, version, provider, by, ok: dice.happens(80) })
+            }
+            66..88 => Some(Event::Deployed { app, version, place, instance }),
+            88..91 => Some(Event::Undeployed { app, place, instance }),
+            91..98 => Some(Event::Released { app, version, place }),
+            _ => Some(Event::SupportEnded { app, version, place }),
+        }
+    }
+
+    fn ignore(&self, dice: &mut Dice) -> Vec<(App, Option<Number>)> {
+        let many = if dice.happens(75) { 0 } else { 1 + dice.below(2) };
+        let mut ignore: Vec<_> =
+            (0..many).map(|_| (dice.below(self.apps), dice.happens(60).then(|| dice.below(NUMBERS.len())))).collect();
+        ignore.sort_unstable();
+        ignore.dedup();
+        ignore
+    }
+
+    fn app(&self, app: App) -> String {
+        // One more than there are is a name that nobody knows.
+        APPS.get(app).map_or_else(|| format!("ghost {}", self.number), |name| format!("{name} {}", self.number))
+    }
+
+    fn place(&self, place: Place) -> String {
+        format!("place-{place}-{}", self.number)
+    }
+
+    fn seed(&self, store: &Store) {
+        for place in 0..self.places {
+            store.add_environment(&self.place(place), false);
+        }
+        let instance = |number: usize| [None, Some("blue"), Some("green")][number];
+        for event in &self.events {
+            match *event {
+                Event::Published { app, version } => store.publish_version(&self.app(app), NUMBERS[version]),
+                Event::Pact { consumer, version, provider, content } => {
+                    let content = format!("content {content}");
+                    store.publish_pact(&self.app(consumer), NUMBERS[version], &self.app(provider), &content);
+                }
+                Event::Verified { consumer, version, provider, by, ok } => {
+                    let (consumer, provider) = (self.app(consumer), self.app(provider));
+                    assert!(store.verify(&consumer, NUMBERS[version], &provider, NUMBERS[by], ok));
+                }
+                Event::Deployed { app, version, place, instance: of } => {
+                    store.record_deployment(&self.app(app), NUMBERS[version], &self.place(place), instance(of));
+                }
+                Event::Undeployed { app, place, instance: of } => {
+                    store.undeploy(&self.app(app), &self.place(place), instance(of));
+                }
+                Event::Released { app, version, place } => {
+                    store.record_release(&self.app(app), NUMBERS[version], &self.place(place));
+                }
+                Event::SupportEnded { app, version, place } => {
+                    store.end_support(&self.app(app), NUMBERS[version], &self.place(place));
+                }
+            }
+        }
+    }
+
+    fn question(&self, asked: &Asked) -> Question {
+        let number = |number: Number| NUMBERS.get(number).copied().unwrap_or("never published");
+        let ignored = |&(app, only): &(App, Option<Number>)| Ignored {
+            pacticipant: pacticipant(&self.app(app)),
+            version: only.map(|only| version(number(only))),
+        };
+        Question {
+            pacticipant: pacticipant(&self.app(asked.app)),
+            version: version(number(asked.version)),
+            environment: environment(&self.place(asked.place)),
+            ignore: asked.ignore.iter().map(ignored).collect(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    verdicts: BTreeMap<Verdict, usize>,
+    hidden: usize,
+    wrong: usize,
+    first_wrong: String,
+}
+
+impl Tally {
+    fn merge(&mut self, other: Self) {
+        for (verdict, count) in other.verdicts {
+            *self.verdicts.entry(verdict).or_default() += count;
+        }
+        self.hidden += other.hidden;
+        self.wrong += other.wrong;
+        if self.first_wrong.is_empty() {
+            self.first_wrong = other.first_wrong;
+        }
+    }
+}
+
+async fn ask(world: &World, asked: &Asked, broker: &Broker) -> Tally {
+    let question = world.question(asked);
+    let Truth { verdict, hidden } = truth(&world.events, asked, world.apps, world.places);
+    let judgement = broker.can_i_deploy(&question).await;
+    let mut tally = Tally::default();
+    tally.verdicts.insert(verdict, 1);
+    if judgement.verdict != verdict {
+        tally.wrong = 1;
+        let text = &mut tally.first_wrong;
+        let _ = write!(text, "{asked:?}\n{verdict} by definition, but read as {judgement:?}\nin {:?}", world.events);
+        let _ = write!(text, "\nGATE_WORLD={} asks about this world alone", world.number);
+    }
+    if hidden {
+        // The worlds hold the trap only if the broker falls into it.
+        assert_eq!(broker.matrix(&question).await.unwrap().deployable, Some(true), "{asked:?} in {world:?}");
+        tally.hidden = 1;
+    }
+    tally
+}
+
+/// Asks everything about these worlds.
+async fn worlds(numbers: Vec<u64>) -> Tally {
+    let mut tally = Tally::default();
+    for numbers in numbers.chunks(usize::try_from(TOGETHER).unwrap()) {
+        let standin = StandIn::start().await;
+        let mut config = config(&standin.url());
+        config.concurrency = 16;
+        let broker = Broker::new(config).unwrap();
+        for number in numbers {
+            let world = World::new(*number);
+            world.seed(standin.store());
+            let asked: Vec<_> = world.questions.iter().map(|asked| ask(&world, asked, &broker)).collect();
+            stream::iter(asked)
+                .buffer_unordered(8)
+                .collect::<Vec<_>>()
+                .await
+                .into_iter()
+                .for_each(|one| tally.merge(one));
+        }
+    }
+    tally
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_any_world_the_verdict_is_the_truth() {
+    let only = std::env::var("GATE_WORLD").ok().map(|number| number.parse::<u64>().unwrap());
+    let numbers: Vec<u64> = only.map_or_else(|| (1..=WORLDS).collect(), |number| vec![number]);
+    let (one, other): (Vec<_>, Vec<_>) = numbers.into_iter().partition(|number| number % 2 == 0);
+    let halves = [one, other].map(|numbers| tokio::spawn(worlds(numbers)));
+    let mut tally = Tally::default();
+    for half in halves {
+        tally.merge(half.await.unwrap());
+    }
+    let questions: usize = tally.verdicts.values().sum();
+    println!("{questions} questions: {:?}, {} of them hidden from the broker", tally.verdicts, tally.hidden);
+    assert_eq!(tally.wrong, 0, "of {questions}, the first: {}", tally.first_wrong);
+    if only.is_none() {
+        use Verdict::{EnvironmentMissing, No, PacticipantUnknown, Unknown, VersionMissing, Yes, YesVacuous};
+        for verdict in [Yes, YesVacuous, No, Unknown, VersionMissing, PacticipantUnknown, EnvironmentMissing] {
+            assert!(tally.verdicts.get(&verdict).is_some_and(|count| *count > 100), "{verdict}: {:?}", tally.verdicts);
+        }
+        assert!(tally.hidden > 100, "only {} answers hide a version", tally.hidden);
+    }
+}
