@@ -1,11 +1,12 @@
 //! What the gate knows of the cluster: namespaces, environments' rules, and what is recorded. Synchronous, without I/O.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
     api::{
         PactDeployment, PactEnvironment,
         condition::is_true,
+        deployment::Recorded,
         environment::BACKFILLED,
         names::{ApplicationInstance, Pacticipant, Version},
     },
@@ -34,7 +35,15 @@ pub struct Index {
     environments: BTreeMap<String, Result<Environment, Box<BrokenRules>>>,
     /// What they claim: made at each change of one, not at each review, for they may name thousands of namespaces.
     claims: Vec<EnvironmentClaim>,
-    remembered: HashMap<(Place, Pacticipant), BTreeMap<Option<ApplicationInstance>, Remembered>>,
+    /// Mostly there is one instance of each.
+    remembered: HashMap<(Place, Pacticipant), Vec<(Option<ApplicationInstance>, Memory)>>,
+}
+
+/// What is remembered of a key: there are as many as there are applications, so it is kept small. Sorted, each once.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Memory {
+    recorded: Box<[Version]>,
+    former: Box<[Version]>,
 }
 
 impl Index {
@@ -110,14 +119,14 @@ impl Index {
     /// Takes in the memory of a key, or that it is gone; answers whether other versions are recorded now than before.
     pub fn set_memory(&mut self, key: &RecordKey, object: Option<&PactDeployment>) -> bool {
         let of_pacticipant = self.remembered.entry((key.place.clone(), key.pacticipant.clone())).or_default();
-        let after = object.map(remembered);
-        let recorded = |it: Option<&Remembered>| it.map(|it| it.recorded.clone()).unwrap_or_default();
-        let changed = recorded(of_pacticipant.get(&key.instance)) != recorded(after.as_ref());
-        match after {
-            Some(after) => of_pacticipant.insert(key.instance.clone(), after),
-            None => of_pacticipant.remove(&key.instance),
-        };
-        if of_pacticipant.is_empty() {
+        let before = of_pacticipant.iter().position(|(instance, _)| *instance == key.instance);
+        let before = before.map(|position| of_pacticipant.swap_remove(position).1).unwrap_or_default();
+        let after = object.map(memory);
+        let changed = before.recorded != after.as_ref().map(|after| after.recorded.clone()).unwrap_or_default();
+        if let Some(after) = after {
+            of_pacticipant.reserve_exact(1);
+            of_pacticipant.push((key.instance.clone(), after));
+        } else if of_pacticipant.is_empty() {
             self.remembered.remove(&(key.place.clone(), key.pacticipant.clone()));
         }
         changed
@@ -127,7 +136,7 @@ impl Index {
     /// recorded.
     pub fn retain_memories(&mut self, listed: impl Fn(&RecordKey) -> bool) -> Vec<Place> {
         let keys = self.remembered.iter().flat_map(|((place, pacticipant), instances)| {
-            instances.keys().map(|instance| RecordKey {
+            instances.iter().map(|(instance, _)| RecordKey {
                 place: place.clone(),
                 pacticipant: pacticipant.clone(),
                 instance: instance.clone(),
@@ -142,7 +151,7 @@ impl Index {
     pub fn remembered(&self, place: &Place, pacticipant: &Pacticipant) -> Remembered {
         let mut all = Remembered::default();
         // A copy of both names for one look-up: a few hundred bytes for a review.
-        for one in self.remembered.get(&(place.clone(), pacticipant.clone())).into_iter().flat_map(BTreeMap::values) {
+        for (_, one) in self.remembered.get(&(place.clone(), pacticipant.clone())).into_iter().flatten() {
             all.recorded.extend(one.recorded.iter().cloned());
             all.former.extend(one.former.iter().cloned());
         }
@@ -150,13 +159,15 @@ impl Index {
     }
 }
 
-fn remembered(object: &PactDeployment) -> Remembered {
-    let Some(status) = &object.status else { return Remembered::default() };
-    let version = |text: &str| Version::parse(text).ok();
-    let current = status.recorded.iter().chain(&status.supported);
-    Remembered {
-        recorded: current.filter_map(|recorded| version(&recorded.version)).collect(),
-        former: status.history.iter().filter_map(|recorded| version(&recorded.version)).collect(),
+fn memory(object: &PactDeployment) -> Memory {
+    let Some(status) = &object.status else { return Memory::default() };
+    let versions = |texts: &mut dyn Iterator<Item = &Recorded>| -> Box<[Version]> {
+        let parsed = texts.filter_map(|recorded| Version::parse(&recorded.version).ok());
+        parsed.collect::<BTreeSet<_>>().into_iter().collect()
+    };
+    Memory {
+        recorded: versions(&mut status.recorded.iter().chain(&status.supported)),
+        former: versions(&mut status.history.iter()),
     }
 }
 
