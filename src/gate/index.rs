@@ -35,13 +35,14 @@ pub struct Index {
     environments: BTreeMap<String, Result<Environment, Box<BrokenRules>>>,
     /// What they claim: made at each change of one, not at each review, for they may name thousands of namespaces.
     claims: Vec<EnvironmentClaim>,
-    /// Mostly there is one instance of each.
-    remembered: HashMap<(Place, Pacticipant), Vec<(Option<ApplicationInstance>, Memory)>>,
+    /// For each pacticipant the memories of its application instances, mostly one.
+    remembered: HashMap<(Place, Pacticipant), Vec<Memory>>,
 }
 
-/// What is remembered of a key: there are as many as there are applications, so it is kept small. Sorted, each once.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// What is remembered of a key. There are as many as there are applications: sorted slices take a third of what sets do.
+#[derive(Debug)]
 struct Memory {
+    instance: Option<ApplicationInstance>,
     recorded: Box<[Version]>,
     former: Box<[Version]>,
 }
@@ -119,13 +120,14 @@ impl Index {
     /// Takes in the memory of a key, or that it is gone; answers whether other versions are recorded now than before.
     pub fn set_memory(&mut self, key: &RecordKey, object: Option<&PactDeployment>) -> bool {
         let of_pacticipant = self.remembered.entry((key.place.clone(), key.pacticipant.clone())).or_default();
-        let before = of_pacticipant.iter().position(|(instance, _)| *instance == key.instance);
-        let before = before.map(|position| of_pacticipant.swap_remove(position).1).unwrap_or_default();
-        let after = object.map(memory);
-        let changed = before.recorded != after.as_ref().map(|after| after.recorded.clone()).unwrap_or_default();
+        let before = of_pacticipant.iter().position(|memory| memory.instance == key.instance);
+        let before = before.map(|position| of_pacticipant.swap_remove(position));
+        let after = object.map(|object| Memory::of(key, object));
+        let recorded = |memory: Option<&Memory>| memory.map(|memory| memory.recorded.clone()).unwrap_or_default();
+        let changed = recorded(before.as_ref()) != recorded(after.as_ref());
         if let Some(after) = after {
             of_pacticipant.reserve_exact(1);
-            of_pacticipant.push((key.instance.clone(), after));
+            of_pacticipant.push(after);
         } else if of_pacticipant.is_empty() {
             self.remembered.remove(&(key.place.clone(), key.pacticipant.clone()));
         }
@@ -135,11 +137,11 @@ impl Index {
     /// Forgets the memory of every key for which `listed` does not hold; answers the places where that changes what is
     /// recorded.
     pub fn retain_memories(&mut self, listed: impl Fn(&RecordKey) -> bool) -> Vec<Place> {
-        let keys = self.remembered.iter().flat_map(|((place, pacticipant), instances)| {
-            instances.iter().map(|(instance, _)| RecordKey {
+        let keys = self.remembered.iter().flat_map(|((place, pacticipant), memories)| {
+            memories.iter().map(|memory| RecordKey {
                 place: place.clone(),
                 pacticipant: pacticipant.clone(),
-                instance: instance.clone(),
+                instance: memory.instance.clone(),
             })
         });
         let gone: Vec<_> = keys.filter(|key| !listed(key)).collect();
@@ -151,7 +153,7 @@ impl Index {
     pub fn remembered(&self, place: &Place, pacticipant: &Pacticipant) -> Remembered {
         let mut all = Remembered::default();
         // A copy of both names for one look-up: a few hundred bytes for a review.
-        for (_, one) in self.remembered.get(&(place.clone(), pacticipant.clone())).into_iter().flatten() {
+        for one in self.remembered.get(&(place.clone(), pacticipant.clone())).into_iter().flatten() {
             all.recorded.extend(one.recorded.iter().cloned());
             all.former.extend(one.former.iter().cloned());
         }
@@ -159,15 +161,16 @@ impl Index {
     }
 }
 
-fn memory(object: &PactDeployment) -> Memory {
-    let Some(status) = &object.status else { return Memory::default() };
-    let versions = |texts: &mut dyn Iterator<Item = &Recorded>| -> Box<[Version]> {
-        let parsed = texts.filter_map(|recorded| Version::parse(&recorded.version).ok());
-        parsed.collect::<BTreeSet<_>>().into_iter().collect()
-    };
-    Memory {
-        recorded: versions(&mut status.recorded.iter().chain(&status.supported)),
-        former: versions(&mut status.history.iter()),
+impl Memory {
+    fn of(key: &RecordKey, object: &PactDeployment) -> Self {
+        let versions = |texts: &mut dyn Iterator<Item = &Recorded>| -> Box<[Version]> {
+            let parsed = texts.filter_map(|recorded| Version::parse(&recorded.version).ok());
+            parsed.collect::<BTreeSet<_>>().into_iter().collect()
+        };
+        let status = object.status.as_ref();
+        let mut current = status.into_iter().flat_map(|status| status.recorded.iter().chain(&status.supported));
+        let mut history = status.into_iter().flat_map(|status| &status.history);
+        Self { instance: key.instance.clone(), recorded: versions(&mut current), former: versions(&mut history) }
     }
 }
 
