@@ -32,6 +32,8 @@ pub struct Environment {
 pub struct Index {
     namespaces: HashMap<String, BTreeMap<String, String>>,
     environments: BTreeMap<String, Result<Environment, Box<BrokenRules>>>,
+    /// What they claim: made at each change of one, not at each review, for they may name thousands of namespaces.
+    claims: Vec<EnvironmentClaim>,
     remembered: HashMap<(Place, Pacticipant), BTreeMap<Option<ApplicationInstance>, Remembered>>,
 }
 
@@ -64,6 +66,7 @@ impl Index {
             backfilled: is_true(conditions, BACKFILLED),
         });
         self.environments.insert(name.to_owned(), parsed);
+        self.claim();
     }
 
     /// Takes in that a `PactEnvironment` cannot be read: what it claimed before, it claims still.
@@ -75,21 +78,27 @@ impl Index {
         };
         let broken = BrokenRules { object: name.to_owned(), claim, place: None, problem: problem.to_owned() };
         self.environments.insert(name.to_owned(), Err(Box::new(broken)));
+        self.claim();
     }
 
     /// Forgets every `PactEnvironment` for which `listed` does not hold.
     pub fn retain_environments(&mut self, listed: impl Fn(&str) -> bool) {
         self.environments.retain(|name, _| listed(name));
+        self.claim();
+    }
+
+    fn claim(&mut self) {
+        let claims = self.environments.values().filter_map(|environment| match environment {
+            Ok(environment) => Some(environment.rules.claim.clone()),
+            Err(broken) => broken.claim.clone(),
+        });
+        self.claims = claims.collect();
     }
 
     /// Which environments a namespace with these labels lies in.
     #[must_use]
     pub fn mapping(&self, namespace: &str, labels: &BTreeMap<String, String>) -> NamespaceMapping {
-        let claims = self.environments.values().filter_map(|environment| match environment {
-            Ok(environment) => Some(environment.rules.claim.clone()),
-            Err(broken) => broken.claim.clone(),
-        });
-        environments_of(namespace, labels, &claims.collect::<Vec<EnvironmentClaim>>())
+        environments_of(namespace, labels, &self.claims)
     }
 
     /// One `PactEnvironment`, or why it cannot be followed.

@@ -3,12 +3,20 @@
 //! The objects in it are not parsed before it is clear that they matter: a review may hold two of 3 MiB each.
 //! See <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#request>.
 
-use k8s_openapi::jiff::Timestamp;
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time},
+    jiff::Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::workload::{DeploymentView, Observe, Workload};
+use crate::workload::{
+    DeploymentView, Observe, Workload,
+    deployment::{DeploymentSpecView, DeploymentStatusView},
+};
 
 /// The only version of the API that is spoken.
 pub const API_VERSION: &str = "admission.k8s.io/v1";
@@ -81,6 +89,46 @@ pub struct GroupVersionKind {
     pub kind: String,
 }
 
+/// A Deployment, read without its `managedFields`: a third of many objects, and as a tree of small maps most of the
+/// time that reading one would take.
+#[derive(Deserialize)]
+struct Object {
+    #[serde(default)]
+    metadata: Metadata,
+    spec: Option<DeploymentSpecView>,
+    status: Option<DeploymentStatusView>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Metadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    generation: Option<i64>,
+    annotations: Option<BTreeMap<String, String>>,
+    labels: Option<BTreeMap<String, String>>,
+    owner_references: Option<Vec<OwnerReference>>,
+    deletion_timestamp: Option<Time>,
+}
+
+impl From<Object> for DeploymentView {
+    fn from(Object { metadata, spec, status }: Object) -> Self {
+        let metadata = ObjectMeta {
+            name: metadata.name,
+            namespace: metadata.namespace,
+            uid: metadata.uid,
+            generation: metadata.generation,
+            annotations: metadata.annotations,
+            labels: metadata.labels,
+            owner_references: metadata.owner_references,
+            deletion_timestamp: metadata.deletion_timestamp,
+            ..ObjectMeta::default()
+        };
+        Self { metadata, spec, status }
+    }
+}
+
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct UserInfo {
@@ -137,9 +185,8 @@ impl Review {
         }
         let Some(request) = body.request else { return Err(ReviewError::NoRequest) };
         let read = |raw: &RawValue| {
-            let view: DeploymentView =
-                serde_json::from_str(raw.get()).map_err(|error| short(&error.to_string(), 200))?;
-            let mut workload = view.observe(now);
+            let object: Object = serde_json::from_str(raw.get()).map_err(|error| short(&error.to_string(), 200))?;
+            let mut workload = DeploymentView::from(object).observe(now);
             // An object that is being created may lack what the request says.
             workload.reference.namespace.clone_from(&request.namespace);
             if workload.reference.name.is_empty() {
