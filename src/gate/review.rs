@@ -1,6 +1,7 @@
 //! `AdmissionReview` of `admission.k8s.io/v1`: read as far as the gate looks, and answered.
 //!
-//! The objects in it are not parsed before it is clear that they matter: a review may hold two of 3 MiB each.
+//! The whole is read once, and of the objects in it only what the gate looks at is kept: a review may hold two of 3 MiB
+//! each.
 //! See <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#request>.
 
 use std::collections::BTreeMap;
@@ -44,20 +45,20 @@ pub enum ReviewError {
     NoRequest,
 }
 
+/// A body whose objects are of the type `O`.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Body<'a> {
+#[serde(rename_all = "camelCase", bound = "O: Deserialize<'de>")]
+struct Body<O> {
     #[serde(default)]
     api_version: String,
     #[serde(default)]
     kind: String,
-    #[serde(borrow)]
-    request: Option<RequestBody<'a>>,
+    request: Option<RequestBody<O>>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RequestBody<'a> {
+#[serde(rename_all = "camelCase", bound = "O: Deserialize<'de>")]
+struct RequestBody<O> {
     uid: String,
     kind: GroupVersionKind,
     #[serde(default)]
@@ -69,10 +70,8 @@ struct RequestBody<'a> {
     operation: String,
     #[serde(default)]
     user_info: UserInfo,
-    #[serde(borrow, default)]
-    object: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    old_object: Option<&'a RawValue>,
+    object: Option<O>,
+    old_object: Option<O>,
     #[serde(default)]
     dry_run: Option<bool>,
 }
@@ -177,16 +176,24 @@ impl Review {
     /// # Errors
     /// When it is no review; never because of the object in it.
     pub fn read(body: &[u8], now: Timestamp) -> Result<Self, ReviewError> {
+        if let Ok(body) = serde_json::from_slice::<Body<Object>>(body) {
+            return Self::of(body, Ok, now);
+        }
+        // An object of another shape does not make the review unreadable: it is told which one it is, and why.
         let unreadable = |error: serde_json::Error| ReviewError::Unreadable(short(&error.to_string(), 200));
-        let body: Body<'_> = serde_json::from_slice(body).map_err(unreadable)?;
+        let body: Body<&RawValue> = serde_json::from_slice(body).map_err(unreadable)?;
+        let read = |raw: &RawValue| serde_json::from_str(raw.get()).map_err(|error| short(&error.to_string(), 200));
+        Self::of(body, read, now)
+    }
+
+    fn of<O>(body: Body<O>, read: impl Fn(O) -> Result<Object, String>, now: Timestamp) -> Result<Self, ReviewError> {
         if body.api_version != API_VERSION || body.kind != KIND {
             let (api_version, kind) = (short(&body.api_version, 60), short(&body.kind, 60));
             return Err(ReviewError::OtherKind { api_version, kind });
         }
         let Some(request) = body.request else { return Err(ReviewError::NoRequest) };
-        let read = |raw: &RawValue| {
-            let object: Object = serde_json::from_str(raw.get()).map_err(|error| short(&error.to_string(), 200))?;
-            let mut workload = DeploymentView::from(object).observe(now);
+        let read = |object: O| {
+            let mut workload = DeploymentView::from(read(object)?).observe(now);
             // An object that is being created may lack what the request says.
             workload.reference.namespace.clone_from(&request.namespace);
             if workload.reference.name.is_empty() {
