@@ -58,7 +58,7 @@ pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
 }
 
 async fn take_turns(targets: [(&Target, Option<u32>); 2], at_once: usize, sizes: &Sizes) -> [Side; 2] {
-    let mut sides = [Side { turns: Vec::new(), cpu: 0.0 }, Side { turns: Vec::new(), cpu: 0.0 }];
+    let mut both = [Side { turns: Vec::new(), cpu: 0.0 }, Side { turns: Vec::new(), cpu: 0.0 }];
     for (target, _) in &targets {
         // Connections are made, and the verdict is cached.
         drop(target.flood(at_once, sizes.turn / 6).await);
@@ -68,11 +68,11 @@ async fn take_turns(targets: [(&Target, Option<u32>); 2], at_once: usize, sizes:
         for side in if turn % 2 == 0 { [0, 1] } else { [1, 0] } {
             let (target, pid) = targets[side];
             let before = cost::cpu(pid);
-            sides[side].turns.push(target.flood(at_once, sizes.turn).await);
-            sides[side].cpu += (cost::cpu(pid) - before).as_secs_f64();
+            both[side].turns.push(target.flood(at_once, sizes.turn).await);
+            both[side].cpu += cost::cpu(pid).saturating_sub(before).as_secs_f64();
         }
     }
-    sides
+    both
 }
 
 fn rows(what: &str, gate: &Side, yes: &Side, report: &mut Report) {

@@ -79,8 +79,8 @@ async fn until_routed(stage: &Stage, person: &Person) {
 
 async fn change(client: &Client, namespace: &str) -> Result<(), kube::Error> {
     let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": "app", "image": image(CACHED)}]}}}});
-    let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{PROVIDER}?dryRun=All&fieldManager=bench");
-    let request = http::Request::patch(path).header("content-type", "application/strategic-merge-patch+json");
+    let address = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{PROVIDER}?dryRun=All&fieldManager=bench");
+    let request = http::Request::patch(address).header("content-type", "application/strategic-merge-patch+json");
     client.request_text(request.body(patch.to_string().into_bytes()).unwrap()).await.map(drop)
 }
 

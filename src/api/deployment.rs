@@ -28,7 +28,7 @@ pub const HISTORY_LIMIT: usize = 10;
     printcolumn(name = "Desired", type_ = "string", json_path = ".status.desiredVersion"),
     printcolumn(name = "Recorded", type_ = "string", json_path = ".status.recorded.version"),
     printcolumn(name = "Since", type_ = "date", json_path = ".status.recorded.at"),
-    printcolumn(name = "Verdict", type_ = "string", json_path = ".status.checks[0].verdict"),
+    printcolumn(name = "Verdict", type_ = "string", json_path = ".status.checks[0].verdict", priority = 1),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason")
 )]

@@ -84,38 +84,37 @@ pub(super) struct WebhookArguments {
 /// Lives of seconds, so that what happens once in a week or a year can be seen in a minute. For rehearsing a rotation,
 /// and for nothing else: a process that is held up for some seconds has no certificate any more.
 #[derive(Args, Debug)]
-#[allow(clippy::struct_field_names, reason = "a flag says its unit")]
 struct Rehearsal {
     /// How long a certificate lives, in seconds.
     #[arg(
-        long, hide = true, value_name = "SECONDS", conflicts_with = "certificate_hours", requires = "authority_seconds",
+        long = "certificate-seconds", hide = true, value_name = "SECONDS", conflicts_with = "certificate_hours", requires = "authority",
         value_parser = clap::value_parser!(u64).range(2..=3600)
     )]
-    certificate_seconds: Option<u64>,
+    certificate: Option<u64>,
     /// How long an authority lives, in seconds.
     #[arg(
-        long, hide = true, value_name = "SECONDS", conflicts_with = "authority_days", requires = "certificate_seconds",
+        long = "authority-seconds", hide = true, value_name = "SECONDS", conflicts_with = "authority_days", requires = "certificate",
         value_parser = clap::value_parser!(u64).range(2..=86_400)
     )]
-    authority_seconds: Option<u64>,
+    authority: Option<u64>,
     /// For how long an authority has to be trusted before it signs, in seconds.
     #[arg(
-        long, hide = true, value_name = "SECONDS", requires = "certificate_seconds",
+        long = "overlap-seconds", hide = true, value_name = "SECONDS", requires = "certificate",
         value_parser = clap::value_parser!(u64).range(0..=600)
     )]
-    overlap_seconds: Option<u64>,
+    overlap: Option<u64>,
     /// How old a connection grows before its client is asked for a new one, in seconds.
     #[arg(
-        long, hide = true, value_name = "SECONDS",
+        long = "connection-seconds", hide = true, value_name = "SECONDS",
         value_parser = clap::value_parser!(u64).range(1..=3600)
     )]
-    connection_seconds: Option<u64>,
+    connection_age: Option<u64>,
 }
 
 impl Rehearsal {
     /// Checks and margins in proportion to the lives.
     fn shorten(&self, settings: &mut CertificateSettings) {
-        let (Some(certificate), Some(authority)) = (self.certificate_seconds, self.authority_seconds) else { return };
+        let (Some(certificate), Some(authority)) = (self.certificate, self.authority) else { return };
         if let Source::Own(own) = &mut settings.source {
             own.leaf_life = Duration::from_secs(certificate);
             own.authority_life = Duration::from_secs(authority);
@@ -123,7 +122,7 @@ impl Rehearsal {
             settings.check_unready_every = settings.check_unready_every.min(settings.check_every);
             settings.margin = settings.margin.min(own.leaf_life / 8);
         }
-        if let Some(overlap) = self.overlap_seconds {
+        if let Some(overlap) = self.overlap {
             settings.overlap = Duration::from_secs(overlap);
         }
     }
@@ -161,8 +160,7 @@ impl WebhookArguments {
             poll: POLL,
         });
         let defaults = TlsServerSettings::default();
-        let max_connection_age =
-            self.rehearsal.connection_seconds.map_or(defaults.max_connection_age, Duration::from_secs);
+        let max_connection_age = self.rehearsal.connection_age.map_or(defaults.max_connection_age, Duration::from_secs);
         TlsServerSettings { max_connection_age, client_authentication, ..defaults }
     }
 }
@@ -260,5 +258,53 @@ impl Collector for NotAfter {
             prometheus_client::metrics::MetricType::Gauge,
         )?;
         prometheus_client::encoding::EncodeMetric::encode(&gauge, metric)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        webhook: WebhookArguments,
+    }
+
+    fn parsed(arguments: &[&str]) -> Result<WebhookArguments, String> {
+        let line = Line::try_parse_from([&["webhook"], arguments].concat());
+        line.map(|line| line.webhook).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn lives_of_seconds_are_for_rehearsals_and_shorten_what_depends_on_them() {
+        let usual = parsed(&[]).unwrap();
+        let (certificates, tls) = (usual.certificates(), usual.tls());
+        let Source::Own(own) = &certificates.source else { panic!("an own source") };
+        assert_eq!(
+            (own.leaf_life, own.authority_life, certificates.overlap, tls.max_connection_age),
+            (Duration::from_hours(168), Duration::from_hours(365 * 24), Duration::from_mins(1), Duration::from_mins(5))
+        );
+
+        let short = ["--certificate-seconds=18", "--authority-seconds=45", "--overlap-seconds=2"];
+        let rehearsed = parsed(&[&short[..], &["--connection-seconds=3"]].concat()).unwrap();
+        let (certificates, tls) = (rehearsed.certificates(), rehearsed.tls());
+        let Source::Own(own) = &certificates.source else { panic!("an own source") };
+        let seconds = Duration::from_secs;
+        assert_eq!((own.leaf_life, own.authority_life), (seconds(18), seconds(45)));
+        assert_eq!((certificates.overlap, tls.max_connection_age), (seconds(2), seconds(3)));
+        assert!(certificates.margin < own.leaf_life / 3 && certificates.check_every < seconds(1), "{certificates:?}");
+
+        for (wrong, why) in [
+            (vec!["--certificate-seconds=18"], "--authority-seconds"),
+            (vec!["--overlap-seconds=2"], "--certificate-seconds"),
+            (["--certificate-hours=24"].iter().chain(&short).copied().collect(), "cannot be used with"),
+            (vec!["--certificate-seconds=1", "--authority-seconds=45"], "1 is not in 2..=3600"),
+        ] {
+            let said = parsed(&wrong).unwrap_err();
+            assert!(said.contains(why), "{said}");
+        }
     }
 }

@@ -4,14 +4,14 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     Router,
-    body::{Body, Bytes},
+    body::Body,
     extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::post,
 };
 use futures::FutureExt;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use k8s_openapi::jiff::Timestamp;
 use tokio::{
     sync::Semaphore,
@@ -80,29 +80,41 @@ async fn review(State(served): State<Served>, request: Request) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// Reads the body and what is in it; holds a place for its bytes only as long.
-async fn read(served: &Served, headers: &HeaderMap, body: Body) -> Result<Review, Response> {
+/// Reads the body and what is in it. Places are taken as its bytes arrive, not as they are announced: a peer that only
+/// announces takes none from the others. They are held until the body is read.
+async fn read(served: &Served, headers: &HeaderMap, mut body: Body) -> Result<Review, Response> {
     let too_large = || {
         let text = format!("the body has more than {} MiB\n", LONGEST_BODY >> 20);
         (StatusCode::PAYLOAD_TOO_LARGE, text).into_response()
     };
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let length: usize = announced.unwrap_or(LONGEST_BODY);
-    if length > LONGEST_BODY {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > LONGEST_BODY) {
         return Err(too_large());
     }
-    let pages = u32::try_from(length.div_ceil(PAGE)).unwrap_or(u32::MAX);
-    let Ok(_pages) = served.pages.acquire_many(pages).await else {
-        return Err(StatusCode::SERVICE_UNAVAILABLE.into_response());
-    };
-    let bytes: Bytes = match Limited::new(body, LONGEST_BODY).collect().await {
-        Ok(collected) => collected.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
-        Err(error) => {
-            debug!(%error, "a body was cut off");
-            return Err((StatusCode::BAD_REQUEST, "the body was cut off\n").into_response());
+    let (mut bytes, mut held, mut places) = (Vec::new(), 0, Vec::new());
+    while let Some(frame) = body.frame().await {
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(error) => {
+                debug!(%error, "a body was cut off");
+                return Err((StatusCode::BAD_REQUEST, "the body was cut off\n").into_response());
+            }
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.len() > LONGEST_BODY {
+            return Err(too_large());
         }
-    };
+        let wanted = (bytes.len() + data.len()).div_ceil(PAGE);
+        if wanted > held {
+            let more = u32::try_from(wanted - held).unwrap_or(u32::MAX);
+            let Ok(taken) = served.pages.acquire_many(more).await else {
+                return Err(StatusCode::SERVICE_UNAVAILABLE.into_response());
+            };
+            places.push(taken);
+            held = wanted;
+        }
+        bytes.extend_from_slice(&data);
+    }
     Review::read(&bytes, Timestamp::now())
         .map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response())
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use axum::http;
+use axum::{body::Bytes, http};
 use futures::{StreamExt, stream};
 use kube::{Client, client::Body as KubeBody};
 use serde_json::{Value, json};
@@ -187,11 +187,11 @@ async fn a_body_that_trickles_past_the_deadline_is_a_timeout_and_gives_its_place
 }
 
 #[tokio::test(start_paused = true)]
-async fn small_bodies_find_room_beside_large_ones_that_never_end() {
+async fn bodies_find_room_beside_many_that_are_announced_and_never_come() {
     let (gate, _) = gate("Enforce");
     let router = gate.router();
     let endless = || Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
-    let held: Vec<_> = (0..8)
+    let held: Vec<_> = (0..100)
         .map(|_| tokio::spawn(router.clone().oneshot(post("/gate?timeout=30s", "application/json", endless()))))
         .collect();
     tokio::time::sleep(Duration::from_secs(1)).await;

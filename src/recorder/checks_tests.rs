@@ -104,7 +104,7 @@ fn a_check_shows_twenty_pairs_as_they_are_and_counts_the_rest() {
         (0..PAIRS_LIMIT + 3).map(|number| pair(&format!("web-{number}"), "orders", PairResult::Failed)).collect();
     let check = made(&judged(Verdict::No, many));
     assert_eq!((check.pairs.len(), check.more_pairs), (PAIRS_LIMIT, Some(3)));
-    assert!(check.message.len() <= 512 && check.message.contains("22 pairs"), "{}", check.message);
+    assert!(check.message.len() <= 512 && check.message.contains("22 more pairs"), "{}", check.message);
     let long = Judgement { explanation: Some("is immutable\n".repeat(500)), ..judged(Verdict::Unknown, Vec::new()) };
     let check = made(&long);
     assert!(check.message.len() <= 512 && !check.message.contains('\n'), "{}", check.message);

@@ -188,7 +188,11 @@ async fn the_key_of_a_pact_deployment_cannot_be_changed_and_tables_fit_a_termina
             let kubeconfig = scene.control_plane.kubeconfig();
             for (kind, columns, wanted) in [
                 ("pb", "NAME URL READY REASON VERSION AGE", "main"),
-                ("pactenv", "NAME BROKER ENVIRONMENT READY REASON NAMESPACES WORKLOADS RECORDED AGE", &*environment),
+                (
+                    "pactenv",
+                    "NAME ENVIRONMENT MODE READY REASON WORKLOADS RECORDED WOULD-DENY UNCHECKED AGE",
+                    &*environment,
+                ),
                 ("pactdep", "NAME PACTICIPANT DESIRED RECORDED SINCE READY REASON", &*environment),
             ] {
                 let table = kubectl_ok(kubeconfig, &["get", kind]).await;

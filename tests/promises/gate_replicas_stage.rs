@@ -1,6 +1,7 @@
 //! Replicas of the gate behind a balancer that follows their readiness, a policy that fails closed, and a steady load of
 //! admission reviews through the real API server.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -249,16 +250,14 @@ impl Paced {
 
 impl Tally {
     /// In one line, and each failure with how often it came.
-    pub fn print(&self, what: &str) {
+    pub fn shown(&self) -> String {
         let Self { calls, per_second, slowest, failures } = self;
-        println!("{what}: {calls} calls, {per_second:.0} a second, slowest {slowest:.1?}, {} failed", failures.len());
-        let mut said = std::collections::BTreeMap::<String, u32>::new();
+        let mut said = BTreeMap::<String, u32>::new();
         for failure in failures {
             *said.entry(failure.said.replace(|letter: char| letter.is_ascii_digit(), "#")).or_default() += 1;
         }
-        for (said, times) in said {
-            println!("{times} × {said}");
-        }
+        let all = format!("{calls} calls, {per_second:.0} a second, slowest {slowest:.1?}, {} failed", failures.len());
+        said.iter().fold(all, |all, (said, times)| format!("{all}\n{times} × {said}"))
     }
 
     /// That it was a load. On a machine that others use as well the pace may not be kept up; less than a quarter of it

@@ -84,7 +84,7 @@ async fn certificates_and_authorities_rotate_under_load_without_a_failed_call() 
     let all = look().await;
     let elapsed = started.elapsed();
     let tally = load.end().await;
-    tally.print("rotated");
+    println!("rotated: {}", tally.shown());
     println!(
         "{} certificates and {} authorities, {undisturbed:?} of them by themselves, in {elapsed:.0?}; {} connections",
         all.0,
@@ -95,6 +95,6 @@ async fn certificates_and_authorities_rotate_under_load_without_a_failed_call() 
         assert!(replica.reviews().await > 0, "both were called");
         assert_eq!(replica.terminate().await, 0);
     }
-    assert_eq!(tally.failures.len(), 0, "failed calls");
+    assert_eq!(tally.failures.len(), 0, "failed calls: {}", tally.shown());
     tally.assert_paced(RATE);
 }

@@ -173,10 +173,10 @@ impl Host {
     }
 }
 
-/// Lets the peer read what it was told at the end, for at most this long. To close a socket on bytes that nobody has
-/// read resets the connection, and what the peer has not read yet is lost with it: answers, for an HTTP/2 client goes on
-/// sending until it has read the GOAWAY; and the reason of a refusal, for in TLS 1.3 a client sends its request before
-/// it can know that its certificate is not wanted.
+/// Lets the peer read what it was told at the end, for at most this long. A socket that is closed on bytes that nobody
+/// has read resets the connection; then the peer's next write fails, and it or a proxy on the way gives up what it has
+/// not read yet. That is answers, for an HTTP/2 client goes on sending until it has read the GOAWAY; and the reason of a
+/// refusal, for in TLS 1.3 a client sends its request before it can know that its certificate is not wanted.
 async fn part(mut tcp: TcpStream, limit: Duration) {
     let mut ignored = [0; 4096];
     let parting = async {
