@@ -95,19 +95,7 @@ impl Operator {
     /// # Panics
     /// When it does not within 60 s or has ended; with the tail of its log.
     pub async fn wait_ready(&mut self) {
-        let address = self.probe_address.clone();
-        let process = &mut self.process;
-        eventually("the operator to be ready", Duration::from_mins(1), async || {
-            if let Some(code) = process.exit_code() {
-                panic!("the operator ended with {code}:\n{}", super::dump::tail(&process.logs(), 40));
-            }
-            match http::get(&address, "/readyz").await {
-                Ok((200, _)) => Ok(()),
-                Ok((status, body)) => Err(format!("/readyz says {status}: {body}")),
-                Err(reason) => Err(format!("{reason}; its log:\n{}", super::dump::tail(&process.logs(), 20))),
-            }
-        })
-        .await;
+        wait_ready("the operator", &mut self.process, &self.probe_address).await;
     }
 
     /// SIGKILL: no goodbye, the Lease stays taken.
@@ -166,6 +154,24 @@ pub async fn install_rights(control_plane: &ControlPlane, operator_namespace: &s
     namespace::ensure(control_plane, &control_plane.client(), operator_namespace, &[]).await;
     let manifests = include_str!("rbac.yaml").replace("OPERATOR_NAMESPACE", operator_namespace);
     kubectl::apply(control_plane.kubeconfig(), operator_namespace, &manifests).await;
+}
+
+/// Waits until `/readyz` at `probe_address` says 200; `what` names the process for people.
+///
+/// # Panics
+/// When it does not within 60 s or has ended; with the tail of its log.
+pub(super) async fn wait_ready(what: &str, process: &mut Process, probe_address: &str) {
+    eventually(format!("{what} to be ready"), Duration::from_mins(1), async || {
+        if let Some(code) = process.exit_code() {
+            panic!("{what} ended with {code}:\n{}", super::dump::tail(&process.logs(), 40));
+        }
+        match http::get(probe_address, "/readyz").await {
+            Ok((200, _)) => Ok(()),
+            Ok((status, body)) => Err(format!("/readyz says {status}: {body}")),
+            Err(reason) => Err(format!("{reason}; its log:\n{}", super::dump::tail(&process.logs(), 20))),
+        }
+    })
+    .await;
 }
 
 /// The binary that belongs to the program we are in: cargo names it to tests and benches; for an example it is in the

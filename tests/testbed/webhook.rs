@@ -9,8 +9,7 @@ use kube::{Api, Client, Config};
 
 use super::balancer::Backend;
 use super::control_plane::ControlPlane;
-use super::eventually::eventually;
-use super::operator::binary;
+use super::operator::{binary, wait_ready};
 use super::process::{Process, free_port};
 use super::{audit, http, kubectl, namespace};
 
@@ -138,19 +137,7 @@ impl Webhook {
     /// # Panics
     /// When it does not within 60 s or has ended; with the tail of its log.
     pub async fn wait_ready(&mut self) {
-        let address = self.probe_address.clone();
-        let process = &mut self.process;
-        eventually("the webhook to be ready", Duration::from_mins(1), async || {
-            if let Some(code) = process.exit_code() {
-                panic!("the webhook ended with {code}:\n{}", super::dump::tail(&process.logs(), 40));
-            }
-            match http::get(&address, "/readyz").await {
-                Ok((200, _)) => Ok(()),
-                Ok((status, body)) => Err(format!("/readyz says {status}: {body}")),
-                Err(reason) => Err(format!("{reason}; its log:\n{}", super::dump::tail(&process.logs(), 20))),
-            }
-        })
-        .await;
+        wait_ready("the webhook", &mut self.process, &self.probe_address).await;
     }
 
     /// SIGKILL: connections are cut.
