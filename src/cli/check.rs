@@ -11,6 +11,7 @@ use std::{
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use super::process::{Failure, USER_AGENT};
 use crate::{
     api::names::{EnvironmentName, Pacticipant, Version},
     broker::{BaseUrl, Broker, BrokerConfig, ClientCertificate, Credentials, SecretText, TlsSettings},
@@ -74,8 +75,6 @@ enum Output {
     Table,
     Json,
 }
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 pub(super) fn run(arguments: &CheckArguments) -> ExitCode {
     match asked(arguments) {
@@ -145,7 +144,7 @@ fn config(arguments: &CheckArguments) -> Result<BrokerConfig, Failure> {
         },
         request_timeout: Duration::from_secs(arguments.timeout_seconds),
         concurrency: 4,
-        user_agent: format!("pact-operator/{} check", env!("CARGO_PKG_VERSION")),
+        user_agent: format!("{USER_AGENT} check"),
     })
 }
 

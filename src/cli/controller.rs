@@ -1,6 +1,6 @@
 //! `pact-operator controller`: wires the recorder to a cluster.
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
@@ -12,8 +12,7 @@ use crate::{
     runtime::{
         lease::{self, Leadership, LeaseSettings},
         liveness::{DEFAULT_LIMIT, Liveness},
-        metrics::Metrics,
-        probes::{ProbeServer, Probes},
+        probes::ProbeServer,
         readiness::Readiness,
     },
 };
@@ -62,19 +61,12 @@ async fn serve(arguments: ControllerArguments, shutdown: CancellationToken) -> R
     let readiness = Readiness::new(shutdown.clone());
     recorder::close_gates(&readiness);
     let liveness = Liveness::new(DEFAULT_LIMIT);
-    let metrics = Metrics::new("pact_operator", vec![("version", env!("CARGO_PKG_VERSION").to_owned())]);
+    let metrics = process::metrics();
     let stopped = CancellationToken::new();
 
     let server = ProbeServer::bind(arguments.probe_address).await?;
     info!(address = %server.address(), version = env!("CARGO_PKG_VERSION"), "starting");
-    let probes = Probes {
-        readiness: readiness.clone(),
-        liveness: liveness.clone(),
-        metrics: {
-            let metrics = metrics.clone();
-            Arc::new(move || metrics.render())
-        },
-    };
+    let probes = process::probes(&readiness, &liveness, &metrics);
     let serving = tokio::spawn(server.serve(probes, stopped.clone()));
 
     let (leadership, electing) = if arguments.no_leader_election {
@@ -87,7 +79,7 @@ async fn serve(arguments: ControllerArguments, shutdown: CancellationToken) -> R
     };
     let settings = Settings {
         namespace: arguments.namespace,
-        user_agent: format!("pact-operator/{}", env!("CARGO_PKG_VERSION")),
+        user_agent: process::USER_AGENT.to_owned(),
         probe_period: Duration::from_secs(arguments.probe_seconds),
         resync_period: Duration::from_secs(arguments.resync_seconds),
         retry_min: Duration::from_secs(1),

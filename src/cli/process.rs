@@ -4,12 +4,17 @@ use std::{
     future::Future,
     io::{self, Write},
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
 use crate::runtime::{
+    liveness::Liveness,
+    metrics::Metrics,
+    probes::Probes,
+    readiness::Readiness,
     shutdown::{Outcome, Signals},
     telemetry::{self, LogFormat},
 };
@@ -69,6 +74,20 @@ where
         Ok(code) => code,
         Err::<_, Failure>(error) => fail(&error),
     }
+}
+
+/// How it names itself to brokers.
+pub(super) const USER_AGENT: &str = concat!("pact-operator/", env!("CARGO_PKG_VERSION"));
+
+/// A registry for the metrics of a process, which all carry its version.
+pub(super) fn metrics() -> Metrics {
+    Metrics::new("pact_operator", vec![("version", env!("CARGO_PKG_VERSION").to_owned())])
+}
+
+/// What /readyz, /livez and /metrics answer from.
+pub(super) fn probes(readiness: &Readiness, liveness: &Liveness, metrics: &Metrics) -> Probes {
+    let metrics = metrics.clone();
+    Probes { readiness: readiness.clone(), liveness: liveness.clone(), metrics: Arc::new(move || metrics.render()) }
 }
 
 /// A client for the API server, in a cluster or by `KUBECONFIG`.

@@ -13,8 +13,7 @@ use crate::{
     runtime::{
         certificates::{self, CertificateSettings, MountedSource, OwnSource, ServingCertificate, Source},
         liveness::{DEFAULT_LIMIT, Liveness},
-        metrics::Metrics,
-        probes::{ProbeServer, Probes},
+        probes::ProbeServer,
         readiness::Readiness,
         tls_server::{ClientAuthentication, TlsServer, TlsServerSettings},
     },
@@ -170,7 +169,7 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
     let readiness = Readiness::new(asked.clone());
     let (gates, certificate_gate) = (gate::close_gates(&readiness), readiness.gate("certificate"));
     let liveness = Liveness::new(DEFAULT_LIMIT);
-    let metrics = Metrics::new("pact_operator", vec![("version", env!("CARGO_PKG_VERSION").to_owned())]);
+    let metrics = process::metrics();
     // What is needed to serve goes on until the last request is answered.
     let (drain, stopped) = (CancellationToken::new(), CancellationToken::new());
 
@@ -178,14 +177,7 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
     let server = TlsServer::bind(arguments.listen, arguments.tls()).await?;
     let (probe_address, address) = (probe_server.address(), server.address());
     info!(%address, %probe_address, version = env!("CARGO_PKG_VERSION"), "starting");
-    let probes = Probes {
-        readiness: readiness.clone(),
-        liveness: liveness.clone(),
-        metrics: {
-            let metrics = metrics.clone();
-            Arc::new(move || metrics.render())
-        },
-    };
+    let probes = process::probes(&readiness, &liveness, &metrics);
     let probing = tokio::spawn(probe_server.serve(probes, stopped.clone()));
     let beating = tokio::spawn(liveness_of(liveness, stopped.clone()));
 
@@ -205,7 +197,7 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
     let renew_every = Duration::from_secs(arguments.renew_seconds);
     let settings = Settings {
         namespace: arguments.namespace.clone(),
-        user_agent: format!("pact-operator/{}", env!("CARGO_PKG_VERSION")),
+        user_agent: process::USER_AGENT.to_owned(),
         renew_every,
         instance: arguments.name.clone(),
     };

@@ -17,7 +17,7 @@ use crate::{
     api::gate::GateMode,
     broker::questions::Source,
     policy::{
-        Decision, Finding, GateRules, Identified, Judgement, Question, Subject, Verdict,
+        Decision, Finding, GateRules, Identified, Judgement, Outcome, Question, Subject, Verdict,
         decision::{Cause, in_force, must_be_asked},
         subjects, words,
     },
@@ -90,11 +90,9 @@ impl Gate {
     }
 
     fn answer(&self, decision: &Decision, notices: Vec<String>) -> Answer {
-        let denied = match words::denial(decision, |finding| self.link(finding)) {
-            text if text.is_empty() || decision.outcome != crate::policy::Outcome::Denied => None,
-            text => Some(text),
-        };
-        let mut warnings = if denied.is_some() { Vec::new() } else { words::warnings(decision) };
+        let denied =
+            (decision.outcome == Outcome::Denied).then(|| words::denial(decision, |finding| self.link(finding)));
+        let mut warnings = words::warnings(decision);
         warnings.extend(notices);
         warnings.truncate(words::WARNINGS);
         let audit = decision.findings.first().map(|finding| ("verdict", finding.cause.name().to_owned()));

@@ -14,10 +14,7 @@ mod server;
 mod tell;
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -25,7 +22,6 @@ use axum::Router;
 use kube::{Api, Client};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
 
 use self::{brokers::Brokers, index::Index, metrics::GateMetrics, tell::Told};
 use crate::{
@@ -34,7 +30,7 @@ use crate::{
         events::EventSink,
         metrics::Metrics,
         readiness::{self, Readiness},
-        watch::{First, follow},
+        watch::{first_lists, follow},
     },
 };
 
@@ -112,22 +108,16 @@ pub fn close_gates(readiness: &Readiness) -> Gates {
 /// Keeps the gate's knowledge of the cluster right, until shutdown.
 pub async fn keep(gate: Arc<Gate>, gates: Gates, renew_every: Duration, shutdown: CancellationToken) {
     let Gates([namespaces, environments, brokers, memories, clients]) = gates;
-    let (missing, listed) = (Arc::new(AtomicUsize::new(4)), CancellationToken::new());
-    let first = |gate| {
-        let (missing, listed) = (Arc::clone(&missing), listed.clone());
-        First::new(gate, move || {
-            if missing.fetch_sub(1, Ordering::AcqRel) == 1 {
-                info!("everything watched has been listed");
-                listed.cancel();
-            }
-        })
-    };
+    let listed = CancellationToken::new();
+    let complete = listed.clone();
+    let [namespaces, environments, brokers, memories] =
+        first_lists([namespaces, environments, brokers, memories], move || complete.cancel());
     let (client, until) = (gate.client.clone(), || shutdown.clone());
     tokio::join!(
-        follow(Api::all(client.clone()), feeds::Namespaces(Arc::clone(&gate)), first(namespaces), until()),
-        follow(Api::all(client.clone()), feeds::Environments(Arc::clone(&gate)), first(environments), until()),
-        follow(Api::all(client.clone()), feeds::Brokers(Arc::clone(&gate)), first(brokers), until()),
-        follow(Api::all(client.clone()), feeds::Memories(Arc::clone(&gate)), first(memories), until()),
-        gate.brokers.keep(renew_every, listed.clone(), clients, until()),
+        follow(Api::all(client.clone()), feeds::Namespaces(Arc::clone(&gate)), namespaces, until()),
+        follow(Api::all(client.clone()), feeds::Environments(Arc::clone(&gate)), environments, until()),
+        follow(Api::all(client.clone()), feeds::Brokers(Arc::clone(&gate)), brokers, until()),
+        follow(Api::all(client.clone()), feeds::Memories(Arc::clone(&gate)), memories, until()),
+        gate.brokers.keep(renew_every, listed, clients, until()),
     );
 }

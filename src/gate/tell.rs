@@ -3,8 +3,6 @@
 //! Reviews repeat: Flux asks again at each retry, Argo CD at each attempt, a dry-run before each real one. So counts and
 //! Events are once for each workload, version and verdict; each review leaves a log line.
 
-use std::sync::{Mutex, PoisonError};
-
 use moka::sync::Cache;
 use tokio::sync::{Semaphore, TryAcquireError};
 use tracing::{info, warn};
@@ -33,21 +31,17 @@ pub(super) struct Decided<'a> {
 /// What was counted already.
 pub(super) struct Told {
     seen: Cache<String, ()>,
-    lock: Mutex<()>,
 }
 
 impl Told {
     pub(super) fn new() -> Self {
         let hour = std::time::Duration::from_hours(1);
-        Self { seen: Cache::builder().max_capacity(REMEMBERED).time_to_live(hour).build(), lock: Mutex::default() }
+        Self { seen: Cache::builder().max_capacity(REMEMBERED).time_to_live(hour).build() }
     }
 
     /// Whether this is the first time within an hour.
     fn first(&self, key: String) -> bool {
-        let _lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = !self.seen.contains_key(&key);
-        self.seen.insert(key, ());
-        first
+        !self.seen.entry(key).and_upsert_with(|_| ()).is_old_value_replaced()
     }
 }
 
@@ -62,10 +56,13 @@ impl Gate {
             }
         }
         self.metrics.sources(sources);
-        let events: Vec<_> = decision.findings.iter().filter_map(|finding| self.event(review, finding)).collect();
         // A dry-run that is let through changes nothing, and the real request that follows tells it. One that is denied
         // is all that there ever is of a rollout by Flux.
-        if events.is_empty() || (review.dry_run && decision.outcome != Outcome::Denied) {
+        if review.dry_run && decision.outcome != Outcome::Denied {
+            return;
+        }
+        let events: Vec<_> = decision.findings.iter().filter_map(|finding| self.event(review, finding)).collect();
+        if events.is_empty() {
             return;
         }
         let place = match std::sync::Arc::clone(&self.telling).try_acquire_owned() {
@@ -123,7 +120,7 @@ fn name(review: &Review) -> &str {
 fn log(review: &Review, finding: &Finding) {
     let verdict = finding.cause.name();
     let (action, wanted) = (finding.action, finding.wanted);
-    let sentence = words::plain::plain(&words::sentence(finding));
+    let sentence = words::sentence(finding);
     let (uid, namespace, name) = (&review.uid, &review.namespace, name(review));
     let user = words::plain::shortened(&words::plain::line(&review.user), 128);
     let mode = finding.mode.name();

@@ -3,10 +3,7 @@
 use std::{
     collections::HashSet,
     fmt::Debug,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 use futures::{StreamExt, future::join_all};
@@ -30,7 +27,7 @@ use super::{
 use crate::runtime::{
     events::Regarding,
     readiness::{Gate, Readiness},
-    watch::{Feed, First, follow},
+    watch::{Feed, First, first_lists, follow},
 };
 
 /// Says in the log, and in an Event once this process leads, that an object cannot be read.
@@ -68,12 +65,9 @@ pub(super) fn gates(readiness: &Readiness) -> [Gate; 7] {
 
 /// Watches everything until shutdown. Once all was listed, everything is looked at.
 pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown: CancellationToken) {
-    let gates = gates(&readiness);
-    let missing = Arc::new(AtomicUsize::new(gates.len()));
-    let [deployments, namespaces, environments, brokers, memories, rollouts, canaries] = gates.map(|gate| {
-        let (missing, recorder) = (Arc::clone(&missing), Arc::clone(&recorder));
-        First::new(gate, move || listed(&missing, &recorder))
-    });
+    let all_listed = Arc::clone(&recorder);
+    let [deployments, namespaces, environments, brokers, memories, rollouts, canaries] =
+        first_lists(gates(&readiness), move || listed(&all_listed));
     let client = recorder.client.clone();
     let until = || shutdown.clone();
     let feeds: Vec<futures::future::BoxFuture<'_, ()>> = vec![
@@ -102,14 +96,11 @@ pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown:
     join_all(feeds).await;
 }
 
-/// Counts down the kinds that were not listed yet.
-fn listed(missing: &AtomicUsize, recorder: &Arc<Recorder>) {
-    if missing.fetch_sub(1, Ordering::AcqRel) == 1 {
-        recorder.complete.store(true, Ordering::Release);
-        info!("everything watched has been listed");
-        recorder.look_at_everything();
-        recorder.tell_misfits_soon();
-    }
+/// Everything was listed once: everything is looked at.
+fn listed(recorder: &Arc<Recorder>) {
+    recorder.complete.store(true, Ordering::Release);
+    recorder.look_at_everything();
+    recorder.tell_misfits_soon();
 }
 
 /// Follows a kind that need not be installed for as long as its definition is there.

@@ -6,7 +6,7 @@ use std::{
     hash::Hash,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -21,7 +21,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::readiness::Gate;
 
@@ -58,11 +58,6 @@ pub struct First<C> {
 }
 
 impl<C: Fn()> First<C> {
-    /// Nothing was listed yet.
-    pub fn new(gate: Gate, complete: C) -> Self {
-        Self { gate, complete, done: Arc::default() }
-    }
-
     /// The kind was listed.
     pub fn complete(&self) {
         if !self.done.swap(true, Ordering::AcqRel) {
@@ -77,6 +72,26 @@ impl<C: Fn()> First<C> {
             self.gate.fail(words(error));
         }
     }
+}
+
+/// The first lists of several kinds, in the order of their readiness gates. `complete` is told once, when the last of
+/// them is over.
+pub fn first_lists<const N: usize>(
+    gates: [Gate; N],
+    complete: impl Fn() + Send + Sync,
+) -> [First<impl Fn() + Clone + Send + Sync>; N] {
+    let missing = Arc::new((AtomicUsize::new(N), complete));
+    gates.map(|gate| {
+        let missing = Arc::clone(&missing);
+        let one_less = move || {
+            let (count, complete) = &*missing;
+            if count.fetch_sub(1, Ordering::AcqRel) == 1 {
+                info!("everything watched has been listed");
+                complete();
+            }
+        };
+        First { gate, complete: one_less, done: Arc::default() }
+    })
 }
 
 /// Why a kind cannot be listed, and what to do about it.

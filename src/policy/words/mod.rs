@@ -43,7 +43,7 @@ pub fn denial(decision: &Decision, link: impl Fn(&Finding) -> Option<String>) ->
         0 => String::new(),
         more => format!(" (and {more} more)"),
     };
-    let mut lines = vec![format!("{}{more}", shortened(&plain(&sentence(first)), FIRST_LINE - more.chars().count()))];
+    let mut lines = vec![format!("{}{more}", shortened(&sentence(first), FIRST_LINE - more.chars().count()))];
     for finding in decisive.iter().take(EXPLAINED) {
         if decisive.len() > 1 {
             lines.push(format!("- {}", sentence(finding)));
