@@ -20,6 +20,7 @@ mod broker_replay_server;
 mod broker_tls;
 mod broker_under_test;
 mod certificates;
+mod chart;
 mod check;
 mod crd_validation;
 mod events;

@@ -23,6 +23,7 @@ pub mod audit;
 pub mod balancer;
 pub mod cable;
 pub mod certificates;
+pub mod chart;
 pub mod components;
 pub mod control_plane;
 pub mod crds;

@@ -1,0 +1,222 @@
+//! The chart, installed by the real helm: one command gives a working set-up, and taking it away leaves nothing in the
+//! way. Its rights and its arguments are what the processes run with.
+
+use std::fs;
+
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use kube::Api;
+use kube::api::{DeleteParams, ListParams};
+use pact_operator::api::{PactBroker, PactDeployment, PactEnvironment};
+use serde_json::{Value, json};
+
+use super::gate_stage::{Said, provider_that_breaks};
+use crate::testbed::chart::{RELEASE, Replica, folder, helm, helm_ok};
+use crate::testbed::control_plane::ControlPlane;
+use crate::testbed::eventually::eventually;
+use crate::testbed::kubectl::{kubectl, kubectl_ok, kubectl_reading};
+use crate::testbed::process::free_port;
+use crate::testbed::rollout::Live;
+use crate::testbed::scene::{SOON, annotated, image};
+use crate::testbed::standin::StandIn;
+use crate::testbed::webhook::Person;
+use crate::testbed::{crds, namespace};
+
+/// A control plane with the chart on it, and what its Deployments describe as processes.
+struct Stage {
+    control_plane: ControlPlane,
+    broker: StandIn,
+    port: u16,
+    controller: Option<Replica>,
+    webhook: Option<Replica>,
+}
+
+impl Stage {
+    /// helm upgrade --install with these values, over those that the stage needs.
+    async fn release(&self, more: &Value) -> Said {
+        let mut values = json!({
+            "broker": {"url": self.broker.url()},
+            "environments": {"production": {"namespaces": {"names": ["shop"]}, "gate": {"mode": "Enforce"}}},
+            "webhook": {"url": format!("https://127.0.0.1:{}/gate", self.port), "spreadSeconds": 0},
+            "controller": {"probeSeconds": 1, "resyncSeconds": 3, "retrySeconds": 2},
+        });
+        for (key, value) in more.as_object().into_iter().flatten() {
+            values[key] = value.clone();
+        }
+        let file = self.control_plane.folder().join("values.json");
+        fs::write(&file, values.to_string()).unwrap();
+        let (chart, file) = (folder().display().to_string(), file.display().to_string());
+        Said::of(&helm(&self.control_plane, &["upgrade", "--install", RELEASE, &chart, "--values", &file]).await)
+    }
+
+    /// A cluster on which the chart was never installed.
+    async fn bare() -> Self {
+        let (control_plane, broker) = (ControlPlane::start().await, StandIn::start().await);
+        let client = control_plane.client();
+        for name in [RELEASE, "shop"] {
+            namespace::ensure(&control_plane, &client, name, &[]).await;
+        }
+        broker.store().add_environment("production", true);
+        Self { control_plane, broker, port: free_port(), controller: None, webhook: None }
+    }
+
+    async fn run(&mut self) {
+        let listen = format!("127.0.0.1:{}", self.port);
+        let mut controller = Replica::start(&self.control_plane, "controller", None).await;
+        let mut webhook = Replica::start(&self.control_plane, "webhook", Some(&listen)).await;
+        controller.wait_ready().await;
+        webhook.wait_ready().await;
+        (self.controller, self.webhook) = (Some(controller), Some(webhook));
+    }
+
+    /// `kubectl set image` of `orders` as a developer.
+    async fn set_version(&self, developer: &Person, version: &str, more: &[&str]) -> Said {
+        let image = format!("app={}", image(version));
+        let arguments = [&["-n", "shop", "set", "image", "deployment/orders", &image], more].concat();
+        Said::of(&kubectl(developer.kubeconfig(), &arguments).await)
+    }
+
+    async fn wait_recorded(&self, version: &str) {
+        eventually(format!("orders {version} to be recorded"), SOON, async || {
+            let rows = self.broker.store().current("production", "orders");
+            let versions: Vec<_> = rows.into_iter().map(|row| row.version).collect();
+            let logs = self.controller.as_ref().map(Replica::logs).unwrap_or_default();
+            if versions == [version] { Ok(()) } else { Err(format!("{versions:?}; {logs}")) }
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn one_command_records_and_denies_upgrades_keep_that_and_uninstalling_leaves_nothing_in_the_way() {
+    let mut stage = Stage::bare().await;
+    provider_that_breaks(&stage.broker, "production", "orders");
+    let said = stage.release(&json!({})).await;
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.contains("kubectl delete validatingwebhookconfiguration pact-operator"), "{said:?}");
+    stage.run().await;
+    let client = stage.control_plane.client();
+    let environments: Api<PactEnvironment> = Api::all(client.clone());
+    let uid = environments.get("production").await.unwrap().metadata.uid;
+
+    annotated("orders", "orders", "1.0.0").apply(&client, "shop").await.wait_complete().await;
+    stage.wait_recorded("1.0.0").await;
+    let developer = Person::developer(&stage.control_plane).await;
+    eventually("2.0.0 to be denied", SOON, async || {
+        let said = stage.set_version(&developer, "2.0.0", &["--dry-run=server"]).await;
+        let log = stage.webhook.as_ref().map(Replica::logs).unwrap_or_default();
+        said.denial().map(drop).ok_or(format!("{said:?} {log}"))
+    })
+    .await;
+
+    // The second one makes the first objects part of the release, the third changes one of them; the bundle stays.
+    for mode in ["Enforce", "Warn"] {
+        let mode = json!({"production": {"namespaces": {"names": ["shop"]}, "gate": {"mode": mode}}});
+        let said = stage.release(&json!({"environments": mode})).await;
+        assert_eq!(said.code, 0, "{said:?}");
+        let configurations: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
+        let configuration = configurations.get("pact-operator").await.unwrap();
+        assert!(configuration.webhooks.unwrap()[0].client_config.ca_bundle.is_some());
+        assert_eq!(environments.get("production").await.unwrap().metadata.uid, uid, "made anew by an upgrade");
+    }
+    eventually("2.0.0 to be warned about", SOON, async || {
+        let said = stage.set_version(&developer, "2.0.0", &["--dry-run=server"]).await;
+        if said.code == 0 && said.warnings().len() == 1 { Ok(()) } else { Err(format!("{said:?}")) }
+    })
+    .await;
+    helm_ok(&stage.control_plane, &["rollback", RELEASE, "2"]).await;
+    eventually("2.0.0 to be denied again", SOON, async || {
+        let said = stage.set_version(&developer, "2.0.0", &["--dry-run=server"]).await;
+        said.denial().map(drop).ok_or(format!("{said:?}"))
+    })
+    .await;
+
+    // The emergency command, and the way back.
+    Api::<ValidatingWebhookConfiguration>::all(client.clone())
+        .delete("pact-operator", &DeleteParams::default())
+        .await
+        .unwrap();
+    stage.set_version(&developer, "2.0.0", &["--dry-run=server"]).await.silent();
+    let said = stage.release(&json!({})).await;
+    assert_eq!(said.code, 0, "{said:?}");
+
+    let before = stage.broker.writes().len();
+    helm_ok(&stage.control_plane, &["uninstall", RELEASE]).await;
+    let configurations: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
+    assert!(configurations.list(&ListParams::default()).await.unwrap().items.is_empty());
+    assert_eq!(environments.get("production").await.unwrap().metadata.uid, uid, "kept");
+    Api::<PactBroker>::all(client.clone()).get("main").await.expect("kept");
+    assert_eq!(Api::<PactDeployment>::all(client.clone()).list(&ListParams::default()).await.unwrap().items.len(), 1);
+    stage.set_version(&developer, "2.0.0", &[]).await.silent();
+    Live::new(&client, "shop", "orders").wait_complete().await;
+    assert_eq!(stage.broker.writes().len(), before, "uninstalling changed something at the broker");
+
+    // What was kept is taken up by the next release, by whatever name the parent chart calls it.
+    let said = stage.release(&json!({"global": {"anything": 1}, "enabled": true})).await;
+    assert_eq!(said.code, 0, "{said:?}");
+}
+
+#[tokio::test]
+async fn a_second_release_an_unknown_value_and_halves_of_a_choice_are_refused_in_words() {
+    let stage = Stage::bare().await;
+    let said = stage.release(&json!({})).await;
+    assert_eq!(said.code, 0, "{said:?}");
+    let chart = folder().display().to_string();
+    for (arguments, word) in [
+        (vec!["install", "second", &chart], "installed in this cluster already, as release pact-operator in namespace"),
+        (vec!["template", &chart, "--set", "webhok.replicas=1"], "webhok"),
+        (vec!["template", &chart, "--set", "webhook.replicas=none"], "/webhook/replicas"),
+        (vec!["template", &chart, "--set", "webhook.failurePolicy=fail"], "failurePolicy"),
+        (vec!["template", &chart, "--set", "certificates.source=existingSecret"], "needs certificates.existingSecret"),
+        (vec!["template", &chart, "--set", "labelGuard.enabled=true"], "needs labelGuard.keys"),
+        (vec!["template", &chart, "--kube-version", "1.32.0"], "incompatible with Kubernetes v1.32.0"),
+        (
+            vec![
+                "template",
+                &chart,
+                "--set",
+                "monitoring.serviceMonitor.enabled=true,monitoring.podMonitor.enabled=true",
+            ],
+            "Choose one",
+        ),
+    ] {
+        let said = Said::of(&helm(&stage.control_plane, &arguments).await);
+        assert!(said.code != 0 && said.err.contains(word), "{arguments:?}: {said:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_choice_is_accepted_by_the_api_server_under_the_restricted_standard_and_rendered_twice_alike() {
+    let stage = Stage::bare().await;
+    let label = "pod-security.kubernetes.io/warn=restricted";
+    kubectl_ok(stage.control_plane.kubeconfig(), &["label", "namespace", RELEASE, label]).await;
+    crds::install_crds(&stage.control_plane).await;
+    let (chart, without) = (folder().display().to_string(), "crds.install=false");
+    let choices = [
+        "enabled=true",
+        "webhook.failurePolicy=Fail,webhook.timeoutSeconds=5,webhook.excludedNamespaces={a,b}",
+        "webhook.url=https://gate.example.com:8443/gate",
+        "webhook.hostNetwork=true,webhook.port=20250,webhook.probePort=28080",
+        "webhook.replicas=1,controller.replicas=1",
+        "webhook.clientCA.secretName=api-server-ca,webhook.clientCA.names={kube-apiserver}",
+        "certificates.source=existingSecret,certificates.existingSecret=tls",
+        "rbac.brokerSecrets={pact-broker},rbac.aggregateToView=false,rbac.editRole=false",
+        "networkPolicy.enabled=true",
+        "labelGuard.enabled=true,labelGuard.keys={stage}",
+        "proxy.https=http://proxy:3128,proxy.no=.internal",
+        "image.digest=sha256:aa,imagePullSecrets[0].name=pull,priorityClassName=",
+        "commonLabels.team=platform,commonAnnotations.note=ours,serviceAccounts.annotations.role=x",
+        "podDisruptionBudget.enabled=false",
+        "broker.url=https://broker.example.com,environments.test.namespaces.names={a},environments.test.gate.mode=Warn",
+    ];
+    for choice in choices {
+        let how = ["template", RELEASE, &chart, "--set", without, "--set", choice, "--api-versions"];
+        let served = "pact-operator.dev/v1alpha1/PactBroker,pact-operator.dev/v1alpha1/PactEnvironment";
+        let arguments = [&how[..], &[served]].concat();
+        let rendered = helm_ok(&stage.control_plane, &arguments).await;
+        assert_eq!(rendered, helm_ok(&stage.control_plane, &arguments).await, "{choice}");
+        let apply = ["apply", "--server-side", "--dry-run=server", "-f", "-"];
+        let said = Said::of(&kubectl_reading(stage.control_plane.kubeconfig(), &apply, &rendered).await);
+        // The API server warns of pods that the namespace's standard would refuse.
+        assert!(said.code == 0 && said.warnings().is_empty(), "{choice}: {said:?}");
+    }
+}
