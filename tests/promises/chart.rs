@@ -202,7 +202,7 @@ async fn every_choice_is_accepted_by_the_api_server_under_the_restricted_standar
         "rbac.brokerSecrets={pact-broker},rbac.aggregateToView=false,rbac.editRole=false",
         "networkPolicy.enabled=true",
         "labelGuard.enabled=true,labelGuard.keys={stage}",
-        "proxy.https=http://proxy:3128,proxy.no=.internal",
+        "proxy.httpsProxy=http://proxy:3128,proxy.noProxy=.internal",
         "image.digest=sha256:aa,imagePullSecrets[0].name=pull,priorityClassName=",
         "commonLabels.team=platform,commonAnnotations.note=ours,serviceAccounts.annotations.role=x",
         "podDisruptionBudget.enabled=false",
@@ -216,7 +216,9 @@ async fn every_choice_is_accepted_by_the_api_server_under_the_restricted_standar
         assert_eq!(rendered, helm_ok(&stage.control_plane, &arguments).await, "{choice}");
         let apply = ["apply", "--server-side", "--dry-run=server", "-f", "-"];
         let said = Said::of(&kubectl_reading(stage.control_plane.kubeconfig(), &apply, &rendered).await);
-        // The API server warns of pods that the namespace's standard would refuse.
-        assert!(said.code == 0 && said.warnings().is_empty(), "{choice}: {said:?}");
+        // The API server warns of pods that the namespace's standard would refuse, as it does the node's network.
+        let warned = said.warnings().iter().any(|warning| warning.contains("violate PodSecurity"));
+        let others = said.warnings().len() > usize::from(warned);
+        assert!(said.code == 0 && !others && warned == choice.contains("hostNetwork"), "{choice}: {said:?}");
     }
 }

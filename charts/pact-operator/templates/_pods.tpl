@@ -72,18 +72,18 @@ securityContext:
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
 - name: POD_NAMESPACE
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
-{{- if or .Values.proxy.http .Values.proxy.https }}
-{{- with .Values.proxy.http }}
+{{- if or .Values.proxy.httpProxy .Values.proxy.httpsProxy }}
+{{- with .Values.proxy.httpProxy }}
 - name: HTTP_PROXY
   value: {{ . | quote }}
 {{- end }}
-{{- with .Values.proxy.https }}
+{{- with .Values.proxy.httpsProxy }}
 - name: HTTPS_PROXY
   value: {{ . | quote }}
 {{- end }}
 # The API server is inside, whatever else is.
 - name: NO_PROXY
-  value: {{ list .Values.proxy.no "$(KUBERNETES_SERVICE_HOST)" "localhost" "127.0.0.1" | compact | join "," | quote }}
+  value: {{ list .Values.proxy.noProxy "$(KUBERNETES_SERVICE_HOST)" "localhost" "127.0.0.1" | compact | join "," | quote }}
 {{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
