@@ -29,7 +29,6 @@ pub async fn helm(control_plane: &ControlPlane, arguments: &[&str]) -> Output {
     for variable in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
         command.env(variable, control_plane.folder().join(variable));
     }
-    command.env("HOME", control_plane.folder());
     command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
     command.arg("--kubeconfig").arg(control_plane.kubeconfig()).args(["--namespace", RELEASE]).args(arguments);
     command.kill_on_drop(true).output().await.expect("helm runs")
