@@ -1,11 +1,11 @@
 # pact-operator: build, test, try. Needs Rust, Go (builds Kubernetes' own tools for the tests), a C compiler, Python 3.
 .DEFAULT_GOAL := help
-.PHONY: help build test demo cluster bench crds lint
+.PHONY: help build test e2e image demo cluster bench crds lint
 
 CARGO ?= cargo
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the operator: target/debug/pact-operator
 	$(CARGO) build --locked
@@ -17,6 +17,15 @@ test: ## all tests; the first time builds a Kubernetes control plane from source
 	@tests/cluster/build.sh >/dev/null
 	$(CARGO) test --locked -- $(addprefix --skip ,$(LOADED))
 	$(CARGO) test --locked --test promises -- --test-threads=1 $(LOADED)
+
+e2e: build ## chart and image on a cluster that runs containers (see tests/e2e/run.sh; kind where nothing else is given)
+	tests/e2e/run.sh
+
+IMAGE ?= pact-operator:dev
+image: ## the image IMAGE, with docker, podman or buildah
+	@for builder in docker podman buildah; do \
+	  if $$builder info >/dev/null 2>&1; then exec $$builder build -t $(IMAGE) -f Containerfile .; fi; \
+	done; echo "no image builder that works: docker, podman and buildah were tried; image/rootfs.sh lays the image's files out without one" >&2; exit 1
 
 demo: ## watch real rollouts become records, and bad ones be stopped; KEEP=1 leaves everything running
 	@tests/cluster/build.sh >/dev/null
@@ -31,12 +40,14 @@ bench: ## the measurements of benches/
 	@tests/cluster/build.sh >/dev/null
 	$(CARGO) bench --locked
 
-crds: build ## write crds/ anew from the types
+crds: build ## write crds/ and the chart's copies anew from the types
 	@mkdir -p crds
 	$(CARGO) run --locked --quiet -- crds --output crds
+	cp crds/*.yaml charts/pact-operator/files/crds/
 
-lint: ## rustfmt, clippy, rustdoc, cargo deny
+lint: ## rustfmt, clippy, rustdoc, cargo deny, the chart's README
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
 	.ci/deny
+	charts/readme.py --check

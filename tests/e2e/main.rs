@@ -190,7 +190,8 @@ impl Load {
             Err(_) => false,
         };
         if !right {
-            self.failed.lock().unwrap().push(format!("{number} {version}: {said:?}"));
+            let second = u64::from(number) / PER_SECOND;
+            self.failed.lock().unwrap().push(format!("{number} {version}, second {second}: {said:?}"));
         }
     }
 }
