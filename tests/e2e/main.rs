@@ -264,7 +264,10 @@ async fn all_down(cluster: &Cluster) {
     cluster.kubectl(&[&gone[..], &["--timeout=120s"]].concat()).await;
     let developer = cluster.developer.client();
     let held = cluster.apply(&developer, "orders", "1.1.0", true).await;
-    assert!(matches!(&held, Err(kube::Error::Api(status)) if status.message.contains("failed calling webhook")), "{held:?}");
+    assert!(
+        matches!(&held, Err(kube::Error::Api(status)) if status.message.contains("failed calling webhook")),
+        "{held:?}"
+    );
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", "Deployment"));
     for (namespace, name) in [("kube-system", "held"), (RELEASE, "held")] {
         let api: Api<DynamicObject> = Api::namespaced_with(cluster.client.clone(), namespace, &resource);

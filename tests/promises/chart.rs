@@ -2,6 +2,7 @@
 //! way. Its rights and its arguments are what the processes run with.
 
 use std::fs;
+use std::path::Path;
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kube::Api;
@@ -182,6 +183,34 @@ async fn a_second_release_an_unknown_value_and_halves_of_a_choice_are_refused_in
         let said = Said::of(&helm(&stage.control_plane, &arguments).await);
         assert!(said.code != 0 && said.err.contains(word), "{arguments:?}: {said:?}");
     }
+}
+
+#[tokio::test]
+async fn what_both_accounts_may_do_is_what_is_checked_in() {
+    let stage = Stage::bare().await;
+    let said = stage.release(&json!({})).await;
+    assert_eq!(said.code, 0, "{said:?}");
+    for component in ["controller", "webhook"] {
+        let account = format!("--as=system:serviceaccount:{RELEASE}:pact-operator-{component}");
+        let mut rights = String::new();
+        for place in [RELEASE, "shop"] {
+            let list = ["auth", "can-i", "--list", "--no-headers", "-n", place, &account];
+            let listed = kubectl_ok(stage.control_plane.kubeconfig(), &list).await;
+            // What everybody may: ask about themselves, and read what the API server serves.
+            let everybodys = |line: &&str| line.contains("selfsubject") || line.starts_with(' ');
+            let mut lines: Vec<_> = listed.lines().filter(|line| !everybodys(line)).map(compact).collect();
+            lines.sort();
+            rights.push_str(&format!("in namespace {place}:\n{}\n", lines.join("\n")));
+        }
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/rights/{component}.txt"));
+        let checked_in = fs::read_to_string(&file).unwrap_or_default();
+        assert!(rights == checked_in, "{} is not what the chart grants, which is:\n{rights}", file.display());
+    }
+}
+
+/// A line of a table with one space between its columns.
+fn compact(line: &str) -> String {
+    line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 #[tokio::test]
