@@ -1,6 +1,7 @@
 //! The chart, installed by the real helm: one command gives a working set-up, and taking it away leaves nothing in the
 //! way. Its rights and its arguments are what the processes run with.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -109,6 +110,8 @@ async fn one_command_records_and_denies_upgrades_keep_that_and_uninstalling_leav
     })
     .await;
 
+    every_metric_that_is_named_is_there(&stage).await;
+
     // The second one makes the first objects part of the release, the third changes one of them; the bundle stays.
     for mode in ["Enforce", "Warn"] {
         let mode = json!({"production": {"namespaces": {"names": ["shop"]}, "gate": {"mode": mode}}});
@@ -154,6 +157,28 @@ async fn one_command_records_and_denies_upgrades_keep_that_and_uninstalling_leav
     // What was kept is taken up by the next release, by whatever name the parent chart calls it.
     let said = stage.release(&json!({"global": {"anything": 1}, "enabled": true})).await;
     assert_eq!(said.code, 0, "{said:?}");
+}
+
+/// What alerts and dashboard ask for is what the processes serve.
+async fn every_metric_that_is_named_is_there(stage: &Stage) {
+    let mut served = String::new();
+    for replica in [&stage.controller, &stage.webhook] {
+        served.push_str(&replica.as_ref().unwrap().metrics().await);
+    }
+    let kinds = |name: &str| {
+        let kind = |suffix: &str| name.strip_suffix(suffix).unwrap_or(name).to_owned();
+        ["", "_total", "_bucket", "_count", "_sum"].map(kind)
+    };
+    let files =
+        ["rules.yaml", "dashboard.json"].map(|file| fs::read_to_string(folder().join("files").join(file)).unwrap());
+    let word = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+    let named: BTreeSet<_> =
+        files.iter().flat_map(|text| text.split(word)).filter(|word| word.starts_with("pact_operator_")).collect();
+    assert!(named.len() >= 8, "{named:?}");
+    for name in named {
+        let there = kinds(name).iter().any(|kind| served.contains(&format!("# TYPE {kind} ")));
+        assert!(there, "nobody serves {name}: {served}");
+    }
 }
 
 #[tokio::test]
@@ -234,7 +259,7 @@ async fn every_choice_is_accepted_by_the_api_server_under_the_restricted_standar
         "proxy.httpsProxy=http://proxy:3128,proxy.noProxy=.internal",
         "image.digest=sha256:aa,imagePullSecrets[0].name=pull,priorityClassName=",
         "commonLabels.team=platform,commonAnnotations.note=ours,serviceAccounts.annotations.role=x",
-        "podDisruptionBudget.enabled=false",
+        "podDisruptionBudget.enabled=false,monitoring.dashboard.enabled=true",
         "broker.url=https://broker.example.com,environments.test.namespaces.names={a},environments.test.gate.mode=Warn",
     ];
     for choice in choices {

@@ -13,7 +13,7 @@ use kube::Api;
 use super::control_plane::ControlPlane;
 use super::operator::{binary, wait_ready};
 use super::process::{Process, free_port};
-use super::tools;
+use super::{http, tools};
 
 /// The release, and the namespace that it is installed in.
 pub const RELEASE: &str = "pact-operator";
@@ -94,6 +94,17 @@ impl Replica {
     /// When it does not within 60 s or has ended; with the tail of its log.
     pub async fn wait_ready(&mut self) {
         wait_ready(self.component, &mut self.process, &self.probe_address).await;
+    }
+
+    /// The text of `/metrics`.
+    ///
+    /// # Panics
+    /// When it does not answer with 200.
+    pub async fn metrics(&self) -> String {
+        match http::get(&self.probe_address, "/metrics").await {
+            Ok((200, text)) => text,
+            other => panic!("/metrics: {other:?}"),
+        }
     }
 
     /// Everything it has logged.
