@@ -225,7 +225,7 @@ async fn what_both_accounts_may_do_is_what_is_checked_in() {
             let everybodys = |line: &&str| line.contains("selfsubject") || line.starts_with(' ');
             let mut lines: Vec<_> = listed.lines().filter(|line| !everybodys(line)).map(compact).collect();
             lines.sort();
-            rights.push_str(&format!("in namespace {place}:\n{}\n", lines.join("\n")));
+            rights.extend(["in namespace ", place, ":\n", &lines.join("\n"), "\n"]);
         }
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/rights/{component}.txt"));
         let checked_in = fs::read_to_string(&file).unwrap_or_default();
