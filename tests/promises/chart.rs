@@ -253,7 +253,7 @@ async fn every_choice_is_accepted_by_the_api_server_under_the_restricted_standar
         "webhook.replicas=1,controller.replicas=1",
         "webhook.clientCA.secretName=api-server-ca,webhook.clientCA.names={kube-apiserver}",
         "certificates.source=existingSecret,certificates.existingSecret=tls",
-        "rbac.brokerSecrets={pact-broker},rbac.aggregateToView=false,rbac.editRole=false",
+        "rbac.brokerSecrets={pact-broker},rbac.viewRole=false,rbac.editRole=false",
         "networkPolicy.enabled=true",
         "labelGuard.enabled=true,labelGuard.keys={stage}",
         "proxy.httpsProxy=http://proxy:3128,proxy.noProxy=.internal",
