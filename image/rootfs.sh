@@ -11,7 +11,9 @@ chmod 1777 "$folder/tmp"
 install -m 755 "$binary" "$folder/usr/local/bin/"
 # Symbols would be most of the image.
 if command -v strip >/dev/null; then strip "$folder/usr/local/bin/$(basename "$binary")"; fi
-ldd "$binary" | grep -o '/[^ ]*' | sort -u | while read -r library; do
+linked=$(ldd "$binary")
+if grep 'not found' <<<"$linked" >&2; then echo "$binary does not start on this machine either" >&2; exit 1; fi
+grep -o '/[^ ]*' <<<"$linked" | sort -u | while read -r library; do
   mkdir -p "$folder$(dirname "$library")"
   cp -L "$library" "$folder$library"
 done
@@ -20,6 +22,9 @@ printf 'root:x:0:\nnonroot:x:65532:\n' >"$folder/etc/group"
 for authorities in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
   if [ -s "$authorities" ]; then
     cp -L "$authorities" "$folder/etc/ssl/certs/ca-certificates.crt"
-    break
+    exit
   fi
 done
+# Without them it would start, and trust no broker.
+echo "no certificate authorities on this machine: install ca-certificates" >&2
+exit 1
