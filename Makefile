@@ -18,7 +18,7 @@ test: ## all tests; the first time builds a Kubernetes control plane from source
 	$(CARGO) test --locked -- $(addprefix --skip ,$(LOADED))
 	$(CARGO) test --locked --test promises -- --test-threads=1 $(LOADED)
 
-e2e: build ## chart and image on a cluster that runs containers (see tests/e2e/run.sh; kind where nothing else is given)
+e2e: ## chart and image on a cluster that runs containers (see tests/e2e/run.sh; kind where nothing else is given)
 	tests/e2e/run.sh
 
 IMAGE ?= pact-operator:dev

@@ -20,13 +20,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{DynamicObject, Patch, PatchParams};
-use kube::core::{ApiResource, GroupVersionKind};
+use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use pact_operator::api::annotations::PACTICIPANT;
-use testbed::chart::{RELEASE, folder, helm, helm_ok};
+use testbed::chart::{RELEASE, folder, helm_ok};
 use testbed::control_plane::ControlPlane;
 use testbed::eventually::eventually;
 use testbed::kubectl::kubectl_ok;
@@ -291,18 +290,15 @@ async fn all_down(cluster: &Cluster) {
         matches!(&held, Err(kube::Error::Api(status)) if status.message.contains("failed calling webhook")),
         "{held:?}"
     );
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", "Deployment"));
-    for (namespace, name) in [("kube-system", "held"), (RELEASE, "held")] {
-        let api: Api<DynamicObject> = Api::namespaced_with(cluster.client.clone(), namespace, &resource);
+    for namespace in ["kube-system", RELEASE] {
+        let api: Api<Deployment> = Api::namespaced(cluster.client.clone(), namespace);
         let how = PatchParams { dry_run: true, ..PatchParams::apply("e2e").force() };
-        let mut object = Cluster::workload(name, "1.0.0");
-        object["metadata"]["annotations"] = json!({PACTICIPANT: "orders"});
-        api.patch(name, &how, &Patch::Apply(object)).await.expect("system namespaces never wait");
+        let held = api.patch("orders", &how, &Patch::Apply(Cluster::workload("orders", "1.0.0"))).await;
+        held.expect("system namespaces never wait");
     }
     cluster.kubectl(&scale("--replicas=2")).await;
     cluster.wait_denied("orders", "2.0.0").await;
-    let said = helm(&cluster.control_plane, &["get", "notes", RELEASE]).await;
-    let notes = String::from_utf8_lossy(&said.stdout).into_owned();
+    let notes = helm_ok(&cluster.control_plane, &["get", "notes", RELEASE]).await;
     let emergency = notes.lines().find_map(|line| line.trim().strip_prefix("kubectl delete ")).expect("in the notes");
     cluster.kubectl(&[&["delete"], &emergency.split(' ').collect::<Vec<_>>()[..]].concat()).await;
     cluster.apply(&developer, "orders", "2.0.0", true).await.expect("the gate is off");

@@ -6,9 +6,9 @@ use std::path::Path;
 use serde_json::json;
 
 use super::gate_stage::{Place, Said, Stage};
+use crate::testbed::chart::helm_as;
 use crate::testbed::rollout::Live;
 use crate::testbed::scene::image;
-use crate::testbed::tools;
 
 #[tokio::test]
 async fn case_03_helm_shows_the_reason_rolls_back_and_leaves_the_version_that_ran() {
@@ -63,13 +63,7 @@ async fn upgrade(stage: &Stage, place: &Place, folder: &Path, version: &str) -> 
 }
 
 async fn helm(stage: &Stage, place: &Place, folder: &Path, arguments: &[&str]) -> Said {
-    let mut command = tokio::process::Command::new(tools::folder().await.join("helm"));
-    for variable in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
-        command.env(variable, folder.join(variable));
-    }
-    command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
-    command.arg("--kubeconfig").arg(stage.developer.kubeconfig()).args(["--namespace", &place.namespace]);
-    Said::of(&command.args(arguments).kill_on_drop(true).output().await.expect("helm runs"))
+    Said::of(&helm_as(stage.developer.kubeconfig(), &place.namespace, folder, arguments).await)
 }
 
 /// A chart as teams have them, with the one annotation that they add.

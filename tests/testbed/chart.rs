@@ -5,7 +5,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
@@ -23,14 +22,19 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/pact-operator")
 }
 
-/// helm as the admin, in the release's namespace, with caches of its own.
+/// helm as the admin, in the release's namespace.
 pub async fn helm(control_plane: &ControlPlane, arguments: &[&str]) -> Output {
+    helm_as(control_plane.kubeconfig(), RELEASE, control_plane.folder(), arguments).await
+}
+
+/// helm with this kubeconfig in a namespace; its caches are kept in `folder`, so that it is nobody else's.
+pub async fn helm_as(kubeconfig: &Path, namespace: &str, folder: &Path, arguments: &[&str]) -> Output {
     let mut command = tokio::process::Command::new(tools::folder().await.join("helm"));
     for variable in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
-        command.env(variable, control_plane.folder().join(variable));
+        command.env(variable, folder.join(variable));
     }
     command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
-    command.arg("--kubeconfig").arg(control_plane.kubeconfig()).args(["--namespace", RELEASE]).args(arguments);
+    command.arg("--kubeconfig").arg(kubeconfig).args(["--namespace", namespace]).args(arguments);
     command.kill_on_drop(true).output().await.expect("helm runs")
 }
 
@@ -101,20 +105,11 @@ impl Replica {
     /// # Panics
     /// When it does not answer with 200.
     pub async fn metrics(&self) -> String {
-        match http::get(&self.probe_address, "/metrics").await {
-            Ok((200, text)) => text,
-            other => panic!("/metrics: {other:?}"),
-        }
+        http::metrics(&self.probe_address).await
     }
 
     /// Everything it has logged.
     pub fn logs(&self) -> String {
         self.process.logs()
-    }
-
-    /// SIGTERM, and waits until it has ended; gives its exit code.
-    pub async fn terminate(&mut self) -> i32 {
-        self.process.signal("TERM");
-        self.process.wait(Duration::from_mins(1)).await
     }
 }

@@ -33,3 +33,14 @@ pub async fn get(address: &str, path: &str) -> Result<(u16, String), String> {
     let status = answer.status().as_u16();
     Ok((status, answer.text().await.map_err(failed)?))
 }
+
+/// The text of `/metrics` at an `address:port`.
+///
+/// # Panics
+/// When it does not answer with 200.
+pub async fn metrics(address: &str) -> String {
+    match get(address, "/metrics").await {
+        Ok((200, text)) => text,
+        other => panic!("/metrics: {other:?}"),
+    }
+}

@@ -124,10 +124,7 @@ impl Operator {
     /// # Panics
     /// When it does not answer with 200.
     pub async fn metrics(&self) -> String {
-        match http::get(&self.probe_address, "/metrics").await {
-            Ok((200, text)) => text,
-            other => panic!("/metrics: {other:?}"),
-        }
+        http::metrics(&self.probe_address).await
     }
 
     /// Everything it has logged.

@@ -161,10 +161,7 @@ impl Webhook {
     /// # Panics
     /// When it does not answer with 200.
     pub async fn metrics(&self) -> String {
-        match http::get(&self.probe_address, "/metrics").await {
-            Ok((200, text)) => text,
-            other => panic!("/metrics: {other:?}"),
-        }
+        http::metrics(&self.probe_address).await
     }
 
     /// How many reviews it has answered, however.
