@@ -34,14 +34,17 @@ struct Entry {
 pub struct Brokers {
     maker: Maker,
     entries: Arc<Mutex<HashMap<String, Entry>>>,
-    renew: Arc<Notify>,
+    /// A `PactBroker` is new or another one.
+    changed: Arc<Notify>,
+    /// A broker refused the credentials.
+    refused: Arc<Notify>,
 }
 
 impl Brokers {
     /// No brokers yet.
     #[must_use]
     pub fn new(maker: Maker) -> Self {
-        Self { maker, entries: Arc::default(), renew: Arc::default() }
+        Self { maker, entries: Arc::default(), changed: Arc::default(), refused: Arc::default() }
     }
 
     /// Takes in a `PactBroker`.
@@ -57,7 +60,7 @@ impl Brokers {
         entry.object = object;
         drop(entries);
         if new {
-            self.renew.notify_one();
+            self.changed.notify_one();
         }
     }
 
@@ -94,10 +97,11 @@ impl Brokers {
 
     /// A broker refused the credentials: has the Secrets read again soon.
     pub fn refused(&self) {
-        self.renew.notify_one();
+        self.refused.notify_one();
     }
 
-    /// Makes the clients, and anew when a `PactBroker` or a Secret changed; opens the gate once the first were made.
+    /// Makes the clients, and anew when a `PactBroker` or a Secret changed; opens the gate once the first were made. A
+    /// new `PactBroker` does not wait: until it has its client, rollouts go unchecked.
     pub async fn keep(&self, every: Duration, listed: CancellationToken, gate: Gate, shutdown: CancellationToken) {
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -109,7 +113,11 @@ impl Brokers {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(every) => {}
-                () = self.renew.notified() => tokio::time::sleep(LEAST_PAUSE.min(every)).await,
+                () = self.changed.notified() => {}
+                () = self.refused.notified() => tokio::select! {
+                    () = tokio::time::sleep(LEAST_PAUSE.min(every)) => {}
+                    () = self.changed.notified() => {}
+                },
             }
         }
     }

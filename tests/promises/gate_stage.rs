@@ -149,10 +149,17 @@ impl Stage {
         provider_that_breaks(&self.scene.broker, environment, provider);
     }
 
-    /// A broker of a test's own under this name, to stop or to break.
+    /// A broker of a test's own under this name, to stop or to break. Waits until the gate has a client for it: it
+    /// learns of it by a watch of its own, and asks nobody before.
     pub async fn own_broker(&self, name: &str) -> StandIn {
         let broker = StandIn::start().await;
         self.scene.apply::<PactBroker>("PactBroker", name, json!({"url": broker.url()})).await;
+        eventually(format!("the gate to have a client for {name}"), SOON, async || {
+            let logs = self.webhook.logs();
+            let made = format!("a client for the broker was made broker=\"{name}\"");
+            if logs.contains(&made) { Ok(()) } else { Err(logs) }
+        })
+        .await;
         broker
     }
 }
