@@ -13,6 +13,9 @@ pub const VERSION: &str = "pact-operator.dev/version";
 /// Names the permanent copy of the application that this workload is; overrides the environment's.
 pub const APPLICATION_INSTANCE: &str = "pact-operator.dev/application-instance";
 
+/// Asks the gate to say that it is there, in a warning besides its answer; only dry-runs are answered so. For `helm test`.
+pub const SELF_TEST: &str = "pact-operator.dev/self-test";
+
 /// The label that may state the version, where the environment's rules say so.
 /// See <https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/>.
 pub const VERSION_LABEL: &str = "app.kubernetes.io/version";

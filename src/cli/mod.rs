@@ -4,6 +4,7 @@ mod check;
 mod controller;
 mod crds;
 mod process;
+mod self_test;
 mod webhook;
 
 use std::process::ExitCode;
@@ -26,6 +27,8 @@ enum Verb {
     Webhook(Box<webhook::WebhookArguments>),
     /// Ask whether a version may be deployed to an environment, as the gate asks.
     Check(Box<check::CheckArguments>),
+    /// Say whether an installed operator works: ask the API server for its gate, and the brokers.
+    SelfTest(Box<self_test::SelfTestArguments>),
     /// Print the custom resource definitions as YAML, for `kubectl apply --server-side -f -`.
     Crds(crds::CrdsArguments),
 }
@@ -37,6 +40,7 @@ pub fn run() -> ExitCode {
         Verb::Controller(arguments) => controller::run(*arguments),
         Verb::Webhook(arguments) => webhook::run(*arguments),
         Verb::Check(arguments) => check::run(&arguments),
+        Verb::SelfTest(arguments) => self_test::run(*arguments),
         Verb::Crds(arguments) => crds::run(&arguments),
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use crate::api::annotations::SELF_TEST;
 use crate::workload::{
     DeploymentView, Observe, Workload,
     deployment::{DeploymentSpecView, DeploymentStatusView},
@@ -164,6 +165,8 @@ pub struct Review {
     pub user: String,
     /// Whether nothing will be stored.
     pub dry_run: bool,
+    /// Whether somebody wants to know that the gate is there: annotated so, and a dry-run.
+    pub self_test: bool,
     /// The object as it is; absent on creation.
     pub old: Option<Workload>,
     /// The object as it would be, or why it cannot be read.
@@ -193,17 +196,20 @@ impl Review {
         }
         let Some(request) = body.request else { return Err(ReviewError::NoRequest) };
         let read = |object: O| {
-            let mut workload = DeploymentView::from(read(object)?).observe(now);
+            let object = read(object)?;
+            let greets = object.metadata.annotations.as_ref().is_some_and(|it| it.contains_key(SELF_TEST));
+            let mut workload = DeploymentView::from(object).observe(now);
             // An object that is being created may lack what the request says.
             workload.reference.namespace.clone_from(&request.namespace);
             if workload.reference.name.is_empty() {
                 workload.reference.name.clone_from(&request.name);
             }
-            Ok(workload)
+            Ok((workload, greets))
         };
+        let dry_run = request.dry_run.unwrap_or_default();
         let ours = request.kind == GroupVersionKind::deployment();
         let (old, new) = if ours {
-            let old = request.old_object.map(read).transpose();
+            let old = request.old_object.map(|old| read(old).map(|(old, _)| old)).transpose();
             let new = request.object.map_or_else(|| Err("there is no object in the request".to_owned()), read);
             match old {
                 Ok(old) => (old, new),
@@ -224,9 +230,10 @@ impl Review {
                 _ => Operation::Other,
             },
             user: request.user_info.username,
-            dry_run: request.dry_run.unwrap_or_default(),
+            dry_run,
+            self_test: dry_run && new.as_ref().is_ok_and(|&(_, greets)| greets),
             old,
-            new,
+            new: new.map(|(new, _)| new),
         })
     }
 }

@@ -258,7 +258,8 @@ async fn replicas_come_and_go_under_load(cluster: &Cluster) {
             let wait = ["-n", RELEASE, "rollout", "status", "deployment/pact-operator-webhook", "--timeout=180s"];
             cluster.kubectl(&wait).await;
             let (asked, seconds) = (load.asked.load(Ordering::Relaxed), started.elapsed().as_secs());
-            println!("rollout {} of {rollouts} after {seconds} s, {asked} asked", round + 1);
+            let failed = load.failed.lock().unwrap().len();
+            println!("rollout {} of {rollouts} after {seconds} s, {asked} asked, {failed} failed", round + 1);
         }
         println!("under load: {:?}", cluster.usage().await);
         load.stop.store(true, Ordering::Relaxed);

@@ -11,9 +11,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{/* The metadata of an object: a list of context, name, component ("" for none), and whether it is namespaced. */}}
+{{/*
+The metadata of an object: a list of context, name, component ("" for none), whether it is namespaced, and, where it has
+them, labels and annotations of its own.
+*/}}
 {{- define "pact-operator.metadata" -}}
 {{- $root := index . 0 -}}
+{{- $labels := dict -}}
+{{- $annotations := dict -}}
+{{- if gt (len .) 4 }}{{ $labels = index . 4 }}{{ end }}
+{{- if gt (len .) 5 }}{{ $annotations = index . 5 }}{{ end -}}
 name: {{ index . 1 }}
 {{- if index . 3 }}
 namespace: {{ $root.Release.Namespace }}
@@ -23,7 +30,10 @@ labels:
   {{- with index . 2 }}
   app.kubernetes.io/component: {{ . }}
   {{- end }}
-{{- with $root.Values.commonAnnotations }}
+  {{- with $labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with merge (dict) $annotations $root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}

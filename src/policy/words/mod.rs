@@ -94,6 +94,15 @@ pub fn warnings(decision: &Decision) -> Vec<String> {
     warnings
 }
 
+/// What the gate says to whoever asks whether it is there.
+pub const GREETING: &str = "the gate of pact-operator answers";
+
+/// The greeting, with the version of who answers.
+#[must_use]
+pub fn greeting() -> String {
+    format!("{GREETING}, version {}", env!("CARGO_PKG_VERSION"))
+}
+
 /// A warning of our own making, fit to be sent.
 #[must_use]
 pub fn warning(text: &str) -> String {

@@ -1,0 +1,185 @@
+//! `pact-operator self-test`: whether what was installed works, asked from outside: the gate by way of the API server,
+//! and the brokers. `helm test` runs it.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::Args;
+use kube::{Api, Client, ResourceExt, api::ListParams, client::Body};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::process::{self, Failure, LogArguments, USER_AGENT};
+use crate::{
+    api::{PactBroker, annotations},
+    broker::maker::Maker,
+    policy::words,
+};
+
+/// How often the gate is asked again when it does not answer: an API server learns of a webhook some seconds after it
+/// was configured.
+const TRIES: u32 = 5;
+/// How long to wait between two tries.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Arguments of the verb `self-test`.
+#[derive(Args, Debug)]
+pub(super) struct SelfTestArguments {
+    /// The namespace that the operator runs in; the Secrets of the brokers are read there.
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
+    namespace: String,
+    /// The namespace in which a Deployment is created as a dry-run. The gate must be asked about it: not the operator's
+    /// own, and none that is excluded.
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    dry_run_namespace: String,
+    #[command(flatten)]
+    log: LogArguments,
+}
+
+pub(super) fn run(arguments: SelfTestArguments) -> ExitCode {
+    let log = arguments.log.clone();
+    process::run("self-test", &log, |asked| async move {
+        tokio::select! {
+            () = asked.cancelled() => Err("interrupted".into()),
+            ended = test(&arguments, &asked) => ended,
+        }
+    })
+}
+
+/// Prints a line for each thing that was tried, and fails when one of them failed.
+async fn test(arguments: &SelfTestArguments, _: &CancellationToken) -> Result<(), Failure> {
+    let client = process::api_server().await?;
+    let mut failed = 0_u32;
+    let mut say = |what: &str, ended: Result<String, Failure>| {
+        let line = match ended {
+            Ok(found) => format!("ok      {what}: {found}"),
+            Err(why) => {
+                failed += 1;
+                format!("FAILED  {what}: {why}")
+            }
+        };
+        writeln!(io::stdout(), "{}", words::plain::line(&line))
+    };
+    say("gate", gate(&client, &arguments.dry_run_namespace).await)?;
+    let brokers: Api<PactBroker> = Api::all(client.clone());
+    match brokers.list(&ListParams::default()).await {
+        Err(error) => say("brokers", Err(format!("PactBrokers cannot be listed: {error}").into()))?,
+        Ok(brokers) if brokers.items.is_empty() => say("brokers", Ok("there is no PactBroker yet".to_owned()))?,
+        Ok(brokers) => {
+            let maker = Maker {
+                client: client.clone(),
+                namespace: arguments.namespace.clone(),
+                user_agent: format!("{USER_AGENT} self-test"),
+                observer: Arc::new(|_, _, _| {}),
+            };
+            for object in brokers {
+                say(&format!("PactBroker {}", object.name_any()), broker(&maker, &object).await)?;
+            }
+        }
+    }
+    match failed {
+        0 => Ok(()),
+        failed => Err(format!("{failed} of the above failed").into()),
+    }
+}
+
+/// Reads from a broker what every client reads first.
+async fn broker(maker: &Maker, object: &PactBroker) -> Result<String, Failure> {
+    let made = maker.make(object, None).await.map_err(|why| why.message)?;
+    let broker = made.ok_or("no client was made")?.client.map_err(|why| why.message)?;
+    let probe = broker.probe().await?;
+    let version = probe.broker_version.map_or_else(String::new, |version| format!(", version {version}"));
+    Ok(format!("{} answers{version}", broker.base_url()))
+}
+
+/// Asks the API server for a Deployment that greets the gate, as a dry-run: nothing is stored.
+async fn gate(client: &Client, namespace: &str) -> Result<String, Failure> {
+    let mut tried = 1;
+    loop {
+        match greeting(client, namespace).await {
+            Ok(greeting) => return Ok(greeting),
+            Err(why) if tried == TRIES => return Err(why),
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+        tried += 1;
+    }
+}
+
+async fn greeting(client: &Client, namespace: &str) -> Result<String, Failure> {
+    let labels = json!({"app.kubernetes.io/name": "pact-operator-self-test"});
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {
+            "name": "pact-operator-self-test",
+            "annotations": {annotations::PACTICIPANT: "pact-operator-self-test", annotations::SELF_TEST: "true"},
+        },
+        "spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": {
+            "metadata": {"labels": labels},
+            "spec": {
+                "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
+                "containers": [{
+                    "name": "none", "image": "pact-operator-self-test:0",
+                    "resources": {
+                        "requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"cpu": "1m", "memory": "1Mi"},
+                    },
+                    "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+                }],
+            },
+        }},
+    });
+    let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments?dryRun=All&fieldManager=pact-operator-self-test");
+    let request = http::Request::post(path)
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .body(Body::from(serde_json::to_vec(&deployment)?))?;
+    let answer = client.send(request).await?;
+    let status = answer.status();
+    let warnings: Vec<_> = answer
+        .headers()
+        .get_all(http::header::WARNING)
+        .iter()
+        .map(|warning| String::from_utf8_lossy(warning.as_bytes()).into_owned())
+        .collect();
+    let body = String::from_utf8_lossy(&answer.into_body().collect_bytes().await?).into_owned();
+    heard(namespace, status, &warnings, &body).map_err(Into::into)
+}
+
+/// What came back says whether the gate was asked.
+fn heard(namespace: &str, status: http::StatusCode, warnings: &[String], body: &str) -> Result<String, String> {
+    if let Some(warning) = warnings.iter().find(|warning| warning.contains(words::GREETING)) {
+        // 299 - "text"
+        let text = warning.split_once('"').map_or(warning.as_str(), |(_, text)| text.trim_end_matches('"'));
+        return Ok(text.to_owned());
+    }
+    if status.is_success() {
+        return Err(format!(
+            "the API server admitted a Deployment in {namespace} without asking the gate; see that the \
+             ValidatingWebhookConfiguration pact-operator is there, that it does not exclude {namespace}, that the pods of \
+             pact-operator-webhook are ready, and that this account lacks the right bypass on pactenvironments"
+        ));
+    }
+    let message = serde_json::from_str::<serde_json::Value>(body).ok();
+    let message = message.as_ref().and_then(|body| body["message"].as_str()).unwrap_or(body);
+    Err(format!("the API server refused a dry-run in {namespace} with {status}: {message}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn only_the_greeting_says_that_the_gate_was_asked() {
+        let greeting = format!("299 - \"{}\"", words::greeting());
+        let others = ["299 - \"something else\"".to_owned(), greeting];
+        assert_eq!(heard("default", StatusCode::CREATED, &others, "{}").unwrap(), words::greeting());
+        let silent = heard("default", StatusCode::CREATED, &others[..1], "{}").unwrap_err();
+        assert!(silent.contains("without asking the gate"), "{silent}");
+        let refused = heard("default", StatusCode::FORBIDDEN, &[], r#"{"message": "no right to create"}"#).unwrap_err();
+        assert!(refused.contains("403") && refused.ends_with("no right to create"), "{refused}");
+    }
+}
