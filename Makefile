@@ -1,6 +1,6 @@
 # pact-operator: build, test, try. Needs Rust, Go (builds Kubernetes' own tools for the tests), a C compiler, Python 3.
 .DEFAULT_GOAL := help
-.PHONY: help build test e2e image demo cluster bench crds lint
+.PHONY: help build test e2e image demo cluster bench crds chart lint
 
 CARGO ?= cargo
 
@@ -45,9 +45,12 @@ crds: build ## write crds/ and the chart's copies anew from the types
 	$(CARGO) run --locked --quiet -- crds --output crds
 	cp crds/*.yaml charts/pact-operator/files/crds/
 
-lint: ## rustfmt, clippy, rustdoc, cargo deny, the chart's README
+chart: ## the chart's suites, that they miss no value, and its README
+	charts/suites.py
+	charts/readme.py --check
+
+lint: chart ## rustfmt, clippy, rustdoc, cargo deny, the chart's suites and README
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
 	.ci/deny
-	charts/readme.py --check

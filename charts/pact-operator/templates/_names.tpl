@@ -1,14 +1,20 @@
 {{/* Names are fixed, for the gate and the recorder of a cluster exist once: a second release is refused, see once.yaml. */}}
+{{/*
+The labels of an object: a list of context, component ("" for none) and labels of its own. No key is said twice, which is no
+YAML: the object's own win over the common ones, and nothing over what selectors and Helm go by.
+*/}}
 {{- define "pact-operator.labels" -}}
-app.kubernetes.io/name: pact-operator
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-app.kubernetes.io/part-of: pact-operator
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $root := index . 0 -}}
+{{- $fixed := dict
+  "app.kubernetes.io/name" "pact-operator"
+  "app.kubernetes.io/instance" $root.Release.Name
+  "app.kubernetes.io/managed-by" $root.Release.Service -}}
+{{- with index . 1 }}{{ $fixed = set $fixed "app.kubernetes.io/component" . }}{{ end -}}
+{{- $usual := dict
+  "app.kubernetes.io/version" $root.Chart.AppVersion
+  "app.kubernetes.io/part-of" "pact-operator"
+  "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_") -}}
+{{- toYaml (merge $fixed (index . 2) $root.Values.commonLabels $usual) }}
 {{- end }}
 
 {{/*
@@ -26,13 +32,7 @@ name: {{ index . 1 }}
 namespace: {{ $root.Release.Namespace }}
 {{- end }}
 labels:
-  {{- include "pact-operator.labels" $root | nindent 2 }}
-  {{- with index . 2 }}
-  app.kubernetes.io/component: {{ . }}
-  {{- end }}
-  {{- with $labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "pact-operator.labels" (list $root (index . 2) $labels) | nindent 2 }}
 {{- with merge (dict) $annotations $root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}

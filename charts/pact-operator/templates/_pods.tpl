@@ -2,19 +2,10 @@
 {{- define "pact-operator.podMetadata" -}}
 {{- $values := index . 2 -}}
 labels:
-  {{- include "pact-operator.labels" (index . 0) | nindent 2 }}
-  app.kubernetes.io/component: {{ index . 1 }}
-  {{- with $values.podLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "pact-operator.labels" (list (index . 0) (index . 1) $values.podLabels) | nindent 2 }}
 annotations:
-  kubectl.kubernetes.io/default-container: {{ index . 1 }}
-  {{- with (index . 0).Values.commonAnnotations }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-  {{- with $values.podAnnotations }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- $container := dict "kubectl.kubernetes.io/default-container" (index . 1) }}
+  {{- toYaml (merge (dict) $values.podAnnotations (index . 0).Values.commonAnnotations $container) | nindent 2 }}
 {{- end }}
 
 {{- define "pact-operator.podSpec" -}}
