@@ -11,7 +11,6 @@ use std::{
 use clap::Args;
 use kube::{Api, Client, ResourceExt, api::ListParams, client::Body};
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 use super::process::{self, Failure, LogArguments, USER_AGENT};
 use crate::{
@@ -45,13 +44,13 @@ pub(super) fn run(arguments: SelfTestArguments) -> ExitCode {
     process::run("self-test", &log, |asked| async move {
         tokio::select! {
             () = asked.cancelled() => Err("interrupted".into()),
-            ended = test(&arguments, &asked) => ended,
+            ended = test(&arguments) => ended,
         }
     })
 }
 
 /// Prints a line for each thing that was tried, and fails when one of them failed.
-async fn test(arguments: &SelfTestArguments, _: &CancellationToken) -> Result<(), Failure> {
+async fn test(arguments: &SelfTestArguments) -> Result<(), Failure> {
     let client = process::api_server().await?;
     let mut failed = 0_u32;
     let mut say = |what: &str, ended: Result<String, Failure>| {
@@ -131,7 +130,8 @@ async fn greeting(client: &Client, namespace: &str) -> Result<String, Failure> {
             },
         }},
     });
-    let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments?dryRun=All&fieldManager=pact-operator-self-test");
+    let path =
+        format!("/apis/apps/v1/namespaces/{namespace}/deployments?dryRun=All&fieldManager=pact-operator-self-test");
     let request = http::Request::post(path)
         .header(http::header::CONTENT_TYPE, "application/json")
         .body(Body::from(serde_json::to_vec(&deployment)?))?;

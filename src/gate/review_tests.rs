@@ -144,6 +144,15 @@ fn what_is_asked_is_told_apart() {
     }
     assert!(changed(|it| it["request"]["subResource"] = json!("scale")).unwrap().subresource);
     assert!(changed(|it| it["request"]["dryRun"] = json!(true)).unwrap().dry_run);
+    for (dry_run, annotated) in [(true, true), (true, false), (false, true)] {
+        let review = changed(|it| {
+            it["request"]["dryRun"] = json!(dry_run);
+            if annotated {
+                it["request"]["object"]["metadata"]["annotations"][SELF_TEST] = json!("true");
+            }
+        });
+        assert_eq!(review.unwrap().self_test, dry_run && annotated, "{dry_run} {annotated}");
+    }
 }
 
 #[test]
