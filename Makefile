@@ -1,11 +1,11 @@
 # pact-operator: build, test, try. Needs Rust, Go (builds Kubernetes' own tools for the tests), a C compiler, Python 3.
 .DEFAULT_GOAL := help
-.PHONY: help build test e2e image demo cluster bench crds chart lint
+.PHONY: help build test test-matrix e2e image demo cluster bench crds chart lint
 
 CARGO ?= cargo
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the operator: target/debug/pact-operator
 	$(CARGO) build --locked
@@ -16,7 +16,11 @@ LOADED := gate_replicas gate_rotation gate_storm gate_faults certificates::rotat
 test: ## all tests; the first time builds a Kubernetes control plane from source (minutes, with progress)
 	@tests/cluster/build.sh >/dev/null
 	$(CARGO) test --locked -- $(addprefix --skip ,$(LOADED))
+	tests/cluster/minors.sh chart::every_choice v1.33 v1.37
 	$(CARGO) test --locked --test promises -- --test-threads=1 $(LOADED)
+
+test-matrix: ## the chart's tests with the API server of each minor from 1.33 on (the first time builds four: 15 minutes)
+	tests/cluster/minors.sh chart::
 
 e2e: ## chart and image on a cluster that runs containers (see tests/e2e/run.sh; kind where nothing else is given)
 	tests/e2e/run.sh

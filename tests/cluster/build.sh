@@ -5,7 +5,8 @@
 #   tests/cluster/build.sh        prints progress on stderr, and as the last line of stdout the folder with the tools
 #
 # PACT_OPERATOR_CACHE    the cache; default: $XDG_CACHE_HOME/pact-operator, else ~/.cache/pact-operator
-# KUBEBUILDER_ASSETS     a folder whose etcd and kube-apiserver are used instead of building them
+# KUBEBUILDER_ASSETS     a folder whose etcd and kube-apiserver, or the one that it has, are used instead of building them;
+#                        what was built without it is linked, not built again
 #
 # The folder is named by the hash of go.mod and go.sum: a changed pin builds anew, an unchanged one costs nothing.
 # It appears whole or not at all (built aside, then renamed); of two callers at once, the second waits for the first.
@@ -24,6 +25,7 @@ borrowed() { # is this tool taken from KUBEBUILDER_ASSETS?
 }
 
 key=$(cat "$here/go.mod" "$here/go.sum" | sha256)
+whole=$cache/$key
 if borrowed etcd || borrowed kube-apiserver; then key=$key-$(printf %s "$assets" | sha256); fi
 folder=$cache/$key
 
@@ -62,7 +64,13 @@ wanted=()
 for package in $(awk '/^tool \(/ { inside = 1; next } /^\)/ { inside = 0 } inside { print $1 }' "$here/go.mod"); do
   tool=${package##*/}
   if [ "$package" = go.etcd.io/etcd/server/v3 ]; then tool=etcd; fi
-  if borrowed "$tool"; then ln -s "$assets/$tool" "$building/$tool"; else wanted+=("$package"); fi
+  if borrowed "$tool"; then
+    ln -s "$assets/$tool" "$building/$tool"
+  elif [ "$folder" != "$whole" ] && [ -x "$whole/$tool" ]; then
+    ln -s "$whole/$tool" "$building/$tool"
+  else
+    wanted+=("$package")
+  fi
 done
 
 kubernetes=$(awk '$1 == "k8s.io/kubernetes" && $2 ~ /^v/ { print $2 }' "$here/go.mod")
@@ -72,20 +80,22 @@ IFS=. read -r major minor _ <<<"${kubernetes#v}"
 versions="-X k8s.io/component-base/version.gitVersion=$kubernetes -X k8s.io/component-base/version.gitMajor=$major"
 versions="$versions -X k8s.io/component-base/version.gitMinor=$minor -X k8s.io/client-go/pkg/version.gitVersion=$kubernetes"
 
-say "building ${#wanted[@]} tools of Kubernetes $kubernetes from source into $folder"
-say "first time only: about 6 minutes on 2 cores, 4 GB of Go caches, 0.5 GB of tools"
-started=$SECONDS
 cd "$here"
-(
-  while sleep 30 2>/dev/null; do
-    done_count=$(find "$building" -mindepth 1 -maxdepth 1 | wc -l)
-    say "still building, $((SECONDS - started)) s, $((done_count)) of ${#tools[@]} tools done"
-  done
-) 9>&- </dev/null >/dev/null &
-heartbeat=$!
+started=$SECONDS
+if [ ${#wanted[@]} -gt 0 ]; then
+  say "building ${#wanted[@]} tools of Kubernetes $kubernetes from source into $folder"
+  say "first time only: about 6 minutes on 2 cores, 4 GB of Go caches, 0.5 GB of tools"
+  (
+    while sleep 30 2>/dev/null; do
+      done_count=$(find "$building" -mindepth 1 -maxdepth 1 | wc -l)
+      say "still building, $((SECONDS - started)) s, $((done_count)) of ${#tools[@]} tools done"
+    done
+  ) 9>&- </dev/null >/dev/null &
+  heartbeat=$!
 
-CGO_ENABLED=0 go build -buildvcs=false -ldflags "-s -w $versions" -o "$building/" "${wanted[@]}" >&2 9>&-
-if [ -e "$building/server" ]; then mv "$building/server" "$building/etcd"; fi
+  CGO_ENABLED=0 go build -buildvcs=false -ldflags "-s -w $versions" -o "$building/" "${wanted[@]}" >&2 9>&-
+  if [ -e "$building/server" ]; then mv "$building/server" "$building/etcd"; fi
+fi
 
 # kwok's own stages: how a fake node and its pods come up and go away.
 kwok=$(go list -m -f '{{.Dir}}' sigs.k8s.io/kwok)/kustomize/stage

@@ -257,35 +257,33 @@ async fn every_choice_is_accepted_by_the_api_server_under_the_restricted_standar
     kubectl_ok(stage.control_plane.kubeconfig(), &["label", "namespace", RELEASE, label]).await;
     crds::install_crds(&stage.control_plane).await;
     let (chart, without) = (folder().display().to_string(), "crds.install=false");
-    let choices = [
-        "enabled=true",
-        "webhook.failurePolicy=Fail,webhook.timeoutSeconds=5,webhook.excludedNamespaces={a,b}",
-        "webhook.url=https://gate.example.com:8443/gate",
-        "webhook.hostNetwork=true,webhook.port=20250,webhook.probePort=28080",
-        "webhook.replicas=1,controller.replicas=1",
-        "webhook.clientCA.secretName=api-server-ca,webhook.clientCA.names={kube-apiserver}",
-        "certificates.source=existingSecret,certificates.existingSecret=tls",
-        "rbac.brokerSecrets={pact-broker},rbac.viewRole=false,rbac.editRole=false",
-        "networkPolicy.enabled=true",
-        "labelGuard.enabled=true,labelGuard.keys={stage}",
-        "proxy.httpsProxy=http://proxy:3128,proxy.noProxy=.internal",
-        "image.digest=sha256:aa,imagePullSecrets[0].name=pull,priorityClassName=",
-        "commonLabels.team=platform,commonAnnotations.note=ours,serviceAccounts.annotations.role=x",
-        "podDisruptionBudget.enabled=false,monitoring.dashboard.enabled=true",
-        "broker.url=https://broker.example.com,environments.test.namespaces.names={a},environments.test.gate.mode=Warn",
-    ];
-    for choice in choices {
+    for (file, values) in choices() {
         // The Pod of `helm test` needs an account that is there: chart_self_test.rs has it.
-        let how = ["template", RELEASE, &chart, "--skip-tests", "--set", without, "--set", choice, "--api-versions"];
+        let how = ["template", RELEASE, &chart, "--skip-tests", "--set", without, "--values", &file, "--api-versions"];
         let served = "pact-operator.dev/v1alpha1/PactBroker,pact-operator.dev/v1alpha1/PactEnvironment";
         let arguments = [&how[..], &[served]].concat();
         let rendered = helm_ok(&stage.control_plane, &arguments).await;
-        assert_eq!(rendered, helm_ok(&stage.control_plane, &arguments).await, "{choice}");
+        assert_eq!(rendered, helm_ok(&stage.control_plane, &arguments).await, "{file}");
         let apply = ["apply", "--server-side", "--dry-run=server", "-f", "-"];
         let said = Said::of(&kubectl_reading(stage.control_plane.kubeconfig(), &apply, &rendered).await);
         // The API server warns of pods that the namespace's standard would refuse, as it does the node's network.
         let warned = said.warnings().iter().any(|warning| warning.contains("violate PodSecurity"));
         let others = said.warnings().len() > usize::from(warned);
-        assert!(said.code == 0 && !others && warned == choice.contains("hostNetwork"), "{choice}: {said:?}");
+        assert!(said.code == 0 && !others && warned == values.contains("hostNetwork: true"), "{file}: {said:?}");
     }
+}
+
+/// The files of values that people might give: path and text of each.
+fn choices() -> Vec<(String, String)> {
+    let files = fs::read_dir(folder().join("ci")).unwrap().map(|entry| entry.unwrap().path().display().to_string());
+    let mut choices: Vec<_> = files
+        .filter(|file| file.ends_with("-values.yaml"))
+        .map(|file| (file.clone(), fs::read_to_string(file).unwrap()))
+        .collect();
+    choices.sort();
+    assert!(choices.len() >= 20, "{} files of values in the chart's ci/", choices.len());
+    for (file, values) in &choices {
+        assert!(values.starts_with("# For "), "{file} does not say on top for whom it is");
+    }
+    choices
 }
