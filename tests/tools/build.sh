@@ -46,7 +46,12 @@ if command -v flock >/dev/null; then
 fi
 
 building=$(mktemp -d "$cache/.building.$name.XXXXXX")
-trap 'rm -rf "$building"' EXIT
+heartbeat=
+cleanup() {
+  if [ -n "$heartbeat" ]; then kill "$heartbeat" 2>/dev/null || true; fi
+  rm -rf "$building"
+}
+trap cleanup EXIT
 trap 'exit 130' INT TERM
 
 # A Kubernetes program that is not told its version calls itself v0.0.0-master, and a chart's kubeVersion refuses it.
@@ -60,6 +65,8 @@ fi
 
 say "building $tool${kubernetes:+ $kubernetes} from source, once, into $cache/$name"
 started=$SECONDS
+(while sleep 30 2>/dev/null; do say "still building $tool, $((SECONDS - started)) s"; done) 9>&- </dev/null >/dev/null &
+heartbeat=$!
 (cd "$module" && CGO_ENABLED=0 go build -buildvcs=false -ldflags "$flags" -o "$building/$tool" "$package") >&2 9>&-
 chmod 755 "$building"
 rm -rf "${program%/*}" # an earlier one that lost its program
