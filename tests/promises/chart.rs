@@ -82,6 +82,16 @@ impl Stage {
         self.webhook = None;
     }
 
+    /// Kills both.
+    pub(super) fn stop(&mut self) {
+        (self.controller, self.webhook) = (None, None);
+    }
+
+    /// Whether the controller was started.
+    pub(super) fn runs(&self) -> bool {
+        self.controller.is_some()
+    }
+
     /// `kubectl set image` of `orders` as a developer.
     async fn set_version(&self, developer: &Person, version: &str, more: &[&str]) -> Said {
         let image = format!("app={}", image(version));
