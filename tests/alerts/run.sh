@@ -2,7 +2,8 @@
 # Tries the chart's alerts and its dashboard, without a cluster: promtool checks the rules, plays the series of the files
 # here and looks what fires, and asks every query of the dashboard.
 #
-# metrics.json are the metrics that the operator serves, with labels as in src/**/metrics.rs.
+# metrics.json are the metrics that the operator serves. Labels and values everywhere here are held against the source; the
+# names of the metrics are held against a running operator by tests/promises/chart.rs.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -28,6 +29,7 @@ for alert in $(awk '$1 == "-" && $2 == "alert:" { print $3 }' "$files/rules.yaml
     grep -q "$word" <<<"$block" || { echo "alerts: $alert has no $word" >&2; exit 1; }
   done
 done
+run python3 labels.py "$files/rules.yaml" "$files/dashboard.json" metrics.json ./*.yaml
 run "$promtool" test rules ./*.yaml
 python3 dashboard.py "$files/dashboard.json" metrics.json >"$work/dashboard.yaml"
 run "$promtool" test rules "$work/dashboard.yaml"
