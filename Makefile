@@ -1,6 +1,6 @@
 # pact-operator: build, test, try. Needs Rust, Go (builds Kubernetes' own tools for the tests), a C compiler, Python 3.
 .DEFAULT_GOAL := help
-.PHONY: help build test test-matrix e2e image demo cluster bench crds chart lint
+.PHONY: help build test test-matrix e2e image demo cluster bench crds chart alerts lint
 
 CARGO ?= cargo
 
@@ -14,7 +14,7 @@ build: ## the operator: target/debug/pact-operator
 LOADED := gate_replicas gate_rotation gate_storm gate_faults certificates::rotation
 
 test: ## all tests; the first time builds a Kubernetes control plane from source (minutes, with progress)
-	@tests/cluster/build.sh >/dev/null
+	@charts/commands.py "$$(tests/cluster/build.sh | tail -n 1)/helm"
 	$(CARGO) test --locked -- $(addprefix --skip ,$(LOADED))
 	tests/cluster/minors.sh chart::every_choice v1.33 v1.37
 	$(CARGO) test --locked --test promises -- --test-threads=1 $(LOADED)
@@ -53,7 +53,10 @@ chart: ## the chart's suites, that they miss no value, and its README
 	charts/suites.py
 	charts/readme.py --check
 
-lint: chart ## rustfmt, clippy, rustdoc, cargo deny, the chart's suites and README
+alerts: ## the chart's alerts and dashboard, tried with promtool; the first time builds it (minutes)
+	@tests/alerts/run.sh
+
+lint: chart alerts ## rustfmt, clippy, rustdoc, cargo deny, the chart's suites and README, alerts and dashboard
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items

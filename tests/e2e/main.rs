@@ -2,7 +2,8 @@
 //!
 //! Run by `tests/e2e/run.sh` (`make e2e`), which says in the environment where the cluster is:
 //! `KUBECONFIG`; `E2E_IMAGE`, the operator's image, which the cluster has already; `E2E_WORKLOAD`, an image that runs
-//! until it is stopped, there under the tags 1.0.0 and 2.0.0; `E2E_BROKER`, an address of this machine that pods reach.
+//! until it is stopped, there under the tags 1.0.0 and 2.0.0; `E2E_SHELL`, an image whose entrypoint is a shell;
+//! `E2E_BROKER`, an address of this machine that pods reach.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,19 +12,22 @@
     reason = "a test that cannot go on says so; clippy.toml excuses only functions marked as tests, not what they call"
 )]
 
+mod load;
 #[path = "../testbed/mod.rs"]
 mod testbed;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
+use load::Load;
 use pact_operator::api::annotations::PACTICIPANT;
 use testbed::chart::{RELEASE, folder, helm_ok};
 use testbed::control_plane::ControlPlane;
@@ -35,8 +39,8 @@ use testbed::webhook::Person;
 
 /// How long anything may take that should happen soon, on a busy machine.
 const SOON: Duration = Duration::from_mins(2);
-/// Image changes a second that are asked about while replicas come and go.
-const PER_SECOND: u64 = 100;
+/// A namespace that no environment maps.
+const ELSEWHERE: &str = "elsewhere";
 
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run tests/e2e/run.sh"))
@@ -59,7 +63,9 @@ impl Cluster {
         broker.store().add_environment("production", true);
         let restricted = ("pod-security.kubernetes.io/enforce", "restricted");
         namespace::ensure(&control_plane, &client, RELEASE, &[restricted]).await;
-        namespace::ensure(&control_plane, &client, "shop", &[]).await;
+        for name in ["shop", ELSEWHERE] {
+            namespace::ensure(&control_plane, &client, name, &[]).await;
+        }
         let developer = Person::developer(&control_plane).await;
         Self { control_plane, client, broker, developer }
     }
@@ -130,6 +136,18 @@ impl Cluster {
         .await;
     }
 
+    /// Waits until every replica of the webhook is the newest one, and ready.
+    async fn wait_rolled_out(&self) {
+        let wait = ["-n", RELEASE, "rollout", "status", "deployment/pact-operator-webhook", "--timeout=180s"];
+        self.kubectl(&wait).await;
+    }
+
+    async fn webhook_pods(&self) -> Vec<Pod> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), RELEASE);
+        let labels = "app.kubernetes.io/component=webhook";
+        pods.list(&ListParams::default().labels(labels)).await.unwrap().items
+    }
+
     async fn kubectl(&self, arguments: &[&str]) -> String {
         kubectl_ok(self.control_plane.kubeconfig(), arguments).await
     }
@@ -156,56 +174,9 @@ async fn clean(control_plane: &ControlPlane) {
     let gate = ["validatingwebhookconfiguration", "pact-operator"];
     let kinds = ["pactbrokers", "pactenvironments", "pactdeployments"].map(|kind| format!("{kind}.pact-operator.dev"));
     let kinds: Vec<_> = ["crd"].into_iter().chain(kinds.iter().map(String::as_str)).collect();
-    for objects in [&gate[..], &["namespace", RELEASE, "shop"], &kinds] {
+    for objects in [&gate[..], &["namespace", RELEASE, "shop", ELSEWHERE], &kinds] {
         let delete = [&["delete", "--ignore-not-found", "--timeout=120s"], objects].concat();
         kubectl_ok(control_plane.kubeconfig(), &delete).await;
-    }
-}
-
-/// What a load came to.
-#[derive(Debug, Default)]
-struct Load {
-    asked: AtomicU32,
-    /// In which second, and what was said.
-    failed: std::sync::Mutex<Vec<(u64, String)>>,
-    stop: AtomicBool,
-}
-
-impl Load {
-    /// Asks about image changes, evenly, until it is told to stop. Each is a server-side dry-run, so that what is measured
-    /// is admission; allowed and denied ones alternate, and both are answers.
-    async fn run(&self, cluster: &Cluster) {
-        let client = cluster.developer.client();
-        let mut tick = tokio::time::interval(Duration::from_micros(1_000_000 / PER_SECOND));
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        let started = Instant::now();
-        let mut under_way = futures::stream::FuturesUnordered::new();
-        while !self.stop.load(Ordering::Relaxed) && started.elapsed() < Duration::from_mins(20) {
-            tokio::select! {
-                _ = tick.tick() => {
-                    let number = self.asked.fetch_add(1, Ordering::Relaxed);
-                    under_way.push(self.ask(cluster, client.clone(), number, started));
-                }
-                Some(()) = futures::StreamExt::next(&mut under_way) => {}
-            }
-        }
-        while futures::StreamExt::next(&mut under_way).await.is_some() {}
-    }
-
-    async fn ask(&self, cluster: &Cluster, client: Client, number: u32, started: Instant) {
-        let second = started.elapsed().as_secs();
-        let version = if number.is_multiple_of(2) { "1.1.0" } else { "2.0.0" };
-        let said = cluster.apply(&client, "orders", version, true).await;
-        let right = match &said {
-            Ok(()) => version == "1.1.0",
-            Err(kube::Error::Api(status)) => {
-                version == "2.0.0" && status.code == 403 && status.message.contains("orders 2.0.0 may not be deployed")
-            }
-            Err(_) => false,
-        };
-        if !right {
-            self.failed.lock().unwrap().push((second, format!("{number} {version}: {said:?}")));
-        }
     }
 }
 
@@ -233,7 +204,13 @@ async fn the_chart_and_the_image_on_real_pods() {
     println!("first record and first denial: {:.1} s", started.elapsed().as_secs_f32());
     println!("at rest: {:?}", cluster.usage().await);
 
+    helm_ok(&cluster.control_plane, &["test", RELEASE, "--timeout", "60s"]).await;
+    let said = cluster.kubectl(&["-n", RELEASE, "logs", "pact-operator-self-test"]).await;
+    assert!(said.contains("ok      gate: ") && said.contains("ok      PactBroker main: "), "{said}");
+
     replicas_come_and_go_under_load(&cluster).await;
+    a_replica_is_killed_under_load(&cluster).await;
+    authorities_are_replaced_under_load(&cluster).await;
     all_down(&cluster).await;
 
     helm_ok(&cluster.control_plane, &["uninstall", RELEASE, "--wait", "--timeout", "120s"]).await;
@@ -244,43 +221,125 @@ async fn the_chart_and_the_image_on_real_pods() {
     assert_eq!(kept.lines().count(), 3, "{kept}");
 }
 
+/// Asks how many times something is done: `variable`, or `usual`.
+fn times(variable: &str, usual: usize) -> usize {
+    std::env::var(variable).map_or(usual, |count| count.parse().expect("a number"))
+}
+
 /// No admission fails while replicas are replaced, by a restart and by an upgrade.
 async fn replicas_come_and_go_under_load(cluster: &Cluster) {
-    let rollouts: u32 = std::env::var("E2E_ROLLOUTS").map_or(2, |count| count.parse().expect("a number"));
-    let (load, started) = (Load::default(), Instant::now());
-    let changes = async {
-        for round in 0..rollouts {
+    let rollouts = times("E2E_ROLLOUTS", 2);
+    let load = Load::default();
+    load.during(cluster, async {
+        for round in 1..=rollouts {
             if round.is_multiple_of(2) {
-                cluster.kubectl(&["-n", RELEASE, "rollout", "restart", "deployment/pact-operator-webhook"]).await;
-            } else {
                 cluster.release(&[&format!("webhook.podAnnotations.round=r{round}")]).await;
+            } else {
+                cluster.kubectl(&["-n", RELEASE, "rollout", "restart", "deployment/pact-operator-webhook"]).await;
             }
-            let wait = ["-n", RELEASE, "rollout", "status", "deployment/pact-operator-webhook", "--timeout=180s"];
-            cluster.kubectl(&wait).await;
-            let (asked, seconds) = (load.asked.load(Ordering::Relaxed), started.elapsed().as_secs());
-            let failed = load.failed.lock().unwrap().len();
-            println!("rollout {} of {rollouts} after {seconds} s, {asked} asked, {failed} failed", round + 1);
+            cluster.wait_rolled_out().await;
+            println!("rollout {round} of {rollouts}: {load}");
         }
         println!("under load: {:?}", cluster.usage().await);
-        load.stop.store(true, Ordering::Relaxed);
+    })
+    .await;
+    load.assert_none_failed();
+}
+
+/// Of what is asked when a replica is killed, only what it had in hand fails, and what comes before the cluster knows.
+async fn a_replica_is_killed_under_load(cluster: &Cluster) {
+    // One that is going away anyway does not count.
+    eventually("two replicas", SOON, async || {
+        let count = cluster.webhook_pods().await.len();
+        if count == 2 { Ok(()) } else { Err(count.to_string()) }
+    })
+    .await;
+    let restarts = async || {
+        let statuses = cluster.webhook_pods().await.into_iter().filter_map(|pod| pod.status?.container_statuses);
+        statuses.flatten().map(|container| container.restart_count).sum::<i32>()
     };
-    tokio::join!(load.run(cluster), changes);
-    let failed = load.failed.lock().unwrap();
-    println!("{} admissions in {rollouts} rollouts, {} failed", load.asked.load(Ordering::Relaxed), failed.len());
-    let mut seconds = BTreeMap::<u64, u32>::new();
-    for (second, _) in failed.iter() {
-        *seconds.entry(*second).or_default() += 1;
-    }
-    assert!(
-        failed.is_empty(),
-        "failed, by the second they were asked in: {seconds:?}; the first: {:?}",
-        failed.first()
-    );
+    let load = Load::default();
+    let mut window = 0.0..0.0;
+    load.during(cluster, async {
+        eventually("some answers", SOON, async || if load.asked() > 100 { Ok(()) } else { Err(load.to_string()) })
+            .await;
+        let before = restarts().await;
+        window.start = load.seconds();
+        kill_a_replica(cluster).await;
+        eventually("the kubelet to start it again", SOON, async || {
+            let after = restarts().await;
+            if after == before + 1 { Ok(()) } else { Err(format!("{after} restarts")) }
+        })
+        .await;
+        window.end = load.seconds() + 1.0;
+        cluster.wait_rolled_out().await;
+        let seen = load.asked();
+        eventually(
+            "more answers",
+            SOON,
+            async || if load.asked() > seen + 300 { Ok(()) } else { Err(load.to_string()) },
+        )
+        .await;
+    })
+    .await;
+    println!("a replica killed between {:.1} s and {:.1} s: {load}; {}", window.start, window.end, load.failures());
+    load.assert_failed_only_in(&window);
+}
+
+/// SIGKILL to the process of one replica, from beside it: no process can kill the first one of its own PID namespace.
+async fn kill_a_replica(cluster: &Cluster) {
+    // With what is built into any shell. The brackets keep it from finding itself.
+    let script = "for process in /proc/[0-9]*; do IFS= read -r line <$process/cmdline; case $line in \
+                  */pact-operator[w]ebhook--*) kill -9 ${process#/proc/}; exit 0;; esac; done; exit 1";
+    let pod = json!({
+        "metadata": {"name": "kill"},
+        "spec": {"hostPID": true, "restartPolicy": "Never", "containers": [
+            {"name": "kill", "image": variable("E2E_SHELL"), "args": ["-c", script], "securityContext": {"runAsUser": 0}},
+        ]},
+    });
+    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), ELSEWHERE);
+    pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
+    eventually("a replica to be killed", SOON, async || {
+        let phase = pods.get("kill").await.unwrap().status.and_then(|status| status.phase);
+        assert!(phase.as_deref() != Some("Failed"), "no replica was found, or it could not be killed");
+        if phase.as_deref() == Some("Succeeded") { Ok(()) } else { Err(format!("{phase:?}")) }
+    })
+    .await;
+}
+
+/// No admission fails while authorities and certificates of short lives are replaced, on connections that live seconds.
+async fn authorities_are_replaced_under_load(cluster: &Cluster) {
+    let wanted = times("E2E_ROTATIONS", 3);
+    let lives = "--certificate-seconds=20,--authority-seconds=50,--overlap-seconds=3,--connection-seconds=2";
+    let lives = format!("webhook.extraArgs={{{lives}}}");
+    let short = [&lives, "certificates.authorityDays=null", "certificates.certificateHours=null"];
+    cluster.release(&short).await;
+    cluster.wait_rolled_out().await;
+    let configurations: Api<ValidatingWebhookConfiguration> = Api::all(cluster.client.clone());
+    let load = Load::default();
+    load.during(cluster, async {
+        let mut bundles = BTreeSet::new();
+        // Each replacement shows as two bundles: the old and the new one together, then the new one alone.
+        eventually(format!("{wanted} authorities to be replaced"), Duration::from_mins(10), async || {
+            let configuration = configurations.get("pact-operator").await.unwrap();
+            bundles.extend(configuration.webhooks.unwrap()[0].client_config.ca_bundle.clone().map(|bundle| bundle.0));
+            if bundles.len() > 2 * wanted { Ok(()) } else { Err(format!("{} bundles", bundles.len())) }
+        })
+        .await;
+    })
+    .await;
+    println!("{wanted} authorities replaced: {load}");
+    load.assert_none_failed();
+    cluster.release(&[]).await;
 }
 
 /// With `Fail` and every replica gone: only what the gate is asked about waits; the emergency command ends that; the pods
 /// come back unaided.
 async fn all_down(cluster: &Cluster) {
+    // Whom the gate is asked about: a cluster that runs with Fail labels the namespaces that it maps.
+    cluster.kubectl(&["label", "namespace", "shop", "gated=yes"]).await;
+    cluster.release(&["webhook.namespaceSelector[0].key=gated", "webhook.namespaceSelector[0].operator=Exists"]).await;
+    cluster.wait_denied("orders", "2.0.0").await;
     let scale = |replicas: &'static str| ["-n", RELEASE, "scale", "deployment/pact-operator-webhook", replicas];
     cluster.kubectl(&scale("--replicas=0")).await;
     let gone = ["-n", RELEASE, "wait", "--for=delete", "pod", "-l", "app.kubernetes.io/component=webhook"];
@@ -291,12 +350,18 @@ async fn all_down(cluster: &Cluster) {
         matches!(&held, Err(kube::Error::Api(status)) if status.message.contains("failed calling webhook")),
         "{held:?}"
     );
-    for namespace in ["kube-system", RELEASE] {
+    for namespace in ["kube-system", RELEASE, ELSEWHERE] {
         let api: Api<Deployment> = Api::namespaced(cluster.client.clone(), namespace);
         let how = PatchParams { dry_run: true, ..PatchParams::apply("e2e").force() };
         let held = api.patch("orders", &how, &Patch::Apply(Cluster::workload("orders", "1.0.0"))).await;
-        held.expect("system namespaces never wait");
+        held.unwrap_or_else(|error| panic!("{namespace} does not wait: {error}"));
     }
+    let mut plain = Cluster::workload("plain", "1.0.0");
+    plain["metadata"]["annotations"] = json!({});
+    let shop: Api<Deployment> = Api::namespaced(developer.clone(), "shop");
+    let how = PatchParams { dry_run: true, ..PatchParams::apply("e2e") };
+    shop.patch("plain", &how, &Patch::Apply(plain)).await.expect("what is not annotated does not wait");
+
     cluster.kubectl(&scale("--replicas=2")).await;
     cluster.wait_denied("orders", "2.0.0").await;
     let notes = helm_ok(&cluster.control_plane, &["get", "notes", RELEASE]).await;

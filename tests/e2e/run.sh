@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # The end-to-end tests: the chart and the image on a cluster that runs containers.
 #
-#   KUBECONFIG   the cluster, as an administrator. It is written to: use one that nobody needs
-#   E2E_LOAD     a command that makes a folder an image there: $E2E_LOAD NAME:TAG FOLDER ENTRYPOINT...
-#   E2E_BROKER   an IP address of this machine that pods reach; the stand-in broker listens there
-#   E2E_BINARY   the operator; built when it is not given
-#   E2E_ROLLOUTS how many times the webhook is replaced under load (2)
+#   KUBECONFIG    the cluster, as an administrator. It is written to: use one that nobody needs
+#   E2E_LOAD      a command that makes a folder an image there: $E2E_LOAD NAME:TAG FOLDER ENTRYPOINT...
+#   E2E_BROKER    an IP address of this machine that pods reach; the stand-in broker listens there
+#   E2E_BINARY    the operator; built when it is not given
+#   E2E_ROLLOUTS  how many times the webhook is replaced under load (2)
+#   E2E_ROTATIONS how many times its certificate authority is (3)
 #
 # Without KUBECONFIG it makes a kind cluster where kind and docker are there, and says so where they are not.
 set -euo pipefail
@@ -38,9 +39,14 @@ image/starts.sh "$folder/operator"
 # What teams deploy, as far as the tests care: it runs until it is stopped.
 image/rootfs.sh "$(command -v sleep)" "$folder/workload"
 
+# Something that can kill one of the operator's processes.
+image/rootfs.sh "$(readlink -f "$(command -v sh)")" "$folder/shell"
+
+export E2E_SHELL=pact-operator.test/shell:e2e
 export E2E_IMAGE=pact-operator.test/pact-operator:e2e E2E_WORKLOAD=pact-operator.test/workload
 IMAGE_USER=65532 $E2E_LOAD "$E2E_IMAGE" "$folder/operator" /usr/local/bin/pact-operator
 for version in 1.0.0 2.0.0; do
   IMAGE_USER=65532 $E2E_LOAD "$E2E_WORKLOAD:$version" "$folder/workload" /usr/local/bin/sleep 100000
 done
+IMAGE_USER=0 $E2E_LOAD "$E2E_SHELL" "$folder/shell" "/usr/local/bin/$(basename "$(readlink -f "$(command -v sh)")")"
 cargo test --locked --test e2e -- --nocapture

@@ -82,6 +82,16 @@ impl Stage {
         self.webhook = None;
     }
 
+    /// Kills both.
+    pub(super) fn stop(&mut self) {
+        (self.controller, self.webhook) = (None, None);
+    }
+
+    /// Whether the controller was started.
+    pub(super) fn runs(&self) -> bool {
+        self.controller.is_some()
+    }
+
     /// `kubectl set image` of `orders` as a developer.
     async fn set_version(&self, developer: &Person, version: &str, more: &[&str]) -> Said {
         let image = format!("app={}", image(version));
@@ -177,6 +187,8 @@ async fn every_metric_that_is_named_is_there(stage: &Stage) {
     for replica in [&stage.controller, &stage.webhook] {
         served.push_str(&replica.as_ref().unwrap().metrics().await);
     }
+    let leads = |line: &str| line.starts_with("pact_operator_leader{") && line.ends_with(" 1");
+    assert!(served.lines().any(leads), "{served}");
     let kinds = |name: &str| {
         let kind = |suffix: &str| name.strip_suffix(suffix).unwrap_or(name).to_owned();
         ["", "_total", "_bucket", "_count", "_sum"].map(kind)

@@ -22,6 +22,7 @@ mod broker_under_test;
 mod certificates;
 mod chart;
 mod chart_self_test;
+mod chart_uninstall;
 mod check;
 mod crd_validation;
 mod events;

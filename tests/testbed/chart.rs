@@ -4,10 +4,11 @@
 //! the environment of the rendered containers and a token of their `ServiceAccount`s. Only where it listens is changed.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
+use tokio::process::Child;
 
 use super::control_plane::ControlPlane;
 use super::operator::{binary, wait_ready};
@@ -27,15 +28,31 @@ pub async fn helm(control_plane: &ControlPlane, arguments: &[&str]) -> Output {
     helm_as(control_plane.kubeconfig(), RELEASE, control_plane.folder(), arguments).await
 }
 
+/// helm as the admin, running.
+pub async fn helm_process(control_plane: &ControlPlane, arguments: &[&str]) -> Child {
+    let mut command = helm_command(control_plane.kubeconfig(), RELEASE, control_plane.folder(), arguments).await;
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("helm runs")
+}
+
 /// helm with this kubeconfig in a namespace; its caches are kept in `folder`, so that it is nobody else's.
 pub async fn helm_as(kubeconfig: &Path, namespace: &str, folder: &Path, arguments: &[&str]) -> Output {
+    helm_command(kubeconfig, namespace, folder, arguments).await.output().await.expect("helm runs")
+}
+
+async fn helm_command(
+    kubeconfig: &Path,
+    namespace: &str,
+    folder: &Path,
+    arguments: &[&str],
+) -> tokio::process::Command {
     let mut command = tokio::process::Command::new(tools::folder().await.join("helm"));
     for variable in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
         command.env(variable, folder.join(variable));
     }
     command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
     command.arg("--kubeconfig").arg(kubeconfig).args(["--namespace", namespace]).args(arguments);
-    command.kill_on_drop(true).output().await.expect("helm runs")
+    command.kill_on_drop(true);
+    command
 }
 
 /// helm, which has to succeed; gives what it printed.

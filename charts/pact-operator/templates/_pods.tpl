@@ -82,7 +82,10 @@ securityContext:
 {{- end }}
 
 {{- define "pact-operator.probes" -}}
-{{/* Live is what turns; ready is what has all it needs. A start takes as long as the first lists. */}}
+{{/*
+Live is what turns; ready is what has all it needs. A start takes as long as the first lists. On a node that is out of CPU a
+slow answer is better than no replica at all.
+*/}}
 startupProbe:
   httpGet: {path: /livez, port: probes}
   periodSeconds: 1
@@ -95,6 +98,6 @@ livenessProbe:
 readinessProbe:
   httpGet: {path: /readyz, port: probes}
   periodSeconds: 2
-  timeoutSeconds: 2
+  timeoutSeconds: 5
   failureThreshold: 2
 {{- end }}
