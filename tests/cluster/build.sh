@@ -26,7 +26,9 @@ borrowed() { # is this tool taken from KUBEBUILDER_ASSETS?
 
 key=$(cat "$here/go.mod" "$here/go.sum" | sha256)
 whole=$cache/$key
-if borrowed etcd || borrowed kube-apiserver; then key=$key-$(printf %s "$assets" | sha256); fi
+served= # what the borrowed API server says of itself: Kubernetes v1.33.1
+if borrowed kube-apiserver; then served=$("$assets/kube-apiserver" --version); fi
+if borrowed etcd || borrowed kube-apiserver; then key=$key-$(printf %s "$assets" "$served" | sha256); fi
 folder=$cache/$key
 
 tools=(etcd kube-apiserver kube-controller-manager kube-scheduler kubectl helm kwok)
@@ -103,6 +105,13 @@ for stage in node/fast/node-initialize pod/fast/pod-ready pod/fast/pod-complete 
   printf -- '---\n'
   cat "$kwok/$stage.yaml"
 done >"$building/stages.yaml"
+
+# A controller manager and a scheduler that are newer than the API server watch what it does not serve; each can behave as
+# its three predecessors do. The testbed starts them with what is said here.
+IFS=. read -r _ served_minor _ <<<"${served#Kubernetes v}"
+if [ -n "$served" ] && [ "$served_minor" -lt "$minor" ] && [ "$served_minor" -ge $((minor - 3)) ]; then
+  printf %s "$major.$served_minor" >"$building/emulated-version"
+fi
 
 chmod 755 "$building"
 rm -rf "$folder" # an earlier one that lost a part

@@ -162,8 +162,14 @@ current-context: testbed
         ]
     }
 
+    /// For programs that are newer than the API server: the minor that they are to behave as (`build.sh` says it).
+    fn emulated_version(&self) -> Option<String> {
+        let version = fs::read_to_string(self.tools.join("emulated-version")).ok()?;
+        Some(format!("--emulated-version={version}"))
+    }
+
     fn controller_manager(&self) -> Vec<String> {
-        vec![
+        let mut arguments = vec![
             format!("--kubeconfig={}", self.kubeconfig().display()),
             format!("--service-account-private-key-file={}", self.file("service-account.key")),
             format!("--root-ca-file={}", self.file("ca.crt")),
@@ -181,17 +187,21 @@ current-context: testbed
             "--concurrent-gc-syncs=50".into(),
             "--kube-api-qps=5000".into(),
             "--kube-api-burst=10000".into(),
-        ]
+        ];
+        arguments.extend(self.emulated_version());
+        arguments
     }
 
     fn scheduler(&self) -> Vec<String> {
-        vec![
+        let mut arguments = vec![
             format!("--kubeconfig={}", self.kubeconfig().display()),
             "--leader-elect=false".into(),
             "--secure-port=0".into(),
             "--kube-api-qps=5000".into(),
             "--kube-api-burst=10000".into(),
-        ]
+        ];
+        arguments.extend(self.emulated_version());
+        arguments
     }
 
     fn kwok(&self) -> Vec<String> {
