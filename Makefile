@@ -10,8 +10,8 @@ help: ## this list
 build: ## the operator: target/debug/pact-operator
 	$(CARGO) build --locked
 
-# Promises that are kept under load: each is played alone, or they would measure each other.
-LOADED := gate_replicas gate_rotation gate_storm gate_faults certificates::rotation
+# Promises that are kept under load, or load the machine: each is played alone, or they would measure each other.
+LOADED := chart_uninstall gate_replicas gate_rotation gate_storm gate_faults certificates::rotation
 
 test: ## all tests; the first time builds a Kubernetes control plane from source (minutes, with progress)
 	@charts/commands.py "$$(tests/cluster/build.sh | tail -n 1)/helm"

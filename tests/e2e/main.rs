@@ -142,6 +142,17 @@ impl Cluster {
         self.kubectl(&wait).await;
     }
 
+    async fn scale(&self, replicas: &str) {
+        self.kubectl(&["-n", RELEASE, "scale", "deployment/pact-operator-webhook", replicas]).await;
+    }
+
+    /// Takes every replica of the webhook away.
+    async fn no_replica(&self) {
+        self.scale("--replicas=0").await;
+        let gone = ["-n", RELEASE, "wait", "--for=delete", "pod", "-l", "app.kubernetes.io/component=webhook"];
+        self.kubectl(&[&gone[..], &["--timeout=120s"]].concat()).await;
+    }
+
     async fn webhook_pods(&self) -> Vec<Pod> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), RELEASE);
         let labels = "app.kubernetes.io/component=webhook";
@@ -315,6 +326,15 @@ async fn authorities_are_replaced_under_load(cluster: &Cluster) {
     let short = [&lives, "certificates.authorityDays=null", "certificates.certificateHours=null"];
     cluster.release(&short).await;
     cluster.wait_rolled_out().await;
+    // The one that is there lives on for a year; its successor has the short life.
+    cluster.kubectl(&["-n", RELEASE, "delete", "secret", "pact-operator-webhook-authority"]).await;
+    eventually("a new authority", SOON, async || {
+        let get = ["-n", RELEASE, "get", "secret", "--ignore-not-found", "-o", "name"];
+        let found = cluster.kubectl(&[&get[..], &["pact-operator-webhook-authority"]].concat()).await;
+        if found.is_empty() { Err("none".to_owned()) } else { Ok(()) }
+    })
+    .await;
+    cluster.wait_denied("orders", "2.0.0").await;
     let configurations: Api<ValidatingWebhookConfiguration> = Api::all(cluster.client.clone());
     let load = Load::default();
     load.during(cluster, async {
@@ -330,6 +350,9 @@ async fn authorities_are_replaced_under_load(cluster: &Cluster) {
     .await;
     println!("{wanted} authorities replaced: {load}");
     load.assert_none_failed();
+    // Replicas that know of short lives only and such that know of long ones would go on replacing each other's authority.
+    cluster.no_replica().await;
+    cluster.kubectl(&["-n", RELEASE, "delete", "secret", "pact-operator-webhook-authority"]).await;
     cluster.release(&[]).await;
 }
 
@@ -340,10 +363,7 @@ async fn all_down(cluster: &Cluster) {
     cluster.kubectl(&["label", "namespace", "shop", "gated=yes"]).await;
     cluster.release(&["webhook.namespaceSelector[0].key=gated", "webhook.namespaceSelector[0].operator=Exists"]).await;
     cluster.wait_denied("orders", "2.0.0").await;
-    let scale = |replicas: &'static str| ["-n", RELEASE, "scale", "deployment/pact-operator-webhook", replicas];
-    cluster.kubectl(&scale("--replicas=0")).await;
-    let gone = ["-n", RELEASE, "wait", "--for=delete", "pod", "-l", "app.kubernetes.io/component=webhook"];
-    cluster.kubectl(&[&gone[..], &["--timeout=120s"]].concat()).await;
+    cluster.no_replica().await;
     let developer = cluster.developer.client();
     let held = cluster.apply(&developer, "orders", "1.1.0", true).await;
     assert!(
@@ -362,7 +382,7 @@ async fn all_down(cluster: &Cluster) {
     let how = PatchParams { dry_run: true, ..PatchParams::apply("e2e") };
     shop.patch("plain", &how, &Patch::Apply(plain)).await.expect("what is not annotated does not wait");
 
-    cluster.kubectl(&scale("--replicas=2")).await;
+    cluster.scale("--replicas=2").await;
     cluster.wait_denied("orders", "2.0.0").await;
     let notes = helm_ok(&cluster.control_plane, &["get", "notes", RELEASE]).await;
     let emergency = notes.lines().find_map(|line| line.trim().strip_prefix("kubectl delete ")).expect("in the notes");

@@ -132,7 +132,7 @@ impl Happened {
             }
             Self::EnvironmentDeleted => delete(&["pactenvironments.pact-operator.dev", "production"]).await,
             Self::DeploymentsDeleted => {
-                delete(&["deployment", "pact-operator-webhook", "pact-operator-controller"]).await
+                delete(&["deployment", "pact-operator-webhook", "pact-operator-controller"]).await;
             }
             Self::AuthorityDeleted => delete(&["secret", "pact-operator-webhook-authority"]).await,
             Self::NamespaceDeletedAndInstalledAgain => {
