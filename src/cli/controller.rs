@@ -3,11 +3,6 @@
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use clap::Args;
-use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{MetricType, gauge::ConstGauge},
-};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -82,7 +77,9 @@ async fn serve(arguments: ControllerArguments, shutdown: CancellationToken) -> R
             .with_duration(Duration::from_secs(arguments.lease_seconds));
         (leadership, Some(tokio::spawn(lease::run(client.clone(), settings, sender, stopped.clone()))))
     };
-    metrics.register(|registry| registry.register_collector(Box::new(Leads(leadership.clone()))));
+    let lead = leadership.clone();
+    let help = "1 for the replica that leads and records, 0 for those that wait";
+    metrics.observe("leader", help, move || Some(i64::from(lead.is_leader())));
     let settings = Settings {
         namespace: arguments.namespace,
         user_agent: process::USER_AGENT.to_owned(),
@@ -104,17 +101,4 @@ async fn serve(arguments: ControllerArguments, shutdown: CancellationToken) -> R
     serving.await?;
     info!("stopped");
     Ok(())
-}
-
-/// Whether this process leads, as a metric: an alert tells when no process does.
-#[derive(Debug)]
-struct Leads(Leadership);
-
-impl Collector for Leads {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let gauge = ConstGauge::new(i64::from(self.0.is_leader()));
-        let help = "1 for the replica that leads and records, 0 for those that wait";
-        let metric = encoder.encode_descriptor("leader", help, None, MetricType::Gauge)?;
-        gauge.encode(metric)
-    }
 }

@@ -97,15 +97,15 @@ async fn broker(maker: &Maker, object: &PactBroker) -> Result<String, Failure> {
 
 /// Asks the API server for a Deployment that greets the gate, as a dry-run: nothing is stored.
 async fn gate(client: &Client, namespace: &str) -> Result<String, Failure> {
-    let mut tried = 1;
-    loop {
-        match greeting(client, namespace).await {
-            Ok(greeting) => return Ok(greeting),
-            Err(why) if tried == TRIES => return Err(why),
-            Err(_) => tokio::time::sleep(PAUSE).await,
+    let mut heard = greeting(client, namespace).await;
+    for _ in 1..TRIES {
+        if heard.is_ok() {
+            break;
         }
-        tried += 1;
+        tokio::time::sleep(PAUSE).await;
+        heard = greeting(client, namespace).await;
     }
+    heard
 }
 
 async fn greeting(client: &Client, namespace: &str) -> Result<String, Failure> {

@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Args;
-use prometheus_client::collector::Collector;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -182,10 +181,14 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
     let beating = tokio::spawn(liveness_of(liveness, stopped.clone()));
 
     let serving = ServingCertificate::new();
-    metrics.register(|registry| {
-        server.counts().register(registry, "gate");
-        registry.register_collector(Box::new(NotAfter(serving.clone())));
-    });
+    metrics.register(|registry| server.counts().register(registry, "gate"));
+    let certificate = serving.clone();
+    // Alerts compare it with the time.
+    metrics.observe(
+        "gate_certificate_not_after_timestamp_seconds",
+        "When the certificate that is served ends, in seconds since 1970",
+        move || certificate.not_after(),
+    );
     let certifying = tokio::spawn(certificates::run(
         arguments.certificates(),
         client.clone(),
@@ -232,24 +235,6 @@ async fn liveness_of(liveness: Liveness, stopped: CancellationToken) {
             () = stopped.cancelled() => return,
             _ = tick.tick() => liveness.tick(),
         }
-    }
-}
-
-/// When the certificate that is served ends, as a metric: alerts compare it with the time.
-#[derive(Debug)]
-struct NotAfter(ServingCertificate);
-
-impl Collector for NotAfter {
-    fn encode(&self, mut encoder: prometheus_client::encoding::DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let Some(not_after) = self.0.not_after() else { return Ok(()) };
-        let gauge = prometheus_client::metrics::gauge::ConstGauge::new(not_after);
-        let metric = encoder.encode_descriptor(
-            "gate_certificate_not_after_timestamp_seconds",
-            "When the certificate that is served ends, in seconds since 1970",
-            None,
-            prometheus_client::metrics::MetricType::Gauge,
-        )?;
-        prometheus_client::encoding::EncodeMetric::encode(&gauge, metric)
     }
 }
 

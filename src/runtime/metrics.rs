@@ -3,7 +3,11 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
@@ -29,6 +33,16 @@ impl Metrics {
         register(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Registers a gauge that is read each time it is asked for; without a value it is left out.
+    pub fn observe(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        value: impl Fn() -> Option<i64> + Send + Sync + 'static,
+    ) {
+        self.register(|registry| registry.register_collector(Box::new(Observed { name, help, value })));
+    }
+
     /// All metrics as OpenMetrics text.
     ///
     /// # Errors
@@ -46,6 +60,26 @@ impl fmt::Debug for Metrics {
     }
 }
 
+struct Observed<V> {
+    name: &'static str,
+    help: &'static str,
+    value: V,
+}
+
+impl<V> fmt::Debug for Observed<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observed").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<V: Fn() -> Option<i64> + Send + Sync + 'static> Collector for Observed<V> {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some(value) = (self.value)() else { return Ok(()) };
+        let metric = encoder.encode_descriptor(self.name, self.help, None, MetricType::Gauge)?;
+        ConstGauge::new(value).encode(metric)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,9 +91,13 @@ mod tests {
         let counter: Counter = Counter::default();
         metrics.register(|registry| registry.register("writes", "Writes", counter.clone()));
         counter.inc_by(3);
+        metrics.observe("leads", "Whether it leads", || Some(1));
+        metrics.observe("ends", "When it ends", || None);
         let text = metrics.clone().render().unwrap();
         assert!(text.contains("some_operator_build_info{version=\"1.2.3\"} 1\n"), "{text}");
         assert!(text.contains("some_operator_writes_total 3\n"), "{text}");
+        assert!(text.contains("# TYPE some_operator_leads gauge\nsome_operator_leads 1\n"), "{text}");
+        assert!(!text.contains("some_operator_ends"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
 }

@@ -149,8 +149,16 @@ impl Cluster {
     /// Takes every replica of the webhook away.
     async fn no_replica(&self) {
         self.scale("--replicas=0").await;
-        let gone = ["-n", RELEASE, "wait", "--for=delete", "pod", "-l", "app.kubernetes.io/component=webhook"];
-        self.kubectl(&[&gone[..], &["--timeout=120s"]].concat()).await;
+        self.wait_pods(0).await;
+    }
+
+    /// Waits until the webhook has so many pods, those that are going away included.
+    async fn wait_pods(&self, wanted: usize) {
+        eventually(format!("{wanted} pods of the webhook"), SOON, async || {
+            let count = self.webhook_pods().await.len();
+            if count == wanted { Ok(()) } else { Err(count.to_string()) }
+        })
+        .await;
     }
 
     async fn webhook_pods(&self) -> Vec<Pod> {
@@ -260,11 +268,7 @@ async fn replicas_come_and_go_under_load(cluster: &Cluster) {
 /// Of what is asked when a replica is killed, only what it had in hand fails, and what comes before the cluster knows.
 async fn a_replica_is_killed_under_load(cluster: &Cluster) {
     // One that is going away anyway does not count.
-    eventually("two replicas", SOON, async || {
-        let count = cluster.webhook_pods().await.len();
-        if count == 2 { Ok(()) } else { Err(count.to_string()) }
-    })
-    .await;
+    cluster.wait_pods(2).await;
     let restarts = async || {
         let statuses = cluster.webhook_pods().await.into_iter().filter_map(|pod| pod.status?.container_statuses);
         statuses.flatten().map(|container| container.restart_count).sum::<i32>()

@@ -205,11 +205,14 @@ async fn in_whatever_state_it_is_taken_away_nothing_is_left_in_the_way() {
     }
 }
 
+fn copy_folder(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-r").args([from, to]).status().unwrap().success());
+}
+
 /// A copy of the chart as an older version of itself, whose definitions lack something.
 fn older(folder_of_copy: &Path) -> PathBuf {
     let copy = folder_of_copy.join("older");
-    let copied = Command::new("cp").arg("-r").arg(folder()).arg(&copy).status().unwrap();
-    assert!(copied.success());
+    copy_folder(&folder(), &copy);
     let (chart, definition) = (copy.join("Chart.yaml"), copy.join("files/crds/pactenvironments.yaml"));
     let text = fs::read_to_string(&chart).unwrap().replace("\nversion: ", "\nversion: 0.0.1 # ");
     fs::write(&chart, text).unwrap();
@@ -247,21 +250,16 @@ async fn an_upgrade_from_an_older_chart_brings_newer_definitions_and_a_rollback_
 #[tokio::test]
 async fn as_a_part_of_another_chart_it_works_and_can_be_switched_off() {
     let stage = Stage::bare().await;
-    let parent = stage.control_plane.folder().join("platform");
-    fs::create_dir_all(&parent).unwrap();
-    let dependency = json!({
-        "name": "pact-operator", "version": ">=0.0.0-0", "condition": "pact-operator.enabled",
-        "repository": format!("file://{}", folder().display()),
-    });
-    let chart = json!({"apiVersion": "v2", "name": "platform", "version": "1.0.0", "dependencies": [dependency]});
-    fs::write(parent.join("Chart.yaml"), chart.to_string()).unwrap();
+    let parent = stage.control_plane.folder().join("umbrella");
+    copy_folder(&folder().with_file_name("umbrella"), &parent);
+    fs::create_dir(parent.join("charts")).unwrap();
+    copy_folder(&folder(), &parent.join("charts/pact-operator"));
     let values = json!({
         "global": {"imageRegistry": "registry.example.com", "team": {"name": "platform"}},
         "pact-operator": {"enabled": true, "broker": {"url": stage.broker.url()}},
     });
     fs::write(parent.join("values.yaml"), values.to_string()).unwrap();
     let parent = parent.display().to_string();
-    helm_ok(&stage.control_plane, &["dependency", "update", &parent]).await;
     helm_ok(&stage.control_plane, &["install", "platform", &parent]).await;
     let configurations: Api<ValidatingWebhookConfiguration> = Api::all(stage.control_plane.client());
     configurations.get("pact-operator").await.expect("installed");

@@ -18,8 +18,8 @@ YAML: the object's own win over the common ones, and nothing over what selectors
 {{- end }}
 
 {{/*
-The metadata of an object: a list of context, name, component ("" for none), whether it is namespaced, and, where it has
-them, labels and annotations of its own.
+The metadata of an object: a list of context, name, component ("" for none), whether it is namespaced (or the namespace, where
+that is not the release's), and, where it has them, labels and annotations of its own.
 */}}
 {{- define "pact-operator.metadata" -}}
 {{- $root := index . 0 -}}
@@ -28,8 +28,8 @@ them, labels and annotations of its own.
 {{- if gt (len .) 4 }}{{ $labels = index . 4 }}{{ end }}
 {{- if gt (len .) 5 }}{{ $annotations = index . 5 }}{{ end -}}
 name: {{ index . 1 }}
-{{- if index . 3 }}
-namespace: {{ $root.Release.Namespace }}
+{{- with index . 3 }}
+namespace: {{ kindIs "string" . | ternary . $root.Release.Namespace }}
 {{- end }}
 labels:
   {{- include "pact-operator.labels" (list $root (index . 2) $labels) | nindent 2 }}
@@ -50,4 +50,26 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- with .Values.image -}}
 {{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
 {{- end }}
+{{- end }}
+
+{{/*
+Binds a component's account to the role of its name: a list of context, component, where (false: in the whole cluster; true or
+a namespace, as for the metadata), and annotations.
+*/}}
+{{- define "pact-operator.binding" -}}
+{{- $root := index . 0 -}}
+{{- $name := printf "pact-operator-%s" (index . 1) -}}
+{{- $scope := ternary "" "Cluster" (not (empty (index . 2))) -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ $scope }}RoleBinding
+metadata:
+  {{- include "pact-operator.metadata" (list $root $name (index . 1) (index . 2) (dict) (index . 3)) | nindent 2 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: {{ $scope }}Role
+  name: {{ $name }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ $name }}
+    namespace: {{ $root.Release.Namespace }}
 {{- end }}

@@ -8,16 +8,14 @@ annotations:
   {{- toYaml (merge (dict) $values.podAnnotations (index . 0).Values.commonAnnotations $container) | nindent 2 }}
 {{- end }}
 
-{{- define "pact-operator.podSpec" -}}
+{{/* What every pod of the release has, the one of `helm test` included: a list as above. */}}
+{{- define "pact-operator.podBasics" -}}
 {{- $root := index . 0 -}}
 {{- $values := index . 2 -}}
 serviceAccountName: pact-operator-{{ index . 1 }}
 {{- with $root.Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with $root.Values.priorityClassName }}
-priorityClassName: {{ . }}
 {{- end }}
 securityContext:
   {{- toYaml $root.Values.podSecurityContext | nindent 2 }}
@@ -28,6 +26,15 @@ nodeSelector:
 {{- with $values.tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "pact-operator.podSpec" -}}
+{{- $root := index . 0 -}}
+{{- $values := index . 2 -}}
+{{- include "pact-operator.podBasics" . }}
+{{- with $root.Values.priorityClassName }}
+priorityClassName: {{ . }}
 {{- end }}
 {{- with $values.affinity }}
 affinity:
