@@ -48,7 +48,8 @@ pub struct TlsServerSettings {
     pub idle_limit: Duration,
     /// How many connections are open at the same time; more wait in the system's queue. 1024.
     pub max_connections: usize,
-    /// How many requests of one HTTP/2 connection are served at the same time; its client keeps the others. 256.
+    /// How many requests of one HTTP/2 connection are served at the same time; its client keeps the others. 1024: an API
+    /// server has one connection, and what waits for brokers that hang (256 questions to each) must not keep the rest.
     pub max_concurrent_streams: u32,
     /// How old a connection grows, give or take a tenth, before its client is asked for a new one. 5 min.
     pub max_connection_age: Duration,
@@ -74,7 +75,7 @@ impl Default for TlsServerSettings {
             request_limit: Duration::from_secs(31),
             idle_limit: Duration::from_mins(2),
             max_connections: 1024,
-            max_concurrent_streams: 256,
+            max_concurrent_streams: 1024,
             max_connection_age: Duration::from_mins(5),
             ping_interval: Duration::from_secs(20),
             ping_limit: Duration::from_secs(10),
