@@ -10,7 +10,10 @@ use super::{
     Broker, Observer,
     settings::{SecretData, broker_config, secrets_of},
 };
-use crate::api::{PactBroker, condition::Why};
+use crate::{
+    api::{PactBroker, condition::Why},
+    runtime::refusal,
+};
 
 /// How long reading one Secret may take in all; kube repeats some requests by itself.
 const READ_LIMIT: Duration = Duration::from_secs(5);
@@ -65,7 +68,7 @@ impl Maker {
         for name in secrets_of(&object.spec) {
             let found = match tokio::time::timeout(READ_LIMIT, secrets.get_opt(&name)).await {
                 Ok(Ok(found)) => found,
-                Ok(Err(error)) => return Err(self.unreadable(&name, &error.to_string())),
+                Ok(Err(error)) => return Err(self.unreadable(&name, &refusal::words(&error))),
                 Err(_) => return Err(self.unreadable(&name, "no answer within 5 s")),
             };
             let version =
@@ -86,10 +89,6 @@ impl Maker {
     }
 
     fn unreadable(&self, name: &str, problem: &str) -> Why {
-        let message = format!(
-            "Secret {}/{name} cannot be read: {problem}; the operator's ServiceAccount needs get on it",
-            self.namespace
-        );
-        Why::new("SecretUnreadable", message)
+        Why::new("SecretUnreadable", format!("Secret {}/{name} cannot be read: {problem}", self.namespace))
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     api::{PactBroker, annotations},
     broker::maker::Maker,
     policy::words,
+    runtime::refusal,
 };
 
 /// How often the gate is asked again when it does not answer: an API server learns of a webhook some seconds after it
@@ -66,7 +67,7 @@ async fn test(arguments: &SelfTestArguments) -> Result<(), Failure> {
     say("gate", gate(&client, &arguments.dry_run_namespace).await)?;
     let brokers: Api<PactBroker> = Api::all(client.clone());
     match brokers.list(&ListParams::default()).await {
-        Err(error) => say("brokers", Err(format!("PactBrokers cannot be listed: {error}").into()))?,
+        Err(error) => say("brokers", Err(format!("PactBrokers cannot be listed: {}", refusal::words(&error)).into()))?,
         Ok(brokers) if brokers.items.is_empty() => say("brokers", Ok("there is no PactBroker yet".to_owned()))?,
         Ok(brokers) => {
             let maker = Maker {

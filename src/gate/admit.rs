@@ -21,6 +21,7 @@ use crate::{
         decision::{Cause, in_force, must_be_asked},
         subjects, words,
     },
+    runtime::refusal,
     workload::{NamespaceMapping, Workload, stale_annotation},
 };
 
@@ -207,7 +208,8 @@ impl Gate {
         let labels = match timeout(limit, api.get_opt(namespace)).await {
             Ok(Ok(found)) => found.and_then(|found| found.metadata.labels).unwrap_or_default(),
             Ok(Err(error)) => {
-                warn!(namespace, %error, "the namespace cannot be read; only environments that name it claim it");
+                let error = refusal::words(&error);
+                warn!(namespace, error, "the namespace cannot be read; only environments that name it claim it");
                 BTreeMap::new()
             }
             Err(_) => {

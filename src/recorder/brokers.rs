@@ -19,7 +19,10 @@ use crate::{
         Broker, BrokerError, Observer,
         maker::{Maker, Origin},
     },
-    runtime::backoff::{Backoff, entropy},
+    runtime::{
+        backoff::{Backoff, entropy},
+        refusal,
+    },
 };
 
 /// The reason while a broker has not been asked for the first time: what needs it is looked at once it was.
@@ -200,7 +203,10 @@ impl Brokers {
             }),
             // The watch brings the newer object, and the next probe writes its status.
             Err(kube::Error::Api(answer)) if answer.is_conflict() || answer.is_not_found() => {}
-            Err(error) => warn!(broker = name, %error, "the status of the PactBroker cannot be written"),
+            Err(error) => {
+                let error = refusal::words(&error);
+                warn!(broker = name, error, "the status of the PactBroker cannot be written");
+            }
         }
     }
 

@@ -23,7 +23,10 @@ use crate::{
     },
     broker::{Broker, BrokerError, NewEnvironment},
     policy::{GateRules, decision::in_force},
-    runtime::backoff::{Backoff, entropy, fraction},
+    runtime::{
+        backoff::{Backoff, entropy, fraction},
+        refusal,
+    },
     workload::{BrokenRules, EnvironmentRules, Place},
 };
 
@@ -214,7 +217,8 @@ impl Recorder {
             // The watch brings the newer object.
             Err(kube::Error::Api(answer)) if answer.is_conflict() => Some(STATUS_DELAY),
             Err(error) => {
-                warn!(environment = name, %error, "the status of the PactEnvironment cannot be written");
+                let error = refusal::words(&error);
+                warn!(environment = name, error, "the status of the PactEnvironment cannot be written");
                 Some(self.settings.retry_max)
             }
         }

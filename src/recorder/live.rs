@@ -9,6 +9,7 @@ use kube::{Api, api::ListParams};
 use super::{Recorder, member::MemberView, plan::Fate};
 use crate::{
     api::{condition::Why, deployment::Member},
+    runtime::refusal,
     workload::{DeploymentView, Observe, RecordKey, RolloutView, Workload, WorkloadKind, WorkloadRef, template_of},
 };
 
@@ -128,9 +129,10 @@ async fn bounded<T>(
         Ok(Err(kube::Error::Api(status))) if status.is_not_found() => {
             Err(Why::new(NOT_SERVED, format!("the API server does not serve {what}")))
         }
-        Ok(Err(error)) => {
-            Err(Why::new("ApiServerUnavailable", format!("the API server could not be asked for {what}: {error}")))
-        }
+        Ok(Err(error)) => Err(Why::new(
+            "ApiServerUnavailable",
+            format!("the API server could not be asked for {what}: {}", refusal::words(&error)),
+        )),
         Err(_) => Err(Why::new(
             "ApiServerUnavailable",
             format!("the API server did not answer within {} s when asked for {what}", READ_LIMIT.as_secs()),

@@ -10,11 +10,36 @@ use kube::{
     api::{DeleteParams, Preconditions},
 };
 
+use thiserror::Error;
+
 use super::plan::Memory;
 use crate::{
-    api::{PactDeployment, PactDeploymentStatus, names::Version},
+    api::{PactDeployment, PactDeploymentSpec, PactDeploymentStatus, names::Version},
+    runtime::refusal,
     workload::RecordKey,
 };
+
+/// Why a `PactDeployment` could not be written or deleted.
+#[derive(Debug, Error)]
+pub enum MemoryError {
+    /// The API server refuses, or does not answer.
+    #[error("{}", refusal::words(.0))]
+    Refused(#[from] kube::Error),
+    /// Somebody made an object of the name that is the key's.
+    #[error("an object of that name is there already, about {about}. Remedy: delete it; the operator makes its own")]
+    Taken {
+        /// What that object is about.
+        about: String,
+    },
+}
+
+impl MemoryError {
+    /// Whether the object was changed or deleted since it was read: the next try will find it so.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found())
+    }
+}
 
 /// The `PactDeployment`s by record key. Cheap to clone.
 #[derive(Clone)]
@@ -86,23 +111,41 @@ impl Memories {
         by_key.iter().filter(|(key, _)| wanted(key)).map(|(key, object)| (key.clone(), Arc::clone(object))).collect()
     }
 
+    /// How many keys somebody else writes, too.
+    #[must_use]
+    pub fn contested(&self) -> usize {
+        let contested = |object: &PactDeployment| {
+            let conditions = object.status.as_ref().map_or(&[][..], |status| &status.conditions);
+            conditions.iter().any(|condition| condition.type_ == "Contested" && condition.status == "True")
+        };
+        let by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        by_key.values().filter(|object| contested(object)).count()
+    }
+
     /// Writes the status of a key's object, which is made first when there is none. The write carries the resource
     /// version that `before` had, so a leader with an old view cannot overwrite a newer one.
     ///
     /// # Errors
-    /// When the API server refuses. On a conflict our copy is read anew, so that the next try can go through.
+    /// When the API server refuses, or the object of that name is another key's. On a conflict our copy is read anew, so
+    /// that the next try can go through.
     pub async fn write(
         &self,
         key: &RecordKey,
         before: Option<&PactDeployment>,
         status: PactDeploymentStatus,
-    ) -> Result<(), kube::Error> {
+    ) -> Result<(), MemoryError> {
         let params = super::as_field_manager();
         let name = key.object_name();
         let mut object = match before {
             Some(before) => before.clone(),
             None => match self.api.create(&params, &PactDeployment::new(&name, key.spec())).await {
-                Err(kube::Error::Api(status)) if status.is_already_exists() => self.api.get(&name).await?,
+                Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                    let found = self.api.get(&name).await?;
+                    if found.spec != key.spec() {
+                        return Err(MemoryError::Taken { about: about(&found) });
+                    }
+                    found
+                }
                 created => created?,
             },
         };
@@ -120,7 +163,7 @@ impl Memories {
                         self.by_key.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
                     }
                 }
-                Err(error)
+                Err(error.into())
             }
         }
     }
@@ -129,16 +172,23 @@ impl Memories {
     ///
     /// # Errors
     /// When the API server refuses; that the object is gone or changed already is none.
-    pub async fn delete(&self, object: &PactDeployment) -> Result<(), kube::Error> {
+    pub async fn delete(&self, object: &PactDeployment) -> Result<(), MemoryError> {
         let params = DeleteParams {
             preconditions: Some(Preconditions { uid: object.uid(), resource_version: object.resource_version() }),
             ..DeleteParams::default()
         };
         match self.api.delete(&object.name_any(), &params).await {
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
-            result => result.map(drop),
+            result => Ok(result.map(drop)?),
         }
     }
+}
+
+/// Whom an object that somebody made is about, in words; its names need not be valid ones.
+fn about(object: &PactDeployment) -> String {
+    let PactDeploymentSpec { broker, environment, pacticipant, application_instance } = &object.spec;
+    let instance = application_instance.as_ref().map(|instance| format!(" (application instance {instance})"));
+    format!("{pacticipant} in {environment} at {broker}{}", instance.unwrap_or_default())
 }
 
 /// Whether what we know is newer than what was told. Resource versions of one kind can be compared as numbers

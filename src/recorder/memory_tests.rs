@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use axum::http;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::client::Body;
+use serde_json::json;
 
 use super::*;
 use crate::{
@@ -13,13 +14,19 @@ use crate::{
     workload::RecordKey,
 };
 
+/// Memories whose API server answers so.
+fn answering(answer: impl Fn(http::Request<Body>) -> (u16, serde_json::Value) + Clone + Send + 'static) -> Memories {
+    let server = tower::service_fn(move |request: http::Request<Body>| {
+        let (status, body) = answer(request);
+        let answer = http::Response::builder().status(status).body(Body::from(body.to_string().into_bytes()));
+        async { Ok::<_, Infallible>(answer.unwrap()) }
+    });
+    Memories::new(Client::new(server, "default"))
+}
+
 /// Memories whose API server is never asked.
 fn memories() -> Memories {
-    let nobody = tower::service_fn(|_: http::Request<Body>| async {
-        let unexpected = http::Response::builder().status(500).body(Body::empty()).unwrap();
-        Ok::<_, Infallible>(unexpected)
-    });
-    Memories::new(Client::new(nobody, "default"))
+    answering(|_| (500, json!({})))
 }
 
 fn object(key: &RecordKey, uid: &str, resource_version: &str) -> PactDeployment {
@@ -94,4 +101,33 @@ fn a_status_is_what_is_remembered() {
     let status = object.status.as_mut().unwrap();
     status.recorded.as_mut().unwrap().version = " ".into();
     assert_eq!(memory_of(Some(&object)).recorded, None, "what cannot be a version is none");
+}
+
+fn refusal(code: u16, reason: &str) -> serde_json::Value {
+    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": "m"})
+}
+
+#[test]
+fn a_conflict_or_an_object_that_is_gone_is_no_trouble_worth_a_warning() {
+    let answer = |code, reason| {
+        let status = serde_json::from_value(refusal(code, reason)).unwrap();
+        MemoryError::from(kube::Error::Api(status)).is_conflict()
+    };
+    assert!(answer(409, "Conflict") && answer(404, "NotFound"));
+    assert!(!answer(403, "Forbidden") && !answer(500, "InternalError"));
+}
+
+#[tokio::test]
+async fn an_object_of_the_same_name_that_somebody_made_about_another_key_is_not_written_to() {
+    let (ours, others) = (key("production", "orders"), key_of_instance("production", "web", "blue"));
+    let found = PactDeployment { spec: others.spec(), ..object(&ours, "1", "1") };
+    let memories = answering(move |request| match *request.method() {
+        http::Method::POST => (409, refusal(409, "AlreadyExists")),
+        http::Method::GET => (200, serde_json::to_value(&found).unwrap()),
+        _ => panic!("{request:?}"),
+    });
+    let refused = memories.write(&ours, None, PactDeploymentStatus::default()).await.unwrap_err();
+    assert!(!refused.is_conflict());
+    let said = refused.to_string();
+    assert!(said.contains("about web in production at main (application instance blue). Remedy: delete it"), "{said}");
 }

@@ -5,6 +5,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family},
 };
 
+use super::{memory::Memories, places::Places};
 use crate::runtime::metrics::Metrics;
 
 /// One verdict on a version that runs.
@@ -15,7 +16,7 @@ struct CheckLabels {
     late: &'static str,
 }
 
-/// The recorder's counters.
+/// What the recorder counts as it goes.
 #[derive(Clone)]
 pub(super) struct RecorderMetrics {
     /// Versions recorded, corrections included.
@@ -28,7 +29,13 @@ pub(super) struct RecorderMetrics {
 }
 
 impl RecorderMetrics {
-    pub(super) fn register(metrics: &Metrics) -> Self {
+    /// Counters, and two gauges over what is known when they are asked for: what waits for a person.
+    pub(super) fn register(metrics: &Metrics, memories: Memories, places: Places) -> Self {
+        let help = "Records that somebody else writes, too, and that are left alone";
+        metrics.observe("records_contested", help, move || i64::try_from(memories.contested()).ok());
+        let help = "Environments whose records are gone all at once: nothing is taken back there";
+        metrics.observe("environments_suspicious", help, move || i64::try_from(places.suspicious()).ok());
+
         let this = Self {
             recorded: Counter::default(),
             undeployed: Counter::default(),

@@ -147,15 +147,16 @@ pub async fn run(settings: Settings, surroundings: Surroundings) {
     let settings = Arc::new(settings);
     let (queue, outlet) = Queue::new();
     let observer = crate::broker::metrics::observer(&metrics);
-    let metrics = RecorderMetrics::register(&metrics);
+    let (memories, places) = (Memories::new(client.clone()), Places::default());
+    let metrics = RecorderMetrics::register(&metrics, memories.clone(), places.clone());
     let recorder = Arc::new(Recorder {
         client: client.clone(),
         leadership: leadership.clone(),
         index: Mutex::default(),
         environments: Mutex::default(),
-        memories: Memories::new(client.clone()),
+        memories,
         brokers: Brokers::new(client.clone(), Arc::clone(&settings), observer),
-        places: Places::default(),
+        places,
         events: EventSink::new(client, FIELD_MANAGER, &instance),
         queue: queue.clone(),
         metrics,

@@ -94,7 +94,7 @@ impl Recorder {
                 self.environment_changed(&key.place, &BTreeSet::from([key.pacticipant.to_string()]));
             }
             if let Err(error) = self.memories.write(key, object.as_deref(), after).await {
-                if !is_conflict(&error) {
+                if !error.is_conflict() {
                     warn!(%key, %error, "the PactDeployment {} cannot be written", key.object_name());
                 }
                 return Some(self.next_delay(key, None, None));
@@ -213,10 +213,6 @@ fn later(now: Timestamp, delay: Duration) -> Timestamp {
 
 fn until(now: Timestamp, at: Timestamp) -> Duration {
     Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO)
-}
-
-fn is_conflict(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.is_conflict() || status.is_not_found())
 }
 
 #[cfg(test)]

@@ -62,13 +62,3 @@ fn times_that_cannot_be_are_the_nearest_that_can() {
     assert_eq!(until(at(10), at(15)), Duration::from_secs(5));
     assert_eq!(until(at(15), at(10)), Duration::ZERO, "what is over is due now");
 }
-
-#[test]
-fn a_conflict_or_an_object_that_is_gone_is_no_trouble_worth_a_warning() {
-    let answer = |code: u16, reason: &str| {
-        let status = serde_json::json!({"status": "Failure", "code": code, "reason": reason, "message": "m"});
-        kube::Error::Api(serde_json::from_value(status).unwrap())
-    };
-    assert!(is_conflict(&answer(409, "Conflict")) && is_conflict(&answer(404, "NotFound")));
-    assert!(!is_conflict(&answer(403, "Forbidden")) && !is_conflict(&answer(500, "InternalError")));
-}

@@ -102,6 +102,13 @@ impl Places {
         self.read_view(&key.place, |view| (view.id.clone(), releases(view), view.suspicious))
     }
 
+    /// How many environments are [`suspicious`].
+    #[must_use]
+    pub fn suspicious(&self) -> usize {
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        states.values().filter(|state| state.view.as_ref().is_some_and(|view| view.suspicious)).count()
+    }
+
     fn read_view<T>(&self, place: &Place, read: impl FnOnce(&View) -> T) -> Result<T, Why> {
         self.with(place, |state| match (&state.view, &state.trouble) {
             (Some(view), None) => Ok(read(view)),

@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     fmt::Debug,
+    pin::pin,
     sync::{Arc, atomic::Ordering},
 };
 
@@ -11,10 +12,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::{
     Api, Resource,
     core::{DeserializeGuard, PartialObjectMeta, error_boundary::InvalidObject},
-    runtime::{
-        WatchStreamExt,
-        watcher::{self, Event, watcher},
-    },
+    runtime::watcher::{self, Event},
 };
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +25,7 @@ use super::{
 use crate::runtime::{
     events::Regarding,
     readiness::{Gate, Readiness},
-    watch::{Feed, First, first_lists, follow},
+    watch::{Feed, First, events, first_lists, follow, words},
 };
 
 /// Says in the log, and in an Event once this process leads, that an object cannot be read.
@@ -119,7 +117,7 @@ async fn while_served<F, C>(
 {
     let definitions: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(recorder.client.clone());
     let only = watcher::Config::default().fields(&format!("metadata.name={definition}"));
-    let mut events = watcher(definitions, only).default_backoff().boxed();
+    let mut events = pin!(events(definitions, only));
     let mut following: Option<futures::future::BoxFuture<'_, ()>> = None;
     let mut seen = false;
     loop {
@@ -138,7 +136,8 @@ async fn while_served<F, C>(
             None => return,
             Some(Err(error)) => {
                 first.failed(&error);
-                warn!(definition, %error, "watching for the definition was interrupted and goes on");
+                let error = words(&error);
+                warn!(definition, error, "watching for the definition was interrupted and goes on");
                 continue;
             }
             Some(Ok(Event::Init)) => {

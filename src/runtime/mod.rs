@@ -8,6 +8,7 @@ pub mod liveness;
 pub mod metrics;
 pub mod probes;
 pub mod readiness;
+pub mod refusal;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls_server;

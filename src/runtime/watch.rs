@@ -4,13 +4,15 @@ use std::{
     collections::HashSet,
     fmt::Debug,
     hash::Hash,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt, stream};
 use kube::{
     Api, Resource,
     core::{DeserializeGuard, error_boundary::InvalidObject},
@@ -23,7 +25,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::readiness::Gate;
+use super::{readiness::Gate, refusal};
 
 /// One kind of object, and what is to be done with what the API server tells of it.
 pub trait Feed: Send {
@@ -47,6 +49,9 @@ pub trait Feed: Send {
 
 /// How many objects are listed with one request: some megabytes of Deployments.
 const PAGE: u32 = 2_000;
+
+/// How long after a list a kind that may not be watched is listed again.
+const LIST_AGAIN: Duration = Duration::from_secs(30);
 
 /// The first complete list of one kind: opens its readiness gate, and then tells whoever waits for it, once.
 /// Clones are the same first list.
@@ -95,7 +100,8 @@ pub fn first_lists<const N: usize>(
 }
 
 /// Why a kind cannot be listed, and what to do about it.
-fn words(error: &watcher::Error) -> String {
+#[must_use]
+pub fn words(error: &watcher::Error) -> String {
     let (watcher::Error::InitialListFailed(source) | watcher::Error::WatchStartFailed(source)) = error else {
         return error.to_string();
     };
@@ -104,11 +110,38 @@ fn words(error: &watcher::Error) -> String {
             "the API server does not know this kind. Install its CustomResourceDefinition: `pact-operator crds` prints it"
                 .to_owned()
         }
-        kube::Error::Api(status) if status.code == 403 => {
-            format!("{}. Grant this ServiceAccount list and watch on it (RBAC)", status.message)
-        }
+        kube::Error::Api(status) if status.is_forbidden() => refusal::words(source),
         _ => error.to_string(),
     }
+}
+
+/// Everything of a kind: list, then changes, and again after a break.
+///
+/// Where the kind may be listed but not watched, it is listed again and again. The watcher alone would try nothing but
+/// the watch, and whoever went by the first list would go by it for ever.
+pub fn events<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    K::DynamicType: Default,
+{
+    let start = move || watcher(api.clone(), config.clone()).default_backoff().boxed();
+    stream::unfold((start(), false), move |(mut events, unwatchable)| {
+        let start = start.clone();
+        async move {
+            if unwatchable {
+                tokio::time::sleep(LIST_AGAIN).await;
+                events = start();
+            }
+            let event = events.next().await?;
+            let unwatchable = event.as_ref().is_err_and(is_unwatchable);
+            Some((event, (events, unwatchable)))
+        }
+    })
+}
+
+/// Whether the watch was refused for good, after a list that was not.
+fn is_unwatchable(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.is_forbidden())
 }
 
 /// Follows a kind until shutdown. An interrupted watch goes on by itself; one object that cannot be read stops nothing.
@@ -118,7 +151,7 @@ where
     C: Fn(),
     DeserializeGuard<F::Object>: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned,
 {
-    let mut events = watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff().boxed();
+    let mut events = pin!(events(api, watcher::Config::default().page_size(PAGE)));
     let mut listed = HashSet::new();
     loop {
         let event = tokio::select! {
@@ -130,7 +163,8 @@ where
             Some(Err(error)) => {
                 first.failed(&error);
                 let kind = F::Object::kind(&Default::default()).into_owned();
-                warn!(kind, %error, "watching was interrupted and goes on");
+                let error = words(&error);
+                warn!(kind, error, "watching was interrupted and goes on");
             }
             Some(Ok(Event::Init)) => listed.clear(),
             Some(Ok(Event::InitApply(object))) => listed.extend(take(&feed, object)),
@@ -156,21 +190,60 @@ fn take<F: Feed>(feed: &F, object: DeserializeGuard<F::Object>) -> Option<F::Id>
 
 #[cfg(test)]
 mod tests {
-    use kube::core::Status;
+    use std::convert::Infallible;
+
+    use axum::http;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::{Client, client::Body, core::Status};
+    use serde_json::json;
+    use tokio::time::Instant;
 
     use super::*;
 
-    fn refused(code: u16, message: &str) -> watcher::Error {
-        watcher::Error::InitialListFailed(kube::Error::Api(Box::new(Status::failure(message, "").with_code(code))))
+    fn refused(code: u16, reason: &str, message: &str) -> watcher::Error {
+        watcher::Error::InitialListFailed(kube::Error::Api(Box::new(Status::failure(message, reason).with_code(code))))
     }
 
     #[test]
     fn what_is_missing_is_said_with_its_remedy() {
-        let missing = words(&refused(404, "404 page not found"));
+        let missing = words(&refused(404, "NotFound", "404 page not found"));
         assert!(missing.contains("does not know this kind. Install"), "{missing}");
-        let forbidden = words(&refused(403, "pactbrokers is forbidden"));
-        assert_eq!(forbidden, "pactbrokers is forbidden. Grant this ServiceAccount list and watch on it (RBAC)");
-        let other = words(&refused(500, "etcd is away"));
+        let forbidden = words(&refused(403, "Forbidden", "user x cannot list pactbrokers"));
+        assert!(forbidden.starts_with("user x cannot list pactbrokers. Remedy: grant"), "{forbidden}");
+        let other = words(&refused(500, "InternalError", "etcd is away"));
         assert!(other.contains("etcd is away"), "{other}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_be_listed_but_not_watched_is_listed_again_and_again() {
+        let server = tower::service_fn(|request: http::Request<Body>| async move {
+            let (status, body) = if request.uri().query().is_some_and(|query| query.contains("watch=")) {
+                let status =
+                    json!({"kind": "Status", "code": 403, "reason": "Forbidden", "message": "this user cannot watch"});
+                (403, status)
+            } else {
+                (200, json!({"kind": "ConfigMapList", "metadata": {"resourceVersion": "1"}, "items": []}))
+            };
+            let answer = http::Response::builder().status(status).body(Body::from(body.to_string().into_bytes()));
+            Ok::<_, Infallible>(answer.unwrap())
+        });
+        let api = Api::<ConfigMap>::all(Client::new(server, "default"));
+        let mut events = pin!(events(api, watcher::Config::default()));
+        let began = Instant::now();
+        let (mut lists, mut refusals) = (0, 0);
+        while lists < 3 {
+            match events.next().await.unwrap() {
+                Ok(Event::InitDone) => lists += 1,
+                Ok(_) => {}
+                Err(error) => {
+                    refusals += 1;
+                    assert!(refusals <= 2, "only the watch is tried again");
+                    assert!(words(&error).contains("Remedy: grant"), "{error}");
+                }
+            }
+        }
+        assert_eq!(refusals, 2);
+        let took = began.elapsed();
+        assert!(took >= 2 * LIST_AGAIN && took < 3 * LIST_AGAIN, "{took:?}");
     }
 }

@@ -14,14 +14,14 @@ use crate::testbed::kubectl::{kubectl_ok, kubectl_reading};
 use crate::testbed::operator::binary;
 
 /// The hook's Pod and the way to the API server that its account has.
-struct SelfTest {
+pub(super) struct SelfTest {
     arguments: Vec<String>,
     kubeconfig: PathBuf,
 }
 
 impl SelfTest {
     /// Grants what the hook grants, as Helm does before it starts the Pod, which the restricted standard allows.
-    async fn of(stage: &Stage) -> Self {
+    pub(super) async fn of(stage: &Stage) -> Self {
         let restricted = ["label", "namespace", RELEASE, "pod-security.kubernetes.io/enforce=restricted"];
         kubectl_ok(stage.control_plane.kubeconfig(), &restricted).await;
         let hooks = helm_ok(&stage.control_plane, &["get", "hooks", RELEASE]).await;
@@ -36,7 +36,7 @@ impl SelfTest {
         Self { arguments, kubeconfig: stage.control_plane.user_kubeconfig(RELEASE, &account).await }
     }
 
-    async fn run(&self) -> Said {
+    pub(super) async fn run(&self) -> Said {
         let mut command = tokio::process::Command::new(binary());
         command.args(&self.arguments).env("KUBECONFIG", &self.kubeconfig).env("POD_NAMESPACE", RELEASE);
         command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1").stdin(Stdio::null());

@@ -21,6 +21,7 @@ mod broker_tls;
 mod broker_under_test;
 mod certificates;
 mod chart;
+mod chart_rights;
 mod chart_self_test;
 mod chart_uninstall;
 mod check;

@@ -55,6 +55,8 @@ async fn case_37_somebody_elses_write_is_put_right_once_and_then_left_alone_unti
             scene.wait_condition(&environment, "orders", ("Contested", "True", "Contested")).await;
             let note = scene.wait_event(&namespace, "orders", "Contested").await;
             assert!(note.contains("0.9.9") && note.contains("application instance"), "{note}");
+            let counted = gauge(scene, "pact_operator_records_contested").await;
+            assert!(counted.is_some_and(|records| records >= 1), "{counted:?}");
             nothing_more(scene, &environment, "orders", &corrected).await;
             assert_eq!(scene.recorded(&environment, "orders").as_deref(), Some("0.9.9"));
 
@@ -124,8 +126,10 @@ async fn cases_45_and_46_a_broker_that_has_forgotten_everything_raises_an_alarm_
     })
     .await;
     scene.wait_environment(&environment, ("Ready", "False", "BrokerAnomaly")).await;
+    assert_eq!(gauge(&scene, "pact_operator_environments_suspicious").await, Some(1));
     scene.broker.faults().clear();
     scene.wait_environment(&environment, ("Ready", "True", "Recording")).await;
+    assert_eq!(gauge(&scene, "pact_operator_environments_suspicious").await, Some(0));
     wait_writes(&scene, &environment, "bills", &["Deployed 1.0.0", "Undeployed 1.0.0"]).await;
     for name in ["orders", "stock", "carts"] {
         scene.wait_condition(&environment, name, ("Ready", "True", "Recorded")).await;
@@ -145,4 +149,10 @@ async fn cases_45_and_46_a_broker_that_has_forgotten_everything_raises_an_alarm_
         scene.wait_environment(&environment, ("Ready", "True", "Recording")).await;
     }
     assert!(!scene.logs().contains("panicked"), "{}", scene.logs());
+}
+
+/// What the operator says of itself.
+async fn gauge(scene: &Scene, name: &str) -> Option<u64> {
+    let metrics = scene.operators[0].metrics().await;
+    metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }

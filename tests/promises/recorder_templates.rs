@@ -120,7 +120,7 @@ async fn case_71_a_flagger_canary_is_recorded_from_its_primary_with_the_annotati
 }
 
 /// A definition that takes anything.
-fn definition(group: &str, version: &str, kind: &str, plural: &str) -> String {
+pub(super) fn definition(group: &str, version: &str, kind: &str, plural: &str) -> String {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": format!("{plural}.{group}")},

@@ -17,6 +17,7 @@ use super::leadership::LeadershipSender;
 use super::store::{LeaseStore, StoreError};
 use super::{LeaseError, LeaseSettings};
 use crate::runtime::backoff::{Backoff, entropy};
+use crate::runtime::watch;
 
 /// Takes part in the election until `shutdown`, then ends its leadership and gives the Lease back.
 ///
@@ -158,8 +159,11 @@ impl Participant {
                 self.candidate.was_shown(lease, self.leadership.is_leader(), Instant::now());
             }
             Some(Some(Err(error))) => {
-                self.watching = false;
-                debug!(lease = %self.lease(), %error, "cannot watch the Lease; polling it");
+                // Said once: from now on it is tried again and again.
+                if std::mem::replace(&mut self.watching, false) {
+                    let error = watch::words(&error);
+                    warn!(lease = %self.lease(), error, "cannot watch the Lease; polling it until that works");
+                }
             }
             // It never ends by itself; a stream that did would otherwise be polled in a loop.
             Some(None) => {

@@ -1,0 +1,348 @@
+//! The rights that the chart grants: none is missing, none is granted in vain, and whoever takes one away is told so.
+//!
+//! Each verb on each resource is taken from its account in turn, while everything happens that the operator is for. It is
+//! used when the API server refuses it then, and told when the log says so with the remedy.
+
+use std::fmt;
+use std::time::Duration;
+
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec, SubjectAccessReviewStatus,
+};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
+use kube::Api;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use pact_operator::api::{PactDeployment, PactEnvironment};
+use pact_operator::gate::REPORTER;
+use pact_operator::workload::RecordKey;
+use reqwest::header::CONTENT_TYPE;
+use serde_json::{Value, json};
+
+use super::chart::Stage;
+use super::chart_self_test::SelfTest;
+use super::gate_stage::provider_that_breaks;
+use super::recorder_templates::definition;
+use crate::testbed::chart::{RELEASE, Replica};
+use crate::testbed::crds::apply_crds;
+use crate::testbed::eventually::eventually;
+use crate::testbed::kubectl;
+use crate::testbed::process::free_port;
+use crate::testbed::scene::{SOON, annotated};
+
+const BROKER_SECRET: &str = "pact-broker";
+const AUTHORITY_SECRET: &str = "pact-operator-webhook-authority";
+const LEASE: &str = "pact-operator-controller";
+
+/// One verb on one resource, of one name where the role says so.
+#[derive(Clone, Debug, PartialEq)]
+struct Right {
+    /// `controller`, `webhook` or `self-test`.
+    component: &'static str,
+    /// The namespace of the Role that grants it; `None`: a `ClusterRole` does.
+    namespace: Option<String>,
+    rule: PolicyRule,
+}
+
+impl Right {
+    fn verb(&self) -> &str {
+        &self.rule.verbs[0]
+    }
+
+    fn resource(&self) -> &str {
+        &self.rule.resources.as_ref().unwrap()[0]
+    }
+
+    fn name(&self) -> Option<&str> {
+        Some(self.rule.resource_names.as_ref()?.first()?.as_str())
+    }
+
+    fn is(&self, verb: &str, resource: &str) -> bool {
+        (self.verb(), self.resource()) == (verb, resource)
+    }
+
+    /// How the API server says that it is missing.
+    fn is_missed_in(&self, line: &str) -> bool {
+        line.contains(&format!(r#"cannot {} resource "{}""#, self.verb(), self.resource()))
+            && self.name().is_none_or(|name| line.contains(&format!(r#""{name}" is forbidden"#)))
+    }
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} of {}", self.verb(), self.resource(), self.name().unwrap_or("*"), self.component)
+    }
+}
+
+/// Every right of an account, from the roles of its name as they are in the cluster.
+async fn rights(stage: &Stage, component: &'static str) -> Vec<Right> {
+    let name = format!("pact-operator-{component}");
+    let client = stage.control_plane.client();
+    let cluster = Api::<ClusterRole>::all(client.clone()).get(&name).await.unwrap();
+    let mut granted = vec![(None, cluster.rules)];
+    for namespace in [RELEASE, "default"] {
+        let role = Api::<Role>::namespaced(client.clone(), namespace).get_opt(&name).await.unwrap();
+        granted.extend(role.map(|role| (Some(namespace.to_owned()), role.rules)));
+    }
+    let mut rights = Vec::new();
+    for (namespace, rules) in granted {
+        for rule in rules.into_iter().flatten() {
+            for right in singles(&rule) {
+                rights.push(Right { component, namespace: namespace.clone(), rule: right });
+            }
+        }
+    }
+    rights
+}
+
+/// A rule as rules of one verb, resource and name each.
+fn singles(rule: &PolicyRule) -> Vec<PolicyRule> {
+    assert_eq!(rule.api_groups.as_ref().map(Vec::len), Some(1), "{rule:?}");
+    let names = rule.resource_names.clone().unwrap_or_default();
+    let names: Vec<_> =
+        if names.is_empty() { vec![None] } else { names.into_iter().map(|name| Some(vec![name])).collect() };
+    let mut singles = Vec::new();
+    for resource in rule.resources.iter().flatten() {
+        for verb in &rule.verbs {
+            for names in &names {
+                singles.push(PolicyRule {
+                    resources: Some(vec![resource.clone()]),
+                    verbs: vec![verb.clone()],
+                    resource_names: names.clone(),
+                    ..rule.clone()
+                });
+            }
+        }
+    }
+    singles
+}
+
+/// Writes the role that grants `right` anew: with all of `rights` that are its own, without `right` if so wanted; waits
+/// until the API server goes by it.
+async fn grant(stage: &Stage, rights: &[Right], right: &Right, granted: bool) {
+    let own = rights.iter().filter(|one| one.namespace == right.namespace && (granted || *one != right));
+    let rules: Vec<_> = own.map(|one| &one.rule).collect();
+    let (how, rules) = (PatchParams::default(), Patch::Merge(json!({"rules": rules})));
+    let (client, name) = (stage.control_plane.client(), format!("pact-operator-{}", right.component));
+    match &right.namespace {
+        None => drop(Api::<ClusterRole>::all(client.clone()).patch(&name, &how, &rules).await.unwrap()),
+        Some(namespace) => {
+            drop(Api::<Role>::namespaced(client.clone(), namespace).patch(&name, &how, &rules).await.unwrap());
+        }
+    }
+    let (resource, subresource) = right.resource().split_once('/').unwrap_or((right.resource(), ""));
+    let asked = SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: Some(format!("system:serviceaccount:{RELEASE}:{name}")),
+            resource_attributes: Some(ResourceAttributes {
+                group: right.rule.api_groups.as_ref().unwrap().first().cloned(),
+                resource: Some(resource.to_owned()),
+                subresource: Some(subresource.to_owned()),
+                verb: Some(right.verb().to_owned()),
+                name: right.name().map(str::to_owned),
+                namespace: right.namespace.clone(),
+                ..ResourceAttributes::default()
+            }),
+            ..SubjectAccessReviewSpec::default()
+        },
+        ..SubjectAccessReview::default()
+    };
+    let reviews = Api::<SubjectAccessReview>::all(client);
+    eventually(format!("{right} to be granted: {granted}"), SOON, async || {
+        let answer = reviews.create(&PostParams::default(), &asked).await.map_err(|error| error.to_string())?;
+        let SubjectAccessReviewStatus { allowed, .. } = answer.status.unwrap_or_default();
+        if allowed == granted { Ok(()) } else { Err(format!("it is {allowed}")) }
+    })
+    .await;
+}
+
+/// A cluster in which there is something to do for every right, with the chart on it.
+async fn stage() -> Stage {
+    let stage = Stage::bare().await;
+    let rollouts = definition("argoproj.io", "v1alpha1", "Rollout", "rollouts");
+    let canaries = definition("flagger.app", "v1beta1", "Canary", "canaries");
+    apply_crds(&stage.control_plane, &format!("{rollouts}\n---\n{canaries}")).await;
+    provider_that_breaks(&stage.broker, "production", "orders");
+    let said = stage
+        .release(&json!({
+            "broker": {"url": stage.broker.url(), "auth": {"basic": {"secretRef": {"name": BROKER_SECRET}}}},
+            "rbac": {"brokerSecrets": [BROKER_SECRET]},
+        }))
+        .await;
+    assert_eq!(said.code, 0, "{said:?}");
+    apply(&stage, RELEASE, &secret(BROKER_SECRET, &json!({"username": "u", "password": "p"}))).await;
+    for name in ["recorded", "taken"] {
+        annotated(name, "nobody", "1.0.0").apply(&stage.control_plane.client(), "shop").await.wait_complete().await;
+    }
+    stage
+}
+
+fn secret(name: &str, data: &Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data})
+}
+
+async fn apply(stage: &Stage, namespace: &str, object: &Value) {
+    kubectl::apply(stage.control_plane.kubeconfig(), namespace, &object.to_string()).await;
+}
+
+async fn run(stage: &Stage, arguments: &[&str]) {
+    kubectl::kubectl_ok(stage.control_plane.kubeconfig(), arguments).await;
+}
+
+fn key(pacticipant: &str) -> RecordKey {
+    let spec = json!({"broker": "main", "environment": "production", "pacticipant": pacticipant});
+    RecordKey::of(&PactDeployment::new("any", serde_json::from_value(spec).unwrap())).unwrap()
+}
+
+/// Something new to do for a controller: pacticipants nobody knows yet, an object to give up, statuses to write, a Lease that
+/// somebody else holds or, where `anew`, none.
+async fn work_for_a_controller(stage: &Stage, number: usize, anew: bool) {
+    let store = stage.broker.store();
+    for name in ["recorded", "taken"] {
+        let pacticipant = format!("{name}-{number}");
+        store.publish_version(&pacticipant, "1.0.0");
+        let annotation = format!("pact-operator.dev/pacticipant={pacticipant}");
+        run(stage, &["-n", "shop", "annotate", "--overwrite", "deployment", name, &annotation]).await;
+    }
+    let object = |name: String, about: String| {
+        let spec = key(&about).spec();
+        json!({"apiVersion": "pact-operator.dev/v1alpha1", "kind": "PactDeployment", "metadata": {"name": name}, "spec": spec})
+    };
+    // The one is about nothing that runs; the other stands where that of a Deployment belongs.
+    let useless = format!("useless-{number}");
+    apply(stage, "", &object(key(&useless).object_name(), useless)).await;
+    let taken = key(&format!("taken-{number}")).object_name();
+    apply(stage, "", &object(taken, format!("stranger-{number}"))).await;
+    for object in ["pactbroker/main", "pactenvironment/production"] {
+        let arguments = ["patch", object, "--subresource=status", "--type=merge", r#"--patch={"status": null}"#];
+        run(stage, &arguments).await;
+    }
+    run(stage, &["-n", RELEASE, "delete", "lease", LEASE, "--ignore-not-found"]).await;
+    if !anew {
+        let spec = json!({
+            "holderIdentity": "somebody", "leaseDurationSeconds": 3, "leaseTransitions": 0,
+            "acquireTime": "2020-01-01T00:00:00.000000Z", "renewTime": "2020-01-01T00:00:00.000000Z",
+        });
+        let lease =
+            json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": LEASE}, "spec": spec});
+        apply(stage, RELEASE, &lease).await;
+    }
+}
+
+/// Something new to do for a webhook: a bundle to fill in, an authority that is none or, where `anew`, is not there.
+async fn work_for_a_webhook(stage: &Stage, anew: bool) {
+    let bundle = r#"--patch=[{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": ""}]"#;
+    run(stage, &["patch", "validatingwebhookconfiguration", "pact-operator", "--type=json", bundle]).await;
+    run(stage, &["-n", RELEASE, "delete", "secret", AUTHORITY_SECRET, "--ignore-not-found"]).await;
+    if !anew {
+        apply(stage, RELEASE, &secret(AUTHORITY_SECRET, &json!({}))).await;
+    }
+}
+
+/// What a gate is asked, straight: about a rollout that it denies, and about a namespace that no watch told it of.
+async fn ask(port: u16) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
+    let client = client.timeout(Duration::from_secs(10)).build().unwrap();
+    for namespace in ["shop", "nowhere"] {
+        let mut object = annotated("orders", "orders", "2.0.0").manifest().clone();
+        object["metadata"]["namespace"] = json!(namespace);
+        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+            "uid": "1", "kind": {"group": "apps", "version": "v1", "kind": "Deployment"},
+            "resource": {"group": "apps", "version": "v1", "resource": "deployments"},
+            "name": "orders", "namespace": namespace, "operation": "CREATE", "dryRun": false,
+            "userInfo": {"username": "somebody"}, "object": object, "oldObject": null, "options": null,
+        }});
+        let request = client.post(format!("https://127.0.0.1:{port}/gate")).header(CONTENT_TYPE, "application/json");
+        // As long as it is not ready it does not answer.
+        drop(request.body(review.to_string()).send().await);
+    }
+}
+
+/// Starts the component with work to do, and waits until what it says is `enough`.
+async fn play(
+    stage: &Stage,
+    component: &'static str,
+    number: usize,
+    anew: bool,
+    mut enough: impl AsyncFnMut(&str) -> Result<(), String>,
+) {
+    let what = format!("the {component} in play {number}");
+    if component == "controller" {
+        work_for_a_controller(stage, number, anew).await;
+        let controller = Replica::start(&stage.control_plane, component, None).await;
+        eventually(what, SOON, async || enough(&controller.logs()).await).await;
+    } else {
+        work_for_a_webhook(stage, anew).await;
+        let port = free_port();
+        let webhook = Replica::start(&stage.control_plane, component, Some(&format!("127.0.0.1:{port}"))).await;
+        eventually(what, SOON, async || {
+            ask(port).await;
+            enough(&webhook.logs()).await
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn each_right_is_used_and_whoever_takes_it_away_is_told() {
+    let stage = stage().await;
+    let self_test = SelfTest::of(&stage).await;
+    let mut number = 0;
+    for component in ["controller", "webhook", "self-test"] {
+        let rights = rights(&stage, component).await;
+        for right in &rights {
+            number += 1;
+            grant(&stage, &rights, right, false).await;
+            if component == "self-test" {
+                let said = self_test.run().await.out;
+                assert!(said.lines().any(|line| right.is_missed_in(line)), "{right}: {said}");
+            } else {
+                let anew = right.is("create", "leases") || right.is("create", "secrets");
+                play(&stage, component, number, anew, async |said| {
+                    let said = said.replace('\\', "");
+                    // The libraries say it in their own way, too.
+                    let told = said.lines().any(|line| right.is_missed_in(line) && line.contains("Remedy: "));
+                    if told { Ok(()) } else { Err(format!("{right}: {said}")) }
+                })
+                .await;
+            }
+            grant(&stage, &rights, right, true).await;
+        }
+    }
+    // As many as tests/rights/ lists by verb and name, and the self-test's three: that none was left out.
+    assert_eq!(number, 51);
+}
+
+#[tokio::test]
+async fn no_right_is_missing() {
+    let stage = stage().await;
+    let (client, store) = (stage.control_plane.client(), stage.broker.store());
+    let (environments, deployments) =
+        (Api::<PactEnvironment>::all(client.clone()), Api::<PactDeployment>::all(client.clone()));
+    let events = Api::<Event>::namespaced(client, "shop");
+    for (number, anew) in [(1, true), (2, false)] {
+        play(&stage, "controller", number, anew, async |said| {
+            assert!(!said.contains("Remedy: grant"), "{said}");
+            let recorded =
+                ["recorded", "taken"].map(|name| store.current("production", &format!("{name}-{number}")).len());
+            let status = environments.get("production").await.unwrap().status.is_some();
+            let useless = key(&format!("useless-{number}")).object_name();
+            let given_up = deployments.get_opt(&useless).await.unwrap().is_none();
+            // What somebody else made is left alone, and said to be in the way.
+            let taken = deployments.get(&key(&format!("taken-{number}")).object_name()).await.unwrap();
+            let told = said.contains(&format!("about stranger-{number} in production at main. Remedy: delete it"));
+            assert!(taken.status.is_none(), "{taken:?}");
+            let done = recorded == [1, 1] && status && given_up && told;
+            if done { Ok(()) } else { Err(format!("{recorded:?} {status} {given_up} {told}: {said}")) }
+        })
+        .await;
+        play(&stage, "webhook", number, anew, async |said| {
+            assert!(!said.contains("Remedy: grant"), "{said}");
+            let events = events.list(&ListParams::default()).await.unwrap();
+            let ours = events.iter().filter(|event| event.reporting_controller.as_deref() == Some(REPORTER)).count();
+            if ours == 1 { Ok(()) } else { Err(format!("{ours} Events: {said}")) }
+        })
+        .await;
+    }
+}
