@@ -125,8 +125,8 @@ async fn set_up(transcript: Transcript) -> Played<Stage> {
     operator.wait_ready().await;
     webhook.wait_ready().await;
     transcript.kept(&format!(
-        "what its two Deployments describe, controller and gate: processes with the arguments and the rights that \
-         the chart gives them, ready after {}",
+        "the operator: what its two Deployments describe, controller and gate, run as processes with the rights of \
+         their ServiceAccounts, ready after {}",
         shown(begun.elapsed())
     ));
     transcript.gap();

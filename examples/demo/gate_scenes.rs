@@ -27,6 +27,7 @@ impl<'a> GateStage<'a> {
         transcript.heading(8, "The gate: an admission webhook, which looks before it stops anybody");
         let developer = Person::developer(&stage.control_plane).await;
         run_kubectl(developer.kubeconfig(), &["config", "set-context", "--current", "--namespace", NAMESPACE]).await?;
+        transcript.say("It serves with a certificate of its own making, which the API server trusts.");
         transcript.say(
             "From here on kubectl is run by a developer. (The admin of before holds every right, also the one to bypass \
              the gate.)",
