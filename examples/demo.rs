@@ -160,7 +160,7 @@ Everything keeps running as long as this command does. In another terminal:
   kubectl describe pactdep
   curl -s $BROKER/environments/{environment}/deployed-versions/currently-deployed
   curl -s http://{probes}/metrics                                            # the controller's
-  curl -s http://{gate}/metrics                                              # the gate's
+  curl -s http://{gate}/metrics                                            # the gate's
   tail -f {log}
 
 Ctrl-C ends it all and leaves nothing behind.",
