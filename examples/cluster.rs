@@ -1,29 +1,37 @@
 //! `make cluster`: a control plane, a broker and the operator to play with, until Ctrl-C.
 //!
+//! The chart is installed by helm; its Deployments have no pods, what they describe runs as processes of this machine.
 //! `KUBECONFIG` uses a cluster that runs already, `BROKER_URL` a broker of yours (it needs the environment `test`).
 #![allow(clippy::print_stdout, reason = "it is run by people, who read what it prints")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::ExitCode;
 
+use serde_json::json;
+use testbed::chart::{RELEASE, folder, helm};
 use testbed::control_plane::ControlPlane;
 use testbed::kubectl::kubectl;
-use testbed::operator::{Operator, OperatorOptions};
+use testbed::operator::Operator;
+use testbed::process::free_port;
 use testbed::standin::{Options, StandIn};
-use testbed::webhook::{Person, Webhook, WebhookOptions};
-use testbed::{crds, operator, pact, tools};
+use testbed::tools;
+use testbed::values::Values;
+use testbed::webhook::{Person, Webhook};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[path = "../tests/testbed/mod.rs"]
 mod testbed;
 
-/// The operator's own namespace.
-const NAMESPACE: &str = "pact-operator";
 /// The namespace to play in, and the environment it belongs to.
 const PLAYGROUND: &str = "default";
 const ENVIRONMENT: &str = "test";
 
+/// What the chart makes of the values, as kubectl names it.
+const OBJECTS: [&str; 2] = ["pactbroker.pact-operator.dev/main", "pactenvironment.pact-operator.dev/test"];
+
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
+async fn main() -> std::io::Result<ExitCode> {
     let given_cluster = variable("KUBECONFIG");
     let given_broker = variable("BROKER_URL");
 
@@ -39,17 +47,24 @@ async fn main() -> std::io::Result<()> {
         let stand_in = stand_in().await;
         (stand_in.url(), Some(stand_in))
     };
-    let crds_were_there = has_crds(&control_plane).await;
-    crds::install_crds(&control_plane).await;
-    let objects = [pact::broker("broker", &broker), pact::environment(ENVIRONMENT, "broker", &[PLAYGROUND])];
-    pact::apply(&control_plane, &objects).await;
-    println!("starting the operator ...");
-    let mut operator = Operator::start(&control_plane, OperatorOptions::default().namespace(NAMESPACE)).await;
-    operator.wait_ready().await;
+    let before = found(&control_plane).await;
+    if let Some(reason) = refused(&control_plane, &before).await {
+        println!("{reason}");
+        return Ok(ExitCode::FAILURE);
+    }
     // An API server elsewhere cannot call a process of this machine.
-    let gate = if given_cluster.is_none() {
-        let options = WebhookOptions { failure_policy: "Ignore", ..WebhookOptions::default() };
-        let gate = Webhook::start(&control_plane, options).await;
+    let gate_port = given_cluster.is_none().then(free_port);
+    if let Err(reason) = install(&control_plane, &values(&broker, gate_port, &before)).await {
+        println!("helm cannot install the chart: {reason}");
+        leave(&control_plane, &before).await;
+        return Ok(ExitCode::FAILURE);
+    }
+    println!("starting the operator ...");
+    let mut operator = Operator::start_installed(&control_plane).await;
+    operator.wait_ready().await;
+    let gate = if let Some(port) = gate_port {
+        let mut gate = Webhook::start_installed(&control_plane, port).await;
+        gate.wait_ready().await;
         Some((gate, Person::developer(&control_plane).await))
     } else {
         None
@@ -68,9 +83,52 @@ async fn main() -> std::io::Result<()> {
     println!("\ncleaning up ...");
     operator.terminate().await;
     if given_cluster.is_some() {
-        leave(&control_plane, crds_were_there).await;
+        leave(&control_plane, &before).await;
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Why the chart is not to be installed in this cluster.
+async fn refused(control_plane: &ControlPlane, before: &BTreeSet<String>) -> Option<String> {
+    if helm(control_plane, &["status", RELEASE]).await.status.success() {
+        return Some(format!(
+            "pact-operator is installed in this cluster already: `helm uninstall {RELEASE} --namespace {RELEASE}` takes it \
+             away. Without KUBECONFIG, `make cluster` starts a control plane of its own."
+        ));
+    }
+    let kept = OBJECTS.into_iter().find(|object| before.contains(*object))?;
+    Some(format!("This cluster has a {kept} already, which would be changed. Delete it, if nobody needs it."))
+}
+
+/// The chart's values: this broker and one environment, no pods, for the processes are here, and how to call the gate.
+fn values(broker: &str, gate_port: Option<u16>, before: &BTreeSet<String>) -> Values {
+    let mut values = Values::default();
+    values.set("broker.url", broker);
+    values.set(&format!("environments.{ENVIRONMENT}.namespaces.names"), vec![PLAYGROUND]);
+    values.set("controller.replicas", 0);
+    values.set("webhook.replicas", 0);
+    // Definitions that are there may be somebody else's, from whom helm takes nothing.
+    values.set("crds.install", !before.iter().any(|object| object.starts_with("customresourcedefinition")));
+    if let Some(port) = gate_port {
+        values.set("webhook.url", format!("https://127.0.0.1:{port}/gate"));
+    } else {
+        // A label that every namespace has: the gate is asked about none.
+        let none = json!([{"key": "kubernetes.io/metadata.name", "operator": "DoesNotExist"}]);
+        values.set("webhook.namespaceSelector", none);
+    }
+    values
+}
+
+/// Installs the chart; otherwise gives helm's words.
+async fn install(control_plane: &ControlPlane, values: &Values) -> Result<(), String> {
+    let file = control_plane.folder().join("values.json");
+    std::fs::write(&file, values.text()).map_err(|error| error.to_string())?;
+    let (chart, file) = (folder().display().to_string(), file.display().to_string());
+    println!(
+        "helm install {RELEASE} charts/pact-operator --namespace {RELEASE} --create-namespace --values {file} ..."
+    );
+    let output = helm(control_plane, &["install", RELEASE, &chart, "--create-namespace", "--values", &file]).await;
+    output.status.success().then_some(()).ok_or_else(|| String::from_utf8_lossy(&output.stderr).trim().to_owned())
 }
 
 /// A broker with the environments test and production that knows some versions of `orders` and `billing`.
@@ -131,30 +189,30 @@ The gate is there, too, and only audits. To be stopped by it, enforce, and be so
     )
 }
 
-async fn has_crds(control_plane: &ControlPlane) -> bool {
-    kubectl(control_plane.kubeconfig(), &["get", "crd", "pactbrokers.pact-operator.dev"]).await.status.success()
+/// What there is in the cluster of all that helm leaves behind: the namespace, the definitions and the objects.
+async fn found(control_plane: &ControlPlane) -> BTreeSet<String> {
+    const OURS: &str =
+        "pactbrokers.pact-operator.dev,pactenvironments.pact-operator.dev,pactdeployments.pact-operator.dev";
+    let mut found = BTreeSet::new();
+    for kinds in ["namespaces,customresourcedefinitions", OURS] {
+        // Before the definitions are there, nobody knows our kinds.
+        let listed = kubectl(control_plane.kubeconfig(), &["get", kinds, "--output=name"]).await;
+        found.extend(String::from_utf8_lossy(&listed.stdout).lines().map(str::to_owned));
+    }
+    let namespace = format!("namespace/{RELEASE}");
+    found.retain(|name| *name == namespace || name.contains("pact-operator.dev"));
+    found
 }
 
-/// Takes what we made from a cluster that is not ours.
-async fn leave(control_plane: &ControlPlane, crds_were_there: bool) {
-    let kubeconfig = control_plane.kubeconfig();
-    let rights = format!("{}-{NAMESPACE}", operator::SERVICE_ACCOUNT);
-    let environment = format!("pactenvironment/{ENVIRONMENT}");
-    let crds =
-        ["pactbrokers", "pactenvironments", "pactdeployments"].map(|kind| format!("crd/{kind}.pact-operator.dev"));
-    let mut removals: Vec<Vec<&str>> = vec![
-        vec![&environment, "pactbroker/broker"],
-        vec!["clusterrole", &rights],
-        vec!["clusterrolebinding", &rights],
-        vec!["namespace", NAMESPACE],
-    ];
-    if !crds_were_there {
-        removals.push(crds.iter().map(String::as_str).collect());
-    }
-    for removal in removals {
-        let mut arguments = vec!["delete", "--ignore-not-found", "--wait=false"];
-        arguments.extend(removal);
-        kubectl(kubeconfig, &arguments).await;
+/// Takes the release from a cluster that is not ours, and what it leaves behind, unless that was there before.
+async fn leave(control_plane: &ControlPlane, before: &BTreeSet<String>) {
+    helm(control_plane, &["uninstall", RELEASE, "--ignore-not-found"]).await;
+    let found = found(control_plane).await;
+    // The objects first, the definitions last: names in reverse order.
+    let ours: Vec<_> = found.iter().rev().filter(|name| !before.contains(*name)).map(String::as_str).collect();
+    if !ours.is_empty() {
+        let delete = ["delete", "--ignore-not-found", "--wait=false"];
+        kubectl(control_plane.kubeconfig(), &[&delete, &ours[..]].concat()).await;
     }
 }
 

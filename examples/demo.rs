@@ -13,9 +13,11 @@ use gate_scenes::GateStage;
 use observer::Observer;
 use stage::{Broken, ENVIRONMENT, NAMESPACE, Played, Stage, show_kubectl};
 use testbed::control_plane::ControlPlane;
-use testbed::operator::{Operator, OperatorOptions};
+use testbed::operator::Operator;
+use testbed::process::free_port;
 use testbed::standin::{Options, StandIn};
-use testbed::{crds, dump, namespace, tools};
+use testbed::webhook::Webhook;
+use testbed::{dump, namespace, tools};
 use transcript::{Transcript, shown};
 
 #[path = "demo/gate_scenes.rs"]
@@ -30,9 +32,6 @@ mod stage;
 mod testbed;
 #[path = "demo/transcript.rs"]
 mod transcript;
-
-/// The operator's own namespace.
-const OPERATOR_NAMESPACE: &str = "pact-operator";
 
 /// What has been published at the broker before the play begins.
 const PUBLISHED: [(&str, &str); 6] = [
@@ -55,10 +54,7 @@ async fn main() -> std::io::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
-    let (played, gate) = match play(&stage).await {
-        Ok(gate) => (Ok(()), Some(gate)),
-        Err(broken) => (Err(broken), None),
-    };
+    let played = play(&stage).await;
     match &played {
         Ok(()) => {
             transcript.gap();
@@ -71,14 +67,14 @@ async fn main() -> std::io::Result<ExitCode> {
         }
     }
     if std::env::var_os("KEEP").is_some_and(|value| !value.is_empty() && value != "0") {
-        keep(&stage, gate.as_ref().map(GateStage::probe_address)).await?;
+        keep(&stage).await?;
     } else if played.is_ok() {
         transcript.say("Now it is all taken down; `make demo KEEP=1` leaves it running to play with.");
     }
     Ok(if played.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn play(stage: &Stage) -> Played<GateStage<'_>> {
+async fn play(stage: &Stage) -> Played {
     scenes::deploy(stage).await?;
     scenes::new_image(stage).await?;
     scenes::never_ready(stage).await?;
@@ -94,8 +90,7 @@ async fn play(stage: &Stage) -> Played<GateStage<'_>> {
     gate.rollback_without_a_broker().await?;
     gate.never_in_the_way().await?;
     gate.all_is_well("Enforce").await?;
-    scenes::curtain(stage).await?;
-    Ok(gate)
+    scenes::curtain(stage).await
 }
 
 /// Starts everything, and says what.
@@ -114,35 +109,35 @@ async fn set_up(transcript: Transcript) -> Played<Stage> {
         broker.store().publish_version(pacticipant, version);
     }
     transcript.kept(&format!("a stand-in for the Pact Broker at {}", broker.url()));
-    crds::install_crds(&control_plane).await;
-    let begun = Instant::now();
-    let mut operator = Operator::start(&control_plane, OperatorOptions::default().namespace(OPERATOR_NAMESPACE)).await;
-    operator.wait_ready().await;
-    transcript.kept(&format!(
-        "the operator: pact-operator controller --namespace {OPERATOR_NAMESPACE}, a process with the rights of its own \
-         ServiceAccount, ready after {}",
-        shown(begun.elapsed())
-    ));
     transcript.gap();
     transcript.say("The platform team names the broker and says which namespaces belong to which environment, once:");
     transcript.gap();
     namespace::ensure(&control_plane, &control_plane.client(), NAMESPACE, &[]).await;
-    let manifest = include_str!("demo/pact.yaml").replace("BROKER_URL", &broker.url());
-    transcript.output(&manifest);
+    let port = free_port();
+    let gate_url = format!("https://127.0.0.1:{port}/gate");
+    let values = include_str!("demo/values.yaml").replace("BROKER_URL", &broker.url()).replace("GATE_URL", &gate_url);
+    transcript.output(&values);
     transcript.gap();
-    let path = control_plane.folder().join("pact.yaml");
-    std::fs::write(&path, manifest).map_err(|error| failed("pact.yaml is written", &error))?;
-    transcript.command("kubectl apply -f pact.yaml");
+    stage::install(transcript, &control_plane, &values).await?;
+    let begun = Instant::now();
+    let mut operator = Operator::start_installed(&control_plane).await;
+    let mut webhook = Webhook::start_installed(&control_plane, port).await;
+    operator.wait_ready().await;
+    webhook.wait_ready().await;
+    transcript.kept(&format!(
+        "the operator: what its two Deployments describe, controller and gate, run as processes with the rights of \
+         their ServiceAccounts, ready after {}",
+        shown(begun.elapsed())
+    ));
+    transcript.gap();
     let kubeconfig = control_plane.kubeconfig();
-    let said = stage::run_kubectl(kubeconfig, &["apply", "-f", &path.display().to_string()]).await?;
-    transcript.output(&said);
     let objects = ["wait", "--for=condition=Ready", "pactbroker/main", "pactenvironment/production"];
     show_kubectl(transcript, kubeconfig, &objects).await?;
     show_kubectl(transcript, kubeconfig, &["get", "pactbroker"]).await?;
     show_kubectl(transcript, kubeconfig, &["get", "pactenvironment"]).await?;
     show_kubectl(transcript, kubeconfig, &["config", "set-context", "--current", "--namespace", NAMESPACE]).await?;
     let observer = Observer::start(control_plane.client(), NAMESPACE);
-    Ok(Stage { control_plane, broker, operator, observer, transcript })
+    Ok(Stage { control_plane, broker, operator, webhook, observer, transcript })
 }
 
 fn failed(expected: &str, error: &dyn std::fmt::Display) -> Broken {
@@ -150,14 +145,14 @@ fn failed(expected: &str, error: &dyn std::fmt::Display) -> Broken {
 }
 
 /// Leaves everything running until Ctrl-C.
-async fn keep(stage: &Stage, gate: Option<&str>) -> std::io::Result<()> {
+async fn keep(stage: &Stage) -> std::io::Result<()> {
     let environment = stage.broker.store().environment_uuid(ENVIRONMENT).unwrap_or_default();
     println!(
         "
 Everything keeps running as long as this command does. In another terminal:
 
   export KUBECONFIG={kubeconfig}
-  export PATH={tools}:$PATH        # kubectl
+  export PATH={tools}:$PATH        # kubectl and helm
   export BROKER={broker}
 
   kubectl get deployments,pactdep
@@ -165,7 +160,7 @@ Everything keeps running as long as this command does. In another terminal:
   kubectl describe pactdep
   curl -s $BROKER/environments/{environment}/deployed-versions/currently-deployed
   curl -s http://{probes}/metrics                                            # the controller's
-  curl -s http://{gate}/metrics                                              # the gate's
+  curl -s http://{gate}/metrics                                            # the gate's
   tail -f {log}
 
 Ctrl-C ends it all and leaves nothing behind.",
@@ -173,8 +168,8 @@ Ctrl-C ends it all and leaves nothing behind.",
         tools = tools::folder().await.display(),
         broker = stage.broker.url(),
         probes = stage.operator.probe_address(),
-        gate = gate.unwrap_or("(it was not started)"),
-        log = stage.control_plane.folder().join("operator-*.log").display(),
+        gate = stage.webhook.probe_address(),
+        log = stage.control_plane.folder().join("pact-operator-controller-*.log").display(),
     );
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {

@@ -42,7 +42,7 @@ struct Memory {
 pub async fn measure(sizes: &Sizes, report: &mut Report) {
     let scene = Scene::without_operator().await;
     let environment = scene.environment(&["nowhere"], json!({})).await;
-    let options = WebhookOptions { args: vec!["--spread-seconds=0".to_owned()], ..WebhookOptions::default() };
+    let options = WebhookOptions::sober();
     // Once, for its rights and its certificate.
     drop(Webhook::start(&scene.control_plane, options.clone()).await);
     // It would give each namespace a ServiceAccount and a ConfigMap, which nobody here looks at.

@@ -93,8 +93,7 @@ impl Stage {
         store.record_deployment(PROVIDER, "1.0.0", &environment, None);
 
         let always_yes = AlwaysYes::start(&scene.control_plane).await;
-        // No debug lines: the default settings, but for the end of the process, which nobody waits for here.
-        let options = WebhookOptions { args: vec!["--spread-seconds=0".to_owned()], ..WebhookOptions::default() };
+        let options = WebhookOptions::sober();
         let webhook = Webhook::start(&scene.control_plane, options.clone()).await;
         let stage = Self { scene, webhook, always_yes, gated, unanswered, floor, free, _black_hole: black_hole };
         stage.route(&options.configuration()).await;

@@ -50,9 +50,9 @@ impl Stage {
     pub async fn start_timed(&self) -> Started {
         // Made before the clock runs.
         let kubeconfig = self.scene.control_plane.user_kubeconfig(OPERATOR_NAMESPACE, SERVICE_ACCOUNT).await;
-        let options = OperatorOptions::default().namespace(OPERATOR_NAMESPACE);
+        let deployment = OperatorOptions::default().deployment(&self.scene.control_plane).await;
         let at = Instant::now();
-        let operator = Operator::start_as(&self.scene.control_plane, options, &kubeconfig);
+        let operator = Operator::start_as(&self.scene.control_plane, &deployment, &kubeconfig);
         loop {
             if let Ok((200, _)) = http::get(operator.probe_address(), "/readyz").await {
                 break;

@@ -9,13 +9,11 @@ use pact_operator::api::gate::GateMode;
 use crate::observer::Sight;
 use crate::stage::{ENVIRONMENT, NAMESPACE, Played, Stage, Tale, promised, run_kubectl, show_kubectl};
 use crate::testbed::kubectl::kubectl;
-use crate::testbed::webhook::{Person, Webhook, WebhookOptions, sum};
-use crate::transcript::shown;
+use crate::testbed::webhook::{Person, sum};
 
 /// The gate and somebody whom it can stop.
 pub struct GateStage<'a> {
     stage: &'a Stage,
-    webhook: Webhook,
     developer: Person,
 }
 
@@ -23,19 +21,13 @@ const CONSUMER: (&str, &str) = ("web-shop", "4.2.0");
 const PROVIDER: &str = "stock";
 
 impl<'a> GateStage<'a> {
-    /// Starts the webhook, and says so.
+    /// Enter a developer.
     pub async fn set_up(stage: &'a Stage) -> Played<Self> {
         let transcript = stage.transcript;
-        transcript.heading(8, "The gate: an admission webhook joins, and looks before it stops anybody");
-        let begun = Instant::now();
-        let options = WebhookOptions { args: vec!["--spread-seconds".into(), "0".into()], ..WebhookOptions::default() };
-        let webhook = Webhook::start(&stage.control_plane, options).await;
-        transcript.kept(&format!(
-            "pact-operator webhook, with a certificate of its own making that the API server trusts, ready after {}",
-            shown(begun.elapsed())
-        ));
+        transcript.heading(8, "The gate: an admission webhook, which looks before it stops anybody");
         let developer = Person::developer(&stage.control_plane).await;
         run_kubectl(developer.kubeconfig(), &["config", "set-context", "--current", "--namespace", NAMESPACE]).await?;
+        transcript.say("It serves with a certificate of its own making, which the API server trusts.");
         transcript.say(
             "From here on kubectl is run by a developer. (The admin of before holds every right, also the one to bypass \
              the gate.)",
@@ -50,7 +42,7 @@ impl<'a> GateStage<'a> {
             "At the broker: web-shop 4.2.0 has a pact with stock. stock 1.0.0 and 3.0.0 verified it, 2.0.0 failed to.",
         );
         transcript.gap();
-        Ok(Self { stage, webhook, developer })
+        Ok(Self { stage, developer })
     }
 
     /// Before it enforces anything, the environment tells what would be denied.
@@ -184,7 +176,7 @@ impl<'a> GateStage<'a> {
     pub async fn never_in_the_way(&self) -> Played {
         let transcript = self.stage.transcript;
         transcript.heading(13, "Scaling, restarting: the gate is not even called");
-        let before = self.webhook.reviews().await;
+        let before = self.stage.webhook.reviews().await;
         for arguments in [
             &["scale", "deployment/stock", "--replicas=3"][..],
             &["rollout", "restart", "deployment/stock"],
@@ -192,7 +184,7 @@ impl<'a> GateStage<'a> {
         ] {
             show_kubectl(transcript, self.developer.kubeconfig(), arguments).await?;
         }
-        let calls = self.webhook.reviews().await - before;
+        let calls = self.stage.webhook.reviews().await - before;
         promised(calls == 0, "no admission review", format!("{calls} reviews"))?;
         transcript.kept(&format!("0 admission reviews for these; {before} for everything that this story changed"));
         Ok(())
@@ -200,11 +192,6 @@ impl<'a> GateStage<'a> {
 
     /// How many questions the gate has had to have answered.
     async fn answers(&self) -> u64 {
-        sum(&self.webhook.metrics().await, "pact_operator_gate_answers_total")
-    }
-
-    /// Where the webhook logs and counts.
-    pub fn probe_address(&self) -> &str {
-        self.webhook.probe_address()
+        sum(&self.stage.webhook.metrics().await, "pact_operator_gate_answers_total")
     }
 }

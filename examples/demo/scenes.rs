@@ -9,7 +9,7 @@ use crate::testbed::http::plain_client;
 use crate::testbed::standin::WriteKind;
 use crate::transcript::shown;
 
-/// How long a deleted workload's record stays, as `pact.yaml` says.
+/// How long a deleted workload's record stays, as `values.yaml` says.
 pub const GRACE: Duration = Duration::from_secs(5);
 
 /// A Deployment is deployed and recorded.

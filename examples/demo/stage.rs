@@ -1,4 +1,4 @@
-//! What the scenes are played on: the cluster, the broker and the operator, and how a scene looks at them.
+//! What the scenes are played on: the cluster, the broker, the operator and its gate, and how a scene looks at them.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,10 +8,12 @@ use kube::{Api, ResourceExt};
 use pact_operator::api::PactDeployment;
 
 use crate::observer::{Observer, Sight};
+use crate::testbed::chart::{RELEASE, folder, helm};
 use crate::testbed::control_plane::ControlPlane;
 use crate::testbed::kubectl::kubectl;
 use crate::testbed::operator::Operator;
 use crate::testbed::standin::{StandIn, Write, WriteKind};
+use crate::testbed::webhook::Webhook;
 use crate::transcript::{Transcript, shown};
 
 /// The environment that the scenes record in, and the namespace that belongs to it.
@@ -68,8 +70,10 @@ pub struct Stage {
     pub control_plane: ControlPlane,
     /// The broker.
     pub broker: StandIn,
-    /// The operator's process.
+    /// The controller's process.
     pub operator: Operator,
+    /// The gate's process.
+    pub webhook: Webhook,
     /// What became of the Deployments, and when.
     pub observer: Observer,
     /// Where it is told.
@@ -253,6 +257,22 @@ pub fn told(write: &Write) -> String {
 
 fn deployed(pacticipant: &str, version: &str) -> String {
     format!("{pacticipant} {version} is deployed")
+}
+
+/// Shows how the chart is installed with these values, and installs it.
+pub async fn install(transcript: Transcript, control_plane: &ControlPlane, values: &str) -> Played {
+    let file = control_plane.folder().join("values.yaml");
+    let written = std::fs::write(&file, values);
+    promised(written.is_ok(), "values.yaml is written", format!("{written:?}"))?;
+    let command = "helm install pact-operator charts/pact-operator";
+    transcript.command(&format!("{command} \\\n    --namespace {RELEASE} --create-namespace --values values.yaml"));
+    let (chart, file) = (folder().display().to_string(), file.display().to_string());
+    let output = helm(control_plane, &["install", RELEASE, &chart, "--create-namespace", "--values", &file]).await;
+    promised(output.status.success(), "helm succeeds", String::from_utf8_lossy(&output.stderr))?;
+    // What it says next are the chart's notes, for those who install it without values.
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    said.lines().filter(|line| line.starts_with("STATUS: ")).for_each(|line| transcript.output(line));
+    Ok(())
 }
 
 /// Shows a kubectl command as a person would type it, runs it and shows what it says.

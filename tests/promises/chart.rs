@@ -12,15 +12,16 @@ use pact_operator::api::{PactBroker, PactDeployment, PactEnvironment};
 use serde_json::{Value, json};
 
 use super::gate_stage::{Said, provider_that_breaks};
-use crate::testbed::chart::{RELEASE, Replica, folder, helm, helm_ok};
+use crate::testbed::chart::{RELEASE, folder, helm, helm_ok};
 use crate::testbed::control_plane::ControlPlane;
 use crate::testbed::eventually::eventually;
 use crate::testbed::kubectl::{kubectl, kubectl_ok, kubectl_reading};
+use crate::testbed::operator::Operator;
 use crate::testbed::process::free_port;
 use crate::testbed::rollout::Live;
 use crate::testbed::scene::{SOON, annotated, image};
 use crate::testbed::standin::StandIn;
-use crate::testbed::webhook::Person;
+use crate::testbed::webhook::{Person, Webhook};
 use crate::testbed::{crds, namespace};
 
 /// A control plane with the chart on it, and what its Deployments describe as processes.
@@ -28,8 +29,8 @@ pub(super) struct Stage {
     pub(super) control_plane: ControlPlane,
     pub(super) broker: StandIn,
     port: u16,
-    controller: Option<Replica>,
-    webhook: Option<Replica>,
+    controller: Option<Operator>,
+    webhook: Option<Webhook>,
 }
 
 impl Stage {
@@ -69,9 +70,8 @@ impl Stage {
 
     /// Starts what the Deployments describe, and waits until it is ready.
     pub(super) async fn run(&mut self) {
-        let listen = format!("127.0.0.1:{}", self.port);
-        let mut controller = Replica::start(&self.control_plane, "controller", None).await;
-        let mut webhook = Replica::start(&self.control_plane, "webhook", Some(&listen)).await;
+        let mut controller = Operator::start_installed(&self.control_plane).await;
+        let mut webhook = Webhook::start_installed(&self.control_plane, self.port).await;
         controller.wait_ready().await;
         webhook.wait_ready().await;
         (self.controller, self.webhook) = (Some(controller), Some(webhook));
@@ -103,7 +103,7 @@ impl Stage {
         eventually(format!("orders {version} to be recorded"), SOON, async || {
             let rows = self.broker.store().current("production", "orders");
             let versions: Vec<_> = rows.into_iter().map(|row| row.version).collect();
-            let logs = self.controller.as_ref().map(Replica::logs).unwrap_or_default();
+            let logs = self.controller.as_ref().map(|it| it.logs()).unwrap_or_default();
             if versions == [version] { Ok(()) } else { Err(format!("{versions:?}; {logs}")) }
         })
         .await;
@@ -127,7 +127,7 @@ async fn one_command_records_and_denies_upgrades_keep_that_and_uninstalling_leav
     let developer = Person::developer(&stage.control_plane).await;
     eventually("2.0.0 to be denied", SOON, async || {
         let said = stage.set_version(&developer, "2.0.0", &["--dry-run=server"]).await;
-        let log = stage.webhook.as_ref().map(Replica::logs).unwrap_or_default();
+        let log = stage.webhook.as_ref().map(|it| it.logs()).unwrap_or_default();
         said.denial().map(drop).ok_or(format!("{said:?} {log}"))
     })
     .await;
@@ -183,10 +183,8 @@ async fn one_command_records_and_denies_upgrades_keep_that_and_uninstalling_leav
 
 /// What alerts and dashboard ask for is what the processes serve.
 async fn every_metric_that_is_named_is_there(stage: &Stage) {
-    let mut served = String::new();
-    for replica in [&stage.controller, &stage.webhook] {
-        served.push_str(&replica.as_ref().unwrap().metrics().await);
-    }
+    let mut served = stage.controller.as_ref().unwrap().metrics().await;
+    served.push_str(&stage.webhook.as_ref().unwrap().metrics().await);
     assert!(served.lines().any(|line| line == "pact_operator_leader 1"), "{served}");
     let kinds = |name: &str| {
         let kind = |suffix: &str| name.strip_suffix(suffix).unwrap_or(name).to_owned();

@@ -11,7 +11,7 @@ use super::chart::Stage;
 use super::gate_stage::Said;
 use crate::testbed::chart::{RELEASE, helm_ok};
 use crate::testbed::kubectl::{kubectl_ok, kubectl_reading};
-use crate::testbed::operator::binary;
+use crate::testbed::replica::binary;
 
 /// The hook's Pod and the way to the API server that its account has.
 pub(super) struct SelfTest {

@@ -4,8 +4,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::testbed::operator::binary;
 use crate::testbed::process::free_port;
+use crate::testbed::replica::binary;
 use crate::testbed::standin::{Auth, Options, StandIn};
 
 /// A broker where web 1 runs in `test`: api 1 verified its pact, api 2 failed to, api 3 has not tried.

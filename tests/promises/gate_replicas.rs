@@ -20,10 +20,8 @@ const KILLED: usize = 10;
 const NOTICED: Duration = Duration::from_millis(250);
 
 fn options() -> WebhookOptions {
-    let mut options = WebhookOptions::default().failure_policy("Fail").spread_seconds(1);
     // At this rate a line for each review would be most of the work.
-    options.args.iter_mut().filter(|argument| argument.starts_with("info,")).for_each(|level| "info".clone_into(level));
-    options
+    WebhookOptions::default().spread_seconds(1).log("info")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -32,13 +32,10 @@ fn options() -> WebhookOptions {
         // The API server keeps its connections; so it meets each new certificate within seconds.
         ("--connection-seconds", "3"),
     ];
-    let options = lives.iter().fold(WebhookOptions::default().failure_policy("Fail"), |options, (name, value)| {
-        options.arg(*name).arg(*value)
-    });
-    WebhookOptions {
-        args: options.args.iter().map(|it| it.replace("info,pact_operator=debug", "info")).collect(),
-        ..options
-    }
+    // Lives in days and hours are not for those who give seconds.
+    let usual = ["authorityDays", "certificateHours"].map(|life| format!("certificates.{life}"));
+    let options = usual.iter().fold(WebhookOptions::default().log("info"), |options, life| options.value(life, ()));
+    lives.iter().fold(options, |options, (name, value)| options.arg(format!("{name}={value}")))
 }
 
 /// When the certificate that a replica serves ends: another one, another time.

@@ -31,8 +31,13 @@ pub struct Stage {
 impl Stage {
     /// A stage of its own: the gate is asked about every namespace of its cluster.
     pub async fn start() -> Self {
+        Self::start_with(WebhookOptions::default()).await
+    }
+
+    /// The same with a gate of the caller's choice.
+    pub async fn start_with(options: WebhookOptions) -> Self {
         let scene = Scene::start().await;
-        let webhook = Webhook::start(&scene.control_plane, WebhookOptions::default()).await;
+        let webhook = Webhook::start(&scene.control_plane, options).await;
         let developer = Person::developer(&scene.control_plane).await;
         Self { scene, webhook, developer }
     }

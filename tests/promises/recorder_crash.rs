@@ -1,10 +1,12 @@
 //! The controller is killed at any moment between a rollout and its record, and the broker is right all the same.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::Deployment;
+
 use crate::testbed::eventually::eventually;
-use crate::testbed::operator::{Operator, OperatorOptions, SERVICE_ACCOUNT};
+use crate::testbed::operator::{Operator, SERVICE_ACCOUNT};
 use crate::testbed::rollout::Live;
 use crate::testbed::scene::{OPERATOR_NAMESPACE, SOON, Scene, annotated, quick};
 use crate::testbed::standin::{Fault, LoggedRequest, WriteKind};
@@ -50,11 +52,28 @@ const POINTS: [Point; 7] = [
     Point::Remembering,
 ];
 
-fn start(scene: &mut Scene, kubeconfig: &Path, with_lease: bool) {
-    let options: OperatorOptions =
-        if with_lease { quick().arg("--lease-seconds").arg("3") } else { quick().arg("--no-leader-election") };
-    scene.operators.clear();
-    scene.operators.push(Operator::start_as(&scene.control_plane, options, kubeconfig));
+/// What a start needs, made once.
+struct Ways {
+    kubeconfig: PathBuf,
+    alone: Deployment,
+    with_lease: Deployment,
+}
+
+impl Ways {
+    async fn of(scene: &Scene) -> Self {
+        let control_plane = &scene.control_plane;
+        Self {
+            kubeconfig: control_plane.user_kubeconfig(OPERATOR_NAMESPACE, SERVICE_ACCOUNT).await,
+            alone: quick().arg("--no-leader-election").deployment(control_plane).await,
+            with_lease: quick().value("controller.leaseSeconds", 3).deployment(control_plane).await,
+        }
+    }
+
+    fn start(&self, scene: &mut Scene, with_lease: bool) {
+        let deployment = if with_lease { &self.with_lease } else { &self.alone };
+        scene.operators.clear();
+        scene.operators.push(Operator::start_as(&scene.control_plane, deployment, &self.kubeconfig));
+    }
 }
 
 fn is_read_of_a_row(request: &LoggedRequest) -> bool {
@@ -130,11 +149,11 @@ async fn roll_out_and_kill(scene: &mut Scene, namespace: &str, version: &str, po
 #[tokio::test]
 async fn case_28_a_controller_killed_50_times_between_completion_and_record_leaves_one_right_row_each_time() {
     let mut scene = Scene::without_operator().await;
-    let kubeconfig = scene.control_plane.user_kubeconfig(OPERATOR_NAMESPACE, SERVICE_ACCOUNT).await;
+    let ways = Ways::of(&scene).await;
     let namespace = scene.namespace().await;
     let environment = scene.environment(&[&namespace], json!({})).await;
     scene.broker.store().publish_version("orders", "0.0.0");
-    start(&mut scene, &kubeconfig, false);
+    ways.start(&mut scene, false);
     annotated("orders", "orders", "0.0.0").apply(&scene.client(), &namespace).await;
     scene.wait_recorded(&environment, "orders", "0.0.0").await;
 
@@ -146,7 +165,7 @@ async fn case_28_a_controller_killed_50_times_between_completion_and_record_leav
         // A different moment in every round: the point of the loop is to hit many.
         let jitter = Duration::from_millis((round as u64 * 13) % 60);
         let live = roll_out_and_kill(&mut scene, &namespace, &version, point, jitter).await;
-        start(&mut scene, &kubeconfig, round > ROUNDS - WITH_LEASE);
+        ways.start(&mut scene, round > ROUNDS - WITH_LEASE);
         live.wait_complete().await;
 
         scene.wait_recorded(&environment, "orders", &version).await;

@@ -19,7 +19,7 @@ const LONG: u64 = 120;
 const SHORT: u64 = 3;
 
 fn with_lease(seconds: u64) -> OperatorOptions {
-    quick().arg("--lease-seconds").arg(seconds.to_string())
+    quick().value("controller.leaseSeconds", seconds)
 }
 
 /// How many versions an operator has recorded.

@@ -60,10 +60,8 @@ async fn a_rotated_secret_is_taken_up_and_no_credential_is_ever_shown() {
     });
     scene.apply::<PactBroker>("PactBroker", BROKER, signed_in).await;
     // Everything there is to log, of the libraries below, too.
-    let mut options = quick();
-    "trace,kube=trace,hyper=trace,h2=trace,reqwest=trace,rustls=trace,tower=trace"
-        .clone_into(options.args.last_mut().unwrap());
-    scene.start_operator(options).await;
+    let everything = "trace,kube=trace,hyper=trace,h2=trace,reqwest=trace,rustls=trace,tower=trace";
+    scene.start_operator(quick().value("logging.filter", everything)).await;
     let namespace = scene.namespace().await;
     let environment = scene.environment(&[&namespace], json!({})).await;
     for version in ["1.0.0", "2.0.0", "3.0.0", "4.0.0"] {

@@ -15,6 +15,7 @@ use crate::testbed::namespace::with_namespace;
 use crate::testbed::operator::{SERVICE_ACCOUNT, install_rights};
 use crate::testbed::process::Process;
 use crate::testbed::rollout::{Live, Progress, deployment};
+use crate::testbed::webhook::{self, Webhook, WebhookOptions};
 use crate::testbed::{audit, crds};
 
 /// Names the variable that turns the test below into the process that is killed.
@@ -178,6 +179,32 @@ async fn the_operators_account_has_its_rights_and_no_others() {
             if found { Ok(()) } else { Err(format!("{requests:?}")) }
         })
         .await;
+    })
+    .await;
+}
+
+/// Operators that share a control plane: what lies in no namespace is there once for each, and each keeps to its own.
+#[tokio::test]
+async fn an_operator_in_another_namespace_has_a_gate_and_rights_of_its_own() {
+    let cp = ControlPlane::shared().await;
+    crds::install_crds(cp).await;
+    with_namespace(cp, async |ns| {
+        let usual = WebhookOptions::default().failure_policy("Ignore").only("nowhere");
+        let mut other = usual.clone();
+        other.namespace.clone_from(&ns);
+        assert_ne!(usual.configuration(), other.configuration());
+        for options in [&usual, &other] {
+            // Ready is who could write its own caBundle.
+            drop(Webhook::start(cp, options.clone()).await);
+            let hooks = webhook::configuration(&cp.client(), &options.configuration()).await.webhooks.unwrap();
+            assert!(hooks[0].client_config.ca_bundle.is_some(), "{hooks:?}");
+        }
+        let user = cp.user_kubeconfig(&ns, webhook::SERVICE_ACCOUNT).await;
+        let elsewhere = ["get", "validatingwebhookconfiguration", &usual.configuration()];
+        let refused = kubectl(&user, &elsewhere).await;
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("orbidden"), "{refused:?}");
+        let both = [usual.configuration(), other.configuration()];
+        kubectl_ok(cp.kubeconfig(), &["delete", "validatingwebhookconfiguration", &both[0], &both[1]]).await;
     })
     .await;
 }

@@ -30,7 +30,7 @@ pub async fn dump(control_plane: &ControlPlane, namespace: &str) {
     let Ok(files) = std::fs::read_dir(control_plane.folder()) else { return };
     for file in files.flatten() {
         let name = file.file_name().to_string_lossy().into_owned();
-        if name.starts_with("operator-") && file.path().extension().is_some_and(|extension| extension == "log") {
+        if name.starts_with("pact-operator-") && file.path().extension().is_some_and(|extension| extension == "log") {
             let text = std::fs::read(file.path()).unwrap_or_default();
             eprintln!("--- {name}\n{}", tail(&String::from_utf8_lossy(&text), 60));
         }

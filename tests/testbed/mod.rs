@@ -1,9 +1,9 @@
 //! The testbed: a real Kubernetes control plane on this machine, and what tests do with it.
 //!
 //! [`control_plane`] starts etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok (fake nodes) in a
-//! temporary folder on free ports of 127.0.0.1; [`rollout`] rolls Deployments out; [`operator`] runs the built binary
-//! with the rights of its own `ServiceAccount`; [`namespace`] and [`eventually`] give each test its own room and show
-//! what was there when it failed.
+//! temporary folder on free ports of 127.0.0.1; [`rollout`] rolls Deployments out; [`operator`] and [`webhook`] run the
+//! built binary as the chart describes it (rights, arguments, environment: [`rendered`], [`replica`]); [`namespace`] and
+//! [`eventually`] give each test its own room and show what was there when it failed.
 //!
 //! Included by path from the tests, from `examples/` and from `benches/`, so it refers to itself by `super` only.
 //! Environment: `TESTBED_KEEP=1` keeps namespaces and the temporary folder with all logs.
@@ -35,11 +35,13 @@ pub mod load;
 pub mod namespace;
 pub mod node;
 pub mod operator;
-pub mod pact;
 pub mod pact_cli;
 pub mod process;
+pub mod rendered;
+pub mod replica;
 pub mod rollout;
 pub mod scene;
 pub mod standin;
 pub mod tools;
+pub mod values;
 pub mod webhook;

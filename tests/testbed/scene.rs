@@ -27,7 +27,7 @@ pub const SOON: Duration = Duration::from_mins(1);
 pub const BROKER: &str = "main";
 
 /// The operator's namespace in a scene.
-pub const OPERATOR_NAMESPACE: &str = "pact-operator";
+pub const OPERATOR_NAMESPACE: &str = super::chart::RELEASE;
 
 /// A control plane, a stand-in broker and (once started) the operator. Dropping it ends all three.
 pub struct Scene {
@@ -39,11 +39,12 @@ pub struct Scene {
     pub operators: Vec<Operator>,
 }
 
-/// The arguments that make the operator fit for tests: it probes, compares and tries again within seconds.
+/// The values that make the operator fit for tests: it probes, compares and tries again within seconds.
 pub fn quick() -> OperatorOptions {
-    let arguments =
-        ["--probe-seconds", "1", "--resync-seconds", "3", "--retry-seconds", "2", "--log", "info,pact_operator=debug"];
-    arguments.into_iter().fold(OperatorOptions::default().namespace(OPERATOR_NAMESPACE), OperatorOptions::arg)
+    let seconds = [("probeSeconds", 1), ("resyncSeconds", 3), ("retrySeconds", 2)];
+    let options = OperatorOptions::default().value("logging.format", "text");
+    let options = options.value("logging.filter", "info,pact_operator=debug");
+    seconds.iter().fold(options, |options, (name, value)| options.value(&format!("controller.{name}"), *value))
 }
 
 impl Scene {
@@ -85,7 +86,7 @@ impl Scene {
 
     /// The logs of all operators that still run, for a failure.
     pub fn logs(&self) -> String {
-        self.operators.iter().map(Operator::logs).collect::<Vec<_>>().join("\n---\n")
+        self.operators.iter().map(|operator| operator.logs()).collect::<Vec<_>>().join("\n---\n")
     }
 
     /// A client with all rights. Belongs to the caller's runtime.

@@ -1,19 +1,22 @@
-//! `pact-operator webhook` as processes beside the cluster, and what has the API server call them.
+//! `pact-operator webhook` as processes beside the cluster, and what has the API server call them, as the chart has both.
 
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kube::{Api, Client, Config};
+use serde_json::{Value, json};
 
 use super::balancer::Backend;
+use super::chart::RELEASE;
 use super::control_plane::ControlPlane;
-use super::operator::{binary, wait_ready};
-use super::process::{Process, free_port};
-use super::{audit, http, kubectl, namespace};
+use super::kubectl;
+use super::process::free_port;
+use super::rendered::{GATE, RIGHTS, Rendered, gate_name};
+use super::replica::{self, Replica};
+use super::values::Values;
 
-/// The `ServiceAccount` that `gate.yaml` makes.
+/// The chart's `ServiceAccount` of the webhook.
 pub const SERVICE_ACCOUNT: &str = "pact-operator-webhook";
 
 /// How the API server is to call, and how the processes are to run.
@@ -21,79 +24,80 @@ pub const SERVICE_ACCOUNT: &str = "pact-operator-webhook";
 pub struct WebhookOptions {
     /// The operator's own namespace; made when missing.
     pub namespace: String,
-    /// `Ignore` or `Fail`.
-    pub failure_policy: &'static str,
-    /// How long the API server waits.
-    pub timeout_seconds: u32,
-    /// The only namespace about which the API server asks; all but the system's own if `None`.
-    pub only: Option<String>,
-    /// More arguments of `pact-operator webhook`.
-    pub args: Vec<String>,
+    values: Values,
 }
 
 impl Default for WebhookOptions {
+    /// As tests want it: it logs much, and learns soon of what has changed.
     fn default() -> Self {
-        let args = ["--log", "info,pact_operator=debug", "--spread-seconds", "0", "--renew-seconds", "1"];
-        Self {
-            namespace: super::scene::OPERATOR_NAMESPACE.to_owned(),
-            failure_policy: "Fail",
-            timeout_seconds: 10,
-            only: None,
-            args: args.map(str::to_owned).to_vec(),
-        }
+        let quick = Self::sober().arg("--renew-seconds=1");
+        quick.value("logging.format", "text").log("info,pact_operator=debug")
     }
 }
 
 impl WebhookOptions {
-    /// With one more argument.
+    /// As the chart has it, but that it fails closed and that nobody waits for the end of the process.
+    pub fn sober() -> Self {
+        let chart = Self { namespace: RELEASE.to_owned(), values: Values::default() };
+        chart.failure_policy("Fail").spread_seconds(0)
+    }
+
+    /// With this value of the chart: `webhook.excludedNamespaces`.
+    #[must_use]
+    pub fn value(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.values.set(name, value);
+        self
+    }
+
+    /// With one more argument, for which the chart has no value.
     #[must_use]
     pub fn arg(mut self, argument: impl Into<String>) -> Self {
-        self.args.push(argument.into());
+        self.values.push("webhook.extraArgs", argument.into());
         self
+    }
+
+    /// Logging this.
+    #[must_use]
+    pub fn log(self, filter: &str) -> Self {
+        self.value("logging.filter", filter)
     }
 
     /// With this `failurePolicy`.
     #[must_use]
-    pub fn failure_policy(mut self, policy: &'static str) -> Self {
-        self.failure_policy = policy;
-        self
+    pub fn failure_policy(self, policy: &str) -> Self {
+        self.value("webhook.failurePolicy", policy)
     }
 
     /// With this `timeoutSeconds`.
     #[must_use]
-    pub fn timeout_seconds(mut self, seconds: u32) -> Self {
-        self.timeout_seconds = seconds;
-        self
+    pub fn timeout_seconds(self, seconds: u32) -> Self {
+        self.value("webhook.timeoutSeconds", seconds)
     }
 
     /// Asked about this namespace only, so that others on the same control plane are not disturbed.
     #[must_use]
-    pub fn only(mut self, namespace: &str) -> Self {
-        self.only = Some(namespace.to_owned());
-        self
+    pub fn only(self, namespace: &str) -> Self {
+        let term = json!({"key": "kubernetes.io/metadata.name", "operator": "In", "values": [namespace]});
+        self.value("webhook.namespaceSelector", json!([term]))
     }
 
-    /// With this time between SIGTERM and the drain, instead of none.
+    /// With this time between SIGTERM and the drain.
     #[must_use]
-    pub fn spread_seconds(mut self, seconds: u32) -> Self {
-        let spread = self.args.iter().position(|argument| argument == "--spread-seconds");
-        self.args[spread.expect("among the default arguments") + 1] = seconds.to_string();
-        self
+    pub fn spread_seconds(self, seconds: u32) -> Self {
+        self.value("webhook.spreadSeconds", seconds)
     }
 
     /// The name of the `ValidatingWebhookConfiguration`.
     pub fn configuration(&self) -> String {
-        format!("pact-operator-{}", self.namespace)
+        gate_name(&self.namespace)
     }
 }
 
 /// A running `pact-operator webhook`. Dropping it kills it.
 #[derive(Debug)]
 pub struct Webhook {
-    namespace: String,
     address: String,
-    probe_address: String,
-    process: Process,
+    replica: Replica,
 }
 
 impl Webhook {
@@ -106,20 +110,21 @@ impl Webhook {
         webhook
     }
 
-    /// Starts one at this port. The rights must have been [`install`]ed. Does not wait: see [`Self::wait_ready`].
+    /// Starts one at this port. The rights must have been [`install`]ed. Does not wait: see [`Replica::wait_ready`].
     pub async fn start_at(control_plane: &ControlPlane, options: WebhookOptions, port: u16) -> Self {
-        let kubeconfig = control_plane.user_kubeconfig(&options.namespace, SERVICE_ACCOUNT).await;
-        let (address, probe_address) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{}", free_port()));
-        let name = format!("webhook-{}-{}", options.namespace, control_plane.next_number());
-        let mut command = Command::new(binary());
-        command.args(["webhook", "--namespace", &options.namespace, "--name", &name]);
-        command.args(["--listen", &address, "--probe-address", &probe_address, "--server-name", "127.0.0.1"]);
-        command.args(["--webhook-configuration", &options.configuration()]).args(&options.args);
-        // A proxy meant for the world outside must not see what goes to 127.0.0.1.
-        command.env("NO_PROXY", "127.0.0.1,localhost").env("no_proxy", "127.0.0.1,localhost");
-        command.env("KUBECONFIG", kubeconfig).env("RUST_BACKTRACE", "1");
-        let process = Process::start(&name, control_plane.folder(), &command);
-        Self { namespace: options.namespace, address, probe_address, process }
+        // Of the address that is called only the host is among the arguments: the certificate is for it.
+        let options = options.value("webhook.url", "https://127.0.0.1/gate");
+        let rendered = Rendered::with(control_plane, &options.namespace, &options.values).await;
+        let address = format!("127.0.0.1:{port}");
+        let replica = Replica::start(control_plane, &rendered.deployment("webhook"), Some(&address)).await;
+        Self { address, replica }
+    }
+
+    /// Starts what helm has installed, at this port.
+    pub async fn start_installed(control_plane: &ControlPlane, port: u16) -> Self {
+        let (deployment, address) = (replica::installed(control_plane, "webhook").await, format!("127.0.0.1:{port}"));
+        let replica = Replica::start(control_plane, &deployment, Some(&address)).await;
+        Self { address, replica }
     }
 
     /// Where it serves: `127.0.0.1:PORT`.
@@ -127,69 +132,29 @@ impl Webhook {
         &self.address
     }
 
-    /// Where its probes and metrics are: `127.0.0.1:PORT`.
-    pub fn probe_address(&self) -> &str {
-        &self.probe_address
-    }
-
-    /// Waits until `/readyz` says 200.
-    ///
-    /// # Panics
-    /// When it does not within 60 s or has ended; with the tail of its log.
-    pub async fn wait_ready(&mut self) {
-        wait_ready("the webhook", &mut self.process, &self.probe_address).await;
-    }
-
-    /// SIGKILL: connections are cut.
-    pub fn kill9(&mut self) {
-        self.process.kill9();
-    }
-
-    /// Sends a signal: `TERM`, `STOP`, `CONT`.
-    pub fn signal(&self, signal: &str) {
-        self.process.signal(signal);
-    }
-
-    /// SIGTERM, and waits until it has ended; gives its exit code.
-    pub async fn terminate(&mut self) -> i32 {
-        self.process.signal("TERM");
-        self.process.wait(Duration::from_mins(1)).await
-    }
-
-    /// The text of `/metrics`.
-    ///
-    /// # Panics
-    /// When it does not answer with 200.
-    pub async fn metrics(&self) -> String {
-        http::metrics(&self.probe_address).await
+    /// As a balancer that follows its readiness has it.
+    pub fn backend(&self) -> Backend {
+        let address = self.address.parse().expect("an address and a port");
+        Backend { address, readyz: format!("http://{}/readyz", self.probe_address()) }
     }
 
     /// How many reviews it has answered, however.
     pub async fn reviews(&self) -> u64 {
         sum(&self.metrics().await, "pact_operator_gate_reviews_total")
     }
+}
 
-    /// Everything it has logged.
-    pub fn logs(&self) -> String {
-        self.process.logs()
+impl Deref for Webhook {
+    type Target = Replica;
+
+    fn deref(&self) -> &Replica {
+        &self.replica
     }
+}
 
-    /// Its process id; `None` once it has ended.
-    pub fn pid(&self) -> Option<u32> {
-        self.process.pid()
-    }
-
-    /// Resident memory in bytes.
-    ///
-    /// # Panics
-    /// When it does not run.
-    pub fn rss_bytes(&self) -> u64 {
-        self.process.rss_bytes().expect("the webhook runs, on Linux")
-    }
-
-    /// All requests that webhooks of this namespace have made to the API server.
-    pub fn requests(&self, control_plane: &ControlPlane) -> Vec<audit::Request> {
-        audit::requests(control_plane, &self.namespace, SERVICE_ACCOUNT)
+impl DerefMut for Webhook {
+    fn deref_mut(&mut self) -> &mut Replica {
+        &mut self.replica
     }
 }
 
@@ -200,21 +165,11 @@ pub fn sum(metrics: &str, name: &str) -> u64 {
     values.sum()
 }
 
-/// Makes the rights of the webhook, and has the API server call `url`.
+/// Makes the rights of the operator, and has the API server call `url`.
 pub async fn install(control_plane: &ControlPlane, options: &WebhookOptions, url: &str) {
-    namespace::ensure(control_plane, &control_plane.client(), &options.namespace, &[]).await;
-    let manifests = include_str!("gate.yaml")
-        .replace("OPERATOR_NAMESPACE", &options.namespace)
-        .replace("WEBHOOK_URL", url)
-        .replace("FAILURE_POLICY", options.failure_policy)
-        .replace("TIMEOUT_SECONDS", &options.timeout_seconds.to_string());
-    let selector = "namespaceSelector:\n      matchExpressions:\n";
-    let only = options
-        .only
-        .iter()
-        .map(|only| format!("        - {{key: kubernetes.io/metadata.name, operator: In, values: [{only}]}}\n"));
-    let manifests = manifests.replace(selector, &only.fold(selector.to_owned(), |selector, only| selector + &only));
-    kubectl::apply(control_plane.kubeconfig(), &options.namespace, &manifests).await;
+    let options = options.clone().value("webhook.url", url);
+    let rendered = Rendered::with(control_plane, &options.namespace, &options.values).await;
+    rendered.apply(control_plane, &[&RIGHTS[..], &[GATE]].concat()).await;
 }
 
 /// The configuration as it is now.
@@ -255,26 +210,5 @@ impl Person {
     /// For kubectl and helm.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
-    }
-}
-
-impl Webhook {
-    /// As a balancer that follows its readiness has it.
-    pub fn backend(&self) -> Backend {
-        let address = self.address.parse().expect("an address and a port");
-        Backend { address, readyz: format!("http://{}/readyz", self.probe_address) }
-    }
-
-    /// What `/readyz`, `/livez` or `/metrics` answers: the status and the text.
-    ///
-    /// # Errors
-    /// When it does not answer.
-    pub async fn probe(&self, path: &str) -> Result<(u16, String), String> {
-        http::get(&self.probe_address, path).await
-    }
-
-    /// Waits until it has ended by itself; gives its exit code.
-    pub async fn ended(&mut self) -> i32 {
-        self.process.wait(Duration::from_mins(1)).await
     }
 }
