@@ -120,7 +120,7 @@ impl Load {
 
 impl Display for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let failed = self.failed.lock().unwrap().len();
+        let failed = self.failed.lock().map_or(0, |failed| failed.len());
         write!(f, "{} asked in {:.0} s, {failed} failed", self.asked(), self.seconds())
     }
 }

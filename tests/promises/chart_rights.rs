@@ -23,12 +23,14 @@ use super::chart::Stage;
 use super::chart_self_test::SelfTest;
 use super::gate_stage::provider_that_breaks;
 use super::recorder_templates::definition;
-use crate::testbed::chart::{RELEASE, Replica};
+use crate::testbed::chart::RELEASE;
 use crate::testbed::crds::apply_crds;
 use crate::testbed::eventually::eventually;
 use crate::testbed::kubectl;
+use crate::testbed::operator::Operator;
 use crate::testbed::process::free_port;
 use crate::testbed::scene::{SOON, annotated};
+use crate::testbed::webhook::Webhook;
 
 const BROKER_SECRET: &str = "pact-broker";
 const AUTHORITY_SECRET: &str = "pact-operator-webhook-authority";
@@ -270,12 +272,12 @@ async fn play(
     let what = format!("the {component} in play {number}");
     if component == "controller" {
         work_for_a_controller(stage, number, anew).await;
-        let controller = Replica::start(&stage.control_plane, component, None).await;
+        let controller = Operator::start_installed(&stage.control_plane).await;
         eventually(what, SOON, async || enough(&controller.logs()).await).await;
     } else {
         work_for_a_webhook(stage, anew).await;
         let port = free_port();
-        let webhook = Replica::start(&stage.control_plane, component, Some(&format!("127.0.0.1:{port}"))).await;
+        let webhook = Webhook::start_installed(&stage.control_plane, port).await;
         eventually(what, SOON, async || {
             ask(port).await;
             enough(&webhook.logs()).await
