@@ -58,6 +58,7 @@ alerts: ## the chart's alerts and dashboard, tried with promtool; the first time
 
 lint: chart alerts ## rustfmt, clippy, rustdoc, cargo deny, the chart's suites and README, alerts and dashboard
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets --test e2e -- -D warnings
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --test e2e -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
 	.ci/deny

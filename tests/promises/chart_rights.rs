@@ -3,20 +3,26 @@
 //! Each verb on each resource is taken from its account in turn, while everything happens that the operator is for. It is
 //! used when the API server refuses it then, and told when the log says so with the remedy.
 
-use std::fmt;
+use std::fmt::{self, Debug};
 use std::time::Duration;
 
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec, SubjectAccessReviewStatus,
 };
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kube::Api;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
-use pact_operator::api::{PactDeployment, PactEnvironment};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use pact_operator::api::{PactBroker, PactDeployment, PactEnvironment, annotations};
 use pact_operator::gate::REPORTER;
 use pact_operator::workload::RecordKey;
 use reqwest::header::CONTENT_TYPE;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::chart::Stage;
@@ -26,7 +32,6 @@ use super::recorder_templates::definition;
 use crate::testbed::chart::RELEASE;
 use crate::testbed::crds::apply_crds;
 use crate::testbed::eventually::eventually;
-use crate::testbed::kubectl;
 use crate::testbed::operator::Operator;
 use crate::testbed::process::free_port;
 use crate::testbed::scene::{SOON, annotated};
@@ -57,10 +62,6 @@ impl Right {
 
     fn name(&self) -> Option<&str> {
         Some(self.rule.resource_names.as_ref()?.first()?.as_str())
-    }
-
-    fn is(&self, verb: &str, resource: &str) -> bool {
-        (self.verb(), self.resource()) == (verb, resource)
     }
 
     /// How the API server says that it is missing.
@@ -172,23 +173,32 @@ async fn stage() -> Stage {
         }))
         .await;
     assert_eq!(said.code, 0, "{said:?}");
-    apply(&stage, RELEASE, &secret(BROKER_SECRET, &json!({"username": "u", "password": "p"}))).await;
+    let signed_in = secret(BROKER_SECRET, &json!({"username": "u", "password": "p"}));
+    put(Api::<Secret>::namespaced(stage.control_plane.client(), RELEASE), BROKER_SECRET, signed_in).await;
     for name in ["recorded", "taken"] {
         annotated(name, "nobody", "1.0.0").apply(&stage.control_plane.client(), "shop").await.wait_complete().await;
     }
     stage
 }
 
+/// Creates it, in place of one that is there.
+async fn put<K>(api: Api<K>, name: &str, object: Value)
+where
+    K: Clone + Debug + DeserializeOwned + Serialize,
+{
+    remove(&api, name).await;
+    api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+}
+
+async fn remove<K: Clone + Debug + DeserializeOwned>(api: &Api<K>, name: &str) {
+    match api.delete(name, &DeleteParams::default()).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => {}
+        removed => drop(removed.unwrap()),
+    }
+}
+
 fn secret(name: &str, data: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data})
-}
-
-async fn apply(stage: &Stage, namespace: &str, object: &Value) {
-    kubectl::apply(stage.control_plane.kubeconfig(), namespace, &object.to_string()).await;
-}
-
-async fn run(stage: &Stage, arguments: &[&str]) {
-    kubectl::kubectl_ok(stage.control_plane.kubeconfig(), arguments).await;
 }
 
 fn key(pacticipant: &str) -> RecordKey {
@@ -199,46 +209,45 @@ fn key(pacticipant: &str) -> RecordKey {
 /// Something new to do for a controller: pacticipants nobody knows yet, an object to give up, statuses to write, a Lease that
 /// somebody else holds or, where `anew`, none.
 async fn work_for_a_controller(stage: &Stage, number: usize, anew: bool) {
-    let store = stage.broker.store();
+    let (client, how) = (stage.control_plane.client(), PatchParams::default());
     for name in ["recorded", "taken"] {
         let pacticipant = format!("{name}-{number}");
-        store.publish_version(&pacticipant, "1.0.0");
-        let annotation = format!("pact-operator.dev/pacticipant={pacticipant}");
-        run(stage, &["-n", "shop", "annotate", "--overwrite", "deployment", name, &annotation]).await;
+        stage.broker.store().publish_version(&pacticipant, "1.0.0");
+        let annotated = Patch::Merge(json!({"metadata": {"annotations": {annotations::PACTICIPANT: pacticipant}}}));
+        Api::<Deployment>::namespaced(client.clone(), "shop").patch(name, &how, &annotated).await.unwrap();
     }
-    let object = |name: String, about: String| {
-        let spec = key(&about).spec();
-        json!({"apiVersion": "pact-operator.dev/v1alpha1", "kind": "PactDeployment", "metadata": {"name": name}, "spec": spec})
-    };
     // The one is about nothing that runs; the other stands where that of a Deployment belongs.
-    let useless = format!("useless-{number}");
-    apply(stage, "", &object(key(&useless).object_name(), useless)).await;
-    let taken = key(&format!("taken-{number}")).object_name();
-    apply(stage, "", &object(taken, format!("stranger-{number}"))).await;
-    for object in ["pactbroker/main", "pactenvironment/production"] {
-        let arguments = ["patch", object, "--subresource=status", "--type=merge", r#"--patch={"status": null}"#];
-        run(stage, &arguments).await;
+    let [useless, taken, stranger] = ["useless", "taken", "stranger"].map(|name| key(&format!("{name}-{number}")));
+    for (name, about) in [(&useless, &useless), (&taken, &stranger)] {
+        let object = PactDeployment::new(&name.object_name(), about.spec());
+        Api::<PactDeployment>::all(client.clone()).create(&PostParams::default(), &object).await.unwrap();
     }
-    run(stage, &["-n", RELEASE, "delete", "lease", LEASE, "--ignore-not-found"]).await;
-    if !anew {
-        let spec = json!({
-            "holderIdentity": "somebody", "leaseDurationSeconds": 3, "leaseTransitions": 0,
-            "acquireTime": "2020-01-01T00:00:00.000000Z", "renewTime": "2020-01-01T00:00:00.000000Z",
-        });
-        let lease =
-            json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": LEASE}, "spec": spec});
-        apply(stage, RELEASE, &lease).await;
+    let none = Patch::Merge(json!({"status": null}));
+    Api::<PactBroker>::all(client.clone()).patch_status("main", &how, &none).await.unwrap();
+    Api::<PactEnvironment>::all(client.clone()).patch_status("production", &how, &none).await.unwrap();
+    let leases = Api::<Lease>::namespaced(client, RELEASE);
+    if anew {
+        return remove(&leases, LEASE).await;
     }
+    let spec = json!({
+        "holderIdentity": "somebody", "leaseDurationSeconds": 3, "leaseTransitions": 0,
+        "acquireTime": "2020-01-01T00:00:00.000000Z", "renewTime": "2020-01-01T00:00:00.000000Z",
+    });
+    put(leases, LEASE, json!({"metadata": {"name": LEASE}, "spec": spec})).await;
 }
 
 /// Something new to do for a webhook: a bundle to fill in, an authority that is none or, where `anew`, is not there.
 async fn work_for_a_webhook(stage: &Stage, anew: bool) {
-    let bundle = r#"--patch=[{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": ""}]"#;
-    run(stage, &["patch", "validatingwebhookconfiguration", "pact-operator", "--type=json", bundle]).await;
-    run(stage, &["-n", RELEASE, "delete", "secret", AUTHORITY_SECRET, "--ignore-not-found"]).await;
-    if !anew {
-        apply(stage, RELEASE, &secret(AUTHORITY_SECRET, &json!({}))).await;
+    let client = stage.control_plane.client();
+    let hooks = Api::<ValidatingWebhookConfiguration>::all(client.clone());
+    let mut gate = hooks.get("pact-operator").await.unwrap();
+    gate.webhooks.as_mut().unwrap()[0].client_config.ca_bundle = None;
+    hooks.replace("pact-operator", &PostParams::default(), &gate).await.unwrap();
+    let secrets = Api::<Secret>::namespaced(client, RELEASE);
+    if anew {
+        return remove(&secrets, AUTHORITY_SECRET).await;
     }
+    put(secrets, AUTHORITY_SECRET, secret(AUTHORITY_SECRET, &json!({}))).await;
 }
 
 /// What a gate is asked, straight: about a rollout that it denies, and about a namespace that no watch told it of.
@@ -288,11 +297,14 @@ async fn play(
 
 #[tokio::test]
 async fn each_right_is_used_and_whoever_takes_it_away_is_told() {
-    let stage = stage().await;
+    let mut stage = stage().await;
     let self_test = SelfTest::of(&stage).await;
     let mut number = 0;
     for component in ["controller", "webhook", "self-test"] {
         let rights = rights(&stage, component).await;
+        if component == "self-test" {
+            stage.run().await;
+        }
         for right in &rights {
             number += 1;
             grant(&stage, &rights, right, false).await;
@@ -300,7 +312,11 @@ async fn each_right_is_used_and_whoever_takes_it_away_is_told() {
                 let said = self_test.run().await.out;
                 assert!(said.lines().any(|line| right.is_missed_in(line)), "{right}: {said}");
             } else {
-                let anew = right.is("create", "leases") || right.is("create", "secrets");
+                // A Lease that is there keeps a controller waiting.
+                let anew = match (component, right.resource()) {
+                    ("controller", "leases") | ("webhook", "secrets") => right.verb() == "create",
+                    _ => component == "controller",
+                };
                 play(&stage, component, number, anew, async |said| {
                     let said = said.replace('\\', "");
                     // The libraries say it in their own way, too.
