@@ -1,6 +1,6 @@
 # pact-operator: build, test, try. Needs Rust, Go (builds Kubernetes' own tools for the tests), a C compiler, Python 3.
 .DEFAULT_GOAL := help
-.PHONY: help build test test-matrix e2e image demo cluster bench crds chart alerts lint
+.PHONY: help build test test-matrix e2e image demo cluster bench crds chart alerts workflows lint
 
 CARGO ?= cargo
 
@@ -56,7 +56,10 @@ chart: ## the chart's suites, that they miss no value, and its README
 alerts: ## the chart's alerts and dashboard, tried with promtool; the first time builds it (minutes)
 	@tests/alerts/run.sh
 
-lint: chart alerts ## rustfmt, clippy, rustdoc, cargo deny, the chart's suites and README, alerts and dashboard
+workflows: ## the release workflow, read by actionlint
+	@actionlint=$$(tests/tools/build.sh actionlint) && "$$actionlint" .github/workflows/*.yaml
+
+lint: chart alerts workflows ## rustfmt, clippy, rustdoc, cargo deny, the chart's suites and README, alerts and dashboard, workflows
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --test e2e -- -D warnings
