@@ -9,7 +9,6 @@ use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, Preconditions},
 };
-
 use thiserror::Error;
 
 use super::plan::Memory;

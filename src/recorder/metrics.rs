@@ -6,7 +6,7 @@ use prometheus_client::{
 };
 
 use super::{memory::Memories, places::Places};
-use crate::runtime::metrics::Metrics;
+use crate::runtime::{lease::Leadership, metrics::Metrics};
 
 /// One verdict on a version that runs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -30,11 +30,15 @@ pub(super) struct RecorderMetrics {
 
 impl RecorderMetrics {
     /// Counters, and two gauges over what is known when they are asked for: what waits for a person.
-    pub(super) fn register(metrics: &Metrics, memories: Memories, places: Places) -> Self {
+    pub(super) fn register(metrics: &Metrics, leadership: &Leadership, memories: &Memories, places: &Places) -> Self {
+        let (leadership, memories, places) = (leadership.clone(), memories.clone(), places.clone());
         let help = "Records that somebody else writes, too, and that are left alone";
         metrics.observe("records_contested", help, move || i64::try_from(memories.contested()).ok());
         let help = "Environments whose records are gone all at once: nothing is taken back there";
-        metrics.observe("environments_suspicious", help, move || i64::try_from(places.suspicious()).ok());
+        metrics.observe("environments_suspicious", help, move || {
+            // Only the leader reads environments; one that no longer leads would say for ever what it read last.
+            leadership.is_leader().then(|| i64::try_from(places.suspicious()).ok()).flatten()
+        });
 
         let this = Self {
             recorded: Counter::default(),

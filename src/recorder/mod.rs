@@ -148,7 +148,7 @@ pub async fn run(settings: Settings, surroundings: Surroundings) {
     let (queue, outlet) = Queue::new();
     let observer = crate::broker::metrics::observer(&metrics);
     let (memories, places) = (Memories::new(client.clone()), Places::default());
-    let metrics = RecorderMetrics::register(&metrics, memories.clone(), places.clone());
+    let metrics = RecorderMetrics::register(&metrics, &leadership, &memories, &places);
     let recorder = Arc::new(Recorder {
         client: client.clone(),
         leadership: leadership.clone(),
