@@ -5,7 +5,9 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use pact_operator::api::PactBroker;
+use kube::Api;
+use kube::api::DeleteParams;
+use pact_operator::api::{PactBroker, PactEnvironment};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
@@ -80,6 +82,7 @@ impl Stage {
         if matches!(case.breaks, Break::Fault(_)) {
             act.mends().await;
         }
+        act.ends().await;
     }
 }
 
@@ -165,6 +168,15 @@ impl<'a> Act<'a> {
                 }
             }
         }
+    }
+
+    /// Takes away what the controller would go on trying to record, every two seconds: what comes next is measured.
+    async fn ends(self) {
+        let (client, how) = (self.stage.scene.client(), DeleteParams::default());
+        for place in [&self.strict, &self.lenient] {
+            Api::<PactEnvironment>::all(client.clone()).delete(&place.environment, &how).await.unwrap();
+        }
+        Api::<PactBroker>::all(client).delete(&self.object, &how).await.unwrap();
     }
 
     /// What kubectl says to a developer who sets an image.
