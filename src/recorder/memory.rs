@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::plan::Memory;
 use crate::{
-    api::{PactDeployment, PactDeploymentSpec, PactDeploymentStatus, names::Version},
+    api::{PactDeployment, PactDeploymentSpec, PactDeploymentStatus, condition::is_true, names::Version},
     runtime::refusal,
     workload::RecordKey,
 };
@@ -113,12 +113,9 @@ impl Memories {
     /// How many keys somebody else writes, too.
     #[must_use]
     pub fn contested(&self) -> usize {
-        let contested = |object: &PactDeployment| {
-            let conditions = object.status.as_ref().map_or(&[][..], |status| &status.conditions);
-            conditions.iter().any(|condition| condition.type_ == "Contested" && condition.status == "True")
-        };
         let by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        by_key.values().filter(|object| contested(object)).count()
+        let statuses = by_key.values().filter_map(|object| object.status.as_ref());
+        statuses.filter(|status| is_true(&status.conditions, "Contested")).count()
     }
 
     /// Writes the status of a key's object, which is made first when there is none. The write carries the resource

@@ -28,9 +28,8 @@ use serde_json::{Value, json};
 use super::chart::Stage;
 use super::chart_self_test::SelfTest;
 use super::gate_stage::provider_that_breaks;
-use super::recorder_templates::definition;
+use super::recorder_templates::install_kinds;
 use crate::testbed::chart::RELEASE;
-use crate::testbed::crds::apply_crds;
 use crate::testbed::eventually::eventually;
 use crate::testbed::operator::Operator;
 use crate::testbed::process::free_port;
@@ -162,9 +161,7 @@ async fn grant(stage: &Stage, rights: &[Right], right: &Right, granted: bool) {
 /// A cluster in which there is something to do for every right, with the chart on it.
 async fn stage() -> Stage {
     let stage = Stage::bare().await;
-    let rollouts = definition("argoproj.io", "v1alpha1", "Rollout", "rollouts");
-    let canaries = definition("flagger.app", "v1beta1", "Canary", "canaries");
-    apply_crds(&stage.control_plane, &format!("{rollouts}\n---\n{canaries}")).await;
+    install_kinds(&stage.control_plane).await;
     provider_that_breaks(&stage.broker, "production", "orders");
     let said = stage
         .release(&json!({

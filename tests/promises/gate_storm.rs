@@ -211,8 +211,8 @@ async fn a_broker_that_swallows_a_thousand_questions_costs_another_ones_answers_
     let grown = peak.saturating_sub(before);
     let put = hole.count_requests(|request| request.path_and_query.starts_with("/matrix?"));
     println!(
-        "remembered answers: p50 {p50:?}, p99 {p99:?}, before p99 {floor:?}; swallowed ones: slowest {slowest:?}, {put} put to the broker; \
-         memory {} MiB, grown by {} KiB",
+        "remembered answers: p50 {p50:?}, p99 {p99:?}, before p99 {floor:?}; swallowed ones: slowest {slowest:?}, {put} \
+         put to the broker; memory {} MiB, grown by {} KiB",
         before >> 20,
         grown >> 10
     );

@@ -10,6 +10,7 @@ use tokio::sync::OnceCell;
 use pact_operator::api::PactDeployment;
 
 use super::recorder_asserts::{memories, published, stays};
+use crate::testbed::control_plane::ControlPlane;
 use crate::testbed::crds::apply_crds;
 use crate::testbed::eventually::eventually;
 use crate::testbed::kubectl;
@@ -23,9 +24,7 @@ async fn scene() -> &'static Scene {
     SCENE
         .get_or_init(async || {
             let scene = Scene::start().await;
-            let rollouts = definition("argoproj.io", "v1alpha1", "Rollout", "rollouts");
-            let canaries = definition("flagger.app", "v1beta1", "Canary", "canaries");
-            apply_crds(&scene.control_plane, &format!("{rollouts}\n---\n{canaries}")).await;
+            install_kinds(&scene.control_plane).await;
             eventually("the operator to know both kinds", SOON, async || {
                 let logs = scene.logs();
                 let known = ["rollouts.argoproj.io", "canaries.flagger.app"].iter().all(|kind| logs.contains(kind));
@@ -119,8 +118,15 @@ async fn case_71_a_flagger_canary_is_recorded_from_its_primary_with_the_annotati
         .await;
 }
 
+/// Makes the API server know both kinds.
+pub(super) async fn install_kinds(control_plane: &ControlPlane) {
+    let rollouts = definition("argoproj.io", "v1alpha1", "Rollout", "rollouts");
+    let canaries = definition("flagger.app", "v1beta1", "Canary", "canaries");
+    apply_crds(control_plane, &format!("{rollouts}\n---\n{canaries}")).await;
+}
+
 /// A definition that takes anything.
-pub(super) fn definition(group: &str, version: &str, kind: &str, plural: &str) -> String {
+fn definition(group: &str, version: &str, kind: &str, plural: &str) -> String {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": format!("{plural}.{group}")},
