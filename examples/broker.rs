@@ -7,10 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-#[path = "../tests/testbed/standin/mod.rs"]
-pub mod standin;
-
-use standin::{Auth, Options, StandIn};
+use testbed::standin::{Auth, Options, StandIn};
 
 /// A stand-in Pact Broker that keeps everything in memory.
 #[derive(Parser)]

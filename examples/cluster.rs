@@ -20,9 +20,6 @@ use testbed::values::Values;
 use testbed::webhook::{Person, Webhook};
 use tokio::signal::unix::{SignalKind, signal};
 
-#[path = "../tests/testbed/mod.rs"]
-mod testbed;
-
 /// The namespace to play in, and the environment it belongs to.
 const PLAYGROUND: &str = "default";
 const ENVIRONMENT: &str = "test";

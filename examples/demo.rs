@@ -28,8 +28,6 @@ mod observer;
 mod scenes;
 #[path = "demo/stage.rs"]
 mod stage;
-#[path = "../tests/testbed/mod.rs"]
-mod testbed;
 #[path = "demo/transcript.rs"]
 mod transcript;
 

@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::post;
-use pact_operator::runtime::tls_server::{TlsServer, TlsServerSettings};
+use operator_kit::tls_server::{TlsServer, TlsServerSettings};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
@@ -18,10 +18,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_util::sync::CancellationToken;
 
-use crate::testbed::certificates::authority;
-use crate::testbed::control_plane::ControlPlane;
-use crate::testbed::eventually::eventually;
-use crate::testbed::process::{Process, free_port};
+use testbed::certificates::authority;
+use testbed::control_plane::ControlPlane;
+use testbed::eventually::eventually;
+use testbed::process::{Process, free_port};
 
 /// The argument that makes the bench's own program this webhook.
 pub const ARGUMENT: &str = "always-yes";

@@ -11,7 +11,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use pact_operator::api::names::{EnvironmentName, Pacticipant};
 use pact_operator::api::{PactBroker, PactDeployment, PactEnvironment};
-use pact_operator::workload::{Place, RecordKey};
+use pact_operator::workload::{EnvironmentRef, RecordKey};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -19,12 +19,12 @@ use crate::cost;
 use crate::report::{Report, mib};
 use crate::sizes::Sizes;
 use crate::stage::PATIENCE;
-use crate::testbed::components::Component;
-use crate::testbed::control_plane::ControlPlane;
-use crate::testbed::eventually::eventually;
-use crate::testbed::process::Process;
-use crate::testbed::scene::{BROKER, Scene};
-use crate::testbed::webhook::{Webhook, WebhookOptions};
+use testbed::components::Component;
+use testbed::control_plane::ControlPlane;
+use testbed::eventually::eventually;
+use testbed::process::Process;
+use testbed::test_cluster::{BROKER, TestCluster};
+use testbed::webhook::{Webhook, WebhookOptions};
 
 /// The argument that makes the bench's own program a watch that keeps nothing.
 pub const ARGUMENT: &str = "keep-nothing";
@@ -40,13 +40,13 @@ struct Memory {
 }
 
 pub async fn measure(sizes: &Sizes, report: &mut Report) {
-    let scene = Scene::without_operator().await;
-    let environment = scene.environment(&["nowhere"], json!({})).await;
+    let cluster = TestCluster::without_operator().await;
+    let environment = cluster.environment(&["nowhere"], json!({})).await;
     let options = WebhookOptions::sober();
     // Once, for its rights and its certificate.
-    drop(Webhook::start(&scene.control_plane, options.clone()).await);
+    drop(Webhook::start(&cluster.control_plane, options.clone()).await);
     // It would give each namespace a ServiceAccount and a ConfigMap, which nobody here looks at.
-    scene.control_plane.stop(Component::ControllerManager);
+    cluster.control_plane.stop(Component::ControllerManager);
     report.section(
         "Memory at rest",
         "A webhook that has just started and listed so many `PactDeployment`s (each with a member, a recorded version, ten \
@@ -55,12 +55,12 @@ pub async fn measure(sizes: &Sizes, report: &mut Report) {
     );
     let mut known = 0;
     for count in sizes.known {
-        create(&scene, &environment, known..*count).await;
+        create(&cluster, &environment, known..*count).await;
         known = *count;
-        let webhook = Webhook::start(&scene.control_plane, options.clone()).await;
+        let webhook = Webhook::start(&cluster.control_plane, options.clone()).await;
         let ours = at_rest(webhook.pid()).await;
         drop(webhook);
-        let floor = without_keeping(&scene.control_plane).await;
+        let floor = without_keeping(&cluster.control_plane).await;
         report.row(
             &format!("{count} PactDeployments and namespaces: at rest"),
             &mib(ours.rest),
@@ -84,8 +84,8 @@ async fn at_rest(pid: Option<u32>) -> Memory {
     Memory { rest: cost::resident(pid), most: cost::most_resident(pid) }
 }
 
-async fn create(scene: &Scene, environment: &str, range: std::ops::Range<usize>) {
-    let client = scene.client();
+async fn create(cluster: &TestCluster, environment: &str, range: std::ops::Range<usize>) {
+    let client = cluster.client();
     let creations = stream::iter(range).map(|number| {
         let client = client.clone();
         async move {
@@ -107,7 +107,10 @@ async fn namespace(client: &Client, number: usize) {
 async fn memory(client: &Client, environment: &str, number: usize) {
     let pacticipant = format!("shop-service-{number}");
     let key = RecordKey {
-        place: Place { broker: BROKER.to_owned(), environment: EnvironmentName::parse(environment).unwrap() },
+        environment_ref: EnvironmentRef {
+            broker: BROKER.to_owned(),
+            environment: EnvironmentName::parse(environment).unwrap(),
+        },
         pacticipant: Pacticipant::parse(&pacticipant).unwrap(),
         instance: None,
     };

@@ -13,17 +13,14 @@
     reason = "a measurement that cannot go on says so; its figures are for reading"
 )]
 
-#[path = "../report/mod.rs"]
-mod report;
-#[path = "../../tests/testbed/mod.rs"]
-mod testbed;
-
 mod always_yes;
 mod at_rest;
 mod black_hole;
 mod cost;
 mod direct;
 mod load;
+#[path = "../report/mod.rs"]
+mod report;
 mod reviewed;
 mod sizes;
 mod stage;

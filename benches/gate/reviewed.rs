@@ -4,7 +4,7 @@ use axum::body::Bytes;
 use pact_operator::api::annotations;
 use serde_json::{Map, Value, json};
 
-use crate::testbed::scene::image;
+use testbed::test_cluster::image;
 
 /// A Deployment as its author writes it, with so many environment variables: 1 has about 2 KB.
 pub fn deployment(name: &str, pacticipant: &str, version: &str, variables: usize) -> Value {

@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use crate::always_yes::AlwaysYes;
 use crate::load::{Protocol, Target};
 use crate::reviewed::Reviews;
-use crate::testbed::eventually::eventually;
-use crate::testbed::namespace;
-use crate::testbed::scene::Scene;
-use crate::testbed::standin::{Effect, Fault, StandIn};
-use crate::testbed::webhook::{Webhook, WebhookOptions};
+use testbed::eventually::eventually;
+use testbed::namespace;
+use testbed::standin::{Effect, Fault, StandIn};
+use testbed::test_cluster::TestCluster;
+use testbed::webhook::{Webhook, WebhookOptions};
 
 /// Longer than anything here should take on the slowest machine.
 pub const PATIENCE: Duration = Duration::from_mins(5);
@@ -46,7 +46,7 @@ const DEPLOYMENTS: usize = 32;
 /// See the module.
 pub struct Stage {
     /// Control plane and the broker that answers.
-    pub scene: Scene,
+    pub cluster: TestCluster,
     /// The webhook.
     pub webhook: Webhook,
     /// Its floor.
@@ -65,37 +65,37 @@ pub struct Stage {
 impl Stage {
     /// A new one, with the webhook ready.
     pub async fn new() -> Self {
-        let scene = Scene::without_operator().await;
+        let cluster = TestCluster::without_operator().await;
         let black_hole = StandIn::start().await;
         black_hole.faults().add(Fault::new(Effect::Hang));
-        scene.apply::<PactBroker>("PactBroker", "black-hole", json!({"url": black_hole.url()})).await;
-        let client = scene.client();
-        let make = async |asked: &str| namespace::create(&scene.control_plane, &client, &[(ASKED, asked)]).await;
+        cluster.apply::<PactBroker>("PactBroker", "black-hole", json!({"url": black_hole.url()})).await;
+        let client = cluster.client();
+        let make = async |asked: &str| namespace::create(&cluster.control_plane, &client, &[(ASKED, asked)]).await;
         let (gated, unanswered) = (make("gate").await, make("gate").await);
         let (floor, free) = (make("floor").await, make("nobody").await);
 
-        let environment = scene.environment(&[&gated], json!({"gate": {"mode": "Enforce"}})).await;
+        let environment = cluster.environment(&[&gated], json!({"gate": {"mode": "Enforce"}})).await;
         let nowhere = json!({"gate": {"mode": "Enforce"}, "brokerRef": {"name": "black-hole"}});
-        scene.map("nowhere", &[&unanswered], nowhere).await;
+        cluster.map("nowhere", &[&unanswered], nowhere).await;
         for name in [&environment, "nowhere"] {
-            backfilled(&scene, name).await;
+            backfilled(&cluster, name).await;
         }
         for other in 0..OTHERS {
             let names: Vec<_> = (0..NAMED_BY_EACH).map(|number| format!("team-{other}-space-{number}")).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            scene.map(&format!("other-{other}"), &names, json!({})).await;
+            cluster.map(&format!("other-{other}"), &names, json!({})).await;
         }
-        let store = scene.broker.store();
+        let store = cluster.broker.store();
         store.publish_pact("web", "1", PROVIDER, "what web wants");
         store.record_deployment("web", "1", &environment, None);
         store.verify("web", "1", PROVIDER, "1.0.0", true);
         store.verify("web", "1", PROVIDER, CACHED, true);
         store.record_deployment(PROVIDER, "1.0.0", &environment, None);
 
-        let always_yes = AlwaysYes::start(&scene.control_plane).await;
+        let always_yes = AlwaysYes::start(&cluster.control_plane).await;
         let options = WebhookOptions::sober();
-        let webhook = Webhook::start(&scene.control_plane, options.clone()).await;
-        let stage = Self { scene, webhook, always_yes, gated, unanswered, floor, free, _black_hole: black_hole };
+        let webhook = Webhook::start(&cluster.control_plane, options.clone()).await;
+        let stage = Self { cluster, webhook, always_yes, gated, unanswered, floor, free, _black_hole: black_hole };
         stage.route(&options.configuration()).await;
         stage
     }
@@ -103,7 +103,7 @@ impl Stage {
     /// Has the API server ask the gate about the namespaces of the gate, and the floor about that of the floor: under
     /// the same conditions, so that it has the same work with both.
     async fn route(&self, name: &str) {
-        let api: Api<ValidatingWebhookConfiguration> = Api::all(self.scene.client());
+        let api: Api<ValidatingWebhookConfiguration> = Api::all(self.cluster.client());
         let mut gate = eventually("the gate's caBundle", PATIENCE, async || {
             let found = api.get(name).await.map_err(|error| error.to_string())?;
             let bundle = found.webhooks.iter().flatten().find_map(|one| one.client_config.ca_bundle.as_ref());
@@ -153,13 +153,13 @@ impl Stage {
 }
 
 /// Writes what the recorder would have written: without it `Enforce` does no more than `Warn`.
-async fn backfilled(scene: &Scene, name: &str) {
+async fn backfilled(cluster: &TestCluster, name: &str) {
     let condition = json!({
         "type": "Backfilled", "status": "True", "reason": "Recorded", "message": "",
         "lastTransitionTime": "2026-01-12T08:30:00Z",
     });
     let status = Patch::Merge(json!({"status": {"conditions": [condition]}}));
-    let api: Api<PactEnvironment> = Api::all(scene.client());
+    let api: Api<PactEnvironment> = Api::all(cluster.client());
     drop(api.patch_status(name, &PatchParams::default(), &status).await.unwrap());
 }
 

@@ -14,19 +14,19 @@ use crate::report::{Report, Spread};
 use crate::reviewed::{deployment, variables_for};
 use crate::sizes::Sizes;
 use crate::stage::{CACHED, PATIENCE, PROVIDER, Stage};
-use crate::testbed::eventually::eventually;
-use crate::testbed::scene::image;
-use crate::testbed::webhook::Person;
+use testbed::eventually::eventually;
+use testbed::test_cluster::image;
+use testbed::webhook::Person;
 
 /// How large the Deployment is as the API server gives it.
 const BYTES: usize = 20 << 10;
 
 pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
-    let person = Person::developer(&stage.scene.control_plane).await;
+    let person = Person::developer(&stage.cluster.control_plane).await;
     let namespaces = [&stage.gated, &stage.floor, &stage.free];
     let mut stored = 0;
     for namespace in namespaces {
-        let api: Api<Deployment> = Api::namespaced(stage.scene.client(), namespace);
+        let api: Api<Deployment> = Api::namespaced(stage.cluster.client(), namespace);
         let object = deployment(PROVIDER, PROVIDER, "1.0.0", variables_for(BYTES));
         // As the admin, whom the gate is not asked about.
         let created = api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();

@@ -11,13 +11,13 @@ use crate::report::{Report, Spread};
 use crate::reviewed::Reviews;
 use crate::sizes::Sizes;
 use crate::stage::{CONSUMER, PROVIDER, REVIEW_BYTES, Stage};
-use crate::testbed::standin::Fault;
+use testbed::standin::Fault;
 
 /// How long the broker takes for every answer.
 const SLOW: Duration = Duration::from_millis(50);
 
 pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
-    let broker = &stage.scene.broker;
+    let broker = &stage.cluster.broker;
     let store = broker.store();
     for number in 0..sizes.uncached {
         store.verify("web", "1", PROVIDER, &provider_version(number), true);
@@ -76,19 +76,19 @@ async fn one_by_one(stage: &Stage, pacticipant: &str, versions: &[String]) -> (S
     // The connection is made by a review that is let through unjudged.
     let elsewhere = [reviews.one(&stage.free, pacticipant, pacticipant, "1")].into();
     drop(target.with(&elsewhere).send(0).await);
-    stage.scene.broker.clear_requests();
+    stage.cluster.broker.clear_requests();
     let mut seconds = Vec::new();
     for number in 0..versions.len() {
         let answered = target.send(number).await;
         assert!(answered.body.contains(r#""verdict":"Yes""#), "not what is to be measured: {}", answered.body);
         seconds.push(answered.took.as_secs_f64());
     }
-    (Spread::of(seconds), stage.scene.broker.requests().len() as f64 / versions.len() as f64)
+    (Spread::of(seconds), stage.cluster.broker.requests().len() as f64 / versions.len() as f64)
 }
 
 /// The same matrices, asked for by a plain client: the requests that the webhook sent before, sent again.
 async fn matrices(stage: &Stage) -> Spread {
-    let broker = &stage.scene.broker;
+    let broker = &stage.cluster.broker;
     let is_matrix = |path: &str| path.starts_with("/matrix");
     let paths = broker.requests().into_iter().map(|request| request.path_and_query).filter(|path| is_matrix(path));
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -106,7 +106,7 @@ async fn matrices(stage: &Stage) -> Spread {
 
 async fn equal(stage: &Stage, count: usize, floor: &Spread, report: &mut Report) {
     const VERSION: &str = "5.0.0";
-    let broker = &stage.scene.broker;
+    let broker = &stage.cluster.broker;
     broker.store().verify("web", "1", PROVIDER, VERSION, true);
     let reviews = Reviews::of(REVIEW_BYTES);
     let review = |number| reviews.one(&stage.gated, &format!("{PROVIDER}-{number}"), PROVIDER, VERSION);

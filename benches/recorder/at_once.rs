@@ -9,9 +9,9 @@ use crate::bare_watch::BareRecorder;
 use crate::report::{Report, Spread, ms, seconds_between, times};
 use crate::sizes::Sizes;
 use crate::stage::{PATIENCE, Stage, publish, rows};
-use crate::testbed::components::Component;
-use crate::testbed::eventually::eventually;
-use crate::testbed::standin::StandIn;
+use testbed::components::Component;
+use testbed::eventually::eventually;
+use testbed::standin::StandIn;
 
 const NAME: &str = "many";
 const FLOOR: &str = "floor";
@@ -19,7 +19,7 @@ const FLOOR: &str = "floor";
 pub async fn measure(sizes: &Sizes, report: &mut Report) {
     let count = sizes.at_once;
     let stage = Stage::new().await;
-    let broker = &stage.scene.broker;
+    let broker = &stage.cluster.broker;
     stage.publish(NAME, count, &["1.0.0", "2.0.0", "3.0.0"]);
     broker.store().add_environment(FLOOR, false);
     for number in 0..count {
@@ -29,7 +29,7 @@ pub async fn measure(sizes: &Sizes, report: &mut Report) {
     let bare_broker = Arc::new(StandIn::start().await);
     bare_broker.store().add_environment(FLOOR, false);
     publish(&bare_broker, NAME, count, &["1.0.0", "2.0.0", "3.0.0"]);
-    let watch = BareRecorder::start(&stage.scene, &stage.namespace, &bare_broker, FLOOR);
+    let watch = BareRecorder::start(&stage.cluster, &stage.namespace, &bare_broker, FLOOR);
     stage.create(NAME, 0..count, "1.0.0", 1).await;
     stage.wait_remembered("1.0.0", count).await;
 
@@ -42,7 +42,7 @@ pub async fn measure(sizes: &Sizes, report: &mut Report) {
     stage.wait_remembered("2.0.0", count).await;
 
     // What no controller could do: all complete in the time that it takes to say so.
-    stage.scene.control_plane.stop(Component::ControllerManager);
+    stage.cluster.control_plane.stop(Component::ControllerManager);
     stage.set_version(NAME, count, "3.0.0").await;
     broker.clear_requests();
     let began = Instant::now();

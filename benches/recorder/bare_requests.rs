@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 
-use crate::testbed::standin::StandIn;
+use testbed::standin::StandIn;
 
 /// How many requests a `PactBroker` allows at once by default.
 const AT_ONCE: usize = 4;

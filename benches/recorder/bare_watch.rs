@@ -13,11 +13,11 @@ use tokio::task::JoinHandle;
 use crate::bare_requests;
 use crate::completions::{Completion, Completions};
 use crate::stage::PATIENCE;
-use crate::testbed::control_plane::ControlPlane;
-use crate::testbed::eventually::eventually;
-use crate::testbed::process::Process;
-use crate::testbed::scene::Scene;
-use crate::testbed::standin::StandIn;
+use testbed::control_plane::ControlPlane;
+use testbed::eventually::eventually;
+use testbed::process::Process;
+use testbed::standin::StandIn;
+use testbed::test_cluster::TestCluster;
 
 /// The argument that makes the bench's own program a watch that keeps nothing.
 pub const ARGUMENT: &str = "keep-nothing";
@@ -33,9 +33,9 @@ pub struct BareRecorder {
 
 impl BareRecorder {
     /// Begins. The versions are recorded in `environment` of `broker`, the application being called as the Deployment.
-    pub fn start(scene: &Scene, namespace: &str, broker: &Arc<StandIn>, environment: &str) -> Self {
+    pub fn start(cluster: &TestCluster, namespace: &str, broker: &Arc<StandIn>, environment: &str) -> Self {
         let (tell, mut told) = mpsc::unbounded_channel::<Completion>();
-        let completions = Completions::watch(scene, namespace, Some(tell));
+        let completions = Completions::watch(cluster, namespace, Some(tell));
         let environment = broker.store().environment_uuid(environment).unwrap();
         let (client, broker) = (bare_requests::client(), Arc::clone(broker));
         let task = tokio::spawn(async move {

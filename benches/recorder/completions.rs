@@ -11,7 +11,7 @@ use pact_operator::workload::DeploymentView;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
-use crate::testbed::scene::Scene;
+use testbed::test_cluster::TestCluster;
 
 /// A rollout that is complete: the Deployment's name and the tag of its image.
 #[derive(Clone, Debug)]
@@ -31,12 +31,12 @@ pub struct Completions {
 
 impl Completions {
     /// Begins to watch; each completion is noted, and told to `tell` when given.
-    pub fn watch(scene: &Scene, namespace: &str, tell: Option<mpsc::UnboundedSender<Completion>>) -> Self {
+    pub fn watch(cluster: &TestCluster, namespace: &str, tell: Option<mpsc::UnboundedSender<Completion>>) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let client = {
             // A client belongs to the runtime in which it is made.
             let _in_it = runtime.enter();
-            scene.client()
+            cluster.client()
         };
         let api: Api<DeploymentView> = Api::namespaced(client, namespace);
         let seen: Arc<Mutex<HashMap<_, _>>> = Arc::default();

@@ -14,15 +14,12 @@
     reason = "a measurement that cannot go on says so; its figures are for reading"
 )]
 
-#[path = "../report/mod.rs"]
-mod report;
-#[path = "../../tests/testbed/mod.rs"]
-mod testbed;
-
 mod at_once;
 mod bare_requests;
 mod bare_watch;
 mod completions;
+#[path = "../report/mod.rs"]
+mod report;
 mod requests;
 mod singles;
 mod sizes;

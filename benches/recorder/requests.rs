@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::testbed::audit;
-use crate::testbed::standin::LoggedRequest;
+use testbed::audit;
+use testbed::standin::LoggedRequest;
 
 /// A request at the broker, by what it is for.
 pub fn purpose(request: &LoggedRequest) -> &'static str {

@@ -7,9 +7,9 @@ use crate::report::{Report, Spread, seconds_between};
 use crate::requests;
 use crate::sizes::Sizes;
 use crate::stage::{PATIENCE, Stage, publish, rest, rows};
-use crate::testbed::eventually::eventually;
-use crate::testbed::scene::{annotated, image};
-use crate::testbed::standin::StandIn;
+use testbed::eventually::eventually;
+use testbed::standin::StandIn;
+use testbed::test_cluster::{annotated, image};
 
 const NAME: &str = "single";
 /// The environment at the second stand-in.
@@ -18,7 +18,7 @@ const FIRST: &str = "0.0.1";
 
 pub async fn measure(sizes: &Sizes, report: &mut Report) {
     let stage = Stage::new().await;
-    let (broker, bare) = (&stage.scene.broker, Arc::new(StandIn::start().await));
+    let (broker, bare) = (&stage.cluster.broker, Arc::new(StandIn::start().await));
     bare.store().add_environment(BARE, false);
     let name = format!("{NAME}-0");
     let versions: Vec<String> = (0..sizes.singles).map(|number| format!("1.0.{number}")).collect();
@@ -28,8 +28,8 @@ pub async fn measure(sizes: &Sizes, report: &mut Report) {
     publish(&bare, NAME, 1, &known);
 
     let _operator = stage.start_operator().await;
-    let bare_recorder = BareRecorder::start(&stage.scene, &stage.namespace, &bare, BARE);
-    let live = annotated(&name, &name, FIRST).apply(&stage.scene.client(), &stage.namespace).await;
+    let bare_recorder = BareRecorder::start(&stage.cluster, &stage.namespace, &bare, BARE);
+    let live = annotated(&name, &name, FIRST).apply(&stage.cluster.client(), &stage.namespace).await;
     stage.wait_remembered(FIRST, 1).await;
     stage.wait_settled(1).await;
     // What gathers for two seconds after the first record is not to be counted with the next ones.
@@ -73,8 +73,8 @@ pub async fn measure(sizes: &Sizes, report: &mut Report) {
     costs(&stage, &stage.api_requests()[asked_before..], versions.len(), report);
 }
 
-fn costs(stage: &Stage, asked: &[crate::testbed::audit::Request], count: usize, report: &mut Report) {
-    let at_broker = stage.scene.broker.requests();
+fn costs(stage: &Stage, asked: &[testbed::audit::Request], count: usize, report: &mut Report) {
+    let at_broker = stage.cluster.broker.requests();
     let for_keys = at_broker.iter().filter(|request| requests::is_for_a_key(request)).count();
     let writes = asked.iter().filter(|request| requests::is_write(request)).count();
     let each = |number: usize| format!("{:.2}", number as f64 / count as f64);

@@ -9,12 +9,12 @@ use kube::api::{ListParams, Patch, PatchParams};
 use pact_operator::api::{PactDeployment, PactEnvironment};
 use serde_json::json;
 
-use crate::testbed::audit;
-use crate::testbed::eventually::eventually;
-use crate::testbed::http;
-use crate::testbed::operator::{Operator, OperatorOptions, SERVICE_ACCOUNT};
-use crate::testbed::scene::{OPERATOR_NAMESPACE, Scene, annotated, image};
-use crate::testbed::standin::{StandIn, WriteKind};
+use testbed::audit;
+use testbed::eventually::eventually;
+use testbed::http;
+use testbed::operator::{Operator, OperatorOptions, SERVICE_ACCOUNT};
+use testbed::standin::{StandIn, WriteKind};
+use testbed::test_cluster::{OPERATOR_NAMESPACE, TestCluster, annotated, image};
 
 /// Longer than anything measured should take on the slowest machine.
 pub const PATIENCE: Duration = Duration::from_mins(15);
@@ -25,7 +25,7 @@ const AT_ONCE: usize = 50;
 /// A scene with one namespace that is mapped to one environment.
 pub struct Stage {
     /// Control plane and broker.
-    pub scene: Scene,
+    pub cluster: TestCluster,
     /// The namespace.
     pub namespace: String,
     /// The environment.
@@ -35,10 +35,10 @@ pub struct Stage {
 impl Stage {
     /// A new one, without operator.
     pub async fn new() -> Self {
-        let scene = Scene::without_operator().await;
-        let namespace = scene.namespace().await;
-        let environment = scene.environment(&[&namespace], json!({})).await;
-        Self { scene, namespace, environment }
+        let cluster = TestCluster::without_operator().await;
+        let namespace = cluster.namespace().await;
+        let environment = cluster.environment(&[&namespace], json!({})).await;
+        Self { cluster, namespace, environment }
     }
 
     /// Starts the operator with its default settings and waits until it is ready.
@@ -49,10 +49,10 @@ impl Stage {
     /// Starts the operator with its default settings; says when, and when it was ready.
     pub async fn start_timed(&self) -> Started {
         // Made before the clock runs.
-        let kubeconfig = self.scene.control_plane.user_kubeconfig(OPERATOR_NAMESPACE, SERVICE_ACCOUNT).await;
-        let deployment = OperatorOptions::default().deployment(&self.scene.control_plane).await;
+        let kubeconfig = self.cluster.control_plane.user_kubeconfig(OPERATOR_NAMESPACE, SERVICE_ACCOUNT).await;
+        let deployment = OperatorOptions::default().deployment(&self.cluster.control_plane).await;
         let at = Instant::now();
-        let operator = Operator::start_as(&self.scene.control_plane, &deployment, &kubeconfig);
+        let operator = Operator::start_as(&self.cluster.control_plane, &deployment, &kubeconfig);
         loop {
             if let Ok((200, _)) = http::get(operator.probe_address(), "/readyz").await {
                 break;
@@ -65,12 +65,12 @@ impl Stage {
 
     /// Makes the broker know these versions of all applications `NAME-0`, `NAME-1`, …
     pub fn publish(&self, name: &str, count: usize, versions: &[&str]) {
-        publish(&self.scene.broker, name, count, versions);
+        publish(&self.cluster.broker, name, count, versions);
     }
 
     /// Creates annotated Deployments `NAME-FROM` … of one version, many at a time.
     pub async fn create(&self, name: &str, range: std::ops::Range<usize>, version: &str, replicas: u32) {
-        let client = self.scene.client();
+        let client = self.cluster.client();
         let creations = stream::iter(range).map(|number| {
             let (client, name) = (client.clone(), format!("{name}-{number}"));
             async move {
@@ -104,7 +104,7 @@ impl Stage {
         subresource: Option<&str>,
         patch: impl Fn(usize) -> serde_json::Value,
     ) {
-        let api: Api<Deployment> = Api::namespaced(self.scene.client(), &self.namespace);
+        let api: Api<Deployment> = Api::namespaced(self.cluster.client(), &self.namespace);
         let patches = stream::iter(range).map(|number| {
             let (api, name, patch) = (api.clone(), format!("{name}-{number}"), Patch::Strategic(patch(number)));
             async move {
@@ -121,7 +121,7 @@ impl Stage {
 
     /// Waits until the Deployment controller has seen every Deployment.
     pub async fn wait_observed(&self, count: usize) {
-        let api: Api<Deployment> = Api::namespaced(self.scene.client(), &self.namespace);
+        let api: Api<Deployment> = Api::namespaced(self.cluster.client(), &self.namespace);
         eventually("all Deployments to be observed", PATIENCE, async || {
             let all = api.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
             let seen = all.items.iter().filter(|one| {
@@ -136,7 +136,7 @@ impl Stage {
     /// Waits until so many rows of a version were written since the writes were last cleared.
     pub async fn wait_rows(&self, version: &str, count: usize) {
         eventually(format!("{count} rows of {version}"), PATIENCE, async || {
-            let rows = rows(&self.scene.broker, &self.environment, version).len();
+            let rows = rows(&self.cluster.broker, &self.environment, version).len();
             if rows == count { Ok(()) } else { Err(format!("{rows} rows")) }
         })
         .await;
@@ -144,7 +144,7 @@ impl Stage {
 
     /// Waits until the operator remembers a version as recorded for so many keys: their rollouts are over for it.
     pub async fn wait_remembered(&self, version: &str, count: usize) {
-        let api = Api::<PactDeployment>::all(self.scene.client());
+        let api = Api::<PactDeployment>::all(self.cluster.client());
         eventually(format!("{version} to be remembered as recorded"), PATIENCE, async || {
             let all = api.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
             let recorded = all.items.into_iter().filter_map(|one| Some(one.status?.recorded?.version));
@@ -156,12 +156,12 @@ impl Stage {
 
     /// All requests that operators have made to the API server so far.
     pub fn api_requests(&self) -> Vec<audit::Request> {
-        audit::requests(&self.scene.control_plane, OPERATOR_NAMESPACE, SERVICE_ACCOUNT)
+        audit::requests(&self.cluster.control_plane, OPERATOR_NAMESPACE, SERVICE_ACCOUNT)
     }
 
     /// Waits until the operator itself says that so many workloads are recorded, and nothing more happens.
     pub async fn wait_settled(&self, recorded: usize) {
-        let api = Api::<PactEnvironment>::all(self.scene.client());
+        let api = Api::<PactEnvironment>::all(self.cluster.client());
         eventually(format!("{recorded} workloads to be told as recorded"), PATIENCE, async || {
             let status =
                 api.get(&self.environment).await.map_err(|error| error.to_string())?.status.unwrap_or_default();

@@ -12,8 +12,8 @@ use crate::report::{Report, Spread, mib, ms, times};
 use crate::requests;
 use crate::sizes::Sizes;
 use crate::stage::{Stage, Started, rest, rows};
-use crate::testbed::components::Component;
-use crate::testbed::operator::Operator;
+use testbed::components::Component;
+use testbed::operator::Operator;
 
 const NAME: &str = "app";
 const VERSION: &str = "1.0.0";
@@ -55,7 +55,7 @@ pub async fn measure(sizes: &Sizes, report: &mut Report) {
 
 /// A first start: nothing is recorded yet.
 async fn unknown(stage: &Stage, count: usize, report: &mut Report) -> Started {
-    let broker = &stage.scene.broker;
+    let broker = &stage.cluster.broker;
     broker.clear_requests();
     let started = stage.start_timed().await;
     stage.wait_rows(VERSION, count).await;
@@ -91,7 +91,7 @@ async fn unknown(stage: &Stage, count: usize, report: &mut Report) -> Started {
 
 /// A start at which all is as it should be.
 async fn known(stage: &Stage, count: usize, report: &mut Report) -> Started {
-    let broker = &stage.scene.broker;
+    let broker = &stage.cluster.broker;
     let list = list(stage).await;
     broker.clear_requests();
     broker.clear_writes();
@@ -121,7 +121,7 @@ async fn known(stage: &Stage, count: usize, report: &mut Report) -> Started {
 }
 
 async fn at_rest(stage: &Stage, sizes: &Sizes, report: &mut Report) {
-    let broker = &stage.scene.broker;
+    let broker = &stage.cluster.broker;
     broker.clear_requests();
     let before = stage.api_requests().len();
     tokio::time::sleep(sizes.rest).await;
@@ -141,10 +141,10 @@ async fn at_rest(stage: &Stage, sizes: &Sizes, report: &mut Report) {
 
 /// Adds Deployments that the broker knows as deployed, without a controller: the bench writes what one would.
 async fn grow(stage: &Stage, sizes: &Sizes) {
-    stage.scene.control_plane.stop(Component::ControllerManager);
+    stage.cluster.control_plane.stop(Component::ControllerManager);
     let more = sizes.known..sizes.largest;
     for number in more.clone() {
-        stage.scene.broker.store().record_deployment(&format!("{NAME}-{number}"), VERSION, &stage.environment, None);
+        stage.cluster.broker.store().record_deployment(&format!("{NAME}-{number}"), VERSION, &stage.environment, None);
     }
     stage.create(NAME, more.clone(), VERSION, 0).await;
     stage.set_observed(NAME, more, 1).await;
@@ -153,7 +153,7 @@ async fn grow(stage: &Stage, sizes: &Sizes) {
 async fn resident(stage: &Stage, operator: &Operator, count: usize, when: &str) -> (String, u64, u64) {
     rest().await;
     let ours = operator.rss_bytes();
-    let floor = resident_without_keeping(&stage.scene.control_plane).await;
+    let floor = resident_without_keeping(&stage.cluster.control_plane).await;
     (format!("{count} Deployments, {when}"), ours, floor)
 }
 
@@ -163,7 +163,7 @@ async fn stop(mut operator: Operator) {
 
 /// The median time of a plain LIST.
 async fn list(stage: &Stage) -> Duration {
-    let api: Api<DeploymentView> = Api::all(stage.scene.client());
+    let api: Api<DeploymentView> = Api::all(stage.cluster.client());
     let mut seconds = Vec::new();
     for _ in 0..5 {
         let began = Instant::now();

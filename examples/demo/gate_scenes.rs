@@ -8,8 +8,8 @@ use pact_operator::api::gate::GateMode;
 
 use crate::observer::Sight;
 use crate::stage::{ENVIRONMENT, NAMESPACE, Played, Stage, Tale, promised, run_kubectl, show_kubectl};
-use crate::testbed::kubectl::kubectl;
-use crate::testbed::webhook::{Person, sum};
+use testbed::kubectl::kubectl;
+use testbed::webhook::{Person, sum};
 
 /// The gate and somebody whom it can stop.
 pub struct GateStage<'a> {

@@ -8,7 +8,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 
-use crate::testbed::rollout::Progress;
+use testbed::rollout::Progress;
 
 /// A Deployment at one moment, as a watch told it.
 #[derive(Clone, Debug)]

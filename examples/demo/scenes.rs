@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::observer::Sight;
 use crate::stage::{ENVIRONMENT, Played, Stage, Tale, promised, run_kubectl, told};
-use crate::testbed::http::plain_client;
-use crate::testbed::standin::WriteKind;
 use crate::transcript::shown;
+use testbed::http::plain_client;
+use testbed::standin::WriteKind;
 
 /// How long a deleted workload's record stays, as `values.yaml` says.
 pub const GRACE: Duration = Duration::from_secs(5);

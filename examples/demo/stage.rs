@@ -8,13 +8,13 @@ use kube::{Api, ResourceExt};
 use pact_operator::api::PactDeployment;
 
 use crate::observer::{Observer, Sight};
-use crate::testbed::chart::{RELEASE, folder, helm};
-use crate::testbed::control_plane::ControlPlane;
-use crate::testbed::kubectl::kubectl;
-use crate::testbed::operator::Operator;
-use crate::testbed::standin::{StandIn, Write, WriteKind};
-use crate::testbed::webhook::Webhook;
 use crate::transcript::{Transcript, shown};
+use testbed::chart::{RELEASE, folder, helm};
+use testbed::control_plane::ControlPlane;
+use testbed::kubectl::kubectl;
+use testbed::operator::Operator;
+use testbed::standin::{StandIn, Write, WriteKind};
+use testbed::webhook::Webhook;
 
 /// The environment that the scenes record in, and the namespace that belongs to it.
 pub const ENVIRONMENT: &str = "production";

@@ -38,14 +38,14 @@ impl From<bool> for Truth {
 
 /// A reason and a message, for a condition or an Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Why {
+pub struct Explanation {
     /// CamelCase.
     pub reason: &'static str,
     /// For people: thing, cause, remedy.
     pub message: String,
 }
 
-impl Why {
+impl Explanation {
     /// A reason and a message.
     #[must_use]
     pub fn new(reason: &'static str, message: impl Into<String>) -> Self {

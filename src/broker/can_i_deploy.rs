@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use super::{Broker, BrokerError, Environment};
 use crate::{
     api::names::{Pacticipant, Version},
-    policy::{Judgement, LiveVersions, Matrix, Question, Verdict, judge, wants_live},
+    decide::{Judgement, LiveVersions, Matrix, Question, Verdict, judge, wants_live},
 };
 
 /// From how many providers on all that is live in the environment is read at once: two requests that cost a broker some

@@ -92,7 +92,7 @@ pub enum BrokerError {
     },
     /// Nothing was sent: all places for requests stayed taken.
     #[error(
-        "the Pact Broker was not asked to {operation}: {}s passed without a free place for a request; it answers slowly, or \
+        "the Pact Broker was not asked to {operation}: {}s passed without a free environment_ref for a request; it answers slowly, or \
          the PactBroker's concurrency is too low", .waited.as_secs_f32()
     )]
     Busy {

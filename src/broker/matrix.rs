@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     api::names::{Pacticipant, Version},
-    policy::{Matrix, MatrixRow, Question},
+    decide::{Matrix, MatrixRow, Question},
 };
 
 /// More rows than any environment has: without it a broker looks at the newest 100 only, and says yes though row 101

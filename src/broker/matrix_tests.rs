@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     api::names::EnvironmentName,
-    policy::{LiveVersions, Verdict, judge},
+    decide::{LiveVersions, Verdict, judge},
 };
 
 /// A body as a broker gives it, reduced to what is read and a bit of what is not.

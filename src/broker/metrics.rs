@@ -8,7 +8,7 @@ use prometheus_client::{
 };
 
 use super::Observer;
-use crate::runtime::metrics::Metrics;
+use operator_kit::metrics::Metrics;
 
 /// One request at a broker.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

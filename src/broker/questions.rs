@@ -16,7 +16,7 @@ use tokio::{
 use super::{Broker, BrokerError, circuit::Circuit, verdict_of};
 use crate::{
     api::names::EnvironmentName,
-    policy::{Judgement, Question, Verdict},
+    decide::{Judgement, Question, Verdict},
 };
 
 /// How long a yes is remembered. What the operator records itself is forgotten at once ([`Questions::forget`]); this is
@@ -162,13 +162,13 @@ impl Shared {
     async fn pursue(self: Arc<Self>, key: Key) {
         let pursuit = Pursuit { shared: &self, key: &key, over: false };
         let _place = loop {
-            let place = timeout(PURSUED, self.places.acquire()).await;
+            let environment_ref = timeout(PURSUED, self.places.acquire()).await;
             // Nothing was sent yet.
             if self.gave_up(&key) {
                 return pursuit.over();
             }
-            if let Ok(place) = place {
-                break place;
+            if let Ok(environment_ref) = environment_ref {
+                break environment_ref;
             }
         };
         let judged = timeout(PURSUED, self.broker.judge(&key.question)).await;

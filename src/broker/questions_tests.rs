@@ -150,7 +150,7 @@ async fn questions_that_differ_in_anything_have_answers_of_their_own() {
     let fake = Fake::start().await;
     let questions = fake.questions(8);
     let ignoring = |version: Option<&str>| Question {
-        ignore: vec![crate::policy::Ignored {
+        ignore: vec![crate::decide::Ignored {
             pacticipant: Pacticipant::parse("web").unwrap(),
             version: version.map(|version| Version::parse(version).unwrap()),
         }],

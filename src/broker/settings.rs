@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{BaseUrl, BrokerConfig, ClientCertificate, Credentials, SecretText, TlsSettings};
-use crate::api::{PactBrokerSpec, condition::Why};
+use crate::api::{PactBrokerSpec, condition::Explanation};
 
 /// The contents of a Secret by key, or `None` when there is no such Secret.
 pub type SecretData = Option<BTreeMap<String, Vec<u8>>>;
@@ -35,24 +35,34 @@ pub fn broker_config(
     namespace: &str,
     secrets: &BTreeMap<String, SecretData>,
     user_agent: &str,
-) -> Result<BrokerConfig, Why> {
-    let invalid =
-        |field: &str, problem: &dyn std::fmt::Display| Why::new("InvalidSpec", format!("spec.{field}: {problem}"));
-    let secret = |name: &str| -> Result<&BTreeMap<String, Vec<u8>>, Why> {
+) -> Result<BrokerConfig, Explanation> {
+    let invalid = |field: &str, problem: &dyn std::fmt::Display| {
+        Explanation::new("InvalidSpec", format!("spec.{field}: {problem}"))
+    };
+    let secret = |name: &str| -> Result<&BTreeMap<String, Vec<u8>>, Explanation> {
         secrets.get(name).and_then(Option::as_ref).ok_or_else(|| {
-            Why::new("SecretMissing", format!("there is no Secret {name} in namespace {namespace}; create it there"))
+            Explanation::new(
+                "SecretMissing",
+                format!("there is no Secret {name} in namespace {namespace}; create it there"),
+            )
         })
     };
     let no_value = |name: &str, key: &str| {
-        Why::new("SecretKeyMissing", format!("Secret {namespace}/{name} has no value under the key {key}; add it"))
+        Explanation::new(
+            "SecretKeyMissing",
+            format!("Secret {namespace}/{name} has no value under the key {key}; add it"),
+        )
     };
-    let bytes = |name: &str, key: &str| -> Result<Vec<u8>, Why> {
+    let bytes = |name: &str, key: &str| -> Result<Vec<u8>, Explanation> {
         let value = secret(name)?.get(key).filter(|value| !value.is_empty());
         value.cloned().ok_or_else(|| no_value(name, key))
     };
-    let text = |name: &str, key: &str| -> Result<SecretText, Why> {
+    let text = |name: &str, key: &str| -> Result<SecretText, Explanation> {
         let text = String::from_utf8(bytes(name, key)?).map_err(|_| {
-            Why::new("SecretInvalid", format!("Secret {namespace}/{name}, key {key}: the value is not UTF-8 text"))
+            Explanation::new(
+                "SecretInvalid",
+                format!("Secret {namespace}/{name}, key {key}: the value is not UTF-8 text"),
+            )
         })?;
         // A line break at the end is what `echo` and editors leave behind; no credential ends in one on purpose.
         let text = text.trim_end_matches(['\r', '\n']);
@@ -60,7 +70,7 @@ pub fn broker_config(
             return Err(no_value(name, key));
         }
         if text.chars().any(char::is_control) {
-            return Err(Why::new(
+            return Err(Explanation::new(
                 "SecretInvalid",
                 format!("Secret {namespace}/{name}, key {key}: the value holds a control character"),
             ));

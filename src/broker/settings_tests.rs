@@ -25,7 +25,7 @@ fn secret(entries: &[(&str, &[u8])]) -> SecretData {
     Some(entries.iter().map(|(key, value)| ((*key).to_owned(), value.to_vec())).collect())
 }
 
-fn settings(spec: &PactBrokerSpec, secrets: &[(&str, SecretData)]) -> Result<BrokerConfig, Why> {
+fn settings(spec: &PactBrokerSpec, secrets: &[(&str, SecretData)]) -> Result<BrokerConfig, Explanation> {
     let secrets = secrets.iter().map(|(name, data)| ((*name).to_owned(), data.clone())).collect();
     broker_config(spec, "operators", &secrets, "agent/1")
 }

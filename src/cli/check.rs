@@ -15,7 +15,7 @@ use super::process::{Failure, USER_AGENT};
 use crate::{
     api::names::{EnvironmentName, Pacticipant, Version},
     broker::{BaseUrl, Broker, BrokerConfig, ClientCertificate, Credentials, SecretText, TlsSettings},
-    policy::{Ignored, Judgement, Question, words},
+    decide::{Ignored, Judgement, Question, messages},
 };
 
 /// The exit code of a yes.
@@ -91,7 +91,7 @@ fn asked(arguments: &CheckArguments) -> Result<u8, Failure> {
     let broker = Broker::new(config(arguments)?)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let judgement = runtime.block_on(broker.can_i_deploy(&question));
-    let link = words::matrix_link(&arguments.broker_url, &question);
+    let link = messages::matrix_link(&arguments.broker_url, &question);
     let text = match arguments.output {
         Output::Table => table(&question, &judgement, &link),
         Output::Json => format!("{:#}\n", document(&question, &judgement, &link)),
@@ -169,8 +169,8 @@ fn credentials(variable: impl Fn(&str) -> Option<String>) -> Result<Credentials,
 
 /// The answer for people: the verdict, why, every pair, where to look.
 fn table(question: &Question, judgement: &Judgement, link: &str) -> String {
-    let because = words::because(&question.pacticipant, &question.environment, judgement);
-    let mut text = format!("{question}: {}\n{}\n", judgement.verdict, words::plain::line(&because));
+    let because = messages::because(&question.pacticipant, &question.environment, judgement);
+    let mut text = format!("{question}: {}\n{}\n", judgement.verdict, messages::plain::line(&because));
     if !judgement.pairs.is_empty() {
         let head = ["RESULT", "CONSUMER", "VERSION", "PROVIDER", "VERSION"].map(str::to_owned);
         let rows = judgement.pairs.iter().map(|pair| {
@@ -218,7 +218,7 @@ fn document(question: &Question, judgement: &Judgement, link: &str) -> Value {
         .collect();
     let deployable = match exit_code(judgement) {
         YES => Some(true),
-        NO if judgement.verdict != crate::policy::Verdict::Unknown => Some(false),
+        NO if judgement.verdict != crate::decide::Verdict::Unknown => Some(false),
         _ => None,
     };
     json!({
@@ -227,7 +227,7 @@ fn document(question: &Question, judgement: &Judgement, link: &str) -> Value {
         "environment": question.environment.as_str(),
         "verdict": judgement.verdict.name(),
         "deployable": deployable,
-        "reason": words::because(&question.pacticipant, &question.environment, judgement),
+        "reason": messages::because(&question.pacticipant, &question.environment, judgement),
         "pairs": pairs,
         "link": link,
     })

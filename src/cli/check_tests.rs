@@ -1,7 +1,7 @@
 //! What people and programs read of an answer, and how it ends.
 
 use super::*;
-use crate::policy::{Pair, PairResult, Verdict};
+use crate::decide::{Pair, PairResult, Verdict};
 
 fn asked_about() -> Question {
     Question {

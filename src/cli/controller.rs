@@ -7,14 +7,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::process::{self, Failure, LogArguments};
-use crate::{
-    recorder::{self, Settings, Surroundings},
-    runtime::{
-        lease::{self, Leadership, LeaseSettings},
-        liveness::{DEFAULT_LIMIT, Liveness},
-        probes::ProbeServer,
-        readiness::Readiness,
-    },
+use crate::recorder::{self, Settings, Surroundings};
+use operator_kit::{
+    lease::{self, Leadership, LeaseSettings},
+    liveness::{DEFAULT_LIMIT, Liveness},
+    probes::ProbeServer,
+    readiness::Readiness,
 };
 
 /// Arguments of the verb `controller`.

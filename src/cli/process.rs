@@ -10,7 +10,7 @@ use std::{
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
-use crate::runtime::{
+use operator_kit::{
     liveness::Liveness,
     metrics::Metrics,
     probes::Probes,

@@ -15,10 +15,10 @@ use serde_json::json;
 use super::process::{self, Failure, LogArguments, USER_AGENT};
 use crate::{
     api::{PactBroker, annotations},
-    broker::maker::Maker,
-    policy::words,
-    runtime::refusal,
+    broker::client_factory::ClientFactory,
+    decide::messages,
 };
+use operator_kit::refusal;
 
 /// How often the gate is asked again when it does not answer: an API server learns of a webhook some seconds after it
 /// was configured.
@@ -62,22 +62,24 @@ async fn test(arguments: &SelfTestArguments) -> Result<(), Failure> {
                 format!("FAILED  {what}: {why}")
             }
         };
-        writeln!(io::stdout(), "{}", words::plain::line(&line))
+        writeln!(io::stdout(), "{}", messages::plain::line(&line))
     };
     say("gate", gate(&client, &arguments.dry_run_namespace).await)?;
     let brokers: Api<PactBroker> = Api::all(client.clone());
     match brokers.list(&ListParams::default()).await {
-        Err(error) => say("brokers", Err(format!("PactBrokers cannot be listed: {}", refusal::words(&error)).into()))?,
+        Err(error) => {
+            say("brokers", Err(format!("PactBrokers cannot be listed: {}", refusal::explain(&error)).into()))?
+        }
         Ok(brokers) if brokers.items.is_empty() => say("brokers", Ok("there is no PactBroker yet".to_owned()))?,
         Ok(brokers) => {
-            let maker = Maker {
+            let client_factory = ClientFactory {
                 client: client.clone(),
                 namespace: arguments.namespace.clone(),
                 user_agent: format!("{USER_AGENT} self-test"),
                 observer: Arc::new(|_, _, _| {}),
             };
             for object in brokers {
-                say(&format!("PactBroker {}", object.name_any()), broker(&maker, &object).await)?;
+                say(&format!("PactBroker {}", object.name_any()), broker(&client_factory, &object).await)?;
             }
         }
     }
@@ -88,8 +90,8 @@ async fn test(arguments: &SelfTestArguments) -> Result<(), Failure> {
 }
 
 /// Reads from a broker what every client reads first.
-async fn broker(maker: &Maker, object: &PactBroker) -> Result<String, Failure> {
-    let made = maker.make(object, None).await.map_err(|why| why.message)?;
+async fn broker(client_factory: &ClientFactory, object: &PactBroker) -> Result<String, Failure> {
+    let made = client_factory.make(object, None).await.map_err(|why| why.message)?;
     let broker = made.ok_or("no client was made")?.client.map_err(|why| why.message)?;
     let probe = broker.probe().await?;
     let version = probe.broker_version.map_or_else(String::new, |version| format!(", version {version}"));
@@ -150,7 +152,7 @@ async fn greeting(client: &Client, namespace: &str) -> Result<String, Failure> {
 
 /// What came back says whether the gate was asked.
 fn heard(namespace: &str, status: http::StatusCode, warnings: &[String], body: &str) -> Result<String, String> {
-    if let Some(warning) = warnings.iter().find(|warning| warning.contains(words::GREETING)) {
+    if let Some(warning) = warnings.iter().find(|warning| warning.contains(messages::GREETING)) {
         // 299 - "text"
         let text = warning.split_once('"').map_or(warning.as_str(), |(_, text)| text.trim_end_matches('"'));
         return Ok(text.to_owned());
@@ -175,9 +177,9 @@ mod tests {
 
     #[test]
     fn only_the_greeting_says_that_the_gate_was_asked() {
-        let greeting = format!("299 - \"{}\"", words::greeting());
+        let greeting = format!("299 - \"{}\"", messages::greeting());
         let others = ["299 - \"something else\"".to_owned(), greeting];
-        assert_eq!(heard("default", StatusCode::CREATED, &others, "{}").unwrap(), words::greeting());
+        assert_eq!(heard("default", StatusCode::CREATED, &others, "{}").unwrap(), messages::greeting());
         let silent = heard("default", StatusCode::CREATED, &others[..1], "{}").unwrap_err();
         assert!(silent.contains("without asking the gate"), "{silent}");
         let refused = heard("default", StatusCode::FORBIDDEN, &[], r#"{"message": "no right to create"}"#).unwrap_err();

@@ -7,15 +7,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::process::{self, Failure, LogArguments};
-use crate::{
-    gate::{self, Gate, Settings},
-    runtime::{
-        certificates::{self, CertificateSettings, MountedSource, OwnSource, ServingCertificate, Source},
-        liveness::{DEFAULT_LIMIT, Liveness},
-        probes::ProbeServer,
-        readiness::Readiness,
-        tls_server::{ClientAuthentication, TlsServer, TlsServerSettings},
-    },
+use crate::gate::{self, Gate, Settings};
+use operator_kit::{
+    certificates::{self, CertificateSettings, MountedSource, OwnSource, ServingCertificate, Source},
+    liveness::{DEFAULT_LIMIT, Liveness},
+    probes::ProbeServer,
+    readiness::Readiness,
+    tls_server::{ClientAuthentication, TlsServer, TlsServerSettings},
 };
 
 /// The common name of the authorities that the operator makes for itself.

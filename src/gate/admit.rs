@@ -10,20 +10,20 @@ use tracing::warn;
 
 use super::{
     Gate,
+    report::Decided,
     review::{Answer, Operation, Review},
-    tell::Decided,
 };
 use crate::{
     api::gate::GateMode,
     broker::questions::Source,
-    policy::{
+    decide::{
         Decision, Finding, GateRules, Identified, Judgement, Outcome, Question, Subject, Verdict,
         decision::{Cause, in_force, must_be_asked},
-        subjects, words,
+        messages, subjects,
     },
-    runtime::refusal,
     workload::{NamespaceMapping, Workload, stale_annotation},
 };
+use operator_kit::refusal;
 
 /// How long reading a namespace that the watch has not told of yet may take.
 const NAMESPACE_LIMIT: Duration = Duration::from_secs(1);
@@ -73,8 +73,8 @@ impl Gate {
         let greet = review.self_test;
         let mut answer = self.judged(review, deadline).await;
         if greet {
-            answer.warnings.insert(0, words::greeting());
-            answer.warnings.truncate(words::WARNINGS);
+            answer.warnings.insert(0, messages::greeting());
+            answer.warnings.truncate(messages::WARNINGS);
         }
         answer
     }
@@ -102,10 +102,10 @@ impl Gate {
 
     fn answer(&self, decision: &Decision, notices: Vec<String>) -> Answer {
         let denied =
-            (decision.outcome == Outcome::Denied).then(|| words::denial(decision, |finding| self.link(finding)));
-        let mut warnings = words::warnings(decision);
+            (decision.outcome == Outcome::Denied).then(|| messages::denial(decision, |finding| self.link(finding)));
+        let mut warnings = messages::warnings(decision);
         warnings.extend(notices);
-        warnings.truncate(words::WARNINGS);
+        warnings.truncate(messages::WARNINGS);
         let audit = decision.findings.first().map(|finding| ("verdict", finding.cause.name().to_owned()));
         Answer { denied, warnings, audit: audit.into_iter().collect() }
     }
@@ -157,7 +157,7 @@ impl Gate {
                 Some(Err(broken)) => {
                     let text = format!("not checked with Pact: PactEnvironment {object} cannot be followed");
                     warn!(environment = object, problem = broken.problem, "a review passes unjudged");
-                    notices.push(words::warning(&text));
+                    notices.push(messages::warning(&text));
                     continue;
                 }
                 None => continue,
@@ -170,9 +170,9 @@ impl Gate {
                 && notices.is_empty()
             {
                 let text = "the image changed, but the annotation pact-operator.dev/version stayed: is it still right?";
-                notices.push(words::warning(text));
+                notices.push(messages::warning(text));
             }
-            let remembered = |place: &_, pacticipant: &_| index.remembered(place, pacticipant);
+            let remembered = |environment_ref: &_, pacticipant: &_| index.remembered(environment_ref, pacticipant);
             let subjects = subjects(old, new, rules, remembered).into_iter();
             open.extend(subjects.filter(|subject| must_be_asked(subject, &environment.gate)).map(|subject| Open {
                 subject,
@@ -208,7 +208,7 @@ impl Gate {
         let labels = match timeout(limit, api.get_opt(namespace)).await {
             Ok(Ok(found)) => found.and_then(|found| found.metadata.labels).unwrap_or_default(),
             Ok(Err(error)) => {
-                let error = refusal::words(&error);
+                let error = refusal::explain(&error);
                 warn!(namespace, error, "the namespace cannot be read; only environments that name it claim it");
                 BTreeMap::new()
             }
@@ -225,7 +225,7 @@ impl Gate {
         let asked = open.into_iter().map(|open| self.find(open, deadline));
         let (findings, sources): (Vec<_>, Vec<_>) = join_all(asked).await.into_iter().unzip();
         let decision = Decision::over(findings);
-        self.tell(&Decided { review, decision: &decision, sources: &sources });
+        self.report(&Decided { review, decision: &decision, sources: &sources });
         decision
     }
 
@@ -234,8 +234,9 @@ impl Gate {
         let (cause, source) = match &subject.identified {
             Err(problem) => (Cause::Problem(problem.clone()), Source::None),
             Ok(Identified { pacticipant, version }) => {
-                let question = rules.question(pacticipant, version, &subject.place.environment, Timestamp::now());
-                let (judgement, source) = self.ask(&subject.place.broker, &question, deadline).await;
+                let question =
+                    rules.question(pacticipant, version, &subject.environment_ref.environment, Timestamp::now());
+                let (judgement, source) = self.ask(&subject.environment_ref.broker, &question, deadline).await;
                 (Cause::Judged(judgement), source)
             }
         };
@@ -266,13 +267,13 @@ impl Gate {
         {
             return None;
         }
-        let base = self.brokers.public_url(&finding.subject.place.broker)?;
+        let base = self.brokers.public_url(&finding.subject.environment_ref.broker)?;
         let question = Question {
             pacticipant: pacticipant.clone(),
             version: version.clone(),
-            environment: finding.subject.place.environment.clone(),
+            environment: finding.subject.environment_ref.environment.clone(),
             ignore: Vec::new(),
         };
-        Some(words::matrix_link(&base, &question))
+        Some(messages::matrix_link(&base, &question))
     }
 }

@@ -12,27 +12,27 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    api::{PactBroker, condition::Why, names::EnvironmentName},
+    api::{PactBroker, condition::Explanation, names::EnvironmentName},
     broker::{
-        maker::{Maker, Origin},
+        client_factory::{ClientFactory, Fingerprint},
         questions::Questions,
     },
-    runtime::readiness::Gate,
 };
+use operator_kit::readiness::Gate;
 
 /// How soon a broker's Secrets are read again at the earliest, however often it refuses the credentials.
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
 struct Entry {
     object: Arc<PactBroker>,
-    origin: Option<Origin>,
-    questions: Result<Questions, Why>,
+    origin: Option<Fingerprint>,
+    questions: Result<Questions, Explanation>,
 }
 
 /// The brokers by the name of their `PactBroker`. Cheap to clone.
 #[derive(Clone)]
 pub struct Brokers {
-    maker: Maker,
+    client_factory: ClientFactory,
     entries: Arc<Mutex<HashMap<String, Entry>>>,
     /// A `PactBroker` is new or another one.
     changed: Arc<Notify>,
@@ -43,8 +43,8 @@ pub struct Brokers {
 impl Brokers {
     /// No brokers yet.
     #[must_use]
-    pub fn new(maker: Maker) -> Self {
-        Self { maker, entries: Arc::default(), changed: Arc::default(), refused: Arc::default() }
+    pub fn new(client_factory: ClientFactory) -> Self {
+        Self { client_factory, entries: Arc::default(), changed: Arc::default(), refused: Arc::default() }
     }
 
     /// Takes in a `PactBroker`.
@@ -54,7 +54,10 @@ impl Brokers {
         let entry = entries.entry(object.name_any()).or_insert_with(|| Entry {
             object: Arc::clone(&object),
             origin: None,
-            questions: Err(Why::new("BrokerNotReady", "the operator has not made its client for the broker yet")),
+            questions: Err(Explanation::new(
+                "BrokerNotReady",
+                "the operator has not made its client for the broker yet",
+            )),
         });
         let new = entry.origin.as_ref().is_none_or(|origin| !origin.is_of(&object));
         entry.object = object;
@@ -73,10 +76,10 @@ impl Brokers {
     ///
     /// # Errors
     /// When there is no such `PactBroker`, or no client can be made of it.
-    pub fn questions(&self, name: &str) -> Result<Questions, Why> {
+    pub fn questions(&self, name: &str) -> Result<Questions, Explanation> {
         match self.entries().get(name) {
             Some(entry) => entry.questions.clone(),
-            None => Err(Why::new("BrokerMissing", format!("there is no PactBroker named {name}"))),
+            None => Err(Explanation::new("BrokerMissing", format!("there is no PactBroker named {name}"))),
         }
     }
 
@@ -127,7 +130,7 @@ impl Brokers {
         for object in objects {
             let name = object.name_any();
             let before = self.entries().get(&name).and_then(|entry| entry.origin.clone());
-            let made = self.maker.make(&object, before.as_ref()).await;
+            let made = self.client_factory.make(&object, before.as_ref()).await;
             let mut entries = self.entries();
             let Some(entry) = entries.get_mut(&name) else { continue };
             match made {

@@ -10,10 +10,10 @@ use crate::{
         environment::BACKFILLED,
         names::{ApplicationInstance, Pacticipant, Version},
     },
-    policy::{GateRules, Remembered},
+    decide::{GateRules, Remembered},
     workload::{
-        BrokenRules, EnvironmentClaim, EnvironmentRules, NamespaceMapping, Place, RecordKey, environment_rules,
-        environments_of,
+        BrokenRules, EnvironmentClaim, EnvironmentRef, EnvironmentRules, NamespaceMapping, RecordKey,
+        environment_rules, environments_of,
     },
 };
 
@@ -36,7 +36,7 @@ pub struct Index {
     /// What they claim: made at each change of one, not at each review, for they may name thousands of namespaces.
     claims: Vec<EnvironmentClaim>,
     /// For each pacticipant the memories of its application instances, mostly one.
-    remembered: HashMap<(Place, Pacticipant), Vec<Memory>>,
+    remembered: HashMap<(EnvironmentRef, Pacticipant), Vec<Memory>>,
 }
 
 /// What is remembered of a key. There are as many as there are applications: sorted slices take a third of what sets do.
@@ -86,7 +86,7 @@ impl Index {
             Some(Ok(environment)) => Some(environment.rules.claim.clone()),
             Some(Err(broken)) => broken.claim.clone(),
         };
-        let broken = BrokenRules { object: name.to_owned(), claim, place: None, problem: problem.to_owned() };
+        let broken = BrokenRules { object: name.to_owned(), claim, environment_ref: None, problem: problem.to_owned() };
         self.environments.insert(name.to_owned(), Err(Box::new(broken)));
         self.claim();
     }
@@ -119,7 +119,7 @@ impl Index {
 
     /// Takes in the memory of a key, or that it is gone; answers whether other versions are recorded now than before.
     pub fn set_memory(&mut self, key: &RecordKey, object: Option<&PactDeployment>) -> bool {
-        let of_pacticipant = self.remembered.entry((key.place.clone(), key.pacticipant.clone())).or_default();
+        let of_pacticipant = self.remembered.entry((key.environment_ref.clone(), key.pacticipant.clone())).or_default();
         let before = of_pacticipant.iter().position(|memory| memory.instance == key.instance);
         let before = before.map(|position| of_pacticipant.swap_remove(position));
         let after = object.map(|object| Memory::of(key, object));
@@ -129,31 +129,31 @@ impl Index {
             of_pacticipant.reserve_exact(1);
             of_pacticipant.push(after);
         } else if of_pacticipant.is_empty() {
-            self.remembered.remove(&(key.place.clone(), key.pacticipant.clone()));
+            self.remembered.remove(&(key.environment_ref.clone(), key.pacticipant.clone()));
         }
         changed
     }
 
     /// Forgets the memory of every key for which `listed` does not hold; answers the places where that changes what is
     /// recorded.
-    pub fn retain_memories(&mut self, listed: impl Fn(&RecordKey) -> bool) -> Vec<Place> {
-        let keys = self.remembered.iter().flat_map(|((place, pacticipant), memories)| {
-            memories.iter().map(|memory| RecordKey {
-                place: place.clone(),
+    pub fn retain_memories(&mut self, listed: impl Fn(&RecordKey) -> bool) -> Vec<EnvironmentRef> {
+        let keys = self.remembered.iter().flat_map(|((environment_ref, pacticipant), records)| {
+            records.iter().map(|memory| RecordKey {
+                environment_ref: environment_ref.clone(),
                 pacticipant: pacticipant.clone(),
                 instance: memory.instance.clone(),
             })
         });
         let gone: Vec<_> = keys.filter(|key| !listed(key)).collect();
-        gone.into_iter().filter(|key| self.set_memory(key, None)).map(|key| key.place).collect()
+        gone.into_iter().filter(|key| self.set_memory(key, None)).map(|key| key.environment_ref).collect()
     }
 
     /// What is remembered of a pacticipant in an environment, all application instances together.
     #[must_use]
-    pub fn remembered(&self, place: &Place, pacticipant: &Pacticipant) -> Remembered {
+    pub fn remembered(&self, environment_ref: &EnvironmentRef, pacticipant: &Pacticipant) -> Remembered {
         let mut all = Remembered::default();
         // A copy of both names for one look-up: a few hundred bytes for a review.
-        for one in self.remembered.get(&(place.clone(), pacticipant.clone())).into_iter().flatten() {
+        for one in self.remembered.get(&(environment_ref.clone(), pacticipant.clone())).into_iter().flatten() {
             all.recorded.extend(one.recorded.iter().cloned());
             all.former.extend(one.former.iter().cloned());
         }

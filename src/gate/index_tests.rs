@@ -26,13 +26,13 @@ fn named(namespaces: &[&str]) -> Value {
     json!({"namespaces": {"names": namespaces}})
 }
 
-fn place(environment: &str) -> Place {
-    Place { broker: "main".into(), environment: EnvironmentName::parse(environment).unwrap() }
+fn environment_ref(environment: &str) -> EnvironmentRef {
+    EnvironmentRef { broker: "main".into(), environment: EnvironmentName::parse(environment).unwrap() }
 }
 
 fn key(pacticipant: &str, instance: Option<&str>) -> RecordKey {
     RecordKey {
-        place: place("production"),
+        environment_ref: environment_ref("production"),
         pacticipant: Pacticipant::parse(pacticipant).unwrap(),
         instance: instance.map(|instance| ApplicationInstance::parse(instance).unwrap()),
     }
@@ -123,11 +123,11 @@ fn what_is_remembered_of_a_pacticipant_is_that_of_all_its_instances_together() {
     assert!(index.set_memory(&plain, Some(&memory(&plain, Some("2"), &[], &["1", "0"]))));
     assert!(index.set_memory(&blue, Some(&memory(&blue, None, &["3", "4"], &["1"]))));
     assert!(index.set_memory(&other, Some(&memory(&other, Some("9"), &[], &[]))));
-    let remembered = index.remembered(&plain.place, &plain.pacticipant);
+    let remembered = index.remembered(&plain.environment_ref, &plain.pacticipant);
     assert_eq!(versions(&remembered.recorded), ["2", "3", "4"]);
     assert_eq!(versions(&remembered.former), ["0", "1"]);
-    assert_eq!(index.remembered(&place("test"), &plain.pacticipant), Remembered::default());
-    assert_eq!(index.remembered(&plain.place, &key("stranger", None).pacticipant), Remembered::default());
+    assert_eq!(index.remembered(&environment_ref("test"), &plain.pacticipant), Remembered::default());
+    assert_eq!(index.remembered(&plain.environment_ref, &key("stranger", None).pacticipant), Remembered::default());
 }
 
 #[test]
@@ -160,10 +160,10 @@ fn memories_that_are_listed_no_more_are_forgotten_and_their_places_told() {
     for (key, recorded) in [(&orders, Some("1")), (&blue, Some("2")), (&empty, None)] {
         index.set_memory(key, Some(&memory(key, recorded, &[], &[])));
     }
-    assert_eq!(index.retain_memories(|key| *key != empty), Vec::<Place>::new(), "nothing was recorded there");
-    assert_eq!(index.retain_memories(|key| *key == orders), [place("production")]);
-    assert_eq!(versions(&index.remembered(&orders.place, &orders.pacticipant).recorded), ["1"]);
-    assert_eq!(index.retain_memories(|_| false), [place("production")]);
-    assert_eq!(index.remembered(&orders.place, &orders.pacticipant), Remembered::default());
+    assert_eq!(index.retain_memories(|key| *key != empty), Vec::<EnvironmentRef>::new(), "nothing was recorded there");
+    assert_eq!(index.retain_memories(|key| *key == orders), [environment_ref("production")]);
+    assert_eq!(versions(&index.remembered(&orders.environment_ref, &orders.pacticipant).recorded), ["1"]);
+    assert_eq!(index.retain_memories(|_| false), [environment_ref("production")]);
+    assert_eq!(index.remembered(&orders.environment_ref, &orders.pacticipant), Remembered::default());
     assert!(index.remembered.is_empty(), "what is forgotten takes no room");
 }

@@ -8,7 +8,8 @@ use prometheus_client::{
 };
 
 use super::{admit::Passed, review::Answer};
-use crate::{api::gate::GateAction, broker::questions::Source, policy::Finding, runtime::metrics::Metrics};
+use crate::{api::gate::GateAction, broker::questions::Source, decide::Finding};
+use operator_kit::metrics::Metrics;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabels {

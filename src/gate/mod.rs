@@ -6,12 +6,12 @@
 mod admit;
 pub mod brokers;
 mod deadline;
-mod feeds;
 pub mod index;
 mod metrics;
+mod report;
 pub mod review;
 mod server;
-mod tell;
+mod watch_handlers;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -23,15 +23,13 @@ use kube::{Api, Client};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use self::{brokers::Brokers, index::Index, metrics::GateMetrics, tell::Told};
-use crate::{
-    broker::{maker::Maker, metrics::observer},
-    runtime::{
-        events::EventSink,
-        metrics::Metrics,
-        readiness::{self, Readiness},
-        watch::{first_lists, follow},
-    },
+use self::{brokers::Brokers, index::Index, metrics::GateMetrics, report::Told};
+use crate::broker::{client_factory::ClientFactory, metrics::observer};
+use operator_kit::{
+    events::EventSink,
+    metrics::Metrics,
+    readiness::{self, Readiness},
+    watch::{first_lists, follow},
 };
 
 pub use server::LONGEST_BODY;
@@ -60,14 +58,14 @@ pub struct Gate {
     events: EventSink,
     metrics: GateMetrics,
     told: Told,
-    telling: Arc<Semaphore>,
+    reports: Arc<Semaphore>,
 }
 
 impl Gate {
     /// A gate that knows nothing yet: [`keep`] tells it.
     #[must_use]
     pub fn new(client: Client, settings: &Settings, metrics: &Metrics) -> Arc<Self> {
-        let maker = Maker {
+        let client_factory = ClientFactory {
             client: client.clone(),
             namespace: settings.namespace.clone(),
             user_agent: settings.user_agent.clone(),
@@ -75,11 +73,11 @@ impl Gate {
         };
         Arc::new(Self {
             index: Mutex::default(),
-            brokers: Brokers::new(maker),
+            brokers: Brokers::new(client_factory),
             events: EventSink::new(client.clone(), REPORTER, &settings.instance),
             metrics: GateMetrics::register(metrics),
             told: Told::new(),
-            telling: tell::places(),
+            reports: report::places(),
             client,
         })
     }
@@ -107,17 +105,17 @@ pub fn close_gates(readiness: &Readiness) -> Gates {
 
 /// Keeps the gate's knowledge of the cluster right, until shutdown.
 pub async fn keep(gate: Arc<Gate>, gates: Gates, renew_every: Duration, shutdown: CancellationToken) {
-    let Gates([namespaces, environments, brokers, memories, clients]) = gates;
+    let Gates([namespaces, environments, brokers, records, clients]) = gates;
     let listed = CancellationToken::new();
     let complete = listed.clone();
-    let [namespaces, environments, brokers, memories] =
-        first_lists([namespaces, environments, brokers, memories], move || complete.cancel());
+    let [namespaces, environments, brokers, records] =
+        first_lists([namespaces, environments, brokers, records], move || complete.cancel());
     let (client, until) = (gate.client.clone(), || shutdown.clone());
     tokio::join!(
-        follow(Api::all(client.clone()), feeds::Namespaces(Arc::clone(&gate)), namespaces, until()),
-        follow(Api::all(client.clone()), feeds::Environments(Arc::clone(&gate)), environments, until()),
-        follow(Api::all(client.clone()), feeds::Brokers(Arc::clone(&gate)), brokers, until()),
-        follow(Api::all(client.clone()), feeds::Memories(Arc::clone(&gate)), memories, until()),
+        follow(Api::all(client.clone()), watch_handlers::Namespaces(Arc::clone(&gate)), namespaces, until()),
+        follow(Api::all(client.clone()), watch_handlers::Environments(Arc::clone(&gate)), environments, until()),
+        follow(Api::all(client.clone()), watch_handlers::Brokers(Arc::clone(&gate)), brokers, until()),
+        follow(Api::all(client.clone()), watch_handlers::RecordStore(Arc::clone(&gate)), records, until()),
         gate.brokers.keep(renew_every, listed, clients, until()),
     );
 }

@@ -265,7 +265,7 @@ impl Answer {
     /// Admitted with one warning.
     #[must_use]
     pub fn allow_with(warning: impl AsRef<str>) -> Self {
-        Self { warnings: vec![crate::policy::words::warning(warning.as_ref())], ..Self::default() }
+        Self { warnings: vec![crate::decide::messages::warning(warning.as_ref())], ..Self::default() }
     }
 
     /// The body of the answer.
@@ -290,7 +290,7 @@ impl Answer {
             #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
             audit_annotations: std::collections::BTreeMap<&'a str, &'a str>,
         }
-        // Anything but 403 and Forbidden makes GitOps controllers delete what runs: see policy::words::plain.
+        // Anything but 403 and Forbidden makes GitOps controllers delete what runs: see decide::messages::plain.
         #[derive(Serialize)]
         #[allow(clippy::struct_field_names, reason = "metav1.Status has a field of its own name")]
         struct Status<'a> {
@@ -314,8 +314,8 @@ impl Answer {
 }
 
 fn short(text: &str, limit: usize) -> String {
-    let line = crate::policy::words::plain::line(text);
-    crate::policy::words::plain::shortened(&line, limit)
+    let line = crate::decide::messages::plain::line(text);
+    crate::decide::messages::plain::shortened(&line, limit)
 }
 
 #[cfg(test)]

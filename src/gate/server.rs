@@ -24,7 +24,7 @@ use super::{
     deadline::budget,
     review::{Answer, Review},
 };
-use crate::runtime::tls_server::ArrivedAt;
+use operator_kit::tls_server::ArrivedAt;
 
 /// The longest body that is read, in bytes: two objects of 3 MiB, which is what the API server takes, and their frame.
 pub const LONGEST_BODY: usize = 7 << 20;

@@ -14,7 +14,8 @@ use tower::ServiceExt;
 
 use super::super::{Settings, review::API_VERSION};
 use super::*;
-use crate::{api::PactEnvironment, runtime::metrics::Metrics};
+use crate::api::PactEnvironment;
+use operator_kit::metrics::Metrics;
 
 const NAMESPACE: &str = "shop";
 

@@ -13,16 +13,16 @@ use super::{Settings, queue::Next};
 use crate::{
     api::{
         PactBroker, PactBrokerStatus,
-        condition::{Finding, Truth, Why, conditions},
+        condition::{Explanation, Finding, Truth, conditions},
     },
     broker::{
         Broker, BrokerError, Observer,
-        maker::{Maker, Origin},
+        client_factory::{ClientFactory, Fingerprint},
     },
-    runtime::{
-        backoff::{Backoff, entropy},
-        refusal,
-    },
+};
+use operator_kit::{
+    backoff::{Backoff, entropy},
+    refusal,
 };
 
 /// The reason while a broker has not been asked for the first time: what needs it is looked at once it was.
@@ -30,12 +30,12 @@ pub const NOT_PROBED: &str = "BrokerNotProbed";
 
 struct Entry {
     object: Arc<PactBroker>,
-    origin: Option<Origin>,
-    client: Result<Broker, Why>,
+    origin: Option<Fingerprint>,
+    client: Result<Broker, Explanation>,
     /// How often in a row the probe failed; `None` before the first.
     failures: Option<u32>,
     /// Why the last probe failed, if it did.
-    trouble: Option<Why>,
+    trouble: Option<Explanation>,
 }
 
 /// What a probe changed for those who wait for the broker.
@@ -52,7 +52,7 @@ pub enum Change {
 pub struct Brokers {
     client: Client,
     settings: Arc<Settings>,
-    maker: Maker,
+    client_factory: ClientFactory,
     entries: Arc<Mutex<HashMap<String, Entry>>>,
 }
 
@@ -60,13 +60,13 @@ impl Brokers {
     /// No brokers yet.
     #[must_use]
     pub fn new(client: Client, settings: Arc<Settings>, observer: Observer) -> Self {
-        let maker = Maker {
+        let client_factory = ClientFactory {
             client: client.clone(),
             namespace: settings.namespace.clone(),
             user_agent: settings.user_agent.clone(),
             observer,
         };
-        Self { client, settings, maker, entries: Arc::default() }
+        Self { client, settings, client_factory, entries: Arc::default() }
     }
 
     /// Takes in a `PactBroker` and answers whether its spec is new: then its client is made by the next
@@ -77,7 +77,7 @@ impl Brokers {
         let entry = entries.entry(object.name_any()).or_insert_with(|| Entry {
             object: Arc::clone(&object),
             origin: None,
-            client: Err(Why::new(NOT_PROBED, "the broker has not been asked yet")),
+            client: Err(Explanation::new(NOT_PROBED, "the broker has not been asked yet")),
             failures: None,
             trouble: None,
         });
@@ -102,10 +102,10 @@ impl Brokers {
     /// # Errors
     /// When there is no such `PactBroker`, its settings cannot be used, or it is known not to answer: then nobody
     /// needs to wait for it to time out.
-    pub fn get(&self, name: &str) -> Result<Broker, Why> {
+    pub fn get(&self, name: &str) -> Result<Broker, Explanation> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(entry) = entries.get(name) else {
-            return Err(Why::new("BrokerMissing", format!("there is no PactBroker named {name}; create it")));
+            return Err(Explanation::new("BrokerMissing", format!("there is no PactBroker named {name}; create it")));
         };
         let client = entry.client.clone()?;
         match &entry.trouble {
@@ -115,7 +115,7 @@ impl Brokers {
     }
 
     /// Reads a broker's Secrets, makes its client anew if needed, probes it and writes its status.
-    pub async fn look_after(&self, name: &str) -> (Change, Next) {
+    pub async fn reconcile(&self, name: &str) -> (Change, Next) {
         let Some((object, before)) = self.with(name, |entry| (Arc::clone(&entry.object), entry.failures)) else {
             return (Change::None, None);
         };
@@ -126,7 +126,7 @@ impl Brokers {
             Some(Err(why)) => (unusable(&why), None, Some(why)),
             Some(Ok(broker)) => match broker.probe().await {
                 Ok(probe) => (answered(object.spec.auth.is_some()), probe.broker_version, None),
-                Err(error) => (refused(&error), None, Some(Why::new(error.reason(), error.to_string()))),
+                Err(error) => (refused(&error), None, Some(Explanation::new(error.reason(), error.to_string()))),
             },
         };
         let failed = trouble.is_some();
@@ -159,7 +159,7 @@ impl Brokers {
     /// whether it did. A Secret that cannot be read for another reason than its absence leaves the client as it is.
     async fn renew(&self, name: &str, object: &PactBroker) -> bool {
         let before = self.with(name, |entry| entry.origin.clone()).flatten();
-        match self.maker.make(object, before.as_ref()).await {
+        match self.client_factory.make(object, before.as_ref()).await {
             Ok(None) => false,
             Ok(Some(made)) => {
                 self.with_mut(name, |entry| {
@@ -204,7 +204,7 @@ impl Brokers {
             // The watch brings the newer object, and the next probe writes its status.
             Err(kube::Error::Api(answer)) if answer.is_conflict() || answer.is_not_found() => {}
             Err(error) => {
-                let error = refusal::words(&error);
+                let error = refusal::explain(&error);
                 warn!(broker = name, error, "the status of the PactBroker cannot be written");
             }
         }
@@ -234,7 +234,7 @@ fn answered(with_credentials: bool) -> Vec<Finding> {
     ]
 }
 
-fn unusable(why: &Why) -> Vec<Finding> {
+fn unusable(why: &Explanation) -> Vec<Finding> {
     ["Ready", "Reachable", "Authorized"]
         .map(|type_| {
             let truth = if type_ == "Ready" { Truth::False } else { Truth::Unknown };

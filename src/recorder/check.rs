@@ -17,10 +17,10 @@ use crate::{
         names::{Pacticipant, Version},
     },
     broker::verdict_of,
-    policy::{GateRules, Judgement, Question, Verdict},
-    runtime::backoff::{Backoff, entropy},
-    workload::{Place, RecordKey},
+    decide::{GateRules, Judgement, Question, Verdict},
+    workload::{EnvironmentRef, RecordKey},
 };
+use operator_kit::backoff::{Backoff, entropy};
 
 /// How long changes in an environment gather before what they may touch is asked again: many rollouts end at once.
 const GATHER: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ pub(super) const TOGETHER: Duration = Duration::from_millis(500);
 impl Recorder {
     /// Has a key checked if one of its versions never was.
     pub(super) fn begin_check(&self, key: &RecordKey, members: &[MemberView]) {
-        let object = self.memories.get(key);
+        let object = self.records.get(key);
         if self.checks.begin(key, &versions(members), object.as_deref()) {
             self.queue.now(Task::Check(key.clone()));
         }
@@ -56,19 +56,19 @@ impl Recorder {
 
     async fn check_version(&self, key: &RecordKey, version: &Version, members: &[MemberView]) -> Next {
         let rules = self.gate_rules(key)?;
-        let environment = &key.place.environment;
+        let environment = &key.environment_ref.environment;
         let question = rules.question(&key.pacticipant, version, environment, Timestamp::now());
-        let judgement = match self.brokers.get(&key.place.broker) {
+        let judgement = match self.brokers.get(&key.environment_ref.broker) {
             Err(why) => Judgement::without_pairs(Verdict::BrokerUnavailable, why.message),
             Ok(broker) => broker.judge(&question).await.unwrap_or_else(|error| {
-                self.look_into(&key.place, &error);
+                self.look_into(&key.environment_ref, &error);
                 verdict_of(&error)
             }),
         };
         let found = check(&key.pacticipant, version, environment, &judgement, &rules, Timestamp::now());
         let again = self.ask_again(key, &found);
         if let Some((check, before)) = self.checks.set(key, found) {
-            self.tell_check(key, members, &check, before.as_ref()).await;
+            self.report_check(key, members, &check, before.as_ref()).await;
             // The status of the key is written by its own pass alone.
             self.queue.after(Duration::from_millis(200), Task::Record(key.clone()));
         }
@@ -94,7 +94,7 @@ impl Recorder {
         Some(delay)
     }
 
-    async fn tell_check(&self, key: &RecordKey, members: &[MemberView], check: &Check, before: Option<&Check>) {
+    async fn report_check(&self, key: &RecordKey, members: &[MemberView], check: &Check, before: Option<&Check>) {
         let late = before.is_some_and(|before| before.verdict == UNCHECKED);
         let news = before.is_none_or(|before| before.verdict != check.verdict);
         if !news {
@@ -109,7 +109,7 @@ impl Recorder {
         }
         let mode = self.gate_rules(key).map(|rules| rules.mode).unwrap_or_default();
         for member in members.iter().filter(|member| member.version.as_ref().is_ok_and(|it| it.as_str() == version)) {
-            self.tell_of_check(key, member, check, mode).await;
+            self.report_checked_member(key, member, check, mode).await;
         }
     }
 
@@ -129,13 +129,15 @@ impl Recorder {
 
     /// Other versions are recorded in an environment than before: has the keys checked again whose verdict that may
     /// change, which are those of the counterparts. Bounded by how many applications one is integrated with.
-    pub(super) fn environment_changed(&self, place: &Place, pacticipants: &BTreeSet<String>) {
+    pub(super) fn environment_changed(&self, environment_ref: &EnvironmentRef, pacticipants: &BTreeSet<String>) {
         let keys = self.checks.keys(|key, checks| {
-            key.place == *place
+            key.environment_ref == *environment_ref
                 && pacticipants.iter().any(|changed| key.pacticipant.as_str() != changed && mentions(checks, changed))
         });
         // A counterpart that was not needed before has no pair yet: the changed application's own checks name it.
-        let own = self.checks.keys(|key, _| key.place == *place && pacticipants.contains(key.pacticipant.as_str()));
+        let own = self
+            .checks
+            .keys(|key, _| key.environment_ref == *environment_ref && pacticipants.contains(key.pacticipant.as_str()));
         let named: BTreeSet<String> = own
             .iter()
             .flat_map(|key| self.checks.of(key))
@@ -143,7 +145,7 @@ impl Recorder {
             .flat_map(|pair| [pair.consumer, pair.provider])
             .collect();
         let counterparts = self.checks.keys(|key, _| {
-            key.place == *place
+            key.environment_ref == *environment_ref
                 && named.contains(key.pacticipant.as_str())
                 && !pacticipants.contains(key.pacticipant.as_str())
         });
@@ -151,7 +153,7 @@ impl Recorder {
         let strangers =
             pacticipants.iter().filter(|changed| own.iter().all(|key| key.pacticipant.as_str() != *changed));
         let strangers = strangers.filter_map(|name| Pacticipant::parse(name).ok()).map(|pacticipant| RecordKey {
-            place: place.clone(),
+            environment_ref: environment_ref.clone(),
             pacticipant,
             instance: None,
         });
@@ -163,24 +165,26 @@ impl Recorder {
     /// An application that nothing here runs was recorded by somebody else: has those here checked that have a pact
     /// with it. One question for each of its versions that are live.
     async fn check_counterparts(&self, stranger: &RecordKey) -> Next {
-        let place = &stranger.place;
-        let versions = self.places.state(place).view?.versions_of(&stranger.pacticipant);
-        let broker = self.brokers.get(&place.broker).ok()?;
+        let environment_ref = &stranger.environment_ref;
+        let versions = self.places.state(environment_ref).view?.versions_of(&stranger.pacticipant);
+        let broker = self.brokers.get(&environment_ref.broker).ok()?;
         let mut named = BTreeSet::new();
         for version in versions.into_iter().take(CHECKS_LIMIT) {
-            let (pacticipant, environment) = (stranger.pacticipant.clone(), place.environment.clone());
+            let (pacticipant, environment) = (stranger.pacticipant.clone(), environment_ref.environment.clone());
             let question = Question { pacticipant, version, environment, ignore: Vec::new() };
             match broker.judge(&question).await {
                 Ok(judgement) => {
                     named.extend(judgement.pairs.into_iter().flat_map(|pair| [pair.consumer, pair.provider]));
                 }
                 Err(error) => {
-                    self.look_into(place, &error);
+                    self.look_into(environment_ref, &error);
                     return Some(self.settings.retry_max);
                 }
             }
         }
-        for key in self.checks.keys(|key, _| key.place == *place && named.contains(&key.pacticipant)) {
+        for key in
+            self.checks.keys(|key, _| key.environment_ref == *environment_ref && named.contains(&key.pacticipant))
+        {
             self.queue.now(Task::Check(key));
         }
         None
@@ -188,16 +192,17 @@ impl Recorder {
 
     /// A broker is back: asks what it did not answer.
     pub(super) fn check_unanswered(&self, broker: &str) {
-        let keys =
-            self.checks.keys(|key, checks| key.place.broker == broker && checks.iter().any(|check| !answered(check)));
+        let keys = self
+            .checks
+            .keys(|key, checks| key.environment_ref.broker == broker && checks.iter().any(|check| !answered(check)));
         for key in keys {
             self.queue.now(Task::Check(key));
         }
     }
 
     /// The gate block of an environment changed: what it makes of each verdict is found out anew.
-    pub(super) fn check_all_in(&self, place: &Place) {
-        for key in self.checks.keys(|key, _| key.place == *place) {
+    pub(super) fn check_all_in(&self, environment_ref: &EnvironmentRef) {
+        for key in self.checks.keys(|key, _| key.environment_ref == *environment_ref) {
             self.queue.now(Task::Check(key));
         }
     }

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     api::{PactDeploymentStatus, gate::GatePolicy},
-    policy::{Pair, PairResult},
+    decide::{Pair, PairResult},
     recorder::{
-        fixtures::{at, key, member, place, progressing, version},
+        fixtures::{at, environment_ref, key, member, progressing, version},
         member::Hold,
     },
     workload::{RolloutState, VersionProblem},
@@ -32,7 +32,7 @@ fn made(judgement: &Judgement) -> Check {
     check(
         &key("production", "orders").pacticipant,
         &version("1"),
-        &place("production").environment,
+        &environment_ref("production").environment,
         judgement,
         &rules,
         at(9),
@@ -85,7 +85,8 @@ fn every_verdict_becomes_a_check_that_says_whether_it_would_be_denied_and_whethe
     policy.actions.broker_unavailable = GateAction::Deny;
     let (orders, judgement) = (key("production", "orders"), judged(Verdict::BrokerUnavailable, Vec::new()));
     let rules = GateRules::parse(&policy);
-    let check = check(&orders.pacticipant, &version("1"), &orders.place.environment, &judgement, &rules, at(9));
+    let check =
+        check(&orders.pacticipant, &version("1"), &orders.environment_ref.environment, &judgement, &rules, at(9));
     assert_eq!((check.verdict.as_str(), check.would_deny), (UNCHECKED, false));
 }
 

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::member::{Hold, MemberView};
 use crate::{
-    api::{condition::Why, names::Version},
+    api::{condition::Explanation, names::Version},
     workload::RolloutState,
 };
 
@@ -16,13 +16,13 @@ pub enum Desired {
     /// No workload runs it.
     Nobody,
     /// Nothing may be written: a person has to put something right first.
-    Held(Why),
+    Held(Explanation),
     /// Members are, or roll out to, different versions (domain case 35).
-    Mixed(Why),
+    Mixed(Explanation),
     /// A rollout is not finished; the broker keeps what it has.
     Unfinished {
         /// Why it is not.
-        why: Why,
+        why: Explanation,
         /// The version that it rolls out to.
         version: Version,
         /// When to look again though nothing changes.
@@ -49,13 +49,13 @@ pub fn desired(members: &[MemberView]) -> Desired {
 
     for member in &counted {
         if let Err(problem) = &member.version {
-            return Desired::Held(Why::new(problem.reason(), format!("{}: {problem}", member.workload)));
+            return Desired::Held(Explanation::new(problem.reason(), format!("{}: {problem}", member.workload)));
         }
     }
     let versions: BTreeSet<_> = counted.iter().filter_map(|member| member.version.as_ref().ok()).collect();
     let Some(version) = versions.first().copied().cloned() else { return Desired::Nobody };
     if versions.len() > 1 {
-        return Desired::Mixed(Why::new("Mixed", mixed(&counted)));
+        return Desired::Mixed(Explanation::new("Mixed", mixed(&counted)));
     }
     for member in &counted {
         if let Some((why, look_again)) = unfinished(member) {
@@ -92,11 +92,11 @@ pub fn desired_releases(members: &[MemberView]) -> DesiredReleases {
 /// What holds up the first member, by name, that is not recorded yet, and when to look again though nothing changes:
 /// where versions are released, the others are recorded all the same.
 #[must_use]
-pub fn standing(members: &[MemberView]) -> (Option<Why>, Option<Timestamp>) {
+pub fn standing(members: &[MemberView]) -> (Option<Explanation>, Option<Timestamp>) {
     for member in members {
         match (&member.version, unfinished(member)) {
             (Err(problem), _) => {
-                return (Some(Why::new(problem.reason(), format!("{}: {problem}", member.workload))), None);
+                return (Some(Explanation::new(problem.reason(), format!("{}: {problem}", member.workload))), None);
             }
             (Ok(_), Some((why, look_again))) => return (Some(why), look_again),
             (Ok(_), None) => {}
@@ -107,10 +107,10 @@ pub fn standing(members: &[MemberView]) -> (Option<Why>, Option<Timestamp>) {
 
 /// Why nothing may be written about a key with these members, if so.
 #[must_use]
-pub fn held(members: &[MemberView]) -> Option<Why> {
+pub fn held(members: &[MemberView]) -> Option<Explanation> {
     members.iter().find_map(|member| {
         let Hold::Conflicted(claimants) = member.hold.as_ref()?;
-        Some(Why::new(
+        Some(Explanation::new(
             "Conflicted",
             format!(
                 "namespace {} is claimed by {}; nothing is recorded until only one does, or each says overlap: Allow",
@@ -122,7 +122,7 @@ pub fn held(members: &[MemberView]) -> Option<Why> {
 }
 
 /// Why a member's rollout is not finished, and when to look again though nothing changes.
-fn unfinished(member: &MemberView) -> Option<(Why, Option<Timestamp>)> {
+fn unfinished(member: &MemberView) -> Option<(Explanation, Option<Timestamp>)> {
     let workload = &member.workload;
     let (reason, message, look_again) = match &member.rollout {
         RolloutState::Complete | RolloutState::ScaledToZero => return None,
@@ -142,7 +142,7 @@ fn unfinished(member: &MemberView) -> Option<(Why, Option<Timestamp>)> {
         ),
         RolloutState::Deleting => ("RolloutInProgress", format!("{workload} is being deleted"), None),
     };
-    Some((Why::new(reason, message), look_again))
+    Some((Explanation::new(reason, message), look_again))
 }
 
 fn mixed(members: &[&MemberView]) -> String {

@@ -11,23 +11,23 @@ use super::{
     brokers::NOT_PROBED,
     index::Counts,
     inventory,
-    memory::memory_of,
     places::{self, ENVIRONMENT_MISSING, NOT_READ, PlaceState, View},
     queue::{Next, Task},
+    records::memory_of,
 };
 use crate::{
     api::{
         PactEnvironment, PactEnvironmentStatus,
-        condition::{Finding, Truth, Why, conditions},
+        condition::{Explanation, Finding, Truth, conditions},
         environment::RecordKind,
     },
     broker::{Broker, BrokerError, NewEnvironment},
-    policy::{GateRules, decision::in_force},
-    runtime::{
-        backoff::{Backoff, entropy, fraction},
-        refusal,
-    },
-    workload::{BrokenRules, EnvironmentRules, Place},
+    decide::{GateRules, decision::in_force},
+    workload::{BrokenRules, EnvironmentRef, EnvironmentRules},
+};
+use operator_kit::{
+    backoff::{Backoff, entropy, fraction},
+    refusal,
 };
 
 /// How long changes of the counts gather before the status is written: many rollouts end at once.
@@ -37,41 +37,41 @@ const SECOND_LOOK: Duration = Duration::from_mins(1);
 
 impl Recorder {
     /// Reads what an environment has recorded, and has every key there compared with it.
-    pub(super) async fn read_place(&self, place: &Place) -> Next {
+    pub(super) async fn read_place(&self, environment_ref: &EnvironmentRef) -> Next {
         let rules: Vec<EnvironmentRules> =
-            self.index().valid_rules().filter(|rules| rules.place == *place).cloned().collect();
+            self.index().valid_rules().filter(|rules| rules.environment_ref == *environment_ref).cloned().collect();
         if rules.is_empty() {
             return None;
         }
-        let before = self.places.state(place);
-        let read = match self.brokers.get(&place.broker) {
+        let before = self.places.state(environment_ref);
+        let read = match self.brokers.get(&environment_ref.broker) {
             // It is read once the broker was probed.
             Err(why) if why.reason == NOT_PROBED => return None,
             Err(why) => Err(why),
-            Ok(broker) => self.find_and_read(&broker, place, &rules).await,
+            Ok(broker) => self.find_and_read(&broker, environment_ref, &rules).await,
         };
         let next = match read {
             Ok(view) => {
-                self.place_tries().remove(place);
+                self.place_tries().remove(environment_ref);
                 let ours: Vec<_> = self
-                    .memories
-                    .select(|key| key.place == *place)
+                    .records
+                    .select(|key| key.environment_ref == *environment_ref)
                     .into_iter()
                     .filter_map(|(key, object)| Some((key, memory_of(Some(&object)).recorded?)))
                     .collect();
                 let odd = places::suspicious(&view, ours.iter().map(|(key, version)| (key, version)));
                 if before.view.is_none() {
-                    info!(%place, "the environment was read");
+                    info!(%environment_ref, "the environment was read");
                 }
-                let first_time = self.doubt(place, odd) == 1;
+                let first_time = self.doubt(environment_ref, odd) == 1;
                 if let Some(before) = &before.view
                     && !odd
                 {
-                    self.environment_changed(place, &view.changed_since(before));
+                    self.environment_changed(environment_ref, &view.changed_since(before));
                 }
-                self.places.set(place, Ok(view.marked(odd)));
+                self.places.set(environment_ref, Ok(view.marked(odd)));
                 if first_time {
-                    warn!(%place, records = ours.len(), "none of our records is at the broker any more; asking again before anything is changed");
+                    warn!(%environment_ref, records = ours.len(), "none of our records is at the broker any more; asking again before anything is changed");
                     SECOND_LOOK.min(self.settings.resync_period)
                 } else {
                     self.settings.resync_period + fraction(self.settings.resync_period / 10, entropy())
@@ -79,23 +79,23 @@ impl Recorder {
             }
             Err(why) => {
                 if before.trouble.as_ref() != Some(&why) {
-                    warn!(%place, reason = why.reason, "{}", why.message);
+                    warn!(%environment_ref, reason = why.reason, "{}", why.message);
                 }
                 let broker_is_to_blame = why.reason != ENVIRONMENT_MISSING;
-                self.places.set(place, Err(why));
+                self.places.set(environment_ref, Err(why));
                 if broker_is_to_blame && before.trouble.is_none() {
-                    self.queue.now(Task::Broker(place.broker.clone()));
+                    self.queue.now(Task::Broker(environment_ref.broker.clone()));
                 }
                 let attempt = {
                     let mut tries = self.place_tries();
-                    let failures = tries.entry(place.clone()).or_default();
+                    let failures = tries.entry(environment_ref.clone()).or_default();
                     *failures = failures.saturating_add(1);
                     *failures - 1
                 };
                 Backoff { min: self.settings.retry_min, max: self.settings.retry_max }.delay(attempt, entropy())
             }
         };
-        for key in self.keys(|key| key.place == *place) {
+        for key in self.keys(|key| key.environment_ref == *environment_ref) {
             self.queue.now(Task::Record(key));
         }
         for rules in rules {
@@ -105,19 +105,27 @@ impl Recorder {
     }
 
     /// Reads an environment; makes it first when it is missing and a `PactEnvironment` says so.
-    async fn find_and_read(&self, broker: &Broker, place: &Place, rules: &[EnvironmentRules]) -> Result<View, Why> {
-        let why = |error: BrokerError| Why::new(error.reason(), error.to_string());
-        let environment = match (broker.environment(&place.environment).await.map_err(why)?, self.creation(rules)) {
-            (Some(environment), _) => environment,
-            (None, Some(new)) => {
-                let lost = || Why::new("LeaseLost", "another replica leads now");
-                let created = self.while_leading(broker.create_environment(&new)).await.ok_or_else(lost)?;
-                let created = created.map_err(why)?;
-                info!(%place, "the environment was created at the broker");
-                created
-            }
-            (None, None) => return Err(places::missing(place, &broker.environments().await.map_err(why)?)),
-        };
+    async fn find_and_read(
+        &self,
+        broker: &Broker,
+        environment_ref: &EnvironmentRef,
+        rules: &[EnvironmentRules],
+    ) -> Result<View, Explanation> {
+        let why = |error: BrokerError| Explanation::new(error.reason(), error.to_string());
+        let environment =
+            match (broker.environment(&environment_ref.environment).await.map_err(why)?, self.creation(rules)) {
+                (Some(environment), _) => environment,
+                (None, Some(new)) => {
+                    let lost = || Explanation::new("LeaseLost", "another replica leads now");
+                    let created = self.while_leading(broker.create_environment(&new)).await.ok_or_else(lost)?;
+                    let created = created.map_err(why)?;
+                    info!(%environment_ref, "the environment was created at the broker");
+                    created
+                }
+                (None, None) => {
+                    return Err(places::missing(environment_ref, &broker.environments().await.map_err(why)?));
+                }
+            };
         let releases = rules.iter().any(|rules| rules.kind == RecordKind::Release);
         places::read(broker, environment, releases).await.map_err(why)
     }
@@ -128,7 +136,7 @@ impl Recorder {
         rules.iter().find_map(|rules| {
             let create = environments.get(&rules.object)?.spec.create.as_ref()?;
             Some(NewEnvironment {
-                name: rules.place.environment.clone(),
+                name: rules.environment_ref.environment.clone(),
                 display_name: create.display_name.clone(),
                 production: create.production,
             })
@@ -136,13 +144,13 @@ impl Recorder {
     }
 
     /// Counts how often in a row none of our records was in an environment.
-    fn doubt(&self, place: &Place, odd: bool) -> u32 {
+    fn doubt(&self, environment_ref: &EnvironmentRef, odd: bool) -> u32 {
         let mut doubts = self.place_doubts.lock().unwrap_or_else(PoisonError::into_inner);
         if !odd {
-            doubts.remove(place);
+            doubts.remove(environment_ref);
             return 0;
         }
-        let times = doubts.entry(place.clone()).or_default();
+        let times = doubts.entry(environment_ref.clone()).or_default();
         *times = times.saturating_add(1);
         *times
     }
@@ -150,12 +158,12 @@ impl Recorder {
     /// Whether it was seen more than once that none of our records is in an environment: then what runs is recorded
     /// anew, for a broker that was reset. Nothing is taken back on such an answer, however often it comes: it may come
     /// from a proxy, or from a broker that no longer lets us see.
-    pub(super) fn seems_reset(&self, place: &Place) -> bool {
+    pub(super) fn seems_reset(&self, environment_ref: &EnvironmentRef) -> bool {
         let doubts = self.place_doubts.lock().unwrap_or_else(PoisonError::into_inner);
-        doubts.get(place).is_some_and(|times| *times > 1)
+        doubts.get(environment_ref).is_some_and(|times| *times > 1)
     }
 
-    fn place_tries(&self) -> std::sync::MutexGuard<'_, BTreeMap<Place, u32>> {
+    fn place_tries(&self) -> std::sync::MutexGuard<'_, BTreeMap<EnvironmentRef, u32>> {
         self.place_tries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -169,7 +177,7 @@ impl Recorder {
             (rules, counts, conflicts, index.keys_of_environment(object))
         };
         let inventory = self.inventory(&keys, &GateRules::parse(&environment.spec.gate));
-        let state = rules.as_ref().map(|rules| self.places.state(&rules.place)).unwrap_or_default();
+        let state = rules.as_ref().map(|rules| self.places.state(&rules.environment_ref)).unwrap_or_default();
 
         let before = environment.status.clone().unwrap_or_default();
         let generation = environment.metadata.generation;
@@ -183,7 +191,7 @@ impl Recorder {
         findings.push(backfilled.clone());
         let status = PactEnvironmentStatus {
             observed_generation: generation,
-            environment: rules.as_ref().ok().map(|rules| rules.place.environment.to_string()),
+            environment: rules.as_ref().ok().map(|rules| rules.environment_ref.environment.to_string()),
             environment_uuid: state.view.as_ref().map(|view| view.id.to_string()),
             namespaces: count(counts.namespaces),
             workloads: count(counts.workloads),
@@ -217,7 +225,7 @@ impl Recorder {
             // The watch brings the newer object.
             Err(kube::Error::Api(answer)) if answer.is_conflict() => Some(STATUS_DELAY),
             Err(error) => {
-                let error = refusal::words(&error);
+                let error = refusal::explain(&error);
                 warn!(environment = name, error, "the status of the PactEnvironment cannot be written");
                 Some(self.settings.retry_max)
             }
@@ -251,13 +259,16 @@ fn findings(
             ];
         }
     };
-    let unread = Why::new(NOT_READ, "the environment has not been read yet");
+    let unread = Explanation::new(NOT_READ, "the environment has not been read yet");
     let (exists, why) = match (&state.trouble, &state.view) {
         (None, Some(_)) => (
             Truth::True,
-            Why::new(
+            Explanation::new(
                 "Found",
-                format!("the broker {} has the environment {}", rules.place.broker, rules.place.environment),
+                format!(
+                    "the broker {} has the environment {}",
+                    rules.environment_ref.broker, rules.environment_ref.environment
+                ),
             ),
         ),
         (None, None) => (Truth::Unknown, unread),

@@ -5,18 +5,19 @@ use std::sync::Arc;
 use tracing::warn;
 
 use super::{
-    FIELD_MANAGER, Recorder, checks::UNCHECKED, index::Misfit, member::MemberView, record::Write, status::Finish,
+    FIELD_MANAGER, Recorder, checks::UNCHECKED, index::InvalidWorkload, member::MemberView, record::Write,
+    status::Finish,
 };
 use crate::{
     api::{PactDeployment, deployment::Check, gate::GateMode},
-    policy::words,
-    runtime::events::{Event, Regarding},
+    decide::messages,
     workload::{RecordKey, Workload, WorkloadRef},
 };
+use operator_kit::events::{Event, Regarding};
 
 impl Recorder {
     /// Publishes the Events that a pass gives rise to. What is said again is dropped by the sink.
-    pub(super) async fn tell(
+    pub(super) async fn report(
         &self,
         key: &RecordKey,
         members: &[MemberView],
@@ -37,21 +38,27 @@ impl Recorder {
     }
 
     /// Tells that a workload's annotations cannot be followed.
-    pub(super) async fn tell_misfit(&self, misfit: &Misfit) {
-        let note = misfit.problem.to_string();
+    pub(super) async fn report_invalid_workload(&self, invalid: &InvalidWorkload) {
+        let note = invalid.problem.to_string();
         let once_key = note.clone();
-        let event = Event { reason: misfit.problem.reason(), action: "Record", warning: true, note, once_key };
-        self.publish(&regarding(&misfit.workload, &misfit.uid), &event).await;
+        let event = Event { reason: invalid.problem.reason(), action: "Record", warning: true, note, once_key };
+        self.publish(&regarding(&invalid.workload, &invalid.uid), &event).await;
     }
 
     /// Tells what was found out about a version that runs: that it would be denied, or that nobody could be asked yet.
-    pub(super) async fn tell_of_check(&self, key: &RecordKey, member: &MemberView, check: &Check, mode: GateMode) {
+    pub(super) async fn report_checked_member(
+        &self,
+        key: &RecordKey,
+        member: &MemberView,
+        check: &Check,
+        mode: GateMode,
+    ) {
         // Who switched the gate off wants the numbers at most.
         if mode == GateMode::Off {
             return;
         }
-        let (version, place) = (&check.version, &key.place.environment);
-        let who = format!("{} {version} in {place}", key.pacticipant);
+        let (version, environment_ref) = (&check.version, &key.environment_ref.environment);
+        let who = format!("{} {version} in {environment_ref}", key.pacticipant);
         let (reason, note) = match (check.would_deny, mode) {
             (true, GateMode::Enforce) => (
                 "RunsUnsafe",
@@ -68,14 +75,14 @@ impl Recorder {
             ),
             (false, _) => return,
         };
-        let note = words::plain::plain(&note);
+        let note = messages::plain::plain(&note);
         let once_key = format!("{} {version} {}", key.object_name(), check.verdict);
         let event = Event { reason, action: "Check", warning: true, note, once_key };
         self.publish(&regarding(&member.workload, &member.uid), &event).await;
     }
 
     /// Tells that an object cannot be read.
-    pub(super) async fn tell_unreadable(&self, regarding: &Regarding, problem: &str) {
+    pub(super) async fn report_unreadable(&self, regarding: &Regarding, problem: &str) {
         let note = format!(
             "the object cannot be read and is not followed: {problem}; correct it, and have the CRDs of this version of \
              the operator installed"
@@ -85,7 +92,7 @@ impl Recorder {
     }
 
     /// Warns that a workload's image changed while its version annotation stayed (domain case 14).
-    pub(super) async fn tell_stale(&self, workload: &Workload) {
+    pub(super) async fn report_stale(&self, workload: &Workload) {
         let stated = workload.annotations.version.clone().unwrap_or_default();
         let note = format!(
             "the image changed, but the annotation {} still says {stated}: if that is not what the new image holds, the \
@@ -105,15 +112,15 @@ impl Recorder {
     }
 
     /// Publishes, while this process leads, what there is to say about workloads whose annotations cannot be followed.
-    pub(super) fn tell_misfits_soon(self: &Arc<Self>) {
+    pub(super) fn report_invalid_workloads_soon(self: &Arc<Self>) {
         if !self.leadership.is_leader() {
             return;
         }
-        let misfits: Vec<_> = self.index().misfits().cloned().collect();
+        let invalid_workloads: Vec<_> = self.index().invalid_workloads().cloned().collect();
         let recorder = Arc::clone(self);
         tokio::spawn(async move {
-            for misfit in misfits {
-                recorder.tell_misfit(&misfit).await;
+            for invalid in invalid_workloads {
+                recorder.report_invalid_workload(&invalid).await;
             }
         });
     }
@@ -204,7 +211,7 @@ fn parting(key: &RecordKey, finish: &Finish) -> Option<Event<'static>> {
             format!("no workload runs {key} any more; its record is taken back after {until:.0}"),
             since.to_string(),
         ),
-        // Said once for each time: the object's own resource version would differ, the finish's words do not.
+        // Said once for each time: the object's own resource version would differ, the finish's messages do not.
         Finish::Undeployed(why) | Finish::Kept(why) if why.reason != "NothingRecorded" => {
             (why.reason, format!("{key}: {}", why.message), why.message.clone())
         }

@@ -5,7 +5,7 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use super::*;
 use crate::{
     api::{
-        condition::Why,
+        condition::Explanation,
         deployment::Recorded,
         names::{Pacticipant, Version},
     },
@@ -16,8 +16,8 @@ use crate::{
     workload::{RecordKey, RolloutState, VersionProblem, WorkloadKind},
 };
 
-fn why(reason: &'static str) -> Why {
-    Why::new(reason, format!("message of {reason}"))
+fn why(reason: &'static str) -> Explanation {
+    Explanation::new(reason, format!("message of {reason}"))
 }
 
 fn recorded(text: &str, uuid: &str, write: Write) -> Finish {

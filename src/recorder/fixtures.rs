@@ -11,7 +11,7 @@ use crate::{
         names::{ApplicationInstance, EnvironmentName, Pacticipant, Version},
     },
     workload::{
-        Container, EnvironmentClaim, EnvironmentRules, NamespaceSelector, PactAnnotations, Place, RecordKey,
+        Container, EnvironmentClaim, EnvironmentRef, EnvironmentRules, NamespaceSelector, PactAnnotations, RecordKey,
         RolloutState, VersionProblem, VersionRules, Workload, WorkloadKind, WorkloadRef,
     },
 };
@@ -25,12 +25,16 @@ pub(super) fn at(second: i64) -> Timestamp {
 }
 
 /// An environment of that name at the broker `main`.
-pub(super) fn place(environment: &str) -> Place {
-    Place { broker: "main".into(), environment: EnvironmentName::parse(environment).unwrap() }
+pub(super) fn environment_ref(environment: &str) -> EnvironmentRef {
+    EnvironmentRef { broker: "main".into(), environment: EnvironmentName::parse(environment).unwrap() }
 }
 
 pub(super) fn key(environment: &str, pacticipant: &str) -> RecordKey {
-    RecordKey { place: place(environment), pacticipant: Pacticipant::parse(pacticipant).unwrap(), instance: None }
+    RecordKey {
+        environment_ref: environment_ref(environment),
+        pacticipant: Pacticipant::parse(pacticipant).unwrap(),
+        instance: None,
+    }
 }
 
 pub(super) fn key_of_instance(environment: &str, pacticipant: &str, instance: &str) -> RecordKey {
@@ -61,7 +65,7 @@ pub(super) fn rules(object: &str, namespaces: &[&str]) -> EnvironmentRules {
     EnvironmentRules {
         object: object.into(),
         claim: claim(object, namespaces),
-        place: place(object),
+        environment_ref: environment_ref(object),
         instance: None,
         version: VersionRules::default(),
         kind: RecordKind::Deployment,

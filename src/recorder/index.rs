@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::member::{Hold, MemberView};
 use crate::workload::{
-    BrokenRules, EnvironmentClaim, EnvironmentRules, Identity, IdentityProblem, NamespaceMapping, PactAnnotations,
-    Place, RecordKey, RolloutState, VersionRules, Workload, WorkloadRef, effective_annotations, environments_of,
-    identify,
+    BrokenRules, EnvironmentClaim, EnvironmentRef, EnvironmentRules, Identity, IdentityProblem, NamespaceMapping,
+    PactAnnotations, RecordKey, RolloutState, VersionRules, Workload, WorkloadRef, effective_annotations,
+    environments_of, identify,
 };
 
 /// A source of the knowledge that a workload is a template only: an Argo `Rollout` or a Flagger `Canary`.
@@ -31,7 +31,7 @@ pub struct Template {
 
 /// A workload whose annotations cannot be followed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Misfit {
+pub struct InvalidWorkload {
     /// Which workload.
     pub workload: WorkloadRef,
     /// Its uid, for an Event about it.
@@ -60,7 +60,7 @@ pub struct Index {
     mappings: HashMap<String, NamespaceMapping>,
     members: HashMap<RecordKey, BTreeMap<WorkloadRef, MemberView>>,
     keys_of: HashMap<WorkloadRef, BTreeSet<RecordKey>>,
-    misfits: HashMap<WorkloadRef, Misfit>,
+    invalid_workloads: HashMap<WorkloadRef, InvalidWorkload>,
 }
 
 impl Index {
@@ -178,8 +178,8 @@ impl Index {
 
     /// What is wrong with a workload's annotations, if anything.
     #[must_use]
-    pub fn misfit_of(&self, reference: &WorkloadRef) -> Option<&Misfit> {
-        self.misfits.get(reference)
+    pub fn invalid_workload(&self, reference: &WorkloadRef) -> Option<&InvalidWorkload> {
+        self.invalid_workloads.get(reference)
     }
 
     /// The members of a key, by name.
@@ -201,8 +201,8 @@ impl Index {
     }
 
     /// Every annotated workload whose annotations cannot be followed.
-    pub fn misfits(&self) -> impl Iterator<Item = &Misfit> {
-        self.misfits.values()
+    pub fn invalid_workloads(&self) -> impl Iterator<Item = &InvalidWorkload> {
+        self.invalid_workloads.values()
     }
 
     /// The rules that a key is under: those of the first `PactEnvironment`, by name, that has a member of it, or that
@@ -214,20 +214,20 @@ impl Index {
         });
         of_member
             .and_then(|rules| rules.as_ref().ok())
-            .or_else(|| self.valid_rules().find(|rules| rules.place == key.place))
+            .or_else(|| self.valid_rules().find(|rules| rules.environment_ref == key.environment_ref))
     }
 
     /// Why nothing may be written for a place: a `PactEnvironment` that records there cannot be followed.
     #[must_use]
-    pub fn broken_at(&self, place: &Place) -> Option<&BrokenRules> {
-        self.broken().find(|broken| broken.place.as_ref() == Some(place))
+    pub fn broken_at(&self, environment_ref: &EnvironmentRef) -> Option<&BrokenRules> {
+        self.broken().find(|broken| broken.environment_ref.as_ref() == Some(environment_ref))
     }
 
     /// Why nothing may be taken back anywhere: a `PactEnvironment` cannot even be asked where it records, so a workload
     /// that seems to run nowhere any more may run there.
     #[must_use]
     pub fn unreadable(&self) -> Option<&BrokenRules> {
-        self.broken().find(|broken| broken.place.is_none())
+        self.broken().find(|broken| broken.environment_ref.is_none())
     }
 
     fn broken(&self) -> impl Iterator<Item = &BrokenRules> {
@@ -365,7 +365,11 @@ impl Index {
             let Ok(own_instance) = identity.application_instance else { continue };
             let instance = own_instance.or_else(|| rules.instance.clone());
             for pacticipant in identity.pacticipants {
-                let key = RecordKey { place: rules.place.clone(), pacticipant, instance: instance.clone() };
+                let key = RecordKey {
+                    environment_ref: rules.environment_ref.clone(),
+                    pacticipant,
+                    instance: instance.clone(),
+                };
                 let member = MemberView {
                     workload: workload.reference.clone(),
                     uid: workload.uid.clone(),
@@ -380,7 +384,7 @@ impl Index {
         placements
     }
 
-    fn misfit(&self, workload: &Workload) -> Option<Misfit> {
+    fn invalid(&self, workload: &Workload) -> Option<InvalidWorkload> {
         let mapping = self.mappings.get(&workload.reference.namespace)?;
         let (NamespaceMapping::Mapped(objects) | NamespaceMapping::Conflicted(objects)) = mapping else { return None };
         let rules = objects.iter().find_map(|object| self.rules.get(object)?.as_ref().ok())?;
@@ -391,7 +395,7 @@ impl Index {
             }
             Ok(_) => return None,
         };
-        Some(Misfit { workload: workload.reference.clone(), uid: workload.uid.clone(), problem })
+        Some(InvalidWorkload { workload: workload.reference.clone(), uid: workload.uid.clone(), problem })
     }
 
     fn reindex(&mut self, reference: &WorkloadRef) -> BTreeSet<RecordKey> {
@@ -404,12 +408,12 @@ impl Index {
                 }
             }
         }
-        self.misfits.remove(reference);
+        self.invalid_workloads.remove(reference);
         let Some(workload) = self.workloads.get(reference) else { return touched };
-        let misfit = self.misfit(workload);
+        let invalid = self.invalid(workload);
         let placements = self.placements(workload);
-        if let Some(misfit) = misfit {
-            self.misfits.insert(reference.clone(), misfit);
+        if let Some(invalid) = invalid {
+            self.invalid_workloads.insert(reference.clone(), invalid);
         }
         let mut keys = BTreeSet::new();
         for (key, member) in placements {
@@ -446,12 +450,16 @@ impl Index {
 
     /// The keys that a `PactEnvironment`'s rules, or that they cannot be followed, may say something about.
     fn keys_at(&self, object: &str) -> BTreeSet<RecordKey> {
-        let place = match self.rules.get(object) {
+        let environment_ref = match self.rules.get(object) {
             None => return BTreeSet::new(),
-            Some(Ok(rules)) => Some(&rules.place),
-            Some(Err(broken)) => broken.place.as_ref(),
+            Some(Ok(rules)) => Some(&rules.environment_ref),
+            Some(Err(broken)) => broken.environment_ref.as_ref(),
         };
-        self.members.keys().filter(|key| place.is_none_or(|place| key.place == *place)).cloned().collect()
+        self.members
+            .keys()
+            .filter(|key| environment_ref.is_none_or(|environment_ref| key.environment_ref == *environment_ref))
+            .cloned()
+            .collect()
     }
 }
 

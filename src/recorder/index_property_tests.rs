@@ -65,16 +65,17 @@ fn rule_sets() -> impl Strategy<Value = (&'static str, Option<Result<Environment
     (parts, 0..6_u8).prop_map(|((object, names, by_label, overlap, at, pattern, instance), kind)| {
         let selector = serde_json::from_value(serde_json::json!({"matchLabels": {"stage": "live"}})).unwrap();
         let listed = names.into_iter().map(str::to_owned);
-        let mut rules = EnvironmentRules { place: place(at), ..rules(object, &[]) };
+        let mut rules = EnvironmentRules { environment_ref: environment_ref(at), ..rules(object, &[]) };
         rules.claim.selector = NamespaceSelector::parse(listed, by_label.then_some(&selector), false).unwrap();
         rules.claim.overlap_allowed = overlap;
         rules.instance = instance.map(|text| ApplicationInstance::parse(text).unwrap());
         rules.version.tag_pattern = pattern.map(|source| TagPattern::parse(source).unwrap());
-        let broken =
-            |claim, place| Box::new(BrokenRules { object: object.into(), claim, place, problem: "broken".into() });
+        let broken = |claim, environment_ref| {
+            Box::new(BrokenRules { object: object.into(), claim, environment_ref, problem: "broken".into() })
+        };
         let rules = match kind {
             0 => None,
-            1 => Some(Err(broken(Some(rules.claim), Some(rules.place)))),
+            1 => Some(Err(broken(Some(rules.claim), Some(rules.environment_ref)))),
             2 => Some(Err(broken(None, None))),
             _ => Some(Ok(rules)),
         };
@@ -150,7 +151,7 @@ fn from_scratch(index: &Index) -> Index {
 
 /// What a pass over a key reads of the index.
 fn read(index: &Index, key: &RecordKey) -> (Vec<MemberView>, Option<EnvironmentRules>, Option<BrokenRules>) {
-    (index.members(key), index.rules_for(key).cloned(), index.broken_at(&key.place).cloned())
+    (index.members(key), index.rules_for(key).cloned(), index.broken_at(&key.environment_ref).cloned())
 }
 
 proptest! {
@@ -174,7 +175,7 @@ proptest! {
         let fresh = from_scratch(&index);
         prop_assert_eq!(&index.members, &fresh.members);
         prop_assert_eq!(&index.keys_of, &fresh.keys_of);
-        prop_assert_eq!(&index.misfits, &fresh.misfits);
+        prop_assert_eq!(&index.invalid_workloads, &fresh.invalid_workloads);
         prop_assert_eq!(&index.mappings, &fresh.mappings);
         for object in OBJECTS {
             prop_assert_eq!(index.counts(object), fresh.counts(object));

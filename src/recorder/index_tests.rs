@@ -3,8 +3,10 @@
 use super::*;
 use crate::{
     api::names::{ApplicationInstance, Pacticipant},
-    recorder::fixtures::{self, claim, key, key_of_instance, labels, place, progressing, reference, rules, workload},
-    workload::{BrokenRules, EnvironmentRules, NamespaceSelector, Place, RecordKey, TagPattern},
+    recorder::fixtures::{
+        self, claim, environment_ref, key, key_of_instance, labels, progressing, reference, rules, workload,
+    },
+    workload::{BrokenRules, EnvironmentRef, EnvironmentRules, NamespaceSelector, RecordKey, TagPattern},
 };
 
 /// An index with the namespaces `shop`, `bank` and `free`, and the environments `production` (of `shop`) and `test`
@@ -115,7 +117,10 @@ fn case_35_and_36_a_copy_with_its_own_instance_is_a_key_of_its_own() {
     index.apply_workload(copy);
     assert_eq!(names(&index, &key("production", "orders")), ["a", "b"], "an empty one is not taken for none");
     assert!(index.members(&key_of_instance("production", "orders", "customer 1")).is_empty());
-    assert_eq!(index.misfit_of(&reference("shop", "copy")).unwrap().problem.reason(), "ApplicationInstanceInvalid");
+    assert_eq!(
+        index.invalid_workload(&reference("shop", "copy")).unwrap().problem.reason(),
+        "ApplicationInstanceInvalid"
+    );
 }
 
 #[test]
@@ -161,7 +166,7 @@ fn case_42_a_namespace_lies_in_several_environments_when_each_allows_it() {
 fn case_42_two_objects_for_one_environment_agree_with_the_live_check_on_which_rules_count() {
     let mut index = index();
     for (object, pattern) in [("first", "^(?<version>[0-9]+)"), ("second", "(?<version>[a-z]+)$")] {
-        let mut rules = EnvironmentRules { place: place("staging"), ..rules(object, &["free"]) };
+        let mut rules = EnvironmentRules { environment_ref: environment_ref("staging"), ..rules(object, &["free"]) };
         rules.claim.overlap_allowed = true;
         rules.version.tag_pattern = Some(TagPattern::parse(pattern).unwrap());
         index.set_rules(object, Some(Ok(rules)));
@@ -352,15 +357,20 @@ fn rules_that_cannot_be_followed_hold_their_environment_and_still_claim() {
     let mut index = index();
     index.apply_workload(workload("shop", "a", "orders"));
     index.apply_workload(workload("bank", "b", "orders"));
-    let broken = |place: Option<Place>| {
+    let broken = |environment_ref: Option<EnvironmentRef>| {
         let claim = Some(claim("production", &["shop"]));
-        Some(Err(Box::new(BrokenRules { object: "production".into(), claim, place, problem: "spec.x".into() })))
+        Some(Err(Box::new(BrokenRules {
+            object: "production".into(),
+            claim,
+            environment_ref,
+            problem: "spec.x".into(),
+        })))
     };
-    let touched = index.set_rules("production", broken(Some(place("production"))));
+    let touched = index.set_rules("production", broken(Some(environment_ref("production"))));
     assert!(touched.contains(&key("production", "orders")), "{touched:?}");
     assert!(index.members(&key("production", "orders")).is_empty());
-    assert_eq!(index.broken_at(&place("production")).unwrap().object, "production");
-    assert_eq!(index.broken_at(&place("test")), None, "the other environments go on");
+    assert_eq!(index.broken_at(&environment_ref("production")).unwrap().object, "production");
+    assert_eq!(index.broken_at(&environment_ref("test")), None, "the other environments go on");
     assert_eq!(index.rules_for(&key("production", "orders")), None);
     assert_eq!(index.counts("production").0, Counts { namespaces: 1, workloads: 1 });
 
@@ -370,7 +380,7 @@ fn rules_that_cannot_be_followed_hold_their_environment_and_still_claim() {
 
     let touched = index.set_rules("production", broken(None));
     assert!(touched.contains(&key("test", "orders")), "it may be about any environment: {touched:?}");
-    assert_eq!(index.broken_at(&place("test")), None, "the other environments go on");
+    assert_eq!(index.broken_at(&environment_ref("test")), None, "the other environments go on");
     assert_eq!(index.unreadable().unwrap().object, "production", "but nothing is taken back anywhere");
     let touched = index.set_rules("production", Some(Ok(rules("production", &["shop"]))));
     assert!(touched.is_superset(&keys(&[key("test", "orders"), key("production", "orders")])), "{touched:?}");
@@ -383,13 +393,13 @@ fn annotations_that_cannot_be_followed_are_misfits_only_where_somebody_manages_t
     for namespace in ["shop", "free"] {
         index.apply_workload(workload(namespace, "bad", "orders,,bff"));
     }
-    let misfits: Vec<_> = index.misfits().map(|misfit| misfit.workload.to_string()).collect();
-    assert_eq!(misfits, ["Deployment shop/bad"]);
-    assert_eq!(index.misfit_of(&reference("shop", "bad")).unwrap().problem, IdentityProblem::EmptyPacticipant);
+    let invalid_workloads: Vec<_> = index.invalid_workloads().map(|invalid| invalid.workload.to_string()).collect();
+    assert_eq!(invalid_workloads, ["Deployment shop/bad"]);
+    assert_eq!(index.invalid_workload(&reference("shop", "bad")).unwrap().problem, IdentityProblem::EmptyPacticipant);
     assert_eq!(index.keys().count(), 0);
     assert!(index.identity(&key("production", "orders"), &workload("shop", "bad", "")).is_err());
     index.apply_workload(workload("shop", "bad", "orders"));
-    assert_eq!(index.misfits().count(), 0);
+    assert_eq!(index.invalid_workloads().count(), 0);
 }
 
 #[test]
@@ -408,7 +418,10 @@ fn a_workload_without_a_version_is_a_member_with_a_problem() {
 fn the_rules_of_a_key_are_those_of_its_first_member_or_of_whoever_records_there() {
     let mut index = index();
     for object in ["b-env", "a-env"] {
-        index.set_rules(object, Some(Ok(EnvironmentRules { place: place("staging"), ..rules(object, &[object]) })));
+        index.set_rules(
+            object,
+            Some(Ok(EnvironmentRules { environment_ref: environment_ref("staging"), ..rules(object, &[object]) })),
+        );
         index.set_namespace(object, Some(labels(&[])));
     }
     let key = key("staging", "orders");
@@ -419,7 +432,11 @@ fn the_rules_of_a_key_are_those_of_its_first_member_or_of_whoever_records_there(
     assert_eq!(index.rules_for(&key).unwrap().object, "a-env", "of two members' the first by name");
     assert_eq!(index.keys_of_environment("a-env"), std::slice::from_ref(&key));
     assert_eq!(index.keys_of_environment("b-env"), std::slice::from_ref(&key));
-    let nowhere = RecordKey { place: place("nowhere"), pacticipant: Pacticipant::parse("x").unwrap(), instance: None };
+    let nowhere = RecordKey {
+        environment_ref: environment_ref("nowhere"),
+        pacticipant: Pacticipant::parse("x").unwrap(),
+        instance: None,
+    };
     assert_eq!(index.rules_for(&nowhere), None);
 }
 

@@ -13,7 +13,7 @@ use crate::{
         environment::BACKFILLED,
         gate::GateAction,
     },
-    policy::{
+    decide::{
         Basis, GateRules, Problem,
         decision::{Cause, wanted},
     },
@@ -90,7 +90,7 @@ impl Recorder {
                 let problem = Problem::Version { pacticipant: key.pacticipant.clone(), problem: problem.clone() };
                 wanted(&Cause::Problem(problem), Basis::New, rules) == GateAction::Deny
             });
-            let object = self.memories.get(key);
+            let object = self.records.get(key);
             inventory.count(key, object.as_ref().and_then(|object| object.status.as_ref()), unidentified);
         }
         inventory

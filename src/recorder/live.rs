@@ -6,12 +6,12 @@ use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Api, api::ListParams};
 
-use super::{Recorder, member::MemberView, plan::Fate};
+use super::{Recorder, member::MemberView, plan::MemberFate};
 use crate::{
-    api::{condition::Why, deployment::Member},
-    runtime::refusal,
+    api::{condition::Explanation, deployment::Member},
     workload::{DeploymentView, Observe, RecordKey, RolloutView, Workload, WorkloadKind, WorkloadRef, template_of},
 };
+use operator_kit::refusal;
 
 /// How long one read may take in all; kube repeats some by itself.
 const READ_LIMIT: Duration = Duration::from_secs(5);
@@ -23,7 +23,11 @@ impl Recorder {
     ///
     /// # Errors
     /// When the API server cannot be asked.
-    pub(super) async fn live_members(&self, key: &RecordKey, members: &[MemberView]) -> Result<Vec<MemberView>, Why> {
+    pub(super) async fn live_members(
+        &self,
+        key: &RecordKey,
+        members: &[MemberView],
+    ) -> Result<Vec<MemberView>, Explanation> {
         let mut reads = Vec::with_capacity(members.len());
         for member in members {
             reads.push(self.live_workload(&member.workload));
@@ -43,7 +47,7 @@ impl Recorder {
     ///
     /// # Errors
     /// When the API server cannot be asked.
-    pub(super) async fn fates(&self, key: &RecordKey, members: &[Member]) -> Result<Vec<Fate>, Why> {
+    pub(super) async fn fates(&self, key: &RecordKey, members: &[Member]) -> Result<Vec<MemberFate>, Explanation> {
         let mut reads = Vec::with_capacity(members.len());
         for member in members {
             reads.push(self.fate(key, member));
@@ -51,42 +55,42 @@ impl Recorder {
         stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await
     }
 
-    async fn fate(&self, key: &RecordKey, member: &Member) -> Result<Fate, Why> {
+    async fn fate(&self, key: &RecordKey, member: &Member) -> Result<MemberFate, Explanation> {
         if member.kind != WorkloadKind::Deployment.kind() {
-            return Ok(Fate::Uncertain);
+            return Ok(MemberFate::Unknown);
         }
         let reference = WorkloadRef {
             kind: WorkloadKind::Deployment,
             namespace: member.namespace.clone(),
             name: member.name.clone(),
         };
-        let Some(workload) = self.live_workload(&reference).await? else { return Ok(Fate::Gone) };
+        let Some(workload) = self.live_workload(&reference).await? else { return Ok(MemberFate::Gone) };
         if workload.deleting {
-            return Ok(Fate::Uncertain);
+            return Ok(MemberFate::Unknown);
         }
         let index = self.index();
         if index.member_for(key, &workload).is_some() {
-            return Ok(Fate::Uncertain);
+            return Ok(MemberFate::Unknown);
         }
         // It runs on as the pods of a Rollout or a Canary's primary, which cannot be recorded from here (yet).
         if index.is_template(&reference) {
-            return Ok(Fate::Released);
+            return Ok(MemberFate::Unmanaged);
         }
         // It runs on in a namespace that no environment claims: on its way to another one, or left out. Both are told
         // apart by what comes next.
         if !index.is_mapped(&reference.namespace) {
-            return Ok(Fate::Uncertain);
+            return Ok(MemberFate::Unknown);
         }
         Ok(match index.identity(key, &workload) {
-            Ok(None) => Fate::Released,
+            Ok(None) => MemberFate::Unmanaged,
             // Renamed, or moved to another environment or instance: gone from this key.
-            Ok(Some(identity)) if identity.application_instance.is_ok() => Fate::Gone,
+            Ok(Some(identity)) if identity.application_instance.is_ok() => MemberFate::Gone,
             // Its annotations cannot be read: somebody is about to put them right.
-            Ok(Some(_)) | Err(_) => Fate::Uncertain,
+            Ok(Some(_)) | Err(_) => MemberFate::Unknown,
         })
     }
 
-    async fn live_workload(&self, reference: &WorkloadRef) -> Result<Option<Workload>, Why> {
+    async fn live_workload(&self, reference: &WorkloadRef) -> Result<Option<Workload>, Explanation> {
         match reference.kind {
             WorkloadKind::Deployment => {
                 let api: Api<DeploymentView> = Api::namespaced(self.client.clone(), &reference.namespace);
@@ -100,7 +104,7 @@ impl Recorder {
     async fn live_templates(
         &self,
         workloads: impl Iterator<Item = &WorkloadRef>,
-    ) -> Result<BTreeSet<WorkloadRef>, Why> {
+    ) -> Result<BTreeSet<WorkloadRef>, Explanation> {
         let mut templates = BTreeSet::new();
         if !self.rollouts_served.load(Ordering::Relaxed) {
             return Ok(templates);
@@ -123,17 +127,17 @@ const NOT_SERVED: &str = "NotServed";
 async fn bounded<T>(
     read: impl Future<Output = Result<T, kube::Error>>,
     what: &impl std::fmt::Display,
-) -> Result<T, Why> {
+) -> Result<T, Explanation> {
     match tokio::time::timeout(READ_LIMIT, read).await {
         Ok(Ok(found)) => Ok(found),
         Ok(Err(kube::Error::Api(status))) if status.is_not_found() => {
-            Err(Why::new(NOT_SERVED, format!("the API server does not serve {what}")))
+            Err(Explanation::new(NOT_SERVED, format!("the API server does not serve {what}")))
         }
-        Ok(Err(error)) => Err(Why::new(
+        Ok(Err(error)) => Err(Explanation::new(
             "ApiServerUnavailable",
-            format!("the API server could not be asked for {what}: {}", refusal::words(&error)),
+            format!("the API server could not be asked for {what}: {}", refusal::explain(&error)),
         )),
-        Err(_) => Err(Why::new(
+        Err(_) => Err(Explanation::new(
             "ApiServerUnavailable",
             format!("the API server did not answer within {} s when asked for {what}", READ_LIMIT.as_secs()),
         )),

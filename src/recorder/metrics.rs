@@ -5,8 +5,8 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family},
 };
 
-use super::{memory::Memories, places::Places};
-use crate::runtime::{lease::Leadership, metrics::Metrics};
+use super::{places::Places, records::RecordStore};
+use operator_kit::{lease::Leadership, metrics::Metrics};
 
 /// One verdict on a version that runs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -30,10 +30,10 @@ pub(super) struct RecorderMetrics {
 
 impl RecorderMetrics {
     /// Counters, and two gauges over what is known when they are asked for: what waits for a person.
-    pub(super) fn register(metrics: &Metrics, leadership: &Leadership, memories: &Memories, places: &Places) -> Self {
-        let (leadership, memories, places) = (leadership.clone(), memories.clone(), places.clone());
+    pub(super) fn register(metrics: &Metrics, leadership: &Leadership, records: &RecordStore, places: &Places) -> Self {
+        let (leadership, records, places) = (leadership.clone(), records.clone(), places.clone());
         let help = "Records that somebody else writes, too, and that are left alone";
-        metrics.observe("records_contested", help, move || i64::try_from(memories.contested()).ok());
+        metrics.observe("records_contested", help, move || i64::try_from(records.contested()).ok());
         let help = "Environments whose records are gone all at once: nothing is taken back there";
         metrics.observe("environments_suspicious", help, move || {
             // Only the leader reads environments; one that no longer leads would say for ever what it read last.

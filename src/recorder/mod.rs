@@ -11,23 +11,23 @@ pub mod checks;
 pub mod desired;
 mod environment;
 mod events;
-mod feeds;
 #[cfg(test)]
 mod fixtures;
 pub mod index;
 pub mod inventory;
 mod live;
 pub mod member;
-pub mod memory;
 mod metrics;
 mod pass;
 pub mod places;
 pub mod plan;
 pub mod queue;
 mod record;
+pub mod records;
 mod release;
 pub mod status;
 mod watch;
+mod watch_handlers;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -47,17 +47,17 @@ use self::{
     brokers::{Brokers, Change},
     checks::Checks,
     index::Index,
-    memory::Memories,
     metrics::RecorderMetrics,
     places::Places,
     queue::{Next, Queue, Slot, Task},
+    records::RecordStore,
 };
 use crate::{
     api::{PactEnvironment, names::Version},
     broker::BrokerError,
-    runtime::{events::EventSink, lease::Leadership, liveness::Liveness, metrics::Metrics, readiness::Readiness},
-    workload::{Place, RecordKey},
+    workload::{EnvironmentRef, RecordKey},
 };
+use operator_kit::{events::EventSink, lease::Leadership, liveness::Liveness, metrics::Metrics, readiness::Readiness};
 
 /// The name under which the recorder writes, for `managedFields` and Events.
 pub const FIELD_MANAGER: &str = "pact-operator.dev/controller";
@@ -111,7 +111,7 @@ pub struct Recorder {
     leadership: Leadership,
     index: Mutex<Index>,
     environments: Mutex<HashMap<String, PactEnvironment>>,
-    memories: Memories,
+    records: RecordStore,
     brokers: Brokers,
     places: Places,
     events: EventSink,
@@ -122,15 +122,15 @@ pub struct Recorder {
     /// By key: since when a rollout is under way that the status does not tell of yet.
     quiet_since: Mutex<HashMap<RecordKey, Instant>>,
     /// By environment: how often in a row it could not be read.
-    place_tries: Mutex<BTreeMap<Place, u32>>,
+    place_tries: Mutex<BTreeMap<EnvironmentRef, u32>>,
     /// By environment: how often in a row none of our records was in it.
-    place_doubts: Mutex<BTreeMap<Place, u32>>,
+    place_doubts: Mutex<BTreeMap<EnvironmentRef, u32>>,
     /// What the gate's policy says of the versions that run.
     checks: Checks,
     /// By key: how often in a row a version could not be checked.
     check_tries: Mutex<HashMap<RecordKey, u32>>,
     /// The places of those who tell what they did.
-    telling: Semaphore,
+    reports: Semaphore,
     rollouts_served: AtomicBool,
     /// Whether everything that is watched was listed once: before, what is missing only seems to be.
     complete: AtomicBool,
@@ -147,14 +147,14 @@ pub async fn run(settings: Settings, surroundings: Surroundings) {
     let settings = Arc::new(settings);
     let (queue, outlet) = Queue::new();
     let observer = crate::broker::metrics::observer(&metrics);
-    let (memories, places) = (Memories::new(client.clone()), Places::default());
-    let metrics = RecorderMetrics::register(&metrics, &leadership, &memories, &places);
+    let (records, places) = (RecordStore::new(client.clone()), Places::default());
+    let metrics = RecorderMetrics::register(&metrics, &leadership, &records, &places);
     let recorder = Arc::new(Recorder {
         client: client.clone(),
         leadership: leadership.clone(),
         index: Mutex::default(),
         environments: Mutex::default(),
-        memories,
+        records,
         brokers: Brokers::new(client.clone(), Arc::clone(&settings), observer),
         places,
         events: EventSink::new(client, FIELD_MANAGER, &instance),
@@ -166,7 +166,7 @@ pub async fn run(settings: Settings, surroundings: Surroundings) {
         place_doubts: Mutex::default(),
         checks: Checks::default(),
         check_tries: Mutex::default(),
-        telling: Semaphore::new(pass::TELLING_AT_ONCE),
+        reports: Semaphore::new(pass::REPORTS_AT_ONCE),
         rollouts_served: AtomicBool::new(false),
         complete: AtomicBool::new(false),
         settings,
@@ -203,7 +203,7 @@ async fn follow_leadership(recorder: Arc<Recorder>, liveness: Liveness, shutdown
                 may_change = changed.is_ok();
                 if *leads.borrow_and_update() {
                     recorder.look_at_everything();
-                    recorder.tell_misfits_soon();
+                    recorder.report_invalid_workloads_soon();
                 }
             }
         }
@@ -222,13 +222,13 @@ impl Recorder {
         }
         match task {
             Task::Broker(name) => {
-                let (change, next) = self.brokers.look_after(&name).await;
+                let (change, next) = self.brokers.reconcile(&name).await;
                 if change == Change::TryAgain {
                     self.try_again(&name);
                 }
                 next
             }
-            Task::Place(place) => self.read_place(&place).await,
+            Task::EnvironmentRef(environment_ref) => self.read_place(&environment_ref).await,
             Task::EnvironmentStatus(object) => self.environment_status(&object).await,
             Task::Record(key) => self.pass(&key, slot).await,
             Task::Check(key) => self.check(&key).await,
@@ -241,8 +241,8 @@ impl Recorder {
             self.queue.now(Task::Broker(name));
         }
         let (places, objects) = self.places_and_objects();
-        for place in places {
-            self.queue.now(Task::Place(place));
+        for environment_ref in places {
+            self.queue.now(Task::EnvironmentRef(environment_ref));
         }
         for object in objects {
             self.queue.now(Task::EnvironmentStatus(object));
@@ -255,33 +255,33 @@ impl Recorder {
     /// Puts in a task for everything that waits for a broker.
     fn try_again(&self, broker: &str) {
         let (places, _) = self.places_and_objects();
-        for place in places.into_iter().filter(|place| place.broker == broker) {
-            self.queue.now(Task::Place(place));
+        for environment_ref in places.into_iter().filter(|environment_ref| environment_ref.broker == broker) {
+            self.queue.now(Task::EnvironmentRef(environment_ref));
         }
         self.check_unanswered(broker);
     }
 
     /// A call at a broker failed: has whoever can find out more look into it.
-    fn look_into(&self, place: &Place, error: &BrokerError) {
+    fn look_into(&self, environment_ref: &EnvironmentRef, error: &BrokerError) {
         match error {
-            BrokerError::EnvironmentMissing { .. } => self.queue.now(Task::Place(place.clone())),
+            BrokerError::EnvironmentMissing { .. } => self.queue.now(Task::EnvironmentRef(environment_ref.clone())),
             BrokerError::PacticipantMissing { .. }
             | BrokerError::VersionMissing { .. }
             | BrokerError::Rejected { .. }
             | BrokerError::Unaddressable { .. } => {}
-            _ => self.queue.now(Task::Broker(place.broker.clone())),
+            _ => self.queue.now(Task::Broker(environment_ref.broker.clone())),
         }
     }
 
     /// Every key that has members or a memory, and for which `wanted` holds.
     fn keys(&self, wanted: impl Fn(&RecordKey) -> bool) -> HashSet<RecordKey> {
-        let mut keys: HashSet<_> = self.memories.keys().into_iter().filter(&wanted).collect();
+        let mut keys: HashSet<_> = self.records.keys().into_iter().filter(&wanted).collect();
         keys.extend(self.index().keys().filter(|key| wanted(key)).cloned());
         keys
     }
 
-    fn places_and_objects(&self) -> (HashSet<Place>, Vec<String>) {
-        let places = self.index().valid_rules().map(|rules| rules.place.clone()).collect();
+    fn places_and_objects(&self) -> (HashSet<EnvironmentRef>, Vec<String>) {
+        let places = self.index().valid_rules().map(|rules| rules.environment_ref.clone()).collect();
         let environments = self.environments.lock().unwrap_or_else(PoisonError::into_inner);
         (places, environments.keys().cloned().collect())
     }

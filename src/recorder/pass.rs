@@ -15,26 +15,26 @@ use super::{
     status::{Finish, status},
 };
 use crate::{
-    api::{PactDeployment, PactDeploymentStatus, condition::Why, names::Version},
-    runtime::backoff::{Backoff, entropy},
+    api::{PactDeployment, PactDeploymentStatus, condition::Explanation, names::Version},
     workload::RecordKey,
 };
+use operator_kit::backoff::{Backoff, entropy};
 
 /// How soon to look again when the world moved while we looked: the watch is about to tell, this is in case it does not.
 const MOVED_AGAIN: Duration = Duration::from_secs(1);
 /// How many passes may write Events and statuses at once: many rollouts that end together are recorded at the broker's
 /// own pace, and what is told of them in the cluster follows.
-pub(super) const TELLING_AT_ONCE: usize = 8;
+pub(super) const REPORTS_AT_ONCE: usize = 8;
 
 /// When to try again to tell of a rollout under way while there is much else to tell.
-const TOLD_LATER: Duration = Duration::from_secs(1);
+const REPORT_LATER: Duration = Duration::from_secs(1);
 
 impl Recorder {
     /// Looks at a key and does what is due; answers when to look again though nothing changes.
     pub(super) async fn pass(&self, key: &RecordKey, slot: Slot) -> Next {
         let now = Timestamp::now();
         let members: Vec<_> = self.index().members(key).into_iter().map(|member| member.at(now)).collect();
-        let object = self.memories.get(key);
+        let object = self.records.get(key);
         self.begin_check(key, &members);
         let (finish, look_again) = match self.compare_and_act(key, &members, object.as_deref()).await {
             Outcome::Moved => return Some(MOVED_AGAIN),
@@ -71,18 +71,18 @@ impl Recorder {
             self.check_again_if_no(key);
             self.checks.settled(key, TOGETHER).await;
         }
-        let place = if matches!(finish, Finish::Waiting { .. }) {
+        let environment_ref = if matches!(finish, Finish::Waiting { .. }) {
             // That a rollout is under way can be told later: the pass that finds it finished must not wait for that.
-            match self.telling.try_acquire() {
-                Ok(place) => Some(place),
-                Err(_) => return Some(next.map_or(TOLD_LATER, |next| next.min(TOLD_LATER))),
+            match self.reports.try_acquire() {
+                Ok(environment_ref) => Some(environment_ref),
+                Err(_) => return Some(next.map_or(REPORT_LATER, |next| next.min(REPORT_LATER))),
             }
         } else {
             // It is never closed, so nobody tells without a place.
-            self.telling.acquire().await.ok()
+            self.reports.acquire().await.ok()
         };
         // Told before it is remembered: should the status not be written, the next pass finds nothing left to tell.
-        self.tell(key, &members, object.as_deref(), &finish).await;
+        self.report(key, &members, object.as_deref(), &finish).await;
         let mut after = status(object.as_deref(), &members, &finish, now);
         if !members.is_empty() {
             after.checks = self.checks.of(key);
@@ -91,9 +91,9 @@ impl Recorder {
         }
         if object.as_ref().and_then(|object| object.status.as_ref()) != Some(&after) {
             if live(object.as_ref().and_then(|object| object.status.as_ref())) != live(Some(&after)) {
-                self.environment_changed(&key.place, &BTreeSet::from([key.pacticipant.to_string()]));
+                self.environment_changed(&key.environment_ref, &BTreeSet::from([key.pacticipant.to_string()]));
             }
-            if let Err(error) = self.memories.write(key, object.as_deref(), after).await {
+            if let Err(error) = self.records.write(key, object.as_deref(), after).await {
                 if !error.is_conflict() {
                     warn!(%key, %error, "the PactDeployment {} cannot be written", key.object_name());
                 }
@@ -101,7 +101,7 @@ impl Recorder {
             }
             self.touch_environments(key);
         }
-        drop(place);
+        drop(environment_ref);
         next
     }
 
@@ -151,7 +151,7 @@ impl Recorder {
     async fn forget(&self, key: &RecordKey, object: Option<&PactDeployment>) -> Next {
         self.checks.forget(key);
         let object = object?;
-        match self.memories.delete(object).await {
+        match self.records.delete(object).await {
             Ok(()) => None,
             Err(error) => {
                 warn!(%key, %error, "the PactDeployment {} cannot be deleted", key.object_name());
@@ -164,7 +164,11 @@ impl Recorder {
     fn touch_environments(&self, key: &RecordKey) {
         let objects: Vec<_> = {
             let index = self.index();
-            index.valid_rules().filter(|rules| rules.place == key.place).map(|rules| rules.object.clone()).collect()
+            index
+                .valid_rules()
+                .filter(|rules| rules.environment_ref == key.environment_ref)
+                .map(|rules| rules.object.clone())
+                .collect()
         };
         for object in objects {
             self.queue.after(super::environment::STATUS_DELAY, Task::EnvironmentStatus(object));
@@ -202,7 +206,7 @@ fn live(status: Option<&PactDeploymentStatus>) -> BTreeSet<&str> {
 }
 
 /// Whether a status already tells of a rollout under way for this reason and to this version.
-fn tells_of(status: &PactDeploymentStatus, why: &Why, version: Option<&Version>) -> bool {
+fn tells_of(status: &PactDeploymentStatus, why: &Explanation, version: Option<&Version>) -> bool {
     status.desired_version.as_deref() == version.map(Version::as_str)
         && status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.reason == why.reason)
 }

@@ -4,12 +4,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
 use crate::{
-    api::{condition::Why, deployment::Recorded},
+    api::{condition::Explanation, deployment::Recorded},
     recorder::fixtures::{at, key, member, progressing, terminating, version},
 };
 
-fn why(reason: &'static str) -> Why {
-    Why::new(reason, "message")
+fn why(reason: &'static str) -> Explanation {
+    Explanation::new(reason, "message")
 }
 
 fn object(status: Option<PactDeploymentStatus>) -> PactDeployment {
@@ -38,7 +38,7 @@ fn a_rollout_under_way_is_told_once_for_each_reason_and_version() {
     let told = Finish::Waiting { why: why("RolloutInProgress"), version: Some(version("2")) };
     let shown = status(None, &[member("a", Ok("2"), progressing())], &told, at(1));
     assert!(tells_of(&shown, &why("RolloutInProgress"), Some(&version("2"))));
-    assert!(tells_of(&shown, &Why::new("RolloutInProgress", "other words"), Some(&version("2"))));
+    assert!(tells_of(&shown, &Explanation::new("RolloutInProgress", "other words"), Some(&version("2"))));
     assert!(!tells_of(&shown, &why("Mixed"), Some(&version("2"))));
     assert!(!tells_of(&shown, &why("RolloutInProgress"), Some(&version("3"))));
     assert!(!tells_of(&shown, &why("RolloutInProgress"), None));

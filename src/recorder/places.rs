@@ -7,11 +7,11 @@ use std::{
 
 use crate::{
     api::{
-        condition::Why,
+        condition::Explanation,
         names::{ApplicationInstance, EnvironmentName, Pacticipant, Version},
     },
     broker::{Broker, BrokerError, DeployedVersion, Environment, EnvironmentId, ReleasedVersion},
-    workload::{Place, RecordKey},
+    workload::{EnvironmentRef, RecordKey},
 };
 
 /// The reason while an environment has not been read for the first time: what needs it is looked at once it was.
@@ -69,37 +69,40 @@ pub struct PlaceState {
     /// What it has recorded; absent until it was read once, and again when it was not found.
     pub view: Option<View>,
     /// Why it cannot be used, if so.
-    pub trouble: Option<Why>,
+    pub trouble: Option<Explanation>,
 }
 
 /// The environments by place. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Places {
-    states: Arc<Mutex<HashMap<Place, PlaceState>>>,
+    states: Arc<Mutex<HashMap<EnvironmentRef, PlaceState>>>,
 }
 
 impl Places {
     /// What is known of an environment.
     #[must_use]
-    pub fn state(&self, place: &Place) -> PlaceState {
-        self.with(place, |state| state.clone())
+    pub fn state(&self, environment_ref: &EnvironmentRef) -> PlaceState {
+        self.with(environment_ref, |state| state.clone())
     }
 
     /// The uuid of an environment and the key's row in the last view.
     ///
     /// # Errors
     /// Why the environment cannot be used yet.
-    pub fn look_up(&self, key: &RecordKey) -> Result<(EnvironmentId, Option<DeployedVersion>, bool), Why> {
-        self.read_view(&key.place, |view| (view.id.clone(), view.row(key).cloned(), view.suspicious))
+    pub fn look_up(&self, key: &RecordKey) -> Result<(EnvironmentId, Option<DeployedVersion>, bool), Explanation> {
+        self.read_view(&key.environment_ref, |view| (view.id.clone(), view.row(key).cloned(), view.suspicious))
     }
 
     /// The uuid of an environment and the supported releases of the key's pacticipant in the last view.
     ///
     /// # Errors
     /// Why the environment cannot be used yet.
-    pub fn look_up_releases(&self, key: &RecordKey) -> Result<(EnvironmentId, Vec<ReleasedVersion>, bool), Why> {
+    pub fn look_up_releases(
+        &self,
+        key: &RecordKey,
+    ) -> Result<(EnvironmentId, Vec<ReleasedVersion>, bool), Explanation> {
         let releases = |view: &View| view.releases(&key.pacticipant).to_vec();
-        self.read_view(&key.place, |view| (view.id.clone(), releases(view), view.suspicious))
+        self.read_view(&key.environment_ref, |view| (view.id.clone(), releases(view), view.suspicious))
     }
 
     /// How many environments are [`suspicious`].
@@ -109,17 +112,17 @@ impl Places {
         states.values().filter(|state| state.view.as_ref().is_some_and(|view| view.suspicious)).count()
     }
 
-    fn read_view<T>(&self, place: &Place, read: impl FnOnce(&View) -> T) -> Result<T, Why> {
-        self.with(place, |state| match (&state.view, &state.trouble) {
+    fn read_view<T>(&self, environment_ref: &EnvironmentRef, read: impl FnOnce(&View) -> T) -> Result<T, Explanation> {
+        self.with(environment_ref, |state| match (&state.view, &state.trouble) {
             (Some(view), None) => Ok(read(view)),
             (_, Some(trouble)) => Err(trouble.clone()),
-            (None, None) => Err(not_read(place)),
+            (None, None) => Err(not_read(environment_ref)),
         })
     }
 
     /// Takes in the row that a key was just seen to have.
     pub fn saw_row(&self, key: &RecordKey, row: Option<DeployedVersion>) {
-        self.with(&key.place, |state| {
+        self.with(&key.environment_ref, |state| {
             if let Some(view) = &mut state.view {
                 let at = (key.pacticipant.clone(), key.instance.clone());
                 match row {
@@ -132,7 +135,7 @@ impl Places {
 
     /// Takes in the releases that a key's pacticipant was just seen to have.
     pub fn saw_releases(&self, key: &RecordKey, releases: Vec<ReleasedVersion>) {
-        self.with(&key.place, |state| {
+        self.with(&key.environment_ref, |state| {
             if let Some(view) = &mut state.view {
                 view.supported.insert(key.pacticipant.clone(), releases);
             }
@@ -140,8 +143,8 @@ impl Places {
     }
 
     /// Takes in a new view, or why there is none.
-    pub fn set(&self, place: &Place, read: Result<View, Why>) {
-        self.with(place, |state| match read {
+    pub fn set(&self, environment_ref: &EnvironmentRef, read: Result<View, Explanation>) {
+        self.with(environment_ref, |state| match read {
             Ok(view) => *state = PlaceState { view: Some(view), trouble: None },
             Err(trouble) => {
                 // What was read stays only through outages: an environment that is gone may come back with another
@@ -155,18 +158,21 @@ impl Places {
     }
 
     /// Forgets every environment for which `wanted` does not hold.
-    pub fn retain(&self, wanted: &HashSet<Place>) {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner).retain(|place, _| wanted.contains(place));
+    pub fn retain(&self, wanted: &HashSet<EnvironmentRef>) {
+        self.states
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|environment_ref, _| wanted.contains(environment_ref));
     }
 
-    fn with<T>(&self, place: &Place, act: impl FnOnce(&mut PlaceState) -> T) -> T {
+    fn with<T>(&self, environment_ref: &EnvironmentRef, act: impl FnOnce(&mut PlaceState) -> T) -> T {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        act(states.entry(place.clone()).or_default())
+        act(states.entry(environment_ref.clone()).or_default())
     }
 }
 
-fn not_read(place: &Place) -> Why {
-    Why::new(NOT_READ, format!("what {place} has recorded has not been read yet"))
+fn not_read(environment_ref: &EnvironmentRef) -> Explanation {
+    Explanation::new(NOT_READ, format!("what {environment_ref} has recorded has not been read yet"))
 }
 
 /// Reads what an environment has recorded.
@@ -191,24 +197,24 @@ pub async fn read(broker: &Broker, environment: Environment, with_releases: bool
 
 /// Why an environment cannot be used that a broker does not have, given those that it has.
 #[must_use]
-pub fn missing(place: &Place, all: &[Environment]) -> Why {
-    let message = match nearest(&place.environment, all.iter().map(|environment| &environment.name)) {
+pub fn missing(environment_ref: &EnvironmentRef, all: &[Environment]) -> Explanation {
+    let message = match nearest(&environment_ref.environment, all.iter().map(|environment| &environment.name)) {
         _ if all.is_empty() => format!(
             "the broker {} shows no environments at all: create {}, or give the operator's user the permission and team \
              that lets it see environments",
-            place.broker, place.environment
+            environment_ref.broker, environment_ref.environment
         ),
         Some(near) => format!(
             "the broker {} has no environment named {}; did you mean {near}? Names are case-sensitive",
-            place.broker, place.environment
+            environment_ref.broker, environment_ref.environment
         ),
         None => format!(
             "the broker {} has no environment named {} that the operator's user may see; create it there, or say create: \
              in the PactEnvironment",
-            place.broker, place.environment
+            environment_ref.broker, environment_ref.environment
         ),
     };
-    Why::new(ENVIRONMENT_MISSING, message)
+    Explanation::new(ENVIRONMENT_MISSING, message)
 }
 
 /// The name that somebody may have meant: the nearest one, if it is near enough for a slip, or one that is the other's

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::{
-    api::condition::Why,
+    api::condition::Explanation,
     broker::{DeploymentId, ReleaseId},
-    recorder::fixtures::{key, key_of_instance, place, version},
+    recorder::fixtures::{environment_ref, key, key_of_instance, version},
     workload::RecordKey,
 };
 
@@ -52,8 +52,8 @@ fn view(keys: &[&RecordKey]) -> View {
     }
 }
 
-fn trouble(reason: &'static str) -> Why {
-    Why::new(reason, "message")
+fn trouble(reason: &'static str) -> Explanation {
+    Explanation::new(reason, "message")
 }
 
 #[test]
@@ -88,22 +88,22 @@ fn an_environment_can_be_used_once_it_was_read_and_for_as_long_as_nothing_is_wro
     let (places, key) = (Places::default(), key("production", "orders"));
     assert_eq!(places.look_up(&key).unwrap_err().reason, "EnvironmentNotRead");
     assert_eq!(places.look_up_releases(&key).unwrap_err().reason, "EnvironmentNotRead");
-    places.set(&key.place, Ok(view(&[&key]).marked(true)));
+    places.set(&key.environment_ref, Ok(view(&[&key]).marked(true)));
     let (id, found, odd) = places.look_up(&key).unwrap();
     assert_eq!((id.as_str(), found, odd), ("env-1", Some(row(&key, "1")), true));
-    places.set(&key.place, Err(trouble("BrokerUnavailable")));
+    places.set(&key.environment_ref, Err(trouble("BrokerUnavailable")));
     assert_eq!(places.look_up(&key), Err(trouble("BrokerUnavailable")));
-    assert!(places.state(&key.place).view.is_some(), "what was read stays through an outage");
-    places.set(&key.place, Ok(view(&[])));
+    assert!(places.state(&key.environment_ref).view.is_some(), "what was read stays through an outage");
+    places.set(&key.environment_ref, Ok(view(&[])));
     assert_eq!(places.look_up(&key).unwrap().1, None);
 }
 
 #[test]
 fn case_44_what_was_read_of_an_environment_that_is_gone_is_forgotten() {
     let (places, key) = (Places::default(), key("production", "orders"));
-    places.set(&key.place, Ok(view(&[&key])));
-    places.set(&key.place, Err(trouble("EnvironmentMissing")));
-    assert!(places.state(&key.place).view.is_none(), "it may come back with another uuid and no records");
+    places.set(&key.environment_ref, Ok(view(&[&key])));
+    places.set(&key.environment_ref, Err(trouble("EnvironmentMissing")));
+    assert!(places.state(&key.environment_ref).view.is_none(), "it may come back with another uuid and no records");
     assert_eq!(places.look_up(&key), Err(trouble("EnvironmentMissing")));
 }
 
@@ -112,8 +112,8 @@ fn what_was_just_seen_of_one_key_counts_at_once() {
     let (places, key) = (Places::default(), key("production", "orders"));
     let blue = key_of_instance("production", "orders", "blue");
     places.saw_row(&key, Some(row(&key, "2")));
-    assert!(places.state(&key.place).view.is_none(), "an environment that was not read has no rows");
-    places.set(&key.place, Ok(view(&[&key, &blue])));
+    assert!(places.state(&key.environment_ref).view.is_none(), "an environment that was not read has no rows");
+    places.set(&key.environment_ref, Ok(view(&[&key, &blue])));
     places.saw_row(&key, Some(row(&key, "2")));
     places.saw_releases(&key, vec![release(&key, "3")]);
     assert_eq!(places.look_up(&key).unwrap().1, Some(row(&key, "2")));
@@ -134,7 +134,7 @@ fn a_missing_environment_is_told_with_what_to_do() {
         production: false,
     };
     let told = |all: &[Environment]| {
-        let why = missing(&place("prod"), all);
+        let why = missing(&environment_ref("prod"), all);
         assert_eq!(why.reason, "EnvironmentMissing");
         why.message
     };

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::desired::{Desired, DesiredReleases};
-use crate::api::{condition::Why, names::Version};
+use crate::api::{condition::Explanation, names::Version};
 
 /// What we remember of a key, from its `PactDeployment`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,7 +26,7 @@ pub enum Step {
     /// Nothing is to be done at the broker, for this reason.
     Wait {
         /// Why.
-        why: Why,
+        why: Explanation,
         /// When to look again though nothing changes.
         look_again: Option<Timestamp>,
     },
@@ -71,13 +71,13 @@ pub fn plan(desired: &Desired, memory: &Memory, row: Option<&Version>) -> Step {
 
 /// What became of a member that we remember, told by a live read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum MemberFate {
     /// It is gone, or is another object by now, or names other pacticipants, or runs in another environment.
     Gone,
     /// It is there, but no longer annotated, or a template only: we stop managing and keep the record (domain case 39).
-    Released,
+    Unmanaged,
     /// It is there and may still run this: nothing is taken back.
-    Uncertain,
+    Unknown,
 }
 
 /// The step to take for a key that no workload runs any more.
@@ -90,16 +90,16 @@ pub enum Removal {
     /// The annotation was removed: keep the record, stop managing.
     Keep,
     /// Nothing is sure enough to act on.
-    Uncertain,
+    Unknown,
 }
 
 /// What to do about a key that no workload runs any more, given what became of its members.
 #[must_use]
-pub fn removal(fates: &[Fate], orphaned_since: Option<Timestamp>, grace: Duration, now: Timestamp) -> Removal {
-    if fates.contains(&Fate::Uncertain) {
-        return Removal::Uncertain;
+pub fn removal(fates: &[MemberFate], orphaned_since: Option<Timestamp>, grace: Duration, now: Timestamp) -> Removal {
+    if fates.contains(&MemberFate::Unknown) {
+        return Removal::Unknown;
     }
-    if fates.contains(&Fate::Released) {
+    if fates.contains(&MemberFate::Unmanaged) {
         return Removal::Keep;
     }
     let grace = SignedDuration::try_from(grace).unwrap_or(SignedDuration::MAX);

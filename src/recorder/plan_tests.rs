@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    api::condition::Why,
+    api::condition::Explanation,
     recorder::fixtures::{at, version},
 };
 
@@ -12,8 +12,8 @@ fn memory(recorded: Option<&str>, corrected: Option<&str>) -> Memory {
     Memory { recorded: recorded.map(version), corrected: corrected.map(version), orphaned_since: None }
 }
 
-fn why() -> Why {
-    Why::new("Reason", "message")
+fn why() -> Explanation {
+    Explanation::new("Reason", "message")
 }
 
 fn versions(texts: &[&str]) -> BTreeSet<Version> {
@@ -91,7 +91,7 @@ fn case_37_one_correction_and_then_the_key_is_left_alone() {
 
 #[test]
 fn case_48_a_record_is_taken_back_only_when_all_are_gone_and_the_grace_has_passed() {
-    use Fate::{Gone, Released, Uncertain};
+    use MemberFate::{Gone, Unknown, Unmanaged};
     let grace = Duration::from_mins(10);
     for (fates, since, now, expected) in [
         (vec![Gone], None, 1_000, Removal::Grace(at(1_600))),
@@ -100,10 +100,10 @@ fn case_48_a_record_is_taken_back_only_when_all_are_gone_and_the_grace_has_passe
         (vec![Gone], Some(1_000), 1_600, Removal::Undeploy),
         (vec![Gone, Gone], Some(1_000), 9_999, Removal::Undeploy),
         (vec![], Some(1_000), 9_999, Removal::Undeploy),
-        (vec![Released], Some(1_000), 9_999, Removal::Keep),
-        (vec![Gone, Released], Some(1_000), 1_001, Removal::Keep),
-        (vec![Gone, Uncertain], Some(1_000), 9_999, Removal::Uncertain),
-        (vec![Uncertain, Released], Some(1_000), 9_999, Removal::Uncertain),
+        (vec![Unmanaged], Some(1_000), 9_999, Removal::Keep),
+        (vec![Gone, Unmanaged], Some(1_000), 1_001, Removal::Keep),
+        (vec![Gone, Unknown], Some(1_000), 9_999, Removal::Unknown),
+        (vec![Unknown, Unmanaged], Some(1_000), 9_999, Removal::Unknown),
         // A clock that went backwards only lets it wait longer.
         (vec![Gone], Some(1_000), 0, Removal::Grace(at(1_600))),
     ] {
@@ -190,14 +190,14 @@ proptest! {
 
     #[test]
     fn nothing_is_taken_back_while_a_fate_is_open(
-        fates in prop::collection::vec(prop::sample::select(vec![Fate::Gone, Fate::Released, Fate::Uncertain]), 0..4),
+        fates in prop::collection::vec(prop::sample::select(vec![MemberFate::Gone, MemberFate::Unmanaged, MemberFate::Unknown]), 0..4),
         since in prop::option::of(0_i64..2_000),
         grace in 0_u64..1_000,
         now in 0_i64..4_000,
     ) {
         let step = removal(&fates, since.map(at), Duration::from_secs(grace), at(now));
         if step == Removal::Undeploy {
-            prop_assert!(fates.iter().all(|fate| *fate == Fate::Gone));
+            prop_assert!(fates.iter().all(|fate| *fate == MemberFate::Gone));
             prop_assert!(now - since.unwrap_or(now) >= i64::try_from(grace).unwrap());
         }
     }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::workload::{Place, RecordKey};
+use crate::workload::{EnvironmentRef, RecordKey};
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kube::runtime::scheduler::{ScheduleRequest, Scheduler, scheduler};
 use tokio::{
@@ -27,7 +27,7 @@ pub enum Task {
     /// A `PactBroker` by name: its settings, Secrets, reachability.
     Broker(String),
     /// An environment at a broker: whether it is there, and what it has recorded.
-    Place(Place),
+    EnvironmentRef(EnvironmentRef),
     /// A `PactEnvironment` by name: its status.
     EnvironmentStatus(String),
     /// One record key.
@@ -62,9 +62,9 @@ impl Task {
     /// the broker is back while everything in the lane waits.
     fn lane(&self) -> Lane {
         match self {
-            Self::Place(place) => Lane::Records(place.broker.clone()),
-            Self::Record(key) => Lane::Records(key.place.broker.clone()),
-            Self::Check(key) => Lane::Checks(key.place.broker.clone()),
+            Self::EnvironmentRef(environment_ref) => Lane::Records(environment_ref.broker.clone()),
+            Self::Record(key) => Lane::Records(key.environment_ref.broker.clone()),
+            Self::Check(key) => Lane::Checks(key.environment_ref.broker.clone()),
             Self::Broker(_) | Self::EnvironmentStatus(_) => Lane::Free,
         }
     }
@@ -234,7 +234,10 @@ mod tests {
 
     fn record(broker: &str, pacticipant: &str) -> Task {
         Task::Record(RecordKey {
-            place: Place { broker: broker.into(), environment: EnvironmentName::parse("e").unwrap() },
+            environment_ref: EnvironmentRef {
+                broker: broker.into(),
+                environment: EnvironmentName::parse("e").unwrap(),
+            },
             pacticipant: Pacticipant::parse(pacticipant).unwrap(),
             instance: None,
         })
@@ -283,7 +286,7 @@ mod tests {
             let done = done.clone();
             async move {
                 match task {
-                    Task::Record(key) if key.place.broker == "black-hole" => std::future::pending().await,
+                    Task::Record(key) if key.environment_ref.broker == "black-hole" => std::future::pending().await,
                     task => done.send(task).unwrap(),
                 }
                 None

@@ -12,15 +12,15 @@ use super::{
     Recorder,
     desired::{Desired, desired},
     member::MemberView,
-    memory::memory_of,
     places::{ENVIRONMENT_MISSING, NOT_READ},
     plan::{Memory, Removal, Step, plan, removal},
+    records::memory_of,
     status::Finish,
 };
 use crate::{
     api::{
         PactDeployment, PactDeploymentStatus,
-        condition::{Why, is_true},
+        condition::{Explanation, is_true},
         environment::RecordKind,
         names::Version,
     },
@@ -36,7 +36,7 @@ pub(super) enum Outcome {
     /// Something could not be done; it is tried again.
     Troubled {
         /// Why.
-        why: Why,
+        why: Explanation,
         /// What should be recorded.
         version: Option<Version>,
         /// How long the broker asked us to wait.
@@ -51,7 +51,7 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    pub(super) fn troubled(why: Why, version: Option<&Version>) -> Self {
+    pub(super) fn troubled(why: Explanation, version: Option<&Version>) -> Self {
         Self::Troubled { why, version: version.cloned(), retry_after: None }
     }
 }
@@ -97,15 +97,16 @@ impl Recorder {
     ) -> Outcome {
         let rules = {
             let index = self.index();
-            if let Some(broken) = index.broken_at(&key.place) {
+            if let Some(broken) = index.broken_at(&key.environment_ref) {
                 let message = format!("PactEnvironment {}: {}", broken.object, broken.problem);
-                return Outcome::Finished(Finish::Held(Why::new("InvalidEnvironment", message)), None);
+                return Outcome::Finished(Finish::Held(Explanation::new("InvalidEnvironment", message)), None);
             }
             index.rules_for(key).cloned()
         };
         let Some(rules) = rules else {
-            let message = format!("no PactEnvironment records in {} any more; the record stays as it is", key.place);
-            return Outcome::Finished(Finish::Held(Why::new("EnvironmentUnmanaged", message)), None);
+            let message =
+                format!("no PactEnvironment records in {} any more; the record stays as it is", key.environment_ref);
+            return Outcome::Finished(Finish::Held(Explanation::new("EnvironmentUnmanaged", message)), None);
         };
         let memory = memory_of(object);
         let subject = Subject { key, members, rules: &rules, object, memory, now: Timestamp::now() };
@@ -141,7 +142,7 @@ impl Recorder {
         {
             return recorded(version, &row, Write::None);
         }
-        match self.brokers.get(&subject.key.place.broker) {
+        match self.brokers.get(&subject.key.environment_ref.broker) {
             Ok(broker) => self.record(subject, &broker, &environment, version, suspicious).await,
             Err(why) => Outcome::troubled(why, Some(version)),
         }
@@ -168,7 +169,7 @@ impl Recorder {
             return Outcome::Moved;
         }
         // Nobody contests a broker that was reset: it is told again, as often as that happens.
-        let reset = suspicious && self.seems_reset(&key.place);
+        let reset = suspicious && self.seems_reset(&key.environment_ref);
         let mut memory = subject.memory.clone();
         if reset {
             memory.corrected = None;
@@ -202,7 +203,7 @@ impl Recorder {
                 let message = format!(
                     "{version} was recorded, but the broker then said {found}: does somebody else record it, too?"
                 );
-                Outcome::troubled(Why::new("RecordNotKept", message), Some(&version))
+                Outcome::troubled(Explanation::new("RecordNotKept", message), Some(&version))
             }
             Err(error) => self.refused(key, &error, Some(&version)),
         }
@@ -216,7 +217,7 @@ impl Recorder {
         let since = subject.memory.orphaned_since.unwrap_or(subject.now);
         match self.removal(subject).await {
             Err(why) => Outcome::troubled(why, None),
-            Ok(Removal::Uncertain) => uncertain(),
+            Ok(Removal::Unknown) => uncertain(),
             Ok(Removal::Keep) => kept(),
             Ok(Removal::Grace(until)) => Outcome::Finished(Finish::Orphaned { since, until }, Some(until)),
             Ok(Removal::Undeploy) => self.undeploy(subject).await,
@@ -224,14 +225,14 @@ impl Recorder {
     }
 
     /// Why nothing may be taken back, if so.
-    pub(super) fn unreadable(&self) -> Option<Why> {
+    pub(super) fn unreadable(&self) -> Option<Explanation> {
         let index = self.index();
         let broken = index.unreadable()?;
-        Some(Why::new("InvalidEnvironment", format!("PactEnvironment {}: {}", broken.object, broken.problem)))
+        Some(Explanation::new("InvalidEnvironment", format!("PactEnvironment {}: {}", broken.object, broken.problem)))
     }
 
     /// What to do about a key without members, from live reads of those it had.
-    pub(super) async fn removal(&self, subject: &Subject<'_>) -> Result<Removal, Why> {
+    pub(super) async fn removal(&self, subject: &Subject<'_>) -> Result<Removal, Explanation> {
         let members = subject.remembered().map(|status| status.members.as_slice()).unwrap_or_default();
         let fates = self.fates(subject.key, members).await?;
         Ok(removal(&fates, subject.memory.orphaned_since, subject.rules.grace, subject.now))
@@ -239,7 +240,7 @@ impl Recorder {
 
     async fn undeploy(&self, subject: &Subject<'_>) -> Outcome {
         let key = subject.key;
-        let broker = match self.brokers.get(&key.place.broker) {
+        let broker = match self.brokers.get(&key.environment_ref.broker) {
             Ok(broker) => broker,
             Err(why) => return Outcome::troubled(why, None),
         };
@@ -261,7 +262,7 @@ impl Recorder {
         };
         if Some(&row.version) != ours {
             let message = format!("the broker has {}, which this operator did not record: left as it is", row.version);
-            return Outcome::Finished(Finish::Undeployed(Why::new("RecordedByOthers", message)), None);
+            return Outcome::Finished(Finish::Undeployed(Explanation::new("RecordedByOthers", message)), None);
         }
         // A workload may have come back while the broker was asked.
         if !self.index().members(key).is_empty() {
@@ -275,7 +276,7 @@ impl Recorder {
         match self.read_row(&broker, &environment, key).await {
             Ok(None) => {
                 let message = format!("no workload runs it any more; {} is no longer recorded", row.version);
-                Outcome::Finished(Finish::Undeployed(Why::new("Undeployed", message)), None)
+                Outcome::Finished(Finish::Undeployed(Explanation::new("Undeployed", message)), None)
             }
             Ok(Some(_)) => Outcome::Moved,
             Err(error) => self.refused(key, &error, None),
@@ -308,9 +309,9 @@ impl Recorder {
 
     /// A call at the broker failed: says so, and has whoever can find out more look into it.
     pub(super) fn refused(&self, key: &RecordKey, error: &BrokerError, version: Option<&Version>) -> Outcome {
-        self.look_into(&key.place, error);
+        self.look_into(&key.environment_ref, error);
         Outcome::Troubled {
-            why: Why::new(error.reason(), error.to_string()),
+            why: Explanation::new(error.reason(), error.to_string()),
             version: version.cloned(),
             retry_after: error.retry_after(),
         }
@@ -332,7 +333,7 @@ fn recorded(version: Version, row: &DeployedVersion, write: Write) -> Outcome {
     Outcome::Finished(Finish::Recorded { version, uuid: row.id.to_string(), write }, None)
 }
 
-fn waiting(desired: &Desired, why: Why, look_again: Option<Timestamp>) -> Outcome {
+fn waiting(desired: &Desired, why: Explanation, look_again: Option<Timestamp>) -> Outcome {
     let finish = match desired {
         Desired::Held(_) => Finish::Held(why),
         Desired::Unfinished { version, .. } => Finish::Waiting { why, version: Some(version.clone()) },
@@ -347,26 +348,26 @@ fn contested(key: &RecordKey, version: Version, found: Option<&Version>) -> Outc
         "{version} runs, but somebody else made the broker say {found} again after it was put right once; stop the other \
          recorder of {key}, or give one of the two an application instance"
     );
-    Outcome::Finished(Finish::Contested { version, why: Why::new("Contested", message) }, None)
+    Outcome::Finished(Finish::Contested { version, why: Explanation::new("Contested", message) }, None)
 }
 
-pub(super) fn anomaly(key: &RecordKey) -> Why {
-    Why::new(
+pub(super) fn anomaly(key: &RecordKey) -> Explanation {
+    Explanation::new(
         "BrokerAnomaly",
         format!(
             "the broker says that nothing recorded in {} is there any more; nothing is changed until it was read again: \
              was the broker reset, or may the operator's user no longer see it?",
-            key.place
+            key.environment_ref
         ),
     )
 }
 
-pub(super) fn nothing_recorded() -> Why {
-    Why::new("NothingRecorded", "no workload runs it and nothing is recorded")
+pub(super) fn nothing_recorded() -> Explanation {
+    Explanation::new("NothingRecorded", "no workload runs it and nothing is recorded")
 }
 
 pub(super) fn uncertain() -> Outcome {
-    let why = Why::new(
+    let why = Explanation::new(
         "MembersUncertain",
         "a workload that ran it is there, but cannot be judged: it is being deleted, its annotations cannot be read, or its \
          namespace is in no environment; the record stays as it is until that is clear",
@@ -375,7 +376,7 @@ pub(super) fn uncertain() -> Outcome {
 }
 
 pub(super) fn kept() -> Outcome {
-    let why = Why::new(
+    let why = Explanation::new(
         "Unmanaged",
         "a workload that ran it is there, but no longer annotated, or only the template of another: it is not managed any \
          more, and the record stays as it is",

@@ -14,7 +14,7 @@ use super::{
     status::Finish,
 };
 use crate::{
-    api::{condition::Why, deployment::Recorded, names::Version},
+    api::{condition::Explanation, deployment::Recorded, names::Version},
     broker::{Broker, BrokerError, EnvironmentId, ReleasedVersion},
     workload::RecordKey,
 };
@@ -33,7 +33,7 @@ impl Recorder {
             }
             match self.removal(subject).await {
                 Err(why) => return Outcome::troubled(why, None),
-                Ok(Removal::Uncertain) => return uncertain(),
+                Ok(Removal::Unknown) => return uncertain(),
                 Ok(Removal::Keep) => return kept(),
                 Ok(Removal::Grace(until)) => {
                     let since = subject.memory.orphaned_since.unwrap_or(subject.now);
@@ -68,10 +68,10 @@ impl Recorder {
         if plan.release.is_empty() && plan.end.is_empty() {
             return finished(subject, &wanted, &seen);
         }
-        if suspicious && !self.seems_reset(&subject.key.place) {
+        if suspicious && !self.seems_reset(&subject.key.environment_ref) {
             return Outcome::troubled(anomaly(subject.key), newest.as_ref());
         }
-        match self.brokers.get(&subject.key.place.broker) {
+        match self.brokers.get(&subject.key.environment_ref.broker) {
             Err(why) => Outcome::troubled(why, newest.as_ref()),
             Ok(broker) => match self.write_releases(subject, &broker, &environment, &wanted, &ours).await {
                 Ok(outcome) => outcome,
@@ -171,7 +171,8 @@ fn finished(subject: &Subject<'_>, wanted: &DesiredReleases, seen: &[ReleasedVer
         }
     }
     if subject.members.is_empty() {
-        let why = Why::new("Undeployed", "no workload runs it any more; the support of every version has ended");
+        let why =
+            Explanation::new("Undeployed", "no workload runs it any more; the support of every version has ended");
         return Outcome::Finished(Finish::Undeployed(why), None);
     }
     let (waiting, look_again) = standing(subject.members);

@@ -5,7 +5,7 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use super::{member::MemberView, record::Write};
 use crate::api::{
     PactDeployment, PactDeploymentStatus,
-    condition::{Finding, Truth, Why, conditions},
+    condition::{Explanation, Finding, Truth, conditions},
     deployment::{HISTORY_LIMIT, Recorded},
     names::Version,
 };
@@ -27,21 +27,21 @@ pub enum Finish {
         /// What we released and still runs, newest first.
         supported: Vec<Recorded>,
         /// What holds up a member that is not recorded yet.
-        waiting: Option<Why>,
+        waiting: Option<Explanation>,
     },
     /// A rollout is not finished, or members differ: the broker keeps what it has.
     Waiting {
         /// Why.
-        why: Why,
+        why: Explanation,
         /// The version that is rolled out to, if they agree on one.
         version: Option<Version>,
     },
     /// A person has to put something right first.
-    Held(Why),
+    Held(Explanation),
     /// Something should be done and could not be yet; it is tried again.
     Pending {
         /// Why it could not be.
-        why: Why,
+        why: Explanation,
         /// What should be recorded, if anything.
         version: Option<Version>,
         /// When it is tried again at the latest.
@@ -52,7 +52,7 @@ pub enum Finish {
         /// What we would record.
         version: Version,
         /// For people.
-        why: Why,
+        why: Explanation,
     },
     /// No workload runs it any more; the record is taken back then.
     Orphaned {
@@ -62,9 +62,9 @@ pub enum Finish {
         until: Timestamp,
     },
     /// No workload runs it any more, and nothing of ours is recorded any more.
-    Undeployed(Why),
+    Undeployed(Explanation),
     /// No longer managed: the record stays.
-    Kept(Why),
+    Kept(Explanation),
 }
 
 /// The status after a pass.

@@ -7,13 +7,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    api::condition::{Why, is_true},
+    api::condition::{Explanation, is_true},
     recorder::fixtures::{at, key, member, progressing, version},
     workload::{RolloutState, VersionProblem},
 };
 
-fn why(reason: &'static str) -> Why {
-    Why::new(reason, format!("message of {reason}"))
+fn why(reason: &'static str) -> Explanation {
+    Explanation::new(reason, format!("message of {reason}"))
 }
 
 fn recorded(text: &str, write: Write) -> Finish {

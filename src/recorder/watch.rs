@@ -20,16 +20,16 @@ use tracing::{error, info, warn};
 
 use super::{
     Recorder,
-    feeds::{BrokersFeed, Deployments, Environments, MemoriesFeed, Namespaces, Templates},
+    watch_handlers::{BrokersFeed, Deployments, Environments, Namespaces, RecordHandler, Templates},
 };
-use crate::runtime::{
+use operator_kit::{
     events::Regarding,
     readiness::{Gate, Readiness},
-    watch::{Feed, First, events, first_lists, follow, words},
+    watch::{First, WatchHandler, events, first_lists, follow, words},
 };
 
 /// Says in the log, and in an Event once this process leads, that an object cannot be read.
-pub(super) fn tell_unreadable<K: Resource<DynamicType: Default>>(recorder: &Arc<Recorder>, object: &InvalidObject) {
+pub(super) fn report_unreadable<K: Resource<DynamicType: Default>>(recorder: &Arc<Recorder>, object: &InvalidObject) {
     let regarding = Regarding {
         api_version: K::api_version(&Default::default()).into_owned(),
         kind: K::kind(&Default::default()).into_owned(),
@@ -42,7 +42,7 @@ pub(super) fn tell_unreadable<K: Resource<DynamicType: Default>>(recorder: &Arc<
     let recorder = Arc::clone(recorder);
     tokio::spawn(async move {
         recorder.leadership.wait_leader().await;
-        recorder.tell_unreadable(&regarding, &problem).await;
+        recorder.report_unreadable(&regarding, &problem).await;
     });
 }
 
@@ -64,16 +64,16 @@ pub(super) fn gates(readiness: &Readiness) -> [Gate; 7] {
 /// Watches everything until shutdown. Once all was listed, everything is looked at.
 pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown: CancellationToken) {
     let all_listed = Arc::clone(&recorder);
-    let [deployments, namespaces, environments, brokers, memories, rollouts, canaries] =
+    let [deployments, namespaces, environments, brokers, records, rollouts, canaries] =
         first_lists(gates(&readiness), move || listed(&all_listed));
     let client = recorder.client.clone();
     let until = || shutdown.clone();
-    let feeds: Vec<futures::future::BoxFuture<'_, ()>> = vec![
+    let watch_handlers: Vec<futures::future::BoxFuture<'_, ()>> = vec![
         Box::pin(follow(Api::all(client.clone()), Deployments(Arc::clone(&recorder)), deployments, until())),
         Box::pin(follow(Api::all(client.clone()), Namespaces(Arc::clone(&recorder)), namespaces, until())),
         Box::pin(follow(Api::all(client.clone()), Environments(Arc::clone(&recorder)), environments, until())),
         Box::pin(follow(Api::all(client.clone()), BrokersFeed(Arc::clone(&recorder)), brokers, until())),
-        Box::pin(follow(Api::all(client.clone()), MemoriesFeed(Arc::clone(&recorder)), memories, until())),
+        Box::pin(follow(Api::all(client.clone()), RecordHandler(Arc::clone(&recorder)), records, until())),
         Box::pin(while_served(
             &recorder,
             "rollouts.argoproj.io",
@@ -91,14 +91,14 @@ pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown:
             until(),
         )),
     ];
-    join_all(feeds).await;
+    join_all(watch_handlers).await;
 }
 
 /// Everything was listed once: everything is looked at.
 fn listed(recorder: &Arc<Recorder>) {
     recorder.complete.store(true, Ordering::Release);
     recorder.look_at_everything();
-    recorder.tell_misfits_soon();
+    recorder.report_invalid_workloads_soon();
 }
 
 /// Follows a kind that need not be installed for as long as its definition is there.
@@ -106,11 +106,11 @@ async fn while_served<F, C>(
     recorder: &Recorder,
     definition: &str,
     make: impl Fn() -> F,
-    tell: impl Fn(bool),
+    report: impl Fn(bool),
     first: First<C>,
     shutdown: CancellationToken,
 ) where
-    F: Feed,
+    F: WatchHandler,
     C: Fn() + Clone + Send + Sync,
     DeserializeGuard<F::Object>: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned,
     F::Object: Resource,
@@ -151,7 +151,7 @@ async fn while_served<F, C>(
             Some(Ok(Event::InitDone)) => seen,
             Some(Ok(Event::Delete(_))) => false,
         };
-        tell(served);
+        report(served);
         if served && following.is_none() {
             info!(definition, "is installed: its templates are left out");
             let api = Api::all(recorder.client.clone());

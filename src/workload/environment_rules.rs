@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
-use super::{DenyList, EnvironmentClaim, NamespaceSelector, Place, TagPattern, VersionRules};
+use super::{DenyList, EnvironmentClaim, EnvironmentRef, NamespaceSelector, TagPattern, VersionRules};
 use crate::api::{
     PactEnvironment,
     environment::{AnnotationPolicy, LabelPolicy, Overlap, RecordKind},
@@ -19,7 +19,7 @@ pub struct EnvironmentRules {
     /// Which namespaces it claims.
     pub claim: EnvironmentClaim,
     /// Where its workloads are recorded.
-    pub place: Place,
+    pub environment_ref: EnvironmentRef,
     /// The application instance of workloads that name none.
     pub instance: Option<ApplicationInstance>,
     /// How versions are told.
@@ -38,7 +38,7 @@ pub struct BrokenRules {
     /// Which namespaces it claims, if that much can be told.
     pub claim: Option<EnvironmentClaim>,
     /// Where it would record, if that much can be told.
-    pub place: Option<Place>,
+    pub environment_ref: Option<EnvironmentRef>,
     /// What is wrong, and the remedy.
     pub problem: String,
 }
@@ -50,7 +50,7 @@ pub struct BrokenRules {
 pub fn parse(environment: &PactEnvironment) -> Result<EnvironmentRules, Box<BrokenRules>> {
     let spec = &environment.spec;
     let object = environment.name_any();
-    let mut broken = BrokenRules { object: object.clone(), claim: None, place: None, problem: String::new() };
+    let mut broken = BrokenRules { object: object.clone(), claim: None, environment_ref: None, problem: String::new() };
     let because = |mut broken: BrokenRules, field: &str, problem: String| {
         broken.problem = format!("spec.{field}: {problem}");
         Box::new(broken)
@@ -68,12 +68,13 @@ pub fn parse(environment: &PactEnvironment) -> Result<EnvironmentRules, Box<Brok
         selector,
         overlap_allowed: spec.overlap == Overlap::Allow,
     });
-    let place = EnvironmentName::parse(spec.environment.as_deref().unwrap_or(&object))
-        .map(|environment| Place { broker: spec.broker_ref.name.clone(), environment });
+    let environment_ref = EnvironmentName::parse(spec.environment.as_deref().unwrap_or(&object))
+        .map(|environment| EnvironmentRef { broker: spec.broker_ref.name.clone(), environment });
     broken.claim = claim.as_ref().ok().cloned();
-    broken.place = place.as_ref().ok().cloned();
+    broken.environment_ref = environment_ref.as_ref().ok().cloned();
     let claim = claim.map_err(|problem| because(broken.clone(), "namespaces.selector", problem.to_string()))?;
-    let place = place.map_err(|problem| because(broken.clone(), "environment", problem.to_string()))?;
+    let environment_ref =
+        environment_ref.map_err(|problem| because(broken.clone(), "environment", problem.to_string()))?;
 
     let instance = spec
         .application_instance
@@ -92,7 +93,7 @@ pub fn parse(environment: &PactEnvironment) -> Result<EnvironmentRules, Box<Brok
     Ok(EnvironmentRules {
         object,
         claim,
-        place,
+        environment_ref,
         instance,
         version: VersionRules {
             annotation_allowed: spec.version.annotation == AnnotationPolicy::Allow,

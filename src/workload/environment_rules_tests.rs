@@ -31,7 +31,10 @@ fn claims(rules: &EnvironmentRules, namespace: &str, labels: &[(&str, &str)]) ->
 fn what_is_left_out_has_its_default() {
     let rules = rules(json!({}));
     assert_eq!(rules.object, "production");
-    assert_eq!((rules.place.broker.as_str(), rules.place.environment.as_str()), ("main", "production"));
+    assert_eq!(
+        (rules.environment_ref.broker.as_str(), rules.environment_ref.environment.as_str()),
+        ("main", "production")
+    );
     assert_eq!((rules.claim.name.as_str(), rules.claim.overlap_allowed), ("production", false));
     assert_eq!(rules.instance, None, "domain case 33: no instance unless somebody says one");
     assert_eq!(rules.version, VersionRules::default());
@@ -49,7 +52,7 @@ fn every_field_is_followed() {
         "record": {"kind": "Release", "undeployGraceSeconds": 0},
         "version": {"annotation": "Refuse", "label": "Use", "tagPattern": "^v(?P<version>.+)$", "denied": ["pr-*"]},
     }));
-    assert_eq!(rules.place.environment.as_str(), "prod");
+    assert_eq!(rules.environment_ref.environment.as_str(), "prod");
     assert_eq!(rules.instance.unwrap().as_str(), "eu 1");
     assert!(rules.claim.overlap_allowed);
     assert_eq!((rules.kind, rules.grace), (RecordKind::Release, Duration::ZERO));
@@ -122,7 +125,11 @@ fn what_cannot_be_followed_holds_up_its_own_environment_only() {
         json!({"applicationInstance": " "}),
         json!({"version": {"tagPattern": "v(.+)"}}),
     ] {
-        let place = broken(spec.clone()).place.unwrap();
-        assert_eq!((place.broker.as_str(), place.environment.as_str()), ("main", "production"), "{spec}");
+        let environment_ref = broken(spec.clone()).environment_ref.unwrap();
+        assert_eq!(
+            (environment_ref.broker.as_str(), environment_ref.environment.as_str()),
+            ("main", "production"),
+            "{spec}"
+        );
     }
 }

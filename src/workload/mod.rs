@@ -30,7 +30,7 @@ pub use environment_rules::{BrokenRules, EnvironmentRules};
 pub use identity::{Identity, IdentityProblem, identify, stale_annotation};
 pub use image::ImageReference;
 pub use mapping::{EnvironmentClaim, NamespaceMapping, NamespaceSelector, SelectorError, environments_of};
-pub use record_key::{Place, RecordKey};
+pub use record_key::{EnvironmentRef, RecordKey};
 pub use rollout::RolloutState;
 pub use tag_pattern::{PatternError, TagPattern};
 pub use template_only::{CanaryView, RolloutView, effective_annotations, target_of, template_of};

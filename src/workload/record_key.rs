@@ -11,14 +11,14 @@ use crate::api::{
 
 /// An environment at a broker: the `PactBroker`'s name and the environment's own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
+pub struct EnvironmentRef {
     /// The name of the `PactBroker`.
     pub broker: String,
     /// The environment's name at that broker.
     pub environment: EnvironmentName,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for EnvironmentRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {}", self.environment, self.broker)
     }
@@ -28,7 +28,7 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordKey {
     /// Where it is recorded.
-    pub place: Place,
+    pub environment_ref: EnvironmentRef,
     /// Whose version it is.
     pub pacticipant: Pacticipant,
     /// Which permanent copy of the application; `None` is a key of its own.
@@ -37,7 +37,7 @@ pub struct RecordKey {
 
 impl fmt::Display for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} in {}", self.pacticipant, self.place.environment)?;
+        write!(f, "{} in {}", self.pacticipant, self.environment_ref.environment)?;
         if let Some(instance) = &self.instance {
             write!(f, " (application instance {instance})")?;
         }
@@ -53,7 +53,7 @@ impl RecordKey {
     #[must_use]
     pub fn object_name(&self) -> String {
         let mut slug = String::new();
-        let parts = [Some(self.place.environment.as_str()), Some(self.pacticipant.as_str())];
+        let parts = [Some(self.environment_ref.environment.as_str()), Some(self.pacticipant.as_str())];
         for part in parts.into_iter().chain([self.instance.as_ref().map(ApplicationInstance::as_str)]).flatten() {
             for character in part.chars() {
                 match character.to_ascii_lowercase() {
@@ -77,7 +77,12 @@ impl RecordKey {
     fn hash(&self) -> String {
         let instance = self.instance.as_ref().map_or("", ApplicationInstance::as_str);
         let mut hasher = Sha256::new();
-        for part in [self.place.broker.as_str(), self.place.environment.as_str(), self.pacticipant.as_str(), instance] {
+        for part in [
+            self.environment_ref.broker.as_str(),
+            self.environment_ref.environment.as_str(),
+            self.pacticipant.as_str(),
+            instance,
+        ] {
             hasher.update((part.len() as u64).to_be_bytes());
             hasher.update(part.as_bytes());
         }
@@ -93,8 +98,8 @@ impl RecordKey {
     #[must_use]
     pub fn spec(&self) -> PactDeploymentSpec {
         PactDeploymentSpec {
-            broker: self.place.broker.clone(),
-            environment: self.place.environment.as_str().to_owned(),
+            broker: self.environment_ref.broker.clone(),
+            environment: self.environment_ref.environment.as_str().to_owned(),
             pacticipant: self.pacticipant.as_str().to_owned(),
             application_instance: self.instance.as_ref().map(|instance| instance.as_str().to_owned()),
         }
@@ -107,7 +112,10 @@ impl RecordKey {
     pub fn of(object: &PactDeployment) -> Result<Self, NameError> {
         let spec = &object.spec;
         Ok(Self {
-            place: Place { broker: spec.broker.clone(), environment: EnvironmentName::parse(&spec.environment)? },
+            environment_ref: EnvironmentRef {
+                broker: spec.broker.clone(),
+                environment: EnvironmentName::parse(&spec.environment)?,
+            },
             pacticipant: Pacticipant::parse(&spec.pacticipant)?,
             instance: spec.application_instance.as_deref().map(ApplicationInstance::parse).transpose()?,
         })
@@ -122,7 +130,10 @@ mod tests {
 
     fn key(environment: &str, pacticipant: &str, instance: Option<&str>) -> RecordKey {
         RecordKey {
-            place: Place { broker: "main".into(), environment: EnvironmentName::parse(environment).unwrap() },
+            environment_ref: EnvironmentRef {
+                broker: "main".into(),
+                environment: EnvironmentName::parse(environment).unwrap(),
+            },
             pacticipant: Pacticipant::parse(pacticipant).unwrap(),
             instance: instance.map(|i| ApplicationInstance::parse(i).unwrap()),
         }

@@ -13,9 +13,6 @@
 )]
 
 mod load;
-#[path = "../testbed/mod.rs"]
-mod testbed;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};

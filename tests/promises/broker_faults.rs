@@ -11,7 +11,11 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::broker_under_test::{basic, broker, config, environment, environment_id, instance, pacticipant, version};
+use super::broker_under_test::{broker, config, environment, environment_id, instance, pacticipant, version};
+
+pub(crate) fn basic() -> Credentials {
+    Credentials::Basic { username: "ci-user".into(), password: "correct horse".into() }
+}
 
 const HAL: &str = "application/hal+json;charset=utf-8";
 const NO_ENVIRONMENTS: &str = r#"{"_embedded":{"environments":[]}}"#;

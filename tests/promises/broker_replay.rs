@@ -9,9 +9,10 @@ use pact_operator::broker::{
 };
 use serde_json::Value;
 
+use super::broker_faults::basic;
 use super::broker_replay_matrix::matrices;
 use super::broker_replay_server::Replay;
-use super::broker_under_test::{basic, config, environment, environment_id, instance, pacticipant, version};
+use super::broker_under_test::{config, environment, environment_id, instance, pacticipant, version};
 
 const TEST: &str = "05b62dc5-3da9-4df0-b20f-e4661d5817c4";
 const PRODUCTION: &str = "b30a2ab1-a7cd-4bd3-95ed-7671b9349e1f";

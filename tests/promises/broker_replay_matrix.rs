@@ -1,11 +1,11 @@
 //! The recorded matrices of a real broker, asked for as they were and read as they must be.
 
 use pact_operator::broker::Broker;
-use pact_operator::policy::{Ignored, LiveVersions, Question, Verdict, judge, wants_live};
+use pact_operator::decide::{Ignored, LiveVersions, Question, Verdict, judge, wants_live};
 
 use super::broker_replay::{Asked, Row, assert_rejected, row};
 use super::broker_under_test::{broker, environment, pacticipant, version};
-use super::testbed::standin::StandIn;
+use testbed::standin::StandIn;
 
 /// What is live of each provider.
 type Live = &'static [(&'static str, &'static [&'static str])];

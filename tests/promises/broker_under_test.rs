@@ -23,10 +23,6 @@ pub(crate) fn broker(url: &str) -> Broker {
     Broker::new(config(url)).unwrap()
 }
 
-pub(crate) fn basic() -> Credentials {
-    Credentials::Basic { username: "ci-user".into(), password: "correct horse".into() }
-}
-
 pub(crate) fn pacticipant(name: &str) -> Pacticipant {
     Pacticipant::parse(name).unwrap()
 }

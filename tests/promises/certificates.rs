@@ -12,9 +12,9 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::DeleteParams;
 
-use crate::testbed::control_plane::ControlPlane;
-use crate::testbed::eventually::{always, eventually};
 use stage::{GENEROUS, Replica, SECRET, Stage, with_stage};
+use testbed::control_plane::ControlPlane;
+use testbed::eventually::{always, eventually};
 
 #[tokio::test]
 async fn from_nothing_to_a_certificate_that_the_api_server_trusts() {

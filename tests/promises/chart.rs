@@ -14,17 +14,17 @@ use pact_operator::api::{PactBroker, PactDeployment, PactEnvironment};
 use serde_json::{Value, json};
 
 use super::gate_stage::{Said, provider_that_breaks};
-use crate::testbed::chart::{RELEASE, folder, helm, helm_ok};
-use crate::testbed::control_plane::ControlPlane;
-use crate::testbed::eventually::eventually;
-use crate::testbed::kubectl::{kubectl, kubectl_ok, kubectl_reading};
-use crate::testbed::operator::Operator;
-use crate::testbed::process::free_port;
-use crate::testbed::rollout::Live;
-use crate::testbed::scene::{SOON, annotated, image};
-use crate::testbed::standin::StandIn;
-use crate::testbed::webhook::{Person, Webhook};
-use crate::testbed::{crds, namespace};
+use testbed::chart::{RELEASE, folder, helm, helm_ok};
+use testbed::control_plane::ControlPlane;
+use testbed::eventually::eventually;
+use testbed::kubectl::{kubectl, kubectl_ok, kubectl_reading};
+use testbed::operator::Operator;
+use testbed::process::free_port;
+use testbed::rollout::Live;
+use testbed::standin::StandIn;
+use testbed::test_cluster::{SOON, annotated, image};
+use testbed::webhook::{Person, Webhook};
+use testbed::{crds, namespace};
 
 /// A control plane with the chart on it, and what its Deployments describe as processes.
 pub(super) struct Stage {

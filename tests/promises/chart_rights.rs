@@ -29,12 +29,12 @@ use super::chart::Stage;
 use super::chart_self_test::SelfTest;
 use super::gate_stage::provider_that_breaks;
 use super::recorder_templates::install_kinds;
-use crate::testbed::chart::RELEASE;
-use crate::testbed::eventually::eventually;
-use crate::testbed::operator::Operator;
-use crate::testbed::process::free_port;
-use crate::testbed::scene::{SOON, annotated};
-use crate::testbed::webhook::Webhook;
+use testbed::chart::RELEASE;
+use testbed::eventually::eventually;
+use testbed::operator::Operator;
+use testbed::process::free_port;
+use testbed::test_cluster::{SOON, annotated};
+use testbed::webhook::Webhook;
 
 const BROKER_SECRET: &str = "pact-broker";
 const AUTHORITY_SECRET: &str = "pact-operator-webhook-authority";

@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::chart::Stage;
 use super::gate_stage::Said;
-use crate::testbed::chart::{RELEASE, helm_ok};
-use crate::testbed::kubectl::{kubectl_ok, kubectl_reading};
-use crate::testbed::replica::binary;
+use testbed::chart::{RELEASE, helm_ok};
+use testbed::kubectl::{kubectl_ok, kubectl_reading};
+use testbed::replica::binary;
 
 /// The hook's Pod and the way to the API server that its account has.
 pub(super) struct SelfTest {

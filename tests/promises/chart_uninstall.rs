@@ -18,13 +18,13 @@ use serde_json::json;
 
 use super::chart::Stage;
 use super::gate_stage::{Said, provider_that_breaks};
-use crate::testbed::chart::{RELEASE, folder, helm, helm_ok, helm_process};
-use crate::testbed::eventually::eventually;
-use crate::testbed::kubectl::{kubectl, kubectl_ok};
-use crate::testbed::namespace;
-use crate::testbed::rollout::Live;
-use crate::testbed::scene::{SOON, annotated};
-use crate::testbed::webhook::Person;
+use testbed::chart::{RELEASE, folder, helm, helm_ok, helm_process};
+use testbed::eventually::eventually;
+use testbed::kubectl::{kubectl, kubectl_ok};
+use testbed::namespace;
+use testbed::rollout::Live;
+use testbed::test_cluster::{SOON, annotated};
+use testbed::webhook::Person;
 
 /// In how many states it is taken away.
 const STATES: usize = 20;

@@ -4,9 +4,9 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::testbed::process::free_port;
-use crate::testbed::replica::binary;
-use crate::testbed::standin::{Auth, Options, StandIn};
+use testbed::process::free_port;
+use testbed::replica::binary;
+use testbed::standin::{Auth, Options, StandIn};
 
 /// A broker where web 1 runs in `test`: api 1 verified its pact, api 2 failed to, api 3 has not tried.
 async fn broker() -> StandIn {

@@ -1,6 +1,7 @@
 //! What the API server itself says about our kinds: what it refuses and with which words, what it fills in, what it
 //! shows. Written as dry runs, so that the operator sees none of it.
 
+use crate::objects::Objects as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -11,8 +12,8 @@ use pact_operator::api::{PactBroker, PactDeployment, PactEnvironment};
 use serde_json::{Value, json};
 
 use super::recorder_asserts::published;
-use crate::testbed::kubectl::kubectl_ok;
-use crate::testbed::scene::{BROKER, Scene, annotated};
+use testbed::kubectl::kubectl_ok;
+use testbed::test_cluster::{BROKER, TestCluster, annotated};
 
 #[test]
 fn the_crds_that_are_checked_in_are_those_of_the_types() {
@@ -38,7 +39,7 @@ fn the_crds_that_are_checked_in_are_those_of_the_types() {
 
 #[tokio::test]
 async fn a_pact_broker_that_cannot_work_is_refused_with_a_reason() {
-    let scene = Scene::shared().await;
+    let cluster = TestCluster::shared().await;
     let url = "https://broker.example.com";
     let secret = json!({"secretRef": {"name": "secret"}});
     let absolute = "url must be an absolute http or https URL, for example https://broker.example.com";
@@ -61,13 +62,13 @@ async fn a_pact_broker_that_cannot_work_is_refused_with_a_reason() {
         (json!({"url": url, "concurrency": 0}), "should be greater than or equal to 1"),
         (json!({"url": url, "concurrency": 65}), "should be less than or equal to 64"),
     ] {
-        refused::<PactBroker>(scene, "PactBroker", spec, message).await;
+        refused::<PactBroker>(cluster, "PactBroker", spec, message).await;
     }
 }
 
 #[tokio::test]
 async fn a_pact_environment_that_cannot_work_is_refused_with_a_reason() {
-    let scene = Scene::shared().await;
+    let cluster = TestCluster::shared().await;
     let everything = "an empty selector would match every namespace: say all: true if that is meant";
     let nothing = "name at least one namespace, give a selector, or say all: true";
     let white = "an environment's name holds no white space and no control characters";
@@ -94,28 +95,28 @@ async fn a_pact_environment_that_cannot_work_is_refused_with_a_reason() {
         (json!({"version": {"label": "Maybe"}}), "Unsupported value: \"Maybe\""),
         (json!({"create": {}}), "spec.create.production: Required value"),
     ] {
-        refused::<PactEnvironment>(scene, "PactEnvironment", environment(&more), message).await;
+        refused::<PactEnvironment>(cluster, "PactEnvironment", environment(&more), message).await;
     }
 }
 
 #[tokio::test]
 async fn ordinary_objects_are_taken_and_defaults_filled_in() {
-    let scene = Scene::shared().await;
+    let cluster = TestCluster::shared().await;
     let url = "https://broker.example.com/path";
-    let broker = taken::<PactBroker>(scene, "PactBroker", json!({"url": url})).await;
+    let broker = taken::<PactBroker>(cluster, "PactBroker", json!({"url": url})).await;
     assert_eq!(
         broker,
         json!({"url": url, "tls": {"insecureSkipVerify": false}, "requestTimeoutSeconds": 10, "concurrency": 4})
     );
     let reference = json!({"secretRef": {"name": "broker"}});
-    let broker = taken::<PactBroker>(scene, "PactBroker", json!({"url": url, "auth": {"basic": reference}})).await;
+    let broker = taken::<PactBroker>(cluster, "PactBroker", json!({"url": url, "auth": {"basic": reference}})).await;
     assert_eq!(broker["auth"]["basic"]["usernameKey"], "username");
     assert_eq!(broker["auth"]["basic"]["passwordKey"], "password");
     let bearer = json!({"url": "http://broker.pact.svc:9292", "auth": {"bearer": reference, "basic": null}});
-    let broker = taken::<PactBroker>(scene, "PactBroker", bearer).await;
+    let broker = taken::<PactBroker>(cluster, "PactBroker", bearer).await;
     assert_eq!(broker["auth"]["bearer"]["tokenKey"], "token");
 
-    let plain = taken::<PactEnvironment>(scene, "PactEnvironment", environment(&json!({}))).await;
+    let plain = taken::<PactEnvironment>(cluster, "PactEnvironment", environment(&json!({}))).await;
     assert_eq!(plain["overlap"], "Deny");
     assert_eq!(plain["record"], json!({"kind": "Deployment", "undeployGraceSeconds": 600}));
     assert_eq!((&plain["version"]["annotation"], &plain["version"]["label"]), (&json!("Allow"), &json!("Ignore")));
@@ -133,17 +134,17 @@ async fn ordinary_objects_are_taken_and_defaults_filled_in() {
         json!({"version": {"tagPattern": "^v(?<version>.+)$", "denied": []}, "record": {"kind": "Release"}}),
         json!({"create": {"production": false}}),
     ] {
-        taken::<PactEnvironment>(scene, "PactEnvironment", environment(&more)).await;
+        taken::<PactEnvironment>(cluster, "PactEnvironment", environment(&more)).await;
     }
 }
 
 #[tokio::test]
 async fn what_a_record_key_is_made_of_cannot_be_changed() {
-    let scene = Scene::shared().await;
-    let plain = scene.environment(&["not-there"], json!({})).await;
+    let cluster = TestCluster::shared().await;
+    let plain = cluster.environment(&["not-there"], json!({})).await;
     let named = json!({"environment": plain, "applicationInstance": "eu-1"});
     let other = format!("named-{plain}");
-    scene.map(&other, &["not-there-either"], named).await;
+    cluster.map(&other, &["not-there-either"], named).await;
     for (object, change, message) in [
         (&plain, json!({"brokerRef": {"name": "other"}}), "brokerRef cannot be changed: make a new PactEnvironment"),
         (&plain, json!({"record": {"kind": "Release"}}), "record.kind cannot be changed: make a new PactEnvironment"),
@@ -154,26 +155,27 @@ async fn what_a_record_key_is_made_of_cannot_be_changed() {
         (&other, json!({"applicationInstance": "x"}), "applicationInstance cannot be changed"),
         (&other, json!({"applicationInstance": null}), "applicationInstance cannot be added or removed later"),
     ] {
-        let refusal = patch::<PactEnvironment>(scene, object, &change).await.expect_err(&format!("{change} is taken"));
+        let refusal =
+            patch::<PactEnvironment>(cluster, object, &change).await.expect_err(&format!("{change} is taken"));
         assert!(refusal.contains(message), "{change}: {refusal}");
     }
     let change =
         json!({"namespaces": {"names": ["another"]}, "overlap": "Allow", "record": {"undeployGraceSeconds": 5}});
-    patch::<PactEnvironment>(scene, &plain, &change).await.expect("the rest may change");
+    patch::<PactEnvironment>(cluster, &plain, &change).await.expect("the rest may change");
 }
 
 #[tokio::test]
 async fn the_key_of_a_pact_deployment_cannot_be_changed_and_tables_fit_a_terminal() {
-    let scene = Scene::shared().await;
-    scene
+    let cluster = TestCluster::shared().await;
+    cluster
         .act(async |namespace, environment| {
-            published(scene, "Order Service", &["1.12.0"]);
-            let client = scene.client();
+            published(cluster, "Order Service", &["1.12.0"]);
+            let client = cluster.client();
             annotated("orders", "Order Service", "1.12.0").apply(&client, &namespace).await;
             annotated("held", "Billing Service", "1.12.0").held().apply(&client, &namespace).await;
-            scene.wait_condition(&environment, "Order Service", ("Ready", "True", "Recorded")).await;
-            scene.wait_condition(&environment, "Billing Service", ("Ready", "False", "RolloutInProgress")).await;
-            let memory = scene.memory(&environment, "Order Service").await.unwrap();
+            cluster.wait_condition(&environment, "Order Service", ("Ready", "True", "Recorded")).await;
+            cluster.wait_condition(&environment, "Billing Service", ("Ready", "False", "RolloutInProgress")).await;
+            let memory = cluster.memory(&environment, "Order Service").await.unwrap();
             let name = memory.metadata.name.unwrap();
             for change in [
                 json!({"pacticipant": "Other"}),
@@ -181,11 +183,11 @@ async fn the_key_of_a_pact_deployment_cannot_be_changed_and_tables_fit_a_termina
                 json!({"broker": "other"}),
                 json!({"applicationInstance": "other"}),
             ] {
-                let refusal = patch::<PactDeployment>(scene, &name, &change).await.expect_err("the key is fixed");
+                let refusal = patch::<PactDeployment>(cluster, &name, &change).await.expect_err("the key is fixed");
                 assert!(refusal.contains("the record key cannot be changed"), "{change}: {refusal}");
             }
 
-            let kubeconfig = scene.control_plane.kubeconfig();
+            let kubeconfig = cluster.control_plane.kubeconfig();
             for (kind, columns, wanted) in [
                 ("pb", "NAME URL READY REASON VERSION AGE", "main"),
                 (
@@ -226,11 +228,15 @@ fn environment(more: &Value) -> Value {
     spec
 }
 
-async fn create<K: kube::Resource<DynamicType = ()>>(scene: &Scene, kind: &str, spec: Value) -> Result<Value, String> {
+async fn create<K: kube::Resource<DynamicType = ()>>(
+    cluster: &TestCluster,
+    kind: &str,
+    spec: Value,
+) -> Result<Value, String> {
     let object = json!({
         "apiVersion": "pact-operator.dev/v1alpha1", "kind": kind, "metadata": {"name": "tried"}, "spec": spec,
     });
-    let api: Api<DynamicObject> = Api::all_with(scene.client(), &ApiResource::erase::<K>(&()));
+    let api: Api<DynamicObject> = Api::all_with(cluster.client(), &ApiResource::erase::<K>(&()));
     let dry = PostParams { dry_run: true, ..PostParams::default() };
     match api.create(&dry, &serde_json::from_value(object).unwrap()).await {
         Ok(created) => Ok(created.data["spec"].clone()),
@@ -238,17 +244,21 @@ async fn create<K: kube::Resource<DynamicType = ()>>(scene: &Scene, kind: &str, 
     }
 }
 
-async fn refused<K: kube::Resource<DynamicType = ()>>(scene: &Scene, kind: &str, spec: Value, message: &str) {
-    let refusal = create::<K>(scene, kind, spec.clone()).await.expect_err(&format!("{spec} is taken"));
+async fn refused<K: kube::Resource<DynamicType = ()>>(cluster: &TestCluster, kind: &str, spec: Value, message: &str) {
+    let refusal = create::<K>(cluster, kind, spec.clone()).await.expect_err(&format!("{spec} is taken"));
     assert!(refusal.contains(message), "{spec}: {refusal}");
 }
 
-async fn taken<K: kube::Resource<DynamicType = ()>>(scene: &Scene, kind: &str, spec: Value) -> Value {
-    create::<K>(scene, kind, spec.clone()).await.unwrap_or_else(|refusal| panic!("{spec}: {refusal}"))
+async fn taken<K: kube::Resource<DynamicType = ()>>(cluster: &TestCluster, kind: &str, spec: Value) -> Value {
+    create::<K>(cluster, kind, spec.clone()).await.unwrap_or_else(|refusal| panic!("{spec}: {refusal}"))
 }
 
-async fn patch<K: kube::Resource<DynamicType = ()>>(scene: &Scene, name: &str, spec: &Value) -> Result<(), String> {
-    let api: Api<DynamicObject> = Api::all_with(scene.client(), &ApiResource::erase::<K>(&()));
+async fn patch<K: kube::Resource<DynamicType = ()>>(
+    cluster: &TestCluster,
+    name: &str,
+    spec: &Value,
+) -> Result<(), String> {
+    let api: Api<DynamicObject> = Api::all_with(cluster.client(), &ApiResource::erase::<K>(&()));
     let dry = PatchParams { dry_run: true, ..PatchParams::default() };
     let patch = Patch::Merge(json!({"spec": spec}));
     api.patch(name, &dry, &patch).await.map(drop).map_err(|error| error.to_string())

@@ -4,11 +4,11 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::api::events::v1::Event as KubeEvent;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, ResourceExt};
-use pact_operator::runtime::events::{Event, EventError, EventSink, Published, Regarding};
+use operator_kit::events::{Event, EventError, EventSink, Published, Regarding};
 
-use crate::testbed::control_plane::ControlPlane;
-use crate::testbed::kubectl::kubectl_ok;
-use crate::testbed::namespace::with_namespace;
+use testbed::control_plane::ControlPlane;
+use testbed::kubectl::kubectl_ok;
+use testbed::namespace::with_namespace;
 
 const CONTROLLER: &str = "pact-operator.dev/controller";
 

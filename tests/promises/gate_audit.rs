@@ -1,6 +1,7 @@
 //! What the controller finds out for itself about the versions that run, however they were admitted: shown where people
 //! look, told once, and asked for no more often than needed.
 
+use crate::objects::Objects as _;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -8,22 +9,28 @@ use pact_operator::api::deployment::Check;
 use pact_operator::api::{PactBroker, PactEnvironment};
 use serde_json::json;
 
-use crate::testbed::eventually::{always, eventually};
-use crate::testbed::kubectl::{kubectl, kubectl_ok};
-use crate::testbed::rollout::Live;
-use crate::testbed::scene::{BROKER, SOON, Scene, annotated, image, quick};
-use crate::testbed::webhook::{Person, Webhook, WebhookOptions};
+use testbed::eventually::{always, eventually};
+use testbed::kubectl::{kubectl, kubectl_ok};
+use testbed::rollout::Live;
+use testbed::test_cluster::{BROKER, SOON, TestCluster, annotated, image, quick};
+use testbed::webhook::{Person, Webhook, WebhookOptions};
 
 /// The check that the memory of a pacticipant has of a version.
-async fn checked(scene: &Scene, environment: &str, pacticipant: &str, version: &str) -> Option<Check> {
-    let status = scene.memory(environment, pacticipant).await?.status?;
+async fn checked(cluster: &TestCluster, environment: &str, pacticipant: &str, version: &str) -> Option<Check> {
+    let status = cluster.memory(environment, pacticipant).await?.status?;
     status.checks.into_iter().find(|check| check.version == version)
 }
 
 /// Waits until the memory of a pacticipant has this verdict on a version.
-async fn wait_verdict(scene: &Scene, environment: &str, pacticipant: &str, version: &str, verdict: &str) -> Check {
+async fn wait_verdict(
+    cluster: &TestCluster,
+    environment: &str,
+    pacticipant: &str,
+    version: &str,
+    verdict: &str,
+) -> Check {
     let what = format!("{verdict} for {pacticipant} {version} in {environment}");
-    eventually(what, SOON, async || match checked(scene, environment, pacticipant, version).await {
+    eventually(what, SOON, async || match checked(cluster, environment, pacticipant, version).await {
         Some(check) if check.verdict == verdict => Ok(check),
         other => Err(format!("{other:?}")),
     })
@@ -31,8 +38,8 @@ async fn wait_verdict(scene: &Scene, environment: &str, pacticipant: &str, versi
 }
 
 /// Waits until `kubectl get pactenv` shows these: mode, would-deny, unchecked.
-async fn wait_columns(scene: &Scene, environment: &str, wanted: [&str; 3]) {
-    let kubeconfig = scene.control_plane.kubeconfig();
+async fn wait_columns(cluster: &TestCluster, environment: &str, wanted: [&str; 3]) {
+    let kubeconfig = cluster.control_plane.kubeconfig();
     eventually(format!("{environment} to show {wanted:?}"), SOON, async || {
         let table = kubectl_ok(kubeconfig, &["get", "pactenv", environment]).await;
         let mut lines = table.lines();
@@ -46,21 +53,21 @@ async fn wait_columns(scene: &Scene, environment: &str, wanted: [&str; 3]) {
 }
 
 /// How many questions were put to the broker.
-fn questions(scene: &Scene) -> usize {
-    scene.broker.count_requests(|request| request.path_and_query.starts_with("/matrix?"))
+fn questions(cluster: &TestCluster) -> usize {
+    cluster.broker.count_requests(|request| request.path_and_query.starts_with("/matrix?"))
 }
 
 /// How often the controller counted a verdict, with labels that hold these.
-async fn counted(scene: &Scene, labels: &[&str]) -> u64 {
-    let metrics = scene.operators.last().expect("an operator runs").metrics().await;
+async fn counted(cluster: &TestCluster, labels: &[&str]) -> u64 {
+    let metrics = cluster.operators.last().expect("an operator runs").metrics().await;
     let lines = metrics.lines().filter(|line| line.starts_with("pact_operator_version_checks_total{"));
     let lines = lines.filter(|line| labels.iter().all(|label| line.contains(label)));
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
 /// The consumer `web` 1 is deployed; `orders` 1.0.0 has verified its pact, 2.0.0 and 4.0.0 failed to.
-fn orders_for_web(scene: &Scene, environment: &str) {
-    let store = scene.broker.store();
+fn orders_for_web(cluster: &TestCluster, environment: &str) {
+    let store = cluster.broker.store();
     store.publish_pact("web", "1", "orders", "a");
     store.record_deployment("web", "1", environment, None);
     store.verify("web", "1", "orders", "1.0.0", true);
@@ -68,17 +75,17 @@ fn orders_for_web(scene: &Scene, environment: &str) {
     store.verify("web", "1", "orders", "4.0.0", false);
 }
 
-async fn enforcing(scene: &Scene, mode: &str) -> (String, String) {
-    let namespace = scene.namespace().await;
-    let environment = scene.environment(&[&namespace], json!({"gate": {"mode": mode}})).await;
-    orders_for_web(scene, &environment);
-    scene.wait_environment(&environment, ("Backfilled", "True", "Recorded")).await;
+async fn enforcing(cluster: &TestCluster, mode: &str) -> (String, String) {
+    let namespace = cluster.namespace().await;
+    let environment = cluster.environment(&[&namespace], json!({"gate": {"mode": mode}})).await;
+    orders_for_web(cluster, &environment);
+    cluster.wait_environment(&environment, ("Backfilled", "True", "Recorded")).await;
     (namespace, environment)
 }
 
 #[tokio::test]
 async fn in_every_mode_what_would_be_denied_is_shown_told_and_counted() {
-    let scene = Scene::shared().await;
+    let cluster = TestCluster::shared().await;
     for (mode, reason) in [
         // Who switched the gate off gets the numbers, and no Events.
         ("Off", None),
@@ -86,12 +93,12 @@ async fn in_every_mode_what_would_be_denied_is_shown_told_and_counted() {
         ("Warn", Some("RolloutWouldBeDenied")),
         ("Enforce", Some("RunsUnsafe")),
     ] {
-        let (namespace, environment) = enforcing(scene, mode).await;
-        wait_columns(scene, &environment, [mode, "0", "0"]).await;
+        let (namespace, environment) = enforcing(cluster, mode).await;
+        wait_columns(cluster, &environment, [mode, "0", "0"]).await;
         // There is no gate here: whatever the mode, it is admitted.
-        let client = scene.client();
+        let client = cluster.client();
         let orders = annotated("orders", "orders", "2.0.0").apply(&client, &namespace).await;
-        let check = wait_verdict(scene, &environment, "orders", "2.0.0", "No").await;
+        let check = wait_verdict(cluster, &environment, "orders", "2.0.0", "No").await;
         assert!(check.would_deny && check.message.contains("failed to verify the pact of web 1"), "{check:?}");
         let pair = &check.pairs[0];
         let shown = (
@@ -104,25 +111,25 @@ async fn in_every_mode_what_would_be_denied_is_shown_told_and_counted() {
         assert_eq!((pair.result.as_str(), check.more_pairs), ("Failed", None));
         let age = k8s_openapi::jiff::Timestamp::now().duration_since(check.since.0).as_secs();
         assert!((-1..120).contains(&age), "since {age} s ago");
-        wait_columns(scene, &environment, [mode, "1", "0"]).await;
+        wait_columns(cluster, &environment, [mode, "1", "0"]).await;
         if let Some(reason) = reason {
-            let note = scene.wait_event(&namespace, "orders", reason).await;
+            let note = cluster.wait_event(&namespace, "orders", reason).await;
             assert!(note.contains("orders 2.0.0") && note.contains("web 1") && note.contains(&environment), "{note}");
         }
-        assert!(counted(scene, &["verdict=\"No\"", "would_deny=\"true\"", "late=\"false\""]).await > 0);
+        assert!(counted(cluster, &["verdict=\"No\"", "would_deny=\"true\"", "late=\"false\""]).await > 0);
 
         orders.set_image(&image("1.0.0")).await;
-        wait_verdict(scene, &environment, "orders", "1.0.0", "Yes").await;
-        wait_columns(scene, &environment, [mode, "0", "0"]).await;
+        wait_verdict(cluster, &environment, "orders", "1.0.0", "Yes").await;
+        wait_columns(cluster, &environment, [mode, "0", "0"]).await;
         eventually("the old version's check to go", SOON, async || {
-            match checked(scene, &environment, "orders", "2.0.0").await {
+            match checked(cluster, &environment, "orders", "2.0.0").await {
                 None => Ok(()),
                 Some(check) => Err(format!("{check:?}")),
             }
         })
         .await;
-        scene.wait_recorded(&environment, "orders", "1.0.0").await;
-        let told = scene.events(&namespace, "orders", reason.unwrap_or("RolloutWouldBeDenied")).await;
+        cluster.wait_recorded(&environment, "orders", "1.0.0").await;
+        let told = cluster.events(&namespace, "orders", reason.unwrap_or("RolloutWouldBeDenied")).await;
         assert_eq!(told.len(), usize::from(reason.is_some()), "told once, or not at all: {told:?}");
     }
 }
@@ -135,13 +142,13 @@ async fn set_image(person: &Person, namespace: &str, version: &str) -> (bool, St
 
 #[tokio::test]
 async fn case_65_what_was_admitted_unchecked_is_marked_and_judged_when_the_broker_is_back() {
-    let scene = Scene::start().await;
-    let webhook = Webhook::start(&scene.control_plane, WebhookOptions::default()).await;
-    let person = Person::developer(&scene.control_plane).await;
-    let (namespace, environment) = enforcing(&scene, "Enforce").await;
-    annotated("orders", "orders", "1.0.0").apply(&scene.client(), &namespace).await;
-    scene.wait_recorded(&environment, "orders", "1.0.0").await;
-    wait_verdict(&scene, &environment, "orders", "1.0.0", "Yes").await;
+    let cluster = TestCluster::start().await;
+    let webhook = Webhook::start(&cluster.control_plane, WebhookOptions::default()).await;
+    let person = Person::developer(&cluster.control_plane).await;
+    let (namespace, environment) = enforcing(&cluster, "Enforce").await;
+    annotated("orders", "orders", "1.0.0").apply(&cluster.client(), &namespace).await;
+    cluster.wait_recorded(&environment, "orders", "1.0.0").await;
+    wait_verdict(&cluster, &environment, "orders", "1.0.0", "Yes").await;
     // The gate is there and sees to it.
     eventually("the gate to deny", SOON, async || {
         let (admitted, said) = set_image(&person, &namespace, "2.0.0").await;
@@ -151,114 +158,114 @@ async fn case_65_what_was_admitted_unchecked_is_marked_and_judged_when_the_broke
     .await;
 
     // Another version: what was just answered about that one is remembered for a moment.
-    scene.broker.stop().await;
+    cluster.broker.stop().await;
     let (admitted, said) = set_image(&person, &namespace, "4.0.0").await;
     assert!(admitted && said.contains("Warning: orders 4.0.0"), "{said}");
-    let check = wait_verdict(&scene, &environment, "orders", "4.0.0", "Unchecked").await;
+    let check = wait_verdict(&cluster, &environment, "orders", "4.0.0", "Unchecked").await;
     assert!(!check.would_deny && check.pairs.is_empty(), "{check:?}");
-    let note = scene.wait_event(&namespace, "orders", "Unchecked").await;
+    let note = cluster.wait_event(&namespace, "orders", "Unchecked").await;
     assert!(note.contains("orders 4.0.0") && note.contains("once the broker answers"), "{note}");
-    wait_columns(&scene, &environment, ["Enforce", "0", "1"]).await;
-    assert!(scene.events(&namespace, "orders", "RunsUnsafe").await.is_empty());
+    wait_columns(&cluster, &environment, ["Enforce", "0", "1"]).await;
+    assert!(cluster.events(&namespace, "orders", "RunsUnsafe").await.is_empty());
 
-    scene.broker.restart().await;
-    let check = wait_verdict(&scene, &environment, "orders", "4.0.0", "No").await;
+    cluster.broker.restart().await;
+    let check = wait_verdict(&cluster, &environment, "orders", "4.0.0", "No").await;
     assert!(check.would_deny && check.pairs[0].consumer == "web", "{check:?}");
-    let note = scene.wait_event(&namespace, "orders", "RunsUnsafe").await;
+    let note = cluster.wait_event(&namespace, "orders", "RunsUnsafe").await;
     assert!(note.contains("would be denied now") && note.contains("web 1"), "{note}");
-    wait_columns(&scene, &environment, ["Enforce", "1", "0"]).await;
-    assert_eq!(counted(&scene, &["verdict=\"No\"", "late=\"true\""]).await, 1);
-    scene.wait_recorded(&environment, "orders", "4.0.0").await;
+    wait_columns(&cluster, &environment, ["Enforce", "1", "0"]).await;
+    assert_eq!(counted(&cluster, &["verdict=\"No\"", "late=\"true\""]).await, 1);
+    cluster.wait_recorded(&environment, "orders", "4.0.0").await;
 
     // Put right by whoever verifies: nobody has to touch the cluster.
-    scene.broker.store().verify("web", "1", "orders", "4.0.0", true);
-    wait_verdict(&scene, &environment, "orders", "4.0.0", "Yes").await;
-    wait_columns(&scene, &environment, ["Enforce", "0", "0"]).await;
+    cluster.broker.store().verify("web", "1", "orders", "4.0.0", true);
+    wait_verdict(&cluster, &environment, "orders", "4.0.0", "Yes").await;
+    wait_columns(&cluster, &environment, ["Enforce", "0", "0"]).await;
     drop(webhook);
 }
 
 #[tokio::test]
 async fn what_passed_while_the_gate_was_down_is_found_out_afterwards() {
-    let scene = Scene::start().await;
+    let cluster = TestCluster::start().await;
     let options = WebhookOptions::default().failure_policy("Ignore").timeout_seconds(2);
-    let mut webhook = Webhook::start(&scene.control_plane, options).await;
-    let person = Person::developer(&scene.control_plane).await;
-    let (namespace, environment) = enforcing(&scene, "Enforce").await;
-    annotated("orders", "orders", "1.0.0").apply(&scene.client(), &namespace).await;
-    scene.wait_recorded(&environment, "orders", "1.0.0").await;
+    let mut webhook = Webhook::start(&cluster.control_plane, options).await;
+    let person = Person::developer(&cluster.control_plane).await;
+    let (namespace, environment) = enforcing(&cluster, "Enforce").await;
+    annotated("orders", "orders", "1.0.0").apply(&cluster.client(), &namespace).await;
+    cluster.wait_recorded(&environment, "orders", "1.0.0").await;
     webhook.kill9();
     let (admitted, said) = set_image(&person, &namespace, "2.0.0").await;
     assert!(admitted, "{said}");
-    let check = wait_verdict(&scene, &environment, "orders", "2.0.0", "No").await;
+    let check = wait_verdict(&cluster, &environment, "orders", "2.0.0", "No").await;
     assert!(check.would_deny, "{check:?}");
-    let note = scene.wait_event(&namespace, "orders", "RunsUnsafe").await;
+    let note = cluster.wait_event(&namespace, "orders", "RunsUnsafe").await;
     assert!(note.contains("admitted while nobody could be asked"), "{note}");
-    wait_columns(&scene, &environment, ["Enforce", "1", "0"]).await;
-    assert_eq!(counted(&scene, &["verdict=\"No\"", "late=\"false\""]).await, 1);
+    wait_columns(&cluster, &environment, ["Enforce", "1", "0"]).await;
+    assert_eq!(counted(&cluster, &["verdict=\"No\"", "late=\"false\""]).await, 1);
 }
 
 #[tokio::test]
 async fn case_60_a_verdict_that_turns_is_noticed_for_the_counterpart_within_seconds() {
-    let scene = Scene::start().await;
-    let namespace = scene.namespace().await;
-    let environment = scene.environment(&[&namespace], json!({"gate": {"mode": "Enforce"}})).await;
-    let store = scene.broker.store();
+    let cluster = TestCluster::start().await;
+    let namespace = cluster.namespace().await;
+    let environment = cluster.environment(&[&namespace], json!({"gate": {"mode": "Enforce"}})).await;
+    let store = cluster.broker.store();
     store.publish_pact("web", "1.0.0", "orders", "a");
     store.verify("web", "1.0.0", "orders", "1.0.0", true);
-    let client = scene.client();
+    let client = cluster.client();
     let orders = annotated("orders", "orders", "1.0.0").apply(&client, &namespace).await;
     let web = annotated("web", "web", "1.0.0").apply(&client, &namespace).await;
     orders.wait_complete().await;
-    wait_verdict(&scene, &environment, "orders", "1.0.0", "Yes").await;
-    wait_verdict(&scene, &environment, "web", "1.0.0", "Yes").await;
+    wait_verdict(&cluster, &environment, "orders", "1.0.0", "Yes").await;
+    wait_verdict(&cluster, &environment, "web", "1.0.0", "Yes").await;
 
     // A consumer whose new pact nobody has verified.
     store.publish_pact("web", "2.0.0", "orders", "b");
     web.set_image(&image("2.0.0")).await;
-    wait_verdict(&scene, &environment, "web", "2.0.0", "Unknown").await;
-    let check = wait_verdict(&scene, &environment, "orders", "1.0.0", "Unknown").await;
+    wait_verdict(&cluster, &environment, "web", "2.0.0", "Unknown").await;
+    let check = wait_verdict(&cluster, &environment, "orders", "1.0.0", "Unknown").await;
     assert!(check.pairs.iter().any(|pair| pair.consumer_version == "2.0.0"), "{check:?}");
-    scene.wait_event(&namespace, "orders", "RunsUnsafe").await;
+    cluster.wait_event(&namespace, "orders", "RunsUnsafe").await;
     // The verification arrives.
     store.verify("web", "2.0.0", "orders", "1.0.0", true);
-    wait_verdict(&scene, &environment, "web", "2.0.0", "Yes").await;
-    wait_verdict(&scene, &environment, "orders", "1.0.0", "Yes").await;
+    wait_verdict(&cluster, &environment, "web", "2.0.0", "Yes").await;
+    wait_verdict(&cluster, &environment, "orders", "1.0.0", "Yes").await;
     // Another consumer version, and this time it fails.
     store.publish_pact("web", "3.0.0", "orders", "c");
     store.verify("web", "3.0.0", "orders", "1.0.0", false);
     web.set_image(&image("3.0.0")).await;
-    let check = wait_verdict(&scene, &environment, "orders", "1.0.0", "No").await;
+    let check = wait_verdict(&cluster, &environment, "orders", "1.0.0", "No").await;
     assert!(check.pairs[0].consumer_version == "3.0.0" && check.pairs[0].result == "Failed", "{check:?}");
-    wait_columns(&scene, &environment, ["Enforce", "2", "0"]).await;
+    wait_columns(&cluster, &environment, ["Enforce", "2", "0"]).await;
 }
 
 #[tokio::test]
 async fn a_counterpart_that_somebody_else_records_is_noticed_though_it_never_ran_here() {
-    let scene = Scene::shared().await;
-    let (namespace, environment) = enforcing(scene, "Audit").await;
-    let store = scene.broker.store();
-    annotated("orders", "orders", "1.0.0").apply(&scene.client(), &namespace).await;
-    wait_verdict(scene, &environment, "orders", "1.0.0", "Yes").await;
-    scene.wait_recorded(&environment, "orders", "1.0.0").await;
+    let cluster = TestCluster::shared().await;
+    let (namespace, environment) = enforcing(cluster, "Audit").await;
+    let store = cluster.broker.store();
+    annotated("orders", "orders", "1.0.0").apply(&cluster.client(), &namespace).await;
+    wait_verdict(cluster, &environment, "orders", "1.0.0", "Yes").await;
+    cluster.wait_recorded(&environment, "orders", "1.0.0").await;
     // A consumer in another cluster that nobody here has heard of.
     store.publish_pact("mobile", "7", "orders", "m");
     store.verify("mobile", "7", "orders", "1.0.0", false);
     store.record_deployment("mobile", "7", &environment, None);
-    let check = wait_verdict(scene, &environment, "orders", "1.0.0", "No").await;
+    let check = wait_verdict(cluster, &environment, "orders", "1.0.0", "No").await;
     assert_eq!(check.pairs[0].consumer, "mobile", "{check:?}");
-    scene.wait_event(&namespace, "orders", "RolloutWouldBeDenied").await;
+    cluster.wait_event(&namespace, "orders", "RolloutWouldBeDenied").await;
     store.undeploy("mobile", &environment, None);
-    wait_verdict(scene, &environment, "orders", "1.0.0", "Yes").await;
+    wait_verdict(cluster, &environment, "orders", "1.0.0", "Yes").await;
 }
 
 #[tokio::test]
 async fn fifty_keys_and_many_changes_are_a_bounded_number_of_questions_and_none_at_rest_or_after_a_restart() {
     const KEYS: usize = 50;
     const CHANGED: usize = 20;
-    let mut scene = Scene::start().await;
-    let namespace = scene.namespace().await;
-    let environment = scene.environment(&[&namespace], json!({})).await;
-    let store = scene.broker.store();
+    let mut cluster = TestCluster::start().await;
+    let namespace = cluster.namespace().await;
+    let environment = cluster.environment(&[&namespace], json!({})).await;
+    let store = cluster.broker.store();
     // One provider, of which all others are consumers: the worst that an environment of this size can be.
     for number in 1..KEYS {
         for version in ["1.0.0", "2.0.0"] {
@@ -269,62 +276,62 @@ async fn fifty_keys_and_many_changes_are_a_bounded_number_of_questions_and_none_
     for number in 1..KEYS {
         store.verify(&format!("app-{number}"), "1.0.0", "app-0", "1.0.0", true);
     }
-    let client = scene.client();
+    let client = cluster.client();
     let lives: Vec<Live> = join_all((0..KEYS).map(async |number| {
         let name = format!("app-{number}");
         annotated(&name, &name, "1.0.0").replicas(0).apply(&client, &namespace).await
     }))
     .await;
-    let all_yes = async |scene: &Scene, version: &dyn Fn(usize) -> &'static str| {
+    let all_yes = async |cluster: &TestCluster, version: &dyn Fn(usize) -> &'static str| {
         for number in 0..KEYS {
-            wait_verdict(scene, &environment, &format!("app-{number}"), version(number), "Yes").await;
-            scene.wait_recorded(&environment, &format!("app-{number}"), version(number)).await;
+            wait_verdict(cluster, &environment, &format!("app-{number}"), version(number), "Yes").await;
+            cluster.wait_recorded(&environment, &format!("app-{number}"), version(number)).await;
         }
     };
-    all_yes(&scene, &|_| "1.0.0").await;
-    let rest = async |scene: &Scene| {
+    all_yes(&cluster, &|_| "1.0.0").await;
+    let rest = async |cluster: &TestCluster| {
         eventually("the questions to end", SOON, async || {
-            let before = questions(scene);
+            let before = questions(cluster);
             tokio::time::sleep(Duration::from_secs(4)).await;
-            let asked = questions(scene) - before;
+            let asked = questions(cluster) - before;
             if asked == 0 { Ok(()) } else { Err(format!("{asked} more")) }
         })
         .await;
     };
-    rest(&scene).await;
-    let first = questions(&scene);
+    rest(&cluster).await;
+    let first = questions(&cluster);
 
     for live in &lives[1..=CHANGED] {
         live.set_image(&image("2.0.0")).await;
     }
-    all_yes(&scene, &|number| if (1..=CHANGED).contains(&number) { "2.0.0" } else { "1.0.0" }).await;
-    rest(&scene).await;
-    let second = questions(&scene) - first;
+    all_yes(&cluster, &|number| if (1..=CHANGED).contains(&number) { "2.0.0" } else { "1.0.0" }).await;
+    rest(&cluster).await;
+    let second = questions(&cluster) - first;
     println!("{first} questions for {KEYS} new keys, {second} for {CHANGED} changes of the consumers of one provider");
     // Each version once or twice (a yes that rests on what is hidden is looked at again); the provider once for each
     // few seconds in which its consumers change, and its consumers when it changes itself.
     assert!((KEYS..=6 * KEYS).contains(&first), "{first} questions for {KEYS} keys");
     assert!((CHANGED..=6 * CHANGED).contains(&second), "{second} questions for {CHANGED} changes");
 
-    let before = questions(&scene);
+    let before = questions(&cluster);
     always("nothing is asked at rest", Duration::from_secs(8), async || {
-        let asked = questions(&scene) - before;
+        let asked = questions(&cluster) - before;
         if asked == 0 { Ok(()) } else { Err(format!("{asked} questions")) }
     })
     .await;
-    let mut stopped = scene.operators.pop().expect("one runs");
+    let mut stopped = cluster.operators.pop().expect("one runs");
     assert_eq!(stopped.terminate().await, 0);
     let start = std::time::Instant::now();
-    scene.start_operator(quick()).await;
+    cluster.start_operator(quick()).await;
     eventually("the new process to have read the environment", SOON, async || {
-        let read = scene.broker.count_requests(|request| {
+        let read = cluster.broker.count_requests(|request| {
             request.at > start && request.path_and_query.contains("/deployed-versions/currently-deployed")
         });
         if read > 2 { Ok(()) } else { Err(format!("{read} reads")) }
     })
     .await;
     always("nothing is asked again", Duration::from_secs(5), async || {
-        let asked = questions(&scene) - before;
+        let asked = questions(&cluster) - before;
         if asked == 0 { Ok(()) } else { Err(format!("{asked} questions")) }
     })
     .await;
@@ -332,36 +339,36 @@ async fn fifty_keys_and_many_changes_are_a_bounded_number_of_questions_and_none_
 
 #[tokio::test]
 async fn case_72_enforce_only_warns_until_the_first_inventory_was_made() {
-    let scene = Scene::start().await;
-    let webhook = Webhook::start(&scene.control_plane, WebhookOptions::default()).await;
-    let person = Person::developer(&scene.control_plane).await;
-    let namespace = scene.namespace().await;
+    let cluster = TestCluster::start().await;
+    let webhook = Webhook::start(&cluster.control_plane, WebhookOptions::default()).await;
+    let person = Person::developer(&cluster.control_plane).await;
+    let namespace = cluster.namespace().await;
     // A broker that the operator cannot reach yet: what runs cannot be recorded.
-    scene.broker.stop().await;
+    cluster.broker.stop().await;
     let environment = format!("env-{namespace}");
-    scene.broker.store().add_environment(&environment, false);
-    orders_for_web(&scene, &environment);
-    annotated("orders", "orders", "1.0.0").apply(&scene.client(), &namespace).await;
+    cluster.broker.store().add_environment(&environment, false);
+    orders_for_web(&cluster, &environment);
+    annotated("orders", "orders", "1.0.0").apply(&cluster.client(), &namespace).await;
     let spec = json!({"gate": {"mode": "Enforce", "actions": {"brokerUnavailable": "Deny"}}});
-    scene.map(&environment, &[&namespace], spec).await;
-    scene.wait_environment(&environment, ("Backfilled", "False", "EnvironmentNotRead")).await;
-    wait_columns(&scene, &environment, ["Warn", "0", "1"]).await;
+    cluster.map(&environment, &[&namespace], spec).await;
+    cluster.wait_environment(&environment, ("Backfilled", "False", "EnvironmentNotRead")).await;
+    wait_columns(&cluster, &environment, ["Warn", "0", "1"]).await;
     let (admitted, said) = set_image(&person, &namespace, "3.0.0").await;
     assert!(admitted && said.contains("Enforce awaits the first inventory"), "{said}");
     set_image(&person, &namespace, "1.0.0").await;
 
-    scene.broker.restart().await;
-    scene.wait_environment(&environment, ("Backfilled", "True", "Recorded")).await;
-    wait_columns(&scene, &environment, ["Enforce", "0", "0"]).await;
+    cluster.broker.restart().await;
+    cluster.wait_environment(&environment, ("Backfilled", "True", "Recorded")).await;
+    wait_columns(&cluster, &environment, ["Enforce", "0", "0"]).await;
     eventually("the gate to enforce", SOON, async || {
         let (admitted, said) = set_image(&person, &namespace, "2.0.0").await;
         if admitted { Err(said) } else { Ok(()) }
     })
     .await;
     // An outage later on takes nothing back.
-    scene.apply::<PactBroker>("PactBroker", BROKER, json!({"url": "http://127.0.0.1:1"})).await;
-    scene.wait_broker(BROKER, ("Reachable", "False", "BrokerUnavailable")).await;
-    let api = kube::Api::<PactEnvironment>::all(scene.client());
+    cluster.apply::<PactBroker>("PactBroker", BROKER, json!({"url": "http://127.0.0.1:1"})).await;
+    cluster.wait_broker(BROKER, ("Reachable", "False", "BrokerUnavailable")).await;
+    let api = kube::Api::<PactEnvironment>::all(cluster.client());
     always("it stays backfilled", Duration::from_secs(3), async || {
         let status = api.get(&environment).await.unwrap().status.unwrap();
         let shown = status.conditions.iter().any(|it| it.type_ == "Backfilled" && it.status == "True");

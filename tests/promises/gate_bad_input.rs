@@ -6,15 +6,15 @@ use reqwest::{Client, Method, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::gate_stage::{Place, Stage};
-use crate::testbed::scene::annotated;
+use super::gate_stage::{EnvironmentRef, Stage};
+use testbed::test_cluster::annotated;
 
 const MIB: usize = 1 << 20;
 
 /// A stage and a namespace of it in which everything that is judged is denied: what passes was not judged.
 struct Strict {
     stage: Stage,
-    place: Place,
+    place: EnvironmentRef,
 }
 
 async fn strict() -> &'static Strict {

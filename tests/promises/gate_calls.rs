@@ -5,9 +5,9 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, OnceCell};
 
-use super::gate_stage::{Place, Stage};
-use crate::testbed::rollout::{Live, Progress, deployment};
-use crate::testbed::scene::{annotated, image};
+use super::gate_stage::{EnvironmentRef, Stage};
+use testbed::rollout::{Live, Progress, deployment};
+use testbed::test_cluster::{annotated, image};
 
 /// Calls are counted for the whole process: one test at a time.
 static COUNTING: Mutex<()> = Mutex::const_new(());
@@ -49,7 +49,7 @@ async fn quiet(live: &Live) {
 #[tokio::test]
 async fn each_change_of_an_image_is_one_call_and_everything_else_is_none() {
     let (stage, _one) = (stage().await, COUNTING.lock().await);
-    let Place { namespace, .. } = &stage.gated(json!({"mode": "Audit"})).await;
+    let EnvironmentRef { namespace, .. } = &stage.gated(json!({"mode": "Audit"})).await;
     let live = Live::new(&stage.client(), namespace, "orders");
     let manifest = |version| annotated("orders", "orders", version).manifest().to_string();
     let kubectl = async |arguments: &[&str]| {
@@ -108,7 +108,7 @@ async fn each_change_of_an_image_is_one_call_and_everything_else_is_none() {
 #[tokio::test]
 async fn each_change_of_what_tells_the_version_is_one_call_and_deleting_is_none() {
     let (stage, _one) = (stage().await, COUNTING.lock().await);
-    let Place { namespace, .. } = &stage.gated(json!({"mode": "Audit"})).await;
+    let EnvironmentRef { namespace, .. } = &stage.gated(json!({"mode": "Audit"})).await;
     let unannotated = deployment("orders").image(&image("1.0.0"));
     let mut counts = Counts::default();
     counts.step("create, not annotated", 0, async || drop(unannotated.apply(&stage.client(), namespace).await)).await;
@@ -188,7 +188,7 @@ async fn the_diff_of_argo_cd_is_no_call_and_its_sync_is_one() {
 #[tokio::test]
 async fn argo_cds_diff_of_a_new_deployment_is_no_call_and_a_generated_name_is_one() {
     let (stage, _one) = (stage().await, COUNTING.lock().await);
-    let Place { namespace, .. } = &stage.gated(json!({"mode": "Audit"})).await;
+    let EnvironmentRef { namespace, .. } = &stage.gated(json!({"mode": "Audit"})).await;
     let api = stage.deployments(namespace);
     let mut manifest = annotated("fresh", "fresh", "1.0.0").manifest().clone();
     let mut counts = Counts::default();

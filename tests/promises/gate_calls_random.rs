@@ -11,8 +11,8 @@ use kube::api::PostParams;
 use serde_json::json;
 
 use super::gate_stage::Stage;
-use crate::testbed::components::Component;
-use crate::testbed::scene::{annotated, image};
+use testbed::components::Component;
+use testbed::test_cluster::{annotated, image};
 
 const UPDATES: usize = 1_000;
 const DEPLOYMENTS: usize = 4;
@@ -36,7 +36,7 @@ async fn a_thousand_random_updates_are_asked_about_exactly_when_the_version_may_
     let stage = Stage::start().await;
     let place = stage.gated(json!({"mode": "Audit"})).await;
     // Nobody else writes these objects from here on: a write that meets another one is called for twice.
-    stage.scene.control_plane.stop(Component::ControllerManager);
+    stage.cluster.control_plane.stop(Component::ControllerManager);
     let api = stage.deployments(&place.namespace);
     let mut live = Vec::new();
     for number in 0..DEPLOYMENTS {

@@ -12,7 +12,7 @@ use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use pact_operator::policy::{LiveVersions, Question, judge};
+use pact_operator::decide::{LiveVersions, Question, judge};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

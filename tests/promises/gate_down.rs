@@ -4,12 +4,12 @@
 use serde_json::json;
 
 use super::gate_stage::{Said, Stage};
-use crate::testbed::eventually::eventually;
-use crate::testbed::kubectl::kubectl;
-use crate::testbed::namespace;
-use crate::testbed::rollout::deployment;
-use crate::testbed::scene::{OPERATOR_NAMESPACE, SOON, annotated, image};
-use crate::testbed::webhook::{Person, WebhookOptions, install};
+use testbed::eventually::eventually;
+use testbed::kubectl::kubectl;
+use testbed::namespace;
+use testbed::rollout::deployment;
+use testbed::test_cluster::{OPERATOR_NAMESPACE, SOON, annotated, image};
+use testbed::webhook::{Person, WebhookOptions, install};
 
 /// A namespace that is excluded besides those that always are.
 const EXCLUDED: &str = "excluded";
@@ -18,8 +18,8 @@ const EXCLUDED: &str = "excluded";
 async fn break_glass_and_everything_that_is_no_change_of_version_pass_with_the_gate_up_and_down() {
     let options = WebhookOptions::default().value("webhook.excludedNamespaces", vec![EXCLUDED]);
     let mut stage = Stage::start_with(options.clone()).await;
-    let on_call = Person::on_call(&stage.scene.control_plane).await;
-    namespace::ensure(&stage.scene.control_plane, &stage.scene.client(), EXCLUDED, &[]).await;
+    let on_call = Person::on_call(&stage.cluster.control_plane).await;
+    namespace::ensure(&stage.cluster.control_plane, &stage.cluster.client(), EXCLUDED, &[]).await;
     let place = stage.gated(json!({"mode": "Enforce"})).await;
     let namespace = place.namespace.as_str();
     for app in ["urgent", "calm"] {
@@ -51,7 +51,7 @@ async fn break_glass_and_everything_that_is_no_change_of_version_pass_with_the_g
 
     // With the policy that is the default, not even that is held up.
     let url = format!("https://{}/gate", stage.webhook.address());
-    install(&stage.scene.control_plane, &options.failure_policy("Ignore"), &url).await;
+    install(&stage.cluster.control_plane, &options.failure_policy("Ignore"), &url).await;
     eventually("the API server to follow the new policy", SOON, async || {
         let said = stage.set_version(namespace, "calm", "3.0.0", &[]).await;
         if said.code == 0 { Ok(()) } else { Err(said.err) }

@@ -1,12 +1,12 @@
 //! Where the official command line, or the broker itself, says yes although something failed or was never verified,
 //! our reading does not.
 
-use pact_operator::policy::{Ignored, PairResult, Question, Verdict};
+use pact_operator::decide::{Ignored, PairResult, Question, Verdict};
 
 use super::broker_under_test::{broker, environment, pacticipant, version};
-use super::testbed::http::plain_client;
-use super::testbed::pact_cli::{Said, pact_broker};
-use super::testbed::standin::{StandIn, encoded};
+use testbed::http::plain_client;
+use testbed::pact_cli::{Said, pact_broker};
+use testbed::standin::{StandIn, encoded};
 
 fn question(p: &str, v: &str) -> Question {
     Question { pacticipant: pacticipant(p), version: version(v), environment: environment("test"), ignore: Vec::new() }

@@ -2,6 +2,7 @@
 //! policy says happens. The API server never gives up on us.
 #![allow(clippy::print_stdout, reason = "what was measured or said is read by people")]
 
+use crate::objects::Objects as _;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -12,12 +13,12 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
 
-use crate::testbed::eventually::eventually;
-use crate::testbed::kubectl::kubectl;
-use crate::testbed::load::overload;
-use crate::testbed::scene::{SOON, Scene, annotated, image};
-use crate::testbed::standin::{Effect, Fault, StandIn};
-use crate::testbed::webhook::{Person, Webhook, WebhookOptions, sum};
+use testbed::eventually::eventually;
+use testbed::kubectl::kubectl;
+use testbed::load::overload;
+use testbed::standin::{Effect, Fault, StandIn};
+use testbed::test_cluster::{SOON, TestCluster, annotated, image};
+use testbed::webhook::{Person, Webhook, WebhookOptions, sum};
 
 /// How many roll out at once while the broker is broken, into each of two environments.
 const MANY: usize = 25;
@@ -51,16 +52,16 @@ fn url(name: &'static str, url: String, says: &'static [&'static str]) -> Case {
 
 /// A control plane with the operator and a gate that the API server waits 5 s for.
 struct Stage {
-    scene: Scene,
+    cluster: TestCluster,
     webhook: Webhook,
 }
 
 impl Stage {
     async fn set(timeout_seconds: u32) -> Self {
-        let scene = Scene::start().await;
+        let cluster = TestCluster::start().await;
         let options = WebhookOptions::default().timeout_seconds(timeout_seconds).failure_policy("Fail");
-        let webhook = Webhook::start(&scene.control_plane, options).await;
-        Self { scene, webhook }
+        let webhook = Webhook::start(&cluster.control_plane, options).await;
+        Self { cluster, webhook }
     }
 
     async fn shared() -> &'static Self {
@@ -93,12 +94,12 @@ struct Act<'a> {
     broker: StandIn,
     object: String,
     person: Person,
-    strict: Place,
-    lenient: Place,
+    strict: EnvironmentRef,
+    lenient: EnvironmentRef,
 }
 
 /// A namespace and the environment that it lies in.
-struct Place {
+struct EnvironmentRef {
     namespace: String,
     environment: String,
 }
@@ -117,18 +118,18 @@ fn gave_up(text: &str) -> bool {
 
 impl<'a> Act<'a> {
     async fn begin(stage: &'a Stage, name: &str) -> Self {
-        let scene = &stage.scene;
+        let cluster = &stage.cluster;
         let broker = StandIn::start().await;
         let object = format!("{name}-{}", &uuid::Uuid::new_v4().simple().to_string()[..6]);
-        scene.apply::<PactBroker>("PactBroker", &object, json!({"url": broker.url()})).await;
+        cluster.apply::<PactBroker>("PactBroker", &object, json!({"url": broker.url()})).await;
         let deny = json!({"brokerUnavailable": "Deny", "unauthorized": "Deny", "environmentMissing": "Deny",
             "yesVacuous": "Allow"});
-        let strict = place(scene, &broker, &object, deny).await;
-        let lenient = place(scene, &broker, &object, json!({"yesVacuous": "Allow"})).await;
+        let strict = place(cluster, &broker, &object, deny).await;
+        let lenient = place(cluster, &broker, &object, json!({"yesVacuous": "Allow"})).await;
         for number in 1..=3 {
             broker.store().publish_version("orders", &format!("{number}.0.0"));
         }
-        let person = Person::developer(&scene.control_plane).await;
+        let person = Person::developer(&cluster.control_plane).await;
         let act = Self { stage, broker, object, person, strict, lenient };
         for place in [&act.strict, &act.lenient] {
             let (orders, client) = (annotated("orders", "orders", "1.0.0").replicas(0), act.person.client());
@@ -156,7 +157,7 @@ impl<'a> Act<'a> {
                     self.stage.webhook.logs().lines().filter(of_ours).count()
                 };
                 let before = made();
-                self.stage.scene.apply::<PactBroker>("PactBroker", &self.object, json!({"url": url})).await;
+                self.stage.cluster.apply::<PactBroker>("PactBroker", &self.object, json!({"url": url})).await;
                 eventually("the gate to use the new url", SOON, async || {
                     if made() > before { Ok(()) } else { Err("it uses the old one".to_owned()) }
                 })
@@ -172,7 +173,7 @@ impl<'a> Act<'a> {
 
     /// Takes away what the controller would go on trying to record, every two seconds: what comes next is measured.
     async fn ends(self) {
-        let (client, how) = (self.stage.scene.client(), DeleteParams::default());
+        let (client, how) = (self.stage.cluster.client(), DeleteParams::default());
         for place in [&self.strict, &self.lenient] {
             Api::<PactEnvironment>::all(client.clone()).delete(&place.environment, &how).await.unwrap();
         }
@@ -180,7 +181,7 @@ impl<'a> Act<'a> {
     }
 
     /// What kubectl says to a developer who sets an image.
-    async fn set_image(&self, place: &Place, version: &str, dry_run: bool) -> Said {
+    async fn set_image(&self, place: &EnvironmentRef, version: &str, dry_run: bool) -> Said {
         let image = format!("app={}", image(version));
         let mut arguments = vec!["-n", place.namespace.as_str(), "set", "image", "deployment/orders", &image];
         if dry_run {
@@ -224,7 +225,7 @@ impl<'a> Act<'a> {
         {
             let wanted = format!("orders 2.0.0 could not be checked for {}: ", place.environment);
             eventually(format!("an Event {reason}: {wanted}"), SOON, async || {
-                let notes = self.stage.scene.events(&place.namespace, "orders", reason).await;
+                let notes = self.stage.cluster.events(&place.namespace, "orders", reason).await;
                 if notes.iter().any(|note| note.contains(&wanted)) { Ok(()) } else { Err(format!("{notes:?}")) }
             })
             .await;
@@ -290,14 +291,14 @@ struct Said {
     took: Duration,
 }
 
-async fn place(scene: &Scene, broker: &StandIn, object: &str, actions: Value) -> Place {
-    let namespace = scene.namespace().await;
+async fn place(cluster: &TestCluster, broker: &StandIn, object: &str, actions: Value) -> EnvironmentRef {
+    let namespace = cluster.namespace().await;
     let environment = format!("env-{namespace}");
     broker.store().add_environment(&environment, false);
     let more = json!({"brokerRef": {"name": object}, "gate": {"mode": "Enforce", "actions": actions}});
-    scene.map(&environment, &[&namespace], more).await;
-    scene.wait_environment(&environment, ("Backfilled", "True", "Recorded")).await;
-    Place { namespace, environment }
+    cluster.map(&environment, &[&namespace], more).await;
+    cluster.wait_environment(&environment, ("Backfilled", "True", "Recorded")).await;
+    EnvironmentRef { namespace, environment }
 }
 
 #[tokio::test]

@@ -5,16 +5,16 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::gate_stage::{Place, Said, Stage};
-use crate::testbed::chart::helm_as;
-use crate::testbed::rollout::Live;
-use crate::testbed::scene::image;
+use super::gate_stage::{EnvironmentRef, Said, Stage};
+use testbed::chart::helm_as;
+use testbed::rollout::Live;
+use testbed::test_cluster::image;
 
 #[tokio::test]
 async fn case_03_helm_shows_the_reason_rolls_back_and_leaves_the_version_that_ran() {
     let stage = Stage::start().await;
     let place = stage.gated(json!({"mode": "Enforce"})).await;
-    let store = stage.scene.broker.store();
+    let store = stage.cluster.broker.store();
     stage.provider_that_breaks(&place.environment, "orders");
     assert!(store.verify("web-of-orders", "7", "orders", "1.1.0", true));
     let folder = tempfile::tempdir().unwrap();
@@ -22,10 +22,10 @@ async fn case_03_helm_shows_the_reason_rolls_back_and_leaves_the_version_that_ra
 
     let said = upgrade(&stage, &place, folder.path(), "1.0.0").await;
     assert_eq!(said.code, 0, "{said:?}");
-    stage.scene.wait_recorded(&place.environment, "orders", "1.0.0").await;
+    stage.cluster.wait_recorded(&place.environment, "orders", "1.0.0").await;
     let said = upgrade(&stage, &place, folder.path(), "1.1.0").await;
     assert_eq!(said.code, 0, "{said:?}");
-    stage.scene.wait_recorded(&place.environment, "orders", "1.1.0").await;
+    stage.cluster.wait_recorded(&place.environment, "orders", "1.1.0").await;
     let before = stage.webhook.reviews().await;
 
     let said = upgrade(&stage, &place, folder.path(), "2.0.0").await;
@@ -42,27 +42,27 @@ async fn case_03_helm_shows_the_reason_rolls_back_and_leaves_the_version_that_ra
     assert_eq!(live.spec.unwrap().template.spec.unwrap().containers[0].image, Some(image("1.1.0")));
     // Going back changed nothing that the gate would be asked about: the one call is the one that was denied.
     assert_eq!(stage.webhook.reviews().await, before + 1);
-    assert_eq!(stage.scene.writes(&place.environment, "orders"), ["Deployed 1.0.0", "Deployed 1.1.0"]);
+    assert_eq!(stage.cluster.writes(&place.environment, "orders"), ["Deployed 1.0.0", "Deployed 1.1.0"]);
     assert_eq!(stage.told(&place.namespace).await, ["orders RolloutDenied"]);
 
     // Once the contract is kept, the same command goes through.
     assert!(store.verify("web-of-orders", "7", "orders", "2.0.0", true));
-    crate::testbed::eventually::eventually("2.0.0 to be released", crate::testbed::scene::SOON, async || {
+    testbed::eventually::eventually("2.0.0 to be released", testbed::test_cluster::SOON, async || {
         let said = upgrade(&stage, &place, folder.path(), "2.0.0").await;
         if said.code == 0 { Ok(()) } else { Err(said.err) }
     })
     .await;
-    stage.scene.wait_recorded(&place.environment, "orders", "2.0.0").await;
+    stage.cluster.wait_recorded(&place.environment, "orders", "2.0.0").await;
 }
 
-async fn upgrade(stage: &Stage, place: &Place, folder: &Path, version: &str) -> Said {
+async fn upgrade(stage: &Stage, place: &EnvironmentRef, folder: &Path, version: &str) -> Said {
     let chart = folder.join("chart").display().to_string();
     let version = format!("image.tag={version}");
     let how = ["--install", "--rollback-on-failure", "--wait", "--timeout", "60s", "--set-string", &version];
     helm(stage, place, folder, &[&["upgrade", "shop", &chart], &how[..]].concat()).await
 }
 
-async fn helm(stage: &Stage, place: &Place, folder: &Path, arguments: &[&str]) -> Said {
+async fn helm(stage: &Stage, place: &EnvironmentRef, folder: &Path, arguments: &[&str]) -> Said {
     Said::of(&helm_as(stage.developer.kubeconfig(), &place.namespace, folder, arguments).await)
 }
 

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use kube::api::{Patch, PatchParams};
 use pact_operator::api::gate::{GateAction, GateActions, GateMode};
-use pact_operator::policy::Verdict;
+use pact_operator::decide::Verdict;
 use serde_json::json;
 use tokio::sync::{Mutex, OnceCell};
 
-use super::gate_stage::{Place, Said, Stage, consumer_of, provider_that_breaks};
-use crate::testbed::eventually::{always, eventually};
-use crate::testbed::scene::{SOON, annotated};
-use crate::testbed::standin::{Auth, StandIn};
-use crate::testbed::webhook::sum;
+use super::gate_stage::{EnvironmentRef, Said, Stage, consumer_of, provider_that_breaks};
+use testbed::eventually::{always, eventually};
+use testbed::standin::{Auth, StandIn};
+use testbed::test_cluster::{SOON, annotated};
+use testbed::webhook::sum;
 
 /// Decisions are counted for the whole process: one test at a time.
 static COUNTING: Mutex<()> = Mutex::const_new(());
@@ -49,7 +49,7 @@ async fn every_verdict_has_its_outcome_event_and_count_in_every_mode() {
         for verdict in VERDICTS {
             prepare(&broker, &place.environment, verdict);
             let app = app(verdict);
-            annotated(&app, &app, "1.0.0").apply(&stage.scene.client(), &place.namespace).await;
+            annotated(&app, &app, "1.0.0").apply(&stage.cluster.client(), &place.namespace).await;
         }
     }
     let mut told: Vec<Vec<String>> = vec![Vec::new(); MODES.len()];
@@ -124,7 +124,7 @@ async fn what_is_denied_ten_times_is_told_and_counted_once() {
 
     // Another version is another matter.
     let consumer = "web-of-stubborn";
-    assert!(stage.scene.broker.store().verify(consumer, "7", "stubborn", "3.0.0", false));
+    assert!(stage.cluster.broker.store().verify(consumer, "7", "stubborn", "3.0.0", false));
     assert!(stage.set_version(&place.namespace, "stubborn", "3.0.0", &[]).await.denial().is_some());
     assert_eq!(counted(stage, "").await, before + 2);
     once(stage, place, &["stubborn RolloutDenied", "stubborn RolloutDenied"]).await;
@@ -153,7 +153,7 @@ async fn a_dry_run_that_is_denied_as_flux_makes_it_leaves_an_event_and_one_that_
 
     // A yes to nothing is warned about. The dry-run shows the warning, and the rollout itself tells the Event.
     let idle = annotated("idle", "nobody-uses-it", "1.0.0").manifest().clone();
-    stage.scene.broker.store().publish_version("nobody-uses-it", "1.0.0");
+    stage.cluster.broker.store().publish_version("nobody-uses-it", "1.0.0");
     api.patch("idle", &flux(true), &Patch::Apply(&idle)).await.unwrap();
     let said =
         stage.kubectl_reading(&place.namespace, &["create", "--dry-run=server", "-f", "-"], &idle.to_string()).await;
@@ -164,7 +164,7 @@ async fn a_dry_run_that_is_denied_as_flux_makes_it_leaves_an_event_and_one_that_
 }
 
 /// Waits until exactly these Events were told, and sees that it stays so.
-async fn once(stage: &Stage, place: &Place, wanted: &[&str]) {
+async fn once(stage: &Stage, place: &EnvironmentRef, wanted: &[&str]) {
     let told = async || {
         let told = stage.told(&place.namespace).await;
         if told == wanted { Ok(()) } else { Err(format!("{told:?}, not {wanted:?}")) }
@@ -210,7 +210,7 @@ fn prepare(broker: &StandIn, environment: &str, verdict: Verdict) {
 }
 
 /// What has to become of the broker before it gives this verdict.
-async fn bring_about(broker: &StandIn, places: &[(GateMode, Place)], verdict: Verdict) {
+async fn bring_about(broker: &StandIn, places: &[(GateMode, EnvironmentRef)], verdict: Verdict) {
     match verdict {
         Verdict::EnvironmentMissing => {
             for (_, place) in places {
@@ -257,7 +257,7 @@ fn event(mode: GateMode, verdict: Verdict) -> Option<&'static str> {
 }
 
 /// How the sentence about a verdict begins.
-fn sentence(verdict: Verdict, place: &Place) -> String {
+fn sentence(verdict: Verdict, place: &EnvironmentRef) -> String {
     let verb = match verdict {
         Verdict::Yes | Verdict::YesVacuous => "may be deployed to",
         Verdict::EnvironmentMissing | Verdict::Unauthorized | Verdict::BrokerUnavailable => "could not be checked for",
@@ -281,7 +281,7 @@ fn because(verdict: Verdict) -> &'static str {
 }
 
 /// What whoever rolls out sees.
-fn seen(said: &Said, verdict: Verdict, mode: GateMode, place: &Place) {
+fn seen(said: &Said, verdict: Verdict, mode: GateMode, place: &EnvironmentRef) {
     let context = format!("{verdict} in {mode:?}: {said:?}");
     match capped(verdict, mode) {
         GateAction::Allow => said.silent(),

@@ -1,15 +1,16 @@
 //! Who rolls out, rolls back, tries and cleans up: what the gate holds up, and what it must never.
 
+use crate::objects::Objects as _;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::gate_stage::{Place, Stage, provider_that_breaks};
+use super::gate_stage::{EnvironmentRef, Stage, provider_that_breaks};
 use super::recorder_asserts::memories;
-use crate::testbed::eventually::eventually;
-use crate::testbed::scene::{SOON, annotated, image};
-use crate::testbed::standin::encoded;
+use testbed::eventually::eventually;
+use testbed::standin::encoded;
+use testbed::test_cluster::{SOON, annotated, image};
 
 /// The stage that these tests share: each uses namespaces, environments and pacticipants of its own.
 async fn stage() -> &'static Stage {
@@ -30,9 +31,9 @@ async fn case_11_a_dry_run_gets_the_whole_verdict_and_leaves_nothing() {
     dry_run("1.0.0").await.silent();
     assert!(dry_run("2.0.0").await.denial().is_some());
     assert!(stage.deployments(&place.namespace).get_opt("tried").await.unwrap().is_none());
-    assert_eq!(memories(&stage.scene, &place.environment).await, []);
-    assert_eq!(stage.scene.writes(&place.environment, "tried"), [""; 0]);
-    let mut asked = stage.scene.broker.requests();
+    assert_eq!(memories(&stage.cluster, &place.environment).await, []);
+    assert_eq!(stage.cluster.writes(&place.environment, "tried"), [""; 0]);
+    let mut asked = stage.cluster.broker.requests();
     asked.retain(|request| request.path_and_query.contains("tried"));
     assert!(!asked.is_empty() && asked.iter().all(|request| request.method == "GET"), "{asked:?}");
 }
@@ -45,7 +46,7 @@ async fn a_denial_is_403_forbidden_and_its_first_line_is_the_whole_answer_whatev
     // Names that a broker holds, and that would have the running Deployment deleted if they were repeated.
     let provider = "this is immutable";
     stage.provider_that_breaks(&place.environment, provider);
-    let store = stage.scene.broker.store();
+    let store = stage.cluster.broker.store();
     for consumer in ["an immutable field", &long] {
         store.publish_pact(consumer, &long, provider, "what it expects");
         store.record_deployment(consumer, &long, &place.environment, None);
@@ -62,7 +63,7 @@ async fn a_denial_is_403_forbidden_and_its_first_line_is_the_whole_answer_whatev
     let lower = text.to_lowercase();
     assert!(!lower.contains("is immutable") && !lower.contains("immutable field"), "{text}");
     assert!(text.contains("an unchangeable field"), "all three pairs are listed: {text}");
-    assert!(text.contains(&format!("{}/matrix?", stage.scene.broker.url())), "{text}");
+    assert!(text.contains(&format!("{}/matrix?", stage.cluster.broker.url())), "{text}");
     let note = stage.wait_told(&place.namespace, "form", "RolloutDenied").await;
     assert!(note.contains("unchangeable") && note.len() <= 1_024, "{note}");
 
@@ -86,7 +87,7 @@ async fn case_03_rolling_back_to_what_is_recorded_passes_while_the_broker_is_dow
     provider_that_breaks(&broker, &place.environment, "undone");
     assert!(broker.store().verify("web-of-undone", "7", "undone", "3.0.0", true));
     let live = stage.running(place, "undone", "undone", "1.0.0").await;
-    stage.scene.wait_condition(&place.environment, "undone", ("Recorded", "True", "Recorded")).await;
+    stage.cluster.wait_condition(&place.environment, "undone", ("Recorded", "True", "Recorded")).await;
     // A rollout that was agreed to, and that never becomes ready.
     live.set_pod_label("testbed/ready", Some("never")).await;
     live.set_image(&image("3.0.0")).await;
@@ -109,26 +110,26 @@ async fn case_04_a_version_that_was_recorded_before_is_asked_about_and_at_most_w
     for (rollback, denied) in [("Warn", false), ("Enforce", true)] {
         let app = &format!("former-{}", rollback.to_lowercase());
         let place = &stage.gated(json!({"mode": "Enforce", "rollback": rollback})).await;
-        stage.scene.broker.store().publish_version(app, "2.0.0");
-        stage.scene.broker.store().publish_version(app, "1.0.0");
+        stage.cluster.broker.store().publish_version(app, "2.0.0");
+        stage.cluster.broker.store().publish_version(app, "1.0.0");
         let live = stage.running(place, app, app, "1.0.0").await;
-        stage.scene.wait_recorded(&place.environment, app, "1.0.0").await;
+        stage.cluster.wait_recorded(&place.environment, app, "1.0.0").await;
         live.set_image(&image("2.0.0")).await;
-        stage.scene.wait_recorded(&place.environment, app, "2.0.0").await;
+        stage.cluster.wait_recorded(&place.environment, app, "2.0.0").await;
         eventually("1.0.0 to be history", SOON, async || {
-            let status = stage.scene.memory(&place.environment, app).await.and_then(|memory| memory.status);
+            let status = stage.cluster.memory(&place.environment, app).await.and_then(|memory| memory.status);
             let history = status.unwrap_or_default().history;
             if history.iter().any(|one| one.version == "1.0.0") { Ok(()) } else { Err(format!("{history:?}")) }
         })
         .await;
         // A consumer has come that cannot live with the version that was there before.
         let consumer = format!("web-of-{app}");
-        stage.scene.broker.store().publish_pact(&consumer, "7", app, "what it expects");
-        assert!(stage.scene.broker.store().verify(&consumer, "7", app, "1.0.0", false));
-        stage.scene.broker.store().record_deployment(&consumer, "7", &place.environment, None);
+        stage.cluster.broker.store().publish_pact(&consumer, "7", app, "what it expects");
+        assert!(stage.cluster.broker.store().verify(&consumer, "7", app, "1.0.0", false));
+        stage.cluster.broker.store().record_deployment(&consumer, "7", &place.environment, None);
         let questions = || {
             let (app, version) = (encoded(app), "=1.0.0");
-            stage.scene.broker.count_requests(|request| {
+            stage.cluster.broker.count_requests(|request| {
                 let path = &request.path_and_query;
                 path.contains("/matrix") && path.contains(&app) && path.contains(version)
             })
@@ -217,10 +218,10 @@ async fn case_69_a_new_deployment_of_the_version_that_is_recorded_passes_unasked
     let place = &stage.gated_by("away", &broker, gate).await;
     provider_that_breaks(&broker, &place.environment, "moved");
     let live = stage.running(place, "moved", "moved", "1.0.0").await;
-    stage.scene.wait_condition(&place.environment, "moved", ("Recorded", "True", "Recorded")).await;
+    stage.cluster.wait_condition(&place.environment, "moved", ("Recorded", "True", "Recorded")).await;
     broker.stop().await;
     live.delete().await;
-    let Place { namespace, .. } = place;
+    let EnvironmentRef { namespace, .. } = place;
     let create = async |version| {
         let manifest = annotated("moved", "moved", version).manifest().to_string();
         stage.kubectl_reading(namespace, &["apply", "-f", "-"], &manifest).await

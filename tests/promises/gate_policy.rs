@@ -1,14 +1,15 @@
 //! What an environment's policy makes of a verdict, and what the gate does where there is none.
 
+use crate::objects::Objects as _;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use super::gate_stage::{Place, Stage, consumer_of, provider_that_breaks};
-use crate::testbed::eventually::eventually;
-use crate::testbed::scene::{SOON, annotated};
-use crate::testbed::standin::Fault;
+use super::gate_stage::{EnvironmentRef, Stage, consumer_of, provider_that_breaks};
+use testbed::eventually::eventually;
+use testbed::standin::Fault;
+use testbed::test_cluster::{SOON, annotated};
 
 /// The stage that these tests share: each uses namespaces, environments and pacticipants of its own.
 async fn stage() -> &'static Stage {
@@ -21,10 +22,10 @@ async fn an_environment_may_ask_for_evidence_warn_of_a_no_and_let_an_unknown_pas
     let stage = stage().await;
     let actions = json!({"yesVacuous": "Deny", "failed": "Warn", "unknown": "Allow", "pacticipantUnknown": "Deny"});
     let place = &stage.gated(json!({"mode": "Enforce", "actions": actions})).await;
-    let store = stage.scene.broker.store();
+    let store = stage.cluster.broker.store();
     store.publish_version("vacuous", "2.0.0");
     stage.provider_that_breaks(&place.environment, "tolerated");
-    consumer_of(&stage.scene.broker, &place.environment, "pending");
+    consumer_of(&stage.cluster.broker, &place.environment, "pending");
     store.publish_version("pending", "2.0.0");
     for app in ["vacuous", "tolerated", "pending", "stranger"] {
         stage.running(place, app, app, "1.0.0").await;
@@ -82,13 +83,13 @@ async fn what_is_ignored_is_not_held_against_a_version_until_the_time_is_over() 
 #[tokio::test]
 async fn case_14_a_version_annotation_that_disagrees_with_the_tag_is_denied_with_the_remedy() {
     let stage = stage().await;
-    let namespace = &stage.scene.namespace().await;
+    let namespace = &stage.cluster.namespace().await;
     let more = json!({"gate": {"mode": "Enforce"}, "version": {"tagPattern": "^v(?P<version>.+)$"}});
-    let environment = stage.scene.environment(&[namespace], more).await;
+    let environment = stage.cluster.environment(&[namespace], more).await;
     stage.backfilled(&environment).await;
-    stage.scene.broker.store().publish_version("stale", "1.0.0");
+    stage.cluster.broker.store().publish_version("stale", "1.0.0");
     let annotated_twice = annotated("stale", "stale", "v1.0.0").annotation("pact-operator.dev/version", "1.0.0");
-    annotated_twice.apply(&stage.scene.client(), namespace).await.wait_complete().await;
+    annotated_twice.apply(&stage.cluster.client(), namespace).await.wait_complete().await;
     let said = stage.set_version(namespace, "stale", "v2.0.0", &[]).await;
     let denial = said.denial().expect("the annotation was forgotten");
     let first = denial.lines().next().unwrap();
@@ -106,7 +107,7 @@ async fn case_14_an_image_that_changes_while_the_annotation_stays_is_warned_abou
     let stage = stage().await;
     let place = &stage.gated(json!({"mode": "Enforce"})).await;
     let forgotten = annotated("forgotten", "forgotten", "1.0.0").annotation("pact-operator.dev/version", "1.0.0");
-    forgotten.apply(&stage.scene.client(), &place.namespace).await.wait_complete().await;
+    forgotten.apply(&stage.cluster.client(), &place.namespace).await.wait_complete().await;
     let said = stage.set_version(&place.namespace, "forgotten", "2.0.0", &[]).await;
     assert_eq!(said.code, 0);
     let wanted = "the image changed, but the annotation pact-operator.dev/version stayed: is it still right?";
@@ -138,15 +139,15 @@ async fn case_72_enforce_warns_until_the_first_inventory_was_recorded_and_says_s
     let stage = stage().await;
     let broker = stage.own_broker("unread").await;
     broker.faults().add(Fault::status(500).path("currently-deployed"));
-    let namespace = &stage.scene.namespace().await;
+    let namespace = &stage.cluster.namespace().await;
     let environment = &format!("env-{namespace}");
     broker.store().add_environment(environment, false);
     provider_that_breaks(&broker, environment, "early");
     let more = json!({"gate": {"mode": "Enforce"}, "brokerRef": {"name": "unread"}});
-    stage.scene.map(environment, &[namespace], more).await;
-    stage.scene.wait_environment(environment, ("Backfilled", "False", "EnvironmentNotRead")).await;
+    stage.cluster.map(environment, &[namespace], more).await;
+    stage.cluster.wait_environment(environment, ("Backfilled", "False", "EnvironmentNotRead")).await;
     stage.known(environment).await;
-    let place = &Place { namespace: namespace.clone(), environment: environment.clone() };
+    let place = &EnvironmentRef { namespace: namespace.clone(), environment: environment.clone() };
     stage.running(place, "early", "early", "1.0.0").await;
     let said = stage.set_version(namespace, "early", "2.0.0", &["--dry-run=server"]).await;
     let &[warning] = said.warnings().as_slice() else { panic!("{said:?}") };
@@ -166,16 +167,16 @@ async fn case_72_enforce_warns_until_the_first_inventory_was_recorded_and_says_s
 #[tokio::test]
 async fn case_41_a_namespace_that_two_environments_claim_is_warned_about_and_never_denied() {
     let stage = stage().await;
-    let namespace = &stage.scene.namespace().await;
+    let namespace = &stage.cluster.namespace().await;
     let mut claimants = Vec::new();
     for _ in 0..2 {
-        let environment = stage.scene.environment(&[namespace], json!({"gate": {"mode": "Enforce"}})).await;
+        let environment = stage.cluster.environment(&[namespace], json!({"gate": {"mode": "Enforce"}})).await;
         stage.provider_that_breaks(&environment, "claimed");
         claimants.push(environment);
     }
     claimants.sort();
     stage.known("both claimants").await;
-    let place = &Place { namespace: namespace.clone(), environment: claimants[0].clone() };
+    let place = &EnvironmentRef { namespace: namespace.clone(), environment: claimants[0].clone() };
     stage.running(place, "claimed", "claimed", "1.0.0").await;
     let said = stage.set_version(namespace, "claimed", "2.0.0", &[]).await;
     let wanted = format!("not checked with Pact: the namespace is claimed by {}", claimants.join(", "));
@@ -185,11 +186,11 @@ async fn case_41_a_namespace_that_two_environments_claim_is_warned_about_and_nev
 #[tokio::test]
 async fn cases_23_and_42_all_pacticipants_in_all_environments_have_to_agree() {
     let stage = stage().await;
-    let namespace = &stage.scene.namespace().await;
+    let namespace = &stage.cluster.namespace().await;
     let mut environments = Vec::new();
     for _ in 0..2 {
         let more = json!({"gate": {"mode": "Enforce"}, "overlap": "Allow"});
-        let environment = stage.scene.environment(&[namespace], more).await;
+        let environment = stage.cluster.environment(&[namespace], more).await;
         for app in ["gateway", "composed"] {
             stage.provider_that_breaks(&environment, app);
         }
@@ -199,7 +200,7 @@ async fn cases_23_and_42_all_pacticipants_in_all_environments_have_to_agree() {
     for environment in &environments {
         stage.backfilled(environment).await;
     }
-    let place = &Place { namespace: namespace.clone(), environment: environments[0].clone() };
+    let place = &EnvironmentRef { namespace: namespace.clone(), environment: environments[0].clone() };
     stage.running(place, "both", "gateway,composed", "1.0.0").await;
     let said = stage.set_version(namespace, "both", "2.0.0", &[]).await;
     let denial = said.denial().unwrap_or_else(|| panic!("{said:?}"));
@@ -213,7 +214,7 @@ async fn cases_23_and_42_all_pacticipants_in_all_environments_have_to_agree() {
     }
 
     // One that does not agree is enough, and it is the one that is named.
-    let store = stage.scene.broker.store();
+    let store = stage.cluster.broker.store();
     for (app, ok) in [("gateway", true), ("composed", false)] {
         assert!(store.verify(&format!("web-of-{app}"), "7", app, "3.0.0", ok));
     }
@@ -232,7 +233,7 @@ async fn cases_23_and_42_all_pacticipants_in_all_environments_have_to_agree() {
 async fn case_62_who_needs_what_is_not_there_is_told_what_to_deploy_first() {
     let stage = stage().await;
     let place = &stage.gated(json!({"mode": "Enforce"})).await;
-    let store = stage.scene.broker.store();
+    let store = stage.cluster.broker.store();
     store.publish_pact("newcomer", "1.0.0", "absent", "what it needs");
     let api = stage.deployments(&place.namespace);
     let manifest = annotated("newcomer", "newcomer", "1.0.0").manifest().clone();

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use tokio::task::block_in_place;
 
 use crate::gate_replicas_stage::{Failure, Stage};
-use crate::testbed::eventually::eventually;
-use crate::testbed::scene::SOON;
-use crate::testbed::webhook::{Webhook, WebhookOptions};
+use testbed::eventually::eventually;
+use testbed::test_cluster::SOON;
+use testbed::webhook::{Webhook, WebhookOptions};
 
 /// Admission reviews a second. On a machine that is too busy for that there are fewer, and more of them at once.
 const RATE: u32 = 200;

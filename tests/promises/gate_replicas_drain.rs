@@ -8,11 +8,11 @@ use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair}
 use serde_json::{Value, json};
 
 use crate::gate_replicas_stage::{Asked, seed, write};
-use crate::testbed::certificates::authority;
-use crate::testbed::eventually::eventually;
-use crate::testbed::scene::{SOON, Scene};
-use crate::testbed::standin::Fault;
-use crate::testbed::webhook::{self, Person, Webhook, WebhookOptions, sum};
+use testbed::certificates::authority;
+use testbed::eventually::eventually;
+use testbed::standin::Fault;
+use testbed::test_cluster::{SOON, TestCluster};
+use testbed::webhook::{self, Person, Webhook, WebhookOptions, sum};
 
 /// How long the slow broker takes.
 const SLOW: Duration = Duration::from_secs(3);
@@ -21,7 +21,7 @@ const SLACK: Duration = Duration::from_secs(10);
 
 /// A room on the shared scene: a pacticipant of its own, and a gate that is asked about this namespace only.
 struct Room {
-    scene: &'static Scene,
+    cluster: &'static TestCluster,
     namespace: String,
     pacticipant: String,
     options: WebhookOptions,
@@ -29,23 +29,23 @@ struct Room {
 }
 
 async fn with_room(test: impl AsyncFnOnce(Room)) {
-    let scene = Scene::shared().await;
-    crate::testbed::namespace::with_namespace(&scene.control_plane, async |namespace| {
+    let cluster = TestCluster::shared().await;
+    testbed::namespace::with_namespace(&cluster.control_plane, async |namespace| {
         let pacticipant = format!("orders-{namespace}");
-        seed(scene, &namespace, &pacticipant).await;
+        seed(cluster, &namespace, &pacticipant).await;
         let mut options = WebhookOptions::default().only(&namespace);
         options.namespace = format!("gate-{namespace}");
-        let person = Person::developer(&scene.control_plane).await;
+        let person = Person::developer(&cluster.control_plane).await;
         let configuration = options.configuration();
-        test(Room { scene, namespace, pacticipant, options, person }).await;
+        test(Room { cluster, namespace, pacticipant, options, person }).await;
         // Fails closed, so it must not stay when its gate has gone.
-        remove_configuration(scene, &configuration).await;
+        remove_configuration(cluster, &configuration).await;
     })
     .await;
 }
 
-async fn remove_configuration(scene: &Scene, name: &str) {
-    let api = kube::Api::<ValidatingWebhookConfiguration>::all(scene.client());
+async fn remove_configuration(cluster: &TestCluster, name: &str) {
+    let api = kube::Api::<ValidatingWebhookConfiguration>::all(cluster.client());
     drop(api.delete(name, &kube::api::DeleteParams::default()).await);
 }
 
@@ -64,12 +64,12 @@ impl Room {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_review_under_way_at_sigterm_is_answered_and_the_process_ends_well() {
     with_room(async |room: Room| {
-        let mut webhook = Webhook::start(&room.scene.control_plane, room.options.clone()).await;
+        let mut webhook = Webhook::start(&room.cluster.control_plane, room.options.clone()).await;
         room.answered().await;
-        room.scene.broker.faults().add(Fault::delay(SLOW).path(&room.pacticipant));
+        room.cluster.broker.faults().add(Fault::delay(SLOW).path(&room.pacticipant));
         let (client, [_, denied]) = (room.person.client(), room.asked());
         let about = |path: &str| path.contains(&room.pacticipant) && path.contains("2.0.0");
-        let broker_asked = || room.scene.broker.count_requests(|request| about(&request.path_and_query));
+        let broker_asked = || room.cluster.broker.count_requests(|request| about(&request.path_and_query));
         assert_eq!(broker_asked(), 0, "nobody has asked about this version yet");
         let sent = Instant::now();
         let asking = tokio::spawn(async move { denied.ask(&client).await });
@@ -99,7 +99,7 @@ async fn a_review_under_way_at_sigterm_is_answered_and_the_process_ends_well() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn until_its_unreadiness_is_known_it_still_answers_and_a_second_sigterm_ends_it_at_once() {
     with_room(async |room: Room| {
-        let mut webhook = Webhook::start(&room.scene.control_plane, room.options.clone().spread_seconds(120)).await;
+        let mut webhook = Webhook::start(&room.cluster.control_plane, room.options.clone().spread_seconds(120)).await;
         room.answered().await;
         webhook.signal("TERM");
         eventually("it to say so", SOON, async || match webhook.probe("/readyz").await? {
@@ -129,12 +129,12 @@ async fn a_gate_that_knows_its_clients_answers_them_and_nobody_else() {
     with_room(async |mut room: Room| {
         let (trusted, issuer) = authority("clients of the gate");
         let (_, impostor) = authority("clients of the gate");
-        let file = room.scene.control_plane.folder().join(format!("clients-{}.pem", room.namespace));
+        let file = room.cluster.control_plane.folder().join(format!("clients-{}.pem", room.namespace));
         write(&file, &trusted);
         // The chart's clientCA has it mounted from a Secret.
         let known = format!("--client-ca-file={}", file.display());
         room.options = room.options.arg(known).arg("--client-name=kube-apiserver");
-        let mut webhook = Webhook::start(&room.scene.control_plane, room.options.clone()).await;
+        let mut webhook = Webhook::start(&room.cluster.control_plane, room.options.clone()).await;
         let server = authorities(&room).await;
         let ask = async |identity: Option<String>| review(&webhook, &server, identity).await;
 
@@ -165,7 +165,7 @@ async fn a_gate_that_knows_its_clients_answers_them_and_nobody_else() {
 
 /// The `caBundle` that the API server goes by.
 async fn authorities(room: &Room) -> reqwest::Certificate {
-    let configuration = webhook::configuration(&room.scene.client(), &room.options.configuration()).await;
+    let configuration = webhook::configuration(&room.cluster.client(), &room.options.configuration()).await;
     let hooks = configuration.webhooks.unwrap();
     let bundle = hooks[0].client_config.ca_bundle.clone().expect("it is ready, so this is filled");
     reqwest::Certificate::from_pem(&bundle.0).unwrap()

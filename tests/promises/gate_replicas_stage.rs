@@ -1,6 +1,7 @@
 //! Replicas of the gate behind a balancer that follows their readiness, a policy that fails closed, and a steady load of
 //! admission reviews through the real API server.
 
+use crate::objects::Objects as _;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,11 +17,11 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::testbed::balancer::Balancer;
-use crate::testbed::eventually::eventually;
-use crate::testbed::process::free_port;
-use crate::testbed::scene::{SOON, Scene, annotated};
-use crate::testbed::webhook::{self, Person, Webhook, WebhookOptions};
+use testbed::balancer::Balancer;
+use testbed::eventually::eventually;
+use testbed::process::free_port;
+use testbed::test_cluster::{SOON, TestCluster, annotated};
+use testbed::webhook::{self, Person, Webhook, WebhookOptions};
 
 /// How the API server introduces a denial of ours.
 pub const DENIED: &str = "admission webhook \"gate.pact-operator.dev\" denied the request: ";
@@ -29,7 +30,7 @@ const AT_ONCE: usize = 256;
 
 /// Two replicas and all that is around them.
 pub struct Stage {
-    pub scene: Scene,
+    pub cluster: TestCluster,
     pub balancer: Balancer,
     pub person: Person,
     pub namespace: String,
@@ -39,21 +40,21 @@ pub struct Stage {
 impl Stage {
     /// A stage without replicas. The broker knows `1.0.0` of `orders` as compatible and `2.0.0` as not.
     pub async fn start(options: WebhookOptions) -> Self {
-        let mut scene = Scene::start().await;
-        let namespace = scene.namespace().await;
-        seed(&scene, &namespace, "orders").await;
+        let mut cluster = TestCluster::start().await;
+        let namespace = cluster.namespace().await;
+        seed(&cluster, &namespace, "orders").await;
         // It has recorded what it found, which is what a denial waits for; the gate goes on without it.
-        scene.operators.clear();
+        cluster.operators.clear();
         let balancer = Balancer::start(Vec::new()).await;
         balancer.be_strict();
-        webhook::install(&scene.control_plane, &options, &format!("https://{}/gate", balancer.address())).await;
-        let person = Person::developer(&scene.control_plane).await;
-        Self { scene, balancer, person, namespace, options }
+        webhook::install(&cluster.control_plane, &options, &format!("https://{}/gate", balancer.address())).await;
+        let person = Person::developer(&cluster.control_plane).await;
+        Self { cluster, balancer, person, namespace, options }
     }
 
     /// A new replica, which nobody calls yet and which may not be ready.
     pub async fn replica(&self) -> Webhook {
-        Webhook::start_at(&self.scene.control_plane, self.options.clone(), free_port()).await
+        Webhook::start_at(&self.cluster.control_plane, self.options.clone(), free_port()).await
     }
 
     /// From now on these get the connections while they are ready.
@@ -98,14 +99,14 @@ impl Stage {
 
 /// An environment that holds its Deployments to what the broker says of this pacticipant: `1.0.0` is compatible with
 /// what runs, `2.0.0` is not. Ready to deny when it returns.
-pub async fn seed(scene: &Scene, namespace: &str, pacticipant: &str) {
-    let environment = scene.environment(&[namespace], json!({"gate": {"mode": "Enforce"}})).await;
-    let (store, consumer) = (scene.broker.store(), format!("{pacticipant}-web"));
+pub async fn seed(cluster: &TestCluster, namespace: &str, pacticipant: &str) {
+    let environment = cluster.environment(&[namespace], json!({"gate": {"mode": "Enforce"}})).await;
+    let (store, consumer) = (cluster.broker.store(), format!("{pacticipant}-web"));
     store.publish_pact(&consumer, "1", pacticipant, "a");
     store.record_deployment(&consumer, "1", &environment, None);
     store.verify(&consumer, "1", pacticipant, "1.0.0", true);
     store.verify(&consumer, "1", pacticipant, "2.0.0", false);
-    scene.wait_environment(&environment, ("Backfilled", "True", "Recorded")).await;
+    cluster.wait_environment(&environment, ("Backfilled", "True", "Recorded")).await;
 }
 
 /// A Deployment whose admission is asked for, and the only right answer to that. Nothing is ever created.

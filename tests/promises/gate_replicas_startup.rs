@@ -7,12 +7,12 @@ use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 
 use crate::gate_replicas_stage::Asked;
-use crate::testbed::control_plane::ControlPlane;
-use crate::testbed::crds::install_crds;
-use crate::testbed::eventually::eventually;
-use crate::testbed::process::free_port;
-use crate::testbed::scene::SOON;
-use crate::testbed::webhook::{self, Person, SERVICE_ACCOUNT, Webhook, WebhookOptions};
+use testbed::control_plane::ControlPlane;
+use testbed::crds::install_crds;
+use testbed::eventually::eventually;
+use testbed::process::free_port;
+use testbed::test_cluster::SOON;
+use testbed::webhook::{self, Person, SERVICE_ACCOUNT, Webhook, WebhookOptions};
 
 /// Waits until `/readyz` says 503, and all of this of as many gates.
 async fn wait_unready(webhook: &Webhook, wanted: &[&str], gates: usize) {
@@ -62,7 +62,7 @@ async fn a_replica_is_ready_once_all_it_needs_is_there_and_says_until_then_what_
     webhook.wait_ready().await;
     // Ready means trusted: once the API server has learnt of it, a review is answered.
     let person = Person::developer(&control_plane).await;
-    let namespace = crate::testbed::namespace::create(&control_plane, &client, &[]).await;
+    let namespace = testbed::namespace::create(&control_plane, &client, &[]).await;
     let [admitted, _] = Asked::of("orders", &namespace);
     eventually("the API server to call", SOON, async || admitted.ask(&person.client()).await).await;
     assert!(webhook.reviews().await >= 1);

@@ -8,9 +8,9 @@ use kube::Api;
 use kube::api::DeleteParams;
 
 use crate::gate_replicas_stage::Stage;
-use crate::testbed::eventually::eventually;
-use crate::testbed::scene::SOON;
-use crate::testbed::webhook::{Webhook, WebhookOptions, sum};
+use testbed::eventually::eventually;
+use testbed::test_cluster::SOON;
+use testbed::webhook::{Webhook, WebhookOptions, sum};
 
 /// Admission reviews a second.
 const RATE: u32 = 100;
@@ -49,7 +49,7 @@ async fn certificates_and_authorities_rotate_under_load_without_a_failed_call() 
     let mut replicas = stage.two_replicas().await;
     let (load, started) = (stage.load(RATE), Instant::now());
     let connections = stage.balancer.accepted();
-    let secrets: Api<Secret> = Api::namespaced(stage.scene.client(), "pact-operator");
+    let secrets: Api<Secret> = Api::namespaced(stage.cluster.client(), "pact-operator");
     let (mut certificates, mut authorities) = ([BTreeSet::new(), BTreeSet::new()], BTreeSet::new());
     let seen = |certificates: &[BTreeSet<u64>; 2]| certificates.iter().map(|of_one| of_one.len() - 1).sum::<usize>();
     let mut look = async || {

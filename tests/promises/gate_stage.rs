@@ -1,6 +1,7 @@
 //! What the tests of the gate begin with: a control plane, a broker, the recorder, the gate, and somebody who is not
 //! an admin (an admin breaks the glass without knowing it).
 
+use crate::objects::Objects as _;
 use std::process::Output;
 
 use k8s_openapi::api::apps::v1::Deployment;
@@ -11,19 +12,19 @@ use pact_operator::api::{PactBroker, PactEnvironment};
 use pact_operator::gate::REPORTER;
 use serde_json::{Value, json};
 
-use crate::testbed::eventually::eventually;
-use crate::testbed::kubectl::{kubectl, kubectl_reading};
-use crate::testbed::rollout::Live;
-use crate::testbed::scene::{SOON, Scene, annotated, image};
-use crate::testbed::standin::StandIn;
-use crate::testbed::webhook::{Person, Webhook, WebhookOptions};
+use testbed::eventually::eventually;
+use testbed::kubectl::{kubectl, kubectl_reading};
+use testbed::rollout::Live;
+use testbed::standin::StandIn;
+use testbed::test_cluster::{SOON, TestCluster, annotated, image};
+use testbed::webhook::{Person, Webhook, WebhookOptions};
 
 /// How the API server introduces a denial of ours.
 pub const DENIED: &str = "admission webhook \"gate.pact-operator.dev\" denied the request: ";
 
 /// A scene with a gate.
 pub struct Stage {
-    pub scene: Scene,
+    pub cluster: TestCluster,
     pub webhook: Webhook,
     pub developer: Person,
 }
@@ -36,10 +37,10 @@ impl Stage {
 
     /// The same with a gate of the caller's choice.
     pub async fn start_with(options: WebhookOptions) -> Self {
-        let scene = Scene::start().await;
-        let webhook = Webhook::start(&scene.control_plane, options).await;
-        let developer = Person::developer(&scene.control_plane).await;
-        Self { scene, webhook, developer }
+        let cluster = TestCluster::start().await;
+        let webhook = Webhook::start(&cluster.control_plane, options).await;
+        let developer = Person::developer(&cluster.control_plane).await;
+        Self { cluster, webhook, developer }
     }
 
     /// The developer's client. Belongs to the caller's runtime.
@@ -54,7 +55,7 @@ impl Stage {
 
     /// The Events of the gate in a namespace, and not those of the controller: Deployment, reason, note.
     async fn events(&self, namespace: &str) -> Vec<(String, String, String)> {
-        let events = Api::<Event>::namespaced(self.scene.client(), namespace).list(&ListParams::default()).await;
+        let events = Api::<Event>::namespaced(self.cluster.client(), namespace).list(&ListParams::default()).await;
         let ours = events.unwrap().into_iter().filter(|event| event.reporting_controller.as_deref() == Some(REPORTER));
         let told = ours.map(|event| {
             let regarding = event.regarding.unwrap_or_default();
@@ -102,27 +103,27 @@ impl Stage {
     }
 
     /// A new environment with a namespace in it whose gate is so; waits until its first inventory was recorded.
-    pub async fn gated(&self, gate: Value) -> Place {
-        let namespace = self.scene.namespace().await;
-        let environment = self.scene.environment(&[&namespace], json!({"gate": gate})).await;
+    pub async fn gated(&self, gate: Value) -> EnvironmentRef {
+        let namespace = self.cluster.namespace().await;
+        let environment = self.cluster.environment(&[&namespace], json!({"gate": gate})).await;
         self.backfilled(&environment).await;
-        Place { namespace, environment }
+        EnvironmentRef { namespace, environment }
     }
 
     /// The same at another broker than the scene's.
-    pub async fn gated_by(&self, broker: &str, stand_in: &StandIn, gate: Value) -> Place {
-        let namespace = self.scene.namespace().await;
+    pub async fn gated_by(&self, broker: &str, stand_in: &StandIn, gate: Value) -> EnvironmentRef {
+        let namespace = self.cluster.namespace().await;
         let environment = format!("env-{namespace}");
         stand_in.store().add_environment(&environment, false);
         let more = json!({"gate": gate, "brokerRef": {"name": broker}});
-        self.scene.map(&environment, &[&namespace], more).await;
+        self.cluster.map(&environment, &[&namespace], more).await;
         self.backfilled(&environment).await;
-        Place { namespace, environment }
+        EnvironmentRef { namespace, environment }
     }
 
     /// Waits until the gate may enforce in an environment.
     pub async fn backfilled(&self, environment: &str) {
-        self.scene.wait_environment(environment, ("Backfilled", "True", "Recorded")).await;
+        self.cluster.wait_environment(environment, ("Backfilled", "True", "Recorded")).await;
         self.known(environment).await;
     }
 
@@ -130,8 +131,8 @@ impl Stage {
     pub async fn known(&self, environment: &str) {
         // A watch delivers in order: once the gate knows of a later object, it knows of the earlier ones, too.
         let marker = format!("marker-{}", &uuid::Uuid::new_v4().simple().to_string()[..10]);
-        let namespace = self.scene.namespace().await;
-        self.scene.map(&marker, &[&namespace], json!({"gate": {"mode": "Warn"}})).await;
+        let namespace = self.cluster.namespace().await;
+        self.cluster.map(&marker, &[&namespace], json!({"gate": {"mode": "Warn"}})).await;
         let deployment = annotated("marker", "marker", "latest");
         let create = ["create", "--dry-run=server", "-f", "-"];
         eventually(format!("the gate to know of {environment}"), SOON, async || {
@@ -139,26 +140,26 @@ impl Stage {
             if said.warnings().is_empty() { Err(format!("{said:?}")) } else { Ok(()) }
         })
         .await;
-        drop(Api::<PactEnvironment>::all(self.scene.client()).delete(&marker, &DeleteParams::default()).await);
+        drop(Api::<PactEnvironment>::all(self.cluster.client()).delete(&marker, &DeleteParams::default()).await);
     }
 
     /// A Deployment that runs this version already, put there by somebody whom the gate does not ask.
-    pub async fn running(&self, place: &Place, name: &str, pacticipant: &str, version: &str) -> Live {
-        let live = annotated(name, pacticipant, version).apply(&self.scene.client(), &place.namespace).await;
+    pub async fn running(&self, place: &EnvironmentRef, name: &str, pacticipant: &str, version: &str) -> Live {
+        let live = annotated(name, pacticipant, version).apply(&self.cluster.client(), &place.namespace).await;
         live.wait_complete().await;
         Live::new(&self.client(), &place.namespace, name)
     }
 
     /// Has 2.0.0 of a provider fail, and 1.0.0 pass, the pact of a consumer that is in the environment.
     pub fn provider_that_breaks(&self, environment: &str, provider: &str) {
-        provider_that_breaks(&self.scene.broker, environment, provider);
+        provider_that_breaks(&self.cluster.broker, environment, provider);
     }
 
     /// A broker of a test's own under this name, to stop or to break. Waits until the gate has a client for it: it
     /// learns of it by a watch of its own, and asks nobody before.
     pub async fn own_broker(&self, name: &str) -> StandIn {
         let broker = StandIn::start().await;
-        self.scene.apply::<PactBroker>("PactBroker", name, json!({"url": broker.url()})).await;
+        self.cluster.apply::<PactBroker>("PactBroker", name, json!({"url": broker.url()})).await;
         eventually(format!("the gate to have a client for {name}"), SOON, async || {
             let logs = self.webhook.logs();
             let made = format!("a client for the broker was made broker=\"{name}\"");
@@ -186,7 +187,7 @@ pub fn consumer_of(broker: &StandIn, environment: &str, provider: &str) {
 
 /// A namespace and the environment in which it lies.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct EnvironmentRef {
     pub namespace: String,
     pub environment: String,
 }

@@ -10,10 +10,10 @@ use futures::future::join_all;
 use pact_operator::api::PactBroker;
 use serde_json::{Value, json};
 
-use crate::testbed::load::overload;
-use crate::testbed::scene::{SOON, Scene};
-use crate::testbed::standin::{Effect, Fault, StandIn};
-use crate::testbed::webhook::{Webhook, WebhookOptions};
+use testbed::load::overload;
+use testbed::standin::{Effect, Fault, StandIn};
+use testbed::test_cluster::{SOON, TestCluster};
+use testbed::webhook::{Webhook, WebhookOptions};
 
 /// What the API server would wait, and says so in the query.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,19 +25,19 @@ const GROWTH: u64 = 20 << 20;
 
 /// A gate that is called directly, in a cluster where no operator runs: environments only warn.
 struct Storm {
-    scene: Scene,
+    cluster: TestCluster,
     webhook: Webhook,
     client: reqwest::Client,
 }
 
 impl Storm {
     async fn brew() -> Self {
-        let scene = Scene::without_operator().await;
-        let webhook = Webhook::start(&scene.control_plane, WebhookOptions::default()).await;
+        let cluster = TestCluster::without_operator().await;
+        let webhook = Webhook::start(&cluster.control_plane, WebhookOptions::default()).await;
         // As the API server does it: HTTP/2 over few connections, here without looking at the certificate.
         let builder = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).no_proxy();
         let client = builder.timeout(2 * TIMEOUT).build().expect("a client");
-        Self { scene, webhook, client }
+        Self { cluster, webhook, client }
     }
 
     /// Sends a review of a creation; gives the response in it and how long that took.
@@ -57,7 +57,7 @@ impl Storm {
 
     /// Waits until the gate asks this broker about this environment.
     async fn warm(&self, namespace: &str) {
-        crate::testbed::eventually::eventually("the gate to ask the broker", SOON, async || {
+        testbed::eventually::eventually("the gate to ask the broker", SOON, async || {
             let (response, _) = self.review(namespace, "warm", "1").await;
             let said = response["warnings"].to_string();
             if said.contains("knows no pacticipant") { Ok(()) } else { Err(said) }
@@ -121,12 +121,12 @@ fn percentile(mut times: Vec<Duration>, hundredth: usize) -> Duration {
 #[tokio::test]
 async fn five_hundred_equal_reviews_at_once_are_one_question_to_the_broker() {
     let storm = Storm::brew().await;
-    let namespace = storm.scene.namespace().await;
-    storm.scene.environment(&[&namespace], json!({"gate": {"mode": "Warn"}})).await;
+    let namespace = storm.cluster.namespace().await;
+    storm.cluster.environment(&[&namespace], json!({"gate": {"mode": "Warn"}})).await;
     storm.warm(&namespace).await;
-    storm.scene.broker.store().publish_version("orders", "1.0.0");
+    storm.cluster.broker.store().publish_version("orders", "1.0.0");
     // Long enough that all of them are there before the first is answered.
-    storm.scene.broker.faults().add(Fault::delay(Duration::from_secs(1)).path("^/matrix"));
+    storm.cluster.broker.faults().add(Fault::delay(Duration::from_secs(1)).path("^/matrix"));
     let began = Instant::now();
     let answers = join_all((0..500).map(|_| storm.review(&namespace, "orders", "1.0.0"))).await;
     println!("500 equal reviews took {:?}", began.elapsed());
@@ -135,25 +135,25 @@ async fn five_hundred_equal_reviews_at_once_are_one_question_to_the_broker() {
         assert!(response["warnings"].to_string().contains("nothing had to be verified"), "{response}");
         assert!(in_time(took), "{took:?}");
     }
-    assert_eq!(questions(&storm.scene.broker, "orders"), 1);
+    assert_eq!(questions(&storm.cluster.broker, "orders"), 1);
     assert!(!storm.webhook.logs().contains("panicked"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_swallows_a_thousand_questions_costs_another_ones_answers_and_the_memory_next_to_nothing() {
     let storm = Storm::brew().await;
-    let (good, lost) = (storm.scene.namespace().await, storm.scene.namespace().await);
-    storm.scene.environment(&[&good], json!({"gate": {"mode": "Warn", "actions": {"yesVacuous": "Allow"}}})).await;
+    let (good, lost) = (storm.cluster.namespace().await, storm.cluster.namespace().await);
+    storm.cluster.environment(&[&good], json!({"gate": {"mode": "Warn", "actions": {"yesVacuous": "Allow"}}})).await;
     let hole = StandIn::start().await;
     hole.store().add_environment("swallowed", false);
-    storm.scene.apply::<PactBroker>("PactBroker", "hole", json!({"url": hole.url()})).await;
+    storm.cluster.apply::<PactBroker>("PactBroker", "hole", json!({"url": hole.url()})).await;
     let more = json!({"brokerRef": {"name": "hole"}, "gate": {"mode": "Warn"}});
-    storm.scene.map("swallowed", &[&lost], more).await;
+    storm.cluster.map("swallowed", &[&lost], more).await;
     storm.warm(&good).await;
     storm.warm(&lost).await;
     let names: Vec<_> = (0..10).map(|number| format!("app-{number}")).collect();
     for name in &names {
-        storm.scene.broker.store().publish_version(name, "1.0.0");
+        storm.cluster.broker.store().publish_version(name, "1.0.0");
     }
     // What the first requests of each kind leave behind (connections, tables, arenas of the allocator) is no growth.
     for _ in 0..3 {

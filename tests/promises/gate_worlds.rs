@@ -7,11 +7,11 @@ use std::fmt::Write;
 
 use futures::stream::{self, StreamExt};
 use pact_operator::broker::Broker;
-use pact_operator::policy::{Ignored, Question, Verdict};
+use pact_operator::decide::{Ignored, Question, Verdict};
 
 use super::broker_under_test::{config, environment, pacticipant, version};
-use super::gate_worlds_oracle::{App, Asked, Event, Number, Place, Truth, truth};
-use super::testbed::standin::{StandIn, Store};
+use super::gate_worlds_oracle::{App, Asked, EnvironmentRef, Event, Number, Truth, truth};
+use testbed::standin::{StandIn, Store};
 
 const WORLDS: u64 = 5_000;
 /// How many worlds one stand-in holds; each has names of its own.
@@ -128,7 +128,7 @@ impl World {
         APPS.get(app).map_or_else(|| format!("ghost {}", self.number), |name| format!("{name} {}", self.number))
     }
 
-    fn place(&self, place: Place) -> String {
+    fn place(&self, place: EnvironmentRef) -> String {
         format!("place-{place}-{}", self.number)
     }
 

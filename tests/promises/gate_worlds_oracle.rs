@@ -6,14 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pact_operator::policy::Verdict;
+use pact_operator::decide::Verdict;
 
 /// An application, by its number.
 pub(crate) type App = usize;
 /// A version of an application, by its number.
 pub(crate) type Number = usize;
 /// An environment, by its number.
-pub(crate) type Place = usize;
+pub(crate) type EnvironmentRef = usize;
 
 /// What happened, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +21,10 @@ pub(crate) enum Event {
     Published { app: App, version: Number },
     Pact { consumer: App, version: Number, provider: App, content: usize },
     Verified { consumer: App, version: Number, provider: App, by: Number, ok: bool },
-    Deployed { app: App, version: Number, place: Place, instance: usize },
-    Undeployed { app: App, place: Place, instance: usize },
-    Released { app: App, version: Number, place: Place },
-    SupportEnded { app: App, version: Number, place: Place },
+    Deployed { app: App, version: Number, place: EnvironmentRef, instance: usize },
+    Undeployed { app: App, place: EnvironmentRef, instance: usize },
+    Released { app: App, version: Number, place: EnvironmentRef },
+    SupportEnded { app: App, version: Number, place: EnvironmentRef },
 }
 
 /// What is asked, and what is left out: applications, or one version of them.
@@ -32,7 +32,7 @@ pub(crate) enum Event {
 pub(crate) struct Asked {
     pub(crate) app: App,
     pub(crate) version: Number,
-    pub(crate) place: Place,
+    pub(crate) place: EnvironmentRef,
     pub(crate) ignore: Vec<(App, Option<Number>)>,
 }
 
@@ -82,7 +82,7 @@ fn has(events: &[Event], wanted: App, number: Number) -> bool {
 }
 
 /// The versions of an application that are live: the last of each instance, and what is released and supported.
-fn live(events: &[Event], of: App, at: Place) -> BTreeSet<Number> {
+fn live(events: &[Event], of: App, at: EnvironmentRef) -> BTreeSet<Number> {
     let mut deployed = BTreeMap::new();
     let mut released = BTreeSet::new();
     for event in events {

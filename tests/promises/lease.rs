@@ -4,17 +4,17 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client};
-use pact_operator::runtime::backoff::{entropy, fraction};
-use pact_operator::runtime::lease::{self, Leadership, LeaseError, LeaseSettings};
+use operator_kit::backoff::{entropy, fraction};
+use operator_kit::lease::{self, Leadership, LeaseError, LeaseSettings};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::testbed::cable::{Cable, Passes};
-use crate::testbed::components::Component;
-use crate::testbed::control_plane::ControlPlane;
-use crate::testbed::eventually::{always, eventually};
-use crate::testbed::kubectl;
-use crate::testbed::namespace::with_namespace;
+use testbed::components::Component;
+use testbed::control_plane::ControlPlane;
+use testbed::eventually::{always, eventually};
+use testbed::flaky_client::{FlakyClient, Passes};
+use testbed::kubectl;
+use testbed::namespace::with_namespace;
 
 /// For what happens soon on an idle machine.
 const GENEROUS: Duration = Duration::from_mins(1);
@@ -27,18 +27,18 @@ struct Candidate {
     leadership: Leadership,
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), LeaseError>>,
-    cable: Cable,
+    flaky_client: FlakyClient,
 }
 
 impl Candidate {
     fn start(client: Client, namespace: &str, who: &str, duration: Duration) -> Self {
         let settings = LeaseSettings::new(namespace, NAME, who).with_duration(duration);
-        let (client, cable) = Cable::to(client);
+        let (client, flaky_client) = FlakyClient::to(client);
         let (sender, leadership) = lease::leadership();
         let shutdown = CancellationToken::new();
         let identity = settings.identity.clone();
         let task = tokio::spawn(lease::run(client, settings, sender, shutdown.clone()));
-        Self { identity, leadership, shutdown, task, cable }
+        Self { identity, leadership, shutdown, task, flaky_client }
     }
 
     fn leads(&self) -> bool {
@@ -130,7 +130,7 @@ async fn a_leader_that_cannot_renew_stops_before_anybody_else_may_lead() {
             let both = [leader, standby];
             let witness = Witness::of(&both);
             let [leader, standby] = both;
-            leader.cable.set(passes);
+            leader.flaky_client.set(passes);
             let cut = Instant::now();
             let mut told = leader.leadership.watch();
             eventually("the leader to stop", GENEROUS, || async {
@@ -142,7 +142,7 @@ async fn a_leader_that_cannot_renew_stops_before_anybody_else_may_lead() {
             assert!(told.unwrap().is_ok(), "the watchers are told");
             if passes == Passes::Nothing {
                 standby.wait_leader().await;
-                leader.cable.set(Passes::Everything);
+                leader.flaky_client.set(Passes::Everything);
                 always("the late requests of the old leader change nothing", duration, async || {
                     if leader.leads() { Err("it leads again".to_owned()) } else { Ok(()) }
                 })
@@ -150,7 +150,7 @@ async fn a_leader_that_cannot_renew_stops_before_anybody_else_may_lead() {
                 assert!(standby.leads());
             } else {
                 // Its writes arrive, so the claim is renewed as long as it tries; mended, it leads again.
-                leader.cable.set(Passes::Everything);
+                leader.flaky_client.set(Passes::Everything);
                 one_leads(&[&leader, &standby]).await;
             }
             assert_eq!(witness.ends(), None);
@@ -206,7 +206,7 @@ async fn a_shutdown_with_the_api_server_out_of_reach_ends_all_the_same() {
     with_namespace(cp, async |ns| {
         let leader = Candidate::start(cp.client(), &ns, "a", Duration::from_secs(3));
         leader.wait_leader().await;
-        leader.cable.set(Passes::Nothing);
+        leader.flaky_client.set(Passes::Nothing);
         leader.end().await;
     })
     .await;
@@ -305,13 +305,15 @@ async fn twenty_rounds_of_accidents_and_never_two_leaders_at_one_moment() {
                     })
                     .await;
                 }
-                1 => struck.cable.cut_for(Passes::Nothing, duration * 3 / 2).await,
-                2 => struck.cable.cut_for(Passes::Requests, duration * 3 / 2).await,
+                1 => struck.flaky_client.cut_for(Passes::Nothing, duration * 3 / 2).await,
+                2 => struck.flaky_client.cut_for(Passes::Requests, duration * 3 / 2).await,
                 3 => struck.shutdown.cancel(),
                 // Everybody at once, and nobody has died.
                 _ => {
-                    futures::future::join_all(candidates.iter().map(|c| c.cable.cut_for(Passes::Nothing, duration)))
-                        .await;
+                    futures::future::join_all(
+                        candidates.iter().map(|c| c.flaky_client.cut_for(Passes::Nothing, duration)),
+                    )
+                    .await;
                 }
             }
             let living: Vec<&Candidate> =

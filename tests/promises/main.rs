@@ -7,13 +7,7 @@
     reason = "a test that cannot go on says so; clippy.toml excuses only functions marked as tests, not what they call"
 )]
 
-#[path = "../testbed/mod.rs"]
-mod testbed;
-
 mod broker_faults;
-mod broker_pact;
-mod broker_pact_matrix;
-mod broker_pact_verified;
 mod broker_replay;
 mod broker_replay_matrix;
 mod broker_replay_server;
@@ -49,6 +43,7 @@ mod gate_storm;
 mod gate_worlds;
 mod gate_worlds_oracle;
 mod lease;
+mod objects;
 mod pact_cli;
 mod recorder_asserts;
 mod recorder_bad_input;

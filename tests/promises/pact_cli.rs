@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::testbed::http::plain_client;
-use crate::testbed::pact_cli::{Said, pact_broker};
-use crate::testbed::standin::{Auth, Options, StandIn, WriteKind, encoded};
+use testbed::http::plain_client;
+use testbed::pact_cli::{Said, pact_broker};
+use testbed::standin::{Auth, Options, StandIn, WriteKind, encoded};
 
 const CONSUMER: &str = "org/web app";
 const VERSION: &str = "1.0+b";

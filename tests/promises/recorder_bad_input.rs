@@ -1,6 +1,7 @@
 //! Whatever people and brokers get wrong is said where they look for it, changes nothing at a broker, and holds up
 //! nobody else.
 
+use crate::objects::Objects as _;
 use std::time::Duration;
 
 use kube::Api;
@@ -9,35 +10,35 @@ use kube::core::{ApiResource, GroupVersionKind};
 use pact_operator::api::{PactBroker, PactEnvironment, annotations};
 use serde_json::{Value, json};
 
-use crate::testbed::crds::install_crds;
-use crate::testbed::eventually::{always, eventually};
-use crate::testbed::kubectl::kubectl_ok;
-use crate::testbed::rollout::{Live, deployment};
-use crate::testbed::scene::{BROKER, SOON, Scene, annotated, image, quick};
-use crate::testbed::standin::{Auth, Effect, Fault, StandIn};
+use testbed::crds::install_crds;
+use testbed::eventually::{always, eventually};
+use testbed::kubectl::kubectl_ok;
+use testbed::rollout::{Live, deployment};
+use testbed::standin::{Auth, Effect, Fault, StandIn};
+use testbed::test_cluster::{BROKER, SOON, TestCluster, annotated, image, quick};
 
 /// Rolls out and waits until that is done: from then on the operator has something to say.
-async fn roll_out(scene: &Scene, namespace: &str, name: &str, version: &str) -> Live {
-    scene.broker.store().publish_version(name, version);
-    let live = annotated(name, name, version).apply(&scene.client(), namespace).await;
+async fn roll_out(cluster: &TestCluster, namespace: &str, name: &str, version: &str) -> Live {
+    cluster.broker.store().publish_version(name, version);
+    let live = annotated(name, name, version).apply(&cluster.client(), namespace).await;
     live.wait_complete().await;
     live
 }
 
 /// The operator goes on: a healthy workload of another environment is recorded, and nothing has panicked.
-async fn goes_on(scene: &Scene) {
-    let namespace = scene.namespace().await;
-    let environment = scene.environment(&[&namespace], json!({})).await;
-    roll_out(scene, &namespace, "healthy", "1.0.0").await;
-    scene.wait_recorded(&environment, "healthy", "1.0.0").await;
-    let logs = scene.logs();
+async fn goes_on(cluster: &TestCluster) {
+    let namespace = cluster.namespace().await;
+    let environment = cluster.environment(&[&namespace], json!({})).await;
+    roll_out(cluster, &namespace, "healthy", "1.0.0").await;
+    cluster.wait_recorded(&environment, "healthy", "1.0.0").await;
+    let logs = cluster.logs();
     assert!(!logs.contains("panicked"), "{logs}");
 }
 
 /// Stores a `PactEnvironment` that cannot be read, as a CRD of another version may have let pass.
-async fn store_unreadable(scene: &Scene, name: &str) {
+async fn store_unreadable(cluster: &TestCluster, name: &str) {
     const CRD: &str = "pactenvironments.pact-operator.dev";
-    let kubeconfig = scene.control_plane.kubeconfig();
+    let kubeconfig = cluster.control_plane.kubeconfig();
     let anything = json!([{
         "op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema",
         "value": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
@@ -45,7 +46,7 @@ async fn store_unreadable(scene: &Scene, name: &str) {
     .to_string();
     kubectl_ok(kubeconfig, &["patch", "crd", CRD, "--type", "json", "-p", &anything]).await;
     let kind = GroupVersionKind::gvk("pact-operator.dev", "v1alpha1", "PactEnvironment");
-    let api = Api::<DynamicObject>::all_with(scene.client(), &ApiResource::from_gvk(&kind));
+    let api = Api::<DynamicObject>::all_with(cluster.client(), &ApiResource::from_gvk(&kind));
     let object = json!({
         "apiVersion": "pact-operator.dev/v1alpha1", "kind": "PactEnvironment", "metadata": {"name": name},
         "spec": {"brokerRef": {"name": BROKER}, "namespaces": 7},
@@ -55,63 +56,64 @@ async fn store_unreadable(scene: &Scene, name: &str) {
         stored.map(drop).map_err(|error| error.to_string())
     })
     .await;
-    install_crds(&scene.control_plane).await;
+    install_crds(&cluster.control_plane).await;
 }
 
 #[tokio::test]
 async fn an_unreadable_pact_environment_is_said_to_be_so_and_the_others_go_on_but_nothing_is_taken_back() {
-    let mut scene = Scene::without_operator().await;
-    store_unreadable(&scene, "unreadable").await;
-    let namespace = scene.namespace().await;
-    let environment = scene.environment(&[&namespace], json!({"record": {"undeployGraceSeconds": 1}})).await;
+    let mut cluster = TestCluster::without_operator().await;
+    store_unreadable(&cluster, "unreadable").await;
+    let namespace = cluster.namespace().await;
+    let environment = cluster.environment(&[&namespace], json!({"record": {"undeployGraceSeconds": 1}})).await;
     // There before the operator is, so that its list of everything comes before it leads.
-    let nameless = annotated("nameless", "  ", "1.0.0").apply(&scene.client(), &namespace).await;
-    let orders = roll_out(&scene, &namespace, "orders", "1.0.0").await;
-    scene.start_operator(quick()).await;
+    let nameless = annotated("nameless", "  ", "1.0.0").apply(&cluster.client(), &namespace).await;
+    let orders = roll_out(&cluster, &namespace, "orders", "1.0.0").await;
+    cluster.start_operator(quick()).await;
 
-    scene.wait_recorded(&environment, "orders", "1.0.0").await;
-    let note = scene.wait_event("default", "unreadable", "Unreadable").await;
+    cluster.wait_recorded(&environment, "orders", "1.0.0").await;
+    let note = cluster.wait_event("default", "unreadable", "Unreadable").await;
     assert!(note.contains("cannot be read") && note.contains("correct it"), "{note}");
-    scene.wait_event(&namespace, "nameless", "PacticipantEmpty").await;
-    goes_on(&scene).await;
+    cluster.wait_event(&namespace, "nameless", "PacticipantEmpty").await;
+    goes_on(&cluster).await;
 
     // It may be the unreadable one by which somebody runs it.
     orders.delete().await;
-    scene.wait_condition(&environment, "orders", ("Ready", "False", "InvalidEnvironment")).await;
+    cluster.wait_condition(&environment, "orders", ("Ready", "False", "InvalidEnvironment")).await;
     always("orders stays recorded", Duration::from_secs(5), async || {
-        let recorded = scene.recorded(&environment, "orders");
+        let recorded = cluster.recorded(&environment, "orders");
         recorded.is_some().then_some(()).ok_or_else(|| "undeployed".to_owned())
     })
     .await;
-    kubectl_ok(scene.control_plane.kubeconfig(), &["delete", "pactenvironments.pact-operator.dev", "unreadable"]).await;
-    eventually("orders to be undeployed", SOON, async || scene.recorded(&environment, "orders").map_or(Ok(()), Err))
+    kubectl_ok(cluster.control_plane.kubeconfig(), &["delete", "pactenvironments.pact-operator.dev", "unreadable"])
+        .await;
+    eventually("orders to be undeployed", SOON, async || cluster.recorded(&environment, "orders").map_or(Ok(()), Err))
         .await;
 
     // One that becomes unreadable while the operator watches holds up itself alone, until it can be read again.
-    let stock = roll_out(&scene, &namespace, "stock", "1.0.0").await;
-    scene.wait_recorded(&environment, "stock", "1.0.0").await;
-    store_unreadable(&scene, &environment).await;
-    scene.wait_condition(&environment, "stock", ("Ready", "False", "InvalidEnvironment")).await;
-    scene.broker.store().publish_version("stock", "2.0.0");
+    let stock = roll_out(&cluster, &namespace, "stock", "1.0.0").await;
+    cluster.wait_recorded(&environment, "stock", "1.0.0").await;
+    store_unreadable(&cluster, &environment).await;
+    cluster.wait_condition(&environment, "stock", ("Ready", "False", "InvalidEnvironment")).await;
+    cluster.broker.store().publish_version("stock", "2.0.0");
     stock.set_image(&image("2.0.0")).await;
     stock.wait_complete().await;
-    goes_on(&scene).await;
-    assert_eq!(scene.recorded(&environment, "stock").as_deref(), Some("1.0.0"));
+    goes_on(&cluster).await;
+    assert_eq!(cluster.recorded(&environment, "stock").as_deref(), Some("1.0.0"));
     let readable = json!({"spec": {"namespaces": {"names": [&namespace]}}}).to_string();
     let object = format!("pactenvironments.pact-operator.dev/{environment}");
-    kubectl_ok(scene.control_plane.kubeconfig(), &["patch", &object, "--type", "merge", "-p", &readable]).await;
-    scene.wait_recorded(&environment, "stock", "2.0.0").await;
+    kubectl_ok(cluster.control_plane.kubeconfig(), &["patch", &object, "--type", "merge", "-p", &readable]).await;
+    cluster.wait_recorded(&environment, "stock", "2.0.0").await;
     nameless.annotate(annotations::PACTICIPANT, Some("orders")).await;
-    scene.wait_recorded(&environment, "orders", "1.0.0").await;
-    goes_on(&scene).await;
+    cluster.wait_recorded(&environment, "orders", "1.0.0").await;
+    goes_on(&cluster).await;
 }
 
 #[tokio::test]
 async fn annotations_that_cannot_be_followed_are_told_on_the_workload_and_nothing_is_written() {
-    let scene = Scene::shared().await;
-    scene
+    let cluster = TestCluster::shared().await;
+    cluster
         .act(async |namespace, environment| {
-            let client = scene.client();
+            let client = cluster.client();
             let long = "x".repeat(10 * 1024);
             for (name, pacticipant, reason) in [
                 ("empty", "", "PacticipantEmpty"),
@@ -122,13 +124,13 @@ async fn annotations_that_cannot_be_followed_are_told_on_the_workload_and_nothin
                 ("newline", "orders\nstock", "PacticipantInvalid"),
             ] {
                 annotated(name, pacticipant, "1.0.0").apply(&client, &namespace).await;
-                let note = scene.wait_event(&namespace, name, reason).await;
+                let note = cluster.wait_event(&namespace, name, reason).await;
                 assert!(note.len() <= 1024 && !note.chars().any(char::is_control), "{name}: {note}");
             }
             let control =
                 annotated("instance", "orders", "1.0.0").annotation(annotations::APPLICATION_INSTANCE, "a\u{0}b");
             control.apply(&client, &namespace).await;
-            scene.wait_event(&namespace, "instance", "ApplicationInstanceInvalid").await;
+            cluster.wait_event(&namespace, "instance", "ApplicationInstanceInvalid").await;
 
             for (name, rollout, reason) in [
                 ("untagged", deployment("untagged").image("registry.example.com/shop"), "VersionUnresolved"),
@@ -138,50 +140,51 @@ async fn annotations_that_cannot_be_followed_are_told_on_the_workload_and_nothin
                 ("novel", deployment("novel").annotation(annotations::VERSION, &long), "VersionInvalid"),
             ] {
                 rollout.annotation(annotations::PACTICIPANT, name).apply(&client, &namespace).await;
-                scene.wait_condition(&environment, name, ("Ready", "False", reason)).await;
-                let note = scene.wait_event(&namespace, name, reason).await;
+                cluster.wait_condition(&environment, name, ("Ready", "False", reason)).await;
+                let note = cluster.wait_event(&namespace, name, reason).await;
                 assert!(note.len() <= 1024 && !note.chars().any(char::is_control), "{name}: {note}");
             }
-            assert!(scene.broker.store().current_in(&environment).is_empty());
-            goes_on(scene).await;
+            assert!(cluster.broker.store().current_in(&environment).is_empty());
+            goes_on(cluster).await;
         })
         .await;
 }
 
 #[tokio::test]
 async fn environments_that_cannot_be_followed_say_so_and_hold_up_only_themselves() {
-    let scene = Scene::shared().await;
-    scene
+    let cluster = TestCluster::shared().await;
+    cluster
         .act(async |namespace, _| {
-            scene.map("prodction", &[&namespace], json!({"overlap": "Allow"})).await;
-            let known = scene.wait_environment("prodction", ("EnvironmentExists", "False", "EnvironmentMissing")).await;
+            cluster.map("prodction", &[&namespace], json!({"overlap": "Allow"})).await;
+            let known =
+                cluster.wait_environment("prodction", ("EnvironmentExists", "False", "EnvironmentMissing")).await;
             let conditions = known.status.unwrap().conditions;
             let message = &conditions.iter().find(|one| one.type_ == "EnvironmentExists").unwrap().message;
             assert!(message.contains("did you mean production"), "{message}");
 
-            let of_its_own = scene.namespace().await;
+            let of_its_own = cluster.namespace().await;
             let pattern = json!({"version": {"tagPattern": "(?P<version>("}});
-            let invalid = scene.environment(&[&of_its_own], pattern).await;
-            scene.wait_environment(&invalid, ("Ready", "False", "InvalidSpec")).await;
-            roll_out(scene, &of_its_own, "orders", "1.0.0").await;
+            let invalid = cluster.environment(&[&of_its_own], pattern).await;
+            cluster.wait_environment(&invalid, ("Ready", "False", "InvalidSpec")).await;
+            roll_out(cluster, &of_its_own, "orders", "1.0.0").await;
 
             let odd = json!({"namespaces": {"selector": {"matchExpressions": [{"key": "a", "operator": "Maybe"}]}}});
-            let selector = scene.environment(&[], odd).await;
-            let said = scene.wait_environment(&selector, ("Ready", "False", "InvalidSpec")).await;
+            let selector = cluster.environment(&[], odd).await;
+            let said = cluster.wait_environment(&selector, ("Ready", "False", "InvalidSpec")).await;
             let message =
                 said.status.unwrap().conditions.iter().find(|one| one.type_ == "Ready").unwrap().message.clone();
             assert!(message.contains("namespaces.selector"), "{message}");
 
             let nobody = json!({"brokerRef": {"name": "nobody"}});
-            let orphan = scene.environment(&[&scene.namespace().await], nobody).await;
-            scene.wait_environment(&orphan, ("Ready", "False", "BrokerMissing")).await;
+            let orphan = cluster.environment(&[&cluster.namespace().await], nobody).await;
+            cluster.wait_environment(&orphan, ("Ready", "False", "BrokerMissing")).await;
 
-            goes_on(scene).await;
+            goes_on(cluster).await;
             for environment in [&invalid, &selector, &orphan] {
-                assert!(scene.broker.store().current_in(environment).is_empty());
+                assert!(cluster.broker.store().current_in(environment).is_empty());
             }
             for environment in ["prodction", &invalid, &selector, &orphan] {
-                let api = Api::<PactEnvironment>::all(scene.client());
+                let api = Api::<PactEnvironment>::all(cluster.client());
                 api.delete(environment, &DeleteParams::default()).await.unwrap();
             }
         })
@@ -197,9 +200,9 @@ struct Elsewhere {
 }
 
 impl Elsewhere {
-    async fn new(scene: &Scene, name: &str, spec: Value, fault: Option<Fault>, auth: Option<Auth>) -> Self {
+    async fn new(cluster: &TestCluster, name: &str, spec: Value, fault: Option<Fault>, auth: Option<Auth>) -> Self {
         let stand_in = StandIn::start().await;
-        let namespace = scene.namespace().await;
+        let namespace = cluster.namespace().await;
         let environment = format!("{name}-{namespace}");
         stand_in.store().add_environment(&environment, false);
         stand_in.store().publish_version("orders", "1.0.0");
@@ -212,9 +215,9 @@ impl Elsewhere {
         for (key, value) in spec.as_object().into_iter().flatten() {
             whole[key] = value.clone();
         }
-        scene.apply::<PactBroker>("PactBroker", &broker, whole).await;
-        scene.map(&environment, &[&namespace], json!({"brokerRef": {"name": broker}})).await;
-        annotated("orders", "orders", "1.0.0").apply(&scene.client(), &namespace).await.wait_complete().await;
+        cluster.apply::<PactBroker>("PactBroker", &broker, whole).await;
+        cluster.map(&environment, &[&namespace], json!({"brokerRef": {"name": broker}})).await;
+        annotated("orders", "orders", "1.0.0").apply(&cluster.client(), &namespace).await.wait_complete().await;
         Self { stand_in, broker, environment }
     }
 
@@ -229,8 +232,8 @@ impl Elsewhere {
         assert_eq!(self.stand_in.writes().len(), 1);
     }
 
-    async fn pending(&self, scene: &Scene, reason: &str) -> String {
-        let memory = scene.wait_condition(&self.environment, "orders", ("RecordPending", "True", reason)).await;
+    async fn pending(&self, cluster: &TestCluster, reason: &str) -> String {
+        let memory = cluster.wait_condition(&self.environment, "orders", ("RecordPending", "True", reason)).await;
         assert!(self.stand_in.writes().is_empty(), "{:?}", self.stand_in.writes());
         let conditions = memory.status.unwrap().conditions;
         conditions.into_iter().find(|one| one.type_ == "RecordPending").unwrap().message
@@ -239,57 +242,57 @@ impl Elsewhere {
 
 #[tokio::test]
 async fn brokers_that_cannot_be_used_say_what_to_do_get_no_write_and_are_used_once_put_right() {
-    let scene = Scene::start().await;
+    let cluster = TestCluster::start().await;
     let basic = |secret: &str| json!({"auth": {"basic": {"secretRef": {"name": secret}}}});
     let auth = || Some(Auth::Basic { user: "u".into(), pass: "p".into() });
-    scene.secret("half", json!({"username": "u"})).await;
-    let missing = Elsewhere::new(&scene, "missing", basic("absent"), None, auth()).await;
-    let half = Elsewhere::new(&scene, "half", basic("half"), None, auth()).await;
-    scene.wait_broker(&missing.broker, ("Ready", "False", "SecretMissing")).await;
-    scene.wait_broker(&half.broker, ("Ready", "False", "SecretKeyMissing")).await;
-    let message = missing.pending(&scene, "SecretMissing").await;
+    cluster.secret("half", json!({"username": "u"})).await;
+    let missing = Elsewhere::new(&cluster, "missing", basic("absent"), None, auth()).await;
+    let half = Elsewhere::new(&cluster, "half", basic("half"), None, auth()).await;
+    cluster.wait_broker(&missing.broker, ("Ready", "False", "SecretMissing")).await;
+    cluster.wait_broker(&half.broker, ("Ready", "False", "SecretKeyMissing")).await;
+    let message = missing.pending(&cluster, "SecretMissing").await;
     assert!(message.contains("absent") && message.contains("pact-operator"), "{message}");
-    let message = half.pending(&scene, "SecretKeyMissing").await;
+    let message = half.pending(&cluster, "SecretKeyMissing").await;
     assert!(message.contains("password"), "{message}");
     assert_eq!(missing.stand_in.requests().len() + half.stand_in.requests().len(), 0, "nothing is sent without them");
 
-    let html = Elsewhere::new(&scene, "html", json!({}), Some(Fault::new(Effect::Html)), None).await;
+    let html = Elsewhere::new(&cluster, "html", json!({}), Some(Fault::new(Effect::Html)), None).await;
     let elsewhere = StandIn::start().await;
     let location = elsewhere.url();
     let redirect = Some(Fault::new(Effect::Redirect { status: 302, location }));
-    let redirect = Elsewhere::new(&scene, "redirect", json!({}), redirect, None).await;
-    let empty = Elsewhere::new(&scene, "empty", json!({}), Some(Fault::new(Effect::EmptyLists)), None).await;
+    let redirect = Elsewhere::new(&cluster, "redirect", json!({}), redirect, None).await;
+    let empty = Elsewhere::new(&cluster, "empty", json!({}), Some(Fault::new(Effect::EmptyLists)), None).await;
     let flood = Fault::new(Effect::Flood { bytes: 2 << 30 });
     let flood_of_rows = Fault::new(Effect::Flood { bytes: 2 << 30 }).path("currently-deployed");
-    let flood = Elsewhere::new(&scene, "flood", json!({}), Some(flood), None).await;
-    let flood_of_rows = Elsewhere::new(&scene, "flood-of-rows", json!({}), Some(flood_of_rows), None).await;
+    let flood = Elsewhere::new(&cluster, "flood", json!({}), Some(flood), None).await;
+    let flood_of_rows = Elsewhere::new(&cluster, "flood-of-rows", json!({}), Some(flood_of_rows), None).await;
 
-    scene.wait_broker(&html.broker, ("Reachable", "False", "NotABroker")).await;
-    assert!(html.pending(&scene, "NotABroker").await.contains("check the url"));
-    scene.wait_broker(&redirect.broker, ("Reachable", "False", "Redirected")).await;
-    assert!(redirect.pending(&scene, "Redirected").await.contains(&elsewhere.url()));
+    cluster.wait_broker(&html.broker, ("Reachable", "False", "NotABroker")).await;
+    assert!(html.pending(&cluster, "NotABroker").await.contains("check the url"));
+    cluster.wait_broker(&redirect.broker, ("Reachable", "False", "Redirected")).await;
+    assert!(redirect.pending(&cluster, "Redirected").await.contains(&elsewhere.url()));
     assert_eq!(elsewhere.requests().len(), 0, "a redirect is not followed");
-    scene.wait_environment(&empty.environment, ("EnvironmentExists", "False", "EnvironmentMissing")).await;
-    assert!(empty.pending(&scene, "EnvironmentMissing").await.contains("no environments at all"));
-    scene.wait_broker(&flood.broker, ("Reachable", "False", "AnswerTooLarge")).await;
-    assert!(flood.pending(&scene, "AnswerTooLarge").await.contains("32 MiB"));
-    scene.wait_environment(&flood_of_rows.environment, ("Ready", "False", "AnswerTooLarge")).await;
-    flood_of_rows.pending(&scene, "AnswerTooLarge").await;
-    let resident = scene.operators[0].rss_bytes();
+    cluster.wait_environment(&empty.environment, ("EnvironmentExists", "False", "EnvironmentMissing")).await;
+    assert!(empty.pending(&cluster, "EnvironmentMissing").await.contains("no environments at all"));
+    cluster.wait_broker(&flood.broker, ("Reachable", "False", "AnswerTooLarge")).await;
+    assert!(flood.pending(&cluster, "AnswerTooLarge").await.contains("32 MiB"));
+    cluster.wait_environment(&flood_of_rows.environment, ("Ready", "False", "AnswerTooLarge")).await;
+    flood_of_rows.pending(&cluster, "AnswerTooLarge").await;
+    let resident = cluster.operators[0].rss_bytes();
     assert!(resident < 400 << 20, "{} MiB", resident >> 20);
-    goes_on(&scene).await;
+    goes_on(&cluster).await;
 
     let all = [missing, half, html, redirect, empty, flood, flood_of_rows];
     for elsewhere in &all {
         assert!(elsewhere.stand_in.writes().is_empty(), "{}: {:?}", elsewhere.broker, elsewhere.stand_in.writes());
     }
     for secret in ["absent", "half"] {
-        scene.secret(secret, json!({"username": "u", "password": "p"})).await;
+        cluster.secret(secret, json!({"username": "u", "password": "p"})).await;
     }
     for elsewhere in &all {
         elsewhere.put_right().await;
     }
-    assert!(!scene.logs().contains("panicked"), "{}", scene.logs());
-    let brokers = Api::<PactBroker>::all(scene.client()).list(&ListParams::default()).await.unwrap();
+    assert!(!cluster.logs().contains("panicked"), "{}", cluster.logs());
+    let brokers = Api::<PactBroker>::all(cluster.client()).list(&ListParams::default()).await.unwrap();
     assert_eq!(brokers.items.len(), all.len() + 1);
 }

@@ -1,16 +1,17 @@
 //! The controller is killed at any moment between a rollout and its record, and the broker is right all the same.
 
+use crate::objects::Objects as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 
-use crate::testbed::eventually::eventually;
-use crate::testbed::operator::{Operator, SERVICE_ACCOUNT};
-use crate::testbed::rollout::Live;
-use crate::testbed::scene::{OPERATOR_NAMESPACE, SOON, Scene, annotated, quick};
-use crate::testbed::standin::{Fault, LoggedRequest, WriteKind};
 use serde_json::json;
+use testbed::eventually::eventually;
+use testbed::operator::{Operator, SERVICE_ACCOUNT};
+use testbed::rollout::Live;
+use testbed::standin::{Fault, LoggedRequest, WriteKind};
+use testbed::test_cluster::{OPERATOR_NAMESPACE, SOON, TestCluster, annotated, quick};
 
 const ROUNDS: usize = 50;
 
@@ -60,8 +61,8 @@ struct Ways {
 }
 
 impl Ways {
-    async fn of(scene: &Scene) -> Self {
-        let control_plane = &scene.control_plane;
+    async fn of(cluster: &TestCluster) -> Self {
+        let control_plane = &cluster.control_plane;
         Self {
             kubeconfig: control_plane.user_kubeconfig(OPERATOR_NAMESPACE, SERVICE_ACCOUNT).await,
             alone: quick().arg("--no-leader-election").deployment(control_plane).await,
@@ -69,10 +70,10 @@ impl Ways {
         }
     }
 
-    fn start(&self, scene: &mut Scene, with_lease: bool) {
+    fn start(&self, cluster: &mut TestCluster, with_lease: bool) {
         let deployment = if with_lease { &self.with_lease } else { &self.alone };
-        scene.operators.clear();
-        scene.operators.push(Operator::start_as(&scene.control_plane, deployment, &self.kubeconfig));
+        cluster.operators.clear();
+        cluster.operators.push(Operator::start_as(&cluster.control_plane, deployment, &self.kubeconfig));
     }
 }
 
@@ -85,25 +86,31 @@ fn is_write(request: &LoggedRequest) -> bool {
 }
 
 /// Waits for a request of this kind that has no answer yet.
-async fn wait_under_way(scene: &Scene, what: &str, is: impl Fn(&LoggedRequest) -> bool) {
+async fn wait_under_way(cluster: &TestCluster, what: &str, is: impl Fn(&LoggedRequest) -> bool) {
     eventually(format!("{what} to be under way"), SOON, async || {
-        let found = scene.broker.count_requests(|request| is(request) && request.status.is_none());
+        let found = cluster.broker.count_requests(|request| is(request) && request.status.is_none());
         if found > 0 { Ok(()) } else { Err("no such request".to_owned()) }
     })
     .await;
 }
 
-async fn wait_written(scene: &Scene, version: &str) {
+async fn wait_written(cluster: &TestCluster, version: &str) {
     eventually(format!("{version} to be written"), SOON, async || {
-        let written = scene.broker.writes().iter().any(|write| write.version == version);
-        if written { Ok(()) } else { Err(format!("{:?}", scene.broker.writes().last())) }
+        let written = cluster.broker.writes().iter().any(|write| write.version == version);
+        if written { Ok(()) } else { Err(format!("{:?}", cluster.broker.writes().last())) }
     })
     .await;
 }
 
 /// Rolls a version out and kills the controller at the point.
-async fn roll_out_and_kill(scene: &mut Scene, namespace: &str, version: &str, point: Point, jitter: Duration) -> Live {
-    let (client, faults) = (scene.client(), scene.broker.faults());
+async fn roll_out_and_kill(
+    cluster: &mut TestCluster,
+    namespace: &str,
+    version: &str,
+    point: Point,
+    jitter: Duration,
+) -> Live {
+    let (client, faults) = (cluster.client(), cluster.broker.faults());
     match point {
         Point::Reading => faults.add(Fault::delay(UNDER_WAY).method("GET").path(ROW)),
         Point::Writing => faults.add(Fault::delay(UNDER_WAY).method("POST")),
@@ -111,7 +118,7 @@ async fn roll_out_and_kill(scene: &mut Scene, namespace: &str, version: &str, po
         Point::ReadingBack => faults.add(Fault::delay(Duration::from_millis(300)).method("POST").after_acting()),
         _ => {}
     }
-    scene.broker.clear_requests();
+    cluster.broker.clear_requests();
     let rollout = annotated("orders", "orders", version);
     let rollout = if matches!(point, Point::BeforeCompletion) { rollout.held() } else { rollout };
     let live = rollout.apply(&client, namespace).await;
@@ -121,25 +128,25 @@ async fn roll_out_and_kill(scene: &mut Scene, namespace: &str, version: &str, po
             live.wait_complete().await;
             tokio::time::sleep(jitter).await;
         }
-        Point::Reading => wait_under_way(scene, "a read before the write", is_read_of_a_row).await,
-        Point::Writing => wait_under_way(scene, "a write", is_write).await,
+        Point::Reading => wait_under_way(cluster, "a read before the write", is_read_of_a_row).await,
+        Point::Writing => wait_under_way(cluster, "a write", is_write).await,
         Point::Written => {
-            wait_written(scene, version).await;
-            wait_under_way(scene, "a write that was carried out", is_write).await;
+            wait_written(cluster, version).await;
+            wait_under_way(cluster, "a write that was carried out", is_write).await;
         }
         Point::ReadingBack => {
             // The read before the write has passed; the one after it, once the late answer is there, must not.
-            wait_written(scene, version).await;
-            scene.broker.faults().add(Fault::delay(UNDER_WAY).method("GET").path(ROW));
-            wait_under_way(scene, "a read after the write", is_read_of_a_row).await;
+            wait_written(cluster, version).await;
+            cluster.broker.faults().add(Fault::delay(UNDER_WAY).method("GET").path(ROW));
+            wait_under_way(cluster, "a read after the write", is_read_of_a_row).await;
         }
         Point::Remembering => {
-            wait_written(scene, version).await;
+            wait_written(cluster, version).await;
             tokio::time::sleep(jitter).await;
         }
     }
-    scene.operators[0].kill9();
-    scene.broker.faults().clear();
+    cluster.operators[0].kill9();
+    cluster.broker.faults().clear();
     if matches!(point, Point::BeforeCompletion) {
         live.release().await;
     }
@@ -148,29 +155,29 @@ async fn roll_out_and_kill(scene: &mut Scene, namespace: &str, version: &str, po
 
 #[tokio::test]
 async fn case_28_a_controller_killed_50_times_between_completion_and_record_leaves_one_right_row_each_time() {
-    let mut scene = Scene::without_operator().await;
-    let ways = Ways::of(&scene).await;
-    let namespace = scene.namespace().await;
-    let environment = scene.environment(&[&namespace], json!({})).await;
-    scene.broker.store().publish_version("orders", "0.0.0");
-    ways.start(&mut scene, false);
-    annotated("orders", "orders", "0.0.0").apply(&scene.client(), &namespace).await;
-    scene.wait_recorded(&environment, "orders", "0.0.0").await;
+    let mut cluster = TestCluster::without_operator().await;
+    let ways = Ways::of(&cluster).await;
+    let namespace = cluster.namespace().await;
+    let environment = cluster.environment(&[&namespace], json!({})).await;
+    cluster.broker.store().publish_version("orders", "0.0.0");
+    ways.start(&mut cluster, false);
+    annotated("orders", "orders", "0.0.0").apply(&cluster.client(), &namespace).await;
+    cluster.wait_recorded(&environment, "orders", "0.0.0").await;
 
     let mut expected = vec!["Deployed 0.0.0".to_owned()];
     for round in 1..=ROUNDS {
         let point = POINTS[round % POINTS.len()];
         let version = format!("{round}.0.0");
-        scene.broker.store().publish_version("orders", &version);
+        cluster.broker.store().publish_version("orders", &version);
         // A different moment in every round: the point of the loop is to hit many.
         let jitter = Duration::from_millis((round as u64 * 13) % 60);
-        let live = roll_out_and_kill(&mut scene, &namespace, &version, point, jitter).await;
-        ways.start(&mut scene, round > ROUNDS - WITH_LEASE);
+        let live = roll_out_and_kill(&mut cluster, &namespace, &version, point, jitter).await;
+        ways.start(&mut cluster, round > ROUNDS - WITH_LEASE);
         live.wait_complete().await;
 
-        scene.wait_recorded(&environment, "orders", &version).await;
+        cluster.wait_recorded(&environment, "orders", &version).await;
         eventually(format!("round {round}, {point:?}: {version} to be remembered"), SOON, async || {
-            let memory = scene.memory(&environment, "orders").await.ok_or("no PactDeployment")?;
+            let memory = cluster.memory(&environment, "orders").await.ok_or("no PactDeployment")?;
             let status = memory.status.unwrap_or_default();
             let recorded = status.recorded.map(|recorded| recorded.version);
             let ready = status.conditions.iter().any(|one| one.type_ == "Ready" && one.status == "True");
@@ -178,11 +185,11 @@ async fn case_28_a_controller_killed_50_times_between_completion_and_record_leav
         })
         .await;
         expected.push(format!("Deployed {version}"));
-        assert_eq!(scene.writes(&environment, "orders"), expected, "round {round}, killed {point:?}");
-        let current = scene.broker.store().current(&environment, "orders");
+        assert_eq!(cluster.writes(&environment, "orders"), expected, "round {round}, killed {point:?}");
+        let current = cluster.broker.store().current(&environment, "orders");
         assert_eq!(current.len(), 1, "round {round}, killed {point:?}: {current:?}");
     }
-    let undeployed = scene.broker.writes().into_iter().filter(|write| write.kind == WriteKind::Undeployed).count();
+    let undeployed = cluster.broker.writes().into_iter().filter(|write| write.kind == WriteKind::Undeployed).count();
     assert_eq!(undeployed, 0);
-    assert!(!scene.logs().contains("panicked"), "{}", scene.logs());
+    assert!(!cluster.logs().contains("panicked"), "{}", cluster.logs());
 }

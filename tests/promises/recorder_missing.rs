@@ -1,41 +1,42 @@
 //! A version that the broker does not know is reported and waited for, never created.
 
+use crate::objects::Objects as _;
 use k8s_openapi::jiff::Timestamp;
 
 use super::recorder_asserts::{changing_requests, condition, published, stays};
-use crate::testbed::rollout::Live;
-use crate::testbed::scene::{Scene, annotated, image};
+use testbed::rollout::Live;
+use testbed::test_cluster::{TestCluster, annotated, image};
 
 #[tokio::test]
 async fn cases_18_and_19_a_version_that_was_never_published_is_reported_and_never_created() {
-    let scene = Scene::shared().await;
-    scene
+    let cluster = TestCluster::shared().await;
+    cluster
         .act(async |namespace, environment| {
-            published(scene, "unpublished", &["1.0.0"]);
-            let live = annotated("unpublished", "unpublished", "1.0.0").apply(&scene.client(), &namespace).await;
-            scene.wait_recorded(&environment, "unpublished", "1.0.0").await;
-            assert_eq!(changing_requests(scene, "unpublished"), 1);
+            published(cluster, "unpublished", &["1.0.0"]);
+            let live = annotated("unpublished", "unpublished", "1.0.0").apply(&cluster.client(), &namespace).await;
+            cluster.wait_recorded(&environment, "unpublished", "1.0.0").await;
+            assert_eq!(changing_requests(cluster, "unpublished"), 1);
             live.set_image(&image("2.0.0")).await;
-            scene.wait_condition(&environment, "unpublished", ("VersionMissing", "True", "VersionMissing")).await;
-            let note = scene.wait_event(&namespace, "unpublished", "VersionMissing").await;
+            cluster.wait_condition(&environment, "unpublished", ("VersionMissing", "True", "VersionMissing")).await;
+            let note = cluster.wait_event(&namespace, "unpublished", "VersionMissing").await;
             assert!(note.contains("2.0.0") && note.contains("publish"), "{note}");
-            stays(scene, &environment, "unpublished", Some("1.0.0"), "the broker knows no other").await;
-            assert!(!scene.broker.store().has_version("unpublished", "2.0.0"));
-            assert_nothing_is_created(scene, "unpublished");
+            stays(cluster, &environment, "unpublished", Some("1.0.0"), "the broker knows no other").await;
+            assert!(!cluster.broker.store().has_version("unpublished", "2.0.0"));
+            assert_nothing_is_created(cluster, "unpublished");
         })
         .await;
 }
 
 #[tokio::test]
 async fn a_version_published_later_is_recorded_without_any_change_in_the_cluster() {
-    let scene = Scene::shared().await;
-    scene
+    let cluster = TestCluster::shared().await;
+    cluster
         .act(async |namespace, environment| {
-            published(scene, "belated", &["0.1.0"]);
-            let live = annotated("belated", "belated", "1.0.0").apply(&scene.client(), &namespace).await;
+            published(cluster, "belated", &["0.1.0"]);
+            let live = annotated("belated", "belated", "1.0.0").apply(&cluster.client(), &namespace).await;
             live.wait_complete().await;
             let memory =
-                scene.wait_condition(&environment, "belated", ("RecordPending", "True", "VersionMissing")).await;
+                cluster.wait_condition(&environment, "belated", ("RecordPending", "True", "VersionMissing")).await;
             let pending = condition(&memory, "RecordPending").unwrap();
             assert!(pending.message.contains("next try"), "{}", pending.message);
             let status = memory.status.clone().unwrap();
@@ -44,51 +45,51 @@ async fn a_version_published_later_is_recorded_without_any_change_in_the_cluster
             assert_eq!(status.desired_version.as_deref(), Some("1.0.0"));
 
             let before = resource_version(&live).await;
-            published(scene, "belated", &["1.0.0"]);
-            scene.wait_recorded(&environment, "belated", "1.0.0").await;
-            let memory = scene.wait_condition(&environment, "belated", ("RecordPending", "False", "Recorded")).await;
+            published(cluster, "belated", &["1.0.0"]);
+            cluster.wait_recorded(&environment, "belated", "1.0.0").await;
+            let memory = cluster.wait_condition(&environment, "belated", ("RecordPending", "False", "Recorded")).await;
             assert_eq!(condition(&memory, "VersionMissing"), None);
             assert_eq!(memory.status.unwrap().next_try, None);
             assert_eq!(resource_version(&live).await, before, "the Deployment was not touched");
-            assert_eq!(scene.writes(&environment, "belated"), ["Deployed 1.0.0"]);
+            assert_eq!(cluster.writes(&environment, "belated"), ["Deployed 1.0.0"]);
         })
         .await;
 }
 
 #[tokio::test]
 async fn a_pacticipant_that_the_broker_does_not_know_is_reported_and_never_created() {
-    let scene = Scene::shared().await;
-    scene
+    let cluster = TestCluster::shared().await;
+    cluster
         .act(async |namespace, environment| {
-            annotated("stranger", "Stranger", "1.0.0").apply(&scene.client(), &namespace).await;
-            scene.wait_condition(&environment, "Stranger", ("Ready", "False", "PacticipantMissing")).await;
-            let note = scene.wait_event(&namespace, "stranger", "PacticipantMissing").await;
+            annotated("stranger", "Stranger", "1.0.0").apply(&cluster.client(), &namespace).await;
+            cluster.wait_condition(&environment, "Stranger", ("Ready", "False", "PacticipantMissing")).await;
+            let note = cluster.wait_event(&namespace, "stranger", "PacticipantMissing").await;
             assert!(note.contains("Stranger"), "{note}");
             // Names are case-sensitive: this is another one.
-            published(scene, "stranger", &["1.0.0"]);
-            stays(scene, &environment, "Stranger", None, "the broker knows no such pacticipant").await;
-            assert_nothing_is_created(scene, "Stranger");
-            published(scene, "Stranger", &["1.0.0"]);
-            scene.wait_recorded(&environment, "Stranger", "1.0.0").await;
+            published(cluster, "stranger", &["1.0.0"]);
+            stays(cluster, &environment, "Stranger", None, "the broker knows no such pacticipant").await;
+            assert_nothing_is_created(cluster, "Stranger");
+            published(cluster, "Stranger", &["1.0.0"]);
+            cluster.wait_recorded(&environment, "Stranger", "1.0.0").await;
         })
         .await;
 }
 
 #[tokio::test]
 async fn case_20_a_version_without_pacts_is_recorded_all_the_same() {
-    let scene = Scene::shared().await;
-    scene
+    let cluster = TestCluster::shared().await;
+    cluster
         .act(async |namespace, environment| {
-            published(scene, "contentless", &["1.0.0"]);
-            annotated("contentless", "contentless", "1.0.0").apply(&scene.client(), &namespace).await;
-            scene.wait_recorded(&environment, "contentless", "1.0.0").await;
+            published(cluster, "contentless", &["1.0.0"]);
+            annotated("contentless", "contentless", "1.0.0").apply(&cluster.client(), &namespace).await;
+            cluster.wait_recorded(&environment, "contentless", "1.0.0").await;
         })
         .await;
 }
 
 /// No request was made that makes a pacticipant or version, or changes one: only deployments are ever posted.
-fn assert_nothing_is_created(scene: &Scene, pacticipant: &str) {
-    let creating: Vec<_> = scene
+fn assert_nothing_is_created(cluster: &TestCluster, pacticipant: &str) {
+    let creating: Vec<_> = cluster
         .broker
         .requests()
         .into_iter()

@@ -1,6 +1,7 @@
 //! A broker that is down, slow, overloaded or cut off in the middle: nothing is lost, nothing is written twice, and
 //! nobody is flooded.
 
+use crate::objects::Objects as _;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -10,10 +11,10 @@ use pact_operator::api::condition::is_true;
 use pact_operator::api::{PactBroker, PactEnvironment};
 use serde_json::json;
 
-use crate::testbed::eventually::{always, eventually};
-use crate::testbed::rollout::Live;
-use crate::testbed::scene::{BROKER, SOON, Scene, annotated, image};
-use crate::testbed::standin::{Effect, Fault, LoggedRequest, StandIn};
+use testbed::eventually::{always, eventually};
+use testbed::rollout::Live;
+use testbed::standin::{Effect, Fault, LoggedRequest, StandIn};
+use testbed::test_cluster::{BROKER, SOON, TestCluster, annotated, image};
 
 const MANY: usize = 20;
 
@@ -22,10 +23,10 @@ fn names(number: usize) -> Vec<String> {
 }
 
 /// Publishes the version of each and rolls it out; waits until all rollouts are complete.
-async fn roll_out(scene: &Scene, namespace: &str, names: &[String], version: &str) -> Vec<Live> {
-    let client = scene.client();
+async fn roll_out(cluster: &TestCluster, namespace: &str, names: &[String], version: &str) -> Vec<Live> {
+    let client = cluster.client();
     let lives = join_all(names.iter().map(async |name| {
-        scene.broker.store().publish_version(name, version);
+        cluster.broker.store().publish_version(name, version);
         annotated(name, name, version).apply(&client, namespace).await
     }))
     .await;
@@ -34,10 +35,10 @@ async fn roll_out(scene: &Scene, namespace: &str, names: &[String], version: &st
 }
 
 /// Waits until each is said to be pending for that reason, with the time of the next try.
-async fn wait_pending(scene: &Scene, environment: &str, names: &[String], reasons: &[&str]) {
+async fn wait_pending(cluster: &TestCluster, environment: &str, names: &[String], reasons: &[&str]) {
     for name in names {
         eventually(format!("{name} in {environment} to be pending"), SOON, async || {
-            let status = scene.memory(environment, name).await.and_then(|it| it.status).unwrap_or_default();
+            let status = cluster.memory(environment, name).await.and_then(|it| it.status).unwrap_or_default();
             let said: Vec<_> =
                 status.conditions.iter().map(|c| format!("{} {} {}", c.type_, c.status, c.reason)).collect();
             let because =
@@ -50,8 +51,8 @@ async fn wait_pending(scene: &Scene, environment: &str, names: &[String], reason
 }
 
 /// How many requests the operator has made at brokers so far, by its own count; those it held back left out.
-async fn requests_made(scene: &Scene) -> f64 {
-    let metrics = scene.operators[0].metrics().await;
+async fn requests_made(cluster: &TestCluster) -> f64 {
+    let metrics = cluster.operators[0].metrics().await;
     let counted = metrics.lines().filter(|line| line.starts_with("pact_operator_broker_requests_total{"));
     let sent = counted.filter(|line| !line.contains("\"Paused\"") && !line.contains("\"Busy\""));
     sent.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
@@ -59,124 +60,124 @@ async fn requests_made(scene: &Scene) -> f64 {
 
 #[tokio::test]
 async fn case_65_a_broker_down_during_20_rollouts_has_20_right_rows_when_it_is_back_and_was_not_flooded() {
-    let scene = Scene::start().await;
-    let namespace = scene.namespace().await;
-    let environment = scene.environment(&[&namespace], json!({})).await;
+    let cluster = TestCluster::start().await;
+    let namespace = cluster.namespace().await;
+    let environment = cluster.environment(&[&namespace], json!({})).await;
     let names = names(MANY);
-    roll_out(&scene, &namespace, &names, "1.0.0").await;
+    roll_out(&cluster, &namespace, &names, "1.0.0").await;
     for name in &names {
-        scene.wait_recorded(&environment, name, "1.0.0").await;
+        cluster.wait_recorded(&environment, name, "1.0.0").await;
     }
 
-    scene.broker.stop().await;
-    roll_out(&scene, &namespace, &names, "2.0.0").await;
-    scene.wait_broker(BROKER, ("Reachable", "False", "BrokerUnavailable")).await;
-    wait_pending(&scene, &environment, &names, &["BrokerUnavailable"]).await;
+    cluster.broker.stop().await;
+    roll_out(&cluster, &namespace, &names, "2.0.0").await;
+    cluster.wait_broker(BROKER, ("Reachable", "False", "BrokerUnavailable")).await;
+    wait_pending(&cluster, &environment, &names, &["BrokerUnavailable"]).await;
     // What is overtaken while the broker is down never reaches it.
-    roll_out(&scene, &namespace, &names, "3.0.0").await;
-    let note = scene.wait_event(&namespace, "app-0", "RecordFailed").await;
+    roll_out(&cluster, &namespace, &names, "3.0.0").await;
+    let note = cluster.wait_event(&namespace, "app-0", "RecordFailed").await;
     assert!(note.contains("not recorded yet"), "{note}");
 
-    let before = requests_made(&scene).await;
+    let before = requests_made(&cluster).await;
     let window = Duration::from_secs(5);
     always("everything stays pending and the old rows stay", window, async || {
-        let rows = scene.broker.store().current_in(&environment);
+        let rows = cluster.broker.store().current_in(&environment);
         let old = rows.iter().filter(|row| row.version == "1.0.0").count();
         (old == MANY).then_some(()).ok_or(format!("{rows:?}"))
     })
     .await;
     // One probe a second is allowed for all 20 together, and the slack of a machine that stalls and catches up.
-    let made = requests_made(&scene).await - before;
+    let made = requests_made(&cluster).await - before;
     assert!(made >= 1.0, "nobody asks whether the broker is back");
     assert!(made <= 15.0, "{made} requests within {window:?} at a broker that is down");
 
-    scene.broker.restart().await;
-    scene.wait_broker(BROKER, ("Reachable", "True", "Answering")).await;
+    cluster.broker.restart().await;
+    cluster.wait_broker(BROKER, ("Reachable", "True", "Answering")).await;
     for name in &names {
-        scene.wait_recorded(&environment, name, "3.0.0").await;
-        scene.wait_condition(&environment, name, ("RecordPending", "False", "Recorded")).await;
-        assert_eq!(scene.writes(&environment, name), ["Deployed 1.0.0", "Deployed 3.0.0"]);
-        let memory = scene.memory(&environment, name).await.unwrap().status.unwrap();
+        cluster.wait_recorded(&environment, name, "3.0.0").await;
+        cluster.wait_condition(&environment, name, ("RecordPending", "False", "Recorded")).await;
+        assert_eq!(cluster.writes(&environment, name), ["Deployed 1.0.0", "Deployed 3.0.0"]);
+        let memory = cluster.memory(&environment, name).await.unwrap().status.unwrap();
         assert_eq!(memory.next_try, None);
     }
-    assert_eq!(scene.broker.store().current_in(&environment).len(), MANY);
+    assert_eq!(cluster.broker.store().current_in(&environment).len(), MANY);
 }
 
 /// How many requests of a kind came within the last while.
-fn count(scene: &Scene, method: &str, since: Instant) -> usize {
-    scene.broker.count_requests(|request| request.method == method && request.at >= since)
+fn count(cluster: &TestCluster, method: &str, since: Instant) -> usize {
+    cluster.broker.count_requests(|request| request.method == method && request.at >= since)
 }
 
 /// Waits until all have the version, and checks that each was written only once.
-async fn wait_written_once(scene: &Scene, environment: &str, names: &[String], version: &str) {
+async fn wait_written_once(cluster: &TestCluster, environment: &str, names: &[String], version: &str) {
     for name in names {
-        scene.wait_recorded(environment, name, version).await;
-        scene.wait_condition(environment, name, ("Ready", "True", "Recorded")).await;
-        let written = scene.writes(environment, name);
+        cluster.wait_recorded(environment, name, version).await;
+        cluster.wait_condition(environment, name, ("Ready", "True", "Recorded")).await;
+        let written = cluster.writes(environment, name);
         let times = written.iter().filter(|write| **write == format!("Deployed {version}")).count();
         assert_eq!(times, 1, "{name}: {written:?}");
-        assert_eq!(scene.broker.store().current(environment, name).len(), 1);
+        assert_eq!(cluster.broker.store().current(environment, name).len(), 1);
     }
 }
 
 #[tokio::test]
 async fn a_broker_that_fails_throttles_is_slow_or_loses_its_answers_ends_with_one_right_row_each() {
-    let scene = Scene::start().await;
-    let namespace = scene.namespace().await;
-    let environment = scene.environment(&[&namespace], json!({})).await;
+    let cluster = TestCluster::start().await;
+    let namespace = cluster.namespace().await;
+    let environment = cluster.environment(&[&namespace], json!({})).await;
     let names = names(5);
-    roll_out(&scene, &namespace, &names, "1.0.0").await;
-    wait_written_once(&scene, &environment, &names, "1.0.0").await;
+    roll_out(&cluster, &namespace, &names, "1.0.0").await;
+    wait_written_once(&cluster, &environment, &names, "1.0.0").await;
 
-    writes_that_fail(&scene, &namespace, &environment, &names).await;
-    everything_fails(&scene, &namespace, &environment, &names).await;
-    throttled(&scene, &namespace, &environment, &names).await;
-    answers_lost(&scene, &namespace, &environment, &names).await;
-    slow(&scene, &namespace, &environment, &names).await;
-    too_slow(&scene, &namespace, &environment, &names).await;
-    assert!(!scene.logs().contains("panicked"), "{}", scene.logs());
+    writes_that_fail(&cluster, &namespace, &environment, &names).await;
+    everything_fails(&cluster, &namespace, &environment, &names).await;
+    throttled(&cluster, &namespace, &environment, &names).await;
+    answers_lost(&cluster, &namespace, &environment, &names).await;
+    slow(&cluster, &namespace, &environment, &names).await;
+    too_slow(&cluster, &namespace, &environment, &names).await;
+    assert!(!cluster.logs().contains("panicked"), "{}", cluster.logs());
 }
 
-async fn writes_that_fail(scene: &Scene, namespace: &str, environment: &str, names: &[String]) {
-    scene.broker.faults().add(Fault::status(500).method("POST"));
-    roll_out(scene, namespace, names, "2.0.0").await;
-    wait_pending(scene, environment, names, &["BrokerUnavailable"]).await;
+async fn writes_that_fail(cluster: &TestCluster, namespace: &str, environment: &str, names: &[String]) {
+    cluster.broker.faults().add(Fault::status(500).method("POST"));
+    roll_out(cluster, namespace, names, "2.0.0").await;
+    wait_pending(cluster, environment, names, &["BrokerUnavailable"]).await;
     let since = Instant::now();
     always("the old rows stay", Duration::from_secs(5), async || {
-        let old = names.iter().all(|name| scene.recorded(environment, name).as_deref() == Some("1.0.0"));
+        let old = names.iter().all(|name| cluster.recorded(environment, name).as_deref() == Some("1.0.0"));
         old.then_some(()).ok_or("a row changed".to_owned())
     })
     .await;
     // Each waits 1 s, then 2 s (the cap here) and more: about 3 tries in 5 s, and some slack.
-    let tries = count(scene, "POST", since);
+    let tries = count(cluster, "POST", since);
     assert!((1..=names.len() * 6).contains(&tries), "{tries} tries in 5 s for {} rollouts", names.len());
-    scene.broker.faults().clear();
-    wait_written_once(scene, environment, names, "2.0.0").await;
+    cluster.broker.faults().clear();
+    wait_written_once(cluster, environment, names, "2.0.0").await;
 }
 
-async fn everything_fails(scene: &Scene, namespace: &str, environment: &str, names: &[String]) {
-    scene.broker.faults().add(Fault::status(503));
-    scene.wait_broker(BROKER, ("Ready", "False", "BrokerUnavailable")).await;
-    roll_out(scene, namespace, names, "3.0.0").await;
-    wait_pending(scene, environment, names, &["BrokerUnavailable"]).await;
-    scene.broker.faults().clear();
-    scene.wait_broker(BROKER, ("Ready", "True", "Answering")).await;
-    wait_written_once(scene, environment, names, "3.0.0").await;
+async fn everything_fails(cluster: &TestCluster, namespace: &str, environment: &str, names: &[String]) {
+    cluster.broker.faults().add(Fault::status(503));
+    cluster.wait_broker(BROKER, ("Ready", "False", "BrokerUnavailable")).await;
+    roll_out(cluster, namespace, names, "3.0.0").await;
+    wait_pending(cluster, environment, names, &["BrokerUnavailable"]).await;
+    cluster.broker.faults().clear();
+    cluster.wait_broker(BROKER, ("Ready", "True", "Answering")).await;
+    wait_written_once(cluster, environment, names, "3.0.0").await;
 }
 
-async fn throttled(scene: &Scene, namespace: &str, environment: &str, names: &[String]) {
+async fn throttled(cluster: &TestCluster, namespace: &str, environment: &str, names: &[String]) {
     let pause = Duration::from_secs(5);
     let effect = Effect::Status { status: 429, retry_after: Some(pause.as_secs().to_string()) };
-    scene.broker.clear_requests();
-    scene.broker.faults().add(Fault::new(effect).method("POST").times(1));
-    roll_out(scene, namespace, names, "4.0.0").await;
+    cluster.broker.clear_requests();
+    cluster.broker.faults().add(Fault::new(effect).method("POST").times(1));
+    roll_out(cluster, namespace, names, "4.0.0").await;
     let throttled = |request: &LoggedRequest| request.status == Some(429);
     eventually("a write to be throttled", SOON, async || {
-        if scene.broker.count_requests(throttled) > 0 { Ok(()) } else { Err("none was".to_owned()) }
+        if cluster.broker.count_requests(throttled) > 0 { Ok(()) } else { Err("none was".to_owned()) }
     })
     .await;
-    wait_written_once(scene, environment, names, "4.0.0").await;
-    let requests = scene.broker.requests();
+    wait_written_once(cluster, environment, names, "4.0.0").await;
+    let requests = cluster.broker.requests();
     let at = requests.iter().find(|request| throttled(request)).expect("it was seen").at;
     // What was on its way when the answer came may still arrive.
     let quiet = at + Duration::from_millis(700)..at + pause.mul_f64(0.98);
@@ -185,60 +186,60 @@ async fn throttled(scene: &Scene, namespace: &str, environment: &str, names: &[S
     assert_eq!(requests.iter().filter(|request| throttled(request)).count(), 1);
 }
 
-async fn answers_lost(scene: &Scene, namespace: &str, environment: &str, names: &[String]) {
-    scene.broker.faults().add(Fault::new(Effect::CutBody).method("POST").times(names.len()));
-    roll_out(scene, namespace, names, "5.0.0").await;
-    wait_written_once(scene, environment, names, "5.0.0").await;
-    scene.broker.faults().clear();
+async fn answers_lost(cluster: &TestCluster, namespace: &str, environment: &str, names: &[String]) {
+    cluster.broker.faults().add(Fault::new(Effect::CutBody).method("POST").times(names.len()));
+    roll_out(cluster, namespace, names, "5.0.0").await;
+    wait_written_once(cluster, environment, names, "5.0.0").await;
+    cluster.broker.faults().clear();
 
-    scene.broker.faults().add(Fault::status(502).method("POST").after_acting().times(names.len()));
-    roll_out(scene, namespace, names, "6.0.0").await;
-    wait_written_once(scene, environment, names, "6.0.0").await;
-    scene.broker.faults().clear();
+    cluster.broker.faults().add(Fault::status(502).method("POST").after_acting().times(names.len()));
+    roll_out(cluster, namespace, names, "6.0.0").await;
+    wait_written_once(cluster, environment, names, "6.0.0").await;
+    cluster.broker.faults().clear();
 
-    scene.broker.faults().add(Fault::new(Effect::CutBody).method("GET"));
-    roll_out(scene, namespace, names, "7.0.0").await;
-    wait_pending(scene, environment, names, &["BrokerUnavailable"]).await;
-    scene.broker.faults().clear();
-    wait_written_once(scene, environment, names, "7.0.0").await;
+    cluster.broker.faults().add(Fault::new(Effect::CutBody).method("GET"));
+    roll_out(cluster, namespace, names, "7.0.0").await;
+    wait_pending(cluster, environment, names, &["BrokerUnavailable"]).await;
+    cluster.broker.faults().clear();
+    wait_written_once(cluster, environment, names, "7.0.0").await;
 }
 
-async fn slow(scene: &Scene, namespace: &str, environment: &str, names: &[String]) {
-    scene.broker.faults().add(Fault::delay(Duration::from_millis(700)));
-    roll_out(scene, namespace, names, "8.0.0").await;
-    wait_written_once(scene, environment, names, "8.0.0").await;
-    scene.broker.faults().clear();
+async fn slow(cluster: &TestCluster, namespace: &str, environment: &str, names: &[String]) {
+    cluster.broker.faults().add(Fault::delay(Duration::from_millis(700)));
+    roll_out(cluster, namespace, names, "8.0.0").await;
+    wait_written_once(cluster, environment, names, "8.0.0").await;
+    cluster.broker.faults().clear();
 }
 
 /// Slower than a request may take: every write takes effect, and no answer is ever waited for.
-async fn too_slow(scene: &Scene, namespace: &str, environment: &str, names: &[String]) {
-    let spec = json!({"url": scene.broker.url(), "requestTimeoutSeconds": 1});
-    scene.apply::<PactBroker>("PactBroker", BROKER, spec).await;
-    scene.wait_broker(BROKER, ("Ready", "True", "Answering")).await;
-    scene.broker.faults().add(Fault::delay(Duration::from_secs(20)).method("POST").after_acting());
-    roll_out(scene, namespace, names, "9.0.0").await;
-    wait_written_once(scene, environment, names, "9.0.0").await;
-    scene.broker.faults().clear();
+async fn too_slow(cluster: &TestCluster, namespace: &str, environment: &str, names: &[String]) {
+    let spec = json!({"url": cluster.broker.url(), "requestTimeoutSeconds": 1});
+    cluster.apply::<PactBroker>("PactBroker", BROKER, spec).await;
+    cluster.wait_broker(BROKER, ("Ready", "True", "Answering")).await;
+    cluster.broker.faults().add(Fault::delay(Duration::from_secs(20)).method("POST").after_acting());
+    roll_out(cluster, namespace, names, "9.0.0").await;
+    wait_written_once(cluster, environment, names, "9.0.0").await;
+    cluster.broker.faults().clear();
 }
 
 #[tokio::test]
 async fn a_broker_that_never_answers_does_not_delay_another_one() {
-    let scene = Scene::shared().await;
-    scene
+    let cluster = TestCluster::shared().await;
+    cluster
         .act(async |namespace, environment| {
             let hole = StandIn::start().await;
             let broker = format!("hole-{namespace}");
             let spec = json!({"url": hole.url(), "requestTimeoutSeconds": 120});
-            scene.apply::<PactBroker>("PactBroker", &broker, spec).await;
-            scene.wait_broker(&broker, ("Ready", "True", "Answering")).await;
-            let other = scene.namespace().await;
+            cluster.apply::<PactBroker>("PactBroker", &broker, spec).await;
+            cluster.wait_broker(&broker, ("Ready", "True", "Answering")).await;
+            let other = cluster.namespace().await;
             let swallowed = format!("env-{other}");
             hole.store().add_environment(&swallowed, false);
-            scene.map(&swallowed, &[&other], json!({"brokerRef": {"name": broker}})).await;
-            scene.wait_environment(&swallowed, ("Ready", "True", "Recording")).await;
+            cluster.map(&swallowed, &[&other], json!({"brokerRef": {"name": broker}})).await;
+            cluster.wait_environment(&swallowed, ("Ready", "True", "Recording")).await;
 
             hole.faults().add(Fault::new(Effect::Hang));
-            let client = scene.client();
+            let client = cluster.client();
             let many = names(MANY);
             let lives = join_all(many.iter().map(async |name| {
                 hole.store().publish_version(name, "1.0.0");
@@ -253,11 +254,11 @@ async fn a_broker_that_never_answers_does_not_delay_another_one() {
             .await;
 
             let orders = annotated("orders", "orders", "1.0.0").apply(&client, &namespace).await;
-            scene.broker.store().publish_version("orders", "1.0.0");
-            scene.broker.store().publish_version("orders", "2.0.0");
-            scene.wait_recorded(&environment, "orders", "1.0.0").await;
+            cluster.broker.store().publish_version("orders", "1.0.0");
+            cluster.broker.store().publish_version("orders", "2.0.0");
+            cluster.wait_recorded(&environment, "orders", "1.0.0").await;
             orders.set_image(&image("2.0.0")).await;
-            scene.wait_recorded(&environment, "orders", "2.0.0").await;
+            cluster.wait_recorded(&environment, "orders", "2.0.0").await;
 
             hole.faults().clear();
             let now = DeleteParams::default();

@@ -1,5 +1,6 @@
 //! Credentials come from Secrets, are read again when they change, and are shown to nobody but the broker.
 
+use crate::objects::Objects as _;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::events::v1::Event;
@@ -8,9 +9,9 @@ use kube::api::ListParams;
 use pact_operator::api::{PactBroker, PactDeployment, PactEnvironment};
 use serde_json::json;
 
-use crate::testbed::eventually::eventually;
-use crate::testbed::scene::{BROKER, SOON, Scene, annotated, image, quick};
-use crate::testbed::standin::{Auth, Fault, StandIn};
+use testbed::eventually::eventually;
+use testbed::standin::{Auth, Fault, StandIn};
+use testbed::test_cluster::{BROKER, SOON, TestCluster, annotated, image, quick};
 
 const FIRST: &str = "first-p4ss/word+of 26";
 const SECOND: &str = "second-pa55word&of=26";
@@ -30,11 +31,11 @@ fn disguises(secret: &str) -> Vec<String> {
 }
 
 /// Everything that people who may not read Secrets can see of the operator.
-async fn all_that_is_shown(scene: &Scene) -> String {
-    let client = scene.client();
+async fn all_that_is_shown(cluster: &TestCluster) -> String {
+    let client = cluster.client();
     let all = ListParams::default();
-    let mut shown = scene.logs();
-    for operator in &scene.operators {
+    let mut shown = cluster.logs();
+    for operator in &cluster.operators {
         shown.push_str(&operator.metrics().await);
     }
     let brokers = Api::<PactBroker>::all(client.clone()).list(&all).await.unwrap();
@@ -50,63 +51,63 @@ async fn all_that_is_shown(scene: &Scene) -> String {
 
 #[tokio::test]
 async fn a_rotated_secret_is_taken_up_and_no_credential_is_ever_shown() {
-    let mut scene = Scene::without_operator().await;
+    let mut cluster = TestCluster::without_operator().await;
     let basic = |pass: &str| Some(Auth::Basic { user: "robot".into(), pass: pass.into() });
-    scene.broker.set_auth(basic(FIRST));
-    scene.secret("login", json!({"username": "robot", "password": FIRST})).await;
-    scene.secret("headers", json!({"X-Gate-Key": HEADER})).await;
+    cluster.broker.set_auth(basic(FIRST));
+    cluster.secret("login", json!({"username": "robot", "password": FIRST})).await;
+    cluster.secret("headers", json!({"X-Gate-Key": HEADER})).await;
     let signed_in = json!({
-        "url": scene.broker.url(), "auth": {"basic": {"secretRef": {"name": "login"}}}, "headersSecretRef": {"name": "headers"},
+        "url": cluster.broker.url(), "auth": {"basic": {"secretRef": {"name": "login"}}}, "headersSecretRef": {"name": "headers"},
     });
-    scene.apply::<PactBroker>("PactBroker", BROKER, signed_in).await;
+    cluster.apply::<PactBroker>("PactBroker", BROKER, signed_in).await;
     // Everything there is to log, of the libraries below, too.
     let everything = "trace,kube=trace,hyper=trace,h2=trace,reqwest=trace,rustls=trace,tower=trace";
-    scene.start_operator(quick().value("logging.filter", everything)).await;
-    let namespace = scene.namespace().await;
-    let environment = scene.environment(&[&namespace], json!({})).await;
+    cluster.start_operator(quick().value("logging.filter", everything)).await;
+    let namespace = cluster.namespace().await;
+    let environment = cluster.environment(&[&namespace], json!({})).await;
     for version in ["1.0.0", "2.0.0", "3.0.0", "4.0.0"] {
-        scene.broker.store().publish_version("orders", version);
+        cluster.broker.store().publish_version("orders", version);
     }
-    let orders = annotated("orders", "orders", "1.0.0").apply(&scene.client(), &namespace).await;
-    scene.wait_recorded(&environment, "orders", "1.0.0").await;
-    let requests = scene.broker.requests();
+    let orders = annotated("orders", "orders", "1.0.0").apply(&cluster.client(), &namespace).await;
+    cluster.wait_recorded(&environment, "orders", "1.0.0").await;
+    let requests = cluster.broker.requests();
     let keyed = requests.iter().filter(|request| request.headers.get("x-gate-key").is_some_and(|key| key == HEADER));
     assert_eq!(keyed.count(), requests.len(), "every request carries the header");
 
     // The broker changes its password first, then the Secret is changed, then nothing else.
-    scene.broker.set_auth(basic(SECOND));
-    scene.wait_broker(BROKER, ("Authorized", "False", "Unauthorized")).await;
-    scene.wait_broker(BROKER, ("Reachable", "True", "Answering")).await;
+    cluster.broker.set_auth(basic(SECOND));
+    cluster.wait_broker(BROKER, ("Authorized", "False", "Unauthorized")).await;
+    cluster.wait_broker(BROKER, ("Reachable", "True", "Answering")).await;
     orders.set_image(&image("2.0.0")).await;
-    scene.wait_condition(&environment, "orders", ("RecordPending", "True", "Unauthorized")).await;
-    let note = scene.wait_event(&namespace, "orders", "RecordFailed").await;
+    cluster.wait_condition(&environment, "orders", ("RecordPending", "True", "Unauthorized")).await;
+    let note = cluster.wait_event(&namespace, "orders", "RecordFailed").await;
     assert!(note.contains("Secret"), "{note}");
-    scene.secret("login", json!({"username": "robot", "password": SECOND})).await;
-    scene.wait_recorded(&environment, "orders", "2.0.0").await;
-    scene.wait_broker(BROKER, ("Authorized", "True", "Answering")).await;
-    assert_eq!(scene.writes(&environment, "orders"), ["Deployed 1.0.0", "Deployed 2.0.0"]);
+    cluster.secret("login", json!({"username": "robot", "password": SECOND})).await;
+    cluster.wait_recorded(&environment, "orders", "2.0.0").await;
+    cluster.wait_broker(BROKER, ("Authorized", "True", "Answering")).await;
+    assert_eq!(cluster.writes(&environment, "orders"), ["Deployed 1.0.0", "Deployed 2.0.0"]);
 
     // A user that may read only is seen at the first write, and said to be so on what waits for it.
-    scene.broker.set_auth(Some(Auth::ReadOnly { user: "robot".into(), pass: SECOND.into() }));
+    cluster.broker.set_auth(Some(Auth::ReadOnly { user: "robot".into(), pass: SECOND.into() }));
     orders.set_image(&image("3.0.0")).await;
-    scene.wait_condition(&environment, "orders", ("RecordPending", "True", "Unauthorized")).await;
-    scene.broker.set_auth(basic(SECOND));
-    scene.wait_recorded(&environment, "orders", "3.0.0").await;
+    cluster.wait_condition(&environment, "orders", ("RecordPending", "True", "Unauthorized")).await;
+    cluster.broker.set_auth(basic(SECOND));
+    cluster.wait_recorded(&environment, "orders", "3.0.0").await;
 
     // Another broker, with a token that is wrong at first.
     let other = StandIn::start().await;
     other.set_auth(Some(Auth::Bearer(TOKEN.into())));
-    let elsewhere = scene.namespace().await;
+    let elsewhere = cluster.namespace().await;
     other.store().add_environment("elsewhere", false);
     other.store().publish_version("stock", "1.0.0");
-    scene.secret("token", json!({"token": "an-old-token-of-26"})).await;
+    cluster.secret("token", json!({"token": "an-old-token-of-26"})).await;
     let bearer = json!({"url": other.url(), "auth": {"bearer": {"secretRef": {"name": "token"}}}});
-    scene.apply::<PactBroker>("PactBroker", "other", bearer).await;
-    scene.map("elsewhere", &[&elsewhere], json!({"brokerRef": {"name": "other"}})).await;
-    annotated("stock", "stock", "1.0.0").apply(&scene.client(), &elsewhere).await;
-    scene.wait_broker("other", ("Authorized", "False", "Unauthorized")).await;
+    cluster.apply::<PactBroker>("PactBroker", "other", bearer).await;
+    cluster.map("elsewhere", &[&elsewhere], json!({"brokerRef": {"name": "other"}})).await;
+    annotated("stock", "stock", "1.0.0").apply(&cluster.client(), &elsewhere).await;
+    cluster.wait_broker("other", ("Authorized", "False", "Unauthorized")).await;
     // As `kubectl create secret --from-file` of a file that an editor wrote.
-    scene.secret("token", json!({"token": format!("{TOKEN}\n")})).await;
+    cluster.secret("token", json!({"token": format!("{TOKEN}\n")})).await;
     eventually("stock to be recorded at the other broker", SOON, async || {
         let rows = other.store().current("elsewhere", "stock");
         if rows.len() == 1 { Ok(()) } else { Err(format!("{rows:?}")) }
@@ -114,13 +115,13 @@ async fn a_rotated_secret_is_taken_up_and_no_credential_is_ever_shown() {
     .await;
 
     // A write that fails, and is told of.
-    scene.broker.faults().add(Fault::status(500).method("POST"));
+    cluster.broker.faults().add(Fault::status(500).method("POST"));
     orders.set_image(&image("4.0.0")).await;
-    scene.wait_condition(&environment, "orders", ("RecordPending", "True", "BrokerUnavailable")).await;
-    scene.broker.faults().clear();
-    scene.wait_recorded(&environment, "orders", "4.0.0").await;
+    cluster.wait_condition(&environment, "orders", ("RecordPending", "True", "BrokerUnavailable")).await;
+    cluster.broker.faults().clear();
+    cluster.wait_recorded(&environment, "orders", "4.0.0").await;
 
-    let shown = all_that_is_shown(&scene).await;
+    let shown = all_that_is_shown(&cluster).await;
     assert!(shown.contains("TRACE"), "the log says everything");
     for secret in [FIRST, SECOND, TOKEN, HEADER, "an-old-token-of-26"] {
         for disguise in disguises(secret) {

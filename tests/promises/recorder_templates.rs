@@ -2,6 +2,7 @@
 //!
 //! Only the definitions of these kinds are installed, not their controllers: what those would do is done by the tests.
 
+use crate::objects::Objects as _;
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::{Value, json};
@@ -10,86 +11,86 @@ use tokio::sync::OnceCell;
 use pact_operator::api::PactDeployment;
 
 use super::recorder_asserts::{memories, published, stays};
-use crate::testbed::control_plane::ControlPlane;
-use crate::testbed::crds::apply_crds;
-use crate::testbed::eventually::eventually;
-use crate::testbed::kubectl;
-use crate::testbed::rollout::deployment;
-use crate::testbed::scene::{SOON, Scene, annotated, image};
+use testbed::control_plane::ControlPlane;
+use testbed::crds::apply_crds;
+use testbed::eventually::eventually;
+use testbed::kubectl;
+use testbed::rollout::deployment;
+use testbed::test_cluster::{SOON, TestCluster, annotated, image};
 
-/// A scene in which both kinds are installed after the operator has started. Not [`Scene::shared`]: there, no other
+/// A scene in which both kinds are installed after the operator has started. Not [`TestCluster::shared`]: there, no other
 /// test should see them.
-async fn scene() -> &'static Scene {
-    static SCENE: OnceCell<Scene> = OnceCell::const_new();
+async fn cluster() -> &'static TestCluster {
+    static SCENE: OnceCell<TestCluster> = OnceCell::const_new();
     SCENE
         .get_or_init(async || {
-            let scene = Scene::start().await;
-            install_kinds(&scene.control_plane).await;
+            let cluster = TestCluster::start().await;
+            install_kinds(&cluster.control_plane).await;
             eventually("the operator to know both kinds", SOON, async || {
-                let logs = scene.logs();
+                let logs = cluster.logs();
                 let known = ["rollouts.argoproj.io", "canaries.flagger.app"].iter().all(|kind| logs.contains(kind));
                 if known { Ok(()) } else { Err("they are not in its log".to_owned()) }
             })
             .await;
-            scene
+            cluster
         })
         .await
 }
 
 #[tokio::test]
 async fn case_31_the_template_of_an_argo_rollout_is_not_recorded_until_the_rollout_is_gone() {
-    let scene = scene().await;
-    scene
+    let cluster = cluster().await;
+    cluster
         .act(async |namespace, environment| {
-            published(scene, "argo", &["2.0.0"]);
-            rollout(scene, &namespace, "argo").await;
-            let live = annotated("argo", "argo", "2.0.0").replicas(0).apply(&scene.client(), &namespace).await;
+            published(cluster, "argo", &["2.0.0"]);
+            rollout(cluster, &namespace, "argo").await;
+            let live = annotated("argo", "argo", "2.0.0").replicas(0).apply(&cluster.client(), &namespace).await;
             live.wait_complete().await;
-            stays(scene, &environment, "argo", None, "not one pod of it runs").await;
-            assert_eq!(memories(scene, &environment).await.len(), 0);
+            stays(cluster, &environment, "argo", None, "not one pod of it runs").await;
+            assert_eq!(memories(cluster, &environment).await.len(), 0);
 
-            delete(scene, &namespace, "rollouts.argoproj.io", "argo").await;
-            scene.wait_recorded(&environment, "argo", "2.0.0").await;
+            delete(cluster, &namespace, "rollouts.argoproj.io", "argo").await;
+            cluster.wait_recorded(&environment, "argo", "2.0.0").await;
         })
         .await;
 }
 
 #[tokio::test]
 async fn case_31_a_deployment_that_becomes_the_template_of_an_argo_rollout_keeps_its_record() {
-    let scene = scene().await;
-    crate::testbed::namespace::with_namespace(&scene.control_plane, async |namespace| {
-        let environment = scene.environment(&[&namespace], json!({"record": {"undeployGraceSeconds": 0}})).await;
-        published(scene, "adopted", &["1.0.0", "2.0.0"]);
-        let live = annotated("adopted", "adopted", "1.0.0").apply(&scene.client(), &namespace).await;
-        scene.wait_recorded(&environment, "adopted", "1.0.0").await;
-        scene.wait_condition(&environment, "adopted", ("Ready", "True", "Recorded")).await;
+    let cluster = cluster().await;
+    testbed::namespace::with_namespace(&cluster.control_plane, async |namespace| {
+        let environment = cluster.environment(&[&namespace], json!({"record": {"undeployGraceSeconds": 0}})).await;
+        published(cluster, "adopted", &["1.0.0", "2.0.0"]);
+        let live = annotated("adopted", "adopted", "1.0.0").apply(&cluster.client(), &namespace).await;
+        cluster.wait_recorded(&environment, "adopted", "1.0.0").await;
+        cluster.wait_condition(&environment, "adopted", ("Ready", "True", "Recorded")).await;
 
-        rollout(scene, &namespace, "adopted").await;
-        scene.wait_condition(&environment, "adopted", ("Ready", "True", "Unmanaged")).await;
+        rollout(cluster, &namespace, "adopted").await;
+        cluster.wait_condition(&environment, "adopted", ("Ready", "True", "Unmanaged")).await;
         live.set_replicas(0).await;
         live.set_image(&image("2.0.0")).await;
         live.wait_complete().await;
         // The Rollout runs 1.0.0 on, and 2.0.0 when it has promoted it: neither is told by the Deployment.
-        stays(scene, &environment, "adopted", Some("1.0.0"), "the Deployment is only a template").await;
-        assert_eq!(scene.writes(&environment, "adopted"), ["Deployed 1.0.0"]);
+        stays(cluster, &environment, "adopted", Some("1.0.0"), "the Deployment is only a template").await;
+        assert_eq!(cluster.writes(&environment, "adopted"), ["Deployed 1.0.0"]);
 
-        delete(scene, &namespace, "rollouts.argoproj.io", "adopted").await;
-        scene.wait_recorded(&environment, "adopted", "2.0.0").await;
+        delete(cluster, &namespace, "rollouts.argoproj.io", "adopted").await;
+        cluster.wait_recorded(&environment, "adopted", "2.0.0").await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn case_71_a_flagger_canary_is_recorded_from_its_primary_with_the_annotations_of_its_target() {
-    let scene = scene().await;
-    scene
+    let cluster = cluster().await;
+    cluster
         .act(async |namespace, environment| {
-            published(scene, "canary", &["1.0.0", "2.0.0"]);
+            published(cluster, "canary", &["1.0.0", "2.0.0"]);
             let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"});
             let canary = foreign("flagger.app/v1beta1", "Canary", "shop", &json!({"targetRef": target}));
-            kubectl::apply(scene.control_plane.kubeconfig(), &namespace, &canary).await;
+            kubectl::apply(cluster.control_plane.kubeconfig(), &namespace, &canary).await;
             let uid = kubectl::kubectl_ok(
-                scene.control_plane.kubeconfig(),
+                cluster.control_plane.kubeconfig(),
                 &["get", "canaries.flagger.app", "shop", "-n", &namespace, "-o", "jsonpath={.metadata.uid}"],
             )
             .await;
@@ -98,19 +99,19 @@ async fn case_71_a_flagger_canary_is_recorded_from_its_primary_with_the_annotati
             }]);
             let primary = deployment("shop-primary").image(&image("1.0.0"));
             let primary = primary.with(|manifest| manifest["metadata"]["ownerReferences"] = owner);
-            let primary = primary.apply(&scene.client(), &namespace).await;
-            let shop = annotated("shop", "canary", "1.0.0").replicas(0).apply(&scene.client(), &namespace).await;
-            scene.wait_recorded(&environment, "canary", "1.0.0").await;
+            let primary = primary.apply(&cluster.client(), &namespace).await;
+            let shop = annotated("shop", "canary", "1.0.0").replicas(0).apply(&cluster.client(), &namespace).await;
+            cluster.wait_recorded(&environment, "canary", "1.0.0").await;
 
             // The team applies 2.0.0: it is analysed, then promoted.
             shop.set_image(&image("2.0.0")).await;
             shop.set_replicas(1).await;
             shop.wait_complete().await;
-            stays(scene, &environment, "canary", Some("1.0.0"), "2.0.0 is only analysed").await;
+            stays(cluster, &environment, "canary", Some("1.0.0"), "2.0.0 is only analysed").await;
             primary.set_image(&image("2.0.0")).await;
-            scene.wait_recorded(&environment, "canary", "2.0.0").await;
-            assert_eq!(scene.writes(&environment, "canary"), ["Deployed 1.0.0", "Deployed 2.0.0"]);
-            let all = Api::<PactDeployment>::all(scene.client()).list(&ListParams::default()).await.unwrap();
+            cluster.wait_recorded(&environment, "canary", "2.0.0").await;
+            assert_eq!(cluster.writes(&environment, "canary"), ["Deployed 1.0.0", "Deployed 2.0.0"]);
+            let all = Api::<PactDeployment>::all(cluster.client()).list(&ListParams::default()).await.unwrap();
             let memory = all.into_iter().find(|one| one.spec.environment == environment).unwrap();
             let members: Vec<_> = memory.status.unwrap().members.into_iter().map(|member| member.name).collect();
             assert_eq!(members, ["shop-primary"]);
@@ -147,12 +148,12 @@ fn foreign(api_version: &str, kind: &str, name: &str, spec: &Value) -> String {
 }
 
 /// An Argo Rollout that takes the template of the Deployment of its name.
-async fn rollout(scene: &Scene, namespace: &str, name: &str) {
+async fn rollout(cluster: &TestCluster, namespace: &str, name: &str) {
     let reference = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": name});
     let rollout = foreign("argoproj.io/v1alpha1", "Rollout", name, &json!({"workloadRef": reference}));
-    kubectl::apply(scene.control_plane.kubeconfig(), namespace, &rollout).await;
+    kubectl::apply(cluster.control_plane.kubeconfig(), namespace, &rollout).await;
 }
 
-async fn delete(scene: &Scene, namespace: &str, kind: &str, name: &str) {
-    kubectl::kubectl_ok(scene.control_plane.kubeconfig(), &["delete", kind, name, "-n", namespace]).await;
+async fn delete(cluster: &TestCluster, namespace: &str, kind: &str, name: &str) {
+    kubectl::kubectl_ok(cluster.control_plane.kubeconfig(), &["delete", kind, name, "-n", namespace]).await;
 }

@@ -12,9 +12,9 @@ use proptest::test_runner::TestRunner;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::testbed::http::plain_client;
-use crate::testbed::pact_cli::pact_broker;
-use crate::testbed::standin::{StandIn, Store, encoded};
+use testbed::http::plain_client;
+use testbed::pact_cli::pact_broker;
+use testbed::standin::{StandIn, Store, encoded};
 
 /// A row: consumer, its version, provider, its version, whether verified.
 type Row = (String, String, String, Option<String>, Option<bool>);

@@ -8,8 +8,8 @@ use regex::Regex;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::testbed::http::plain_client;
-use crate::testbed::standin::{Auth, Fault, Options, StandIn, Store};
+use testbed::http::plain_client;
+use testbed::standin::{Auth, Fault, Options, StandIn, Store};
 
 const TEST: &str = "05b62dc5-3da9-4df0-b20f-e4661d5817c4";
 const PRODUCTION: &str = "b30a2ab1-a7cd-4bd3-95ed-7671b9349e1f";

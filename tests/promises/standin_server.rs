@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::testbed::http::plain_client as client;
-use crate::testbed::standin::{Auth, Effect, Fault, Options, StandIn, WriteKind, encoded};
+use testbed::http::plain_client as client;
+use testbed::standin::{Auth, Effect, Fault, Options, StandIn, WriteKind, encoded};
 
 async fn deploy(broker: &StandIn, pacticipant: &str, version: &str, body: Value) -> reqwest::Result<reqwest::Response> {
     let environment = broker.store().environment_uuid("test").unwrap();

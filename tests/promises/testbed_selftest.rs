@@ -7,16 +7,16 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 use kube::api::{ListParams, PostParams};
 
-use crate::testbed::components::Component;
-use crate::testbed::control_plane::ControlPlane;
-use crate::testbed::eventually::{always, eventually};
-use crate::testbed::kubectl::{kubectl, kubectl_ok};
-use crate::testbed::namespace::with_namespace;
-use crate::testbed::operator::{SERVICE_ACCOUNT, install_rights};
-use crate::testbed::process::Process;
-use crate::testbed::rollout::{Live, Progress, deployment};
-use crate::testbed::webhook::{self, Webhook, WebhookOptions};
-use crate::testbed::{audit, crds};
+use testbed::components::Component;
+use testbed::control_plane::ControlPlane;
+use testbed::eventually::{always, eventually};
+use testbed::kubectl::{kubectl, kubectl_ok};
+use testbed::namespace::with_namespace;
+use testbed::operator::{SERVICE_ACCOUNT, install_rights};
+use testbed::process::Process;
+use testbed::rollout::{Live, Progress, deployment};
+use testbed::webhook::{self, Webhook, WebhookOptions};
+use testbed::{audit, crds};
 
 /// Names the variable that turns the test below into the process that is killed.
 const HOLDER: &str = "TESTBED_SELFTEST_HOLDER";

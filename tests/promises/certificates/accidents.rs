@@ -10,8 +10,8 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use serde_json::json;
 
 use super::stage::{AUTHORITY, GENEROUS, SECRET, Stage, with_stage};
-use crate::testbed::control_plane::ControlPlane;
-use crate::testbed::eventually::eventually;
+use testbed::control_plane::ControlPlane;
+use testbed::eventually::eventually;
 
 /// An authority of our name as the Secret holds it: valid until so many seconds from now.
 fn authority(name: &str, ca: bool, until: i64) -> (String, String) {

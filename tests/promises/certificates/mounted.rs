@@ -6,13 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use k8s_openapi::ByteString;
-use pact_operator::runtime::certificates::{CertificateSettings, MountedSource, Source};
+use operator_kit::certificates::{CertificateSettings, MountedSource, Source};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::json;
 
 use super::stage::{GENEROUS, Replica, Stage, with_stage};
-use crate::testbed::control_plane::ControlPlane;
-use crate::testbed::eventually::{always, eventually};
+use testbed::control_plane::ControlPlane;
+use testbed::eventually::{always, eventually};
 
 struct Files {
     authority: String,

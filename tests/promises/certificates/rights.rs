@@ -8,7 +8,7 @@ use kube::{Api, Client, Config};
 use serde_json::json;
 
 use super::stage::{SECRET, Stage, with_stage};
-use crate::testbed::control_plane::ControlPlane;
+use testbed::control_plane::ControlPlane;
 
 async fn create<K>(api: Api<K>, object: serde_json::Value)
 where

@@ -10,7 +10,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
-use pact_operator::runtime::certificates::{CertificateSettings, ServingCertificate};
+use operator_kit::certificates::{CertificateSettings, ServingCertificate};
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -18,8 +18,8 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::stage::{GENEROUS, Replica, SECRET, Stage, own_source, with_stage};
-use crate::testbed::control_plane::ControlPlane;
-use crate::testbed::eventually::eventually;
+use testbed::control_plane::ControlPlane;
+use testbed::eventually::eventually;
 
 /// How many there are to be, of authorities and leaves together.
 const ROTATIONS: u64 = 200;

@@ -15,10 +15,10 @@ use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
-use pact_operator::runtime::certificates::{
+use operator_kit::certificates::{
     self, CertificateError, CertificateSettings, Clock, OwnSource, ServingCertificate, Source,
 };
-use pact_operator::runtime::readiness::Readiness;
+use operator_kit::readiness::Readiness;
 use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::CertificateDer;
@@ -29,9 +29,9 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::testbed::control_plane::ControlPlane;
-use crate::testbed::eventually::eventually;
-use crate::testbed::namespace::with_namespace;
+use testbed::control_plane::ControlPlane;
+use testbed::eventually::eventually;
+use testbed::namespace::with_namespace;
 
 /// For what happens soon on an idle machine.
 pub const GENEROUS: Duration = Duration::from_mins(1);

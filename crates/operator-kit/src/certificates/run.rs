@@ -1,0 +1,253 @@
+//! The loop that keeps the certificate valid and trusted.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use kube::Client;
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::authority::AuthorityError;
+use super::hooks::Hooks;
+use super::mounted::{Mounted, MountedError};
+use super::own::Own;
+use super::plan::Trusted;
+use super::settings::{CertificateError, CertificateSettings, Source};
+use super::store::{Store, StoreError};
+use super::{Clock, ServingCertificate, trust};
+use crate::backoff::{Backoff, entropy, fraction};
+use crate::readiness::Gate;
+
+/// Keeps `serving` filled with a certificate that the API server trusts, until `shutdown`.
+///
+/// `gate` is passed exactly while the certificate being served is accepted by the live `caBundle` of every webhook,
+/// now and for the margin; otherwise it says what is missing and what to do. While the API server does not answer, what
+/// it said last counts. Failed requests are logged with their remedy and retried; nothing of that kind ends the loop.
+///
+/// # Errors
+/// Only when the settings cannot work.
+pub async fn run(
+    settings: CertificateSettings,
+    client: Client,
+    serving: ServingCertificate,
+    gate: Gate,
+    clock: Clock,
+    shutdown: CancellationToken,
+) -> Result<(), CertificateError> {
+    settings.check()?;
+    let keeper = match &settings.source {
+        Source::Own(own) => Keeper::Own(Own::new(own.clone(), settings.overlap)),
+        Source::Mounted(mounted) => Keeper::Mounted(Mounted::new(mounted.clone())),
+    };
+    let store = Store::new(client, &settings);
+    let mut turn = Turn { room: Room { settings, store, serving, clock, live: Live::default() }, gate, keeper };
+    let mut failures = Failures::default();
+    let keep = async {
+        loop {
+            let wait = turn.check(&mut failures).await;
+            tokio::time::sleep(wait).await;
+        }
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        () = keep => Ok(()),
+    }
+}
+
+/// What both kinds of source work with.
+pub(super) struct Room {
+    pub(super) settings: CertificateSettings,
+    pub(super) store: Store,
+    pub(super) serving: ServingCertificate,
+    pub(super) clock: Clock,
+    pub(super) live: Live,
+}
+
+/// The webhook configuration as it was read last, and since when which authority has been trusted by it.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    configuration: Configuration,
+    since: BTreeMap<super::certificate::Id, Instant>,
+}
+
+#[derive(Debug, Default)]
+enum Configuration {
+    #[default]
+    Unread,
+    Missing,
+    Read(Hooks),
+}
+
+/// How a round ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Round {
+    /// Something was done: look again.
+    Again,
+    /// Nothing is left to do now.
+    Settled,
+}
+
+/// Why a round could not be finished.
+#[derive(Debug, Error)]
+pub(super) enum RoundError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    #[error(transparent)]
+    Mounted(#[from] MountedError),
+}
+
+enum Keeper {
+    Own(Own),
+    Mounted(Mounted),
+}
+
+struct Turn {
+    room: Room,
+    gate: Gate,
+    keeper: Keeper,
+}
+
+impl Live {
+    /// Notes what was read; `now` is when the answer had arrived.
+    pub(super) fn observe(&mut self, hooks: Option<Hooks>, now: Instant) {
+        let trusted = hooks.as_ref().map(Hooks::trusted).unwrap_or_default();
+        self.since.retain(|id, _| trusted.contains(id));
+        for id in trusted {
+            self.since.entry(id).or_insert(now);
+        }
+        self.configuration = hooks.map_or(Configuration::Missing, Configuration::Read);
+    }
+
+    pub(super) fn hooks(&self) -> Option<&Hooks> {
+        match &self.configuration {
+            Configuration::Read(hooks) => Some(hooks),
+            Configuration::Unread | Configuration::Missing => None,
+        }
+    }
+
+    pub(super) fn trusted(&self, now: Instant) -> Trusted {
+        self.since.iter().map(|(id, since)| (*id, now.saturating_duration_since(*since))).collect()
+    }
+}
+
+impl Room {
+    /// Reads the webhook configuration.
+    pub(super) async fn look(&mut self) -> Result<(), StoreError> {
+        let hooks = self.store.hooks().await?;
+        self.live.observe(hooks, Instant::now());
+        Ok(())
+    }
+
+    /// Whether the certificate being served is accepted now and for the margin, and if not, why.
+    fn verdict(&self) -> Result<(), String> {
+        let Some(key) = self.serving.key() else { return Err("there is no certificate yet".to_owned()) };
+        let webhook = &self.settings.webhook;
+        match &self.live.configuration {
+            Configuration::Unread => Err(format!("the ValidatingWebhookConfiguration {webhook} has not been read yet")),
+            Configuration::Missing => Err(format!(
+                "the ValidatingWebhookConfiguration {webhook} does not exist, so nobody calls us. Install it; it is \
+                 never created from here"
+            )),
+            Configuration::Read(hooks) => trust::verify(&key.cert, hooks, (self.clock)(), self.settings.margin)
+                .map_err(|distrust| distrust.to_string()),
+        }
+    }
+}
+
+impl Turn {
+    /// Does what is to be done, says whether we are ready, and gives the time until the next check.
+    async fn check(&mut self, failures: &mut Failures) -> Duration {
+        let settled = self.rounds().await;
+        let verdict = self.room.verdict();
+        let settings = &self.room.settings;
+        let interval = if verdict.is_ok() { settings.check_every } else { settings.check_unready_every };
+        let wait = match &settled {
+            Ok(()) => {
+                failures.ended();
+                interval
+            }
+            Err(error) => failures.count(error).max(interval),
+        };
+        match verdict {
+            Ok(()) => self.gate.pass(),
+            Err(reason) => {
+                let reason = match settled {
+                    Ok(()) => reason,
+                    Err(error) => format!("{reason}; {error}"),
+                };
+                failures.unready(&reason);
+                self.gate.fail(reason);
+            }
+        }
+        wait
+    }
+
+    /// Rounds until nothing is left to do. Others write, too, so this may take a few; it never takes for ever.
+    async fn rounds(&mut self) -> Result<(), RoundError> {
+        const ROUNDS: usize = 10;
+        for _ in 0..ROUNDS {
+            let round = match &mut self.keeper {
+                Keeper::Own(own) => own.round(&mut self.room).await,
+                Keeper::Mounted(mounted) => mounted.round(&mut self.room).await,
+            };
+            match round {
+                Ok(Round::Settled) => return Ok(()),
+                Ok(Round::Again) => {}
+                Err(RoundError::Store(StoreError::Conflict { .. })) => {
+                    tokio::time::sleep(fraction(Duration::from_millis(50), entropy())).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Failed checks in a row: how long to wait, and what was said of them.
+#[derive(Default)]
+struct Failures {
+    in_a_row: u32,
+    said: BTreeMap<String, Instant>,
+}
+
+impl Failures {
+    const BACKOFF: Backoff = Backoff { min: Duration::from_millis(250), max: Duration::from_secs(10) };
+    /// The same is logged once in this time.
+    const REPEAT: Duration = Duration::from_mins(1);
+
+    fn count(&mut self, error: &RoundError) -> Duration {
+        let wait = Self::BACKOFF.delay(self.in_a_row, entropy());
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        let text = error.to_string();
+        if self.is_news(&text) {
+            warn!(failures = self.in_a_row, next_try_in = ?wait, "{text}");
+        }
+        wait
+    }
+
+    fn unready(&mut self, reason: &str) {
+        if self.is_news(reason) {
+            warn!("the webhook certificate is not ready: {reason}");
+        }
+    }
+
+    fn is_news(&mut self, text: &str) -> bool {
+        let now = Instant::now();
+        self.said.retain(|_, when| now.saturating_duration_since(*when) < Self::REPEAT);
+        if self.said.contains_key(text) {
+            return false;
+        }
+        self.said.insert(text.to_owned(), now);
+        true
+    }
+
+    fn ended(&mut self) {
+        if self.in_a_row > 0 {
+            info!(failures = self.in_a_row, "the webhook certificate can be kept again");
+            self.in_a_row = 0;
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Any interleaving of three replicas with an API server that compares resourceVersions: stale readings, lost answers,
+//! restarts, clocks that differ by minutes, a Secret that is deleted or filled with nonsense. Never is a certificate
+//! served that the API server has stopped trusting or has only just begun to trust, where one was served that works.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime};
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::Secret;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::{Value, json};
+
+use super::{DAY, NAME, at};
+use crate::certificates::authority::Leaf;
+use crate::certificates::certificate::Id;
+use crate::certificates::hooks::Hooks;
+use crate::certificates::own::{Act, Own, Seen};
+use crate::certificates::plan::LeafView;
+use crate::certificates::run::Live;
+use crate::certificates::settings::OwnSource;
+use crate::certificates::trust;
+
+const OVERLAP: Duration = Duration::from_mins(1);
+
+/// What happens next. The number says to which replica.
+#[derive(Clone, Copy, Debug)]
+enum Happens {
+    /// Time passes for everybody.
+    Wait { seconds: u64 },
+    /// It reads the webhook configuration, which begins a round.
+    Looks(usize),
+    /// It reads the Secret and decides.
+    Decides(usize),
+    /// What it decided is done: its request arrives, or it serves.
+    Acts(usize),
+    /// It gives up the round.
+    GivesUp(usize),
+    /// Rounds without disturbance, until nothing is left to do.
+    Smooth(usize),
+    /// Killed and started again.
+    Restarts(usize),
+    /// Somebody deletes the Secret.
+    SecretDeleted,
+    /// Somebody overwrites it.
+    SecretOverwritten,
+}
+
+struct Replica {
+    live: Live,
+    looked: bool,
+    act: Option<Act>,
+    leaf: Option<Leaf>,
+    /// That leaf has been trusted since it is served.
+    established: bool,
+    /// What its wall clock is off by, in seconds.
+    skew: i64,
+}
+
+struct World {
+    own: Own,
+    time: Duration,
+    origin: Instant,
+    version: u64,
+    hooks: ValidatingWebhookConfiguration,
+    /// Since when each authority has been trusted.
+    since: BTreeMap<Id, Duration>,
+    secret: Option<Secret>,
+    replicas: Vec<Replica>,
+}
+
+impl World {
+    fn new(skews: [i64; 3]) -> Self {
+        let mut source = OwnSource::new("ns", "authority", NAME, vec!["webhook.ns.svc".to_owned()]);
+        source.authority_life = 30 * DAY;
+        let hook = |name: &str| {
+            json!({"name": name, "clientConfig": {"service": {"name": "webhook", "namespace": "ns"}},
+                   "sideEffects": "None", "admissionReviewVersions": ["v1"]})
+        };
+        let hooks = json!({"metadata": {"name": "hooks", "resourceVersion": "0"}, "webhooks": [hook("a"), hook("b")]});
+        Self {
+            own: Own::new(source, OVERLAP),
+            time: Duration::ZERO,
+            origin: Instant::now(),
+            version: 0,
+            hooks: serde_json::from_value(hooks).unwrap(),
+            since: BTreeMap::new(),
+            secret: None,
+            replicas: skews.map(Replica::new).into(),
+        }
+    }
+
+    fn happen(&mut self, what: Happens) {
+        match what {
+            Happens::Wait { seconds } => self.time += Duration::from_secs(seconds),
+            Happens::Looks(who) => {
+                let hooks = Hooks::read(self.hooks.clone());
+                let now = self.origin + self.time;
+                let replica = &mut self.replicas[who];
+                replica.live.observe(Some(hooks), now);
+                (replica.looked, replica.act) = (true, None);
+            }
+            Happens::Decides(who) => {
+                let replica = &mut self.replicas[who];
+                if !std::mem::take(&mut replica.looked) {
+                    return;
+                }
+                let served = replica.leaf.as_ref();
+                let seen = Seen {
+                    live: &replica.live,
+                    secret: self.secret.clone(),
+                    served: served.map(|leaf| LeafView { issuer: leaf.issuer, validity: leaf.validity }),
+                    now: replica.wall(self.time),
+                    monotonic: self.origin + self.time,
+                };
+                replica.act = Some(self.own.next(seen).unwrap());
+                // Serving takes no time.
+                if matches!(replica.act, Some(Act::Serve(_))) {
+                    self.happen(Happens::Acts(who));
+                }
+            }
+            Happens::Acts(who) => match self.replicas[who].act.take() {
+                Some(Act::Write { secret, .. }) => self.write(*secret),
+                Some(Act::Patch(patch)) => self.patch(&patch),
+                Some(Act::Serve(leaf)) => self.serve(who, leaf),
+                Some(Act::Rest) | None => {}
+            },
+            Happens::GivesUp(who) => self.replicas[who].act = None,
+            Happens::Smooth(who) => {
+                for _ in 0..6 {
+                    self.happen(Happens::Looks(who));
+                    self.happen(Happens::Decides(who));
+                    self.happen(Happens::Acts(who));
+                }
+            }
+            Happens::Restarts(who) => self.replicas[who] = Replica::new(self.replicas[who].skew),
+            Happens::SecretDeleted => self.secret = None,
+            Happens::SecretOverwritten => {
+                if let Some(mut secret) = self.secret.take() {
+                    let nonsense = ByteString(b"nonsense".to_vec());
+                    secret.data = Some([("current.crt".to_owned(), nonsense)].into());
+                    self.version += 1;
+                    secret.metadata.resource_version = Some(self.version.to_string());
+                    self.secret = Some(secret);
+                }
+            }
+        }
+        self.check();
+    }
+
+    fn write(&mut self, mut secret: Secret) {
+        let version = self.secret.as_ref().and_then(|secret| secret.metadata.resource_version.clone());
+        if secret.metadata.resource_version == version {
+            self.version += 1;
+            secret.metadata.resource_version = Some(self.version.to_string());
+            self.secret = Some(secret);
+        }
+    }
+
+    /// As the API server merges a strategic patch.
+    fn patch(&mut self, patch: &Value) {
+        if patch["metadata"]["resourceVersion"].as_str() != self.hooks.metadata.resource_version.as_deref() {
+            return;
+        }
+        for change in patch["webhooks"].as_array().unwrap() {
+            let hooks = self.hooks.webhooks.as_mut().unwrap();
+            let hook = hooks.iter_mut().find(|hook| change["name"] == hook.name.as_str()).unwrap();
+            hook.client_config.ca_bundle = serde_json::from_value(change["clientConfig"]["caBundle"].clone()).unwrap();
+        }
+        self.version += 1;
+        self.hooks.metadata.resource_version = Some(self.version.to_string());
+        let trusted = Hooks::read(self.hooks.clone()).trusted();
+        self.since.retain(|id, _| trusted.contains(id));
+        for id in trusted {
+            self.since.entry(id).or_insert(self.time);
+        }
+    }
+
+    fn serve(&mut self, who: usize, leaf: Leaf) {
+        let replica = &mut self.replicas[who];
+        let issuer = leaf.issuer.unwrap();
+        let replaced = replica.leaf.replace(leaf);
+        let worked = std::mem::take(&mut replica.established)
+            && replaced.is_some_and(|leaf| {
+                [at(self.time), replica.wall(self.time)].iter().all(|now| leaf.validity.holds(*now))
+            });
+        if worked {
+            let since = self.since.get(&issuer).expect("what works is replaced by what is trusted");
+            let trusted_for = self.time.saturating_sub(*since);
+            assert!(trusted_for >= OVERLAP, "trusted for {trusted_for:?} only");
+        }
+    }
+
+    fn trusts(&self, leaf: &Leaf) -> bool {
+        leaf.issuer.is_some_and(|issuer| self.since.contains_key(&issuer))
+    }
+
+    /// By the clock of the API server, which is right: what was trusted once is trusted as long as it is valid.
+    fn check(&mut self) {
+        let now = at(self.time);
+        for who in 0..self.replicas.len() {
+            let Some(leaf) = self.replicas[who].leaf.as_ref().filter(|leaf| leaf.validity.holds(now)) else { continue };
+            let trusted = self.trusts(leaf);
+            assert!(trusted || !self.replicas[who].established, "no longer trusted: {leaf:?}");
+            self.replicas[who].established |= trusted;
+        }
+    }
+
+    /// Once it is left in peace, everybody serves with what is accepted.
+    fn settle(&mut self) {
+        for _ in 0..6 {
+            for who in 0..self.replicas.len() {
+                self.happen(Happens::Smooth(who));
+            }
+            self.happen(Happens::Wait { seconds: OVERLAP.as_secs() });
+        }
+        let hooks = Hooks::read(self.hooks.clone());
+        for replica in &self.replicas {
+            let leaf = replica.leaf.as_ref().expect("everybody serves");
+            let accepted = trust::verify(&leaf.key.cert, &hooks, at(self.time), Duration::from_hours(1));
+            assert_eq!(accepted, Ok(()), "{leaf:?}");
+        }
+    }
+}
+
+impl Replica {
+    fn new(skew: i64) -> Self {
+        Self { live: Live::default(), looked: false, act: None, leaf: None, established: false, skew }
+    }
+
+    fn wall(&self, time: Duration) -> SystemTime {
+        let skew = Duration::from_secs(self.skew.unsigned_abs());
+        if self.skew < 0 { at(time) - skew } else { at(time) + skew }
+    }
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let who = || 0_usize..3;
+    prop_oneof![
+        3 => (1_u64..200).prop_map(|seconds| Happens::Wait { seconds }),
+        3 => (3600_u64..5 * 86_400).prop_map(|seconds| Happens::Wait { seconds }),
+        6 => who().prop_map(Happens::Looks),
+        6 => who().prop_map(Happens::Decides),
+        6 => who().prop_map(Happens::Acts),
+        1 => who().prop_map(Happens::GivesUp),
+        8 => who().prop_map(Happens::Smooth),
+        1 => who().prop_map(Happens::Restarts),
+        1 => Just(Happens::SecretDeleted),
+        1 => Just(Happens::SecretOverwritten),
+    ]
+}
+
+#[test]
+fn what_works_is_only_replaced_by_what_works() {
+    let mut runner = TestRunner::new(Config { cases: 64, failure_persistence: None, ..Config::default() });
+    let events = proptest::collection::vec(happens(), 1..100);
+    let skews = proptest::array::uniform3(-120_i64..120);
+    runner
+        .run(&(events, skews), |(events, skews)| {
+            let mut world = World::new(skews);
+            for event in events {
+                world.happen(event);
+            }
+            world.settle();
+            Ok(())
+        })
+        .unwrap();
+}

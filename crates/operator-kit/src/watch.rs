@@ -1,0 +1,249 @@
+//! What the API server tells of one kind of object, list after list and change after change, fed to whoever wants it.
+
+use std::{
+    collections::HashSet,
+    fmt::Debug,
+    hash::Hash,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::{Stream, StreamExt, stream};
+use kube::{
+    Api, Resource,
+    core::{DeserializeGuard, error_boundary::InvalidObject},
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, Event, watcher},
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{readiness::Gate, refusal};
+
+/// One kind of object, and what is to be done with what the API server tells of it.
+pub trait WatchHandler: Send {
+    /// The objects.
+    type Object: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned + Send + 'static;
+    /// What tells one object from another.
+    type Id: Eq + Hash + Send;
+
+    /// The object is there, as it is now. Answers who it is, if it is anybody we know.
+    fn apply(&self, object: Self::Object) -> Option<Self::Id>;
+    /// The object is there, but cannot be read. Answers who it is, if that much can be told: then what was known of it
+    /// stays.
+    fn undecodable(&self, object: &InvalidObject) -> Option<Self::Id>;
+    /// An object that could not be read is gone.
+    fn undecodable_gone(&self, _object: &InvalidObject) {}
+    /// The object is gone.
+    fn delete(&self, object: Self::Object);
+    /// A complete list is over: whatever it did not hold is gone.
+    fn retain(&self, listed: &HashSet<Self::Id>);
+}
+
+/// How many objects are listed with one request: some megabytes of Deployments.
+const PAGE: u32 = 2_000;
+
+/// How long after a list a kind that may not be watched is listed again.
+const LIST_AGAIN: Duration = Duration::from_secs(30);
+
+/// The first complete list of one kind: opens its readiness gate, and then tells whoever waits for it, once.
+/// Clones are the same first list.
+#[derive(Clone)]
+pub struct First<C> {
+    gate: Gate,
+    complete: C,
+    done: Arc<AtomicBool>,
+}
+
+impl<C: Fn()> First<C> {
+    /// The kind was listed.
+    pub fn complete(&self) {
+        if !self.done.swap(true, Ordering::AcqRel) {
+            self.gate.pass();
+            (self.complete)();
+        }
+    }
+
+    /// The kind could not be listed: says why at the gate, unless it was listed before.
+    pub fn failed(&self, error: &watcher::Error) {
+        if !self.done.load(Ordering::Acquire) {
+            self.gate.fail(words(error));
+        }
+    }
+}
+
+/// The first lists of several kinds, in the order of their readiness gates. `complete` is told once, when the last of
+/// them is over.
+pub fn first_lists<const N: usize>(
+    gates: [Gate; N],
+    complete: impl Fn() + Send + Sync,
+) -> [First<impl Fn() + Clone + Send + Sync>; N] {
+    let missing = Arc::new((AtomicUsize::new(N), complete));
+    gates.map(|gate| {
+        let missing = Arc::clone(&missing);
+        let one_less = move || {
+            let (count, complete) = &*missing;
+            if count.fetch_sub(1, Ordering::AcqRel) == 1 {
+                info!("everything watched has been listed");
+                complete();
+            }
+        };
+        First { gate, complete: one_less, done: Arc::default() }
+    })
+}
+
+/// Why a kind cannot be listed, and what to do about it.
+#[must_use]
+pub fn words(error: &watcher::Error) -> String {
+    let (watcher::Error::InitialListFailed(source) | watcher::Error::WatchStartFailed(source)) = error else {
+        return error.to_string();
+    };
+    match source {
+        kube::Error::Api(status) if status.code == 404 => {
+            "the API server does not know this kind. Install its CustomResourceDefinition: `pact-operator crds` prints it"
+                .to_owned()
+        }
+        kube::Error::Api(status) if status.is_forbidden() => refusal::explain(source),
+        _ => error.to_string(),
+    }
+}
+
+/// Everything of a kind: list, then changes, and again after a break.
+///
+/// Where the kind may be listed but not watched, it is listed again and again. The watcher alone would try nothing but
+/// the watch, and whoever went by the first list would go by it for ever.
+pub fn events<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    K::DynamicType: Default,
+{
+    let start = move || watcher(api.clone(), config.clone()).default_backoff().boxed();
+    stream::unfold((start(), false), move |(mut events, unwatchable)| {
+        let start = start.clone();
+        async move {
+            if unwatchable {
+                tokio::time::sleep(LIST_AGAIN).await;
+                events = start();
+            }
+            let event = events.next().await?;
+            let unwatchable = event.as_ref().is_err_and(is_unwatchable);
+            Some((event, (events, unwatchable)))
+        }
+    })
+}
+
+/// Whether the watch was refused for good, after a list that was not.
+fn is_unwatchable(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.is_forbidden())
+}
+
+/// Follows a kind until shutdown. An interrupted watch goes on by itself; one object that cannot be read stops nothing.
+pub async fn follow<F, C>(api: Api<DeserializeGuard<F::Object>>, feed: F, first: First<C>, shutdown: CancellationToken)
+where
+    F: WatchHandler,
+    C: Fn(),
+    DeserializeGuard<F::Object>: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned,
+{
+    let mut events = pin!(events(api, watcher::Config::default().page_size(PAGE)));
+    let mut listed = HashSet::new();
+    loop {
+        let event = tokio::select! {
+            () = shutdown.cancelled() => return,
+            event = events.next() => event,
+        };
+        match event {
+            None => return,
+            Some(Err(error)) => {
+                first.failed(&error);
+                let kind = F::Object::kind(&Default::default()).into_owned();
+                let error = words(&error);
+                warn!(kind, error, "watching was interrupted and goes on");
+            }
+            Some(Ok(Event::Init)) => listed.clear(),
+            Some(Ok(Event::InitApply(object))) => listed.extend(take(&feed, object)),
+            Some(Ok(Event::InitDone)) => {
+                feed.retain(&std::mem::take(&mut listed));
+                first.complete();
+            }
+            Some(Ok(Event::Apply(object))) => drop(take(&feed, object)),
+            Some(Ok(Event::Delete(object))) => match object.0 {
+                Ok(object) => feed.delete(object),
+                Err(invalid) => feed.undecodable_gone(&invalid),
+            },
+        }
+    }
+}
+
+fn take<F: WatchHandler>(feed: &F, object: DeserializeGuard<F::Object>) -> Option<F::Id> {
+    match object.0 {
+        Ok(object) => feed.apply(object),
+        Err(invalid) => feed.undecodable(&invalid),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::http;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::{Client, client::Body, core::Status};
+    use serde_json::json;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn refused(code: u16, reason: &str, message: &str) -> watcher::Error {
+        watcher::Error::InitialListFailed(kube::Error::Api(Box::new(Status::failure(message, reason).with_code(code))))
+    }
+
+    #[test]
+    fn what_is_missing_is_said_with_its_remedy() {
+        let missing = words(&refused(404, "NotFound", "404 page not found"));
+        assert!(missing.contains("does not know this kind. Install"), "{missing}");
+        let forbidden = words(&refused(403, "Forbidden", "user x cannot list pactbrokers"));
+        assert!(forbidden.starts_with("user x cannot list pactbrokers. Remedy: grant"), "{forbidden}");
+        let other = words(&refused(500, "InternalError", "etcd is away"));
+        assert!(other.contains("etcd is away"), "{other}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_be_listed_but_not_watched_is_listed_again_and_again() {
+        let server = tower::service_fn(|request: http::Request<Body>| async move {
+            let (status, body) = if request.uri().query().is_some_and(|query| query.contains("watch=")) {
+                let status =
+                    json!({"kind": "Status", "code": 403, "reason": "Forbidden", "message": "this user cannot watch"});
+                (403, status)
+            } else {
+                (200, json!({"kind": "ConfigMapList", "metadata": {"resourceVersion": "1"}, "items": []}))
+            };
+            let answer = http::Response::builder().status(status).body(Body::from(body.to_string().into_bytes()));
+            Ok::<_, Infallible>(answer.unwrap())
+        });
+        let api = Api::<ConfigMap>::all(Client::new(server, "default"));
+        let mut events = pin!(events(api, watcher::Config::default()));
+        let began = Instant::now();
+        let (mut lists, mut refusals) = (0, 0);
+        while lists < 3 {
+            match events.next().await.unwrap() {
+                Ok(Event::InitDone) => lists += 1,
+                Ok(_) => {}
+                Err(error) => {
+                    refusals += 1;
+                    assert!(refusals <= 2, "only the watch is tried again");
+                    assert!(words(&error).contains("Remedy: grant"), "{error}");
+                }
+            }
+        }
+        assert_eq!(refusals, 2);
+        let took = began.elapsed();
+        assert!(took >= 2 * LIST_AGAIN && took < 3 * LIST_AGAIN, "{took:?}");
+    }
+}

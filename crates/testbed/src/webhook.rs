@@ -1,0 +1,214 @@
+//! `pact-operator webhook` as processes beside the cluster, and what has the API server call them, as the chart has both.
+
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use kube::{Api, Client, Config};
+use serde_json::{Value, json};
+
+use crate::balancer::Backend;
+use crate::chart::RELEASE;
+use crate::control_plane::ControlPlane;
+use crate::kubectl;
+use crate::process::free_port;
+use crate::rendered::{GATE, RIGHTS, Rendered, gate_name};
+use crate::replica::{self, Replica};
+use crate::values::Values;
+
+/// The chart's `ServiceAccount` of the webhook.
+pub const SERVICE_ACCOUNT: &str = "pact-operator-webhook";
+
+/// How the API server is to call, and how the processes are to run.
+#[derive(Clone, Debug)]
+pub struct WebhookOptions {
+    /// The operator's own namespace; made when missing.
+    pub namespace: String,
+    values: Values,
+}
+
+impl Default for WebhookOptions {
+    /// As tests want it: it logs much, and learns soon of what has changed.
+    fn default() -> Self {
+        let quick = Self::sober().arg("--renew-seconds=1");
+        quick.value("logging.format", "text").log("info,pact_operator=debug")
+    }
+}
+
+impl WebhookOptions {
+    /// As the chart has it, but that it fails closed and that nobody waits for the end of the process.
+    pub fn sober() -> Self {
+        let chart = Self { namespace: RELEASE.to_owned(), values: Values::default() };
+        chart.failure_policy("Fail").spread_seconds(0)
+    }
+
+    /// With this value of the chart: `webhook.excludedNamespaces`.
+    #[must_use]
+    pub fn value(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.values.set(name, value);
+        self
+    }
+
+    /// With one more argument, for which the chart has no value.
+    #[must_use]
+    pub fn arg(mut self, argument: impl Into<String>) -> Self {
+        self.values.push("webhook.extraArgs", argument.into());
+        self
+    }
+
+    /// Logging this.
+    #[must_use]
+    pub fn log(self, filter: &str) -> Self {
+        self.value("logging.filter", filter)
+    }
+
+    /// With this `failurePolicy`.
+    #[must_use]
+    pub fn failure_policy(self, policy: &str) -> Self {
+        self.value("webhook.failurePolicy", policy)
+    }
+
+    /// With this `timeoutSeconds`.
+    #[must_use]
+    pub fn timeout_seconds(self, seconds: u32) -> Self {
+        self.value("webhook.timeoutSeconds", seconds)
+    }
+
+    /// Asked about this namespace only, so that others on the same control plane are not disturbed.
+    #[must_use]
+    pub fn only(self, namespace: &str) -> Self {
+        let term = json!({"key": "kubernetes.io/metadata.name", "operator": "In", "values": [namespace]});
+        self.value("webhook.namespaceSelector", json!([term]))
+    }
+
+    /// With this time between SIGTERM and the drain.
+    #[must_use]
+    pub fn spread_seconds(self, seconds: u32) -> Self {
+        self.value("webhook.spreadSeconds", seconds)
+    }
+
+    /// The name of the `ValidatingWebhookConfiguration`.
+    pub fn configuration(&self) -> String {
+        gate_name(&self.namespace)
+    }
+}
+
+/// A running `pact-operator webhook`. Dropping it kills it.
+#[derive(Debug)]
+pub struct Webhook {
+    address: String,
+    replica: Replica,
+}
+
+impl Webhook {
+    /// Starts one that the API server calls directly, and waits until it is ready.
+    pub async fn start(control_plane: &ControlPlane, options: WebhookOptions) -> Self {
+        let port = free_port();
+        install(control_plane, &options, &format!("https://127.0.0.1:{port}/gate")).await;
+        let mut webhook = Self::start_at(control_plane, options, port).await;
+        webhook.wait_ready().await;
+        webhook
+    }
+
+    /// Starts one at this port. The rights must have been [`install`]ed. Does not wait: see [`Replica::wait_ready`].
+    pub async fn start_at(control_plane: &ControlPlane, options: WebhookOptions, port: u16) -> Self {
+        // Of the address that is called only the host is among the arguments: the certificate is for it.
+        let options = options.value("webhook.url", "https://127.0.0.1/gate");
+        let rendered = Rendered::with(control_plane, &options.namespace, &options.values).await;
+        let address = format!("127.0.0.1:{port}");
+        let replica = Replica::start(control_plane, &rendered.deployment("webhook"), Some(&address)).await;
+        Self { address, replica }
+    }
+
+    /// Starts what helm has installed, at this port.
+    pub async fn start_installed(control_plane: &ControlPlane, port: u16) -> Self {
+        let (deployment, address) = (replica::installed(control_plane, "webhook").await, format!("127.0.0.1:{port}"));
+        let replica = Replica::start(control_plane, &deployment, Some(&address)).await;
+        Self { address, replica }
+    }
+
+    /// Where it serves: `127.0.0.1:PORT`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// As a balancer that follows its readiness has it.
+    pub fn backend(&self) -> Backend {
+        let address = self.address.parse().expect("an address and a port");
+        Backend { address, readyz: format!("http://{}/readyz", self.probe_address()) }
+    }
+
+    /// How many reviews it has answered, however.
+    pub async fn reviews(&self) -> u64 {
+        sum(&self.metrics().await, "pact_operator_gate_reviews_total")
+    }
+}
+
+impl Deref for Webhook {
+    type Target = Replica;
+
+    fn deref(&self) -> &Replica {
+        &self.replica
+    }
+}
+
+impl DerefMut for Webhook {
+    fn deref_mut(&mut self) -> &mut Replica {
+        &mut self.replica
+    }
+}
+
+/// The sum of a counter over all its labels.
+pub fn sum(metrics: &str, name: &str) -> u64 {
+    let of_name = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+    let values = metrics.lines().filter(of_name).filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+    values.sum()
+}
+
+/// Makes the rights of the operator, and has the API server call `url`.
+pub async fn install(control_plane: &ControlPlane, options: &WebhookOptions, url: &str) {
+    let options = options.clone().value("webhook.url", url);
+    let rendered = Rendered::with(control_plane, &options.namespace, &options.values).await;
+    rendered.apply(control_plane, &[&RIGHTS[..], &[GATE]].concat()).await;
+}
+
+/// The configuration as it is now.
+pub async fn configuration(client: &Client, name: &str) -> ValidatingWebhookConfiguration {
+    Api::all(client.clone()).get(name).await.unwrap_or_else(|error| panic!("no configuration {name}: {error}"))
+}
+
+/// Somebody who uses the cluster without being its admin.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// For kubectl and helm.
+    pub kubeconfig: PathBuf,
+    config: Config,
+}
+
+impl Person {
+    /// A developer: may do everything to workloads, nothing to the operator's kinds.
+    pub async fn developer(control_plane: &ControlPlane) -> Self {
+        Self::named(control_plane, "developer").await
+    }
+
+    /// The same with the right to break the glass.
+    pub async fn on_call(control_plane: &ControlPlane) -> Self {
+        Self::named(control_plane, "on-call").await
+    }
+
+    async fn named(control_plane: &ControlPlane, name: &str) -> Self {
+        kubectl::apply(control_plane.kubeconfig(), "people", include_str!("people.yaml")).await;
+        let kubeconfig = control_plane.user_kubeconfig("people", name).await;
+        Self { config: crate::control_plane::config(&kubeconfig).await, kubeconfig }
+    }
+
+    /// A client with this person's rights. Belongs to the caller's runtime.
+    pub fn client(&self) -> Client {
+        Client::try_from(self.config.clone()).expect("the kubeconfig is usable")
+    }
+
+    /// For kubectl and helm.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+}

@@ -1,0 +1,65 @@
+//! Why a verdict is what it is, as a clause.
+
+use crate::{
+    api::names::{EnvironmentName, Pacticipant},
+    decide::{Judgement, Pair, PairResult, Verdict},
+};
+
+/// Why a verdict on an application is what it is, to stand after a colon; names the worst pair with both versions and
+/// says how many more there are.
+#[must_use]
+pub fn because(pacticipant: &Pacticipant, environment: &EnvironmentName, judgement: &Judgement) -> String {
+    let failing: Vec<_> = judgement.failing().collect();
+    match (judgement.verdict, failing.first(), &judgement.explanation) {
+        (Verdict::Yes, ..) if judgement.pairs.len() == 1 => "its only pair is verified".to_owned(),
+        (Verdict::Yes, ..) => format!("all {} are verified", counted(judgement.pairs.len(), "pair")),
+        (Verdict::YesVacuous, ..) => {
+            format!("nothing had to be verified, no application in {} has a pact with it", brief(environment.as_str()))
+        }
+        (_, Some(worst), _) => {
+            let more = match failing.len() - 1 {
+                0 => String::new(),
+                more => format!(", and {}", counted(more, "more pair")),
+            };
+            format!("{}{more}", of_pair(pacticipant, environment, worst))
+        }
+        (Verdict::No, None, None) => "the broker says that a verification failed".to_owned(),
+        (_, None, Some(explanation)) => explanation.clone(),
+        (_, None, None) => "there was no usable answer".to_owned(),
+    }
+}
+
+fn of_pair(ours: &Pacticipant, environment: &EnvironmentName, pair: &Pair) -> String {
+    let version = pair.provider_version.as_ref().map(|version| format!(" {}", brief(version.as_str())));
+    let (version, environment) = (version.unwrap_or_default(), brief(environment.as_str()));
+    let (consumer, provider) = (brief(pair.consumer.as_str()), brief(pair.provider.as_str()));
+    let consumer_version = brief(pair.consumer_version.as_str());
+    match (pair.result, *ours == pair.consumer) {
+        (PairResult::Failed, true) => format!("{provider}{version} failed to verify its pact"),
+        (PairResult::Failed, false) => format!("it failed to verify the pact of {consumer} {consumer_version}"),
+        (PairResult::Unverified, true) => format!("{provider}{version} has not verified its pact"),
+        (PairResult::Unverified, false) => format!("it has not verified the pact of {consumer} {consumer_version}"),
+        (PairResult::NotDeployed, _) => format!("it needs {provider}, and no version of that is in {environment}"),
+        (PairResult::Verified, true) => format!("{provider}{version} verified its pact"),
+        (PairResult::Verified, false) => format!("it verified the pact of {consumer} {consumer_version}"),
+    }
+}
+
+/// A name as it stands in a sentence: a commit's sha is whole, and five of them leave room within 256 characters.
+#[must_use]
+pub fn brief(name: &str) -> String {
+    super::plain::shortened(name, 40)
+}
+
+/// A pair as a line of a list: `web 3.1 → orders 2.0.0`, the consumer first.
+#[must_use]
+pub fn pair(pair: &Pair) -> String {
+    let version = pair.provider_version.as_ref().map_or("(no version)", |version| version.as_str());
+    format!("{} {} → {} {version}", pair.consumer, pair.consumer_version, pair.provider)
+}
+
+/// A number of things: `1 pair`, `2 pairs`.
+#[must_use]
+pub fn counted(count: usize, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+}

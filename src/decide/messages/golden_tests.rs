@@ -1,0 +1,240 @@
+//! The texts themselves, as people get them.
+
+use super::*;
+use crate::{
+    api::{
+        gate::{GateMode, GatePolicy},
+        names::{EnvironmentName, Pacticipant, Version},
+    },
+    decide::{Basis, GateRules, Identified, Judgement, Pair, PairResult, Question, Subject, Verdict},
+    workload::{EnvironmentRef, IdentityProblem, VersionProblem},
+};
+
+fn name(text: &str) -> Pacticipant {
+    Pacticipant::parse(text).unwrap()
+}
+
+fn version(text: &str) -> Version {
+    Version::parse(text).unwrap()
+}
+
+fn environment_ref(environment: &str) -> EnvironmentRef {
+    EnvironmentRef { broker: "main".into(), environment: EnvironmentName::parse(environment).unwrap() }
+}
+
+fn pair(result: PairResult, consumer: [&str; 2], provider: [&str; 2]) -> Pair {
+    Pair {
+        result,
+        consumer: name(consumer[0]),
+        consumer_version: version(consumer[1]),
+        provider: name(provider[0]),
+        provider_version: Version::parse(provider[1]).ok(),
+    }
+}
+
+fn rules(mode: GateMode) -> GateRules {
+    GateRules::parse(&GatePolicy { mode, ..GatePolicy::default() })
+}
+
+fn subject(environment: &str, identified: Result<[&str; 2], Problem>) -> Subject {
+    let identified = identified.map(|it| Identified { pacticipant: name(it[0]), version: version(it[1]) });
+    Subject { object: environment.into(), environment_ref: environment_ref(environment), identified, basis: Basis::New }
+}
+
+/// A finding about orders 2.0.0 in production.
+fn finding(mode: GateMode, judgement: Judgement) -> Finding {
+    Finding::new(subject("production", Ok(["orders", "2.0.0"])), Cause::Judged(judgement), &rules(mode), true)
+}
+
+fn of_pairs(verdict: Verdict, pairs: Vec<Pair>) -> Judgement {
+    Judgement { verdict, pairs, explanation: None }
+}
+
+fn link(finding: &Finding) -> Option<String> {
+    let it = finding.subject.identified.as_ref().ok()?;
+    let question = Question {
+        pacticipant: it.pacticipant.clone(),
+        version: it.version.clone(),
+        environment: finding.subject.environment_ref.environment.clone(),
+        ignore: Vec::new(),
+    };
+    Some(matrix_link("https://broker.example.com/", &question))
+}
+
+const LAST: &str = "\
+In an emergency: whoever has the right \"bypass\" on pactenvironments.pact-operator.dev is not asked.
+Once that is put right: apply it again (kubectl, helm). Flux does so by itself at its next retry; Argo CD does with \
+syncPolicy.retry.limit: -1, and needs a new sync without it.";
+const SEE: &str = "see https://broker.example.com/matrix?q%5B%5D%5Bpacticipant%5D=orders&q%5B%5D%5Bversion%5D=2.0.0\
+&latestby=cvpv&environment=production";
+
+#[test]
+fn a_denial_names_the_pair_both_versions_the_environment_and_what_to_do() {
+    let failed = of_pairs(
+        Verdict::No,
+        vec![
+            pair(PairResult::Failed, ["web-shop", "4.2.0"], ["orders", "2.0.0"]),
+            pair(PairResult::Unverified, ["mobile", "1.1"], ["orders", "2.0.0"]),
+            pair(PairResult::Verified, ["admin", "7"], ["orders", "2.0.0"]),
+        ],
+    );
+    let said = denial(&Decision::over(vec![finding(GateMode::Enforce, failed)]), link);
+    let expected = format!(
+        "orders 2.0.0 may not be deployed to production: it failed to verify the pact of web-shop 4.2.0, and 1 more pair
+  Failed      web-shop 4.2.0 → orders 2.0.0
+  Unverified  mobile 1.1 → orders 2.0.0
+  {SEE}
+  Deploy a version that keeps the pact, or have the other side changed and verified first.
+{LAST}"
+    );
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn each_verdict_has_its_own_first_line_and_remedy() {
+    let unverified = pair(PairResult::Unverified, ["orders", "2.0.0"], ["stock", "1.4"]);
+    let not_deployed = pair(PairResult::NotDeployed, ["orders", "2.0.0"], ["stock", ""]);
+    let failed = pair(PairResult::Failed, ["orders", "2.0.0"], ["stock", "1.4"]);
+    let missing = Judgement::without_pairs(
+        Verdict::VersionMissing,
+        "the broker has no version 2.0.0 of orders: no pacts or verification results were published with it",
+    );
+    let unknown = Judgement::without_pairs(Verdict::PacticipantUnknown, "the broker knows no pacticipant named orders");
+    let nowhere =
+        Judgement::without_pairs(Verdict::EnvironmentMissing, "the broker has no environment named production");
+    let refused = Judgement::without_pairs(Verdict::Unauthorized, "the Pact Broker refused the credentials");
+    let silent = Judgement::without_pairs(Verdict::BrokerUnavailable, "it gave no answer within 8.0 s");
+    for (judgement, first, then) in [
+        (
+            of_pairs(Verdict::No, vec![failed]),
+            "orders 2.0.0 may not be deployed to production: stock 1.4 failed to verify its pact",
+            "Deploy a version that keeps the pact, or have the other side changed and verified first.",
+        ),
+        (
+            of_pairs(Verdict::Unknown, vec![unverified]),
+            "orders 2.0.0 may not be deployed to production: stock 1.4 has not verified its pact",
+            "Have stock 1.4 verify the pact of orders 2.0.0 and publish the result.",
+        ),
+        (
+            of_pairs(Verdict::Unknown, vec![not_deployed]),
+            "orders 2.0.0 may not be deployed to production: it needs stock, and no version of that is in production",
+            "Deploy stock to production first, or have it ignored in the PactEnvironment.",
+        ),
+        (
+            missing,
+            "orders 2.0.0 may not be deployed to production: the broker has no version 2.0.0 of orders: no pacts or \
+             verification results were published with it",
+            "Publish its pacts or verification results with exactly this version, or correct the version.",
+        ),
+        (
+            unknown,
+            "orders 2.0.0 may not be deployed to production: the broker knows no pacticipant named orders",
+            "Publish its pacts, or correct the name in the annotation (case counts).",
+        ),
+        (
+            nowhere,
+            "orders 2.0.0 could not be checked for production: the broker has no environment named production",
+            "The platform team has to create the environment at the broker, or correct the PactEnvironment.",
+        ),
+        (
+            refused,
+            "orders 2.0.0 could not be checked for production: the Pact Broker refused the credentials",
+            "The platform team has to mend the broker's credentials: kubectl get pactbroker.",
+        ),
+        (
+            silent,
+            "orders 2.0.0 could not be checked for production: it gave no answer within 8.0 s",
+            "It is checked again by the operator once the broker answers: kubectl get pactbroker.",
+        ),
+    ] {
+        let finding = finding(GateMode::Enforce, judgement);
+        assert_eq!(sentence(&finding), first);
+        assert_eq!(remedy(&finding), then);
+    }
+}
+
+#[test]
+fn of_several_findings_the_first_is_named_and_the_others_are_counted_and_explained() {
+    let failed = |consumer| of_pairs(Verdict::No, vec![pair(PairResult::Failed, [consumer, "1"], ["orders", "2.0.0"])]);
+    let elsewhere = Finding::new(
+        subject("europe", Ok(["orders", "2.0.0"])),
+        Cause::Judged(failed("web")),
+        &rules(GateMode::Enforce),
+        true,
+    );
+    let said = denial(&Decision::over(vec![finding(GateMode::Enforce, failed("mobile")), elsewhere]), |_| None);
+    let lines: Vec<_> = said.lines().collect();
+    let production = "orders 2.0.0 may not be deployed to production: it failed to verify the pact of mobile 1";
+    assert_eq!(lines[0], format!("{production} (and 1 more)"));
+    assert_eq!(lines[1], format!("- {production}"));
+    assert_eq!(lines[4], "- orders 2.0.0 may not be deployed to europe: it failed to verify the pact of web 1");
+}
+
+#[test]
+fn a_workload_without_a_version_is_told_what_to_correct() {
+    let problem = VersionProblem::Mutable { text: "latest".into() };
+    let problem = Problem::Version { pacticipant: name("orders"), problem };
+    let cause = Cause::Problem(problem.clone());
+    let finding = Finding::new(subject("production", Err(problem)), cause, &rules(GateMode::Enforce), true);
+    assert_eq!(
+        sentence(&finding),
+        "orders may not be deployed to production: \"latest\" is never a version, because it does not name one \
+         published build: use a tag of its own per build, or state the version in the annotation \
+         pact-operator.dev/version where the environment allows it"
+    );
+    let problem = Problem::Identity(IdentityProblem::EmptyPacticipant);
+    let cause = Cause::Problem(problem.clone());
+    let finding = Finding::new(subject("production", Err(problem)), cause, &rules(GateMode::Enforce), true);
+    assert!(sentence(&finding).starts_with("this Deployment may not be deployed to production: the annotation "));
+}
+
+#[test]
+fn a_warning_says_what_enforce_would_do() {
+    let failed = || of_pairs(Verdict::No, vec![pair(PairResult::Failed, ["web", "1"], ["orders", "2.0.0"])]);
+    let warned = warnings(&Decision::over(vec![finding(GateMode::Warn, failed())]));
+    assert_eq!(warned, ["orders 2.0.0 → production: it failed to verify the pact of web 1; Enforce would deny it"]);
+    let early = Finding::new(
+        subject("production", Ok(["orders", "2.0.0"])),
+        Cause::Judged(failed()),
+        &rules(GateMode::Enforce),
+        false,
+    );
+    let said = "orders 2.0.0 → production: it failed to verify the pact of web 1; Enforce awaits the first inventory";
+    assert_eq!(warnings(&Decision::over(vec![early])), [said]);
+    let mut former = subject("production", Ok(["orders", "2.0.0"]));
+    former.basis = Basis::Former;
+    let back = Finding::new(former, Cause::Judged(failed()), &rules(GateMode::Enforce), true);
+    let said = "orders 2.0.0 → production: it failed to verify the pact of web 1; a way back is not held up";
+    assert_eq!(warnings(&Decision::over(vec![back])), [said]);
+    let vacuous = finding(GateMode::Enforce, of_pairs(Verdict::YesVacuous, Vec::new()));
+    assert_eq!(
+        warnings(&Decision::over(vec![vacuous])),
+        ["orders 2.0.0 → production: nothing had to be verified, no application in production has a pact with it"]
+    );
+}
+
+#[test]
+fn the_note_of_an_event_says_why_it_was_admitted_all_the_same() {
+    let failed = || of_pairs(Verdict::No, vec![pair(PairResult::Failed, ["web", "1"], ["orders", "2.0.0"])]);
+    let audited = finding(GateMode::Audit, failed());
+    assert_eq!(
+        note(&audited, link(&audited)),
+        format!(
+            "orders 2.0.0 may not be deployed to production: it failed to verify the pact of web 1; admitted, because the \
+             gate only audits. Deploy a version that keeps the pact, or have the other side changed and verified first. \
+             S{}",
+            &SEE[1..]
+        )
+    );
+}
+
+#[test]
+fn names_as_long_as_commits_stay_whole_in_the_first_line() {
+    let sha = "0123456789abcdef0123456789abcdef01234567";
+    let pairs = vec![pair(PairResult::Failed, ["an-application-with-a-rather-long-name", sha], ["orders", sha])];
+    let mut finding = finding(GateMode::Enforce, of_pairs(Verdict::No, pairs));
+    finding.subject.identified = Ok(Identified { pacticipant: name("orders"), version: version(sha) });
+    let said = denial(&Decision::over(vec![finding]), |_| None);
+    let first = said.lines().next().unwrap();
+    assert!(first.chars().count() <= FIRST_LINE && first.matches(sha).count() == 2, "{first}");
+}

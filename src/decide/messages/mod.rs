@@ -1,0 +1,227 @@
+//! What people read: denials, warnings, notes of Events.
+//!
+//! Whoever reads a denial reads it in a terminal, in a Helm error, in a condition of Flux or in Argo CD's interface, and
+//! mostly only its first line: that one is the whole answer. Warnings are cut by the API server when they are long.
+//! No text ever holds the words that make GitOps controllers delete what runs (see [`mod@plain`]). They are replaced by
+//! longer ones, so that comes before anything is cut to its length.
+
+mod because;
+mod link;
+pub mod plain;
+
+use super::{Basis, Decision, Finding, Outcome, Problem, decision::Cause};
+use crate::api::gate::GateMode;
+
+pub use because::{because, brief, counted, pair};
+pub use link::matrix_link;
+use plain::{line, plain, shortened};
+
+/// How long the first line of a denial may be, in characters: more than this a Warning header does not hold either.
+pub const FIRST_LINE: usize = 256;
+/// How long a warning may be, in characters. See
+/// <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#response>.
+pub const WARNING: usize = 120;
+/// How many warnings one request may give rise to.
+pub const WARNINGS: usize = 3;
+/// How long the note of an Event may be, in bytes.
+pub const NOTE: usize = 1_024;
+/// How many pairs of each finding a denial lists.
+const LISTED: usize = 8;
+/// How many findings a denial explains.
+const EXPLAINED: usize = 4;
+
+/// What brings a denied rollout on, whoever asked for it.
+const GOING_ON: &str = "Once that is put right: apply it again (kubectl, helm). Flux does so by itself at its next retry; Argo \
+                        CD does with syncPolicy.retry.limit: -1, and needs a new sync without it.";
+
+/// The whole text of a denial. `link` gives the address of the matrix of a finding, if there is one.
+#[must_use]
+pub fn denial(decision: &Decision, link: impl Fn(&Finding) -> Option<String>) -> String {
+    let decisive = decision.decisive();
+    let Some(first) = decisive.first() else { return String::new() };
+    let more = match decisive.len() - 1 {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    let mut lines = vec![format!("{}{more}", shortened(&sentence(first), FIRST_LINE - more.chars().count()))];
+    for finding in decisive.iter().take(EXPLAINED) {
+        if decisive.len() > 1 {
+            lines.push(format!("- {}", sentence(finding)));
+        }
+        if let Cause::Judged(judgement) = &finding.cause {
+            let failing: Vec<_> = judgement.failing().collect();
+            lines.extend(failing.iter().take(LISTED).map(|it| format!("  {:<11} {}", it.result.name(), pair(it))));
+            if failing.len() > LISTED {
+                lines.push(format!("  and {} more", failing.len() - LISTED));
+            }
+        }
+        if let Some(link) = link(finding) {
+            lines.push(format!("  see {link}"));
+        }
+        lines.push(format!("  {}", remedy(finding)));
+    }
+    lines.push(
+        "In an emergency: whoever has the right \"bypass\" on pactenvironments.pact-operator.dev is not asked."
+            .to_owned(),
+    );
+    lines.push(GOING_ON.to_owned());
+    let lines: Vec<_> = lines.iter().map(|text| line(text)).collect();
+    plain(&lines.join("\n"))
+}
+
+/// The warnings of a decision that lets the rollout through: at most [`WARNINGS`] of at most [`WARNING`] characters.
+#[must_use]
+pub fn warnings(decision: &Decision) -> Vec<String> {
+    if decision.outcome != Outcome::Warned {
+        return Vec::new();
+    }
+    let decisive = decision.decisive();
+    let mut warnings = Vec::new();
+    let shown = if decisive.len() > WARNINGS { WARNINGS - 1 } else { decisive.len() };
+    for finding in &decisive[..shown] {
+        let suffix = match (finding.would_deny(), finding.awaits_inventory) {
+            (true, true) => "; Enforce awaits the first inventory",
+            (true, false) => "; Enforce would deny it",
+            (false, _) if is_way_back(finding) => "; a way back is not held up",
+            (false, _) => "",
+        };
+        let said = plain(&line(&short_sentence(finding)));
+        warnings.push(format!("{}{suffix}", shortened(&said, WARNING - suffix.chars().count())));
+    }
+    if decisive.len() > shown {
+        warnings.push(format!("{} more findings: see the Events of the Deployment", decisive.len() - shown));
+    }
+    warnings
+}
+
+/// What the gate says to whoever asks whether it is there.
+pub const GREETING: &str = "the gate of pact-operator answers";
+
+/// The greeting, with the version of who answers.
+#[must_use]
+pub fn greeting() -> String {
+    format!("{GREETING}, version {}", env!("CARGO_PKG_VERSION"))
+}
+
+/// A warning of our own making, fit to be sent.
+#[must_use]
+pub fn warning(text: &str) -> String {
+    shortened(&plain(&line(text)), WARNING)
+}
+
+/// The note of an Event on the Deployment about one finding.
+#[must_use]
+pub fn note(finding: &Finding, link: Option<String>) -> String {
+    let mut note = sentence(finding);
+    match (finding.would_deny(), finding.mode) {
+        (true, GateMode::Audit | GateMode::Off) => note.push_str("; admitted, because the gate only audits"),
+        (true, GateMode::Warn) if finding.awaits_inventory => {
+            note.push_str("; admitted, because Enforce awaits the first inventory");
+        }
+        (true, GateMode::Warn) => note.push_str("; admitted, because the gate only warns"),
+        (false, _) if is_way_back(finding) => note.push_str("; admitted, because it was recorded here before"),
+        _ => {}
+    }
+    note.push_str(". ");
+    note.push_str(&remedy(finding));
+    if let Some(link) = link {
+        note.push_str(" See ");
+        note.push_str(&link);
+    }
+    crate::api::condition::truncated(&plain(&line(&note)), NOTE)
+}
+
+/// One finding in one sentence, without a full stop: `orders 2.0.0 may not be deployed to production: …`.
+#[must_use]
+pub fn sentence(finding: &Finding) -> String {
+    let environment_ref = brief(finding.subject.environment_ref.environment.as_str());
+    let who = match &finding.subject.identified {
+        Ok(it) => format!("{} {}", brief(it.pacticipant.as_str()), brief(it.version.as_str())),
+        Err(Problem::Version { pacticipant, .. }) => brief(pacticipant.as_str()),
+        Err(Problem::Identity(_)) => "this Deployment".to_owned(),
+    };
+    let verb = match &finding.cause {
+        Cause::Judged(judgement) if !judgement.verdict.answered() => "could not be checked for",
+        Cause::Judged(judgement) if judgement.verdict.is_yes() => "may be deployed to",
+        _ => "may not be deployed to",
+    };
+    plain(&line(&format!("{who} {verb} {environment_ref}: {}", reason(finding))))
+}
+
+/// Whether it is let through only because it was recorded in the environment before.
+fn is_way_back(finding: &Finding) -> bool {
+    let Cause::Judged(judgement) = &finding.cause else { return false };
+    finding.subject.basis == Basis::Former && judgement.verdict.answered() && !judgement.verdict.is_yes()
+}
+
+/// The same, shorter, for a warning.
+fn short_sentence(finding: &Finding) -> String {
+    let environment_ref = brief(finding.subject.environment_ref.environment.as_str());
+    match &finding.subject.identified {
+        Ok(it) => {
+            let (pacticipant, version) = (brief(it.pacticipant.as_str()), brief(it.version.as_str()));
+            format!("{pacticipant} {version} → {environment_ref}: {}", reason(finding))
+        }
+        Err(_) => format!("{environment_ref}: {}", reason(finding)),
+    }
+}
+
+fn reason(finding: &Finding) -> String {
+    match (&finding.cause, &finding.subject.identified) {
+        (Cause::Judged(judgement), Ok(it)) => {
+            because(&it.pacticipant, &finding.subject.environment_ref.environment, judgement)
+        }
+        (Cause::Judged(judgement), Err(_)) => judgement.explanation.clone().unwrap_or_default(),
+        (Cause::Problem(Problem::Identity(problem)), _) => problem.to_string(),
+        (Cause::Problem(Problem::Version { problem, .. }), _) => problem.to_string(),
+    }
+}
+
+/// What to do about a finding, as a sentence.
+fn remedy(finding: &Finding) -> String {
+    use super::{PairResult, Verdict};
+    let Cause::Judged(judgement) = &finding.cause else {
+        return "Correct the Deployment's annotations or its image tag.".to_owned();
+    };
+    match judgement.verdict {
+        Verdict::No => {
+            "Deploy a version that keeps the pact, or have the other side changed and verified first.".to_owned()
+        }
+        Verdict::Unknown => match judgement.failing().next() {
+            Some(pair) if pair.result == PairResult::NotDeployed => format!(
+                "Deploy {} to {} first, or have it ignored in the PactEnvironment.",
+                pair.provider, finding.subject.environment_ref.environment
+            ),
+            Some(pair) => {
+                let version = pair.provider_version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+                format!(
+                    "Have {}{version} verify the pact of {} {} and publish the result.",
+                    pair.provider, pair.consumer, pair.consumer_version
+                )
+            }
+            None => "Look at the broker's answer.".to_owned(),
+        },
+        Verdict::VersionMissing => {
+            "Publish its pacts or verification results with exactly this version, or correct the version.".to_owned()
+        }
+        Verdict::PacticipantUnknown => {
+            "Publish its pacts, or correct the name in the annotation (case counts).".to_owned()
+        }
+        Verdict::EnvironmentMissing => {
+            "The platform team has to create the environment at the broker, or correct the PactEnvironment.".to_owned()
+        }
+        Verdict::Unauthorized => {
+            "The platform team has to mend the broker's credentials: kubectl get pactbroker.".to_owned()
+        }
+        Verdict::BrokerUnavailable => {
+            "It is checked again by the operator once the broker answers: kubectl get pactbroker.".to_owned()
+        }
+        Verdict::Yes | Verdict::YesVacuous => "Nothing has to be done.".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
+#[path = "messages_tests.rs"]
+mod tests;

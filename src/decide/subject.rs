@@ -1,0 +1,191 @@
+//! What an admission review is about: which pacticipants, at which version, in which environment, and whether there is
+//! anything to ask.
+//!
+//! The order is that of the gate (DESIGN 4): nothing changed → the version that is recorded → one that was recorded
+//! before → a version to ask about.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    api::names::{ApplicationInstance, Pacticipant, Version},
+    workload::{
+        EnvironmentRef, EnvironmentRules, Identity, IdentityProblem, VersionProblem, Workload, identify,
+        version::chosen_container,
+    },
+};
+
+/// One pacticipant that a workload would run in one environment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subject {
+    /// The `PactEnvironment` by which it lies there.
+    pub object: String,
+    /// The environment.
+    pub environment_ref: EnvironmentRef,
+    /// Which pacticipant at which version, or why that cannot be told.
+    pub identified: Result<Identified, Problem>,
+    /// What is known of that version without asking.
+    pub basis: Basis,
+}
+
+/// A pacticipant at a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identified {
+    /// The pacticipant.
+    pub pacticipant: Pacticipant,
+    /// The version that the workload would run.
+    pub version: Version,
+}
+
+/// Why no question can be put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// The annotations do not say which pacticipants.
+    Identity(IdentityProblem),
+    /// They do, but no version can be told.
+    Version {
+        /// The first of the pacticipants.
+        pacticipant: Pacticipant,
+        /// Why.
+        problem: VersionProblem,
+    },
+}
+
+/// What is known of a version without asking, in the order in which it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Basis {
+    /// The workload runs this pacticipant at this version already, or what cannot be told of it could not be told of the
+    /// same image before (domain case 2).
+    Unchanged,
+    /// It is the version that is recorded in the environment, under whatever instance (domain cases 3 and 69).
+    Recorded,
+    /// It was recorded there before: a way back (domain case 4).
+    Former,
+    /// It is new there.
+    New,
+}
+
+/// What the operator's memory says of a pacticipant in an environment, all application instances together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// The versions that are recorded as deployed or released.
+    pub recorded: BTreeSet<Version>,
+    /// The versions that were, before.
+    pub former: BTreeSet<Version>,
+}
+
+impl Remembered {
+    fn basis(&self, version: &Version) -> Basis {
+        if self.recorded.contains(version) {
+            Basis::Recorded
+        } else if self.former.contains(version) {
+            Basis::Former
+        } else {
+            Basis::New
+        }
+    }
+}
+
+/// What a review is about in one environment. Empty when the workload is not ours or no longer wants to be, and when
+/// nothing that a version is told by has changed. `old` is `None` when the workload is created.
+#[must_use]
+pub fn subjects(
+    old: Option<&Workload>,
+    new: &Workload,
+    rules: &EnvironmentRules,
+    remembered: impl Fn(&EnvironmentRef, &Pacticipant) -> Remembered,
+) -> Vec<Subject> {
+    let judged = match old {
+        // Whatever is done to an object that is being deleted must pass (domain case 6).
+        _ if new.deleting => return Vec::new(),
+        Some(old) if !new.annotated() && same_pods(old, new) => return Vec::new(),
+        Some(old) => {
+            let judged = as_before(old, new);
+            if same_pods(old, &judged)
+                && old.annotations == judged.annotations
+                && old.version_label == judged.version_label
+            {
+                return Vec::new();
+            }
+            judged
+        }
+        None => new.clone(),
+    };
+    let subject = |identified, basis| Subject {
+        object: rules.object.clone(),
+        environment_ref: rules.environment_ref.clone(),
+        identified,
+        basis,
+    };
+    let told = match told(&judged, rules) {
+        Ok(None) => return Vec::new(),
+        Ok(Some(told)) => told,
+        Err(problem) => {
+            // What was wrong before must not hold up a sidecar's new image (domain case 2).
+            let stayed = old.is_some_and(|old| same_build(old, &judged) && is_wrong(old, rules, &problem));
+            return vec![subject(Err(problem), if stayed { Basis::Unchanged } else { Basis::New })];
+        }
+    };
+    let before = old.and_then(|old| self::told(old, rules).ok().flatten());
+    let Told { pacticipants, version, instance } = told;
+    let named = pacticipants.into_iter().map(|pacticipant| {
+        let ran = before.as_ref().is_some_and(|before| {
+            before.pacticipants.contains(&pacticipant) && before.version == version && before.instance == instance
+        });
+        let basis =
+            if ran { Basis::Unchanged } else { remembered(&rules.environment_ref, &pacticipant).basis(&version) };
+        subject(Ok(Identified { pacticipant, version: version.clone() }), basis)
+    });
+    named.collect()
+}
+
+/// What a workload is in an environment, all of it known.
+struct Told {
+    pacticipants: Vec<Pacticipant>,
+    version: Version,
+    instance: Option<ApplicationInstance>,
+}
+
+/// What a workload is in an environment; `None` when it is not ours.
+fn told(workload: &Workload, rules: &EnvironmentRules) -> Result<Option<Told>, Problem> {
+    let Some(identity) = identify(workload, &rules.version).map_err(Problem::Identity)? else { return Ok(None) };
+    let Identity { pacticipants, version, application_instance } = identity;
+    let instance = application_instance
+        .map_err(|problem| Problem::Identity(IdentityProblem::InvalidApplicationInstance(problem)))?
+        .or_else(|| rules.instance.clone());
+    match (version, pacticipants.first()) {
+        (Ok(resolved), _) => Ok(Some(Told { pacticipants, version: resolved.version, instance })),
+        (Err(problem), Some(first)) => Err(Problem::Version { pacticipant: first.clone(), problem }),
+        (Err(_), None) => Ok(None),
+    }
+}
+
+fn is_wrong(workload: &Workload, rules: &EnvironmentRules, problem: &Problem) -> bool {
+    told(workload, rules).is_err_and(|known| known == *problem)
+}
+
+/// Whether both run the same image where it is known which one counts.
+fn same_build(one: &Workload, other: &Workload) -> bool {
+    matches!((chosen_container(one), chosen_container(other)), (Ok(one), Ok(other)) if one.image == other.image)
+}
+
+/// The new workload with the annotations that were removed from it and say what it is: removing them together with a
+/// change of the image must not be a way around the gate (domain case 39). The version annotation is not among them:
+/// without it the version is told by the image, and the old one would say that nothing changes.
+fn as_before(old: &Workload, new: &Workload) -> Workload {
+    let mut judged = new.clone();
+    if judged.annotations.pacticipant.is_none() {
+        let (before, now) = (&old.annotations, &mut judged.annotations);
+        now.pacticipant.clone_from(&before.pacticipant);
+        now.container = now.container.take().or_else(|| before.container.clone());
+        now.application_instance = now.application_instance.take().or_else(|| before.application_instance.clone());
+    }
+    judged
+}
+
+fn same_pods(old: &Workload, new: &Workload) -> bool {
+    old.containers == new.containers
+}
+
+#[cfg(test)]
+#[path = "subject_tests.rs"]
+mod tests;

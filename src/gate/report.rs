@@ -1,0 +1,149 @@
+//! What a decision leaves behind: a log line, counts, and Events on the Deployment. Nobody waits for it.
+//!
+//! Reviews repeat: Flux asks again at each retry, Argo CD at each attempt, a dry-run before each real one. So counts and
+//! Events are once for each workload, version and verdict; each review leaves a log line.
+
+use moka::sync::Cache;
+use tokio::sync::{Semaphore, TryAcquireError};
+use tracing::{info, warn};
+
+use super::{Gate, review::Review};
+use crate::{
+    api::gate::GateAction,
+    broker::questions::Source,
+    decide::{Decision, Finding, Outcome, messages},
+    workload::WorkloadKind,
+};
+use operator_kit::events::{Event, Regarding};
+
+/// How many decisions are remembered as told.
+const REMEMBERED: u64 = 10_000;
+/// How many reviews' Events may be under way at once; more are dropped and counted, never waited for.
+pub(super) const REPORTS_AT_ONCE: usize = 64;
+
+/// A review and what it came to.
+pub(super) struct Decided<'a> {
+    pub(super) review: &'a Review,
+    pub(super) decision: &'a Decision,
+    pub(super) sources: &'a [Source],
+}
+
+/// What was counted already.
+pub(super) struct Told {
+    seen: Cache<String, ()>,
+}
+
+impl Told {
+    pub(super) fn new() -> Self {
+        let hour = std::time::Duration::from_hours(1);
+        Self { seen: Cache::builder().max_capacity(REMEMBERED).time_to_live(hour).build() }
+    }
+
+    /// Whether this is the first time within an hour.
+    fn first(&self, key: String) -> bool {
+        !self.seen.entry(key).and_upsert_with(|_| ()).is_old_value_replaced()
+    }
+}
+
+impl Gate {
+    /// Logs and counts a decision, and has its Events published.
+    pub(super) fn report(self: &Gate, decided: &Decided<'_>) {
+        let Decided { review, decision, sources } = decided;
+        for finding in &decision.findings {
+            log(review, finding);
+            if self.told.first(once(review, finding)) {
+                self.metrics.decided(finding);
+            }
+        }
+        self.metrics.sources(sources);
+        // A dry-run that is let through changes nothing, and the real request that follows tells it. One that is denied
+        // is all that there ever is of a rollout by Flux.
+        if review.dry_run && decision.outcome != Outcome::Denied {
+            return;
+        }
+        let events: Vec<_> = decision.findings.iter().filter_map(|finding| self.event(review, finding)).collect();
+        if events.is_empty() {
+            return;
+        }
+        let environment_ref = match std::sync::Arc::clone(&self.reports).try_acquire_owned() {
+            Ok(environment_ref) => environment_ref,
+            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
+                self.metrics.events_dropped();
+                return;
+            }
+        };
+        let (regarding, sink) = (regarding(review), self.events.clone());
+        tokio::spawn(async move {
+            let _place = environment_ref;
+            for event in events {
+                if let Err(error) = sink.publish(&regarding, &event).await {
+                    warn!(%error, "an Event was not published");
+                }
+            }
+        });
+    }
+
+    fn event(&self, review: &Review, finding: &Finding) -> Option<Event<'static>> {
+        let reason = match (finding.action, finding.wanted) {
+            (GateAction::Deny, _) => "RolloutDenied",
+            (_, GateAction::Deny) => "RolloutWouldBeDenied",
+            (GateAction::Warn, _) => "RolloutWarned",
+            _ => return None,
+        };
+        Some(Event {
+            reason,
+            action: "Check",
+            warning: true,
+            note: messages::note(finding, self.link(finding)),
+            once_key: once(review, finding),
+        })
+    }
+}
+
+/// What makes a finding the same when it is found again.
+fn once(review: &Review, finding: &Finding) -> String {
+    let version = match &finding.subject.identified {
+        Ok(it) => format!("{} {}", it.pacticipant, it.version),
+        Err(_) => messages::sentence(finding),
+    };
+    let (environment_ref, verdict) = (&finding.subject.environment_ref, finding.cause.name());
+    format!("{}/{} {version} {environment_ref} {verdict} {:?}", review.namespace, name(review), finding.action)
+}
+
+fn name(review: &Review) -> &str {
+    match (&review.name, &review.new) {
+        (name, Ok(new)) if name.is_empty() => &new.reference.name,
+        (name, _) => name,
+    }
+}
+
+fn log(review: &Review, finding: &Finding) {
+    let verdict = finding.cause.name();
+    let (action, wanted) = (finding.action, finding.wanted);
+    let sentence = messages::sentence(finding);
+    let (uid, namespace, name) = (&review.uid, &review.namespace, name(review));
+    let user = messages::plain::shortened(&messages::plain::line(&review.user), 128);
+    let mode = finding.mode.name();
+    if action == GateAction::Allow && wanted == GateAction::Allow {
+        info!(uid, namespace, name, user, dry_run = review.dry_run, verdict, ?action, mode, "{sentence}");
+    } else {
+        warn!(uid, namespace, name, user, dry_run = review.dry_run, verdict, ?action, ?wanted, mode, "{sentence}");
+    }
+}
+
+/// The Deployment. One that is being created has no uid that will last if it is denied.
+fn regarding(review: &Review) -> Regarding {
+    let kind = WorkloadKind::Deployment;
+    Regarding {
+        api_version: kind.api_version().to_owned(),
+        kind: kind.kind().to_owned(),
+        namespace: Some(review.namespace.clone()),
+        name: name(review).to_owned(),
+        uid: review.old.as_ref().map(|old| old.uid.clone()).unwrap_or_default(),
+    }
+}
+
+/// As many places as there are for those who tell.
+pub(super) fn places() -> std::sync::Arc<Semaphore> {
+    std::sync::Arc::new(Semaphore::new(REPORTS_AT_ONCE))
+}

@@ -1,0 +1,362 @@
+//! What becomes of what is watched, kind by kind: into the index, the memories, the brokers, and the queue.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    fmt::Debug,
+    sync::{Arc, PoisonError, atomic::Ordering},
+};
+
+use k8s_openapi::{api::core::v1::Namespace, jiff::Timestamp};
+use kube::{
+    Resource, ResourceExt,
+    core::{PartialObjectMeta, error_boundary::InvalidObject},
+};
+use serde::de::DeserializeOwned;
+
+use super::{
+    Recorder,
+    index::{Template, TemplateSource},
+    queue::Task,
+    watch::report_unreadable,
+};
+use crate::{
+    api::{PactBroker, PactDeployment, PactEnvironment},
+    workload::{
+        BrokenRules, CanaryView, DeploymentView, Observe, RecordKey, RolloutView, WorkloadKind, WorkloadRef,
+        environment_rules, stale_annotation, target_of, template_of,
+    },
+};
+use operator_kit::watch::WatchHandler;
+
+impl Recorder {
+    fn touched(&self, keys: BTreeSet<RecordKey>) {
+        for key in keys {
+            self.queue.now(Task::Record(key));
+        }
+    }
+
+    fn environments_touched(&self) {
+        let (_, objects) = self.places_and_objects();
+        for object in objects {
+            self.queue.after(super::environment::STATUS_DELAY, Task::EnvironmentStatus(object));
+        }
+    }
+}
+
+/// Deployments, into the index.
+pub(super) struct Deployments(pub(super) Arc<Recorder>);
+
+impl WatchHandler for Deployments {
+    type Object = DeploymentView;
+    type Id = WorkloadRef;
+
+    fn apply(&self, mut deployment: DeploymentView) -> Option<WorkloadRef> {
+        deployment.prune();
+        let workload = deployment.observe(Timestamp::now());
+        let reference = workload.reference.clone();
+        let (touched, invalid, stale, counted) = {
+            let mut index = self.0.index();
+            let before = index.workload(&reference);
+            let counted = before.is_some() != workload.annotated();
+            let stale = before
+                .filter(|before| stale_annotation(before, &workload) && index.trusts_annotations(&reference.namespace))
+                .map(|_| workload.clone());
+            let touched = index.apply_workload(workload);
+            (touched, index.invalid_workload(&reference).cloned(), stale, counted)
+        };
+        self.0.touched(touched);
+        if counted {
+            self.0.environments_touched();
+        }
+        if (invalid.is_some() || stale.is_some()) && self.0.leadership.is_leader() {
+            let recorder = Arc::clone(&self.0);
+            tokio::spawn(async move {
+                if let Some(invalid) = invalid {
+                    recorder.report_invalid_workload(&invalid).await;
+                }
+                if let Some(stale) = stale {
+                    recorder.report_stale(&stale).await;
+                }
+            });
+        }
+        Some(reference)
+    }
+
+    fn undecodable(&self, object: &InvalidObject) -> Option<WorkloadRef> {
+        report_unreadable::<DeploymentView>(&self.0, object);
+        let namespace = object.metadata.namespace.clone()?;
+        Some(WorkloadRef { kind: WorkloadKind::Deployment, namespace, name: object.metadata.name.clone()? })
+    }
+
+    fn delete(&self, deployment: DeploymentView) {
+        let reference = WorkloadRef {
+            kind: WorkloadKind::Deployment,
+            namespace: deployment.namespace().unwrap_or_default(),
+            name: deployment.name_any(),
+        };
+        let touched = self.0.index().remove_workload(&reference);
+        if !touched.is_empty() {
+            self.0.environments_touched();
+        }
+        self.0.touched(touched);
+    }
+
+    fn retain(&self, listed: &HashSet<WorkloadRef>) {
+        let touched = self.0.index().retain_workloads(listed);
+        self.0.touched(touched);
+    }
+}
+
+/// Namespaces with their labels, into the index.
+pub(super) struct Namespaces(pub(super) Arc<Recorder>);
+
+impl Namespaces {
+    fn touched(&self, touched: BTreeSet<RecordKey>) {
+        self.0.touched(touched);
+        self.0.environments_touched();
+        if self.0.complete.load(Ordering::Acquire) {
+            self.0.report_invalid_workloads_soon();
+        }
+    }
+}
+
+impl WatchHandler for Namespaces {
+    type Object = PartialObjectMeta<Namespace>;
+    type Id = String;
+
+    fn apply(&self, namespace: Self::Object) -> Option<String> {
+        let name = namespace.name_any();
+        let touched = self.0.index().set_namespace(&name, Some(namespace.labels().clone()));
+        self.touched(touched);
+        Some(name)
+    }
+
+    fn undecodable(&self, object: &InvalidObject) -> Option<String> {
+        report_unreadable::<Namespace>(&self.0, object);
+        object.metadata.name.clone()
+    }
+
+    fn delete(&self, namespace: Self::Object) {
+        let touched = self.0.index().set_namespace(&namespace.name_any(), None);
+        self.touched(touched);
+    }
+
+    fn retain(&self, listed: &HashSet<String>) {
+        let touched = self.0.index().retain_namespaces(listed);
+        self.touched(touched);
+    }
+}
+
+/// `PactEnvironment`s, parsed, into the index.
+pub(super) struct Environments(pub(super) Arc<Recorder>);
+
+impl Environments {
+    fn set(&self, name: &str, environment: Option<PactEnvironment>) {
+        let rules = environment.as_ref().map(environment_rules::parse);
+        let environment_ref =
+            rules.as_ref().and_then(|rules| rules.as_ref().ok()).map(|rules| rules.environment_ref.clone());
+        let generation = |environment: &PactEnvironment| (environment.uid(), environment.metadata.generation);
+        let now = environment.as_ref().map(generation);
+        let before = {
+            let mut environments = self.0.environments.lock().unwrap_or_else(PoisonError::into_inner);
+            match environment {
+                Some(environment) => environments.insert(name.to_owned(), environment),
+                None => environments.remove(name),
+            }
+        };
+        let (touched, was_unreadable) = {
+            let mut index = self.0.index();
+            let was_unreadable = index.unreadable().is_some();
+            (index.set_rules(name, rules), was_unreadable && index.unreadable().is_none())
+        };
+        if was_unreadable {
+            // Nothing could be taken back anywhere meanwhile.
+            self.0.look_at_everything();
+        }
+        // Our own writes of the status come back here, too.
+        if touched.is_empty() && before.as_ref().map(generation) == now {
+            return;
+        }
+        if let Some(environment_ref) = environment_ref {
+            self.0.check_all_in(&environment_ref);
+            self.0.queue.now(Task::EnvironmentRef(environment_ref));
+        }
+        self.0.touched(touched);
+        self.0.environments_touched();
+        self.0.report_invalid_workloads_soon();
+    }
+}
+
+impl WatchHandler for Environments {
+    type Object = PactEnvironment;
+    type Id = String;
+
+    fn apply(&self, environment: PactEnvironment) -> Option<String> {
+        let name = environment.name_any();
+        self.set(&name, Some(environment));
+        Some(name)
+    }
+
+    fn undecodable(&self, object: &InvalidObject) -> Option<String> {
+        report_unreadable::<PactEnvironment>(&self.0, object);
+        let name = object.metadata.name.clone()?;
+        let problem = format!("the object cannot be read: {}", object.error);
+        let touched = {
+            let mut index = self.0.index();
+            // What it claimed and where it recorded when it could be read is still the best that is known.
+            let (claim, environment_ref) = match index.rules(&name) {
+                None => (None, None),
+                Some(Ok(rules)) => (Some(rules.claim.clone()), Some(rules.environment_ref.clone())),
+                Some(Err(broken)) => (broken.claim.clone(), broken.environment_ref.clone()),
+            };
+            let broken = BrokenRules { object: name.clone(), claim, environment_ref, problem };
+            index.set_rules(&name, Some(Err(Box::new(broken))))
+        };
+        self.0.environments.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
+        self.0.touched(touched);
+        Some(name)
+    }
+
+    fn undecodable_gone(&self, object: &InvalidObject) {
+        self.set(object.metadata.name.as_deref().unwrap_or_default(), None);
+    }
+
+    fn delete(&self, environment: PactEnvironment) {
+        self.set(&environment.name_any(), None);
+    }
+
+    fn retain(&self, listed: &HashSet<String>) {
+        let known = self.0.index().objects();
+        for name in known.into_iter().filter(|name| !listed.contains(name)) {
+            self.set(&name, None);
+        }
+    }
+}
+
+/// `PactBroker`s, to their clients.
+pub(super) struct BrokersFeed(pub(super) Arc<Recorder>);
+
+impl WatchHandler for BrokersFeed {
+    type Object = PactBroker;
+    type Id = String;
+
+    fn apply(&self, broker: PactBroker) -> Option<String> {
+        let name = broker.name_any();
+        if self.0.brokers.apply(broker) {
+            self.0.queue.now(Task::Broker(name.clone()));
+        }
+        Some(name)
+    }
+
+    fn undecodable(&self, object: &InvalidObject) -> Option<String> {
+        report_unreadable::<PactBroker>(&self.0, object);
+        object.metadata.name.clone()
+    }
+
+    fn undecodable_gone(&self, object: &InvalidObject) {
+        self.0.brokers.remove(object.metadata.name.as_deref().unwrap_or_default());
+    }
+
+    fn delete(&self, broker: PactBroker) {
+        self.0.brokers.remove(&broker.name_any());
+    }
+
+    fn retain(&self, listed: &HashSet<String>) {
+        for name in self.0.brokers.names() {
+            if !listed.contains(&name) {
+                self.0.brokers.remove(&name);
+            }
+        }
+    }
+}
+
+/// `PactDeployment`s, into the memories.
+pub(super) struct RecordHandler(pub(super) Arc<Recorder>);
+
+impl WatchHandler for RecordHandler {
+    type Object = PactDeployment;
+    type Id = RecordKey;
+
+    fn apply(&self, memory: PactDeployment) -> Option<RecordKey> {
+        self.0.records.apply(memory)
+    }
+
+    fn undecodable(&self, object: &InvalidObject) -> Option<RecordKey> {
+        report_unreadable::<PactDeployment>(&self.0, object);
+        None
+    }
+
+    fn delete(&self, memory: PactDeployment) {
+        // What was lost is found out again from the cluster and the broker (domain case 53).
+        if let Some(key) = self.0.records.remove(&memory) {
+            self.0.queue.now(Task::Record(key));
+        }
+    }
+
+    fn retain(&self, listed: &HashSet<RecordKey>) {
+        for key in self.0.records.retain(listed) {
+            self.0.queue.now(Task::Record(key));
+        }
+    }
+}
+
+/// A kind whose objects name a workload as their template.
+pub(super) struct Templates<K> {
+    recorder: Arc<Recorder>,
+    source: fn(String, String) -> TemplateSource,
+    of_kind: fn(&TemplateSource) -> bool,
+    template: fn(&K) -> Option<Template>,
+}
+
+impl Templates<RolloutView> {
+    pub(super) fn rollouts(recorder: Arc<Recorder>) -> Self {
+        Self {
+            recorder,
+            source: TemplateSource::Rollout,
+            of_kind: |source| matches!(source, TemplateSource::Rollout(..)),
+            template: |rollout| template_of(rollout).map(|workload| Template { workload, promoted: false }),
+        }
+    }
+}
+
+impl Templates<CanaryView> {
+    pub(super) fn canaries(recorder: Arc<Recorder>) -> Self {
+        Self {
+            recorder,
+            source: TemplateSource::Canary,
+            of_kind: |source| matches!(source, TemplateSource::Canary(..)),
+            template: |canary| target_of(canary).map(|workload| Template { workload, promoted: canary.promoted() }),
+        }
+    }
+}
+
+impl<K> WatchHandler for Templates<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    type Object = K;
+    type Id = TemplateSource;
+
+    fn apply(&self, object: K) -> Option<TemplateSource> {
+        let source = (self.source)(object.namespace().unwrap_or_default(), object.name_any());
+        let touched = self.recorder.index().set_template(&source, (self.template)(&object));
+        self.recorder.touched(touched);
+        Some(source)
+    }
+
+    fn undecodable(&self, object: &InvalidObject) -> Option<TemplateSource> {
+        report_unreadable::<K>(&self.recorder, object);
+        Some((self.source)(object.metadata.namespace.clone()?, object.metadata.name.clone()?))
+    }
+
+    fn delete(&self, object: K) {
+        let source = (self.source)(object.namespace().unwrap_or_default(), object.name_any());
+        let touched = self.recorder.index().set_template(&source, None);
+        self.recorder.touched(touched);
+    }
+
+    fn retain(&self, listed: &HashSet<TemplateSource>) {
+        let touched = self.recorder.index().retain_templates(listed, self.of_kind);
+        self.recorder.touched(touched);
+    }
+}
