@@ -36,23 +36,6 @@ impl From<bool> for Truth {
     }
 }
 
-/// A reason and a message, for a condition or an Event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Explanation {
-    /// CamelCase.
-    pub reason: &'static str,
-    /// For people: thing, cause, remedy.
-    pub message: String,
-}
-
-impl Explanation {
-    /// A reason and a message.
-    #[must_use]
-    pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
-    }
-}
-
 /// What one condition should say now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -69,8 +52,13 @@ pub struct Finding {
 impl Finding {
     /// A finding.
     #[must_use]
-    pub fn new(type_: &'static str, truth: impl Into<Truth>, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { type_, truth: truth.into(), reason, message: message.into() }
+    pub fn new(
+        type_: &'static str,
+        truth: impl Into<Truth>,
+        reason: impl Into<&'static str>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { type_, truth: truth.into(), reason: reason.into(), message: message.into() }
     }
 }
 

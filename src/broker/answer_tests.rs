@@ -17,7 +17,7 @@ fn read(status: u16, content_type: &str, body: &str) -> (&'static str, String) {
     match classify(Operation::Undeploy, response, &redactor()) {
         Ok(Answer::Found(_)) => ("Ok", String::new()),
         Ok(Answer::NotFound) => ("NotFound", String::new()),
-        Err(error) => (error.reason(), error.to_string()),
+        Err(error) => (error.reason().as_str(), error.to_string()),
     }
 }
 
@@ -84,7 +84,7 @@ fn every_kind_of_answer_is_told_apart() {
 fn a_redirect_that_leads_nowhere_is_no_broker() {
     let response = Response { status: 304, ..Response::default() };
     let error = classify(Operation::Probe, response, &redactor()).unwrap_err();
-    assert_eq!(error.reason(), "NotABroker");
+    assert_eq!(error.reason().as_str(), "NotABroker");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn an_answer_of_another_shape_says_so_in_short() {
     let Ok(Answer::Found(document)) = classify(Operation::Probe, response, &redactor()) else { panic!("not found") };
     let error = document.read::<Vec<u8>>().unwrap_err();
     let text = error.to_string();
-    assert!(error.reason() == "NotABroker" && text.contains("JSON of another shape"), "{text}");
+    assert!(error.reason().as_str() == "NotABroker" && text.contains("JSON of another shape"), "{text}");
     assert!(text.contains("[redacted]") && !text.contains("s3cret") && text.len() < 400, "{} {text}", text.len());
 }
 

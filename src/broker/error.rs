@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::ids::EnvironmentId;
 use super::operation::Operation;
 use crate::api::names::{Pacticipant, Version, quoted};
+use crate::decide::Reason;
 
 /// Why a call at a broker failed. Never holds a credential; `Display` says what, why and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -206,20 +207,20 @@ impl BrokerError {
 
     /// The reason for a condition, `CamelCase` as the Kubernetes API conventions ask.
     #[must_use]
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::Unauthorized { .. } => "Unauthorized",
-            Self::Forbidden { .. } => "Forbidden",
-            Self::PacticipantMissing { .. } => "PacticipantMissing",
-            Self::VersionMissing { .. } => "VersionMissing",
-            Self::EnvironmentMissing { .. } => "EnvironmentMissing",
-            Self::RateLimited { .. } => "RateLimited",
-            Self::Server { .. } | Self::Transport { .. } | Self::Busy { .. } => "BrokerUnavailable",
-            Self::NotABroker { .. } => "NotABroker",
-            Self::Redirected { .. } => "Redirected",
-            Self::TooLarge { .. } => "AnswerTooLarge",
-            Self::Rejected { .. } => "RequestRejected",
-            Self::Unaddressable { .. } => "InvalidName",
+            Self::Unauthorized { .. } => Reason::Unauthorized,
+            Self::Forbidden { .. } => Reason::Forbidden,
+            Self::PacticipantMissing { .. } => Reason::PacticipantMissing,
+            Self::VersionMissing { .. } => Reason::VersionMissing,
+            Self::EnvironmentMissing { .. } => Reason::EnvironmentMissing,
+            Self::RateLimited { .. } => Reason::RateLimited,
+            Self::Server { .. } | Self::Transport { .. } | Self::Busy { .. } => Reason::BrokerUnavailable,
+            Self::NotABroker { .. } => Reason::NotABroker,
+            Self::Redirected { .. } => Reason::Redirected,
+            Self::TooLarge { .. } => Reason::AnswerTooLarge,
+            Self::Rejected { .. } => Reason::RequestRejected,
+            Self::Unaddressable { .. } => Reason::InvalidName,
         }
     }
 

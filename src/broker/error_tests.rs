@@ -45,7 +45,7 @@ fn each_error_has_its_reason_and_a_text_that_a_condition_can_carry() {
         let text = error.to_string();
         let length = text.chars().count();
         println!("{length} {text}");
-        assert_eq!((error.reason(), error.retryable()), (reason, retryable), "{text}");
+        assert_eq!((error.reason().as_str(), error.retryable()), (reason, retryable), "{text}");
         assert!(length <= 260 && !text.contains('\n') && !text.contains("  "), "{length} {text}");
     }
 }

@@ -8,7 +8,6 @@ mod answer;
 mod can_i_deploy;
 mod circuit;
 mod client;
-pub mod client_factory;
 pub mod config;
 mod deployments;
 mod environments;

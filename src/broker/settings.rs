@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::{BaseUrl, BrokerConfig, ClientCertificate, Credentials, SecretText, TlsSettings};
-use crate::api::{PactBrokerSpec, condition::Explanation};
+use crate::{
+    api::PactBrokerSpec,
+    decide::{Explanation, Reason},
+};
 
 /// The contents of a Secret by key, or `None` when there is no such Secret.
 pub type SecretData = Option<BTreeMap<String, Vec<u8>>>;
@@ -37,19 +40,19 @@ pub fn broker_config(
     user_agent: &str,
 ) -> Result<BrokerConfig, Explanation> {
     let invalid = |field: &str, problem: &dyn std::fmt::Display| {
-        Explanation::new("InvalidSpec", format!("spec.{field}: {problem}"))
+        Explanation::new(Reason::InvalidSpec, format!("spec.{field}: {problem}"))
     };
     let secret = |name: &str| -> Result<&BTreeMap<String, Vec<u8>>, Explanation> {
         secrets.get(name).and_then(Option::as_ref).ok_or_else(|| {
             Explanation::new(
-                "SecretMissing",
+                Reason::SecretMissing,
                 format!("there is no Secret {name} in namespace {namespace}; create it there"),
             )
         })
     };
     let no_value = |name: &str, key: &str| {
         Explanation::new(
-            "SecretKeyMissing",
+            Reason::SecretKeyMissing,
             format!("Secret {namespace}/{name} has no value under the key {key}; add it"),
         )
     };
@@ -60,7 +63,7 @@ pub fn broker_config(
     let text = |name: &str, key: &str| -> Result<SecretText, Explanation> {
         let text = String::from_utf8(bytes(name, key)?).map_err(|_| {
             Explanation::new(
-                "SecretInvalid",
+                Reason::SecretInvalid,
                 format!("Secret {namespace}/{name}, key {key}: the value is not UTF-8 text"),
             )
         })?;
@@ -71,7 +74,7 @@ pub fn broker_config(
         }
         if text.chars().any(char::is_control) {
             return Err(Explanation::new(
-                "SecretInvalid",
+                Reason::SecretInvalid,
                 format!("Secret {namespace}/{name}, key {key}: the value holds a control character"),
             ));
         }

@@ -130,7 +130,7 @@ impl Transport {
         let outcome = match &answer {
             Ok(Answer::Found(_)) => "Ok",
             Ok(Answer::NotFound) => "NotFound",
-            Err(error) => error.reason(),
+            Err(error) => error.reason().as_str(),
         };
         observe(outcome, started.elapsed());
         tracing::debug!(broker = %self.base, operation = operation.name(), outcome, "asked the broker");

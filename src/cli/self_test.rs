@@ -15,7 +15,7 @@ use serde_json::json;
 use super::process::{self, Failure, LogArguments, USER_AGENT};
 use crate::{
     api::{PactBroker, annotations},
-    broker::client_factory::ClientFactory,
+    cluster::client_factory::ClientFactory,
     decide::messages,
 };
 use operator_kit::refusal;

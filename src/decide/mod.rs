@@ -9,6 +9,8 @@ pub mod gate_rules;
 pub mod judge;
 pub mod messages;
 pub mod question;
+pub mod reason;
+pub mod record;
 pub mod subject;
 pub mod verdict;
 
@@ -17,5 +19,6 @@ pub use evidence::{LiveVersions, Matrix, MatrixRow, Pair, PairResult};
 pub use gate_rules::GateRules;
 pub use judge::{Judgement, judge, wants_live};
 pub use question::{Ignored, Question};
+pub use reason::{Explanation, Reason};
 pub use subject::{Basis, Identified, Problem, Remembered, Subject, subjects};
 pub use verdict::Verdict;

@@ -12,11 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    api::{PactBroker, condition::Explanation, names::EnvironmentName},
-    broker::{
-        client_factory::{ClientFactory, Fingerprint},
-        questions::Questions,
-    },
+    api::{PactBroker, names::EnvironmentName},
+    broker::questions::Questions,
+    cluster::client_factory::{ClientFactory, Fingerprint},
+    decide::{Explanation, Reason},
 };
 use operator_kit::readiness::Gate;
 
@@ -25,7 +24,7 @@ const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
 struct Entry {
     object: Arc<PactBroker>,
-    origin: Option<Fingerprint>,
+    fingerprint: Option<Fingerprint>,
     questions: Result<Questions, Explanation>,
 }
 
@@ -53,13 +52,13 @@ impl Brokers {
         let mut entries = self.entries();
         let entry = entries.entry(object.name_any()).or_insert_with(|| Entry {
             object: Arc::clone(&object),
-            origin: None,
+            fingerprint: None,
             questions: Err(Explanation::new(
-                "BrokerNotReady",
+                Reason::BrokerNotReady,
                 "the operator has not made its client for the broker yet",
             )),
         });
-        let new = entry.origin.as_ref().is_none_or(|origin| !origin.is_of(&object));
+        let new = entry.fingerprint.as_ref().is_none_or(|fingerprint| !fingerprint.is_of(&object));
         entry.object = object;
         drop(entries);
         if new {
@@ -79,7 +78,7 @@ impl Brokers {
     pub fn questions(&self, name: &str) -> Result<Questions, Explanation> {
         match self.entries().get(name) {
             Some(entry) => entry.questions.clone(),
-            None => Err(Explanation::new("BrokerMissing", format!("there is no PactBroker named {name}"))),
+            None => Err(Explanation::new(Reason::BrokerMissing, format!("there is no PactBroker named {name}"))),
         }
     }
 
@@ -129,22 +128,22 @@ impl Brokers {
         let objects: Vec<_> = self.entries().values().map(|entry| Arc::clone(&entry.object)).collect();
         for object in objects {
             let name = object.name_any();
-            let before = self.entries().get(&name).and_then(|entry| entry.origin.clone());
-            let made = self.client_factory.make(&object, before.as_ref()).await;
+            let before = self.entries().get(&name).and_then(|entry| entry.fingerprint.clone());
+            let built = self.client_factory.make(&object, before.as_ref()).await;
             let mut entries = self.entries();
             let Some(entry) = entries.get_mut(&name) else { continue };
-            match made {
+            match built {
                 Ok(None) => {}
-                Ok(Some(made)) => {
+                Ok(Some(built)) => {
                     let at_once = usize::try_from(object.spec.concurrency).unwrap_or(1);
-                    match &made.client {
+                    match &built.client {
                         Ok(_) => info!(broker = name, "a client for the broker was made"),
                         Err(why) => {
-                            warn!(broker = name, reason = why.reason, "the broker cannot be used: {}", why.message);
+                            warn!(broker = name, reason = %why.reason, "the broker cannot be used: {}", why.message);
                         }
                     }
-                    entry.questions = made.client.map(|client| Questions::new(client, at_once));
-                    entry.origin = Some(made.origin);
+                    entry.questions = built.client.map(|client| Questions::new(client, at_once));
+                    entry.fingerprint = Some(built.fingerprint);
                 }
                 Err(why) => {
                     warn!(broker = name, "{}", why.message);

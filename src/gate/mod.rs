@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use self::{brokers::Brokers, index::Index, metrics::GateMetrics, report::Told};
-use crate::broker::{client_factory::ClientFactory, metrics::observer};
+use crate::{broker::metrics::observer, cluster::client_factory::ClientFactory};
 use operator_kit::{
     events::EventSink,
     metrics::Metrics,

@@ -5,7 +5,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family},
 };
 
-use super::{places::Places, records::RecordStore};
+use crate::cluster::Cluster;
 use operator_kit::{lease::Leadership, metrics::Metrics};
 
 /// One verdict on a version that runs.
@@ -17,7 +17,7 @@ struct CheckLabels {
 }
 
 /// What the recorder counts as it goes.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct RecorderMetrics {
     /// Versions recorded, corrections included.
     pub(super) recorded: Counter,
@@ -30,22 +30,17 @@ pub(super) struct RecorderMetrics {
 
 impl RecorderMetrics {
     /// Counters, and two gauges over what is known when they are asked for: what waits for a person.
-    pub(super) fn register(metrics: &Metrics, leadership: &Leadership, records: &RecordStore, places: &Places) -> Self {
-        let (leadership, records, places) = (leadership.clone(), records.clone(), places.clone());
+    pub(super) fn register(metrics: &Metrics, leadership: &Leadership, cluster: &Cluster) -> Self {
+        let (leadership, records, snapshots) = (leadership.clone(), cluster.records.clone(), cluster.snapshots.clone());
         let help = "Records that somebody else writes, too, and that are left alone";
         metrics.observe("records_contested", help, move || i64::try_from(records.contested()).ok());
         let help = "Environments whose records are gone all at once: nothing is taken back there";
         metrics.observe("environments_suspicious", help, move || {
             // Only the leader reads environments; one that no longer leads would say for ever what it read last.
-            leadership.is_leader().then(|| i64::try_from(places.suspicious()).ok()).flatten()
+            leadership.is_leader().then(|| i64::try_from(snapshots.suspicious()).ok()).flatten()
         });
 
-        let this = Self {
-            recorded: Counter::default(),
-            undeployed: Counter::default(),
-            pending: Counter::default(),
-            checks: Family::default(),
-        };
+        let this = Self::default();
         metrics.register(|registry| {
             registry.register("recorded", "Versions recorded at a broker", this.recorded.clone());
             registry.register("undeployed", "Records taken back", this.undeployed.clone());

@@ -1,71 +1,46 @@
-//! The loop that makes the broker right: watch, plan, act, status.
+//! The loop that makes the broker right.
 //!
 //! Level-triggered: each pass compares what the broker should say with what it says. Everything that matters is read
-//! anew from the cluster and the broker after a restart; only delays are kept in memory.
+//! anew from the cluster and the broker after a restart; only delays are kept in memory, by the [`queue`].
 //!
-//! Pure: [`index`], [`desired`], [`plan`], [`status`]. The rest acts.
+//! Four reconcilers, each of a few handles: of a record, of the verdicts on what runs, of an environment, of a broker.
+//! What they decide is in [`crate::decide`], what they know in [`crate::cluster`].
 
-pub mod brokers;
-mod check;
-pub mod checks;
-pub mod desired;
+mod broker;
 mod environment;
-mod events;
-#[cfg(test)]
-mod fixtures;
-pub mod index;
-pub mod inventory;
-mod live;
-pub mod member;
+mod environment_status;
 mod metrics;
-mod pass;
-pub mod places;
-pub mod plan;
 pub mod queue;
 mod record;
-pub mod records;
-mod release;
-pub mod status;
+mod record_act;
+mod report;
+mod schedule;
+mod verdict;
+mod verdicts;
 mod watch;
 mod watch_handlers;
+mod writes;
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures::FutureExt;
-use kube::{Client, api::PostParams};
-use tokio::{sync::Semaphore, time::Instant};
+use kube::Client;
+use operator_kit::{events::EventSink, lease::Leadership, liveness::Liveness, metrics::Metrics, readiness::Readiness};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    brokers::{Brokers, Change},
-    checks::Checks,
-    index::Index,
+    broker::BrokerReconciler,
+    environment::EnvironmentReconciler,
     metrics::RecorderMetrics,
-    places::Places,
-    queue::{Next, Queue, Slot, Task},
-    records::RecordStore,
+    queue::{Next, Queue, Slot, Task, Tries},
+    record::RecordReconciler,
+    report::Reporter,
+    schedule::Schedule,
+    verdict::VerdictReconciler,
+    verdicts::Verdicts,
+    writes::Writes,
 };
-use crate::{
-    api::{PactEnvironment, names::Version},
-    broker::BrokerError,
-    workload::{EnvironmentRef, RecordKey},
-};
-use operator_kit::{events::EventSink, lease::Leadership, liveness::Liveness, metrics::Metrics, readiness::Readiness};
-
-/// The name under which the recorder writes, for `managedFields` and Events.
-pub const FIELD_MANAGER: &str = "pact-operator.dev/controller";
-
-/// How the recorder writes objects: under its own name.
-fn as_field_manager() -> PostParams {
-    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
-}
+use crate::cluster::{Cluster, FIELD_MANAGER, client_factory::ClientFactory};
 
 /// What the recorder is told from outside.
 #[derive(Clone, Debug)]
@@ -104,189 +79,140 @@ pub struct Surroundings {
     pub shutdown: CancellationToken,
 }
 
-/// The recorder: see the module.
-pub struct Recorder {
-    client: Client,
-    settings: Arc<Settings>,
-    leadership: Leadership,
-    index: Mutex<Index>,
-    environments: Mutex<HashMap<String, PactEnvironment>>,
-    records: RecordStore,
-    brokers: Brokers,
-    places: Places,
-    events: EventSink,
-    queue: Queue,
-    metrics: RecorderMetrics,
-    /// By key: how often in a row something could not be done, and for which version.
-    tries: Mutex<HashMap<RecordKey, (u32, Option<Version>)>>,
-    /// By key: since when a rollout is under way that the status does not tell of yet.
-    quiet_since: Mutex<HashMap<RecordKey, Instant>>,
-    /// By environment: how often in a row it could not be read.
-    place_tries: Mutex<BTreeMap<EnvironmentRef, u32>>,
-    /// By environment: how often in a row none of our records was in it.
-    place_doubts: Mutex<BTreeMap<EnvironmentRef, u32>>,
-    /// What the gate's policy says of the versions that run.
-    checks: Checks,
-    /// By key: how often in a row a version could not be checked.
-    check_tries: Mutex<HashMap<RecordKey, u32>>,
-    /// The places of those who tell what they did.
-    reports: Semaphore,
-    rollouts_served: AtomicBool,
-    /// Whether everything that is watched was listed once: before, what is missing only seems to be.
-    complete: AtomicBool,
-}
-
 /// Closes the gates that [`run`] will open. Before readiness is served: without gates a process counts as ready.
 pub fn close_gates(readiness: &Readiness) {
     drop(watch::gates(readiness));
 }
 
+/// The recorder: see the module.
+struct Recorder {
+    cluster: Arc<Cluster>,
+    leadership: Leadership,
+    schedule: Schedule,
+    reporter: Reporter,
+    verdicts: Arc<Verdicts>,
+    record: RecordReconciler,
+    verdict: VerdictReconciler,
+    environment: EnvironmentReconciler,
+    broker: BrokerReconciler,
+}
+
+impl Recorder {
+    fn new(settings: Settings, surroundings: &Surroundings, queue: Queue) -> Self {
+        let Surroundings { client, leadership, metrics: registry, instance, .. } = surroundings;
+        let settings = Arc::new(settings);
+        let cluster = Arc::new(Cluster::new(client.clone()));
+        let verdicts = Arc::new(Verdicts::default());
+        let metrics = RecorderMetrics::register(registry, leadership, &cluster);
+        let reporter = Reporter::new(EventSink::new(client.clone(), FIELD_MANAGER, instance), leadership.clone());
+        let writes = Writes { leadership: leadership.clone(), metrics: metrics.clone() };
+        let schedule = Schedule {
+            queue,
+            cluster: Arc::clone(&cluster),
+            verdicts: Arc::clone(&verdicts),
+            resync_period: settings.resync_period,
+        };
+        let client_factory = ClientFactory {
+            client: client.clone(),
+            namespace: settings.namespace.clone(),
+            user_agent: settings.user_agent.clone(),
+            observer: crate::broker::metrics::observer(registry),
+        };
+        Self {
+            record: RecordReconciler {
+                cluster: Arc::clone(&cluster),
+                schedule: schedule.clone(),
+                writes: writes.clone(),
+                reporter: reporter.clone(),
+                verdicts: Arc::clone(&verdicts),
+                settings: Arc::clone(&settings),
+            },
+            verdict: VerdictReconciler {
+                cluster: Arc::clone(&cluster),
+                schedule: schedule.clone(),
+                verdicts: Arc::clone(&verdicts),
+                reporter: reporter.clone(),
+                metrics,
+                settings: Arc::clone(&settings),
+            },
+            environment: EnvironmentReconciler {
+                cluster: Arc::clone(&cluster),
+                schedule: schedule.clone(),
+                writes,
+                settings: Arc::clone(&settings),
+            },
+            broker: BrokerReconciler {
+                cluster: Arc::clone(&cluster),
+                schedule: schedule.clone(),
+                client_factory,
+                settings,
+            },
+            leadership: leadership.clone(),
+            cluster,
+            schedule,
+            reporter,
+            verdicts,
+        }
+    }
+
+    async fn work(&self, task: Task, slot: Slot, tries: Tries) -> Next {
+        // A standby watches and decides nothing; all is looked at once it leads.
+        if !self.cluster.is_complete() || !self.leadership.is_leader() {
+            if let Task::Verdict(key) = &task {
+                // Or it would count as under way for ever, and not be judged when this process leads again.
+                self.verdicts.end(key);
+            }
+            return Next::wait();
+        }
+        match task {
+            Task::Broker(name) => self.broker.reconcile(&name, tries).await,
+            Task::Environment(environment_ref) => self.environment.reconcile(&environment_ref, tries).await,
+            Task::EnvironmentStatus(object) => self.environment.reconcile_status(&object).await,
+            Task::Record(key) => self.record.reconcile(&key, slot, tries).await,
+            Task::Verdict(key) => self.verdict.reconcile(&key, tries).await,
+        }
+    }
+
+    /// Looks at everything when this process begins to lead, and says that the loop turns.
+    async fn follow_leadership(self: Arc<Self>, liveness: Liveness, shutdown: CancellationToken) {
+        let mut leads = self.leadership.watch();
+        let mut tick = tokio::time::interval(Duration::from_secs(5));
+        let mut may_change = true;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = tick.tick() => liveness.tick(),
+                changed = leads.changed(), if may_change => {
+                    // Without election nobody can grant or end leadership: it stays as it is.
+                    may_change = changed.is_ok();
+                    if *leads.borrow_and_update() {
+                        self.schedule.everything();
+                        self.reporter.invalid_workloads_soon(&self.cluster);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Runs the recorder until shutdown. A standby keeps everything warm and does nothing until it leads.
 pub async fn run(settings: Settings, surroundings: Surroundings) {
-    let Surroundings { client, leadership, readiness, liveness, metrics, instance, shutdown } = surroundings;
-    let settings = Arc::new(settings);
-    let (queue, outlet) = Queue::new();
-    let observer = crate::broker::metrics::observer(&metrics);
-    let (records, places) = (RecordStore::new(client.clone()), Places::default());
-    let metrics = RecorderMetrics::register(&metrics, &leadership, &records, &places);
-    let recorder = Arc::new(Recorder {
-        client: client.clone(),
-        leadership: leadership.clone(),
-        index: Mutex::default(),
-        environments: Mutex::default(),
-        records,
-        brokers: Brokers::new(client.clone(), Arc::clone(&settings), observer),
-        places,
-        events: EventSink::new(client, FIELD_MANAGER, &instance),
-        queue: queue.clone(),
-        metrics,
-        tries: Mutex::default(),
-        quiet_since: Mutex::default(),
-        place_tries: Mutex::default(),
-        place_doubts: Mutex::default(),
-        checks: Checks::default(),
-        check_tries: Mutex::default(),
-        reports: Semaphore::new(pass::REPORTS_AT_ONCE),
-        rollouts_served: AtomicBool::new(false),
-        complete: AtomicBool::new(false),
-        settings,
-    });
-
+    let (queue, requests) = Queue::new();
+    let recorder = Arc::new(Recorder::new(settings, &surroundings, queue.clone()));
+    let Surroundings { readiness, liveness, shutdown, .. } = surroundings;
     let work = {
         let recorder = Arc::clone(&recorder);
-        Arc::new(move |task, slot| {
+        Arc::new(move |task, slot, tries| {
             let recorder = Arc::clone(&recorder);
-            async move { recorder.work(task, slot).await }.boxed()
+            async move { recorder.work(task, slot, tries).await }.boxed()
         })
     };
     let watching = tokio::spawn(watch::run(Arc::clone(&recorder), readiness, shutdown.clone()));
-    let leading = tokio::spawn(follow_leadership(Arc::clone(&recorder), liveness, shutdown.clone()));
-    queue::run(queue, outlet, shutdown, work).await;
+    let leading = tokio::spawn(Arc::clone(&recorder).follow_leadership(liveness, shutdown.clone()));
+    queue::run(queue, requests, shutdown, work).await;
     for ended in [watching.await, leading.await] {
         if let Err(error) = ended {
             tracing::error!(%error, "a task of the recorder panicked, which is a defect");
         }
-    }
-}
-
-/// Looks at everything when this process begins to lead, and says that the loop turns.
-async fn follow_leadership(recorder: Arc<Recorder>, liveness: Liveness, shutdown: CancellationToken) {
-    let mut leads = recorder.leadership.watch();
-    let mut tick = tokio::time::interval(Duration::from_secs(5));
-    let mut may_change = true;
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            _ = tick.tick() => liveness.tick(),
-            changed = leads.changed(), if may_change => {
-                // Without election nobody can grant or end leadership: it stays as it is.
-                may_change = changed.is_ok();
-                if *leads.borrow_and_update() {
-                    recorder.look_at_everything();
-                    recorder.report_invalid_workloads_soon();
-                }
-            }
-        }
-    }
-}
-
-impl Recorder {
-    async fn work(&self, task: Task, slot: Slot) -> Next {
-        // A standby watches and decides nothing; all is looked at once it leads.
-        if !self.complete.load(Ordering::Acquire) || !self.leadership.is_leader() {
-            if let Task::Check(key) = &task {
-                // Or it would count as under way for ever, and not be checked when this process leads again.
-                self.checks.end(key);
-            }
-            return None;
-        }
-        match task {
-            Task::Broker(name) => {
-                let (change, next) = self.brokers.reconcile(&name).await;
-                if change == Change::TryAgain {
-                    self.try_again(&name);
-                }
-                next
-            }
-            Task::EnvironmentRef(environment_ref) => self.read_place(&environment_ref).await,
-            Task::EnvironmentStatus(object) => self.environment_status(&object).await,
-            Task::Record(key) => self.pass(&key, slot).await,
-            Task::Check(key) => self.check(&key).await,
-        }
-    }
-
-    /// Puts in a task for everything there is.
-    fn look_at_everything(&self) {
-        for name in self.brokers.names() {
-            self.queue.now(Task::Broker(name));
-        }
-        let (places, objects) = self.places_and_objects();
-        for environment_ref in places {
-            self.queue.now(Task::EnvironmentRef(environment_ref));
-        }
-        for object in objects {
-            self.queue.now(Task::EnvironmentStatus(object));
-        }
-        for key in self.keys(|_| true) {
-            self.queue.now(Task::Record(key));
-        }
-    }
-
-    /// Puts in a task for everything that waits for a broker.
-    fn try_again(&self, broker: &str) {
-        let (places, _) = self.places_and_objects();
-        for environment_ref in places.into_iter().filter(|environment_ref| environment_ref.broker == broker) {
-            self.queue.now(Task::EnvironmentRef(environment_ref));
-        }
-        self.check_unanswered(broker);
-    }
-
-    /// A call at a broker failed: has whoever can find out more look into it.
-    fn look_into(&self, environment_ref: &EnvironmentRef, error: &BrokerError) {
-        match error {
-            BrokerError::EnvironmentMissing { .. } => self.queue.now(Task::EnvironmentRef(environment_ref.clone())),
-            BrokerError::PacticipantMissing { .. }
-            | BrokerError::VersionMissing { .. }
-            | BrokerError::Rejected { .. }
-            | BrokerError::Unaddressable { .. } => {}
-            _ => self.queue.now(Task::Broker(environment_ref.broker.clone())),
-        }
-    }
-
-    /// Every key that has members or a memory, and for which `wanted` holds.
-    fn keys(&self, wanted: impl Fn(&RecordKey) -> bool) -> HashSet<RecordKey> {
-        let mut keys: HashSet<_> = self.records.keys().into_iter().filter(&wanted).collect();
-        keys.extend(self.index().keys().filter(|key| wanted(key)).cloned());
-        keys
-    }
-
-    fn places_and_objects(&self) -> (HashSet<EnvironmentRef>, Vec<String>) {
-        let places = self.index().valid_rules().map(|rules| rules.environment_ref.clone()).collect();
-        let environments = self.environments.lock().unwrap_or_else(PoisonError::into_inner);
-        (places, environments.keys().cloned().collect())
-    }
-
-    fn index(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

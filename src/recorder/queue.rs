@@ -13,6 +13,7 @@ use std::{
 use crate::workload::{EnvironmentRef, RecordKey};
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kube::runtime::scheduler::{ScheduleRequest, Scheduler, scheduler};
+use operator_kit::backoff::{Backoff, entropy};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::JoinSet,
@@ -27,13 +28,13 @@ pub enum Task {
     /// A `PactBroker` by name: its settings, Secrets, reachability.
     Broker(String),
     /// An environment at a broker: whether it is there, and what it has recorded.
-    EnvironmentRef(EnvironmentRef),
+    Environment(EnvironmentRef),
     /// A `PactEnvironment` by name: its status.
     EnvironmentStatus(String),
     /// One record key.
     Record(RecordKey),
     /// What the gate's policy says of the versions of one record key.
-    Check(RecordKey),
+    Verdict(RecordKey),
 }
 
 /// What tasks share that wait for each other.
@@ -44,7 +45,7 @@ enum Lane {
     /// A broker's records.
     Records(String),
     /// A broker's checks: they cost it far more than records do and can wait.
-    Checks(String),
+    Verdicts(String),
 }
 
 impl Lane {
@@ -52,7 +53,7 @@ impl Lane {
     fn slots(&self) -> usize {
         match self {
             Self::Free | Self::Records(_) => SLOTS_PER_LANE,
-            Self::Checks(_) => CHECKS_AT_ONCE,
+            Self::Verdicts(_) => VERDICTS_AT_ONCE,
         }
     }
 }
@@ -62,16 +63,73 @@ impl Task {
     /// the broker is back while everything in the lane waits.
     fn lane(&self) -> Lane {
         match self {
-            Self::EnvironmentRef(environment_ref) => Lane::Records(environment_ref.broker.clone()),
+            Self::Environment(environment_ref) => Lane::Records(environment_ref.broker.clone()),
             Self::Record(key) => Lane::Records(key.environment_ref.broker.clone()),
-            Self::Check(key) => Lane::Checks(key.environment_ref.broker.clone()),
+            Self::Verdict(key) => Lane::Verdicts(key.environment_ref.broker.clone()),
             Self::Broker(_) | Self::EnvironmentStatus(_) => Lane::Free,
         }
     }
 }
 
-/// When to do the task again though nothing changes.
-pub type Next = Option<Duration>;
+/// When to do a task again though nothing changes, and what is remembered of its tries until then.
+#[derive(Debug, Default)]
+pub struct Next {
+    /// After that time; `None`: only when something asks for it.
+    pub after: Option<Duration>,
+    /// What the task is handed when it is done again.
+    pub tries: Tries,
+}
+
+impl Next {
+    /// Only when something asks for it; earlier tries are forgotten.
+    #[must_use]
+    pub fn wait() -> Self {
+        Self::default()
+    }
+
+    /// After that time; earlier tries are forgotten.
+    #[must_use]
+    pub fn after(delay: Duration) -> Self {
+        Self { after: Some(delay), tries: Tries::default() }
+    }
+
+    /// After that time, with these tries.
+    #[must_use]
+    pub fn retry(delay: Duration, tries: Tries) -> Self {
+        Self { after: Some(delay), tries }
+    }
+}
+
+/// How often in a row, and since when, a task had to be tried again for the same cause.
+#[derive(Clone, Debug, Default)]
+pub struct Tries {
+    cause: String,
+    times: u32,
+    since: Option<Instant>,
+}
+
+impl Tries {
+    /// Counts one more try for this cause, or the first for a new one, and gives the delay before the next.
+    pub fn delay(&mut self, backoff: Backoff, cause: impl Into<String>) -> Duration {
+        self.begin(cause);
+        let delay = backoff.delay(self.times, entropy());
+        self.times = self.times.saturating_add(1);
+        delay
+    }
+
+    /// How long this cause has lasted.
+    pub fn lasting(&mut self, cause: impl Into<String>) -> Duration {
+        self.begin(cause).elapsed()
+    }
+
+    fn begin(&mut self, cause: impl Into<String>) -> Instant {
+        let cause = cause.into();
+        if self.cause != cause {
+            *self = Self { cause, times: 0, since: None };
+        }
+        *self.since.get_or_insert_with(Instant::now)
+    }
+}
 
 /// A place in a lane, held while a task keeps the lane's broker busy. Dropping it lets the next task begin.
 pub type Slot = OwnedSemaphorePermit;
@@ -80,7 +138,7 @@ pub type Slot = OwnedSemaphorePermit;
 /// API server, which may be slow, while others talk to the broker.
 const SLOTS_PER_LANE: usize = 64;
 /// How many checks of one broker may be under way at once.
-const CHECKS_AT_ONCE: usize = 2;
+const VERDICTS_AT_ONCE: usize = 2;
 /// How many tasks of one lane may be under way in all, those included that have given back their slot: what is told in
 /// the cluster may fall behind what is recorded by that many keys, at some kilobytes each.
 const UNDER_WAY_PER_LANE: usize = 4_096;
@@ -99,14 +157,14 @@ pub struct Queue {
 }
 
 /// The other end of a [`Queue`], for [`run`].
-pub struct Outlet(mpsc::UnboundedReceiver<(Lane, mpsc::UnboundedReceiver<Request>)>);
+pub struct Receiver(mpsc::UnboundedReceiver<(Lane, mpsc::UnboundedReceiver<Request>)>);
 
 impl Queue {
     /// A queue and its other end.
     #[must_use]
-    pub fn new() -> (Self, Outlet) {
+    pub fn new() -> (Self, Receiver) {
         let (new_lanes, receiver) = mpsc::unbounded_channel();
-        (Self { lanes: Arc::default(), new_lanes }, Outlet(receiver))
+        (Self { lanes: Arc::default(), new_lanes }, Receiver(receiver))
     }
 
     /// Do the task as soon as possible.
@@ -129,16 +187,16 @@ impl Queue {
 }
 
 /// Does tasks as they fall due until the token is cancelled; tasks under way then are finished first.
-pub async fn run<F>(queue: Queue, mut outlet: Outlet, shutdown: CancellationToken, work: Arc<F>)
+pub async fn run<F>(queue: Queue, mut requests: Receiver, shutdown: CancellationToken, work: Arc<F>)
 where
-    F: Fn(Task, Slot) -> BoxFuture<'static, Next> + Send + Sync + 'static,
+    F: Fn(Task, Slot, Tries) -> BoxFuture<'static, Next> + Send + Sync + 'static,
 {
     let mut lanes = JoinSet::new();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
-            Some((lane, requests)) = outlet.0.recv() => {
-                lanes.spawn(run_lane(queue.clone(), lane.slots(), requests, shutdown.clone(), Arc::clone(&work)));
+            Some((lane, receiver)) = requests.0.recv() => {
+                lanes.spawn(run_lane(queue.clone(), lane.slots(), receiver, shutdown.clone(), Arc::clone(&work)));
             }
         }
     }
@@ -152,7 +210,7 @@ async fn run_lane<F>(
     shutdown: CancellationToken,
     work: Arc<F>,
 ) where
-    F: Fn(Task, Slot) -> BoxFuture<'static, Next> + Send + Sync + 'static,
+    F: Fn(Task, Slot, Tries) -> BoxFuture<'static, Next> + Send + Sync + 'static,
 {
     let requests = futures::stream::unfold(requests, async |mut requests| {
         let request = requests.recv().await?;
@@ -162,6 +220,8 @@ async fn run_lane<F>(
     let slots = Arc::new(Semaphore::new(slots));
     let mut under_way = HashSet::new();
     let mut running = FuturesUnordered::new();
+    // Of tasks that are tried again; the others have none.
+    let mut tries: HashMap<Task, Tries> = HashMap::new();
     loop {
         tokio::select! {
             biased;
@@ -169,8 +229,15 @@ async fn run_lane<F>(
             Some((task, next)) = running.next(), if !running.is_empty() => {
                 under_way.remove(&task);
                 match next {
-                    Ok(Some(delay)) => queue.after(delay, task),
-                    Ok(None) => {}
+                    Ok(next) => {
+                        let next: Next = next;
+                        if next.tries.since.is_some() {
+                            tries.insert(task.clone(), next.tries);
+                        }
+                        if let Some(delay) = next.after {
+                            queue.after(delay, task);
+                        }
+                    }
                     Err(_) => {
                         error!(?task, "a task panicked, which is a defect; it is tried again in a minute");
                         queue.after(Duration::from_mins(1), task);
@@ -179,7 +246,7 @@ async fn run_lane<F>(
             }
             (task, slot) = next_due(&mut scheduler, &under_way, &slots) => {
                 under_way.insert(task.clone());
-                let work = tokio::spawn(work(task.clone(), slot));
+                let work = tokio::spawn(work(task.clone(), slot, tries.remove(&task).unwrap_or_default()));
                 running.push(work.map(move |next| (task, next)));
             }
         }
@@ -246,11 +313,11 @@ mod tests {
     /// Runs the queue over `work` until the test drops what is returned.
     fn start<F>(work: F) -> (Queue, tokio_util::sync::DropGuard)
     where
-        F: Fn(Task, Slot) -> BoxFuture<'static, Next> + Send + Sync + 'static,
+        F: Fn(Task, Slot, Tries) -> BoxFuture<'static, Next> + Send + Sync + 'static,
     {
-        let (queue, outlet) = Queue::new();
+        let (queue, receiver) = Queue::new();
         let shutdown = CancellationToken::new();
-        tokio::spawn(run(queue.clone(), outlet, shutdown.clone(), Arc::new(work)));
+        tokio::spawn(run(queue.clone(), receiver, shutdown.clone(), Arc::new(work)));
         (queue, shutdown.drop_guard())
     }
 
@@ -258,14 +325,14 @@ mod tests {
     async fn a_task_never_runs_beside_itself_and_a_request_meanwhile_is_not_lost() {
         let (done, mut seen) = mpsc::unbounded_channel();
         let at_once = Arc::new(AtomicUsize::new(0));
-        let (queue, _guard) = start(move |_, _slot| {
+        let (queue, _guard) = start(move |_, _slot, _tries| {
             let (at_once, done) = (Arc::clone(&at_once), done.clone());
             async move {
                 assert_eq!(at_once.fetch_add(1, Ordering::SeqCst), 0);
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 at_once.fetch_sub(1, Ordering::SeqCst);
                 done.send(Instant::now()).unwrap();
-                None
+                Next::wait()
             }
             .boxed()
         });
@@ -282,14 +349,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_broker_that_never_answers_holds_up_nobody_else() {
         let (done, mut seen) = mpsc::unbounded_channel();
-        let (queue, _guard) = start(move |task, _slot| {
+        let (queue, _guard) = start(move |task, _slot, _tries| {
             let done = done.clone();
             async move {
                 match task {
                     Task::Record(key) if key.environment_ref.broker == "black-hole" => std::future::pending().await,
                     task => done.send(task).unwrap(),
                 }
-                None
+                Next::wait()
             }
             .boxed()
         });
@@ -306,11 +373,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_to_be_done_again_is_and_an_earlier_request_wins() {
         let (done, mut seen) = mpsc::unbounded_channel();
-        let (queue, _guard) = start(move |_, _slot| {
+        let (queue, _guard) = start(move |_, _slot, _tries| {
             let done = done.clone();
             async move {
                 done.send(Instant::now()).unwrap();
-                Some(Duration::from_secs(100))
+                Next::after(Duration::from_secs(100))
             }
             .boxed()
         });
@@ -327,12 +394,12 @@ mod tests {
     async fn a_task_that_panics_is_tried_again_and_the_others_go_on() {
         let times = Arc::new(AtomicUsize::new(0));
         let (done, mut seen) = mpsc::unbounded_channel();
-        let (queue, _guard) = start(move |task, _slot| {
+        let (queue, _guard) = start(move |task, _slot, _tries| {
             let (times, done) = (Arc::clone(&times), done.clone());
             async move {
                 assert!(task != record("a", "bad") || times.fetch_add(1, Ordering::SeqCst) > 0, "planned panic");
                 done.send(task).unwrap();
-                None
+                Next::wait()
             }
             .boxed()
         });

@@ -1,385 +1,285 @@
-//! One pass over a record key: compare what the broker should say with what it says, do the one step that is due.
+//! The reconciler of a record: gather → assess → act → remember → report.
 //!
-//! Before each write at the broker: the lease is still ours, the live workloads still say the same, the broker's row
-//! was just read. After it, the row is read back.
+//! Level-triggered: each pass compares what the broker should say with what it says. What is due is decided by
+//! [`crate::decide::record::assess`]; here it is done.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use futures::future::join;
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use operator_kit::backoff::Backoff;
+use tracing::{debug, info, warn};
 
 use super::{
-    Recorder,
-    desired::{Desired, desired},
-    member::MemberView,
-    places::{ENVIRONMENT_MISSING, NOT_READ},
-    plan::{Memory, Removal, Step, plan, removal},
-    records::memory_of,
-    status::Finish,
+    Settings,
+    queue::{Next, Slot, Task, Tries},
+    report::Reporter,
+    schedule::Schedule,
+    verdicts::{Verdicts, is_yes, versions},
+    writes::Writes,
 };
 use crate::{
-    api::{
-        PactDeployment, PactDeploymentStatus,
-        condition::{Explanation, is_true},
-        environment::RecordKind,
-        names::Version,
+    api::{PactDeployment, PactDeploymentStatus, names::Version},
+    cluster::Cluster,
+    decide::{
+        Explanation, Reason,
+        record::{Assessment, Facts, MemberView, RecordState, Write, assess, status},
     },
-    broker::{Broker, BrokerError, DeployedVersion, EnvironmentId},
-    workload::{EnvironmentRules, RecordKey},
+    workload::RecordKey,
 };
 
-/// How a pass ended.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    /// With a finding to be remembered, and when to look again though nothing changes.
-    Finished(Finish, Option<Timestamp>),
-    /// Something could not be done; it is tried again.
-    Troubled {
-        /// Why.
-        why: Explanation,
-        /// What should be recorded.
-        version: Option<Version>,
-        /// How long the broker asked us to wait.
-        retry_after: Option<Duration>,
-    },
-    /// The world moved while we looked, or the lease is no longer ours: nothing is known, look again.
-    Moved,
-    /// Nothing runs it and nothing of ours is recorded: what was said last still holds.
-    Unchanged,
-    /// What the broker says has not been read for the first time; the key is looked at again once it was.
-    Later,
+/// How soon to look again when the world moved while we looked: the watch is about to report it, this is in case it does
+/// not.
+const MOVED_AGAIN: Duration = Duration::from_secs(1);
+/// When to try again to report a rollout under way while there is much else to report.
+const REPORT_LATER: Duration = Duration::from_secs(1);
+/// How long the status of a record waits for the verdict on its version.
+const TOGETHER: Duration = Duration::from_millis(500);
+
+/// See the module.
+pub(super) struct RecordReconciler {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) schedule: Schedule,
+    pub(super) writes: Writes,
+    pub(super) reporter: Reporter,
+    pub(super) verdicts: Arc<Verdicts>,
+    pub(super) settings: Arc<Settings>,
 }
 
-impl Outcome {
-    pub(super) fn troubled(why: Explanation, version: Option<&Version>) -> Self {
-        Self::Troubled { why, version: version.cloned(), retry_after: None }
+impl RecordReconciler {
+    /// Looks at a key and does what is due; answers when to look again though nothing changes.
+    pub(super) async fn reconcile(&self, key: &RecordKey, slot: Slot, mut tries: Tries) -> Next {
+        let now = Timestamp::now();
+        let object = self.cluster.records.get(key);
+        let object = object.as_deref();
+        let mut facts = self.gather(key, object, now);
+        self.judge_if_new(key, &facts.members, object);
+
+        let assessment = loop {
+            match assess(&facts, now) {
+                Assessment::Act(action) => self.act(action, &mut facts).await,
+                assessment => break assessment,
+            }
+        };
+        let (state, look_again) = match assessment {
+            Assessment::Act(_) | Assessment::Moved => return Next::retry(MOVED_AGAIN, tries),
+            Assessment::NotRead => return Next { after: None, tries },
+            Assessment::Unchanged if never_recorded(object) => return self.forget(key, object, tries).await,
+            Assessment::Unchanged => return Next::wait(),
+            Assessment::Done { state, look_again } => (state, look_again),
+            Assessment::Retry { why, version, at_least } => {
+                let next_try = later(now, self.delay(&mut tries, version.as_ref(), at_least));
+                (RecordState::Pending { why, version, next_try }, Some(next_try))
+            }
+        };
+        self.log(key, &state);
+        // The broker is told of the next key while the cluster is told of this one.
+        drop(slot);
+        if matches!(state, RecordState::Undeployed(_)) && never_recorded(object) {
+            return self.forget(key, object, tries).await;
+        }
+        let after = look_again.map(|at| until(now, at));
+        if let Some(quiet) = self.still_quiet(&state, object, &facts.members, &mut tries) {
+            return Next { after: Some(after.map_or(quiet, |after| after.min(quiet))), tries };
+        }
+        let permit = if matches!(state, RecordState::Waiting { .. }) {
+            // A rollout under way can be reported later: the pass that finds it finished must not wait for that.
+            let Some(permit) = self.reporter.permit_now() else {
+                return Next { after: Some(after.map_or(REPORT_LATER, |after| after.min(REPORT_LATER))), tries };
+            };
+            Some(permit)
+        } else {
+            self.await_verdict(key, &state).await;
+            self.reporter.permit().await
+        };
+        // Reported before it is remembered: should the status not be written, the next pass finds nothing left to report.
+        self.reporter.record(key, &facts.members, object, &state).await;
+        let remembered = self.remember(key, object, &facts.members, &state, now).await;
+        drop(permit);
+        match (remembered, state) {
+            (false, _) => Next::retry(self.delay(&mut tries, None, None), tries),
+            (true, RecordState::Pending { .. } | RecordState::Waiting { .. }) => Next { after, tries },
+            (true, _) => Next { after, tries: Tries::default() },
+        }
     }
-}
 
-/// What a pass is about.
-pub(super) struct Subject<'a> {
-    pub(super) key: &'a RecordKey,
-    pub(super) members: &'a [MemberView],
-    pub(super) rules: &'a EnvironmentRules,
-    pub(super) object: Option<&'a PactDeployment>,
-    pub(super) memory: Memory,
-    pub(super) now: Timestamp,
-}
-
-impl Subject<'_> {
-    pub(super) fn remembered(&self) -> Option<&PactDeploymentStatus> {
-        self.object.and_then(|object| object.status.as_ref())
+    /// What is known of a key without asking anybody.
+    fn gather<'a>(&self, key: &'a RecordKey, object: Option<&'a PactDeployment>, now: Timestamp) -> Facts<'a> {
+        let index = self.cluster.index();
+        let invalid = |object: &str, problem: &str| {
+            Explanation::new(Reason::InvalidEnvironment, format!("PactEnvironment {object}: {problem}"))
+        };
+        let rules = match (index.broken_at(&key.environment_ref), index.rules_for(key)) {
+            (Some(broken), _) => Err(invalid(&broken.object, &broken.problem)),
+            (None, Some(rules)) => Ok(rules.clone()),
+            (None, None) => Err(Explanation::new(
+                Reason::EnvironmentUnmanaged,
+                format!("no PactEnvironment records in {} any more; the record stays as it is", key.environment_ref),
+            )),
+        };
+        Facts {
+            key,
+            rules,
+            unreadable: index.unreadable().map(|broken| invalid(&broken.object, &broken.problem)),
+            members: index.members(key).into_iter().map(|member| member.at(now)).collect(),
+            remembered: object.and_then(|object| object.status.as_ref()),
+            snapshot: self.cluster.snapshots.of(key),
+            broker: self.cluster.brokers.get(&key.environment_ref.broker).err(),
+            fates: None,
+            live: None,
+            done: None,
+        }
     }
 
-    /// A rollout to the version that is recorded, such as a restart, or pods that fail (domain cases 2 and 30), changes
-    /// nothing about the record.
-    fn still_recorded(&self, desired: &Desired) -> Option<Outcome> {
-        let Desired::Unfinished { version, .. } = desired else { return None };
-        self.remembered().filter(|status| is_true(&status.conditions, "Recorded"))?;
-        self.unasked(version)
-    }
-
-    /// What holds while the broker cannot be asked: what was recorded last is recorded still, if it is what runs.
-    fn unasked(&self, version: &Version) -> Option<Outcome> {
-        let recorded = self.remembered()?.recorded.as_ref().filter(|it| it.version == version.as_str())?;
-        let uuid = recorded.uuid.clone().unwrap_or_default();
-        Some(Outcome::Finished(Finish::Recorded { version: version.clone(), uuid, write: Write::None }, None))
-    }
-}
-
-impl Recorder {
-    /// Compares and does the step that is due.
-    pub(super) async fn compare_and_act(
+    /// Writes the status if it changed; answers whether nothing is left to be written.
+    async fn remember(
         &self,
         key: &RecordKey,
-        members: &[MemberView],
         object: Option<&PactDeployment>,
-    ) -> Outcome {
-        let rules = {
-            let index = self.index();
-            if let Some(broken) = index.broken_at(&key.environment_ref) {
-                let message = format!("PactEnvironment {}: {}", broken.object, broken.problem);
-                return Outcome::Finished(Finish::Held(Explanation::new("InvalidEnvironment", message)), None);
+        members: &[MemberView],
+        state: &RecordState,
+        now: Timestamp,
+    ) -> bool {
+        let before = object.and_then(|object| object.status.as_ref());
+        let mut after = status(object, members, state, now);
+        if !members.is_empty() {
+            after.checks = self.verdicts.of(key);
+        } else if matches!(state, RecordState::Undeployed(_) | RecordState::Kept(_)) {
+            after.checks.clear();
+        }
+        if before == Some(&after) {
+            return true;
+        }
+        if live(before) != live(Some(&after)) {
+            let changed = BTreeSet::from([key.pacticipant.to_string()]);
+            self.schedule.judge_counterparts(&key.environment_ref, &changed);
+        }
+        if let Err(error) = self.cluster.records.write(key, object, after).await {
+            if !error.is_conflict() {
+                warn!(%key, %error, "the PactDeployment {} cannot be written", key.object_name());
             }
-            index.rules_for(key).cloned()
-        };
-        let Some(rules) = rules else {
-            let message =
-                format!("no PactEnvironment records in {} any more; the record stays as it is", key.environment_ref);
-            return Outcome::Finished(Finish::Held(Explanation::new("EnvironmentUnmanaged", message)), None);
-        };
-        let memory = memory_of(object);
-        let subject = Subject { key, members, rules: &rules, object, memory, now: Timestamp::now() };
-        match subject.rules.kind {
-            RecordKind::Deployment => self.deployment(&subject).await,
-            RecordKind::Release => self.releases(&subject).await,
+            return false;
+        }
+        self.schedule.environment_statuses_of(key);
+        true
+    }
+
+    /// Has a key judged if one of its versions never was.
+    fn judge_if_new(&self, key: &RecordKey, members: &[MemberView], object: Option<&PactDeployment>) {
+        if self.verdicts.begin(key, &versions(members), object) {
+            self.schedule.queue.now(Task::Verdict(key.clone()));
         }
     }
 
-    async fn deployment(&self, subject: &Subject<'_>) -> Outcome {
-        let desired = desired(subject.members);
-        let Desired::Runs(version) = &desired else {
-            return match plan(&desired, &subject.memory, None) {
-                Step::Wait { why, look_again } => {
-                    subject.still_recorded(&desired).unwrap_or_else(|| waiting(&desired, why, look_again))
-                }
-                Step::Orphaned => self.orphaned(subject).await,
-                // `plan` answers the other steps only for a version that runs.
-                _ if subject.remembered().is_some_and(|status| !status.members.is_empty()) => {
-                    Outcome::Finished(Finish::Undeployed(nothing_recorded()), None)
-                }
-                _ => Outcome::Unchanged,
-            };
-        };
-        let (environment, seen, suspicious) = match self.places.look_up(subject.key) {
-            Ok(found) => found,
-            Err(why) if why.reason == ENVIRONMENT_MISSING => return Outcome::troubled(why, Some(version)),
-            Err(why) if why.reason == NOT_READ => return Outcome::Later,
-            Err(why) => return subject.unasked(version).unwrap_or_else(|| Outcome::troubled(why, Some(version))),
-        };
-        if let Step::Settled(version) = plan(&desired, &subject.memory, seen.as_ref().map(|row| &row.version))
-            && let Some(row) = seen
-        {
-            return recorded(version, &row, Write::None);
-        }
-        match self.brokers.get(&subject.key.environment_ref.broker) {
-            Ok(broker) => self.record(subject, &broker, &environment, version, suspicious).await,
-            Err(why) => Outcome::troubled(why, Some(version)),
+    /// After a version was recorded: one write of the status tells the record and the verdict. Of a version of which the
+    /// verdict was no, somebody may have published what was missing.
+    async fn await_verdict(&self, key: &RecordKey, state: &RecordState) {
+        if matches!(state, RecordState::Recorded { write, .. } if *write != Write::None) {
+            if self.verdicts.of(key).iter().any(|check| !is_yes(check)) {
+                self.schedule.queue.now(Task::Verdict(key.clone()));
+            }
+            self.verdicts.settled(key, TOGETHER).await;
         }
     }
 
-    /// Reads the row and the workloads anew, and records the version if that is still right.
-    async fn record(
+    /// The delay before the next try: it doubles with each try for the same version, with jitter, and is never shorter
+    /// than the broker asked for.
+    fn delay(&self, tries: &mut Tries, version: Option<&Version>, at_least: Option<Duration>) -> Duration {
+        let backoff = Backoff { min: self.settings.retry_min, max: self.settings.retry_max };
+        let cause = version.map_or_else(|| "record".to_owned(), |version| format!("record {version}"));
+        let delay = tries.delay(backoff, cause);
+        // Jitter on top of what was asked for, or all callers would come back at the same moment.
+        at_least.map_or(delay, |asked| asked + delay.min(self.settings.retry_min))
+    }
+
+    /// How long the status may still leave out that a rollout is under way. `None` when it should be written now.
+    fn still_quiet(
         &self,
-        subject: &Subject<'_>,
-        broker: &Broker,
-        environment: &EnvironmentId,
-        version: &Version,
-        suspicious: bool,
-    ) -> Outcome {
-        let key = subject.key;
-        let (row, live) = join(self.read_row(broker, environment, key), self.live_members(key, subject.members)).await;
-        let (row, live) = match (row, live) {
-            (Ok(row), Ok(live)) => (row, live),
-            (Err(error), _) => return self.refused(key, &error, Some(version)),
-            (_, Err(why)) => return Outcome::troubled(why, Some(version)),
-        };
-        let live = desired(&live);
-        if live != Desired::Runs(version.clone()) {
-            return Outcome::Moved;
-        }
-        // Nobody contests a broker that was reset: it is told again, as often as that happens.
-        let reset = suspicious && self.seems_reset(&key.environment_ref);
-        let mut memory = subject.memory.clone();
-        if reset {
-            memory.corrected = None;
-        }
-        let (version, correction) = match plan(&live, &memory, row.as_ref().map(|row| &row.version)) {
-            Step::Settled(version) => {
-                return row.map_or(Outcome::Moved, |row| recorded(version, &row, Write::None));
-            }
-            Step::Contested { version, found } => return contested(key, version, found.as_ref()),
-            Step::Record { version, correction } => (version, correction),
-            Step::Wait { .. } | Step::Orphaned | Step::Forgotten => return Outcome::Moved,
-        };
-        let correction = correction && !reset;
-        if suspicious && correction {
-            return Outcome::troubled(anomaly(key), Some(&version));
-        }
-        let written = self
-            .while_leading(broker.record_deployment(&key.pacticipant, &version, environment, key.instance.as_ref()))
-            .await;
-        match written {
-            None => return Outcome::Moved,
-            Some(Err(error)) => return self.refused(key, &error, Some(&version)),
-            Some(Ok(_)) => self.metrics.recorded.inc(),
-        };
-        match self.read_row(broker, environment, key).await {
-            Ok(Some(row)) if row.version == version => {
-                recorded(version, &row, if correction { Write::Correction } else { Write::First })
-            }
-            Ok(row) => {
-                let found = row.map_or_else(|| "nothing".to_owned(), |row| row.version.to_string());
-                let message = format!(
-                    "{version} was recorded, but the broker then said {found}: does somebody else record it, too?"
-                );
-                Outcome::troubled(Explanation::new("RecordNotKept", message), Some(&version))
-            }
-            Err(error) => self.refused(key, &error, Some(&version)),
-        }
-    }
-
-    /// Nobody runs it any more: waits for the grace, makes sure, and takes back what is ours.
-    async fn orphaned(&self, subject: &Subject<'_>) -> Outcome {
-        if let Some(why) = self.unreadable() {
-            return Outcome::Finished(Finish::Held(why), None);
-        }
-        let since = subject.memory.orphaned_since.unwrap_or(subject.now);
-        match self.removal(subject).await {
-            Err(why) => Outcome::troubled(why, None),
-            Ok(Removal::Unknown) => uncertain(),
-            Ok(Removal::Keep) => kept(),
-            Ok(Removal::Grace(until)) => Outcome::Finished(Finish::Orphaned { since, until }, Some(until)),
-            Ok(Removal::Undeploy) => self.undeploy(subject).await,
-        }
-    }
-
-    /// Why nothing may be taken back, if so.
-    pub(super) fn unreadable(&self) -> Option<Explanation> {
-        let index = self.index();
-        let broken = index.unreadable()?;
-        Some(Explanation::new("InvalidEnvironment", format!("PactEnvironment {}: {}", broken.object, broken.problem)))
-    }
-
-    /// What to do about a key without members, from live reads of those it had.
-    pub(super) async fn removal(&self, subject: &Subject<'_>) -> Result<Removal, Explanation> {
-        let members = subject.remembered().map(|status| status.members.as_slice()).unwrap_or_default();
-        let fates = self.fates(subject.key, members).await?;
-        Ok(removal(&fates, subject.memory.orphaned_since, subject.rules.grace, subject.now))
-    }
-
-    async fn undeploy(&self, subject: &Subject<'_>) -> Outcome {
-        let key = subject.key;
-        let broker = match self.brokers.get(&key.environment_ref.broker) {
-            Ok(broker) => broker,
-            Err(why) => return Outcome::troubled(why, None),
-        };
-        let (environment, _, suspicious) = match self.places.look_up(key) {
-            Ok(found) => found,
-            Err(why) if why.reason == NOT_READ => return Outcome::Later,
-            Err(why) => return Outcome::troubled(why, None),
-        };
-        if suspicious {
-            return Outcome::troubled(anomaly(key), None);
-        }
-        let row = match self.read_row(&broker, &environment, key).await {
-            Ok(row) => row,
-            Err(error) => return self.refused(key, &error, None),
-        };
-        let ours = subject.memory.recorded.as_ref();
-        let Some(row) = row else {
-            return Outcome::Finished(Finish::Undeployed(nothing_recorded()), None);
-        };
-        if Some(&row.version) != ours {
-            let message = format!("the broker has {}, which this operator did not record: left as it is", row.version);
-            return Outcome::Finished(Finish::Undeployed(Explanation::new("RecordedByOthers", message)), None);
-        }
-        // A workload may have come back while the broker was asked.
-        if !self.index().members(key).is_empty() {
-            return Outcome::Moved;
-        }
-        match self.while_leading(broker.undeploy(&row.id)).await {
-            None => return Outcome::Moved,
-            Some(Err(error)) => return self.refused(key, &error, None),
-            Some(Ok(())) => self.metrics.undeployed.inc(),
-        };
-        match self.read_row(&broker, &environment, key).await {
-            Ok(None) => {
-                let message = format!("no workload runs it any more; {} is no longer recorded", row.version);
-                Outcome::Finished(Finish::Undeployed(Explanation::new("Undeployed", message)), None)
-            }
-            Ok(Some(_)) => Outcome::Moved,
-            Err(error) => self.refused(key, &error, None),
-        }
-    }
-
-    /// Does a write at a broker if the lease is ours, and only for as long as it certainly is.
-    pub(super) async fn while_leading<T>(
-        &self,
-        write: impl Future<Output = Result<T, BrokerError>>,
-    ) -> Option<Result<T, BrokerError>> {
-        if !self.leadership.is_leader() {
+        state: &RecordState,
+        object: Option<&PactDeployment>,
+        members: &[MemberView],
+        tries: &mut Tries,
+    ) -> Option<Duration> {
+        let RecordState::Waiting { why, version } = state else { return None };
+        if matches!(why.reason, Reason::RolloutFailed | Reason::RolloutPaused) {
             return None;
         }
-        tokio::time::timeout(self.leadership.time_left(), write).await.ok()
+        let lasting = tries.lasting("rollout");
+        if object.and_then(|object| object.status.as_ref()).is_some_and(|shown| {
+            reports(shown, why, version.as_ref())
+                && shown.members == members.iter().map(MemberView::shown).collect::<Vec<_>>()
+        }) {
+            // It is reported already; how far it is changes too often to be written each time.
+            return Some(self.settings.resync_period);
+        }
+        self.settings.quiet_period.checked_sub(lasting).filter(|left| !left.is_zero())
     }
 
-    async fn read_row(
-        &self,
-        broker: &Broker,
-        environment: &EnvironmentId,
-        key: &RecordKey,
-    ) -> Result<Option<DeployedVersion>, BrokerError> {
-        let rows = broker.currently_deployed(environment, Some(&key.pacticipant)).await?;
-        let row =
-            rows.into_iter().find(|row| row.pacticipant == key.pacticipant && row.application_instance == key.instance);
-        self.places.saw_row(key, row.clone());
-        Ok(row)
+    /// Drops the `PactDeployment` of a key about which nothing is worth remembering.
+    async fn forget(&self, key: &RecordKey, object: Option<&PactDeployment>, mut tries: Tries) -> Next {
+        self.verdicts.forget(key);
+        let Some(object) = object else { return Next::wait() };
+        match self.cluster.records.delete(object).await {
+            Ok(()) => Next::wait(),
+            Err(error) => {
+                warn!(%key, %error, "the PactDeployment {} cannot be deleted", key.object_name());
+                Next::retry(self.delay(&mut tries, None, None), tries)
+            }
+        }
     }
 
-    /// A call at the broker failed: says so, and has whoever can find out more look into it.
-    pub(super) fn refused(&self, key: &RecordKey, error: &BrokerError, version: Option<&Version>) -> Outcome {
-        self.look_into(&key.environment_ref, error);
-        Outcome::Troubled {
-            why: Explanation::new(error.reason(), error.to_string()),
-            version: version.cloned(),
-            retry_after: error.retry_after(),
+    fn log(&self, key: &RecordKey, state: &RecordState) {
+        match state {
+            RecordState::Recorded { version, write: Write::None, .. } => debug!(%key, %version, "recorded already"),
+            RecordState::Recorded { version, write, .. } => {
+                info!(%key, %version, correction = *write == Write::Correction, "recorded");
+            }
+            RecordState::Pending { why, next_try, .. } => {
+                self.writes.metrics.pending.inc();
+                warn!(%key, reason = %why.reason, %next_try, "{}", why.message);
+            }
+            RecordState::Held(why) | RecordState::Contested { why, .. } => {
+                warn!(%key, reason = %why.reason, "{}", why.message);
+            }
+            RecordState::Undeployed(why) | RecordState::Kept(why) => {
+                info!(%key, reason = %why.reason, "{}", why.message);
+            }
+            RecordState::Released { .. } | RecordState::Waiting { .. } | RecordState::Orphaned { .. } => {
+                debug!(%key, ?state);
+            }
         }
     }
 }
 
-/// What was written at the broker for a finish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Write {
-    /// Nothing: it said so already.
-    None,
-    /// The version was recorded.
-    First,
-    /// Somebody else's write was put right.
-    Correction,
+/// Whether nothing would be lost with the object: nothing is recorded, and nothing ever was.
+fn never_recorded(object: Option<&PactDeployment>) -> bool {
+    object
+        .and_then(|object| object.status.as_ref())
+        .is_none_or(|status| status.recorded.is_none() && status.supported.is_empty() && status.history.is_empty())
 }
 
-fn recorded(version: Version, row: &DeployedVersion, write: Write) -> Outcome {
-    Outcome::Finished(Finish::Recorded { version, uuid: row.id.to_string(), write }, None)
+/// The versions that a status says are recorded, and so live in the environment.
+fn live(status: Option<&PactDeploymentStatus>) -> BTreeSet<&str> {
+    let recorded = status.into_iter().flat_map(|status| status.recorded.iter().chain(&status.supported));
+    recorded.map(|recorded| recorded.version.as_str()).collect()
 }
 
-fn waiting(desired: &Desired, why: Explanation, look_again: Option<Timestamp>) -> Outcome {
-    let finish = match desired {
-        Desired::Held(_) => Finish::Held(why),
-        Desired::Unfinished { version, .. } => Finish::Waiting { why, version: Some(version.clone()) },
-        _ => Finish::Waiting { why, version: None },
-    };
-    Outcome::Finished(finish, look_again)
+/// Whether a status already reports a rollout under way for this reason and to this version.
+fn reports(status: &PactDeploymentStatus, why: &Explanation, version: Option<&Version>) -> bool {
+    status.desired_version.as_deref() == version.map(Version::as_str)
+        && status
+            .conditions
+            .iter()
+            .any(|condition| condition.type_ == "Ready" && condition.reason == why.reason.as_str())
 }
 
-fn contested(key: &RecordKey, version: Version, found: Option<&Version>) -> Outcome {
-    let found = found.map_or_else(|| "nothing".to_owned(), Version::to_string);
-    let message = format!(
-        "{version} runs, but somebody else made the broker say {found} again after it was put right once; stop the other \
-         recorder of {key}, or give one of the two an application instance"
-    );
-    Outcome::Finished(Finish::Contested { version, why: Explanation::new("Contested", message) }, None)
+fn later(now: Timestamp, delay: Duration) -> Timestamp {
+    SignedDuration::try_from(delay).ok().and_then(|delay| now.checked_add(delay).ok()).unwrap_or(Timestamp::MAX)
 }
 
-pub(super) fn anomaly(key: &RecordKey) -> Explanation {
-    Explanation::new(
-        "BrokerAnomaly",
-        format!(
-            "the broker says that nothing recorded in {} is there any more; nothing is changed until it was read again: \
-             was the broker reset, or may the operator's user no longer see it?",
-            key.environment_ref
-        ),
-    )
+fn until(now: Timestamp, at: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO)
 }
 
-pub(super) fn nothing_recorded() -> Explanation {
-    Explanation::new("NothingRecorded", "no workload runs it and nothing is recorded")
-}
-
-pub(super) fn uncertain() -> Outcome {
-    let why = Explanation::new(
-        "MembersUncertain",
-        "a workload that ran it is there, but cannot be judged: it is being deleted, its annotations cannot be read, or its \
-         namespace is in no environment; the record stays as it is until that is clear",
-    );
-    Outcome::Finished(Finish::Held(why), None)
-}
-
-pub(super) fn kept() -> Outcome {
-    let why = Explanation::new(
-        "Unmanaged",
-        "a workload that ran it is there, but no longer annotated, or only the template of another: it is not managed any \
-         more, and the record stays as it is",
-    );
-    Outcome::Finished(Finish::Kept(why), None)
-}
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;

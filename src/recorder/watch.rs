@@ -1,11 +1,6 @@
 //! What the API server tells, fed into the index; whatever a change may have touched is put into the queue.
 
-use std::{
-    collections::HashSet,
-    fmt::Debug,
-    pin::pin,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{collections::HashSet, fmt::Debug, pin::pin, sync::Arc};
 
 use futures::{StreamExt, future::join_all};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -42,7 +37,7 @@ pub(super) fn report_unreadable<K: Resource<DynamicType: Default>>(recorder: &Ar
     let recorder = Arc::clone(recorder);
     tokio::spawn(async move {
         recorder.leadership.wait_leader().await;
-        recorder.report_unreadable(&regarding, &problem).await;
+        recorder.reporter.unreadable(&regarding, &problem).await;
     });
 }
 
@@ -66,7 +61,7 @@ pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown:
     let all_listed = Arc::clone(&recorder);
     let [deployments, namespaces, environments, brokers, records, rollouts, canaries] =
         first_lists(gates(&readiness), move || listed(&all_listed));
-    let client = recorder.client.clone();
+    let client = recorder.cluster.client.clone();
     let until = || shutdown.clone();
     let watch_handlers: Vec<futures::future::BoxFuture<'_, ()>> = vec![
         Box::pin(follow(Api::all(client.clone()), Deployments(Arc::clone(&recorder)), deployments, until())),
@@ -78,7 +73,7 @@ pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown:
             &recorder,
             "rollouts.argoproj.io",
             || Templates::rollouts(Arc::clone(&recorder)),
-            |served| recorder.rollouts_served.store(served, Ordering::Relaxed),
+            |served| recorder.cluster.set_rollouts_served(served),
             rollouts,
             until(),
         )),
@@ -96,9 +91,9 @@ pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown:
 
 /// Everything was listed once: everything is looked at.
 fn listed(recorder: &Arc<Recorder>) {
-    recorder.complete.store(true, Ordering::Release);
-    recorder.look_at_everything();
-    recorder.report_invalid_workloads_soon();
+    recorder.cluster.set_complete();
+    recorder.schedule.everything();
+    recorder.reporter.invalid_workloads_soon(&recorder.cluster);
 }
 
 /// Follows a kind that need not be installed for as long as its definition is there.
@@ -115,7 +110,7 @@ async fn while_served<F, C>(
     DeserializeGuard<F::Object>: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned,
     F::Object: Resource,
 {
-    let definitions: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(recorder.client.clone());
+    let definitions: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(recorder.cluster.client.clone());
     let only = watcher::Config::default().fields(&format!("metadata.name={definition}"));
     let mut events = pin!(events(definitions, only));
     let mut following: Option<futures::future::BoxFuture<'_, ()>> = None;
@@ -154,7 +149,7 @@ async fn while_served<F, C>(
         report(served);
         if served && following.is_none() {
             info!(definition, "is installed: its templates are left out");
-            let api = Api::all(recorder.client.clone());
+            let api = Api::all(recorder.cluster.client.clone());
             following = Some(Box::pin(follow(api, make(), first.clone(), shutdown.clone())));
         } else if !served {
             if following.take().is_some() {

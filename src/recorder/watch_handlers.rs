@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeSet, HashSet},
     fmt::Debug,
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::Arc,
 };
 
 use k8s_openapi::{api::core::v1::Namespace, jiff::Timestamp};
@@ -13,35 +13,16 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{
-    Recorder,
-    index::{Template, TemplateSource},
-    queue::Task,
-    watch::report_unreadable,
-};
+use super::{Recorder, queue::Task, watch::report_unreadable};
 use crate::{
     api::{PactBroker, PactDeployment, PactEnvironment},
+    cluster::index::{Template, TemplateSource},
     workload::{
         BrokenRules, CanaryView, DeploymentView, Observe, RecordKey, RolloutView, WorkloadKind, WorkloadRef,
         environment_rules, stale_annotation, target_of, template_of,
     },
 };
 use operator_kit::watch::WatchHandler;
-
-impl Recorder {
-    fn touched(&self, keys: BTreeSet<RecordKey>) {
-        for key in keys {
-            self.queue.now(Task::Record(key));
-        }
-    }
-
-    fn environments_touched(&self) {
-        let (_, objects) = self.places_and_objects();
-        for object in objects {
-            self.queue.after(super::environment::STATUS_DELAY, Task::EnvironmentStatus(object));
-        }
-    }
-}
 
 /// Deployments, into the index.
 pub(super) struct Deployments(pub(super) Arc<Recorder>);
@@ -55,7 +36,7 @@ impl WatchHandler for Deployments {
         let workload = deployment.observe(Timestamp::now());
         let reference = workload.reference.clone();
         let (touched, invalid, stale, counted) = {
-            let mut index = self.0.index();
+            let mut index = self.0.cluster.index();
             let before = index.workload(&reference);
             let counted = before.is_some() != workload.annotated();
             let stale = before
@@ -64,18 +45,18 @@ impl WatchHandler for Deployments {
             let touched = index.apply_workload(workload);
             (touched, index.invalid_workload(&reference).cloned(), stale, counted)
         };
-        self.0.touched(touched);
+        self.0.schedule.records(touched);
         if counted {
-            self.0.environments_touched();
+            self.0.schedule.environment_statuses();
         }
         if (invalid.is_some() || stale.is_some()) && self.0.leadership.is_leader() {
             let recorder = Arc::clone(&self.0);
             tokio::spawn(async move {
                 if let Some(invalid) = invalid {
-                    recorder.report_invalid_workload(&invalid).await;
+                    recorder.reporter.invalid_workload(&invalid).await;
                 }
                 if let Some(stale) = stale {
-                    recorder.report_stale(&stale).await;
+                    recorder.reporter.stale_version(&stale).await;
                 }
             });
         }
@@ -94,16 +75,16 @@ impl WatchHandler for Deployments {
             namespace: deployment.namespace().unwrap_or_default(),
             name: deployment.name_any(),
         };
-        let touched = self.0.index().remove_workload(&reference);
+        let touched = self.0.cluster.index().remove_workload(&reference);
         if !touched.is_empty() {
-            self.0.environments_touched();
+            self.0.schedule.environment_statuses();
         }
-        self.0.touched(touched);
+        self.0.schedule.records(touched);
     }
 
     fn retain(&self, listed: &HashSet<WorkloadRef>) {
-        let touched = self.0.index().retain_workloads(listed);
-        self.0.touched(touched);
+        let touched = self.0.cluster.index().retain_workloads(listed);
+        self.0.schedule.records(touched);
     }
 }
 
@@ -112,10 +93,10 @@ pub(super) struct Namespaces(pub(super) Arc<Recorder>);
 
 impl Namespaces {
     fn touched(&self, touched: BTreeSet<RecordKey>) {
-        self.0.touched(touched);
-        self.0.environments_touched();
-        if self.0.complete.load(Ordering::Acquire) {
-            self.0.report_invalid_workloads_soon();
+        self.0.schedule.records(touched);
+        self.0.schedule.environment_statuses();
+        if self.0.cluster.is_complete() {
+            self.0.reporter.invalid_workloads_soon(&self.0.cluster);
         }
     }
 }
@@ -126,7 +107,7 @@ impl WatchHandler for Namespaces {
 
     fn apply(&self, namespace: Self::Object) -> Option<String> {
         let name = namespace.name_any();
-        let touched = self.0.index().set_namespace(&name, Some(namespace.labels().clone()));
+        let touched = self.0.cluster.index().set_namespace(&name, Some(namespace.labels().clone()));
         self.touched(touched);
         Some(name)
     }
@@ -137,12 +118,12 @@ impl WatchHandler for Namespaces {
     }
 
     fn delete(&self, namespace: Self::Object) {
-        let touched = self.0.index().set_namespace(&namespace.name_any(), None);
+        let touched = self.0.cluster.index().set_namespace(&namespace.name_any(), None);
         self.touched(touched);
     }
 
     fn retain(&self, listed: &HashSet<String>) {
-        let touched = self.0.index().retain_namespaces(listed);
+        let touched = self.0.cluster.index().retain_namespaces(listed);
         self.touched(touched);
     }
 }
@@ -158,32 +139,32 @@ impl Environments {
         let generation = |environment: &PactEnvironment| (environment.uid(), environment.metadata.generation);
         let now = environment.as_ref().map(generation);
         let before = {
-            let mut environments = self.0.environments.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut environments = self.0.cluster.environments();
             match environment {
                 Some(environment) => environments.insert(name.to_owned(), environment),
                 None => environments.remove(name),
             }
         };
         let (touched, was_unreadable) = {
-            let mut index = self.0.index();
+            let mut index = self.0.cluster.index();
             let was_unreadable = index.unreadable().is_some();
             (index.set_rules(name, rules), was_unreadable && index.unreadable().is_none())
         };
         if was_unreadable {
             // Nothing could be taken back anywhere meanwhile.
-            self.0.look_at_everything();
+            self.0.schedule.everything();
         }
         // Our own writes of the status come back here, too.
         if touched.is_empty() && before.as_ref().map(generation) == now {
             return;
         }
         if let Some(environment_ref) = environment_ref {
-            self.0.check_all_in(&environment_ref);
-            self.0.queue.now(Task::EnvironmentRef(environment_ref));
+            self.0.schedule.judge_all_in(&environment_ref);
+            self.0.schedule.queue.now(Task::Environment(environment_ref));
         }
-        self.0.touched(touched);
-        self.0.environments_touched();
-        self.0.report_invalid_workloads_soon();
+        self.0.schedule.records(touched);
+        self.0.schedule.environment_statuses();
+        self.0.reporter.invalid_workloads_soon(&self.0.cluster);
     }
 }
 
@@ -202,7 +183,7 @@ impl WatchHandler for Environments {
         let name = object.metadata.name.clone()?;
         let problem = format!("the object cannot be read: {}", object.error);
         let touched = {
-            let mut index = self.0.index();
+            let mut index = self.0.cluster.index();
             // What it claimed and where it recorded when it could be read is still the best that is known.
             let (claim, environment_ref) = match index.rules(&name) {
                 None => (None, None),
@@ -212,8 +193,8 @@ impl WatchHandler for Environments {
             let broken = BrokenRules { object: name.clone(), claim, environment_ref, problem };
             index.set_rules(&name, Some(Err(Box::new(broken))))
         };
-        self.0.environments.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
-        self.0.touched(touched);
+        self.0.cluster.environments().remove(&name);
+        self.0.schedule.records(touched);
         Some(name)
     }
 
@@ -226,7 +207,7 @@ impl WatchHandler for Environments {
     }
 
     fn retain(&self, listed: &HashSet<String>) {
-        let known = self.0.index().objects();
+        let known = self.0.cluster.index().objects();
         for name in known.into_iter().filter(|name| !listed.contains(name)) {
             self.set(&name, None);
         }
@@ -242,8 +223,8 @@ impl WatchHandler for BrokersFeed {
 
     fn apply(&self, broker: PactBroker) -> Option<String> {
         let name = broker.name_any();
-        if self.0.brokers.apply(broker) {
-            self.0.queue.now(Task::Broker(name.clone()));
+        if self.0.cluster.brokers.apply(broker) {
+            self.0.schedule.queue.now(Task::Broker(name.clone()));
         }
         Some(name)
     }
@@ -254,17 +235,17 @@ impl WatchHandler for BrokersFeed {
     }
 
     fn undecodable_gone(&self, object: &InvalidObject) {
-        self.0.brokers.remove(object.metadata.name.as_deref().unwrap_or_default());
+        self.0.cluster.brokers.remove(object.metadata.name.as_deref().unwrap_or_default());
     }
 
     fn delete(&self, broker: PactBroker) {
-        self.0.brokers.remove(&broker.name_any());
+        self.0.cluster.brokers.remove(&broker.name_any());
     }
 
     fn retain(&self, listed: &HashSet<String>) {
-        for name in self.0.brokers.names() {
+        for name in self.0.cluster.brokers.names() {
             if !listed.contains(&name) {
-                self.0.brokers.remove(&name);
+                self.0.cluster.brokers.remove(&name);
             }
         }
     }
@@ -278,7 +259,7 @@ impl WatchHandler for RecordHandler {
     type Id = RecordKey;
 
     fn apply(&self, memory: PactDeployment) -> Option<RecordKey> {
-        self.0.records.apply(memory)
+        self.0.cluster.records.apply(memory)
     }
 
     fn undecodable(&self, object: &InvalidObject) -> Option<RecordKey> {
@@ -288,14 +269,14 @@ impl WatchHandler for RecordHandler {
 
     fn delete(&self, memory: PactDeployment) {
         // What was lost is found out again from the cluster and the broker (domain case 53).
-        if let Some(key) = self.0.records.remove(&memory) {
-            self.0.queue.now(Task::Record(key));
+        if let Some(key) = self.0.cluster.records.remove(&memory) {
+            self.0.schedule.queue.now(Task::Record(key));
         }
     }
 
     fn retain(&self, listed: &HashSet<RecordKey>) {
-        for key in self.0.records.retain(listed) {
-            self.0.queue.now(Task::Record(key));
+        for key in self.0.cluster.records.retain(listed) {
+            self.0.schedule.queue.now(Task::Record(key));
         }
     }
 }
@@ -339,8 +320,8 @@ where
 
     fn apply(&self, object: K) -> Option<TemplateSource> {
         let source = (self.source)(object.namespace().unwrap_or_default(), object.name_any());
-        let touched = self.recorder.index().set_template(&source, (self.template)(&object));
-        self.recorder.touched(touched);
+        let touched = self.recorder.cluster.index().set_template(&source, (self.template)(&object));
+        self.recorder.schedule.records(touched);
         Some(source)
     }
 
@@ -351,12 +332,12 @@ where
 
     fn delete(&self, object: K) {
         let source = (self.source)(object.namespace().unwrap_or_default(), object.name_any());
-        let touched = self.recorder.index().set_template(&source, None);
-        self.recorder.touched(touched);
+        let touched = self.recorder.cluster.index().set_template(&source, None);
+        self.recorder.schedule.records(touched);
     }
 
     fn retain(&self, listed: &HashSet<TemplateSource>) {
-        let touched = self.recorder.index().retain_templates(listed, self.of_kind);
-        self.recorder.touched(touched);
+        let touched = self.recorder.cluster.index().retain_templates(listed, self.of_kind);
+        self.recorder.schedule.records(touched);
     }
 }

@@ -156,7 +156,10 @@ fn index_and_credentials() -> Vec<Row> {
             credentials: basic(),
             ..row(&["auth-read-only-user-writes-401"], Same, |broker| async move {
                 let error = broker.create_environment(&new_environment("ro", None, false)).await.unwrap_err();
-                assert!(error.reason() == "Unauthorized" && error.to_string().contains("read-only"), "{error}");
+                assert!(
+                    error.reason().as_str() == "Unauthorized" && error.to_string().contains("read-only"),
+                    "{error}"
+                );
             })
         },
     ]

@@ -1,0 +1,468 @@
+//! What runs where, as far as it concerns us: workloads, namespaces and rules in, record keys and their members out.
+//!
+//! Synchronous and without I/O. Each change answers the keys that it may have touched; the caller looks at those again.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use crate::decide::record::{Hold, MemberView};
+use crate::workload::{
+    BrokenRules, EnvironmentClaim, EnvironmentRef, EnvironmentRules, Identity, IdentityProblem, NamespaceMapping,
+    PactAnnotations, RecordKey, RolloutState, VersionRules, Workload, WorkloadRef, effective_annotations,
+    environments_of, identify,
+};
+
+/// A source of the knowledge that a workload is a template only: an Argo `Rollout` or a Flagger `Canary`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TemplateSource {
+    /// An Argo `Rollout` by namespace and name, which names the workload in its `workloadRef`.
+    Rollout(String, String),
+    /// A Flagger `Canary` by namespace and name, whose target the workload is.
+    Canary(String, String),
+}
+
+/// What a source names as its template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    /// The workload that is a template only.
+    pub workload: WorkloadRef,
+    /// Whether what it says now has been promoted; for a Flagger `Canary` only.
+    pub promoted: bool,
+}
+
+/// A workload whose annotations cannot be followed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InvalidWorkload {
+    /// Which workload.
+    pub workload: WorkloadRef,
+    /// Its uid, for an Event about it.
+    pub uid: String,
+    /// What is wrong.
+    pub problem: IdentityProblem,
+}
+
+/// How many namespaces and workloads an environment has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Namespaces, those in conflict included.
+    pub namespaces: usize,
+    /// Annotated workloads in them, Flagger's primaries included and template-only ones left out.
+    pub workloads: usize,
+}
+
+/// The index. See the module.
+#[derive(Debug, Default)]
+pub struct Index {
+    workloads: HashMap<WorkloadRef, Workload>,
+    templates: BTreeMap<TemplateSource, Template>,
+    namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    rules: BTreeMap<String, Result<EnvironmentRules, Box<BrokenRules>>>,
+
+    mappings: HashMap<String, NamespaceMapping>,
+    members: HashMap<RecordKey, BTreeMap<WorkloadRef, MemberView>>,
+    keys_of: HashMap<WorkloadRef, BTreeSet<RecordKey>>,
+    invalid_workloads: HashMap<WorkloadRef, InvalidWorkload>,
+}
+
+impl Index {
+    /// Takes in a workload as it is now.
+    pub fn apply_workload(&mut self, workload: Workload) -> BTreeSet<RecordKey> {
+        let reference = workload.reference.clone();
+        if workload.annotations.pacticipant.is_none() && workload.canary_owner.is_none() {
+            return self.remove_workload(&reference);
+        }
+        if self.workloads.get(&reference) == Some(&workload) {
+            return BTreeSet::new();
+        }
+        self.workloads.insert(reference.clone(), workload);
+        self.reindex_with_primaries(&reference)
+    }
+
+    /// Forgets a workload that is gone or no longer annotated.
+    pub fn remove_workload(&mut self, reference: &WorkloadRef) -> BTreeSet<RecordKey> {
+        if self.workloads.remove(reference).is_none() {
+            return BTreeSet::new();
+        }
+        self.reindex_with_primaries(reference)
+    }
+
+    /// Forgets every workload that a complete list did not hold.
+    pub fn retain_workloads(&mut self, listed: &HashSet<WorkloadRef>) -> BTreeSet<RecordKey> {
+        let gone: Vec<_> = self.workloads.keys().filter(|reference| !listed.contains(*reference)).cloned().collect();
+        gone.iter().flat_map(|reference| self.remove_workload(reference)).collect()
+    }
+
+    /// Takes in a namespace with its labels, or forgets it.
+    pub fn set_namespace(&mut self, name: &str, labels: Option<BTreeMap<String, String>>) -> BTreeSet<RecordKey> {
+        if self.namespaces.get(name) == labels.as_ref() {
+            return BTreeSet::new();
+        }
+        match labels {
+            Some(labels) => self.namespaces.insert(name.to_owned(), labels),
+            None => self.namespaces.remove(name),
+        };
+        self.remap(name)
+    }
+
+    /// Forgets every namespace that a complete list did not hold.
+    pub fn retain_namespaces(&mut self, listed: &HashSet<String>) -> BTreeSet<RecordKey> {
+        let gone: Vec<_> = self.namespaces.keys().filter(|name| !listed.contains(*name)).cloned().collect();
+        gone.iter().flat_map(|name| self.set_namespace(name, None)).collect()
+    }
+
+    /// Takes in the rules of a `PactEnvironment`, or forgets them.
+    pub fn set_rules(
+        &mut self,
+        object: &str,
+        rules: Option<Result<EnvironmentRules, Box<BrokenRules>>>,
+    ) -> BTreeSet<RecordKey> {
+        if self.rules.get(object) == rules.as_ref() {
+            return BTreeSet::new();
+        }
+        let mut touched = self.keys_at(object);
+        match rules {
+            Some(rules) => self.rules.insert(object.to_owned(), rules),
+            None => self.rules.remove(object),
+        };
+        let namespaces: Vec<_> = self.namespaces.keys().cloned().collect();
+        touched.extend(namespaces.iter().flat_map(|name| self.remap(name)).collect::<Vec<_>>());
+        touched.extend(self.keys_at(object));
+        touched
+    }
+
+    /// Takes in what a Rollout or Canary names as its template, or that it names none any more.
+    pub fn set_template(&mut self, source: &TemplateSource, template: Option<Template>) -> BTreeSet<RecordKey> {
+        if self.templates.get(source) == template.as_ref() {
+            return BTreeSet::new();
+        }
+        // Told by the source, not by what it names: a Canary that is gone names nothing any more.
+        let mut affected: BTreeSet<_> = self.primaries_of(source).into_iter().collect();
+        affected.extend(template.as_ref().map(|template| template.workload.clone()));
+        let before = match template {
+            Some(template) => self.templates.insert(source.clone(), template),
+            None => self.templates.remove(source),
+        };
+        affected.extend(before.map(|template| template.workload));
+        affected.iter().flat_map(|reference| self.reindex(reference)).collect()
+    }
+
+    /// Forgets every template source of a kind (told by `of_kind`) that a complete list did not hold.
+    pub fn retain_templates(
+        &mut self,
+        listed: &HashSet<TemplateSource>,
+        of_kind: impl Fn(&TemplateSource) -> bool,
+    ) -> BTreeSet<RecordKey> {
+        let gone: Vec<_> =
+            self.templates.keys().filter(|source| of_kind(source) && !listed.contains(*source)).cloned().collect();
+        gone.iter().flat_map(|source| self.set_template(source, None)).collect()
+    }
+
+    /// A workload as it was last taken in.
+    #[must_use]
+    pub fn workload(&self, reference: &WorkloadRef) -> Option<&Workload> {
+        self.workloads.get(reference)
+    }
+
+    /// Whether an environment of a namespace takes version annotations unchecked, for want of a pattern.
+    #[must_use]
+    pub fn trusts_annotations(&self, namespace: &str) -> bool {
+        let Some(NamespaceMapping::Mapped(objects) | NamespaceMapping::Conflicted(objects)) =
+            self.mappings.get(namespace)
+        else {
+            return false;
+        };
+        objects
+            .iter()
+            .filter_map(|object| self.rules.get(object)?.as_ref().ok())
+            .any(|rules| rules.version.annotation_allowed && rules.version.tag_pattern.is_none())
+    }
+
+    /// What is wrong with a workload's annotations, if anything.
+    #[must_use]
+    pub fn invalid_workload(&self, reference: &WorkloadRef) -> Option<&InvalidWorkload> {
+        self.invalid_workloads.get(reference)
+    }
+
+    /// The members of a key, by name.
+    #[must_use]
+    pub fn members(&self, key: &RecordKey) -> Vec<MemberView> {
+        self.members.get(key).map(|members| members.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Every key that has members.
+    pub fn keys(&self) -> impl Iterator<Item = &RecordKey> {
+        self.members.keys()
+    }
+
+    /// Every key that has a member by way of this `PactEnvironment`.
+    #[must_use]
+    pub fn keys_of_environment(&self, object: &str) -> Vec<RecordKey> {
+        let of_object = |members: &BTreeMap<_, MemberView>| members.values().any(|m| m.environment_object == object);
+        self.members.iter().filter(|(_, members)| of_object(members)).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Every annotated workload whose annotations cannot be followed.
+    pub fn invalid_workloads(&self) -> impl Iterator<Item = &InvalidWorkload> {
+        self.invalid_workloads.values()
+    }
+
+    /// The rules that a key is under: those of the first `PactEnvironment`, by name, that has a member of it, or that
+    /// records there when it has none. `None` when no valid one records there.
+    #[must_use]
+    pub fn rules_for(&self, key: &RecordKey) -> Option<&EnvironmentRules> {
+        let of_member = self.members.get(key).and_then(|members| {
+            members.values().map(|member| &member.environment_object).min().and_then(|object| self.rules.get(object))
+        });
+        of_member
+            .and_then(|rules| rules.as_ref().ok())
+            .or_else(|| self.valid_rules().find(|rules| rules.environment_ref == key.environment_ref))
+    }
+
+    /// Why nothing may be written for a place: a `PactEnvironment` that records there cannot be followed.
+    #[must_use]
+    pub fn broken_at(&self, environment_ref: &EnvironmentRef) -> Option<&BrokenRules> {
+        self.broken().find(|broken| broken.environment_ref.as_ref() == Some(environment_ref))
+    }
+
+    /// Why nothing may be taken back anywhere: a `PactEnvironment` cannot even be asked where it records, so a workload
+    /// that seems to run nowhere any more may run there.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<&BrokenRules> {
+        self.broken().find(|broken| broken.environment_ref.is_none())
+    }
+
+    fn broken(&self) -> impl Iterator<Item = &BrokenRules> {
+        self.rules.values().filter_map(|rules| rules.as_ref().err()).map(|broken| &**broken)
+    }
+
+    /// Whether any environment claims a namespace.
+    #[must_use]
+    pub fn is_mapped(&self, namespace: &str) -> bool {
+        self.mappings.contains_key(namespace)
+    }
+
+    /// Whether a workload is a template only: the pods of somebody else's workload are made from it.
+    #[must_use]
+    pub fn is_template(&self, reference: &WorkloadRef) -> bool {
+        self.templates.values().any(|template| template.workload == *reference)
+    }
+
+    /// Every `PactEnvironment`'s rules that can be followed.
+    pub fn valid_rules(&self) -> impl Iterator<Item = &EnvironmentRules> {
+        self.rules.values().filter_map(|rules| rules.as_ref().ok())
+    }
+
+    /// The names of all `PactEnvironment`s, those that cannot be followed included.
+    #[must_use]
+    pub fn objects(&self) -> Vec<String> {
+        self.rules.keys().cloned().collect()
+    }
+
+    /// The rules of one `PactEnvironment`.
+    #[must_use]
+    pub fn rules(&self, object: &str) -> Option<&Result<EnvironmentRules, Box<BrokenRules>>> {
+        self.rules.get(object)
+    }
+
+    /// How many namespaces and workloads a `PactEnvironment` has, and the namespaces that others claim, too, with
+    /// all who claim them.
+    #[must_use]
+    pub fn counts(&self, object: &str) -> (Counts, BTreeMap<String, Vec<String>>) {
+        let mut conflicts = BTreeMap::new();
+        let mut mine = HashSet::new();
+        for (namespace, mapping) in &self.mappings {
+            match mapping {
+                NamespaceMapping::Conflicted(claimants) if claimants.iter().any(|name| name == object) => {
+                    conflicts.insert(namespace.clone(), claimants.clone());
+                    mine.insert(namespace.as_str());
+                }
+                NamespaceMapping::Mapped(names) if names.iter().any(|name| name == object) => {
+                    mine.insert(namespace.as_str());
+                }
+                _ => {}
+            }
+        }
+        let workloads = self
+            .workloads
+            .values()
+            .filter(|workload| mine.contains(workload.reference.namespace.as_str()))
+            .filter(|workload| !self.is_template(&workload.reference))
+            .filter(|workload| workload.annotated() || self.effective(workload).annotated())
+            .count();
+        (Counts { namespaces: mine.len(), workloads }, conflicts)
+    }
+
+    /// Where a workload would be a member if it looked as given: what the live re-check before a write asks. The
+    /// index is not changed.
+    #[must_use]
+    pub fn member_for(&self, key: &RecordKey, workload: &Workload) -> Option<MemberView> {
+        self.placements(workload).into_iter().find(|(at, _)| at == key).map(|(_, member)| member)
+    }
+
+    /// What a workload's annotations say under the rules that a key is under.
+    ///
+    /// # Errors
+    /// When its annotations cannot be followed.
+    pub fn identity(&self, key: &RecordKey, workload: &Workload) -> Result<Option<Identity>, IdentityProblem> {
+        match self.rules_for(key) {
+            Some(rules) => identify(&self.effective(workload), &rules.version),
+            None => identify(&self.effective(workload), &VersionRules::default()),
+        }
+    }
+
+    /// The primaries of a Canary; a Rollout has none.
+    fn primaries_of(&self, source: &TemplateSource) -> Vec<WorkloadRef> {
+        let TemplateSource::Canary(namespace, name) = source else { return Vec::new() };
+        self.workloads
+            .values()
+            .filter(|workload| workload.reference.namespace == *namespace)
+            .filter(|workload| workload.canary_owner.as_ref() == Some(name))
+            .map(|workload| workload.reference.clone())
+            .collect()
+    }
+
+    /// Files a workload anew, and the primaries whose annotations come from it.
+    fn reindex_with_primaries(&mut self, reference: &WorkloadRef) -> BTreeSet<RecordKey> {
+        let mut affected = BTreeSet::from([reference.clone()]);
+        for (source, _) in self.templates.iter().filter(|(_, template)| template.workload == *reference) {
+            affected.extend(self.primaries_of(source));
+        }
+        affected.iter().flat_map(|reference| self.reindex(reference)).collect()
+    }
+
+    /// The workload as its annotations count: a Flagger primary has those of its target. While Flagger has not said
+    /// which version it promoted, the primary counts as unfinished, so that the record stays as it is.
+    fn effective(&self, workload: &Workload) -> Workload {
+        let mut workload = workload.clone();
+        let Some(canary) = &workload.canary_owner else { return workload };
+        let source = TemplateSource::Canary(workload.reference.namespace.clone(), canary.clone());
+        let Some(template) = self.templates.get(&source) else { return workload };
+        let Some(target) = self.workloads.get(&template.workload) else { return workload };
+        if let Some(annotations) = effective_annotations(&workload, target, template.promoted) {
+            workload.annotations = annotations;
+        } else {
+            workload.annotations = PactAnnotations { version: None, ..target.annotations.clone() };
+            let message = format!("Flagger's Canary {canary} has not said yet which version it promoted");
+            workload.rollout = RolloutState::Progressing { message };
+        }
+        workload
+    }
+
+    fn placements(&self, workload: &Workload) -> Vec<(RecordKey, MemberView)> {
+        if self.is_template(&workload.reference) {
+            return Vec::new();
+        }
+        let Some(mapping) = self.mappings.get(&workload.reference.namespace) else { return Vec::new() };
+        let (objects, hold) = match mapping {
+            NamespaceMapping::Unmapped => return Vec::new(),
+            NamespaceMapping::Mapped(objects) => (objects, None),
+            NamespaceMapping::Conflicted(objects) => (objects, Some(Hold::Conflicted(objects.clone()))),
+        };
+        let workload = self.effective(workload);
+        let mut placements = Vec::new();
+        for object in objects {
+            let Some(Ok(rules)) = self.rules.get(object) else { continue };
+            let Ok(Some(identity)) = identify(&workload, &rules.version) else { continue };
+            let Ok(own_instance) = identity.application_instance else { continue };
+            let instance = own_instance.or_else(|| rules.instance.clone());
+            for pacticipant in identity.pacticipants {
+                let key = RecordKey {
+                    environment_ref: rules.environment_ref.clone(),
+                    pacticipant,
+                    instance: instance.clone(),
+                };
+                let member = MemberView {
+                    workload: workload.reference.clone(),
+                    uid: workload.uid.clone(),
+                    environment_object: object.clone(),
+                    version: identity.version.clone().map(|resolved| resolved.version),
+                    rollout: workload.rollout.clone(),
+                    hold: hold.clone(),
+                };
+                placements.push((key, member));
+            }
+        }
+        placements
+    }
+
+    fn invalid(&self, workload: &Workload) -> Option<InvalidWorkload> {
+        let mapping = self.mappings.get(&workload.reference.namespace)?;
+        let (NamespaceMapping::Mapped(objects) | NamespaceMapping::Conflicted(objects)) = mapping else { return None };
+        let rules = objects.iter().find_map(|object| self.rules.get(object)?.as_ref().ok())?;
+        let problem = match identify(&self.effective(workload), &rules.version) {
+            Err(problem) => problem,
+            Ok(Some(Identity { application_instance: Err(problem), .. })) => {
+                IdentityProblem::InvalidApplicationInstance(problem)
+            }
+            Ok(_) => return None,
+        };
+        Some(InvalidWorkload { workload: workload.reference.clone(), uid: workload.uid.clone(), problem })
+    }
+
+    fn reindex(&mut self, reference: &WorkloadRef) -> BTreeSet<RecordKey> {
+        let mut touched = self.keys_of.remove(reference).unwrap_or_default();
+        for key in &touched {
+            if let Some(members) = self.members.get_mut(key) {
+                members.remove(reference);
+                if members.is_empty() {
+                    self.members.remove(key);
+                }
+            }
+        }
+        self.invalid_workloads.remove(reference);
+        let Some(workload) = self.workloads.get(reference) else { return touched };
+        let invalid = self.invalid(workload);
+        let placements = self.placements(workload);
+        if let Some(invalid) = invalid {
+            self.invalid_workloads.insert(reference.clone(), invalid);
+        }
+        let mut keys = BTreeSet::new();
+        for (key, member) in placements {
+            // Where two `PactEnvironment`s record at one place, the first by name counts, as in `rules_for`.
+            self.members.entry(key.clone()).or_default().entry(reference.clone()).or_insert(member);
+            keys.insert(key);
+        }
+        touched.extend(keys.iter().cloned());
+        if !keys.is_empty() {
+            self.keys_of.insert(reference.clone(), keys);
+        }
+        touched
+    }
+
+    fn remap(&mut self, namespace: &str) -> BTreeSet<RecordKey> {
+        let mapping = self.namespaces.get(namespace).map(|labels| {
+            let claims: Vec<EnvironmentClaim> = self
+                .rules
+                .values()
+                .filter_map(|rules| match rules {
+                    Ok(rules) => Some(rules.claim.clone()),
+                    Err(broken) => broken.claim.clone(),
+                })
+                .collect();
+            environments_of(namespace, labels, &claims)
+        });
+        match mapping {
+            None | Some(NamespaceMapping::Unmapped) => self.mappings.remove(namespace),
+            Some(mapping) => self.mappings.insert(namespace.to_owned(), mapping),
+        };
+        let there: Vec<_> = self.workloads.keys().filter(|w| w.namespace == namespace).cloned().collect();
+        there.iter().flat_map(|reference| self.reindex(reference)).collect()
+    }
+
+    /// The keys that a `PactEnvironment`'s rules, or that they cannot be followed, may say something about.
+    fn keys_at(&self, object: &str) -> BTreeSet<RecordKey> {
+        let environment_ref = match self.rules.get(object) {
+            None => return BTreeSet::new(),
+            Some(Ok(rules)) => Some(&rules.environment_ref),
+            Some(Err(broken)) => broken.environment_ref.as_ref(),
+        };
+        self.members
+            .keys()
+            .filter(|key| environment_ref.is_none_or(|environment_ref| key.environment_ref == *environment_ref))
+            .cloned()
+            .collect()
+    }
+}
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

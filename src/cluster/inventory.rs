@@ -1,0 +1,103 @@
+//! What an environment's keys come to together: how many are recorded, and how many of the versions that run would be
+//! denied.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::Cluster;
+use crate::{
+    api::{
+        PactDeploymentStatus,
+        condition::{Finding, is_true},
+        environment::BACKFILLED,
+        gate::GateAction,
+    },
+    decide::{
+        Basis, GateRules, Problem, Reason,
+        decision::{Cause, wanted},
+    },
+    workload::RecordKey,
+};
+
+/// An environment's keys, counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// All of them.
+    pub keys: usize,
+    /// Those that the broker has as they run.
+    pub recorded: usize,
+    /// Those that have not been recorded and still may be, without anybody doing anything; by name.
+    pub awaited: BTreeSet<String>,
+    /// Versions that run and would be denied.
+    pub would_deny: usize,
+    /// Versions that run and have no verdict.
+    pub unchecked: usize,
+}
+
+impl Inventory {
+    /// Counts one key: its memory, and whether what it runs has no version that could be asked about and is denied for
+    /// that.
+    pub fn count(&mut self, key: &RecordKey, status: Option<&PactDeploymentStatus>, unidentified: bool) {
+        self.keys += 1;
+        let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
+        if is_true(conditions, "Recorded") {
+            self.recorded += 1;
+        } else if awaits(conditions) {
+            self.awaited.insert(key.to_string());
+        }
+        let checks = status.map(|status| status.checks.as_slice()).unwrap_or_default();
+        self.would_deny += checks.iter().filter(|check| check.would_deny).count() + usize::from(unidentified);
+        // Nothing was found out yet: so much is unchecked, too.
+        let none = checks.is_empty() && !unidentified;
+        self.unchecked +=
+            checks.iter().filter(|check| check.verdict == Reason::Unchecked.as_str()).count() + usize::from(none);
+    }
+}
+
+/// Whether a key is still on its way into the inventory: nothing was found out about it yet, or the broker could not
+/// be told. What waits for a person, or for a rollout, does not hold up the others.
+fn awaits(conditions: &[Condition]) -> bool {
+    conditions.is_empty() || (is_true(conditions, "RecordPending") && !is_true(conditions, "VersionMissing"))
+}
+
+/// The condition `Backfilled`: once true, it stays so, whatever becomes of single records later (domain case 72).
+#[must_use]
+pub fn backfilled(before: &[Condition], read: bool, inventory: &Inventory) -> Finding {
+    if let Some(done) = before.iter().find(|condition| condition.type_ == BACKFILLED && condition.status == "True") {
+        return Finding::new(BACKFILLED, true, Reason::Recorded, done.message.clone());
+    }
+    if !read {
+        return Finding::new(BACKFILLED, false, Reason::EnvironmentNotRead, "the environment has not been read yet");
+    }
+    let of = format!("{} of {} recorded", inventory.recorded, inventory.keys);
+    match inventory.awaited.first() {
+        Some(first) => {
+            let message = format!("the first inventory is being made: {of}; waiting for {first}");
+            Finding::new(BACKFILLED, false, Reason::Recording, message)
+        }
+        None => Finding::new(BACKFILLED, true, Reason::Recorded, format!("the first inventory was made: {of}")),
+    }
+}
+
+impl Cluster {
+    /// Counts the keys of an environment.
+    pub fn inventory(&self, keys: &[RecordKey], rules: &GateRules) -> Inventory {
+        let mut inventory = Inventory::default();
+        for key in keys {
+            let members = self.index().members(key);
+            let unidentified = members.iter().any(|member| {
+                let Err(problem) = &member.version else { return false };
+                let problem = Problem::Version { pacticipant: key.pacticipant.clone(), problem: problem.clone() };
+                wanted(&Cause::Problem(problem), Basis::New, rules) == GateAction::Deny
+            });
+            let object = self.records.get(key);
+            inventory.count(key, object.as_ref().and_then(|object| object.status.as_ref()), unidentified);
+        }
+        inventory
+    }
+}
+
+#[cfg(test)]
+#[path = "inventory_tests.rs"]
+mod tests;

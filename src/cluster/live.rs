@@ -1,0 +1,160 @@
+//! Reads from the API server itself, right before something is written at a broker: the watch's copy may be old.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::jiff::Timestamp;
+use kube::{Api, api::ListParams};
+
+use super::Cluster;
+use crate::{
+    api::deployment::Member,
+    decide::{
+        Explanation, Reason,
+        record::{MemberFate, MemberView},
+    },
+    workload::{DeploymentView, Observe, RecordKey, RolloutView, Workload, WorkloadKind, WorkloadRef, template_of},
+};
+use operator_kit::refusal;
+
+/// How long one read may take in all; kube repeats some by itself.
+const READ_LIMIT: Duration = Duration::from_secs(5);
+/// How many reads of one pass may be under way at once.
+const READS_AT_ONCE: usize = 8;
+
+impl Cluster {
+    /// The members of a key as the API server has them now. Those that are gone, or no longer members, are left out.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked.
+    pub async fn live_members(&self, key: &RecordKey, members: &[MemberView]) -> Result<Vec<MemberView>, Explanation> {
+        let mut reads = Vec::with_capacity(members.len());
+        for member in members {
+            reads.push(self.live_workload(&member.workload));
+        }
+        let workloads: Vec<Option<Workload>> = stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
+        let templates = self.live_templates(members.iter().map(|member| &member.workload)).await?;
+        let index = self.index();
+        Ok(workloads
+            .into_iter()
+            .flatten()
+            .filter(|workload| !templates.contains(&workload.reference))
+            .filter_map(|workload| index.member_for(key, &workload))
+            .collect())
+    }
+
+    /// What became of the members that we remember.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked.
+    pub async fn fates(&self, key: &RecordKey, members: &[Member]) -> Result<Vec<MemberFate>, Explanation> {
+        let mut reads = Vec::with_capacity(members.len());
+        for member in members {
+            reads.push(self.fate(key, member));
+        }
+        stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await
+    }
+
+    async fn fate(&self, key: &RecordKey, member: &Member) -> Result<MemberFate, Explanation> {
+        if member.kind != WorkloadKind::Deployment.kind() {
+            return Ok(MemberFate::Unknown);
+        }
+        let reference = WorkloadRef {
+            kind: WorkloadKind::Deployment,
+            namespace: member.namespace.clone(),
+            name: member.name.clone(),
+        };
+        let Some(workload) = self.live_workload(&reference).await? else { return Ok(MemberFate::Gone) };
+        if workload.deleting {
+            return Ok(MemberFate::Unknown);
+        }
+        let index = self.index();
+        if index.member_for(key, &workload).is_some() {
+            return Ok(MemberFate::Unknown);
+        }
+        // It runs on as the pods of a Rollout or a Canary's primary, which cannot be recorded from here (yet).
+        if index.is_template(&reference) {
+            return Ok(MemberFate::Unmanaged);
+        }
+        // It runs on in a namespace that no environment claims: on its way to another one, or left out. Both are told
+        // apart by what comes next.
+        if !index.is_mapped(&reference.namespace) {
+            return Ok(MemberFate::Unknown);
+        }
+        Ok(match index.identity(key, &workload) {
+            Ok(None) => MemberFate::Unmanaged,
+            // Renamed, or moved to another environment or instance: gone from this key.
+            Ok(Some(identity)) if identity.application_instance.is_ok() => MemberFate::Gone,
+            // Its annotations cannot be read: somebody is about to put them right.
+            Ok(Some(_)) | Err(_) => MemberFate::Unknown,
+        })
+    }
+
+    async fn live_workload(&self, reference: &WorkloadRef) -> Result<Option<Workload>, Explanation> {
+        match reference.kind {
+            WorkloadKind::Deployment => {
+                let api: Api<DeploymentView> = Api::namespaced(self.client.clone(), &reference.namespace);
+                let read = bounded(api.get_opt(&reference.name), reference)
+                    .await
+                    .map_err(|error| error.unexpected(reference))?;
+                Ok(read.map(|deployment| deployment.observe(Timestamp::now())))
+            }
+        }
+    }
+
+    /// The workloads that an Argo Rollout names as its template, in the namespaces of these.
+    async fn live_templates(
+        &self,
+        workloads: impl Iterator<Item = &WorkloadRef>,
+    ) -> Result<BTreeSet<WorkloadRef>, Explanation> {
+        let mut templates = BTreeSet::new();
+        if !self.rollouts_served() {
+            return Ok(templates);
+        }
+        let namespaces: BTreeSet<_> = workloads.map(|workload| &workload.namespace).collect();
+        for namespace in namespaces {
+            let api: Api<RolloutView> = Api::namespaced(self.client.clone(), namespace);
+            match bounded(api.list(&ListParams::default()), &format!("the Rollouts in {namespace}")).await {
+                Ok(rollouts) => templates.extend(rollouts.iter().filter_map(template_of)),
+                Err(ReadError::NotServed) => {}
+                Err(ReadError::Failed(why)) => return Err(why),
+            }
+        }
+        Ok(templates)
+    }
+}
+
+/// Why something could not be read from the API server.
+enum ReadError {
+    /// It does not serve the kind.
+    NotServed,
+    /// It does not answer, or refuses.
+    Failed(Explanation),
+}
+
+impl ReadError {
+    /// For a kind that every API server has.
+    fn unexpected(self, what: &impl std::fmt::Display) -> Explanation {
+        match self {
+            Self::Failed(why) => why,
+            Self::NotServed => {
+                Explanation::new(Reason::ApiServerUnavailable, format!("the API server does not serve {what}"))
+            }
+        }
+    }
+}
+
+async fn bounded<T>(
+    read: impl Future<Output = Result<T, kube::Error>>,
+    what: &impl std::fmt::Display,
+) -> Result<T, ReadError> {
+    let problem = match tokio::time::timeout(READ_LIMIT, read).await {
+        Ok(Ok(found)) => return Ok(found),
+        Ok(Err(kube::Error::Api(status))) if status.is_not_found() => return Err(ReadError::NotServed),
+        Ok(Err(error)) => format!("the API server could not be asked for {what}: {}", refusal::explain(&error)),
+        Err(_) => {
+            format!("the API server did not answer within {} s when asked for {what}", READ_LIMIT.as_secs())
+        }
+    };
+    Err(ReadError::Failed(Explanation::new(Reason::ApiServerUnavailable, problem)))
+}

@@ -1,0 +1,128 @@
+//! The view of the cluster, and of what its brokers said last, that decisions are made from.
+//!
+//! Fed by watches and by what was read and written; it decides nothing and writes at no broker. Synchronous, except for
+//! the live reads in [`live`] and the writes of our own objects in [`records`].
+
+pub mod brokers;
+pub mod client_factory;
+pub mod index;
+pub mod inventory;
+pub mod live;
+pub mod records;
+pub mod snapshots;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use kube::{Client, api::PostParams};
+
+use self::{brokers::Brokers, index::Index, records::RecordStore, snapshots::Snapshots};
+use crate::{
+    api::PactEnvironment,
+    decide::GateRules,
+    workload::{EnvironmentRef, RecordKey},
+};
+
+/// The name under which the controller writes, for `managedFields` and Events.
+pub const FIELD_MANAGER: &str = "pact-operator.dev/controller";
+
+/// How the controller writes objects: under its own name.
+pub(crate) fn as_field_manager() -> PostParams {
+    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
+}
+
+/// The view. See the module.
+pub struct Cluster {
+    /// The API server.
+    pub client: Client,
+    /// The `PactDeployment`s.
+    pub records: RecordStore,
+    /// The clients of the brokers.
+    pub brokers: Brokers,
+    /// What the brokers said last of their environments.
+    pub snapshots: Snapshots,
+    index: Mutex<Index>,
+    environments: Mutex<HashMap<String, PactEnvironment>>,
+    rollouts_served: AtomicBool,
+    complete: AtomicBool,
+}
+
+impl Cluster {
+    /// An empty view.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self {
+            records: RecordStore::new(client.clone()),
+            client,
+            brokers: Brokers::default(),
+            snapshots: Snapshots::default(),
+            index: Mutex::default(),
+            environments: Mutex::default(),
+            rollouts_served: AtomicBool::new(false),
+            complete: AtomicBool::new(false),
+        }
+    }
+
+    /// What runs where.
+    pub fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The `PactEnvironment`s by name.
+    pub fn environments(&self) -> MutexGuard<'_, HashMap<String, PactEnvironment>> {
+        self.environments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether everything that is watched was listed once: before, what is missing only seems to be.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.complete.load(Ordering::Acquire)
+    }
+
+    /// Everything was listed once.
+    pub fn set_complete(&self) {
+        self.complete.store(true, Ordering::Release);
+    }
+
+    /// Whether Argo Rollouts are installed.
+    #[must_use]
+    pub fn rollouts_served(&self) -> bool {
+        self.rollouts_served.load(Ordering::Relaxed)
+    }
+
+    /// Argo Rollouts are installed, or no longer.
+    pub fn set_rollouts_served(&self, served: bool) {
+        self.rollouts_served.store(served, Ordering::Relaxed);
+    }
+
+    /// Every key that has members or a `PactDeployment`, and for which `wanted` holds.
+    pub fn keys(&self, wanted: impl Fn(&RecordKey) -> bool) -> HashSet<RecordKey> {
+        let mut keys: HashSet<_> = self.records.keys().into_iter().filter(&wanted).collect();
+        keys.extend(self.index().keys().filter(|key| wanted(key)).cloned());
+        keys
+    }
+
+    /// Every environment in which a `PactEnvironment` that can be followed records.
+    #[must_use]
+    pub fn environment_refs(&self) -> HashSet<EnvironmentRef> {
+        self.index().valid_rules().map(|rules| rules.environment_ref.clone()).collect()
+    }
+
+    /// The names of the `PactEnvironment`s.
+    #[must_use]
+    pub fn environment_names(&self) -> Vec<String> {
+        self.environments().keys().cloned().collect()
+    }
+
+    /// The gate block that a key is under.
+    #[must_use]
+    pub fn gate_rules(&self, key: &RecordKey) -> Option<GateRules> {
+        let object = self.index().rules_for(key)?.object.clone();
+        self.environments().get(&object).map(|environment| GateRules::parse(&environment.spec.gate))
+    }
+}

@@ -1,0 +1,137 @@
+//! Which state of a `PactDeployment` is believed, and what it remembers for a plan.
+
+use std::convert::Infallible;
+
+use axum::http;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::client::Body;
+use serde_json::json;
+
+use super::*;
+use crate::{
+    api::deployment::Recorded,
+    decide::record::{
+        Memory,
+        fixtures::{at, key, key_of_instance, version},
+        memory_of,
+    },
+    workload::RecordKey,
+};
+
+/// Memories whose API server answers so.
+fn answering(answer: impl Fn(http::Request<Body>) -> (u16, serde_json::Value) + Clone + Send + 'static) -> RecordStore {
+    let server = tower::service_fn(move |request: http::Request<Body>| {
+        let (status, body) = answer(request);
+        let answer = http::Response::builder().status(status).body(Body::from(body.to_string().into_bytes()));
+        async { Ok::<_, Infallible>(answer.unwrap()) }
+    });
+    RecordStore::new(Client::new(server, "default"))
+}
+
+/// Memories whose API server is never asked.
+fn records() -> RecordStore {
+    answering(|_| (500, json!({})))
+}
+
+fn object(key: &RecordKey, uid: &str, resource_version: &str) -> PactDeployment {
+    let mut object = PactDeployment::new(&key.object_name(), key.spec());
+    object.metadata.uid = Some(uid.into());
+    object.metadata.resource_version = Some(resource_version.into());
+    object
+}
+
+fn known(records: &RecordStore, key: &RecordKey) -> Option<String> {
+    records.get(key).and_then(|object| object.resource_version())
+}
+
+#[tokio::test]
+async fn an_older_state_never_replaces_a_newer_one() {
+    let (records, key) = (records(), key("production", "orders"));
+    for (told, expected) in [("9", "9"), ("10", "10"), ("9", "10"), ("10", "10"), ("11", "11"), ("x", "x"), ("3", "3")]
+    {
+        assert_eq!(records.apply(object(&key, "u", told)), Some(key.clone()), "the key is answered in any case");
+        assert_eq!(known(&records, &key).as_deref(), Some(expected), "after {told}");
+    }
+}
+
+#[tokio::test]
+async fn an_object_with_a_name_of_its_own_is_passed_over() {
+    let (records, key) = (records(), key("production", "orders"));
+    let mut foreign = object(&key, "u", "1");
+    foreign.metadata.name = Some("orders".into());
+    assert_eq!(records.apply(foreign), None);
+    let mut unreadable = object(&key, "u", "1");
+    unreadable.spec.environment = "my prod".into();
+    assert_eq!(records.apply(unreadable), None);
+    assert!(records.keys().is_empty());
+}
+
+#[tokio::test]
+async fn a_late_word_of_a_deletion_does_not_take_the_object_made_since() {
+    let (records, key) = (records(), key("production", "orders"));
+    records.apply(object(&key, "second", "7"));
+    assert_eq!(records.remove(&object(&key, "first", "5")), Some(key.clone()));
+    assert_eq!(known(&records, &key).as_deref(), Some("7"));
+    assert_eq!(records.remove(&object(&key, "second", "8")), Some(key.clone()));
+    assert_eq!(known(&records, &key), None);
+}
+
+#[tokio::test]
+async fn a_complete_list_ends_what_it_does_not_hold() {
+    let records = records();
+    let (one, other) = (key("production", "orders"), key_of_instance("production", "orders", "blue"));
+    for key in [&one, &other] {
+        records.apply(object(key, "u", "1"));
+    }
+    assert_eq!(records.select(|key| key.instance.is_none()).len(), 1);
+    assert_eq!(records.retain(&HashSet::from([one.clone()])), [other]);
+    assert_eq!(records.keys(), [one]);
+}
+
+#[test]
+fn a_status_is_what_is_remembered() {
+    let key = key("production", "orders");
+    assert_eq!(memory_of(None), Memory::default());
+    assert_eq!(memory_of(Some(&object(&key, "u", "1"))), Memory::default());
+    let mut object = object(&key, "u", "1");
+    object.status = Some(PactDeploymentStatus {
+        recorded: Some(Recorded { version: "2".into(), uuid: None, at: Time(at(5)) }),
+        corrected_version: Some("1".into()),
+        orphaned_since: Some(Time(at(9))),
+        ..PactDeploymentStatus::default()
+    });
+    let expected = Memory { recorded: Some(version("2")), corrected: Some(version("1")), orphaned_since: Some(at(9)) };
+    assert_eq!(memory_of(Some(&object)), expected);
+    let status = object.status.as_mut().unwrap();
+    status.recorded.as_mut().unwrap().version = " ".into();
+    assert_eq!(memory_of(Some(&object)).recorded, None, "what cannot be a version is none");
+}
+
+fn refusal(code: u16, reason: &str) -> serde_json::Value {
+    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": "m"})
+}
+
+#[test]
+fn a_conflict_or_an_object_that_is_gone_is_no_trouble_worth_a_warning() {
+    let answer = |code, reason| {
+        let status = serde_json::from_value(refusal(code, reason)).unwrap();
+        RecordStoreError::from(kube::Error::Api(status)).is_conflict()
+    };
+    assert!(answer(409, "Conflict") && answer(404, "NotFound"));
+    assert!(!answer(403, "Forbidden") && !answer(500, "InternalError"));
+}
+
+#[tokio::test]
+async fn an_object_of_the_same_name_that_somebody_made_about_another_key_is_not_written_to() {
+    let (ours, others) = (key("production", "orders"), key_of_instance("production", "web", "blue"));
+    let found = PactDeployment { spec: others.spec(), ..object(&ours, "1", "1") };
+    let records = answering(move |request| match *request.method() {
+        http::Method::POST => (409, refusal(409, "AlreadyExists")),
+        http::Method::GET => (200, serde_json::to_value(&found).unwrap()),
+        _ => panic!("{request:?}"),
+    });
+    let refused = records.write(&ours, None, PactDeploymentStatus::default()).await.unwrap_err();
+    assert!(!refused.is_conflict());
+    let said = refused.to_string();
+    assert!(said.contains("about web in production at main (application instance blue). Remedy: delete it"), "{said}");
+}

@@ -1,0 +1,559 @@
+//! The ladder, rung by rung: what is known of a record, and what is due. Numbers of cases are those of
+//! docs/contributing/cases.md.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    api::{PactDeploymentStatus, deployment::Recorded},
+    decide::{
+        Reason,
+        record::{
+            Hold, MemberFate, MemberView,
+            fixtures::{at, failed as rollout_failed, key, member, progressing, rules, terminating, version},
+        },
+    },
+    workload::{RecordKey, RolloutState, VersionProblem},
+};
+
+/// What is known, in few words; the default is one workload that has finished version 2, of which nothing is remembered,
+/// at a broker that answers and has nothing.
+struct World {
+    key: RecordKey,
+    rules: Result<EnvironmentRules, Explanation>,
+    unreadable: Option<Explanation>,
+    members: Vec<MemberView>,
+    remembered: Option<PactDeploymentStatus>,
+    snapshot: Snapshot,
+    broker: Option<Explanation>,
+    fates: Option<Result<Vec<MemberFate>, Explanation>>,
+    live: Option<Result<Live, Failure>>,
+    done: Option<Done>,
+}
+
+fn why(reason: Reason) -> Explanation {
+    Explanation::new(reason, "message")
+}
+
+fn failure(reason: Reason) -> Failure {
+    Failure { why: why(reason), retry_after: Some(Duration::from_secs(7)) }
+}
+
+fn row(text: &str) -> Row {
+    Row { version: version(text), uuid: format!("uuid-{text}") }
+}
+
+fn runs(text: &str) -> MemberView {
+    member("a", Ok(text), RolloutState::Complete)
+}
+
+fn read(row_of: Option<&str>) -> Snapshot {
+    Snapshot::Read { row: row_of.map(row), releases: Vec::new(), suspicion: Suspicion::None }
+}
+
+fn doubted(row_of: Option<&str>, suspicion: Suspicion) -> Snapshot {
+    Snapshot::Read { row: row_of.map(row), releases: Vec::new(), suspicion }
+}
+
+fn live(members: Vec<MemberView>, row_of: Option<&str>) -> Live {
+    Live { members, row: row_of.map(row), releases: Vec::new() }
+}
+
+fn recorded_before(text: &str) -> PactDeploymentStatus {
+    PactDeploymentStatus {
+        recorded: Some(Recorded { version: text.into(), uuid: Some(format!("uuid-{text}")), at: Time(at(1)) }),
+        members: vec![runs(text).shown()],
+        conditions: vec![Condition {
+            type_: "Recorded".into(),
+            status: "True".into(),
+            reason: "Recorded".into(),
+            message: String::new(),
+            observed_generation: None,
+            last_transition_time: Time(at(1)),
+        }],
+        ..PactDeploymentStatus::default()
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            key: key("production", "orders"),
+            rules: Ok(rules("production", &["shop"])),
+            unreadable: None,
+            members: vec![runs("2")],
+            remembered: None,
+            snapshot: read(None),
+            broker: None,
+            fates: None,
+            live: None,
+            done: None,
+        }
+    }
+
+    /// Nobody runs it any more, and the broker has what we recorded.
+    fn orphan() -> Self {
+        Self {
+            members: Vec::new(),
+            remembered: Some(PactDeploymentStatus { orphaned_since: Some(Time(at(100))), ..recorded_before("1") }),
+            snapshot: read(Some("1")),
+            fates: Some(Ok(vec![MemberFate::Gone])),
+            ..Self::new()
+        }
+    }
+
+    /// What is due at the second 10,000.
+    fn due(&self) -> String {
+        self.due_at(10_000)
+    }
+
+    fn due_at(&self, second: i64) -> String {
+        said(&self.assess(at(second)))
+    }
+
+    fn assess(&self, now: Timestamp) -> Assessment {
+        let facts = Facts {
+            key: &self.key,
+            rules: self.rules.clone(),
+            unreadable: self.unreadable.clone(),
+            members: self.members.clone(),
+            remembered: self.remembered.as_ref(),
+            snapshot: self.snapshot.clone(),
+            broker: self.broker.clone(),
+            fates: self.fates.clone(),
+            live: self.live.clone(),
+            done: self.done.clone(),
+        };
+        assess(&facts, now)
+    }
+}
+
+fn texts<'a>(versions: impl IntoIterator<Item = &'a Version>) -> String {
+    versions.into_iter().map(Version::as_str).collect::<Vec<_>>().join(",")
+}
+
+/// An assessment in few words.
+fn said(assessment: &Assessment) -> String {
+    match assessment {
+        Assessment::Act(Action::FindFates) => "find fates".into(),
+        Assessment::Act(Action::ReadLive) => "read live".into(),
+        Assessment::Act(Action::Write(BrokerWrite::Record { version, correction })) => {
+            format!("{} {version}", if *correction { "correct" } else { "record" })
+        }
+        Assessment::Act(Action::Write(BrokerWrite::Undeploy(row))) => format!("undeploy {}", row.uuid),
+        Assessment::Act(Action::Write(BrokerWrite::Release { release, end })) => {
+            format!("release [{}] end [{}]", texts(release), texts(end.iter().map(|row| &row.version)))
+        }
+        Assessment::Retry { why, version, at_least } => {
+            let version = version.as_ref().map_or_else(String::new, |version| format!(" {version}"));
+            let at_least = at_least.map_or_else(String::new, |wait| format!(" after {}", wait.as_secs()));
+            format!("retry{version} {}{at_least}", why.reason)
+        }
+        Assessment::Moved => "moved".into(),
+        Assessment::Unchanged => "unchanged".into(),
+        Assessment::NotRead => "not read".into(),
+        Assessment::Done { state, look_again } => {
+            let again = look_again.map_or_else(String::new, |at| format!(" again at {}", at.as_second()));
+            let state = match state {
+                RecordState::Recorded { version, uuid, write } => format!("recorded {version} {uuid} {write:?}"),
+                RecordState::Released { supported, waiting } => {
+                    let versions: Vec<_> = supported.iter().map(|recorded| recorded.version.as_str()).collect();
+                    let waiting = waiting.as_ref().map_or_else(String::new, |why| format!(" {}", why.reason));
+                    format!("released [{}]{waiting}", versions.join(","))
+                }
+                RecordState::Waiting { why, version } => {
+                    format!("waiting {}{}", version.as_ref().map_or_else(String::new, |v| format!("{v} ")), why.reason)
+                }
+                RecordState::Held(why) => format!("held {}", why.reason),
+                RecordState::Pending { why, .. } => format!("pending {}", why.reason),
+                RecordState::Contested { version, .. } => format!("contested {version}"),
+                RecordState::Orphaned { since, until } => {
+                    format!("orphaned since {} until {}", since.as_second(), until.as_second())
+                }
+                RecordState::Undeployed(why) => format!("undeployed {}", why.reason),
+                RecordState::Kept(why) => format!("kept {}", why.reason),
+            };
+            format!("{state}{again}")
+        }
+    }
+}
+
+#[test]
+fn case_24_a_finished_version_is_read_live_then_recorded_then_read_back() {
+    let mut world = World::new();
+    assert_eq!(world.due(), "read live");
+    world.live = Some(Ok(live(vec![runs("2")], Some("1"))));
+    assert_eq!(world.due(), "record 2");
+    world.done = Some(Done::Recorded { version: version("2"), correction: false });
+    world.live = Some(Ok(live(vec![runs("2")], Some("2"))));
+    assert_eq!(world.due(), "recorded 2 uuid-2 First");
+}
+
+#[test]
+fn cases_27_to_29_the_live_read_decides_whatever_was_watched() {
+    let reads = [
+        ("another version runs by now", vec![runs("3")]),
+        ("it is rolled back", vec![runs("1")]),
+        ("another rollout began", vec![member("a", Ok("2"), progressing())]),
+        ("it is gone", vec![]),
+        ("it is not told any more", vec![member("a", Err(VersionProblem::NoContainers), RolloutState::Complete)]),
+        ("a copy runs another version", vec![runs("2"), member("b", Ok("3"), RolloutState::Complete)]),
+    ];
+    for (case, members) in reads {
+        let world = World { live: Some(Ok(live(members, None))), ..World::new() };
+        assert_eq!(world.due(), "moved", "{case}");
+    }
+    let lost = World { done: Some(Done::LeaseLost), ..World::new() };
+    assert_eq!(lost.due(), "moved", "nobody knows what was written");
+    let settled = World { live: Some(Ok(live(vec![runs("2")], Some("2")))), ..World::new() };
+    assert_eq!(settled.due(), "recorded 2 uuid-2 None", "somebody, or we before a crash, recorded it already");
+}
+
+#[test]
+fn what_holds_up_a_rollout_changes_nothing() {
+    for (case, members, expected) in [
+        ("24, under way", vec![member("a", Ok("2"), progressing())], "waiting 2 RolloutInProgress"),
+        ("24, old pods end", vec![member("a", Ok("2"), terminating(30))], "waiting 2 RolloutInProgress again at 30"),
+        ("25, past its deadline", vec![member("a", Ok("2"), rollout_failed())], "waiting 2 RolloutFailed"),
+        ("26, paused", vec![member("a", Ok("2"), RolloutState::Paused)], "waiting 2 RolloutPaused"),
+        ("35, mixed", vec![runs("2"), member("b", Ok("3"), RolloutState::Complete)], "waiting Mixed"),
+        (
+            "12, no version",
+            vec![member("a", Err(VersionProblem::Mutable { text: "latest".into() }), RolloutState::Complete)],
+            "held VersionMutable",
+        ),
+        (
+            "41, claimed twice",
+            vec![MemberView { hold: Some(Hold::Conflicted(vec!["x".into(), "y".into()])), ..runs("2") }],
+            "held Conflicted",
+        ),
+    ] {
+        let world = World { members, remembered: Some(recorded_before("1")), ..World::new() };
+        assert_eq!(world.due(), expected, "{case}");
+    }
+}
+
+#[test]
+fn case_31_and_92_who_has_no_pods_has_no_vote_while_another_has_some() {
+    let asleep = |version| member("b", Ok(version), RolloutState::ScaledToZero);
+    for (case, members, expected) in [
+        ("the other half of blue and green", vec![runs("2"), asleep("1")], "read live"),
+        (
+            "its tag is none",
+            vec![runs("2"), member("b", Err(VersionProblem::NoContainers), RolloutState::ScaledToZero)],
+            "read live",
+        ),
+        ("it rolls out, so it has pods", vec![runs("2"), member("b", Ok("1"), progressing())], "waiting Mixed"),
+        ("none has pods", vec![member("a", Ok("2"), RolloutState::ScaledToZero), asleep("1")], "waiting Mixed"),
+        (
+            "none has pods, and they agree",
+            vec![member("a", Ok("2"), RolloutState::ScaledToZero), asleep("2")],
+            "read live",
+        ),
+    ] {
+        assert_eq!(World { members, ..World::new() }.due(), expected, "{case}");
+    }
+}
+
+#[test]
+fn cases_2_and_30_a_restart_or_pods_that_fail_leave_the_record() {
+    for rollout in [progressing(), rollout_failed(), terminating(30), RolloutState::Paused] {
+        let members = vec![member("a", Ok("1"), rollout)];
+        let world =
+            World { members, remembered: Some(recorded_before("1")), snapshot: read(Some("1")), ..World::new() };
+        assert_eq!(world.due(), "recorded 1 uuid-1 None");
+    }
+}
+
+#[test]
+fn case_3_a_rollback_is_recorded_like_any_version() {
+    let mut world = World { members: vec![runs("1")], remembered: Some(recorded_before("2")), ..World::new() };
+    world.snapshot = read(Some("2"));
+    assert_eq!(world.due(), "read live");
+    world.live = Some(Ok(live(vec![runs("1")], Some("2"))));
+    assert_eq!(world.due(), "record 1");
+}
+
+#[test]
+fn case_20_what_the_broker_refuses_is_tried_again_when_it_says() {
+    let world = World {
+        live: Some(Ok(live(vec![runs("2")], None))),
+        done: Some(Done::Refused(failure(Reason::VersionMissing))),
+        ..World::new()
+    };
+    assert_eq!(world.due(), "retry 2 VersionMissing after 7");
+}
+
+#[test]
+fn case_37_somebody_elses_write_is_put_right_once() {
+    let mut world = World { remembered: Some(recorded_before("2")), snapshot: read(Some("9")), ..World::new() };
+    world.live = Some(Ok(live(vec![runs("2")], Some("9"))));
+    assert_eq!(world.due(), "correct 2");
+    let read_back = World {
+        live: Some(Ok(live(vec![runs("2")], Some("2")))),
+        done: Some(Done::Recorded { version: version("2"), correction: true }),
+        remembered: world.remembered.clone(),
+        ..World::new()
+    };
+    assert_eq!(read_back.due(), "recorded 2 uuid-2 Correction");
+    world.remembered = Some(PactDeploymentStatus { corrected_version: Some("2".into()), ..recorded_before("2") });
+    assert_eq!(world.due(), "contested 2");
+    let not_kept = World {
+        live: Some(Ok(live(vec![runs("2")], Some("9")))),
+        done: Some(Done::Recorded { version: version("2"), correction: false }),
+        ..World::new()
+    };
+    assert_eq!(not_kept.due(), "retry 2 RecordNotKept");
+}
+
+#[test]
+fn cases_45_and_46_an_answer_without_our_records_is_doubted_once_and_a_reset_broker_is_told_anew() {
+    let live_read = || Some(Ok(live(vec![runs("2")], None)));
+    for (suspicion, remembered, expected) in [
+        (Suspicion::Once, Some(recorded_before("2")), "retry 2 BrokerAnomaly"),
+        (Suspicion::Once, Some(recorded_before("1")), "record 2"),
+        (Suspicion::Again, Some(recorded_before("2")), "record 2"),
+        (
+            Suspicion::Again,
+            Some(PactDeploymentStatus { corrected_version: Some("2".into()), ..recorded_before("2") }),
+            "record 2",
+        ),
+    ] {
+        let world = World { snapshot: doubted(None, suspicion), remembered, live: live_read(), ..World::new() };
+        assert_eq!(world.due(), expected, "{suspicion:?}");
+    }
+    for suspicion in [Suspicion::Once, Suspicion::Again] {
+        let orphan = World { snapshot: doubted(None, suspicion), ..World::orphan() };
+        assert_eq!(orphan.due(), "retry BrokerAnomaly", "nothing is ever taken back on such an answer");
+    }
+}
+
+#[test]
+fn case_65_while_the_broker_is_away_what_was_recorded_holds() {
+    let away = || Snapshot::Unavailable(why(Reason::BrokerUnavailable));
+    for (case, snapshot, broker, remembered, expected) in [
+        ("not read yet", Snapshot::NotRead, None, Some("2"), "not read"),
+        ("away, and it runs what is recorded", away(), None, Some("2"), "recorded 2 uuid-2 None"),
+        ("away, and something else runs", away(), None, Some("1"), "retry 2 BrokerUnavailable"),
+        (
+            "the environment is missing",
+            Snapshot::Missing(why(Reason::EnvironmentMissing)),
+            None,
+            Some("2"),
+            "retry 2 EnvironmentMissing",
+        ),
+        ("it fails its probe", read(Some("1")), Some(why(Reason::Unauthorized)), Some("1"), "retry 2 Unauthorized"),
+        (
+            "it fails its probe, and has what runs",
+            read(Some("2")),
+            Some(why(Reason::Unauthorized)),
+            Some("1"),
+            "recorded 2 uuid-2 None",
+        ),
+    ] {
+        let world = World { snapshot, broker, remembered: remembered.map(recorded_before), ..World::new() };
+        assert_eq!(world.due(), expected, "{case}");
+    }
+    let unread = World { live: Some(Err(failure(Reason::ApiServerUnavailable))), ..World::new() };
+    assert_eq!(unread.due(), "retry 2 ApiServerUnavailable after 7");
+}
+
+#[test]
+fn without_rules_nothing_is_done() {
+    for reason in [Reason::InvalidEnvironment, Reason::EnvironmentUnmanaged] {
+        let world = World { rules: Err(why(reason)), ..World::new() };
+        assert_eq!(world.due(), format!("held {reason}"));
+        let orphan = World { rules: Err(why(reason)), ..World::orphan() };
+        assert_eq!(orphan.due(), format!("held {reason}"), "cases 43 and 52: the record stays");
+    }
+}
+
+#[test]
+fn cases_48_to_50_what_nobody_runs_is_taken_back_after_the_grace_and_a_second_look() {
+    let mut world = World { fates: None, ..World::orphan() };
+    assert_eq!(world.due(), "find fates");
+    world.fates = Some(Err(why(Reason::ApiServerUnavailable)));
+    assert_eq!(world.due(), "retry ApiServerUnavailable");
+    world.fates = Some(Ok(vec![MemberFate::Gone]));
+    assert_eq!(world.due_at(699), "orphaned since 100 until 700 again at 700");
+    assert_eq!(world.due_at(700), "read live");
+    world.live = Some(Ok(live(vec![], Some("1"))));
+    assert_eq!(world.due_at(700), "undeploy uuid-1");
+    world.done = Some(Done::Undeployed { version: version("1") });
+    assert_eq!(world.due_at(700), "moved", "it is still there");
+    world.live = Some(Ok(live(vec![], None)));
+    assert_eq!(world.due_at(700), "undeployed Undeployed");
+    let fresh = World { remembered: Some(recorded_before("1")), ..World::orphan() };
+    assert_eq!(fresh.due_at(10_000), "orphaned since 10000 until 10600 again at 10600", "the grace begins now");
+}
+
+#[test]
+fn what_is_not_certainly_ours_and_gone_is_not_taken_back() {
+    let row_of = |text| Some(Ok(live(vec![], text)));
+    for (case, world, expected) in [
+        (
+            "39, the annotation is gone",
+            World { fates: Some(Ok(vec![MemberFate::Unmanaged])), ..World::orphan() },
+            "kept Unmanaged",
+        ),
+        (
+            "a member cannot be judged",
+            World { fates: Some(Ok(vec![MemberFate::Gone, MemberFate::Unknown])), ..World::orphan() },
+            "held MembersUncertain",
+        ),
+        (
+            "an environment cannot be read, which may claim it",
+            World { unreadable: Some(why(Reason::InvalidEnvironment)), ..World::orphan() },
+            "held InvalidEnvironment",
+        ),
+        (
+            "the row is somebody else's",
+            World { live: row_of(Some("9")), ..World::orphan() },
+            "undeployed RecordedByOthers",
+        ),
+        ("there is no row", World { live: row_of(None), ..World::orphan() }, "undeployed NothingRecorded"),
+        (
+            "one came back meanwhile",
+            World { live: Some(Ok(live(vec![runs("1")], Some("1")))), ..World::orphan() },
+            "moved",
+        ),
+        (
+            "the broker fails its probe",
+            World { broker: Some(why(Reason::BrokerUnavailable)), ..World::orphan() },
+            "retry BrokerUnavailable",
+        ),
+        ("nothing was read", World { snapshot: Snapshot::NotRead, ..World::orphan() }, "not read"),
+        ("the lease is lost", World { done: Some(Done::LeaseLost), ..World::orphan() }, "moved"),
+        ("53, nothing is remembered", World { remembered: None, ..World::orphan() }, "unchanged"),
+        (
+            "nothing was recorded",
+            World {
+                remembered: Some(PactDeploymentStatus { recorded: None, ..recorded_before("1") }),
+                ..World::orphan()
+            },
+            "undeployed NothingRecorded",
+        ),
+    ] {
+        assert_eq!(world.due(), expected, "{case}");
+    }
+}
+
+fn releases(world: World, supported: &[&str], at_broker: &[&str]) -> World {
+    let recorded = |text: &&str| Recorded { version: (*text).into(), uuid: None, at: Time(at(1)) };
+    let remembered = PactDeploymentStatus {
+        supported: supported.iter().map(recorded).collect(),
+        recorded: None,
+        ..world.remembered.unwrap_or_else(|| recorded_before("1"))
+    };
+    let snapshot = Snapshot::Read {
+        row: None,
+        releases: at_broker.iter().map(|text| row(text)).collect(),
+        suspicion: Suspicion::None,
+    };
+    let rules = EnvironmentRules { kind: RecordKind::Release, ..rules("production", &["shop"]) };
+    World { rules: Ok(rules), remembered: Some(remembered), snapshot, ..world }
+}
+
+#[test]
+fn releases_are_recorded_for_what_runs_and_ended_for_what_is_ours_and_no_longer_runs() {
+    let live_with = |members: Vec<MemberView>, texts: &[&str]| {
+        Some(Ok(Live { members, row: None, releases: texts.iter().map(|text| row(text)).collect() }))
+    };
+    let mut world = releases(World::new(), &["1"], &["1", "7"]);
+    assert_eq!(world.due(), "read live");
+    world.live = live_with(vec![runs("2")], &["1", "7"]);
+    assert_eq!(world.due(), "release [2] end [1]", "7 is somebody else's");
+    world.live = live_with(vec![runs("3")], &["1", "7"]);
+    assert_eq!(world.due(), "moved");
+    world.live = live_with(vec![runs("2")], &["2", "7"]);
+    world.done = Some(Done::Released);
+    assert_eq!(world.due(), "released [2]");
+    let settled = releases(World::new(), &["2"], &["2"]);
+    assert_eq!(settled.due(), "released [2]", "nothing is read anew when all is as it should be");
+    let under_way =
+        releases(World { members: vec![member("a", Ok("2"), progressing())], ..World::new() }, &["1"], &["1"]);
+    assert_eq!(under_way.due(), "released [1] RolloutInProgress", "support ends only once the rollout has finished");
+}
+
+#[test]
+fn releases_of_what_nobody_runs_end_after_the_grace() {
+    let orphan = releases(World::orphan(), &["1"], &["1"]);
+    assert_eq!(orphan.due_at(699), "orphaned since 100 until 700 again at 700");
+    assert_eq!(orphan.due_at(700), "read live");
+    let read = |members| Some(Ok(Live { members, row: None, releases: vec![row("1")] }));
+    assert_eq!(World { live: read(vec![]), ..releases(World::orphan(), &["1"], &["1"]) }.due(), "release [] end [1]");
+    assert_eq!(World { live: read(vec![runs("1")]), ..releases(World::orphan(), &["1"], &["1"]) }.due(), "moved");
+    assert_eq!(releases(World::orphan(), &["1"], &[]).due(), "undeployed Undeployed");
+    assert_eq!(releases(World { remembered: None, ..World::orphan() }, &[], &[]).due(), "undeployed NothingRecorded");
+    let kept = World { fates: Some(Ok(vec![MemberFate::Unmanaged])), ..releases(World::orphan(), &["1"], &["1"]) };
+    assert_eq!(kept.due(), "kept Unmanaged");
+    let away = World {
+        snapshot: Snapshot::Unavailable(why(Reason::BrokerUnavailable)),
+        ..releases(World::new(), &["2"], &[])
+    };
+    assert_eq!(away.due(), "released [2]", "what was released last is supported still");
+    let refused = World { done: Some(Done::Refused(failure(Reason::RateLimited))), ..releases(World::new(), &[], &[]) };
+    assert_eq!(refused.due(), "retry 2 RateLimited after 7");
+}
+
+fn any_member() -> impl Strategy<Value = MemberView> {
+    let rollout = prop_oneof![
+        4 => Just(RolloutState::Complete),
+        1 => Just(RolloutState::ScaledToZero),
+        1 => Just(progressing()),
+        1 => Just(RolloutState::Deleting),
+    ];
+    (0..3_u8, "[ab]", rollout).prop_map(|(number, name, rollout)| member(&name, Ok(&number.to_string()), rollout))
+}
+
+fn any_row() -> impl Strategy<Value = Option<Row>> {
+    proptest::option::of((0..3_u8).prop_map(|number| row(&number.to_string())))
+}
+
+proptest! {
+    /// Whatever is known: nothing is written that was not read live in the same pass; only what every live member runs is
+    /// recorded; only a row that we wrote, of which the grace has passed and nobody is left, is undeployed.
+    #[test]
+    fn nothing_is_written_without_a_live_read_that_says_so(
+        members in proptest::collection::vec(any_member(), 0..3),
+        live_members in proptest::option::of(proptest::collection::vec(any_member(), 0..3)),
+        seen in any_row(),
+        live_row in any_row(),
+        remembered in proptest::option::of(0..3_u8),
+        fates in proptest::collection::vec(
+            prop_oneof![Just(MemberFate::Gone), Just(MemberFate::Unknown), Just(MemberFate::Unmanaged)], 0..3),
+        suspicion in prop_oneof![Just(Suspicion::None), Just(Suspicion::Once), Just(Suspicion::Again)],
+        now in 0_i64..1_000,
+    ) {
+        let remembered = remembered.map(|number| PactDeploymentStatus {
+            orphaned_since: Some(Time(at(100))), ..recorded_before(&number.to_string())
+        });
+        let world = World {
+            members,
+            live: live_members.map(|members| Ok(Live { members, row: live_row, releases: Vec::new() })),
+            snapshot: Snapshot::Read { row: seen, releases: Vec::new(), suspicion },
+            fates: Some(Ok(fates.clone())),
+            remembered,
+            ..World::new()
+        };
+        match world.assess(at(now)) {
+            Assessment::Act(Action::Write(BrokerWrite::Record { version, .. })) => {
+                let live = world.live.unwrap().unwrap();
+                prop_assert_eq!(desired(&live.members), Desired::Runs(version.clone()));
+                prop_assert_ne!(live.row.map(|row| row.version), Some(version));
+            }
+            Assessment::Act(Action::Write(BrokerWrite::Undeploy(row))) => {
+                let live = world.live.unwrap().unwrap();
+                prop_assert!(live.members.is_empty() && world.members.is_empty());
+                prop_assert_eq!(live.row.as_ref(), Some(&row));
+                let ours = world.remembered.unwrap().recorded.unwrap().version;
+                prop_assert_eq!(row.version.as_str(), ours.as_str());
+                prop_assert!(now >= 700 && suspicion == Suspicion::None);
+                prop_assert!(fates.iter().all(|fate| *fate == MemberFate::Gone));
+            }
+            Assessment::Act(Action::Write(other)) => prop_assert!(false, "a deployment never asks for {:?}", other),
+            _ => {}
+        }
+    }
+}

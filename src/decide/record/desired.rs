@@ -1,0 +1,177 @@
+//! What the broker should say about a key, told by its members alone. Pure.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::member::{Hold, MemberView};
+use crate::{
+    api::names::Version,
+    decide::reason::{Explanation, Reason},
+    workload::RolloutState,
+};
+
+/// What the broker should say about a key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Desired {
+    /// No workload runs it.
+    Nobody,
+    /// Nothing may be written: a person has to put something right first.
+    Held(Explanation),
+    /// Members are, or roll out to, different versions (domain case 35).
+    Mixed(Explanation),
+    /// A rollout is not finished; the broker keeps what it has.
+    Unfinished {
+        /// Why it is not.
+        why: Explanation,
+        /// The version that it rolls out to.
+        version: Version,
+        /// When to look again though nothing changes.
+        look_again: Option<Timestamp>,
+    },
+    /// Every member runs this version and nothing else.
+    Runs(Version),
+}
+
+/// What the broker should say about the key that these are the members of, for `record-deployment`.
+///
+/// A member that is being deleted no longer counts as long as others remain. Order: what a person has to put right,
+/// then versions that differ, then what is not finished: a group is recorded once all its members run one version.
+#[must_use]
+pub fn desired(members: &[MemberView]) -> Desired {
+    if members.is_empty() {
+        return Desired::Nobody;
+    }
+    if let Some(why) = held(members) {
+        return Desired::Held(why);
+    }
+    let staying: Vec<_> = members.iter().filter(|member| member.rollout != RolloutState::Deleting).collect();
+    let counted = voters(if staying.is_empty() { members.iter().collect() } else { staying });
+
+    for member in &counted {
+        if let Err(problem) = &member.version {
+            return Desired::Held(Explanation::new(Reason::from(problem), format!("{}: {problem}", member.workload)));
+        }
+    }
+    let versions: BTreeSet<_> = counted.iter().filter_map(|member| member.version.as_ref().ok()).collect();
+    let Some(version) = versions.first().copied().cloned() else { return Desired::Nobody };
+    if versions.len() > 1 {
+        return Desired::Mixed(Explanation::new(Reason::Mixed, mixed(&counted)));
+    }
+    for member in &counted {
+        if let Some((why, look_again)) = unfinished(member) {
+            return Desired::Unfinished { why, version, look_again };
+        }
+    }
+    Desired::Runs(version)
+}
+
+/// Who without pods has no vote while another member has some (blue/green, scale to zero). If none has, all count.
+fn voters(members: Vec<&MemberView>) -> Vec<&MemberView> {
+    let with_pods: Vec<_> =
+        members.iter().copied().filter(|member| member.rollout != RolloutState::ScaledToZero).collect();
+    if with_pods.is_empty() { members } else { with_pods }
+}
+
+/// What should be supported, for `record-release`: versions are released independently of each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredReleases {
+    /// Versions that a member runs, with its rollout finished.
+    pub supported: BTreeSet<Version>,
+    /// Whether support of other versions may end: every member's version is known and its rollout finished.
+    pub others_end: bool,
+}
+
+/// The versions that should be supported for the key that these are the members of.
+#[must_use]
+pub fn desired_releases(members: &[MemberView]) -> DesiredReleases {
+    let mut releases = DesiredReleases { supported: BTreeSet::new(), others_end: true };
+    for member in members {
+        match &member.version {
+            Ok(version) if member.rollout.finished() => {
+                releases.supported.insert(version.clone());
+            }
+            _ => releases.others_end = false,
+        }
+    }
+    releases
+}
+
+/// What holds up the first member, by name, that is not recorded yet, and when to look again though nothing changes:
+/// where versions are released, the others are recorded all the same.
+#[must_use]
+pub fn standing(members: &[MemberView]) -> (Option<Explanation>, Option<Timestamp>) {
+    for member in members {
+        match (&member.version, unfinished(member)) {
+            (Err(problem), _) => {
+                return (
+                    Some(Explanation::new(Reason::from(problem), format!("{}: {problem}", member.workload))),
+                    None,
+                );
+            }
+            (Ok(_), Some((why, look_again))) => return (Some(why), look_again),
+            (Ok(_), None) => {}
+        }
+    }
+    (None, None)
+}
+
+/// Why nothing may be written about a key with these members, if so.
+#[must_use]
+pub fn held(members: &[MemberView]) -> Option<Explanation> {
+    members.iter().find_map(|member| {
+        let Hold::Conflicted(claimants) = member.hold.as_ref()?;
+        Some(Explanation::new(
+            Reason::Conflicted,
+            format!(
+                "namespace {} is claimed by {}; nothing is recorded until only one does, or each says overlap: Allow",
+                member.workload.namespace,
+                claimants.join(", ")
+            ),
+        ))
+    })
+}
+
+/// Why a member's rollout is not finished, and when to look again though nothing changes.
+fn unfinished(member: &MemberView) -> Option<(Explanation, Option<Timestamp>)> {
+    let workload = &member.workload;
+    let (reason, message, look_again) = match &member.rollout {
+        RolloutState::Complete | RolloutState::ScaledToZero => return None,
+        RolloutState::Progressing { message } => (Reason::RolloutInProgress, format!("{workload}: {message}"), None),
+        RolloutState::Terminating { until, remaining } => (
+            Reason::RolloutInProgress,
+            format!("{workload}: {remaining} old pods still terminate and may still answer"),
+            Some(*until),
+        ),
+        RolloutState::Paused => {
+            (Reason::RolloutPaused, format!("{workload} is paused; it is recorded once resumed and finished"), None)
+        }
+        RolloutState::Failed { message } => (
+            Reason::RolloutFailed,
+            format!("{workload}: {message}; the record stays as it is until a rollout finishes"),
+            None,
+        ),
+        RolloutState::Deleting => (Reason::RolloutInProgress, format!("{workload} is being deleted"), None),
+    };
+    Some((Explanation::new(reason, message), look_again))
+}
+
+fn mixed(members: &[&MemberView]) -> String {
+    let mut list: Vec<String> = members
+        .iter()
+        .take(4)
+        .filter_map(|member| Some(format!("{} has {}", member.workload, member.version.as_ref().ok()?)))
+        .collect();
+    if members.len() > 4 {
+        list.push(format!("{} more", members.len() - 4));
+    }
+    format!(
+        "{}; one version is recorded once all run it. Permanent copies need their own {}",
+        list.join(", "),
+        crate::api::annotations::APPLICATION_INSTANCE
+    )
+}
+
+#[cfg(test)]
+#[path = "desired_tests.rs"]
+mod tests;

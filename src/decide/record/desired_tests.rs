@@ -1,0 +1,210 @@
+//! What the broker should say, for each state that the members of a key can be in.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    decide::record::fixtures::{at, failed, member, progressing, terminating, version},
+    workload::{RolloutState, VersionProblem},
+};
+
+fn mutable() -> VersionProblem {
+    VersionProblem::Mutable { text: "latest".into() }
+}
+
+fn held_back(mut member: MemberView) -> MemberView {
+    member.hold = Some(Hold::Conflicted(vec!["one".into(), "two".into()]));
+    member
+}
+
+/// What was decided, in few words.
+fn said(desired: &Desired) -> String {
+    match desired {
+        Desired::Nobody => "nobody".into(),
+        Desired::Held(why) => format!("held {}", why.reason),
+        Desired::Mixed(why) => why.reason.to_string(),
+        Desired::Unfinished { why, version, look_again } => {
+            let look = look_again.map_or_else(String::new, |at| format!(" until {}", at.as_second()));
+            format!("{version} {}{look}", why.reason)
+        }
+        Desired::Runs(version) => format!("runs {version}"),
+    }
+}
+
+#[test]
+fn cases_24_to_35_each_state_of_the_members_says_one_thing() {
+    use RolloutState::{Complete, Deleting, Paused, ScaledToZero};
+    let one = |rollout| vec![member("a", Ok("1"), rollout)];
+    let two = |first: (&str, RolloutState), second: (&str, RolloutState)| {
+        vec![member("a", Ok(first.0), first.1), member("b", Ok(second.0), second.1)]
+    };
+    for (case, members, expected) in [
+        ("nobody", vec![], "nobody"),
+        ("24: finished", one(Complete), "runs 1"),
+        ("24: not finished", one(progressing()), "1 RolloutInProgress"),
+        ("24: old pods still answer", one(terminating(9)), "1 RolloutInProgress until 9"),
+        ("25: deadline exceeded", one(failed()), "1 RolloutFailed"),
+        ("26: paused", one(Paused), "1 RolloutPaused"),
+        ("31: scaled to zero", one(ScaledToZero), "runs 1"),
+        ("48: being deleted", one(Deleting), "1 RolloutInProgress"),
+        ("35: a group that runs one version", two(("1", Complete), ("1", ScaledToZero)), "runs 1"),
+        ("35: a group that differs", two(("1", Complete), ("2", Complete)), "Mixed"),
+        ("35: a group on the way", two(("1", Complete), ("2", progressing())), "Mixed"),
+        ("35: a group not all finished", two(("1", Complete), ("1", progressing())), "1 RolloutInProgress"),
+        ("35: a group of which one failed", two(("1", failed()), ("1", Complete)), "1 RolloutFailed"),
+        ("35: the first unfinished by name", two(("1", Paused), ("1", terminating(9))), "1 RolloutPaused"),
+        ("one leaves, another stays", two(("1", Deleting), ("2", Complete)), "runs 2"),
+        ("one leaves, another rolls out", two(("1", Deleting), ("2", progressing())), "2 RolloutInProgress"),
+        ("all leave", two(("1", Deleting), ("1", Deleting)), "1 RolloutInProgress"),
+        ("all leave with different versions", two(("1", Deleting), ("2", Deleting)), "Mixed"),
+        ("12: no version", vec![member("a", Err(mutable()), Complete)], "held VersionMutable"),
+        (
+            "one without a version outranks different ones",
+            vec![member("a", Ok("1"), Complete), member("b", Ok("2"), Complete), member("c", Err(mutable()), Complete)],
+            "held VersionMutable",
+        ),
+        (
+            "one without a version that leaves does not count",
+            vec![member("a", Err(mutable()), Deleting), member("b", Ok("2"), Complete)],
+            "runs 2",
+        ),
+        ("41: in conflict", vec![held_back(member("a", Ok("1"), Complete))], "held Conflicted"),
+        (
+            "41: a conflict outranks what else is wrong",
+            vec![member("a", Err(mutable()), Complete), held_back(member("b", Ok("1"), Complete))],
+            "held Conflicted",
+        ),
+    ] {
+        assert_eq!(said(&desired(&members)), expected, "{case}");
+    }
+}
+
+#[test]
+fn every_reason_names_the_workload_and_what_to_do() {
+    let message = |members: &[MemberView]| match desired(members) {
+        Desired::Held(why) | Desired::Mixed(why) | Desired::Unfinished { why, .. } => why.message,
+        other => panic!("{other:?}"),
+    };
+    let version = message(&[member("a", Err(mutable()), RolloutState::Complete)]);
+    assert!(version.starts_with("Deployment shop/a: \"latest\" is never a version"), "{version}");
+    let conflict = message(&[held_back(member("a", Ok("1"), RolloutState::Complete))]);
+    assert!(conflict.contains("namespace shop is claimed by one, two") && conflict.contains("overlap: Allow"));
+    for rollout in [progressing(), terminating(9), failed(), RolloutState::Paused, RolloutState::Deleting] {
+        let message = message(&[member("a", Ok("1"), rollout)]);
+        assert!(message.starts_with("Deployment shop/a"), "{message}");
+    }
+}
+
+#[test]
+fn case_35_a_long_list_of_different_versions_is_cut_short() {
+    let many = |count: usize| -> Vec<_> {
+        let numbers = 0..count;
+        numbers.map(|n| member(&format!("w{n}"), Ok(&n.to_string()), RolloutState::Complete)).collect()
+    };
+    let Desired::Mixed(why) = desired(&many(4)) else { panic!("they differ") };
+    assert!(why.message.contains("Deployment shop/w3 has 3;") && !why.message.contains("more"), "{}", why.message);
+    let Desired::Mixed(why) = desired(&many(5)) else { panic!("they differ") };
+    assert!(why.message.contains("w3 has 3, 1 more; one version"), "{}", why.message);
+    let Desired::Mixed(why) = desired(&many(6)) else { panic!("they differ") };
+    assert!(why.message.contains("w3 has 3, 2 more; one version"), "{}", why.message);
+    assert!(why.message.contains("pact-operator.dev/application-instance"), "the remedy: {}", why.message);
+}
+
+#[test]
+fn releases_are_independent_of_each_other_and_others_end_only_when_all_is_known() {
+    use RolloutState::{Complete, Deleting, ScaledToZero};
+    let supported = |members: &[MemberView]| {
+        let releases = desired_releases(members);
+        let versions: Vec<_> = releases.supported.iter().map(ToString::to_string).collect();
+        (versions, releases.others_end)
+    };
+    let (a, b) = (member("a", Ok("1"), Complete), member("b", Ok("2"), ScaledToZero));
+    assert_eq!(supported(&[a.clone(), b]), (vec!["1".into(), "2".into()], true));
+    for open in [
+        member("c", Ok("2"), progressing()),
+        member("c", Ok("2"), Deleting),
+        member("c", Ok("2"), terminating(9)),
+        member("c", Err(mutable()), Complete),
+    ] {
+        assert_eq!(supported(&[a.clone(), open.clone()]), (vec!["1".into()], false), "{open:?}");
+    }
+    assert_eq!(supported(&[]), (vec![], true));
+}
+
+#[test]
+fn what_holds_up_a_release_is_told_of_the_first_member_by_name() {
+    let done = member("a", Ok("1"), RolloutState::Complete);
+    assert_eq!(standing(std::slice::from_ref(&done)), (None, None));
+    let (why, look) =
+        standing(&[done.clone(), member("b", Ok("2"), terminating(9)), member("c", Err(mutable()), failed())]);
+    assert_eq!((why.unwrap().reason, look), (Reason::RolloutInProgress, Some(at(9))));
+    let (why, look) = standing(&[done, member("b", Err(mutable()), RolloutState::Complete)]);
+    assert_eq!((why.unwrap().reason, look), (Reason::VersionMutable, None));
+}
+
+fn members() -> impl Strategy<Value = Vec<MemberView>> {
+    let told = prop::sample::select(vec![Ok("1"), Ok("1"), Ok("1"), Ok("2"), Err(mutable())]);
+    let rollout = prop::sample::select(vec![
+        RolloutState::Complete,
+        RolloutState::Complete,
+        RolloutState::ScaledToZero,
+        RolloutState::Deleting,
+        RolloutState::Paused,
+        progressing(),
+        terminating(9),
+        failed(),
+    ]);
+    prop::collection::vec((told, rollout, prop::bool::weighted(0.1)), 0..4).prop_map(|parts| {
+        let numbered = parts.into_iter().enumerate();
+        let made = numbered.map(|(n, (told, rollout, conflict))| {
+            let member = member(&format!("w{n}"), told, rollout);
+            if conflict { held_back(member) } else { member }
+        });
+        made.collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn runs_means_that_every_member_that_stays_and_has_a_vote_is_finished_with_that_version(members in members()) {
+        let stays = |member: &&MemberView| member.rollout != RolloutState::Deleting;
+        let has_pods = |member: &&MemberView| member.rollout != RolloutState::ScaledToZero;
+        let mut staying: Vec<_> = members.iter().filter(stays).collect();
+        // Case 92: who has no pods has no vote while another has some.
+        if staying.iter().any(has_pods) {
+            staying.retain(has_pods);
+        }
+        let all_run = |wanted: &str| !staying.is_empty()
+            && members.iter().all(|member| member.hold.is_none())
+            && staying.iter().all(|it| it.rollout.finished() && it.version == Ok(version(wanted)));
+        let expected = ["1", "2"].into_iter().find(|wanted| all_run(wanted)).map(version);
+        let decided = match desired(&members) {
+            Desired::Runs(version) => Some(version),
+            _ => None,
+        };
+        prop_assert_eq!(decided, expected);
+    }
+
+    #[test]
+    fn the_order_of_the_members_never_changes_what_is_recorded(members in members(), turn in 0_usize..4) {
+        let mut turned = members.clone();
+        turned.rotate_left(turn.min(members.len()));
+        let kind = |members: &[MemberView]| match desired(members) {
+            Desired::Runs(version) => format!("runs {version}"),
+            Desired::Unfinished { version, .. } => format!("unfinished {version}"),
+            other => said(&other),
+        };
+        prop_assert_eq!(kind(&members), kind(&turned));
+    }
+
+    #[test]
+    fn support_of_others_never_ends_while_a_member_may_still_run_something_else(members in members()) {
+        let releases = desired_releases(&members);
+        let finished = |member: &MemberView| member.version.is_ok() && member.rollout.finished();
+        prop_assert_eq!(releases.others_end, members.iter().all(finished));
+        let running = members.iter().filter(|member| finished(member)).filter_map(|member| member.version.clone().ok());
+        prop_assert_eq!(releases.supported, running.collect::<BTreeSet<_>>());
+    }
+}

@@ -1,0 +1,54 @@
+//! A workload as a member of a record key.
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::{
+    api::{deployment::Member, names::Version},
+    decide::reason::Reason,
+    workload::{RolloutState, VersionProblem, WorkloadRef},
+};
+
+/// Why a member's key must be left alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Several `PactEnvironment`s claim its namespace and not all of them allow that (domain case 41).
+    Conflicted(Vec<String>),
+}
+
+/// A workload as a member of a record key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberView {
+    /// Which workload.
+    pub workload: WorkloadRef,
+    /// Its uid: another object of the same name is another workload.
+    pub uid: String,
+    /// The `PactEnvironment` by which it is a member.
+    pub environment_object: String,
+    /// Its version, or why none can be told.
+    pub version: Result<Version, VersionProblem>,
+    /// How far its rollout is.
+    pub rollout: RolloutState,
+    /// Why the key must be left alone, if it must.
+    pub hold: Option<Hold>,
+}
+
+impl MemberView {
+    /// The same member at a later moment: a rollout that only waits may have waited long enough.
+    #[must_use]
+    pub fn at(self, now: Timestamp) -> Self {
+        Self { rollout: self.rollout.at(now), ..self }
+    }
+
+    /// The member as a `PactDeployment`'s status shows it.
+    #[must_use]
+    pub fn shown(&self) -> Member {
+        Member {
+            kind: self.workload.kind.to_string(),
+            namespace: self.workload.namespace.clone(),
+            name: self.workload.name.clone(),
+            version: self.version.as_ref().ok().map(|version| version.as_str().to_owned()),
+            rollout: self.rollout.name().to_owned(),
+            problem: self.version.as_ref().err().map(|problem| Reason::from(problem).to_string()),
+        }
+    }
+}

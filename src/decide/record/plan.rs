@@ -1,0 +1,101 @@
+//! What to do about a key: what should be, what we remember and what the broker says, in; one step, out. Pure.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::{desired::Desired, facts::Memory};
+use crate::{api::names::Version, decide::reason::Explanation};
+
+/// The step to take for a key that is recorded as deployed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// The broker says what it should: remember that, do nothing.
+    Settled(Version),
+    /// Nothing is to be done at the broker, for this reason.
+    Wait {
+        /// Why.
+        why: Explanation,
+        /// When to look again though nothing changes.
+        look_again: Option<Timestamp>,
+    },
+    /// Record the version. `correction` when it only puts right what somebody else wrote.
+    Record {
+        /// The version.
+        version: Version,
+        /// Whether this puts right somebody else's write.
+        correction: bool,
+    },
+    /// Somebody else keeps writing this key: leave it alone (domain case 37).
+    Contested {
+        /// What we would record.
+        version: Version,
+        /// What the broker has.
+        found: Option<Version>,
+    },
+    /// No workload runs it any more: find out what became of its members, and take the record back after the grace.
+    Orphaned,
+    /// Nothing runs it and nothing of ours is recorded.
+    Forgotten,
+}
+
+/// The step to take for a key, given what the broker currently says about it.
+#[must_use]
+pub fn plan(desired: &Desired, memory: &Memory, row: Option<&Version>) -> Step {
+    match desired {
+        Desired::Held(why) | Desired::Mixed(why) => Step::Wait { why: why.clone(), look_again: None },
+        Desired::Unfinished { why, look_again, .. } => Step::Wait { why: why.clone(), look_again: *look_again },
+        Desired::Nobody if memory.recorded.is_some() => Step::Orphaned,
+        Desired::Nobody => Step::Forgotten,
+        Desired::Runs(version) if row == Some(version) => Step::Settled(version.clone()),
+        Desired::Runs(version) if memory.recorded.as_ref() != Some(version) => {
+            Step::Record { version: version.clone(), correction: false }
+        }
+        Desired::Runs(version) if memory.corrected.as_ref() == Some(version) => {
+            Step::Contested { version: version.clone(), found: row.cloned() }
+        }
+        Desired::Runs(version) => Step::Record { version: version.clone(), correction: true },
+    }
+}
+
+/// What became of a member that we remember, told by a live read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberFate {
+    /// It is gone, or is another object by now, or names other pacticipants, or runs in another environment.
+    Gone,
+    /// It is there, but no longer annotated, or a template only: we stop managing and keep the record (domain case 39).
+    Unmanaged,
+    /// It is there and may still run this: nothing is taken back.
+    Unknown,
+}
+
+/// The step to take for a key that no workload runs any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// Wait until then; a workload may come back (domain case 48).
+    Grace(Timestamp),
+    /// The grace has passed: take the record back, if the broker's row still has our version.
+    Undeploy,
+    /// The annotation was removed: keep the record, stop managing.
+    Keep,
+    /// Nothing is sure enough to act on.
+    Unknown,
+}
+
+/// What to do about a key that no workload runs any more, given what became of its members.
+#[must_use]
+pub fn removal(fates: &[MemberFate], orphaned_since: Option<Timestamp>, grace: Duration, now: Timestamp) -> Removal {
+    if fates.contains(&MemberFate::Unknown) {
+        return Removal::Unknown;
+    }
+    if fates.contains(&MemberFate::Unmanaged) {
+        return Removal::Keep;
+    }
+    let grace = SignedDuration::try_from(grace).unwrap_or(SignedDuration::MAX);
+    let until = orphaned_since.unwrap_or(now).saturating_add(grace).unwrap_or(Timestamp::MAX);
+    if now >= until { Removal::Undeploy } else { Removal::Grace(until) }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

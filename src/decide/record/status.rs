@@ -1,0 +1,186 @@
+//! The status of a `PactDeployment` after a pass: pure, so that a write is needed only when it differs.
+
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+
+use super::{
+    member::MemberView,
+    state::{RecordState, Write},
+};
+use crate::{
+    api::{
+        PactDeployment, PactDeploymentStatus,
+        condition::{Finding, Truth, conditions},
+        deployment::{HISTORY_LIMIT, Recorded},
+        names::Version,
+    },
+    decide::reason::{Meaning, Reason},
+};
+
+/// The status after a pass.
+#[must_use]
+pub fn status(
+    before: Option<&PactDeployment>,
+    members: &[MemberView],
+    state: &RecordState,
+    now: Timestamp,
+) -> PactDeploymentStatus {
+    let generation = before.and_then(|object| object.metadata.generation).or(Some(1));
+    let mut status = before.and_then(|object| object.status.clone()).unwrap_or_default();
+    status.observed_generation = generation;
+    if matches!(state, RecordState::Undeployed(_)) && parted(&status) {
+        return status;
+    }
+    // While nobody runs it, the last members stay: they are who has to be gone for good before anything is undone.
+    if !members.is_empty() {
+        status.members = members.iter().map(MemberView::shown).collect();
+    }
+    status.next_try = None;
+    // The grace is for a workload that is gone all the while: whoever came back, or may have, lets it begin anew.
+    if !members.is_empty() || !matches!(state, RecordState::Orphaned { .. } | RecordState::Pending { .. }) {
+        status.orphaned_since = None;
+    }
+    remember(&mut status, members, state, now);
+    status.conditions = conditions(&status.conditions, &findings(state), generation, now);
+    status
+}
+
+/// Whether nothing is ours any more and the conditions say why: later passes know less about it, so that stays.
+fn parted(status: &PactDeploymentStatus) -> bool {
+    status.members.is_empty()
+        && status.recorded.is_none()
+        && status.supported.is_empty()
+        && status.conditions.iter().any(|condition| {
+            condition.type_ == "Ready"
+                && matches!(condition.reason.as_str(), "Undeployed" | "RecordedByOthers" | "Unmanaged")
+        })
+}
+
+/// The version that all members have, if they do.
+pub fn agreed(members: &[MemberView]) -> Option<&Version> {
+    let version = members.first()?.version.as_ref().ok()?;
+    members.iter().all(|member| member.version.as_ref() == Ok(version)).then_some(version)
+}
+
+fn remember(status: &mut PactDeploymentStatus, members: &[MemberView], state: &RecordState, now: Timestamp) {
+    let text = |version: &Version| Some(version.as_str().to_owned());
+    match state {
+        RecordState::Recorded { version, uuid, write } => {
+            if *write == Write::Correction {
+                status.corrected_version = text(version);
+            } else if status.corrected_version != text(version) {
+                status.corrected_version = None;
+            }
+            status.desired_version = text(version);
+            let same = status.recorded.as_ref().is_some_and(|recorded| recorded.version == version.as_str());
+            if same {
+                if let Some(recorded) = &mut status.recorded {
+                    recorded.uuid = Some(uuid.clone());
+                }
+            } else {
+                archive(status);
+                status.recorded =
+                    Some(Recorded { version: version.as_str().to_owned(), uuid: Some(uuid.clone()), at: Time(now) });
+            }
+        }
+        RecordState::Released { supported, .. } => {
+            let newest = supported.first().cloned();
+            status.desired_version = newest.as_ref().map(|recorded| recorded.version.clone());
+            if status.recorded.as_ref().map(|recorded| &recorded.version)
+                != newest.as_ref().map(|recorded| &recorded.version)
+            {
+                archive(status);
+                status.recorded = newest;
+            }
+            status.supported.clone_from(supported);
+        }
+        RecordState::Waiting { version, .. } => status.desired_version = version.as_ref().and_then(text),
+        RecordState::Held(_) => status.desired_version = agreed(members).and_then(text),
+        RecordState::Pending { version, next_try, .. } => {
+            status.desired_version = version.as_ref().and_then(text);
+            status.next_try = Some(Time(*next_try));
+        }
+        RecordState::Contested { version, .. } => status.desired_version = text(version),
+        RecordState::Orphaned { since, .. } => {
+            status.desired_version = None;
+            status.orphaned_since = Some(Time(*since));
+        }
+        // What is kept is no longer ours: it is not undeployed later, when the workload goes without its annotation.
+        RecordState::Undeployed(_) | RecordState::Kept(_) => {
+            status.desired_version = None;
+            status.corrected_version = None;
+            status.members.clear();
+            status.supported.clear();
+            archive(status);
+        }
+    }
+}
+
+/// Moves the current record into the history.
+fn archive(status: &mut PactDeploymentStatus) {
+    if let Some(recorded) = status.recorded.take() {
+        status.history.insert(0, recorded);
+        status.history.truncate(HISTORY_LIMIT);
+    }
+}
+
+/// The conditions: `Ready`, `Recorded` and `RecordPending` always, the others while they are true. `Reconciling` and
+/// `Stalled` are kstatus's: something is under way; nothing goes on without a person.
+fn findings(state: &RecordState) -> Vec<Finding> {
+    match state {
+        RecordState::Recorded { version, .. } => {
+            settled(Truth::True, Reason::Recorded, &format!("the broker says that {version} is deployed"))
+        }
+        RecordState::Released { supported, waiting: None } => {
+            let versions: Vec<_> = supported.iter().map(|recorded| recorded.version.as_str()).collect();
+            settled(Truth::True, Reason::Recorded, &format!("the broker supports {}", versions.join(", ")))
+        }
+        RecordState::Released { waiting: Some(why), .. }
+        | RecordState::Waiting { why, .. }
+        | RecordState::Held(why)
+        | RecordState::Contested { why, .. } => unsettled(why.reason, &why.message, false),
+        RecordState::Pending { why, next_try, .. } => {
+            unsettled(why.reason, &format!("{}; next try by {next_try:.0}", why.message), true)
+        }
+        RecordState::Orphaned { until, .. } => {
+            let message = format!("no workload runs it any more; the record is taken back after {until:.0}");
+            unsettled(Reason::Orphaned, &message, false)
+        }
+        // Nothing is left to be done, so all is well, though nothing (of ours) is recorded.
+        RecordState::Undeployed(why) | RecordState::Kept(why) => settled(Truth::False, why.reason, &why.message),
+    }
+}
+
+/// All is well, and whether that is because it is recorded.
+fn settled(recorded: Truth, reason: Reason, message: &str) -> Vec<Finding> {
+    let nothing_pending = if recorded == Truth::True { reason } else { Reason::NothingPending };
+    vec![
+        Finding::new("Ready", true, reason, message),
+        Finding::new("Recorded", recorded, reason, message),
+        Finding::new("RecordPending", false, nothing_pending, ""),
+    ]
+}
+
+/// Something is missing: by itself or with a person's help, as the reason says. What has a condition of its own gets it.
+fn unsettled(reason: Reason, message: &str, pending: bool) -> Vec<Finding> {
+    let (why_pending, said) = if pending { (reason, message) } else { (Reason::NothingPending, "") };
+    let own = match reason {
+        Reason::Mixed => Some("Mixed"),
+        Reason::Contested => Some("Contested"),
+        Reason::Orphaned => Some("Orphaned"),
+        Reason::VersionMissing | Reason::PacticipantMissing => Some("VersionMissing"),
+        _ => None,
+    };
+    let going_on = if reason.meaning() == Meaning::Stalled { "Stalled" } else { "Reconciling" };
+    let mut findings = vec![
+        Finding::new("Ready", false, reason, message),
+        Finding::new("Recorded", false, reason, message),
+        Finding::new("RecordPending", pending, why_pending, said),
+    ];
+    let more = own.into_iter().chain([going_on]);
+    findings.extend(more.map(|type_| Finding::new(type_, true, reason, message)));
+    findings
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

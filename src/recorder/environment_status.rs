@@ -1,0 +1,159 @@
+//! The status of a `PactEnvironment`.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::Api;
+use operator_kit::refusal;
+use tracing::warn;
+
+use super::{environment::EnvironmentReconciler, queue::Next, schedule::STATUS_DELAY};
+use crate::{
+    api::{
+        PactEnvironment, PactEnvironmentStatus,
+        condition::{Finding, Truth, conditions},
+    },
+    cluster::{as_field_manager, index::Counts, inventory, snapshots::EnvironmentState},
+    decide::{Explanation, GateRules, Reason, decision::in_force},
+    workload::{BrokenRules, EnvironmentRules},
+};
+
+impl EnvironmentReconciler {
+    /// Writes the status of a `PactEnvironment` if it changed.
+    pub(super) async fn reconcile_status(&self, object: &str) -> Next {
+        let Some(environment) = self.cluster.environments().get(object).cloned() else { return Next::wait() };
+        let (rules, counts, conflicts, keys) = {
+            let index = self.cluster.index();
+            let Some(rules) = index.rules(object).cloned() else { return Next::wait() };
+            let (counts, conflicts) = index.counts(object);
+            (rules, counts, conflicts, index.keys_of_environment(object))
+        };
+        let inventory = self.cluster.inventory(&keys, &GateRules::parse(&environment.spec.gate));
+        let state =
+            rules.as_ref().map(|rules| self.cluster.snapshots.state(&rules.environment_ref)).unwrap_or_default();
+
+        let before = environment.status.clone().unwrap_or_default();
+        let generation = environment.metadata.generation;
+        // A restart is no news: what was said last holds until the environment was read, which asks for this again.
+        let unread = rules.is_ok() && state.snapshot.is_none() && state.trouble.is_none();
+        if unread && before.observed_generation == generation {
+            return Next::wait();
+        }
+        let backfilled = inventory::backfilled(&before.conditions, state.snapshot.is_some(), &inventory);
+        let mut findings = findings(&rules, &state, &conflicts, counts);
+        findings.push(backfilled.clone());
+        let status = PactEnvironmentStatus {
+            observed_generation: generation,
+            environment: rules.as_ref().ok().map(|rules| rules.environment_ref.environment.to_string()),
+            environment_uuid: state.snapshot.as_ref().map(|snapshot| snapshot.id.to_string()),
+            namespaces: count(counts.namespaces),
+            workloads: count(counts.workloads),
+            recorded: count(inventory.recorded),
+            mode: Some(in_force(environment.spec.gate.mode, backfilled.truth == Truth::True)),
+            would_deny: count(inventory.would_deny),
+            unchecked: count(inventory.unchecked),
+            conditions: conditions(&before.conditions, &findings, generation, Timestamp::now()),
+        };
+        if status == before {
+            return Next::wait();
+        }
+        self.write_environment_status(environment, status).await
+    }
+
+    async fn write_environment_status(&self, environment: PactEnvironment, status: PactEnvironmentStatus) -> Next {
+        let name = environment.metadata.name.clone().unwrap_or_default();
+        let object = PactEnvironment { status: Some(status), ..environment };
+        let params = as_field_manager();
+        match Api::<PactEnvironment>::all(self.cluster.client.clone()).replace_status(&name, &params, &object).await {
+            Ok(written) => {
+                let mut environments = self.cluster.environments();
+                if let Some(known) = environments.get_mut(&name)
+                    && known.metadata.uid == written.metadata.uid
+                {
+                    *known = written;
+                }
+                Next::wait()
+            }
+            Err(kube::Error::Api(answer)) if answer.is_not_found() => Next::wait(),
+            // The watch brings the newer object.
+            Err(kube::Error::Api(answer)) if answer.is_conflict() => Next::after(STATUS_DELAY),
+            Err(error) => {
+                let error = refusal::explain(&error);
+                warn!(environment = name, error, "the status of the PactEnvironment cannot be written");
+                Next::after(self.settings.retry_max)
+            }
+        }
+    }
+}
+
+fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// The conditions of a `PactEnvironment`.
+fn findings(
+    rules: &Result<EnvironmentRules, Box<BrokenRules>>,
+    state: &EnvironmentState,
+    conflicts: &BTreeMap<String, Vec<String>>,
+    counts: Counts,
+) -> Vec<Finding> {
+    let conflicted = if conflicts.is_empty() {
+        Finding::new("Conflicted", false, Reason::NoOverlap, "no namespace is claimed by another environment")
+    } else {
+        Finding::new("Conflicted", true, Reason::NamespaceClaimedTwice, conflict(conflicts))
+    };
+    let rules = match rules {
+        Ok(rules) => rules,
+        Err(broken) => {
+            return vec![
+                Finding::new("Ready", false, Reason::InvalidSpec, broken.problem.clone()),
+                Finding::new("EnvironmentExists", Truth::Unknown, Reason::InvalidSpec, broken.problem.clone()),
+                conflicted,
+            ];
+        }
+    };
+    let unread = Explanation::new(Reason::EnvironmentNotRead, "the environment has not been read yet");
+    let (exists, why) = match (&state.trouble, &state.snapshot) {
+        (None, Some(_)) => (
+            Truth::True,
+            Explanation::new(
+                Reason::Found,
+                format!(
+                    "the broker {} has the environment {}",
+                    rules.environment_ref.broker, rules.environment_ref.environment
+                ),
+            ),
+        ),
+        (None, None) => (Truth::Unknown, unread),
+        (Some(why), _) if why.reason == Reason::EnvironmentMissing => (Truth::False, why.clone()),
+        (Some(why), _) => (Truth::Unknown, why.clone()),
+    };
+    let ready = if exists != Truth::True {
+        Finding::new("Ready", false, why.reason, why.message.clone())
+    } else if !conflicts.is_empty() {
+        Finding::new("Ready", false, Reason::Conflicted, conflicted.message.clone())
+    } else if state.snapshot.as_ref().is_some_and(|snapshot| snapshot.suspicious) {
+        let message = "none of our records is at the broker any more; nothing is taken back until they are. Was it \
+                       reset, or may the operator's user no longer see them?";
+        Finding::new("Ready", false, Reason::BrokerAnomaly, message)
+    } else {
+        let plural = if counts.namespaces == 1 { "" } else { "s" };
+        let message = format!("what runs in {} namespace{plural} is recorded", counts.namespaces);
+        Finding::new("Ready", true, Reason::Recording, message)
+    };
+    vec![ready, Finding::new("EnvironmentExists", exists, why.reason, why.message), conflicted]
+}
+
+fn conflict(conflicts: &BTreeMap<String, Vec<String>>) -> String {
+    let shown: Vec<_> = conflicts
+        .iter()
+        .take(3)
+        .map(|(namespace, claimants)| format!("namespace {namespace} is claimed by {}", claimants.join(", ")))
+        .collect();
+    let more = conflicts.len().saturating_sub(3);
+    let more = if more > 0 { format!(" and {more} more namespaces") } else { String::new() };
+    format!(
+        "{}{more}; nothing is recorded there until only one claims it, or each says overlap: Allow",
+        shown.join("; ")
+    )
+}

@@ -1,0 +1,110 @@
+//! What an assessment of a record asks for, done: reads from the API server and the broker, and writes at the broker.
+
+use futures::future::join;
+
+use super::{record::RecordReconciler, writes::AtBroker};
+use crate::{
+    api::environment::RecordKind,
+    broker::{Broker, BrokerError, EnvironmentId},
+    cluster::snapshots::{release, row},
+    decide::{
+        Explanation, Reason,
+        record::{Action, BrokerWrite, Done, Facts, Failure, Live, MemberView},
+    },
+    workload::RecordKey,
+};
+
+impl RecordReconciler {
+    /// Does it, and puts what came of it among the facts.
+    pub(super) async fn act(&self, action: Action, facts: &mut Facts<'_>) {
+        match action {
+            Action::FindFates => {
+                let members = facts.remembered.map(|status| status.members.as_slice()).unwrap_or_default();
+                facts.fates = Some(self.cluster.fates(facts.key, members).await);
+            }
+            Action::ReadLive => facts.live = Some(self.read_live(facts).await),
+            Action::Write(write) => self.write(&write, facts).await,
+        }
+    }
+
+    /// Reads the members and the key's rows anew.
+    async fn read_live(&self, facts: &Facts<'_>) -> Result<Live, Failure> {
+        let (broker, environment) = self.reach(facts.key)?;
+        let live_members = self.cluster.live_members(facts.key, &facts.members);
+        let (rows, members) = join(self.read_rows(&broker, &environment, facts), live_members).await;
+        let rows = rows.map_err(|error| self.refused(facts.key, &error))?;
+        let mut members = members.map_err(|why| Failure { why, retry_after: None })?;
+        if facts.members.is_empty() {
+            // Those that came meanwhile; whoever was there was read live for its fate.
+            members = self.cluster.index().members(facts.key);
+        }
+        Ok(Live { members, ..rows })
+    }
+
+    /// Writes at the broker and reads back what it says then.
+    async fn write(&self, write: &BrokerWrite, facts: &mut Facts<'_>) {
+        let (broker, environment) = match self.reach(facts.key) {
+            Ok(reached) => reached,
+            Err(failure) => {
+                facts.done = Some(Done::Refused(failure));
+                return;
+            }
+        };
+        let at = AtBroker { broker: &broker, environment: &environment, key: facts.key };
+        let done = match self.writes.perform(&at, write).await {
+            Ok(done) => done,
+            Err(error) => Done::Refused(self.refused(facts.key, &error)),
+        };
+        if matches!(done, Done::Recorded { .. } | Done::Undeployed { .. } | Done::Released) {
+            let read_back = self.read_rows(&broker, &environment, facts).await;
+            facts.live = Some(read_back.map_err(|error| self.refused(facts.key, &error)));
+        }
+        facts.done = Some(done);
+    }
+
+    /// The broker of a key and the uuid of its environment there.
+    fn reach(&self, key: &RecordKey) -> Result<(Broker, EnvironmentId), Failure> {
+        let broker = self.cluster.brokers.get(&key.environment_ref.broker);
+        let broker = broker.map_err(|why| Failure { why, retry_after: None })?;
+        match self.cluster.snapshots.id(&key.environment_ref) {
+            Some(environment) => Ok((broker, environment)),
+            None => Err(Failure { why: not_read(key), retry_after: None }),
+        }
+    }
+
+    /// What the broker has for a key now. The members are those that were read before.
+    async fn read_rows(
+        &self,
+        broker: &Broker,
+        environment: &EnvironmentId,
+        facts: &Facts<'_>,
+    ) -> Result<Live, BrokerError> {
+        let key = facts.key;
+        let members: Vec<MemberView> = match &facts.live {
+            Some(Ok(live)) => live.members.clone(),
+            _ => Vec::new(),
+        };
+        if facts.rules.as_ref().is_ok_and(|rules| rules.kind == RecordKind::Release) {
+            let mut releases = broker.currently_supported(environment, Some(&key.pacticipant)).await?;
+            releases.retain(|release| release.pacticipant == key.pacticipant);
+            self.cluster.snapshots.saw_releases(key, releases.clone());
+            return Ok(Live { members, row: None, releases: releases.iter().map(release).collect() });
+        }
+        let rows = broker.currently_deployed(environment, Some(&key.pacticipant)).await?;
+        let found =
+            rows.into_iter().find(|row| row.pacticipant == key.pacticipant && row.application_instance == key.instance);
+        self.cluster.snapshots.saw_row(key, found.clone());
+        Ok(Live { members, row: found.as_ref().map(row), releases: Vec::new() })
+    }
+
+    /// A call at the broker failed: says so, and has whoever can find out more look into it.
+    fn refused(&self, key: &RecordKey, error: &BrokerError) -> Failure {
+        self.schedule.look_into(&key.environment_ref, error);
+        Failure { why: Explanation::new(error.reason(), error.to_string()), retry_after: error.retry_after() }
+    }
+}
+
+fn not_read(key: &RecordKey) -> Explanation {
+    let message = format!("what {} has recorded has not been read yet", key.environment_ref);
+    Explanation::new(Reason::EnvironmentNotRead, message)
+}

@@ -1,0 +1,203 @@
+//! What people are told: Events on workloads and on the operator's own objects.
+
+use std::sync::Arc;
+
+use operator_kit::{
+    events::{Event, EventSink, Regarding},
+    lease::Leadership,
+};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tracing::warn;
+
+use super::verdicts::UNCHECKED;
+use crate::{
+    api::{PactDeployment, deployment::Check, gate::GateMode},
+    cluster::{Cluster, FIELD_MANAGER, index::InvalidWorkload},
+    decide::{
+        Reason, messages,
+        record::{MemberView, RecordState, events},
+    },
+    workload::{RecordKey, Workload, WorkloadRef},
+};
+
+/// How many passes may write Events and statuses at once: many rollouts that end together are recorded at the broker's
+/// own pace, and what is reported of them in the cluster follows.
+const REPORTS_AT_ONCE: usize = 8;
+
+/// Publishes Events. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Reporter {
+    pub(super) leadership: Leadership,
+    events: EventSink,
+    permits: Arc<Semaphore>,
+}
+
+impl Reporter {
+    pub(super) fn new(events: EventSink, leadership: Leadership) -> Self {
+        Self { leadership, events, permits: Arc::new(Semaphore::new(REPORTS_AT_ONCE)) }
+    }
+
+    /// A permit to report, waited for. It is never closed, so nobody reports without one.
+    pub(super) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        self.permits.acquire().await.ok()
+    }
+
+    /// A permit to report, if there is one now.
+    pub(super) fn permit_now(&self) -> Option<SemaphorePermit<'_>> {
+        self.permits.try_acquire().ok()
+    }
+
+    /// Publishes the Events that a pass gives rise to. What is said again is dropped by the sink.
+    pub(super) async fn record(
+        &self,
+        key: &RecordKey,
+        members: &[MemberView],
+        object: Option<&PactDeployment>,
+        state: &RecordState,
+    ) {
+        for member in members {
+            if let Some(event) = events::event(key, member, state) {
+                self.publish(&regarding(&member.workload, &member.uid), &event).await;
+            }
+        }
+        if members.is_empty()
+            && let Some(object) = object
+            && let Some(event) = events::last_event(key, state)
+        {
+            self.publish(&regarding_memory(object), &event).await;
+        }
+    }
+
+    /// Tells that a workload's annotations cannot be followed.
+    pub(super) async fn invalid_workload(&self, invalid: &InvalidWorkload) {
+        let note = invalid.problem.to_string();
+        let once_key = note.clone();
+        let event =
+            Event { reason: Reason::from(&invalid.problem).as_str(), action: "Record", warning: true, note, once_key };
+        self.publish(&regarding(&invalid.workload, &invalid.uid), &event).await;
+    }
+
+    /// Tells what was found out about a version that runs: that it would be denied, or that nobody could be asked yet.
+    pub(super) async fn checked_member(&self, key: &RecordKey, member: &MemberView, check: &Check, mode: GateMode) {
+        // Who switched the gate off wants the numbers at most.
+        if mode == GateMode::Off {
+            return;
+        }
+        let (version, environment_ref) = (&check.version, &key.environment_ref.environment);
+        let who = format!("{} {version} in {environment_ref}", key.pacticipant);
+        let (reason, note) = match (check.would_deny, mode) {
+            (true, GateMode::Enforce) => (
+                Reason::RunsUnsafe.as_str(),
+                format!(
+                    "{who} would be denied now: {}. It was admitted while nobody could be asked, by somebody who may bypass \
+                     the gate, or before the verdict changed",
+                    check.message
+                ),
+            ),
+            (true, _) => (Reason::RolloutWouldBeDenied.as_str(), format!("{who} would be denied: {}", check.message)),
+            (false, _) if check.verdict == UNCHECKED => (
+                UNCHECKED,
+                format!("{who} could not be checked yet: {}. It is checked once the broker answers", check.message),
+            ),
+            (false, _) => return,
+        };
+        let note = messages::plain::plain(&note);
+        let once_key = format!("{} {version} {}", key.object_name(), check.verdict);
+        let event = Event { reason, action: "Check", warning: true, note, once_key };
+        self.publish(&regarding(&member.workload, &member.uid), &event).await;
+    }
+
+    /// Tells that an object cannot be read.
+    pub(super) async fn unreadable(&self, regarding: &Regarding, problem: &str) {
+        let note = format!(
+            "the object cannot be read and is not followed: {problem}; correct it, and have the CRDs of this version of \
+             the operator installed"
+        );
+        let event = Event {
+            reason: Reason::Unreadable.as_str(),
+            action: "Read",
+            warning: true,
+            note,
+            once_key: problem.to_owned(),
+        };
+        self.publish(regarding, &event).await;
+    }
+
+    /// Warns that a workload's image changed while its version annotation stayed (domain case 14).
+    pub(super) async fn stale_version(&self, workload: &Workload) {
+        let stated = workload.annotations.version.clone().unwrap_or_default();
+        let note = format!(
+            "the image changed, but the annotation {} still says {stated}: if that is not what the new image holds, the \
+             broker is told the wrong version. Change the annotation with the image, or remove it",
+            crate::api::annotations::VERSION
+        );
+        let images: Vec<_> = workload.containers.iter().map(|container| container.image.as_str()).collect();
+        let once_key = format!("{stated} {}", images.join(" "));
+        let event =
+            Event { reason: Reason::VersionAnnotationStale.as_str(), action: "Record", warning: true, note, once_key };
+        self.publish(&regarding(&workload.reference, &workload.uid), &event).await;
+    }
+
+    async fn publish(&self, regarding: &Regarding, event: &Event<'_>) {
+        if let Err(error) = self.events.publish(regarding, event).await {
+            warn!(%error, reporting = FIELD_MANAGER, "an Event was not published");
+        }
+    }
+
+    /// Publishes, while this process leads, what there is to say about workloads whose annotations cannot be followed.
+    pub(super) fn invalid_workloads_soon(&self, cluster: &Cluster) {
+        if !self.leadership.is_leader() {
+            return;
+        }
+        let invalid_workloads: Vec<_> = cluster.index().invalid_workloads().cloned().collect();
+        let reporter = self.clone();
+        tokio::spawn(async move {
+            for invalid in invalid_workloads {
+                reporter.invalid_workload(&invalid).await;
+            }
+        });
+    }
+}
+
+fn regarding(workload: &WorkloadRef, uid: &str) -> Regarding {
+    Regarding {
+        api_version: workload.kind.api_version().to_owned(),
+        kind: workload.kind.kind().to_owned(),
+        namespace: Some(workload.namespace.clone()),
+        name: workload.name.clone(),
+        uid: uid.to_owned(),
+    }
+}
+
+fn regarding_memory(object: &PactDeployment) -> Regarding {
+    Regarding {
+        api_version: format!("{}/{}", crate::api::GROUP, crate::api::API_VERSION),
+        kind: "PactDeployment".to_owned(),
+        namespace: None,
+        name: object.metadata.name.clone().unwrap_or_default(),
+        uid: object.metadata.uid.clone().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{api::names::Pacticipant, decide::record::fixtures::key, workload::WorkloadKind};
+
+    #[test]
+    fn an_event_is_about_the_very_object_that_was_looked_at() {
+        let workload = WorkloadRef { kind: WorkloadKind::Deployment, namespace: "shop".into(), name: "a".into() };
+        let about = regarding(&workload, "u-1");
+        assert_eq!(
+            (about.api_version.as_str(), about.kind.as_str(), about.uid.as_str()),
+            ("apps/v1", "Deployment", "u-1")
+        );
+        assert_eq!((about.namespace.as_deref(), about.name.as_str()), (Some("shop"), "a"));
+        let key = RecordKey { pacticipant: Pacticipant::parse("Order Service").unwrap(), ..key("production", "x") };
+        let mut memory = PactDeployment::new(&key.object_name(), key.spec());
+        memory.metadata.uid = Some("u-2".into());
+        let about = regarding_memory(&memory);
+        assert_eq!((about.kind.as_str(), about.namespace, about.name), ("PactDeployment", None, key.object_name()));
+        assert_eq!(about.api_version, "pact-operator.dev/v1alpha1");
+    }
+}

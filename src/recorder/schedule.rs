@@ -1,0 +1,141 @@
+//! Who has to be looked at when something changed: puts tasks into the queue.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use super::{
+    queue::{Queue, Task},
+    verdicts::{Verdicts, answered, mentions},
+};
+use crate::{
+    api::names::Pacticipant,
+    broker::BrokerError,
+    cluster::Cluster,
+    workload::{EnvironmentRef, RecordKey},
+};
+
+/// How long changes of the counts gather before the status of a `PactEnvironment` is written: many rollouts end at once.
+pub(super) const STATUS_DELAY: Duration = Duration::from_secs(2);
+/// How long changes in an environment gather before what they may touch is judged again.
+const GATHER: Duration = Duration::from_secs(5);
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Schedule {
+    pub(super) queue: Queue,
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) verdicts: Arc<Verdicts>,
+    /// How often what an environment has recorded is read and compared.
+    pub(super) resync_period: Duration,
+}
+
+impl Schedule {
+    /// Everything there is.
+    pub(super) fn everything(&self) {
+        for name in self.cluster.brokers.names() {
+            self.queue.now(Task::Broker(name));
+        }
+        for environment_ref in self.cluster.environment_refs() {
+            self.queue.now(Task::Environment(environment_ref));
+        }
+        for object in self.cluster.environment_names() {
+            self.queue.now(Task::EnvironmentStatus(object));
+        }
+        for key in self.cluster.keys(|_| true) {
+            self.queue.now(Task::Record(key));
+        }
+    }
+
+    /// These records.
+    pub(super) fn records(&self, keys: impl IntoIterator<Item = RecordKey>) {
+        for key in keys {
+            self.queue.now(Task::Record(key));
+        }
+    }
+
+    /// The verdicts of these records.
+    pub(super) fn judge(&self, keys: impl IntoIterator<Item = RecordKey>) {
+        for key in keys {
+            self.queue.now(Task::Verdict(key));
+        }
+    }
+
+    /// The statuses of all `PactEnvironment`s, soon.
+    pub(super) fn environment_statuses(&self) {
+        for object in self.cluster.environment_names() {
+            self.queue.after(STATUS_DELAY, Task::EnvironmentStatus(object));
+        }
+    }
+
+    /// The statuses of the `PactEnvironment`s that a record counts for, soon.
+    pub(super) fn environment_statuses_of(&self, key: &RecordKey) {
+        let objects: Vec<_> = {
+            let index = self.cluster.index();
+            let rules = index.valid_rules().filter(|rules| rules.environment_ref == key.environment_ref);
+            rules.map(|rules| rules.object.clone()).collect()
+        };
+        for object in objects {
+            self.queue.after(STATUS_DELAY, Task::EnvironmentStatus(object));
+        }
+    }
+
+    /// A broker answers again, or differently than before: whatever waits for it.
+    pub(super) fn broker_changed(&self, broker: &str) {
+        let environments = self.cluster.environment_refs().into_iter();
+        for environment_ref in environments.filter(|environment_ref| environment_ref.broker == broker) {
+            self.queue.now(Task::Environment(environment_ref));
+        }
+        let unanswered = |key: &RecordKey, checks: &[_]| {
+            key.environment_ref.broker == broker && checks.iter().any(|check| !answered(check))
+        };
+        self.judge(self.verdicts.keys(unanswered));
+    }
+
+    /// A call at a broker failed: whoever can find out more.
+    pub(super) fn look_into(&self, environment_ref: &EnvironmentRef, error: &BrokerError) {
+        match error {
+            BrokerError::EnvironmentMissing { .. } => self.queue.now(Task::Environment(environment_ref.clone())),
+            BrokerError::PacticipantMissing { .. }
+            | BrokerError::VersionMissing { .. }
+            | BrokerError::Rejected { .. }
+            | BrokerError::Unaddressable { .. } => {}
+            _ => self.queue.now(Task::Broker(environment_ref.broker.clone())),
+        }
+    }
+
+    /// The gate block of an environment changed: what it makes of each verdict.
+    pub(super) fn judge_all_in(&self, environment_ref: &EnvironmentRef) {
+        self.judge(self.verdicts.keys(|key, _| key.environment_ref == *environment_ref));
+    }
+
+    /// Other versions of these pacticipants are recorded in an environment than before: the verdicts that this may
+    /// change, which are those of the counterparts. Bounded by how many applications one is integrated with.
+    pub(super) fn judge_counterparts(&self, environment_ref: &EnvironmentRef, pacticipants: &BTreeSet<String>) {
+        let here = |key: &RecordKey| key.environment_ref == *environment_ref;
+        let changed = |key: &RecordKey| pacticipants.contains(key.pacticipant.as_str());
+        let mentioning = self.verdicts.keys(|key, checks| {
+            let others = pacticipants.iter().filter(|changed| key.pacticipant.as_str() != *changed);
+            here(key) && others.into_iter().any(|changed| mentions(checks, changed))
+        });
+        // A counterpart that was not needed before has no pair yet: the changed application's own checks name it.
+        let own = self.verdicts.keys(|key, _| here(key) && changed(key));
+        let named: BTreeSet<String> = own
+            .iter()
+            .flat_map(|key| self.verdicts.of(key))
+            .flat_map(|check| check.pairs)
+            .flat_map(|pair| [pair.consumer, pair.provider])
+            .collect();
+        let counterparts =
+            self.verdicts.keys(|key, _| here(key) && named.contains(key.pacticipant.as_str()) && !changed(key));
+        // Of one that nothing here runs, nothing is known yet: its own question names them.
+        let elsewhere =
+            pacticipants.iter().filter(|changed| own.iter().all(|key| key.pacticipant.as_str() != *changed));
+        let elsewhere = elsewhere.filter_map(|name| Pacticipant::parse(name).ok()).map(|pacticipant| RecordKey {
+            environment_ref: environment_ref.clone(),
+            pacticipant,
+            instance: None,
+        });
+        for key in mentioning.into_iter().chain(counterparts).chain(elsewhere) {
+            self.queue.after(GATHER.min(self.resync_period), Task::Verdict(key));
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The reconciler of the verdicts on what runs: asks of each version what the gate would have asked, on the controller's
+//! own budget.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use k8s_openapi::jiff::Timestamp;
+use operator_kit::backoff::Backoff;
+use tracing::{info, warn};
+
+use super::{
+    Settings,
+    metrics::RecorderMetrics,
+    queue::{Next, Task, Tries},
+    report::Reporter,
+    schedule::Schedule,
+    verdicts::{UNCHECKED, Verdicts, answered, check, is_yes, versions},
+};
+use crate::{
+    api::{
+        deployment::{CHECKS_LIMIT, Check},
+        names::Version,
+    },
+    broker::verdict_of,
+    cluster::Cluster,
+    decide::{Judgement, Question, Verdict, record::MemberView},
+    workload::RecordKey,
+};
+
+/// How soon a verdict that is not a yes is asked for again, the first time.
+const SECOND_LOOK: Duration = Duration::from_secs(30);
+
+/// See the module.
+pub(super) struct VerdictReconciler {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) schedule: Schedule,
+    pub(super) verdicts: Arc<Verdicts>,
+    pub(super) reporter: Reporter,
+    pub(super) metrics: RecorderMetrics,
+    pub(super) settings: Arc<Settings>,
+}
+
+impl VerdictReconciler {
+    /// Asks about every version of a key; answers when to ask again though nothing changes.
+    pub(super) async fn reconcile(&self, key: &RecordKey, mut tries: Tries) -> Next {
+        let members = self.cluster.index().members(key);
+        if members.is_empty() {
+            self.verdicts.end(key);
+            return self.judge_counterparts(key).await.map_or_else(Next::wait, Next::after);
+        }
+        let mut after = None;
+        for version in versions(&members) {
+            let again = self.judge(key, &version, &members, &mut tries).await;
+            after = [after, again].into_iter().flatten().min();
+        }
+        self.verdicts.end(key);
+        match after {
+            Some(after) => Next::retry(after, tries),
+            None => Next::wait(),
+        }
+    }
+
+    async fn judge(
+        &self,
+        key: &RecordKey,
+        version: &Version,
+        members: &[MemberView],
+        tries: &mut Tries,
+    ) -> Option<Duration> {
+        let rules = self.cluster.gate_rules(key)?;
+        let environment = &key.environment_ref.environment;
+        let question = rules.question(&key.pacticipant, version, environment, Timestamp::now());
+        let judgement = match self.cluster.brokers.get(&key.environment_ref.broker) {
+            Err(why) => Judgement::without_pairs(Verdict::BrokerUnavailable, why.message),
+            Ok(broker) => broker.judge(&question).await.unwrap_or_else(|error| {
+                self.schedule.look_into(&key.environment_ref, &error);
+                verdict_of(&error)
+            }),
+        };
+        let found = check(&key.pacticipant, version, environment, &judgement, &rules, Timestamp::now());
+        let again = self.ask_again(&found, tries);
+        if let Some((check, before)) = self.verdicts.set(key, found) {
+            self.report(key, members, &check, before.as_ref()).await;
+            // The status of the key is written by its own pass alone.
+            self.schedule.queue.after(Duration::from_millis(200), Task::Record(key.clone()));
+        }
+        again
+    }
+
+    /// When to ask again though nothing changes: what is not a yes may become one when somebody publishes a result, and
+    /// what was not answered when the broker can be asked. Soon at first, then ever more seldom.
+    fn ask_again(&self, check: &Check, tries: &mut Tries) -> Option<Duration> {
+        if is_yes(check) {
+            return None;
+        }
+        let backoff = if answered(check) {
+            Backoff { min: SECOND_LOOK.min(self.settings.resync_period), max: self.settings.resync_period }
+        } else {
+            Backoff { min: self.settings.retry_min, max: self.settings.retry_max }
+        };
+        Some(tries.delay(backoff, "verdict"))
+    }
+
+    async fn report(&self, key: &RecordKey, members: &[MemberView], check: &Check, before: Option<&Check>) {
+        let late = before.is_some_and(|before| before.verdict == UNCHECKED);
+        let news = before.is_none_or(|before| before.verdict != check.verdict);
+        if !news {
+            return;
+        }
+        let (version, verdict) = (&check.version, &check.verdict);
+        self.metrics.checked(verdict, check.would_deny, late);
+        if check.would_deny || check.verdict == UNCHECKED {
+            warn!(%key, version, verdict, late, "checked: {}", check.message);
+        } else {
+            info!(%key, version, verdict, late, "checked: {}", check.message);
+        }
+        let mode = self.cluster.gate_rules(key).map(|rules| rules.mode).unwrap_or_default();
+        for member in members.iter().filter(|member| member.version.as_ref().is_ok_and(|it| it.as_str() == version)) {
+            self.reporter.checked_member(key, member, check, mode).await;
+        }
+    }
+
+    /// An application that nothing here runs was recorded by somebody else: has those here checked that have a pact
+    /// with it. One question for each of its versions that are live.
+    async fn judge_counterparts(&self, stranger: &RecordKey) -> Option<Duration> {
+        let environment_ref = &stranger.environment_ref;
+        let versions = self.cluster.snapshots.state(environment_ref).snapshot?.versions_of(&stranger.pacticipant);
+        let broker = self.cluster.brokers.get(&environment_ref.broker).ok()?;
+        let mut named = BTreeSet::new();
+        for version in versions.into_iter().take(CHECKS_LIMIT) {
+            let (pacticipant, environment) = (stranger.pacticipant.clone(), environment_ref.environment.clone());
+            let question = Question { pacticipant, version, environment, ignore: Vec::new() };
+            match broker.judge(&question).await {
+                Ok(judgement) => {
+                    named.extend(judgement.pairs.into_iter().flat_map(|pair| [pair.consumer, pair.provider]));
+                }
+                Err(error) => {
+                    self.schedule.look_into(environment_ref, &error);
+                    return Some(self.settings.retry_max);
+                }
+            }
+        }
+        let here = |key: &RecordKey| key.environment_ref == *environment_ref;
+        self.schedule.judge(self.verdicts.keys(|key, _| here(key) && named.contains(&key.pacticipant)));
+        None
+    }
+}

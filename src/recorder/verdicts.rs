@@ -1,0 +1,196 @@
+//! What the gate's policy says of the versions that run: found out by the controller itself, whatever happened at
+//! admission, and kept on the `PactDeployment`s.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use tokio::sync::Notify;
+
+use crate::{
+    api::{
+        PactDeployment,
+        deployment::{CHECKS_LIMIT, Check, CheckedPair, PAIRS_LIMIT},
+        gate::GateAction,
+        names::{EnvironmentName, Pacticipant, Version},
+    },
+    decide::{
+        Basis, GateRules, Judgement, Reason, Verdict,
+        decision::{Cause, wanted},
+        messages,
+        record::MemberView,
+    },
+    workload::RecordKey,
+};
+
+/// The verdict of a version that was never judged, because the broker could not be asked.
+pub const UNCHECKED: &str = Reason::Unchecked.as_str();
+
+/// What a judgement comes to under a policy, as a `PactDeployment` shows it.
+#[must_use]
+pub fn check(
+    pacticipant: &Pacticipant,
+    version: &Version,
+    environment: &EnvironmentName,
+    judgement: &Judgement,
+    rules: &GateRules,
+    now: Timestamp,
+) -> Check {
+    let unchecked = judgement.verdict == Verdict::BrokerUnavailable;
+    let shown = judgement.pairs.iter().take(PAIRS_LIMIT).map(|pair| CheckedPair {
+        consumer: pair.consumer.to_string(),
+        consumer_version: pair.consumer_version.to_string(),
+        provider: pair.provider.to_string(),
+        provider_version: pair.provider_version.as_ref().map(ToString::to_string),
+        result: pair.result.name().to_owned(),
+    });
+    let more = judgement.pairs.len().saturating_sub(PAIRS_LIMIT);
+    let message = messages::because(pacticipant, environment, judgement);
+    Check {
+        version: version.to_string(),
+        verdict: if unchecked { UNCHECKED } else { judgement.verdict.name() }.to_owned(),
+        // What runs is judged as if it were new: that it is recorded would excuse everything.
+        would_deny: !unchecked && wanted(&Cause::Judged(judgement.clone()), Basis::New, rules) == GateAction::Deny,
+        message: crate::api::condition::truncated(&messages::plain::line(&message), 512),
+        since: Time(now),
+        pairs: shown.collect(),
+        more_pairs: i32::try_from(more).ok().filter(|more| *more > 0),
+    }
+}
+
+/// Whether the broker answered: other checks are tried again when it is back.
+#[must_use]
+pub fn answered(check: &Check) -> bool {
+    let unanswered = [Verdict::EnvironmentMissing, Verdict::Unauthorized, Verdict::BrokerUnavailable];
+    check.verdict != UNCHECKED && unanswered.iter().all(|verdict| check.verdict != verdict.name())
+}
+
+/// Whether the check is a yes.
+#[must_use]
+pub fn is_yes(check: &Check) -> bool {
+    [Verdict::Yes, Verdict::YesVacuous].iter().any(|verdict| verdict.name() == check.verdict)
+}
+
+/// The versions that members run or roll out to, in the members' order, each once; none while they must be left alone.
+#[must_use]
+pub fn versions(members: &[MemberView]) -> Vec<Version> {
+    let mut seen = BTreeSet::new();
+    let free = members.iter().filter(|member| member.hold.is_none());
+    let versions = free.filter_map(|member| member.version.as_ref().ok());
+    versions.filter(|version| seen.insert(*version)).take(CHECKS_LIMIT).cloned().collect()
+}
+
+/// The checks by key, as this process knows them.
+#[derive(Default)]
+pub(super) struct Verdicts {
+    by_key: Mutex<HashMap<RecordKey, Vec<Check>>>,
+    /// Keys that wait for their first check of a version.
+    pending: Mutex<HashSet<RecordKey>>,
+    done: Notify,
+}
+
+impl Verdicts {
+    /// Of these versions, whether one was never judged, or not by a broker that this process asked: then the key has to
+    /// be checked. Takes over what the object remembers.
+    pub(super) fn begin(&self, key: &RecordKey, versions: &[Version], object: Option<&PactDeployment>) -> bool {
+        let mut by_key = self.by_key();
+        let fresh = !by_key.contains_key(key);
+        let checks = by_key.entry(key.clone()).or_insert_with(|| {
+            object.and_then(|object| object.status.as_ref()).map(|status| status.checks.clone()).unwrap_or_default()
+        });
+        checks.retain(|check| versions.iter().any(|version| check.version == version.as_str()));
+        let known = |version: &Version| {
+            checks.iter().any(|check| check.version == version.as_str() && (!fresh || answered(check)))
+        };
+        let needed = !versions.iter().all(known);
+        if versions.is_empty() {
+            by_key.remove(key);
+        }
+        drop(by_key);
+        needed && self.pending().insert(key.clone())
+    }
+
+    /// Takes in the outcome for a version. An answer is not given up for the news that there is none now. Gives back
+    /// what was known before, when that changes something.
+    pub(super) fn set(&self, key: &RecordKey, mut check: Check) -> Option<(Check, Option<Check>)> {
+        let mut by_key = self.by_key();
+        let checks = by_key.entry(key.clone()).or_default();
+        let before = checks.iter().position(|before| before.version == check.version);
+        let Some(at) = before else {
+            checks.insert(0, check.clone());
+            checks.truncate(CHECKS_LIMIT);
+            return Some((check, None));
+        };
+        let before = checks[at].clone();
+        if answered(&before) && !answered(&check) {
+            return None;
+        }
+        if before.verdict == check.verdict {
+            check.since = before.since.clone();
+        }
+        if before == check {
+            return None;
+        }
+        checks[at] = check.clone();
+        Some((check, Some(before)))
+    }
+
+    /// A key's checks have been made, or could not be.
+    pub(super) fn end(&self, key: &RecordKey) {
+        self.pending().remove(key);
+        self.done.notify_waiters();
+    }
+
+    /// What a `PactDeployment` shows.
+    pub(super) fn of(&self, key: &RecordKey) -> Vec<Check> {
+        self.by_key().get(key).cloned().unwrap_or_default()
+    }
+
+    /// Forgets a key.
+    pub(super) fn forget(&self, key: &RecordKey) {
+        self.by_key().remove(key);
+        self.end(key);
+    }
+
+    /// Every key for whose checks `wanted` holds.
+    pub(super) fn keys(&self, wanted: impl Fn(&RecordKey, &[Check]) -> bool) -> Vec<RecordKey> {
+        let by_key = self.by_key();
+        by_key.iter().filter(|(key, checks)| wanted(key, checks)).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Waits until a key's first checks are made, or the time is up: so that one write of the status tells both.
+    pub(super) async fn settled(&self, key: &RecordKey, limit: Duration) {
+        let settled = async {
+            loop {
+                let done = self.done.notified();
+                if !self.pending().contains(key) {
+                    return;
+                }
+                done.await;
+            }
+        };
+        drop(tokio::time::timeout(limit, settled).await);
+    }
+
+    fn by_key(&self) -> MutexGuard<'_, HashMap<RecordKey, Vec<Check>>> {
+        self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pending(&self) -> MutexGuard<'_, HashSet<RecordKey>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether an application is a counterpart in one of these checks.
+#[must_use]
+pub fn mentions(checks: &[Check], pacticipant: &str) -> bool {
+    let pairs = checks.iter().flat_map(|check| &check.pairs);
+    pairs.into_iter().any(|pair| pair.consumer == pacticipant || pair.provider == pacticipant)
+}
+
+#[cfg(test)]
+#[path = "verdicts_tests.rs"]
+mod tests;

@@ -1,0 +1,119 @@
+//! Writes at a broker: only while the lease is ours.
+
+use operator_kit::lease::Leadership;
+
+use super::metrics::RecorderMetrics;
+use crate::{
+    broker::{Broker, BrokerError, DeploymentId, EnvironmentId, ReleaseId},
+    decide::record::{BrokerWrite, Done},
+    workload::RecordKey,
+};
+
+/// Who may write at a broker, and what is counted of it. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Writes {
+    pub(super) leadership: Leadership,
+    pub(super) metrics: RecorderMetrics,
+}
+
+/// A key at its broker.
+pub(super) struct AtBroker<'a> {
+    pub(super) broker: &'a Broker,
+    pub(super) environment: &'a EnvironmentId,
+    pub(super) key: &'a RecordKey,
+}
+
+impl Writes {
+    /// Does a write at a broker if the lease is ours, and only for as long as it certainly is. `None` when it is not, or
+    /// is no longer.
+    pub(super) async fn while_leading<T>(
+        &self,
+        write: impl Future<Output = Result<T, BrokerError>>,
+    ) -> Option<Result<T, BrokerError>> {
+        if !self.leadership.is_leader() {
+            return None;
+        }
+        tokio::time::timeout(self.leadership.time_left(), write).await.ok()
+    }
+
+    /// Does a write that an assessment asks for.
+    ///
+    /// # Errors
+    /// When the broker refuses it, or its answer did not come.
+    pub(super) async fn perform(&self, at: &AtBroker<'_>, write: &BrokerWrite) -> Result<Done, BrokerError> {
+        let AtBroker { broker, environment, key } = at;
+        match write {
+            BrokerWrite::Record { version, correction } => {
+                let write = broker.record_deployment(&key.pacticipant, version, environment, key.instance.as_ref());
+                let Some(written) = self.while_leading(write).await else { return Ok(Done::LeaseLost) };
+                written?;
+                self.metrics.recorded.inc();
+                Ok(Done::Recorded { version: version.clone(), correction: *correction })
+            }
+            BrokerWrite::Undeploy(row) => {
+                let Ok(id) = DeploymentId::parse(&row.uuid) else { return Ok(Done::LeaseLost) };
+                let Some(written) = self.while_leading(broker.undeploy(&id)).await else { return Ok(Done::LeaseLost) };
+                written?;
+                self.metrics.undeployed.inc();
+                Ok(Done::Undeployed { version: row.version.clone() })
+            }
+            BrokerWrite::Release { release, end } => {
+                for version in release {
+                    let write = broker.record_release(&key.pacticipant, version, environment);
+                    let Some(written) = self.while_leading(write).await else { return Ok(Done::LeaseLost) };
+                    written?;
+                    self.metrics.recorded.inc();
+                }
+                for id in end.iter().filter_map(|row| ReleaseId::parse(&row.uuid).ok()) {
+                    let Some(written) = self.while_leading(broker.end_support(&id)).await else {
+                        return Ok(Done::LeaseLost);
+                    };
+                    written?;
+                    self.metrics.undeployed.inc();
+                }
+                Ok(Done::Released)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicBool, Ordering},
+        time::{Duration, Instant},
+    };
+
+    use operator_kit::lease::leadership;
+
+    use super::*;
+
+    /// Whether a write was begun, and what came of one that takes a second.
+    async fn write(leadership: Leadership) -> (bool, Option<()>) {
+        let begun = AtomicBool::new(false);
+        let writes = Writes { leadership, metrics: RecorderMetrics::default() };
+        let written = writes.while_leading(async {
+            begun.store(true, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok(())
+        });
+        let written = written.await.map(|written| assert!(written.is_ok()));
+        (begun.into_inner(), written)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn case_29_nothing_is_written_without_the_lease_and_nothing_is_waited_for_beyond_it() {
+        assert_eq!(write(Leadership::always()).await, (true, Some(())));
+        let (sender, standby) = leadership();
+        assert_eq!(write(standby.clone()).await, (false, None), "it never was the leader");
+        sender.lead_until(Instant::now() + Duration::from_secs(5));
+        assert_eq!(write(standby.clone()).await, (true, Some(())));
+        sender.lead_until(Instant::now() + Duration::from_millis(500));
+        assert_eq!(write(standby.clone()).await, (true, None), "the lease ends before the answer comes");
+        sender.lead_until(Instant::now());
+        assert_eq!(write(standby.clone()).await, (false, None), "its lease ran out, though nobody said so");
+        sender.lead_until(Instant::now() + Duration::from_secs(5));
+        sender.step_down();
+        assert_eq!(write(standby).await, (false, None));
+    }
+}
