@@ -240,8 +240,8 @@ fn a_list_that_lacks_something_ends_it() {
     index.apply_workload(workload("shop", "a", "orders"));
     index.apply_workload(workload("shop", "b", "bff"));
     let listed = HashSet::from([reference("shop", "a")]);
-    assert_eq!(index.retain_workloads(&listed), keys(&[key("production", "bff")]));
-    assert_eq!(index.retain_workloads(&listed), keys(&[]));
+    assert_eq!(index.retain_workloads(WorkloadKind::Deployment, &listed), keys(&[key("production", "bff")]));
+    assert_eq!(index.retain_workloads(WorkloadKind::Deployment, &listed), keys(&[]));
     assert_eq!(index.retain_namespaces(&HashSet::from(["bank".to_owned()])), keys(&[key("production", "orders")]));
     assert_eq!(index.keys().count(), 0);
 }
