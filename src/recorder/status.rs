@@ -197,7 +197,7 @@ fn findings(finish: &Finish) -> Vec<Finding> {
             all(Truth::True, "Recorded", &format!("the broker says that {version} is deployed"), false, &[])
         }
         Finish::Released { waiting: Some(why), .. } => {
-            let goes_on = matches!(why.reason, "RolloutInProgress" | "RolloutPaused");
+            let goes_on = matches!(why.reason, "RolloutInProgress" | "RolloutPaused" | "Mixed");
             all(Truth::False, why.reason, &why.message, false, if goes_on { &["Reconciling"] } else { &["Stalled"] })
         }
         Finish::Released { supported, waiting: None } => {

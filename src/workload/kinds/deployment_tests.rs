@@ -3,29 +3,17 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::workload::DeploymentView;
+use crate::workload::kinds::fixtures::{self, Row, at, with};
 
 /// 60 s after the controller confirmed the rollout in [`available`].
 const NOW: &str = "2026-11-23T10:01:00Z";
 
-fn at(time: &str) -> Timestamp {
-    time.parse().unwrap()
+fn judge(deployment: &Value, now: &str) -> (&'static str, String) {
+    fixtures::judge::<Deployment>(deployment, now)
 }
 
-/// The verdict in one word, and the words that go with it.
-fn judge(deployment: &Value, now: &str) -> (&'static str, String) {
-    let view: DeploymentView = serde_json::from_value(deployment.clone()).unwrap();
-    let state = view.rollout(at(now));
-    let words = state.to_string();
-    let word = match state {
-        RolloutState::Complete => "Complete",
-        RolloutState::ScaledToZero => "ScaledToZero",
-        RolloutState::Progressing { .. } => "Progressing",
-        RolloutState::Terminating { .. } => "Terminating",
-        RolloutState::Paused => "Paused",
-        RolloutState::Failed { .. } => "Failed",
-        RolloutState::Deleting => "Deleting",
-    };
-    (word, words)
+fn table(rows: &[Row<'_>]) {
+    fixtures::table::<Deployment>(&complete(), NOW, rows);
 }
 
 /// A Deployment at generation 2 with three pods asked for, all there.
@@ -58,20 +46,6 @@ fn quota_exceeded() -> Value {
     json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: small"})
 }
 
-/// The base with values put at JSON pointers; `null` takes a field away.
-fn with(mut base: Value, changes: &[(&str, Value)]) -> Value {
-    for (pointer, value) in changes {
-        let (parent, key) = pointer.rsplit_once('/').unwrap();
-        let parent = base.pointer_mut(parent).unwrap().as_object_mut().unwrap();
-        if value.is_null() {
-            parent.remove(key)
-        } else {
-            parent.insert(key.to_owned(), value.clone())
-        };
-    }
-    base
-}
-
 fn numbers_of(wanted: i32, all: i32, updated: i32, available: i32) -> Vec<(&'static str, Value)> {
     vec![
         ("/spec/replicas", json!(wanted)),
@@ -79,16 +53,6 @@ fn numbers_of(wanted: i32, all: i32, updated: i32, available: i32) -> Vec<(&'sta
         ("/status/updatedReplicas", json!(updated)),
         ("/status/availableReplicas", json!(available)),
     ]
-}
-
-/// What is changed in a complete Deployment, why, and the verdict.
-type Row<'row> = (&'row str, &'row [(&'row str, Value)], &'row str);
-
-fn table(rows: &[Row<'_>]) {
-    for (what, changes, expected) in rows {
-        let deployment = with(complete(), changes);
-        assert_eq!(judge(&deployment, NOW).0, *expected, "{what}: {deployment}");
-    }
 }
 
 #[test]

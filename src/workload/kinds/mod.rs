@@ -4,10 +4,18 @@
 //! `charts/pact-operator/files/kinds.json` lists; a test holds that file and the table together. A kind is added by a
 //! file that implements [`Kind`], a line in the table and a line in that file.
 
+mod daemon_set;
 mod deployment;
+#[cfg(test)]
+mod fixtures;
+mod stateful_set;
 mod view;
 
+pub use daemon_set::{DaemonSet, DaemonSetSpecView, DaemonSetStatusView, DaemonSetStrategyView};
 pub use deployment::{Deployment, DeploymentConditionView, DeploymentSpecView, DeploymentStatusView};
+pub use stateful_set::{
+    StatefulSet, StatefulSetRollingUpdateView, StatefulSetSpecView, StatefulSetStatusView, StatefulSetStrategyView,
+};
 pub use view::{ContainerView, Kind, PodSpecView, PodTemplateView, View};
 
 use std::fmt;
@@ -70,6 +78,8 @@ macro_rules! table {
 // Each: the kind, its API group, its version, the resource that rights and webhook rules name.
 table! {
     Deployment, "apps", "v1", "deployments";
+    StatefulSet, "apps", "v1", "statefulsets";
+    DaemonSet, "apps", "v1", "daemonsets";
 }
 
 impl WorkloadKind {

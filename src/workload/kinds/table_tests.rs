@@ -39,7 +39,7 @@ fn every_row_is_what_kubernetes_calls_it() {
         [R::KIND, R::GROUP, R::API_VERSION, R::URL_PATH_SEGMENT]
     }
     use k8s_openapi::api::apps::v1;
-    let known = [of::<v1::Deployment>()];
+    let known = [of::<v1::Deployment>(), of::<v1::StatefulSet>(), of::<v1::DaemonSet>()];
     let rows = WorkloadKind::ALL.map(|kind| [kind.kind(), kind.group(), kind.api_version(), kind.resource()]);
     assert_eq!(rows, known);
 }
