@@ -94,7 +94,7 @@ pub struct PactDeploymentStatus {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Member {
-    /// `Deployment`.
+    /// `Deployment`, `StatefulSet` or `DaemonSet`.
     pub kind: String,
     /// Its namespace.
     pub namespace: String,
@@ -103,7 +103,7 @@ pub struct Member {
     /// Its version, where one can be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Its rollout: `Complete`, `ScaledToZero`, `Progressing`, `Terminating`, `Paused`, `Failed` or `Deleting`.
+    /// Its rollout: `Complete`, `ScaledToZero`, `Progressing`, `Terminating`, `Mixed`, `Paused`, `Failed` or `Deleting`.
     pub rollout: String,
     /// Why it has no version, or why it holds the record back.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use crate::decide::record::{Hold, MemberView};
 use crate::workload::{
     BrokenRules, EnvironmentClaim, EnvironmentRef, EnvironmentRules, Identity, IdentityProblem, NamespaceMapping,
-    PactAnnotations, RecordKey, RolloutState, VersionRules, Workload, WorkloadRef, effective_annotations,
+    PactAnnotations, RecordKey, RolloutState, VersionRules, Workload, WorkloadKind, WorkloadRef, effective_annotations,
     environments_of, identify,
 };
 
@@ -85,9 +85,10 @@ impl Index {
         self.reindex_with_primaries(reference)
     }
 
-    /// Forgets every workload that a complete list did not hold.
-    pub fn retain_workloads(&mut self, listed: &HashSet<WorkloadRef>) -> BTreeSet<RecordKey> {
-        let gone: Vec<_> = self.workloads.keys().filter(|reference| !listed.contains(*reference)).cloned().collect();
+    /// Forgets every workload of a kind that a complete list of that kind did not hold.
+    pub fn retain_workloads(&mut self, kind: WorkloadKind, listed: &HashSet<WorkloadRef>) -> BTreeSet<RecordKey> {
+        let is_gone = |reference: &&WorkloadRef| reference.kind == kind && !listed.contains(*reference);
+        let gone: Vec<_> = self.workloads.keys().filter(is_gone).cloned().collect();
         gone.iter().flat_map(|reference| self.remove_workload(reference)).collect()
     }
 

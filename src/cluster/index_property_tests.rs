@@ -121,7 +121,7 @@ fn happens(index: &mut Index, happening: Happening) -> BTreeSet<RecordKey> {
     match happening {
         Happening::Apply(workload) => index.apply_workload(workload),
         Happening::Remove(reference) => index.remove_workload(&reference),
-        Happening::RetainWorkloads(listed) => index.retain_workloads(&listed),
+        Happening::RetainWorkloads(listed) => index.retain_workloads(WorkloadKind::Deployment, &listed),
         Happening::Namespace(name, labels) => index.set_namespace(name, labels),
         Happening::RetainNamespaces(listed) => index.retain_namespaces(&listed),
         Happening::Rules(object, rules) => index.set_rules(object, rules),

@@ -240,10 +240,32 @@ fn a_list_that_lacks_something_ends_it() {
     index.apply_workload(workload("shop", "a", "orders"));
     index.apply_workload(workload("shop", "b", "bff"));
     let listed = HashSet::from([reference("shop", "a")]);
-    assert_eq!(index.retain_workloads(&listed), keys(&[key("production", "bff")]));
-    assert_eq!(index.retain_workloads(&listed), keys(&[]));
+    assert_eq!(index.retain_workloads(WorkloadKind::Deployment, &listed), keys(&[key("production", "bff")]));
+    assert_eq!(index.retain_workloads(WorkloadKind::Deployment, &listed), keys(&[]));
     assert_eq!(index.retain_namespaces(&HashSet::from(["bank".to_owned()])), keys(&[key("production", "orders")]));
     assert_eq!(index.keys().count(), 0);
+}
+
+#[test]
+fn a_list_of_one_kind_says_nothing_of_another() {
+    let mut index = index();
+    let mut stateful = workload("shop", "a", "orders");
+    stateful.reference.kind = WorkloadKind::StatefulSet;
+    stateful.containers[0].image = "app:2".into();
+    index.apply_workload(workload("shop", "a", "orders"));
+    index.apply_workload(stateful);
+    let members = |index: &Index| {
+        let members = index.members(&key("production", "orders")).into_iter();
+        members.map(|member| member.workload.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(members(&index), ["Deployment shop/a", "StatefulSet shop/a"], "two workloads of one name");
+    assert_eq!(
+        index.retain_workloads(WorkloadKind::StatefulSet, &HashSet::new()),
+        keys(&[key("production", "orders")])
+    );
+    assert_eq!(members(&index), ["Deployment shop/a"]);
+    assert_eq!(index.retain_workloads(WorkloadKind::DaemonSet, &HashSet::new()), keys(&[]));
+    assert_eq!(members(&index), ["Deployment shop/a"]);
 }
 
 #[test]

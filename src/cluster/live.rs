@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 use k8s_openapi::jiff::Timestamp;
-use kube::{Api, api::ListParams};
+use kube::{Api, Client, api::ListParams};
 
 use super::Cluster;
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
         Explanation, Reason,
         record::{MemberFate, MemberView},
     },
-    workload::{DeploymentView, Observe, RecordKey, RolloutView, Workload, WorkloadKind, WorkloadRef, template_of},
+    workload::{Dispatch, Kind, RecordKey, RolloutView, View, Workload, WorkloadKind, WorkloadRef, template_of},
 };
 use operator_kit::refusal;
 
@@ -56,14 +56,8 @@ impl Cluster {
     }
 
     async fn fate(&self, key: &RecordKey, member: &Member) -> Result<MemberFate, Explanation> {
-        if member.kind != WorkloadKind::Deployment.kind() {
-            return Ok(MemberFate::Unknown);
-        }
-        let reference = WorkloadRef {
-            kind: WorkloadKind::Deployment,
-            namespace: member.namespace.clone(),
-            name: member.name.clone(),
-        };
+        let Some(kind) = WorkloadKind::named(&member.kind) else { return Ok(MemberFate::Unknown) };
+        let reference = WorkloadRef { kind, namespace: member.namespace.clone(), name: member.name.clone() };
         let Some(workload) = self.live_workload(&reference).await? else { return Ok(MemberFate::Gone) };
         if workload.deleting {
             return Ok(MemberFate::Unknown);
@@ -91,15 +85,7 @@ impl Cluster {
     }
 
     async fn live_workload(&self, reference: &WorkloadRef) -> Result<Option<Workload>, Explanation> {
-        match reference.kind {
-            WorkloadKind::Deployment => {
-                let api: Api<DeploymentView> = Api::namespaced(self.client.clone(), &reference.namespace);
-                let read = bounded(api.get_opt(&reference.name), reference)
-                    .await
-                    .map_err(|error| error.unexpected(reference))?;
-                Ok(read.map(|deployment| deployment.observe(Timestamp::now())))
-            }
-        }
+        reference.kind.dispatch(Read { client: self.client.clone(), reference }).await
     }
 
     /// The workloads that an Argo Rollout names as its template, in the namespaces of these.
@@ -121,6 +107,28 @@ impl Cluster {
             }
         }
         Ok(templates)
+    }
+}
+
+/// One workload, read as what it is.
+struct Read<'workload> {
+    client: Client,
+    reference: &'workload WorkloadRef,
+}
+
+impl<'workload> Dispatch for Read<'workload> {
+    type Output = BoxFuture<'workload, Result<Option<Workload>, Explanation>>;
+
+    fn with<K: Kind>(self) -> Self::Output {
+        let Self { client, reference } = self;
+        async move {
+            let api: Api<View<K>> = Api::namespaced(client, &reference.namespace);
+            let read = bounded(api.get_opt(&reference.name), reference)
+                .await
+                .map_err(|error| error.unexpected(reference))?;
+            Ok(read.map(|object| object.observe(Timestamp::now())))
+        }
+        .boxed()
     }
 }
 

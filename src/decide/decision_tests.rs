@@ -7,7 +7,7 @@ use crate::{
         names::{EnvironmentName, Pacticipant, Version},
     },
     decide::{Pair, PairResult, subject::Identified},
-    workload::{EnvironmentRef, IdentityProblem},
+    workload::{EnvironmentRef, IdentityProblem, WorkloadKind},
 };
 
 const MODES: [GateMode; 4] = [GateMode::Off, GateMode::Audit, GateMode::Warn, GateMode::Enforce];
@@ -23,7 +23,13 @@ fn subject(basis: Basis) -> Subject {
     let environment_ref =
         EnvironmentRef { broker: "main".into(), environment: EnvironmentName::parse("production").unwrap() };
     let identified = Identified { pacticipant: orders(), version: Version::parse("2").unwrap() };
-    Subject { object: "production".into(), environment_ref, identified: Ok(identified), basis }
+    Subject {
+        object: "production".into(),
+        environment_ref,
+        kind: WorkloadKind::Deployment,
+        identified: Ok(identified),
+        basis,
+    }
 }
 
 fn pair(result: PairResult) -> Pair {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use crate::{
     api::names::{ApplicationInstance, Pacticipant, Version},
     workload::{
-        EnvironmentRef, EnvironmentRules, Identity, IdentityProblem, VersionProblem, Workload, identify,
+        EnvironmentRef, EnvironmentRules, Identity, IdentityProblem, VersionProblem, Workload, WorkloadKind, identify,
         version::chosen_container,
     },
 };
@@ -21,6 +21,8 @@ pub struct Subject {
     pub object: String,
     /// The environment.
     pub environment_ref: EnvironmentRef,
+    /// The kind of the workload.
+    pub kind: WorkloadKind,
     /// Which pacticipant at which version, or why that cannot be told.
     pub identified: Result<Identified, Problem>,
     /// What is known of that version without asking.
@@ -113,6 +115,7 @@ pub fn subjects(
     let subject = |identified, basis| Subject {
         object: rules.object.clone(),
         environment_ref: rules.environment_ref.clone(),
+        kind: new.reference.kind,
         identified,
         basis,
     };

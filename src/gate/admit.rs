@@ -21,7 +21,7 @@ use crate::{
         decision::{Cause, in_force, must_be_asked},
         messages, subjects,
     },
-    workload::{NamespaceMapping, Workload, stale_annotation},
+    workload::{NamespaceMapping, Workload, WorkloadKind, stale_annotation},
 };
 use operator_kit::refusal;
 
@@ -115,20 +115,22 @@ impl Gate {
         if review.subresource || review.operation == Operation::Other {
             return Err((Passed::NotOurs, Answer::allow()));
         }
-        if (review.kind.group.as_str(), review.kind.kind.as_str()) != ("apps", "Deployment") {
-            let warning = format!("pact-operator judges apps/v1 Deployments only, not {}", review.kind.kind);
+        let Some(kind) = review.kind.known() else {
+            let known = WorkloadKind::ALL.map(WorkloadKind::kind).join(", ");
+            let warning = format!("pact-operator judges no {}, only {known}", review.kind.kind);
             return Err((Passed::NotOurs, Answer::allow_with(warning)));
-        }
+        };
         let new = match &review.new {
             Ok(new) => new,
             Err(problem) => {
                 warn!(
                     namespace = review.namespace,
                     name = review.name,
+                    kind = kind.kind(),
                     problem,
-                    "a Deployment cannot be read and is let through"
+                    "a workload cannot be read and is let through"
                 );
-                let warning = format!("not checked with Pact, the Deployment cannot be read: {problem}");
+                let warning = format!("not checked with Pact, the {kind} cannot be read: {problem}");
                 return Err((Passed::Unreadable, Answer::allow_with(warning)));
             }
         };
@@ -194,8 +196,8 @@ impl Gate {
         Answer::allow_with(format!("not checked with Pact: the namespace is claimed by {}", claimants.join(", ")))
     }
 
-    /// Where a namespace lies. One that the watch has not told of yet is asked for: a Deployment may come a moment after
-    /// its namespace.
+    /// Where a namespace lies. One that the watch has not told of yet is asked for: a workload may come a moment after its
+    /// namespace.
     async fn mapping(&self, namespace: &str, deadline: Instant) -> NamespaceMapping {
         {
             let index = self.index();

@@ -1,4 +1,4 @@
-//! What a decision leaves behind: a log line, counts, and Events on the Deployment. Nobody waits for it.
+//! What a decision leaves behind: a log line, counts, and Events on the workload. Nobody waits for it.
 //!
 //! Reviews repeat: Flux asks again at each retry, Argo CD at each attempt, a dry-run before each real one. So counts and
 //! Events are once for each workload, version and verdict; each review leaves a log line.
@@ -12,7 +12,6 @@ use crate::{
     api::gate::GateAction,
     broker::questions::Source,
     decide::{Decision, Finding, Outcome, messages},
-    workload::WorkloadKind,
 };
 use operator_kit::events::{Event, Regarding};
 
@@ -107,7 +106,8 @@ fn once(review: &Review, finding: &Finding) -> String {
         Err(_) => messages::sentence(finding),
     };
     let (environment_ref, verdict) = (&finding.subject.environment_ref, finding.cause.name());
-    format!("{}/{} {version} {environment_ref} {verdict} {:?}", review.namespace, name(review), finding.action)
+    let (kind, namespace) = (&review.kind.kind, &review.namespace);
+    format!("{kind} {namespace}/{} {version} {environment_ref} {verdict} {:?}", name(review), finding.action)
 }
 
 fn name(review: &Review) -> &str {
@@ -131,12 +131,11 @@ fn log(review: &Review, finding: &Finding) {
     }
 }
 
-/// The Deployment. One that is being created has no uid that will last if it is denied.
+/// The workload. One that is being created has no uid that will last if it is denied.
 fn regarding(review: &Review) -> Regarding {
-    let kind = WorkloadKind::Deployment;
     Regarding {
-        api_version: kind.api_version().to_owned(),
-        kind: kind.kind().to_owned(),
+        api_version: format!("{}/{}", review.kind.group, review.kind.version),
+        kind: review.kind.kind.clone(),
         namespace: Some(review.namespace.clone()),
         name: name(review).to_owned(),
         uid: review.old.as_ref().map(|old| old.uid.clone()).unwrap_or_default(),

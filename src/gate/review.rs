@@ -1,7 +1,7 @@
 //! `AdmissionReview` of `admission.k8s.io/v1`: read as far as the gate looks, and answered.
 //!
-//! The whole is read once, and of the objects in it only what the gate looks at is kept: a review may hold two of 3 MiB
-//! each.
+//! First the objects in it are only found, then each is read as the kind that the review says it is, and only what the
+//! gate looks at is kept: a review may hold two of 3 MiB each.
 //! See <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#request>.
 
 use std::collections::BTreeMap;
@@ -15,10 +15,7 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::api::annotations::SELF_TEST;
-use crate::workload::{
-    DeploymentView, Observe, Workload,
-    deployment::{DeploymentSpecView, DeploymentStatusView},
-};
+use crate::workload::{Dispatch, Kind, View, Workload, WorkloadKind};
 
 /// The only version of the API that is spoken.
 pub const API_VERSION: &str = "admission.k8s.io/v1";
@@ -46,20 +43,21 @@ pub enum ReviewError {
     NoRequest,
 }
 
-/// A body whose objects are of the type `O`.
+/// A body with its objects as they were sent.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", bound = "O: Deserialize<'de>")]
-struct Body<O> {
+#[serde(rename_all = "camelCase")]
+struct Body<'body> {
     #[serde(default)]
     api_version: String,
     #[serde(default)]
     kind: String,
-    request: Option<RequestBody<O>>,
+    #[serde(borrow)]
+    request: Option<RequestBody<'body>>,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", bound = "O: Deserialize<'de>")]
-struct RequestBody<O> {
+#[serde(rename_all = "camelCase")]
+struct RequestBody<'body> {
     uid: String,
     kind: GroupVersionKind,
     #[serde(default)]
@@ -71,8 +69,10 @@ struct RequestBody<O> {
     operation: String,
     #[serde(default)]
     user_info: UserInfo,
-    object: Option<O>,
-    old_object: Option<O>,
+    #[serde(borrow)]
+    object: Option<&'body RawValue>,
+    #[serde(borrow)]
+    old_object: Option<&'body RawValue>,
     #[serde(default)]
     dry_run: Option<bool>,
 }
@@ -89,14 +89,15 @@ pub struct GroupVersionKind {
     pub kind: String,
 }
 
-/// A Deployment, read without its `managedFields`: a third of many objects, and as a tree of small maps most of the
-/// time that reading one would take.
+/// A workload, read without its `managedFields`: a third of many objects, and as a tree of small maps most of the time
+/// that reading one would take.
 #[derive(Deserialize)]
-struct Object {
+#[serde(bound = "")]
+struct Object<K: Kind> {
     #[serde(default)]
     metadata: Metadata,
-    spec: Option<DeploymentSpecView>,
-    status: Option<DeploymentStatusView>,
+    spec: Option<K::Spec>,
+    status: Option<K::Status>,
 }
 
 #[derive(Deserialize, Default)]
@@ -112,8 +113,8 @@ struct Metadata {
     deletion_timestamp: Option<Time>,
 }
 
-impl From<Object> for DeploymentView {
-    fn from(Object { metadata, spec, status }: Object) -> Self {
+impl<K: Kind> From<Object<K>> for View<K> {
+    fn from(Object { metadata, spec, status }: Object<K>) -> Self {
         let metadata = ObjectMeta {
             name: metadata.name,
             namespace: metadata.namespace,
@@ -126,6 +127,23 @@ impl From<Object> for DeploymentView {
             ..ObjectMeta::default()
         };
         Self { metadata, spec, status }
+    }
+}
+
+/// An object as it was sent, to be read as what it is. What comes of it is the workload, and whether it greets the gate.
+struct Read<'body> {
+    object: &'body RawValue,
+    now: Timestamp,
+}
+
+impl Dispatch for Read<'_> {
+    type Output = Result<(Workload, bool), String>;
+
+    fn with<K: Kind>(self) -> Self::Output {
+        let object: Object<K> =
+            serde_json::from_str(self.object.get()).map_err(|error| short(&error.to_string(), 200))?;
+        let greets = object.metadata.annotations.as_ref().is_some_and(|it| it.contains_key(SELF_TEST));
+        Ok((View::from(object).observe(self.now), greets))
     }
 }
 
@@ -179,26 +197,15 @@ impl Review {
     /// # Errors
     /// When it is no review; never because of the object in it.
     pub fn read(body: &[u8], now: Timestamp) -> Result<Self, ReviewError> {
-        if let Ok(body) = serde_json::from_slice::<Body<Object>>(body) {
-            return Self::of(body, Ok, now);
-        }
-        // An object of another shape does not make the review unreadable: it is told which one it is, and why.
         let unreadable = |error: serde_json::Error| ReviewError::Unreadable(short(&error.to_string(), 200));
-        let body: Body<&RawValue> = serde_json::from_slice(body).map_err(unreadable)?;
-        let read = |raw: &RawValue| serde_json::from_str(raw.get()).map_err(|error| short(&error.to_string(), 200));
-        Self::of(body, read, now)
-    }
-
-    fn of<O>(body: Body<O>, read: impl Fn(O) -> Result<Object, String>, now: Timestamp) -> Result<Self, ReviewError> {
+        let body: Body<'_> = serde_json::from_slice(body).map_err(unreadable)?;
         if body.api_version != API_VERSION || body.kind != KIND {
             let (api_version, kind) = (short(&body.api_version, 60), short(&body.kind, 60));
             return Err(ReviewError::OtherKind { api_version, kind });
         }
         let Some(request) = body.request else { return Err(ReviewError::NoRequest) };
-        let read = |object: O| {
-            let object = read(object)?;
-            let greets = object.metadata.annotations.as_ref().is_some_and(|it| it.contains_key(SELF_TEST));
-            let mut workload = DeploymentView::from(object).observe(now);
+        let read = |object, kind: WorkloadKind| {
+            let (mut workload, greets) = kind.dispatch(Read { object, now })?;
             // An object that is being created may lack what the request says.
             workload.reference.namespace.clone_from(&request.namespace);
             if workload.reference.name.is_empty() {
@@ -207,16 +214,16 @@ impl Review {
             Ok((workload, greets))
         };
         let dry_run = request.dry_run.unwrap_or_default();
-        let ours = request.kind == GroupVersionKind::deployment();
-        let (old, new) = if ours {
-            let old = request.old_object.map(|old| read(old).map(|(old, _)| old)).transpose();
-            let new = request.object.map_or_else(|| Err("there is no object in the request".to_owned()), read);
-            match old {
-                Ok(old) => (old, new),
-                Err(problem) => (None, Err(format!("the object as it was: {problem}"))),
+        let (old, new) = match request.kind.known() {
+            Some(kind) => {
+                let old = request.old_object.map(|old| read(old, kind).map(|(old, _)| old)).transpose();
+                let missing = || Err("there is no object in the request".to_owned());
+                match old {
+                    Ok(old) => (old, request.object.map_or_else(missing, |new| read(new, kind))),
+                    Err(problem) => (None, Err(format!("the object as it was: {problem}"))),
+                }
             }
-        } else {
-            (None, Err("it is of another kind".to_owned()))
+            None => (None, Err("it is of another kind".to_owned())),
         };
         Ok(Self {
             uid: request.uid,
@@ -239,8 +246,10 @@ impl Review {
 }
 
 impl GroupVersionKind {
-    fn deployment() -> Self {
-        Self { group: "apps".to_owned(), version: "v1".to_owned(), kind: "Deployment".to_owned() }
+    /// The kind of workload that it is, if it is one that the operator knows.
+    #[must_use]
+    pub fn known(&self) -> Option<WorkloadKind> {
+        WorkloadKind::named(&self.kind).filter(|kind| (kind.group(), kind.version()) == (&self.group, &self.version))
     }
 }
 

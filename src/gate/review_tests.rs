@@ -92,12 +92,39 @@ fn a_review_of_an_update_is_read_as_far_as_the_gate_looks() {
     assert_eq!((review.namespace.as_str(), review.name.as_str()), ("shop", "orders"));
     assert_eq!((review.operation, review.subresource, review.dry_run), (Operation::Update, false, false));
     assert_eq!(review.user, "system:serviceaccount:people:developer");
-    assert_eq!(review.kind, GroupVersionKind::deployment());
+    assert_eq!(review.kind.known(), Some(WorkloadKind::Deployment));
     let (old, new) = (review.old.unwrap(), review.new.unwrap());
     assert_eq!(new.annotations.pacticipant.as_deref(), Some("orders"));
     assert_eq!(new.containers[0].image, "reg.test/orders:2.0.0");
     assert_eq!(old.containers[0].image, "reg.test/orders:1.0.0");
     assert_eq!(new.reference.to_string(), old.reference.to_string());
+}
+
+#[test]
+fn a_review_of_any_kind_is_read_as_what_it_is() {
+    for kind in WorkloadKind::ALL {
+        let review = changed(|review| {
+            review["request"]["kind"]["kind"] = json!(kind.kind());
+            // What a StatefulSet's and a DaemonSet's status say is of other shapes than what a Deployment's says.
+            for object in ["object", "oldObject"] {
+                review["request"][object]["kind"] = json!(kind.kind());
+                review["request"][object].as_object_mut().unwrap().remove("status");
+            }
+        });
+        let review = review.unwrap();
+        assert_eq!(review.kind.known(), Some(kind));
+        let (old, new) = (review.old.unwrap(), review.new.unwrap());
+        assert_eq!(new.reference.to_string(), format!("{kind} shop/orders"));
+        assert_eq!((new.containers[0].image.as_str(), old.reference), ("reg.test/orders:2.0.0", new.reference));
+        assert_eq!(new.annotations.pacticipant.as_deref(), Some("orders"));
+    }
+    for (group, version, kind) in
+        [("apps", "v1", "ReplicaSet"), ("apps", "v1beta1", "StatefulSet"), ("", "v1", "DaemonSet")]
+    {
+        let other = json!({"group": group, "version": version, "kind": kind});
+        let review = changed(|review| review["request"]["kind"] = other).unwrap();
+        assert_eq!((review.kind.known(), review.new.is_err()), (None, true), "{group}/{version} {kind}");
+    }
 }
 
 #[test]

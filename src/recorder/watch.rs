@@ -2,7 +2,10 @@
 
 use std::{collections::HashSet, fmt::Debug, pin::pin, sync::Arc};
 
-use futures::{StreamExt, future::join_all};
+use futures::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, join_all},
+};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Resource,
@@ -15,8 +18,9 @@ use tracing::{error, info, warn};
 
 use super::{
     Recorder,
-    watch_handlers::{BrokersFeed, Deployments, Environments, Namespaces, RecordHandler, Templates},
+    watch_handlers::{BrokersFeed, Environments, Namespaces, RecordHandler, Templates, Workloads},
 };
+use crate::workload::{Dispatch, Kind, WorkloadKind};
 use operator_kit::{
     events::Regarding,
     readiness::{Gate, Readiness},
@@ -41,30 +45,29 @@ pub(super) fn report_unreadable<K: Resource<DynamicType: Default>>(recorder: &Ar
     });
 }
 
+/// What is watched besides the kinds of workload.
+const OTHERS: [&str; 6] =
+    ["namespaces", "pactenvironments", "pactbrokers", "pactdeployments", "argo-rollouts", "flagger-canaries"];
+/// How many kinds are watched in all.
+const WATCHED: usize = OTHERS.len() + WorkloadKind::ALL.len();
+
 /// The readiness gates, one for each kind that is watched, in the order in which [`run`] follows them. Each is closed
 /// until the kind was listed once.
-pub(super) fn gates(readiness: &Readiness) -> [Gate; 7] {
-    [
-        "deployments",
-        "namespaces",
-        "pactenvironments",
-        "pactbrokers",
-        "pactdeployments",
-        "argo-rollouts",
-        "flagger-canaries",
-    ]
-    .map(|name| readiness.gate(name))
+pub(super) fn gates(readiness: &Readiness) -> [Gate; WATCHED] {
+    std::array::from_fn(|at| {
+        let name = OTHERS.get(at).copied().unwrap_or_else(|| WorkloadKind::ALL[at - OTHERS.len()].resource());
+        readiness.gate(name)
+    })
 }
 
 /// Watches everything until shutdown. Once all was listed, everything is looked at.
 pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown: CancellationToken) {
     let all_listed = Arc::clone(&recorder);
-    let [deployments, namespaces, environments, brokers, records, rollouts, canaries] =
+    let [namespaces, environments, brokers, records, rollouts, canaries, workloads @ ..] =
         first_lists(gates(&readiness), move || listed(&all_listed));
     let client = recorder.cluster.client.clone();
     let until = || shutdown.clone();
-    let watch_handlers: Vec<futures::future::BoxFuture<'_, ()>> = vec![
-        Box::pin(follow(Api::all(client.clone()), Deployments(Arc::clone(&recorder)), deployments, until())),
+    let mut watch_handlers: Vec<BoxFuture<'_, ()>> = vec![
         Box::pin(follow(Api::all(client.clone()), Namespaces(Arc::clone(&recorder)), namespaces, until())),
         Box::pin(follow(Api::all(client.clone()), Environments(Arc::clone(&recorder)), environments, until())),
         Box::pin(follow(Api::all(client.clone()), BrokersFeed(Arc::clone(&recorder)), brokers, until())),
@@ -86,7 +89,26 @@ pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown:
             until(),
         )),
     ];
+    for (kind, first) in WorkloadKind::ALL.into_iter().zip(workloads) {
+        watch_handlers.push(kind.dispatch(Follow { recorder: Arc::clone(&recorder), first, shutdown: until() }));
+    }
     join_all(watch_handlers).await;
+}
+
+/// One kind of workload, followed until shutdown.
+struct Follow<C> {
+    recorder: Arc<Recorder>,
+    first: First<C>,
+    shutdown: CancellationToken,
+}
+
+impl<C: Fn() + Send + Sync + 'static> Dispatch for Follow<C> {
+    type Output = BoxFuture<'static, ()>;
+
+    fn with<K: Kind>(self) -> Self::Output {
+        let Self { recorder, first, shutdown } = self;
+        follow(Api::all(recorder.cluster.client.clone()), Workloads::<K>::new(recorder), first, shutdown).boxed()
+    }
 }
 
 /// Everything was listed once: everything is looked at.
@@ -113,7 +135,7 @@ async fn while_served<F, C>(
     let definitions: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(recorder.cluster.client.clone());
     let only = watcher::Config::default().fields(&format!("metadata.name={definition}"));
     let mut events = pin!(events(definitions, only));
-    let mut following: Option<futures::future::BoxFuture<'_, ()>> = None;
+    let mut following: Option<BoxFuture<'_, ()>> = None;
     let mut seen = false;
     loop {
         let event = tokio::select! {

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeSet, HashSet},
     fmt::Debug,
+    marker::PhantomData,
     sync::Arc,
 };
 
@@ -18,22 +19,28 @@ use crate::{
     api::{PactBroker, PactDeployment, PactEnvironment},
     cluster::index::{Template, TemplateSource},
     workload::{
-        BrokenRules, CanaryView, DeploymentView, Observe, RecordKey, RolloutView, WorkloadKind, WorkloadRef,
-        environment_rules, stale_annotation, target_of, template_of,
+        BrokenRules, CanaryView, Kind, RecordKey, RolloutView, View, WorkloadRef, environment_rules, stale_annotation,
+        target_of, template_of,
     },
 };
 use operator_kit::watch::WatchHandler;
 
-/// Deployments, into the index.
-pub(super) struct Deployments(pub(super) Arc<Recorder>);
+/// Workloads of one kind, into the index.
+pub(super) struct Workloads<K>(Arc<Recorder>, PhantomData<K>);
 
-impl WatchHandler for Deployments {
-    type Object = DeploymentView;
+impl<K> Workloads<K> {
+    pub(super) fn new(recorder: Arc<Recorder>) -> Self {
+        Self(recorder, PhantomData)
+    }
+}
+
+impl<K: Kind> WatchHandler for Workloads<K> {
+    type Object = View<K>;
     type Id = WorkloadRef;
 
-    fn apply(&self, mut deployment: DeploymentView) -> Option<WorkloadRef> {
-        deployment.prune();
-        let workload = deployment.observe(Timestamp::now());
+    fn apply(&self, mut object: View<K>) -> Option<WorkloadRef> {
+        object.prune();
+        let workload = object.observe(Timestamp::now());
         let reference = workload.reference.clone();
         let (touched, invalid, stale, counted) = {
             let mut index = self.0.cluster.index();
@@ -64,17 +71,14 @@ impl WatchHandler for Deployments {
     }
 
     fn undecodable(&self, object: &InvalidObject) -> Option<WorkloadRef> {
-        report_unreadable::<DeploymentView>(&self.0, object);
+        report_unreadable::<View<K>>(&self.0, object);
         let namespace = object.metadata.namespace.clone()?;
-        Some(WorkloadRef { kind: WorkloadKind::Deployment, namespace, name: object.metadata.name.clone()? })
+        Some(WorkloadRef { kind: K::KIND, namespace, name: object.metadata.name.clone()? })
     }
 
-    fn delete(&self, deployment: DeploymentView) {
-        let reference = WorkloadRef {
-            kind: WorkloadKind::Deployment,
-            namespace: deployment.namespace().unwrap_or_default(),
-            name: deployment.name_any(),
-        };
+    fn delete(&self, object: View<K>) {
+        let reference =
+            WorkloadRef { kind: K::KIND, namespace: object.namespace().unwrap_or_default(), name: object.name_any() };
         let touched = self.0.cluster.index().remove_workload(&reference);
         if !touched.is_empty() {
             self.0.schedule.environment_statuses();
@@ -83,7 +87,7 @@ impl WatchHandler for Deployments {
     }
 
     fn retain(&self, listed: &HashSet<WorkloadRef>) {
-        let touched = self.0.cluster.index().retain_workloads(listed);
+        let touched = self.0.cluster.index().retain_workloads(K::KIND, listed);
         self.0.schedule.records(touched);
     }
 }

@@ -1,20 +1,19 @@
 //! Pure: a workload to its pacticipants, version and rollout state; a namespace to its environments.
 //!
 //! Nothing here does I/O or waits. The recorder and the gate ask the same functions, so that they can never disagree
-//! about what a workload is: [`identify`] says which pacticipants at which version, [`Observe::observe`] says how far
+//! about what a workload is: [`identify`] says which pacticipants at which version, [`View::observe`] says how far
 //! the rollout is, [`environments_of`] says where it counts.
 //!
-//! Another kind of workload is one more file: a partial type that implements [`Observe`].
+//! Another kind of workload is one more file in [`kinds`].
 
 use std::fmt;
 
 pub mod deny_list;
-pub mod deployment;
-mod deployment_rollout;
 pub mod environment_rules;
 mod excerpt;
 pub mod identity;
 pub mod image;
+pub mod kinds;
 pub mod mapping;
 pub mod record_key;
 pub mod rollout;
@@ -25,10 +24,10 @@ pub mod version_problem;
 pub mod version_rules;
 
 pub use deny_list::DenyList;
-pub use deployment::DeploymentView;
 pub use environment_rules::{BrokenRules, EnvironmentRules};
 pub use identity::{Identity, IdentityProblem, identify, stale_annotation};
 pub use image::ImageReference;
+pub use kinds::{DeploymentView, Dispatch, Kind, View, WorkloadKind};
 pub use mapping::{EnvironmentClaim, NamespaceMapping, NamespaceSelector, SelectorError, environments_of};
 pub use record_key::{EnvironmentRef, RecordKey};
 pub use rollout::RolloutState;
@@ -37,39 +36,6 @@ pub use template_only::{CanaryView, RolloutView, effective_annotations, target_o
 pub use version::{ResolvedVersion, VersionSource};
 pub use version_problem::VersionProblem;
 pub use version_rules::VersionRules;
-
-use k8s_openapi::jiff::Timestamp;
-
-/// The kinds of workload that the operator knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum WorkloadKind {
-    /// `apps/v1` Deployment.
-    Deployment,
-}
-
-impl WorkloadKind {
-    /// The kind as Kubernetes writes it.
-    #[must_use]
-    pub fn kind(self) -> &'static str {
-        match self {
-            Self::Deployment => "Deployment",
-        }
-    }
-
-    /// The API group and version as Kubernetes writes them in an object.
-    #[must_use]
-    pub fn api_version(self) -> &'static str {
-        match self {
-            Self::Deployment => "apps/v1",
-        }
-    }
-}
-
-impl fmt::Display for WorkloadKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind())
-    }
-}
 
 /// Which workload: its kind, namespace and name. Says nothing about which incarnation (see [`Workload::uid`]).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -139,19 +105,6 @@ impl Workload {
     pub fn annotated(&self) -> bool {
         self.annotations.pacticipant.is_some()
     }
-}
-
-/// A kind of workload that the operator can watch: a partial typed object, read leniently.
-pub trait Observe: kube::Resource<DynamicType = ()> {
-    /// The kind it is.
-    const KIND: WorkloadKind;
-
-    /// Drops what the operator never reads (managed fields, other people's annotations and labels), so that a cache
-    /// of thousands stays small. Observing a pruned object gives what observing the whole one gives.
-    fn prune(&mut self);
-
-    /// What the object says, with its rollout judged at `now`: only [`RolloutState::Terminating`] depends on the time.
-    fn observe(&self, now: Timestamp) -> Workload;
 }
 
 #[cfg(test)]

@@ -25,6 +25,12 @@ pub enum RolloutState {
         /// How many pods still end.
         remaining: i32,
     },
+    /// Somebody has only a part of the pods updated for as long as they want: both versions are live, and nothing is
+    /// recorded until the rest follows.
+    Mixed {
+        /// What keeps them apart, for people.
+        message: String,
+    },
     /// Paused by a person or a tool: nothing is recorded until it goes on (domain.md case 26).
     Paused,
     /// The controller gave up for now, mostly `ProgressDeadlineExceeded`. It may still finish later (domain.md case 25).
@@ -60,6 +66,7 @@ impl RolloutState {
             Self::ScaledToZero => "ScaledToZero",
             Self::Progressing { .. } => "Progressing",
             Self::Terminating { .. } => "Terminating",
+            Self::Mixed { .. } => "Mixed",
             Self::Paused => "Paused",
             Self::Failed { .. } => "Failed",
             Self::Deleting => "Deleting",
@@ -76,6 +83,7 @@ impl fmt::Display for RolloutState {
             Self::Terminating { until, remaining } => {
                 write!(f, "complete but for {remaining} pods that still end, waited for until {until} at the latest")
             }
+            Self::Mixed { message } => write!(f, "mixed: {message}"),
             Self::Paused => f.write_str("paused"),
             Self::Failed { message } => write!(f, "failed: {message}"),
             Self::Deleting => f.write_str("being deleted"),
@@ -96,7 +104,10 @@ mod tests {
         assert_eq!(terminating.at(at(31)), RolloutState::Complete);
         let (progressing, failed) =
             (RolloutState::Progressing { message: String::new() }, RolloutState::Failed { message: String::new() });
-        for state in [RolloutState::ScaledToZero, RolloutState::Paused, RolloutState::Deleting, progressing, failed] {
+        let mixed = RolloutState::Mixed { message: String::new() };
+        for state in
+            [RolloutState::ScaledToZero, RolloutState::Paused, RolloutState::Deleting, progressing, failed, mixed]
+        {
             assert_eq!(state.clone().at(Timestamp::MAX), state);
         }
     }

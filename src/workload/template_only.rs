@@ -1,9 +1,8 @@
-//! Deployments that are only a template for something else: one that an Argo Rollout names in its workloadRef, or the
-//! target of a Flagger Canary. They look finished at zero replicas before a single new pod runs, so the gate judges
+//! Workloads that are only a template for something else: a Deployment that an Argo Rollout names in its workloadRef, or
+//! the target of a Flagger Canary, which may be of another kind. They look finished at zero replicas before a single new pod runs, so the gate judges
 //! them, but the recorder never takes one as a member (domain.md cases 31 and 71).
 //!
-//! For Argo the member is the Rollout itself; for Flagger it is the primary, the Deployment that the Canary controls,
-//! with the annotations of the target: Flagger wipes the primary's at the first promotion.
+//! For Argo the member is the Rollout itself; for Flagger it is the primary, the workload that the Canary controls, with the annotations of the target: Flagger wipes the primary's at the first promotion.
 
 use std::borrow::Cow;
 
@@ -31,7 +30,7 @@ pub struct RolloutSpecView {
     pub workload_ref: Option<TargetView>,
 }
 
-/// A Flagger Canary (`flagger.app/v1beta1`), as far as it says which Deployments belong to it.
+/// A Flagger Canary (`flagger.app/v1beta1`), as far as it says which workloads belong to it.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct CanaryView {
     /// Name and namespace.
@@ -112,26 +111,24 @@ foreign_resource!(CanaryView, "flagger.app", "v1beta1", "Canary", "canaries");
 /// The Deployment whose template a Rollout takes; `None` when it has its own or takes another kind's.
 #[must_use]
 pub fn template_of(rollout: &RolloutView) -> Option<WorkloadRef> {
-    deployment(&rollout.metadata, rollout.spec.as_ref()?.workload_ref.as_ref()?)
+    let template = workload(&rollout.metadata, rollout.spec.as_ref()?.workload_ref.as_ref()?)?;
+    (template.kind == WorkloadKind::Deployment).then_some(template)
 }
 
-/// The Deployment that a Canary targets; `None` when it targets another kind.
+/// The workload that a Canary targets; `None` when it is of a kind that the operator does not know.
 #[must_use]
 pub fn target_of(canary: &CanaryView) -> Option<WorkloadRef> {
-    deployment(&canary.metadata, canary.spec.as_ref()?.target_ref.as_ref()?)
+    workload(&canary.metadata, canary.spec.as_ref()?.target_ref.as_ref()?)
 }
 
-/// A missing apiVersion is read as `apps/v1`, for safety: it is better to leave a Deployment out than to record from a
+/// A missing apiVersion is read as the kind's own, for safety: it is better to leave a workload out than to record from a
 /// template.
-fn deployment(owner: &ObjectMeta, target: &TargetView) -> Option<WorkloadRef> {
-    let is_apps =
-        target.api_version.as_deref().is_none_or(|version| version.is_empty() || version.starts_with("apps/"));
+fn workload(owner: &ObjectMeta, target: &TargetView) -> Option<WorkloadRef> {
+    let kind = WorkloadKind::named(target.kind.as_deref()?)?;
+    let api = target.api_version.as_deref().unwrap_or_default();
+    let its_own = api.is_empty() || api.split_once('/').is_some_and(|(group, _)| group == kind.group());
     let name = target.name.as_deref().filter(|name| !name.is_empty())?;
-    (is_apps && target.kind.as_deref() == Some("Deployment")).then(|| WorkloadRef {
-        kind: WorkloadKind::Deployment,
-        namespace: owner.namespace.clone().unwrap_or_default(),
-        name: name.to_owned(),
-    })
+    its_own.then(|| WorkloadRef { kind, namespace: owner.namespace.clone().unwrap_or_default(), name: name.to_owned() })
 }
 
 impl CanaryView {

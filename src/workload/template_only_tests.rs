@@ -74,6 +74,22 @@ fn case_71_the_target_is_a_template_and_the_member_is_what_the_canary_controls()
 }
 
 #[test]
+fn case_71_a_canary_may_target_another_kind_and_a_rollout_may_not() {
+    for kind in WorkloadKind::ALL {
+        let target = json!({"apiVersion": kind.api_version(), "kind": kind.kind(), "name": "orders"});
+        assert_eq!(target_of(&canary(&target, "a", "a")).unwrap().to_string(), format!("{kind} shop/orders"));
+        assert_eq!(template_of(&rollout(&target)).is_some(), kind == WorkloadKind::Deployment, "{kind}");
+    }
+    for other in [
+        json!({"apiVersion": "v1", "kind": "Service", "name": "orders"}),
+        json!({"apiVersion": "v1", "kind": "DaemonSet", "name": "orders"}),
+        json!({"apiVersion": "appsx/v1", "kind": "DaemonSet", "name": "orders"}),
+    ] {
+        assert_eq!(target_of(&canary(&other, "a", "a")), None, "{other}");
+    }
+}
+
+#[test]
 fn case_71_promoted_means_that_both_hashes_are_there_and_equal() {
     let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "orders"});
     assert!(canary(&target, "a", "a").promoted());

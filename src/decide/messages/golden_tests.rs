@@ -7,7 +7,7 @@ use crate::{
         names::{EnvironmentName, Pacticipant, Version},
     },
     decide::{Basis, GateRules, Identified, Judgement, Pair, PairResult, Question, Subject, Verdict},
-    workload::{EnvironmentRef, IdentityProblem, VersionProblem},
+    workload::{EnvironmentRef, IdentityProblem, VersionProblem, WorkloadKind},
 };
 
 fn name(text: &str) -> Pacticipant {
@@ -38,7 +38,13 @@ fn rules(mode: GateMode) -> GateRules {
 
 fn subject(environment: &str, identified: Result<[&str; 2], Problem>) -> Subject {
     let identified = identified.map(|it| Identified { pacticipant: name(it[0]), version: version(it[1]) });
-    Subject { object: environment.into(), environment_ref: environment_ref(environment), identified, basis: Basis::New }
+    Subject {
+        object: environment.into(),
+        environment_ref: environment_ref(environment),
+        kind: WorkloadKind::Deployment,
+        identified,
+        basis: Basis::New,
+    }
 }
 
 /// A finding about orders 2.0.0 in production.
@@ -186,6 +192,10 @@ fn a_workload_without_a_version_is_told_what_to_correct() {
     let cause = Cause::Problem(problem.clone());
     let finding = Finding::new(subject("production", Err(problem)), cause, &rules(GateMode::Enforce), true);
     assert!(sentence(&finding).starts_with("this Deployment may not be deployed to production: the annotation "));
+    let of_kind = Subject { kind: WorkloadKind::DaemonSet, ..finding.subject.clone() };
+    let finding = Finding::new(of_kind, finding.cause.clone(), &rules(GateMode::Enforce), true);
+    assert!(sentence(&finding).starts_with("this DaemonSet may not be deployed to production: the annotation "));
+    assert_eq!(remedy(&finding), "Correct the DaemonSet's annotations or its image tag.");
 }
 
 #[test]

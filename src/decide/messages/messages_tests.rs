@@ -10,7 +10,7 @@ use crate::{
         names::{EnvironmentName, Pacticipant, Version},
     },
     decide::{Basis, GateRules, Judgement, Pair, PairResult, Question, Subject, Verdict, subject::Identified},
-    workload::{EnvironmentRef, IdentityProblem, VersionProblem},
+    workload::{EnvironmentRef, IdentityProblem, VersionProblem, WorkloadKind},
 };
 
 /// Texts as bad as they come; those that have to be names are made fit by [`fit`].
@@ -119,7 +119,13 @@ fn findings() -> impl Strategy<Value = Finding> {
     let what = prop_oneof![3 => judged, 1 => unidentified];
     (what, environments(), how).prop_map(|((identified, cause), environment, (mode, backfilled))| {
         let environment_ref = EnvironmentRef { broker: "main".into(), environment };
-        let subject = Subject { object: "production".into(), environment_ref, identified, basis: Basis::New };
+        let subject = Subject {
+            object: "production".into(),
+            environment_ref,
+            kind: WorkloadKind::Deployment,
+            identified,
+            basis: Basis::New,
+        };
         Finding::new(subject, cause, &rules(mode), backfilled)
     })
 }
@@ -197,7 +203,7 @@ proptest! {
         prop_assume!(!pacticipant.contains("immutable") && !version.contains("immutable"));
         let identified = Identified { pacticipant: Pacticipant::parse(&pacticipant).unwrap(), version: Version::parse(&version).unwrap() };
         let environment_ref = EnvironmentRef { broker: "main".into(), environment: EnvironmentName::parse(&environment).unwrap() };
-        let subject = Subject { object: "production".into(), environment_ref, identified: Ok(identified), basis: Basis::New };
+        let subject = Subject { object: "production".into(), environment_ref, kind: WorkloadKind::Deployment, identified: Ok(identified), basis: Basis::New };
         let cause = Cause::Judged(Judgement::without_pairs(verdict, "for a reason ".repeat(40)));
         let decision = Decision::over(vec![Finding::new(subject, cause, &rules(mode), true)]);
         let told = if mode == GateMode::Enforce { denial(&decision, |_| None) } else { warnings(&decision).remove(0) };
@@ -252,8 +258,13 @@ fn more_findings_than_warnings_are_counted_in_the_last() {
             Identified { pacticipant: Pacticipant::parse(name).unwrap(), version: Version::parse("2").unwrap() };
         let environment_ref =
             EnvironmentRef { broker: "main".into(), environment: EnvironmentName::parse("production").unwrap() };
-        let subject =
-            Subject { object: "production".into(), environment_ref, identified: Ok(identified), basis: Basis::New };
+        let subject = Subject {
+            object: "production".into(),
+            environment_ref,
+            kind: WorkloadKind::Deployment,
+            identified: Ok(identified),
+            basis: Basis::New,
+        };
         Finding::new(subject, Cause::Judged(Judgement::without_pairs(Verdict::No, "x")), &rules(GateMode::Warn), true)
     };
     let three = Decision::over(["a", "b", "c"].map(finding).to_vec());

@@ -89,7 +89,11 @@ pub fn warnings(decision: &Decision) -> Vec<String> {
         warnings.push(format!("{}{suffix}", shortened(&said, WARNING - suffix.chars().count())));
     }
     if decisive.len() > shown {
-        warnings.push(format!("{} more findings: see the Events of the Deployment", decisive.len() - shown));
+        warnings.push(format!(
+            "{} more findings: see the Events of the {}",
+            decisive.len() - shown,
+            decisive[0].subject.kind
+        ));
     }
     warnings
 }
@@ -109,7 +113,7 @@ pub fn warning(text: &str) -> String {
     shortened(&plain(&line(text)), WARNING)
 }
 
-/// The note of an Event on the Deployment about one finding.
+/// The note of an Event on the workload about one finding.
 #[must_use]
 pub fn note(finding: &Finding, link: Option<String>) -> String {
     let mut note = sentence(finding);
@@ -138,7 +142,7 @@ pub fn sentence(finding: &Finding) -> String {
     let who = match &finding.subject.identified {
         Ok(it) => format!("{} {}", brief(it.pacticipant.as_str()), brief(it.version.as_str())),
         Err(Problem::Version { pacticipant, .. }) => brief(pacticipant.as_str()),
-        Err(Problem::Identity(_)) => "this Deployment".to_owned(),
+        Err(Problem::Identity(_)) => format!("this {}", finding.subject.kind),
     };
     let verb = match &finding.cause {
         Cause::Judged(judgement) if !judgement.verdict.answered() => "could not be checked for",
@@ -181,7 +185,7 @@ fn reason(finding: &Finding) -> String {
 fn remedy(finding: &Finding) -> String {
     use super::{PairResult, Verdict};
     let Cause::Judged(judgement) = &finding.cause else {
-        return "Correct the Deployment's annotations or its image tag.".to_owned();
+        return format!("Correct the {}'s annotations or its image tag.", finding.subject.kind);
     };
     match judgement.verdict {
         Verdict::No => {

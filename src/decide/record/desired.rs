@@ -56,7 +56,7 @@ pub fn desired(members: &[MemberView]) -> Desired {
     let versions: BTreeSet<_> = counted.iter().filter_map(|member| member.version.as_ref().ok()).collect();
     let Some(version) = versions.first().copied().cloned() else { return Desired::Nobody };
     if versions.len() > 1 {
-        return Desired::Mixed(Explanation::new(Reason::Mixed, mixed(&counted)));
+        return Desired::Mixed(Explanation::new(Reason::Mixed, different(&counted)));
     }
     for member in &counted {
         if let Some((why, look_again)) = unfinished(member) {
@@ -143,6 +143,7 @@ fn unfinished(member: &MemberView) -> Option<(Explanation, Option<Timestamp>)> {
             format!("{workload}: {remaining} old pods still terminate and may still answer"),
             Some(*until),
         ),
+        RolloutState::Mixed { message } => (Reason::Mixed, format!("{workload}: {message}"), None),
         RolloutState::Paused => {
             (Reason::RolloutPaused, format!("{workload} is paused; it is recorded once resumed and finished"), None)
         }
@@ -156,7 +157,7 @@ fn unfinished(member: &MemberView) -> Option<(Explanation, Option<Timestamp>)> {
     Some((Explanation::new(reason, message), look_again))
 }
 
-fn mixed(members: &[&MemberView]) -> String {
+fn different(members: &[&MemberView]) -> String {
     let mut list: Vec<String> = members
         .iter()
         .take(4)

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    decide::record::fixtures::{at, failed, member, progressing, terminating, version},
+    decide::record::fixtures::{at, failed, member, mixed, progressing, terminating, version},
     workload::{RolloutState, VersionProblem},
 };
 
@@ -45,6 +45,8 @@ fn cases_24_to_35_each_state_of_the_members_says_one_thing() {
         ("24: old pods still answer", one(terminating(9)), "1 RolloutInProgress until 9"),
         ("25: deadline exceeded", one(failed()), "1 RolloutFailed"),
         ("26: paused", one(Paused), "1 RolloutPaused"),
+        ("24: a partition keeps the old version live", one(mixed()), "1 Mixed"),
+        ("24: a partition in a group", two(("1", Complete), ("1", mixed())), "1 Mixed"),
         ("31: scaled to zero", one(ScaledToZero), "runs 1"),
         ("48: being deleted", one(Deleting), "1 RolloutInProgress"),
         ("35: a group that runs one version", two(("1", Complete), ("1", ScaledToZero)), "runs 1"),
@@ -89,7 +91,7 @@ fn every_reason_names_the_workload_and_what_to_do() {
     assert!(version.starts_with("Deployment shop/a: \"latest\" is never a version"), "{version}");
     let conflict = message(&[held_back(member("a", Ok("1"), RolloutState::Complete))]);
     assert!(conflict.contains("namespace shop is claimed by one, two") && conflict.contains("overlap: Allow"));
-    for rollout in [progressing(), terminating(9), failed(), RolloutState::Paused, RolloutState::Deleting] {
+    for rollout in [progressing(), terminating(9), failed(), mixed(), RolloutState::Paused, RolloutState::Deleting] {
         let message = message(&[member("a", Ok("1"), rollout)]);
         assert!(message.starts_with("Deployment shop/a"), "{message}");
     }

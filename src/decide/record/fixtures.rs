@@ -102,6 +102,10 @@ pub(crate) fn terminating(until: i64) -> RolloutState {
     RolloutState::Terminating { until: at(until), remaining: 1 }
 }
 
+pub(crate) fn mixed() -> RolloutState {
+    RolloutState::Mixed { message: "the partition keeps 1 of 2 pods at the version before".into() }
+}
+
 pub(crate) fn failed() -> RolloutState {
     RolloutState::Failed { message: "ProgressDeadlineExceeded".into() }
 }

@@ -2,29 +2,18 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::workload::DeploymentView;
+use crate::workload::kinds::fixtures::{self, Row, at, with};
 
 /// 60 s after the controller confirmed the rollout in [`available`].
 const NOW: &str = "2026-11-23T10:01:00Z";
 
-fn at(time: &str) -> Timestamp {
-    time.parse().unwrap()
+fn judge(deployment: &Value, now: &str) -> (&'static str, String) {
+    fixtures::judge::<Deployment>(deployment, now)
 }
 
-/// The verdict in one word, and the words that go with it.
-fn judge(deployment: &Value, now: &str) -> (&'static str, String) {
-    let view: DeploymentView = serde_json::from_value(deployment.clone()).unwrap();
-    let state = deployment_rollout(&view, at(now));
-    let words = state.to_string();
-    let word = match state {
-        RolloutState::Complete => "Complete",
-        RolloutState::ScaledToZero => "ScaledToZero",
-        RolloutState::Progressing { .. } => "Progressing",
-        RolloutState::Terminating { .. } => "Terminating",
-        RolloutState::Paused => "Paused",
-        RolloutState::Failed { .. } => "Failed",
-        RolloutState::Deleting => "Deleting",
-    };
-    (word, words)
+fn table(rows: &[Row<'_>]) {
+    fixtures::table::<Deployment>(&complete(), NOW, rows);
 }
 
 /// A Deployment at generation 2 with three pods asked for, all there.
@@ -57,20 +46,6 @@ fn quota_exceeded() -> Value {
     json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: small"})
 }
 
-/// The base with values put at JSON pointers; `null` takes a field away.
-fn with(mut base: Value, changes: &[(&str, Value)]) -> Value {
-    for (pointer, value) in changes {
-        let (parent, key) = pointer.rsplit_once('/').unwrap();
-        let parent = base.pointer_mut(parent).unwrap().as_object_mut().unwrap();
-        if value.is_null() {
-            parent.remove(key)
-        } else {
-            parent.insert(key.to_owned(), value.clone())
-        };
-    }
-    base
-}
-
 fn numbers_of(wanted: i32, all: i32, updated: i32, available: i32) -> Vec<(&'static str, Value)> {
     vec![
         ("/spec/replicas", json!(wanted)),
@@ -78,16 +53,6 @@ fn numbers_of(wanted: i32, all: i32, updated: i32, available: i32) -> Vec<(&'sta
         ("/status/updatedReplicas", json!(updated)),
         ("/status/availableReplicas", json!(available)),
     ]
-}
-
-/// What is changed in a complete Deployment, why, and the verdict.
-type Row<'row> = (&'row str, &'row [(&'row str, Value)], &'row str);
-
-fn table(rows: &[Row<'_>]) {
-    for (what, changes, expected) in rows {
-        let deployment = with(complete(), changes);
-        assert_eq!(judge(&deployment, NOW).0, *expected, "{what}: {deployment}");
-    }
 }
 
 #[test]
@@ -256,10 +221,10 @@ fn case_24_replaced_pods_that_still_end_are_waited_for_a_grace_period_at_most() 
     let view: DeploymentView =
         serde_json::from_value(ending(Some(45), confirmed, "NewReplicaSetAvailable", 2)).unwrap();
     let expected = RolloutState::Terminating { until: at("2026-11-23T10:00:45Z"), remaining: 2 };
-    assert_eq!(deployment_rollout(&view, at(confirmed)), expected);
+    assert_eq!(view.rollout(at(confirmed)), expected);
     let view: DeploymentView = serde_json::from_value(ending(None, NOW, "NewReplicaSetAvailable", 2)).unwrap();
     let expected = RolloutState::Terminating { until: at("2026-11-23T10:00:30Z"), remaining: 2 };
-    assert_eq!(deployment_rollout(&view, at(confirmed)), expected, "a clock that is ahead adds nothing to the wait");
+    assert_eq!(view.rollout(at(confirmed)), expected, "a clock that is ahead adds nothing to the wait");
     let early = with(ending(None, confirmed, "NewReplicaSetAvailable", 2), &[("/status/replicas", json!(4))]);
     assert_eq!(judge(&early, confirmed).0, "Progressing", "what is missing comes first");
     let zero = with(ending(None, confirmed, "NewReplicaSetAvailable", 2), &numbers_of(0, 0, 0, 0));
@@ -378,14 +343,14 @@ proptest! {
 
     #[test]
     fn finished_exactly_when_no_condition_is_violated(facts in facts(), now in 0_i64..200) {
-        let state = deployment_rollout(&facts.view(), Timestamp::from_second(now).unwrap());
+        let state = facts.view().rollout(Timestamp::from_second(now).unwrap());
         prop_assert_eq!(state.finished(), facts.finished(now), "{}", state);
         prop_assert_eq!(state == RolloutState::ScaledToZero, state.finished() && facts.wanted == Some(0));
     }
 
     #[test]
     fn time_only_ever_finishes_a_rollout(facts in facts(), now in 0_i64..200, later in 0_i64..200) {
-        let at = |second: i64| deployment_rollout(&facts.view(), Timestamp::from_second(second).unwrap());
+        let at = |second: i64| facts.view().rollout(Timestamp::from_second(second).unwrap());
         let (before, after) = (at(now), at(now + later));
         prop_assert!(!before.finished() || after == before, "{} then {}", before, after);
         if !matches!(before, RolloutState::Terminating { .. }) {
@@ -397,12 +362,12 @@ proptest! {
     fn waiting_ends_by_itself_when_it_says(facts in facts(), now in 0_i64..200) {
         let view = facts.view();
         let now = Timestamp::from_second(now).unwrap();
-        if let RolloutState::Terminating { until, remaining } = deployment_rollout(&view, now) {
+        if let RolloutState::Terminating { until, remaining } = view.rollout(now) {
             prop_assert!(until > now && remaining > 0);
             let confirmed = Timestamp::from_second(facts.confirmed.unwrap()).unwrap();
             // Where the controller's clock is ahead of ours, the end moves with ours until both agree.
             let end = if confirmed > now { confirmed.max(until) + SignedDuration::from_secs(90) } else { until };
-            prop_assert!(deployment_rollout(&view, end).finished());
+            prop_assert!(view.rollout(end).finished());
         }
     }
 }

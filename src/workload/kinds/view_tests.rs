@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::workload::{RolloutState, identify};
+use crate::workload::{DeploymentView, RolloutState, identify};
 
 fn now() -> Timestamp {
     "2026-11-23T10:00:00Z".parse().unwrap()

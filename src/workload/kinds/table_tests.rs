@@ -1,0 +1,65 @@
+use std::collections::BTreeSet;
+
+use kube::Resource;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::*;
+
+/// What a kind says of itself, and what is made of an object of it.
+struct Says;
+
+impl Dispatch for Says {
+    type Output = (WorkloadKind, [String; 4], String);
+
+    fn with<K: Kind>(self) -> Self::Output {
+        let of = [View::<K>::kind(&()), View::<K>::group(&()), View::<K>::api_version(&()), View::<K>::plural(&())];
+        let object = json!({"metadata": {"name": "orders", "namespace": "shop"}});
+        let view: View<K> = serde_json::from_value(object).unwrap();
+        let reference = view.observe(k8s_openapi::jiff::Timestamp::UNIX_EPOCH).reference;
+        (K::KIND, of.map(std::borrow::Cow::into_owned), reference.to_string())
+    }
+}
+
+#[test]
+fn every_row_is_about_the_kind_that_its_file_is_about() {
+    for kind in WorkloadKind::ALL {
+        let (of_file, said, reference) = kind.dispatch(Says);
+        assert_eq!(of_file, kind);
+        assert_eq!(said, [kind.kind(), kind.group(), kind.api_version(), kind.resource()]);
+        assert_eq!(reference, format!("{kind} shop/orders"));
+        assert_eq!(WorkloadKind::named(kind.kind()), Some(kind));
+    }
+    assert_eq!(WorkloadKind::named("Pod"), None);
+}
+
+#[test]
+fn every_row_is_what_kubernetes_calls_it() {
+    fn of<R: k8s_openapi::Resource>() -> [&'static str; 4] {
+        [R::KIND, R::GROUP, R::API_VERSION, R::URL_PATH_SEGMENT]
+    }
+    use k8s_openapi::api::apps::v1;
+    let known = [of::<v1::Deployment>(), of::<v1::StatefulSet>(), of::<v1::DaemonSet>()];
+    let rows = WorkloadKind::ALL.map(|kind| [kind.kind(), kind.group(), kind.api_version(), kind.resource()]);
+    assert_eq!(rows, known);
+}
+
+/// One group and version of the chart's list.
+#[derive(Deserialize)]
+struct Listed {
+    group: String,
+    version: String,
+    resources: Vec<String>,
+}
+
+#[test]
+fn the_chart_lists_every_kind_and_no_other() {
+    let listed: Vec<Listed> =
+        serde_json::from_str(include_str!("../../../charts/pact-operator/files/kinds.json")).unwrap();
+    let listed: BTreeSet<_> = listed
+        .iter()
+        .flat_map(|one| one.resources.iter().map(move |resource| format!("{}/{} {resource}", one.group, one.version)))
+        .collect();
+    let known = WorkloadKind::ALL.map(|kind| format!("{} {}", kind.api_version(), kind.resource()));
+    assert_eq!(listed, BTreeSet::from(known));
+}

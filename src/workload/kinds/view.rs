@@ -1,0 +1,208 @@
+//! A workload of any kind, as far as the operator reads it: what every kind has is read here, once for all.
+
+use std::borrow::Cow;
+use std::fmt::Debug;
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::WorkloadKind;
+use crate::api::annotations;
+use crate::workload::{Container, PactAnnotations, RolloutState, Workload, WorkloadRef};
+
+/// What is particular to one kind of workload.
+pub trait Kind: Clone + Debug + Default + PartialEq + Send + Sync + 'static {
+    /// The kind it is.
+    const KIND: WorkloadKind;
+
+    /// The part of its spec that matters here. Every field may be missing.
+    type Spec: DeserializeOwned + Clone + Debug + Default + PartialEq + Send + Sync;
+
+    /// The part of its status that matters here. Every field may be missing.
+    type Status: DeserializeOwned + Clone + Debug + Default + PartialEq + Send + Sync;
+
+    /// The pod template.
+    fn template(spec: &Self::Spec) -> Option<&PodTemplateView>;
+
+    /// Whether the rollout is held by whoever wrote the spec.
+    fn paused(_spec: &Self::Spec) -> bool {
+        false
+    }
+
+    /// The generation that the status speaks of.
+    fn observed_generation(status: &Self::Status) -> Option<i64>;
+
+    /// How far the rollout is at `now`, where the object is not being deleted, is not paused, and its status speaks of
+    /// the present generation.
+    fn progress(spec: &Self::Spec, status: &Self::Status, now: Timestamp) -> RolloutState;
+}
+
+/// A workload without all that the operator does not read: a twentieth of the whole in memory. Every field may be
+/// missing.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(bound = "")]
+pub struct View<K: Kind> {
+    /// Name, namespace, uid, generation, annotations, labels, owners.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    /// What is asked for.
+    pub spec: Option<K::Spec>,
+    /// What the kind's controller last said.
+    pub status: Option<K::Status>,
+}
+
+/// The part of a pod template that matters here.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct PodTemplateView {
+    /// The pods' spec.
+    pub spec: Option<PodSpecView>,
+}
+
+/// The part of a pod's spec that matters here. Init containers, and so native sidecars, are left out on purpose
+/// (domain.md case 22).
+#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PodSpecView {
+    /// The containers, in order.
+    pub containers: Option<Vec<ContainerView>>,
+    /// How long a pod may take to end, in seconds; 30 where it is missing.
+    pub termination_grace_period_seconds: Option<i64>,
+}
+
+/// The part of a container that matters here.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct ContainerView {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its image reference.
+    pub image: Option<String>,
+}
+
+impl<K: Kind> kube::Resource for View<K> {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        K::KIND.kind().into()
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        K::KIND.group().into()
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        K::KIND.version().into()
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        K::KIND.resource().into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+impl<K: Kind> View<K> {
+    /// The kind it is.
+    pub const KIND: WorkloadKind = K::KIND;
+
+    /// Drops what the operator never reads (managed fields, other people's annotations and labels), so that a cache
+    /// of thousands stays small. Observing a pruned object gives what observing the whole one gives.
+    pub fn prune(&mut self) {
+        let metadata = &mut self.metadata;
+        metadata.managed_fields = None;
+        metadata.finalizers = None;
+        let own =
+            [annotations::PACTICIPANT, annotations::CONTAINER, annotations::VERSION, annotations::APPLICATION_INSTANCE];
+        keep(&mut metadata.annotations, |key| own.contains(&key));
+        keep(&mut metadata.labels, |key| key == annotations::VERSION_LABEL);
+    }
+
+    /// What the object says, with its rollout judged at `now`: only [`RolloutState::Terminating`] depends on the time.
+    #[must_use]
+    pub fn observe(&self, now: Timestamp) -> Workload {
+        let metadata = &self.metadata;
+        let annotation = |key: &str| metadata.annotations.as_ref().and_then(|all| all.get(key)).cloned();
+        let pod = self.spec.as_ref().and_then(K::template).and_then(|template| template.spec.as_ref());
+        let containers = pod.and_then(|pod| pod.containers.as_deref()).unwrap_or_default();
+        Workload {
+            reference: WorkloadRef {
+                kind: K::KIND,
+                namespace: metadata.namespace.clone().unwrap_or_default(),
+                name: metadata.name.clone().unwrap_or_default(),
+            },
+            uid: metadata.uid.clone().unwrap_or_default(),
+            generation: metadata.generation.unwrap_or_default(),
+            annotations: PactAnnotations {
+                pacticipant: annotation(annotations::PACTICIPANT),
+                container: annotation(annotations::CONTAINER),
+                version: annotation(annotations::VERSION),
+                application_instance: annotation(annotations::APPLICATION_INSTANCE),
+            },
+            version_label: metadata.labels.as_ref().and_then(|all| all.get(annotations::VERSION_LABEL)).cloned(),
+            containers: containers.iter().map(Container::from).collect(),
+            rollout: self.rollout(now),
+            deleting: metadata.deletion_timestamp.is_some(),
+            canary_owner: canary_owner(metadata),
+        }
+    }
+
+    /// How far the rollout is at `now`.
+    ///
+    /// What is asked for outranks what was observed: deleting, then paused, then a status of an older generation (which
+    /// says nothing about this rollout, not even that it failed), then what the kind says.
+    #[must_use]
+    pub fn rollout(&self, now: Timestamp) -> RolloutState {
+        let (no_spec, no_status) = (K::Spec::default(), K::Status::default());
+        let spec = self.spec.as_ref().unwrap_or(&no_spec);
+        let status = self.status.as_ref().unwrap_or(&no_status);
+        if self.metadata.deletion_timestamp.is_some() {
+            return RolloutState::Deleting;
+        }
+        if K::paused(spec) {
+            return RolloutState::Paused;
+        }
+        let generation = self.metadata.generation.unwrap_or_default();
+        if K::observed_generation(status).is_none_or(|observed| observed < generation) {
+            let message = format!("the {} controller has not yet seen generation {generation}", K::KIND);
+            return RolloutState::Progressing { message };
+        }
+        K::progress(spec, status, now)
+    }
+}
+
+impl From<&ContainerView> for Container {
+    fn from(view: &ContainerView) -> Self {
+        Self { name: view.name.clone().unwrap_or_default(), image: view.image.clone().unwrap_or_default() }
+    }
+}
+
+/// The Flagger Canary that controls an object (domain.md case 71). A reference alone is not enough: anybody may own.
+fn canary_owner(metadata: &ObjectMeta) -> Option<String> {
+    let owners = metadata.owner_references.as_deref().unwrap_or_default();
+    let canary = owners.iter().find(|owner| {
+        owner.controller == Some(true) && owner.kind == "Canary" && owner.api_version.starts_with("flagger.app/")
+    });
+    canary.map(|owner| owner.name.clone())
+}
+
+fn keep(map: &mut Option<std::collections::BTreeMap<String, String>>, wanted: impl Fn(&str) -> bool) {
+    if let Some(entries) = map {
+        entries.retain(|key, _| wanted(key));
+        if entries.is_empty() {
+            *map = None;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "view_tests.rs"]
+mod tests;
