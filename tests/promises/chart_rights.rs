@@ -28,6 +28,7 @@ use serde_json::{Value, json};
 use super::chart::Stage;
 use super::chart_self_test::SelfTest;
 use super::gate_stage::provider_that_breaks;
+use super::kinds_stage::OTHERS;
 use super::recorder_templates::install_kinds;
 use testbed::chart::RELEASE;
 use testbed::eventually::eventually;
@@ -35,6 +36,7 @@ use testbed::operator::Operator;
 use testbed::process::free_port;
 use testbed::test_cluster::{SOON, annotated};
 use testbed::webhook::Webhook;
+use testbed::workload::Workload;
 
 const BROKER_SECRET: &str = "pact-broker";
 const AUTHORITY_SECRET: &str = "pact-operator-webhook-authority";
@@ -175,6 +177,10 @@ async fn stage() -> Stage {
     for name in ["recorded", "taken"] {
         annotated(name, "nobody", "1.0.0").apply(&stage.control_plane.client(), "shop").await.wait_complete().await;
     }
+    for played in OTHERS {
+        let rollout = played.of(&played.name("recorded"), "1.0.0").annotation(annotations::PACTICIPANT, "nobody");
+        played.wait_complete(&Workload::apply(&stage.control_plane.client(), "shop", &rollout).await).await;
+    }
     stage
 }
 
@@ -212,6 +218,13 @@ async fn work_for_a_controller(stage: &Stage, number: usize, anew: bool) {
         stage.broker.store().publish_version(&pacticipant, "1.0.0");
         let annotated = Patch::Merge(json!({"metadata": {"annotations": {annotations::PACTICIPANT: pacticipant}}}));
         Api::<Deployment>::namespaced(client.clone(), "shop").patch(name, &how, &annotated).await.unwrap();
+    }
+    for played in OTHERS {
+        let name = played.name("recorded");
+        let pacticipant = format!("{name}-{number}");
+        stage.broker.store().publish_version(&pacticipant, "1.0.0");
+        let annotated = json!({"metadata": {"annotations": {annotations::PACTICIPANT: pacticipant}}});
+        Workload::new(&client, played.kind.kind(), "shop", &name).patch(annotated).await;
     }
     // The one is about nothing that runs; the other stands where that of a Deployment belongs.
     let [useless, taken, stranger] = ["useless", "taken", "stranger"].map(|name| key(&format!("{name}-{number}")));
@@ -326,7 +339,7 @@ async fn each_right_is_used_and_whoever_takes_it_away_is_told() {
         }
     }
     // As many as tests/rights/ lists by verb and name, and the self-test's three: that none was left out.
-    assert_eq!(number, 51);
+    assert_eq!(number, 57);
 }
 
 #[tokio::test]
@@ -339,8 +352,9 @@ async fn no_right_is_missing() {
     for (number, anew) in [(1, true), (2, false)] {
         play(&stage, "controller", number, anew, async |said| {
             assert!(!said.contains("Remedy: grant"), "{said}");
-            let recorded =
-                ["recorded", "taken"].map(|name| store.current("production", &format!("{name}-{number}")).len());
+            let [one, other] = OTHERS.map(|played| played.name("recorded"));
+            let names = ["recorded", "taken", &*one, &*other];
+            let recorded = names.map(|name| store.current("production", &format!("{name}-{number}")).len());
             let status = environments.get("production").await.unwrap().status.is_some();
             let useless = key(&format!("useless-{number}")).object_name();
             let given_up = deployments.get_opt(&useless).await.unwrap().is_none();
@@ -348,7 +362,7 @@ async fn no_right_is_missing() {
             let taken = deployments.get(&key(&format!("taken-{number}")).object_name()).await.unwrap();
             let told = said.contains(&format!("about stranger-{number} in production at main. Remedy: delete it"));
             assert!(taken.status.is_none(), "{taken:?}");
-            let done = recorded == [1, 1] && status && given_up && told;
+            let done = recorded == [1; 4] && status && given_up && told;
             if done { Ok(()) } else { Err(format!("{recorded:?} {status} {given_up} {told}: {said}")) }
         })
         .await;

@@ -17,6 +17,7 @@ use testbed::eventually::eventually;
 use testbed::kubectl;
 use testbed::rollout::deployment;
 use testbed::test_cluster::{SOON, TestCluster, annotated, image};
+use testbed::workload::{Workload, daemon_set};
 
 /// A scene in which both kinds are installed after the operator has started. Not [`TestCluster::shared`]: there, no other
 /// test should see them.
@@ -115,6 +116,47 @@ async fn case_71_a_flagger_canary_is_recorded_from_its_primary_with_the_annotati
             let memory = all.into_iter().find(|one| one.spec.environment == environment).unwrap();
             let members: Vec<_> = memory.status.unwrap().members.into_iter().map(|member| member.name).collect();
             assert_eq!(members, ["shop-primary"]);
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn case_71_a_flagger_canary_of_a_daemon_set_is_recorded_from_its_primary() {
+    let cluster = cluster().await;
+    cluster
+        .act(async |namespace, environment| {
+            published(cluster, "agent", &["1.0.0", "2.0.0"]);
+            let target = json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent"});
+            let canary = foreign("flagger.app/v1beta1", "Canary", "agent", &json!({"targetRef": target}));
+            kubectl::apply(cluster.control_plane.kubeconfig(), &namespace, &canary).await;
+            let uid = kubectl::kubectl_ok(
+                cluster.control_plane.kubeconfig(),
+                &["get", "canaries.flagger.app", "agent", "-n", &namespace, "-o", "jsonpath={.metadata.uid}"],
+            )
+            .await;
+            let owner = json!([{
+                "apiVersion": "flagger.app/v1beta1", "kind": "Canary", "name": "agent", "uid": uid, "controller": true,
+            }]);
+            let primary = daemon_set("agent-primary").image(&image("1.0.0"));
+            let primary = primary.with(|manifest| manifest["metadata"]["ownerReferences"] = owner);
+            let primary = Workload::apply(&cluster.client(), &namespace, &primary).await;
+            // Flagger takes a DaemonSet's pods away by a selector that no node satisfies.
+            let agent = daemon_set("agent").image(&image("1.0.0")).annotation("pact-operator.dev/pacticipant", "agent");
+            let agent = agent.with(|manifest| {
+                manifest["spec"]["template"]["spec"]["nodeSelector"] = json!({"flagger.app/scale-to-zero": "true"});
+            });
+            let agent = Workload::apply(&cluster.client(), &namespace, &agent).await;
+            cluster.wait_recorded(&environment, "agent", "1.0.0").await;
+
+            agent.set_image(&image("2.0.0")).await;
+            stays(cluster, &environment, "agent", Some("1.0.0"), "2.0.0 is in no pod, though it looks finished").await;
+            primary.set_image(&image("2.0.0")).await;
+            cluster.wait_recorded(&environment, "agent", "2.0.0").await;
+            let memory = memories(cluster, &environment).await.remove(0);
+            let members = memory.status.unwrap().members.into_iter();
+            let members: Vec<_> = members.map(|member| format!("{} {}", member.kind, member.name)).collect();
+            assert_eq!(members, ["DaemonSet agent-primary"]);
+            assert_eq!(cluster.writes(&environment, "agent"), ["Deployed 1.0.0", "Deployed 2.0.0"]);
         })
         .await;
 }

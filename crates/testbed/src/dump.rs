@@ -18,8 +18,20 @@ pub async fn dump(control_plane: &ControlPlane, namespace: &str) {
         }
     };
     eprintln!("=== the testbed when it failed, namespace {namespace}");
-    show("workloads", &["get", "deployments,replicasets,pods", "-n", namespace, "-o", "wide", "--show-labels"]).await;
-    show("Deployments", &["get", "deployments", "-n", namespace, "-o", "yaml"]).await;
+    show(
+        "workloads",
+        &[
+            "get",
+            "deployments,replicasets,statefulsets,daemonsets,pods",
+            "-n",
+            namespace,
+            "-o",
+            "wide",
+            "--show-labels",
+        ],
+    )
+    .await;
+    show("their objects", &["get", "deployments,statefulsets,daemonsets", "-n", namespace, "-o", "yaml"]).await;
     show("Events", &["get", "events", "-n", namespace, "--sort-by=.metadata.creationTimestamp"]).await;
     for kind in OUR_KINDS {
         let full = format!("{kind}.pact-operator.dev");

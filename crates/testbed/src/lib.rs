@@ -1,7 +1,7 @@
 //! The testbed: a real Kubernetes control plane on this machine, and what tests do with it.
 //!
 //! [`control_plane`] starts etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok (fake nodes) in a
-//! temporary folder on free ports of 127.0.0.1; [`rollout`] rolls Deployments out; [`operator`] and [`webhook`] run the
+//! temporary folder on free ports of 127.0.0.1; [`rollout`] rolls Deployments out, [`workload`] other kinds; [`operator`] and [`webhook`] run the
 //! built binary as the chart describes it (rights, arguments, environment: [`rendered`], [`replica`]); [`namespace`] and
 //! [`eventually`] give each test its own room and show what was there when it failed.
 //!
@@ -34,3 +34,4 @@ pub mod test_cluster;
 pub mod tools;
 pub mod values;
 pub mod webhook;
+pub mod workload;
