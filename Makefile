@@ -10,8 +10,8 @@ help: ## this list
 build: ## the operator: target/debug/pact-operator
 	$(CARGO) build --locked
 
-# Promises that are kept under load, or load the machine: each is played alone, or they would measure each other.
-LOADED := chart_uninstall gate_replicas gate_rotation gate_storm gate_faults certificates::rotation
+# Promises that are kept under load: each is played alone, or they would measure each other.
+LOADED := gate_replicas:: gate_rotation gate_storm certificates::rotation
 # The others wait for rollouts and timeouts more than they compute: three for each of two cores.
 TEST_THREADS ?= 6
 
@@ -44,9 +44,11 @@ image: ## the image IMAGE, with docker, podman or buildah
 	  if $$builder info >/dev/null 2>&1; then exec $$builder build -t $(IMAGE) -f Containerfile .; fi; \
 	done; echo "no image builder that works: docker, podman and buildah were tried; image/rootfs.sh lays the image's files out without one" >&2; exit 1
 
+# Both builds at once: one compiles serially where the other does not.
 demo: ## watch real rollouts become records, and bad ones be stopped; KEEP=1 leaves everything running
-	@tests/cluster/build.sh >/dev/null
-	@$(CARGO) build --locked --bins --example demo
+	@tests/cluster/build.sh >/dev/null & tools=$$!; \
+	$(CARGO) build --locked --bins --example demo || { kill $$tools; exit 1; }; \
+	wait $$tools
 	@KEEP=$(KEEP) $(CARGO) run --locked --quiet --example demo
 
 cluster: build ## control plane, broker and operator to play with until Ctrl-C; BROKER_URL= and KUBECONFIG= use yours
