@@ -9,9 +9,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulConnection;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -24,12 +23,14 @@ use tracing::debug;
 use super::TlsServerSettings;
 use super::counts::{TlsServerCounts, Why};
 use super::exchange::Exchange;
-use super::ledger::{Ledger, Limits, Protocol, Standing};
+use super::ledger::{Ledger, Limits, Standing};
 use super::watched::Watched;
 use crate::backoff::{entropy, fraction};
 
 /// The largest head of a request: far more than an API server or Prometheus sends.
-const MAX_HEAD: u32 = 32 << 10;
+const MAX_HEAD: usize = 32 << 10;
+
+type Connection = http1::Connection<TokioIo<Watched<TlsStream<TcpStream>>>, Exchange>;
 
 /// What all connections have in common.
 pub(super) struct Host {
@@ -37,8 +38,7 @@ pub(super) struct Host {
     limits: Limits,
     handshake_limit: Duration,
     max_age: Duration,
-    http1: Builder<TokioExecutor>,
-    http2: Builder<TokioExecutor>,
+    http: http1::Builder,
     drain: CancellationToken,
     counts: TlsServerCounts,
 }
@@ -50,16 +50,9 @@ impl Host {
         drain: CancellationToken,
         counts: TlsServerCounts,
     ) -> Self {
-        let mut builder = Builder::new(TokioExecutor::new());
+        let mut http = http1::Builder::new();
         // The ledger measures heads, from their first byte on; hyper's own limit would count idle time as well.
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_HEAD as usize);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(settings.max_concurrent_streams)
-            .max_header_list_size(MAX_HEAD)
-            .keep_alive_interval(settings.ping_interval)
-            .keep_alive_timeout(settings.ping_limit);
+        http.header_read_timeout(None).max_buf_size(MAX_HEAD);
         Self {
             router,
             limits: Limits {
@@ -70,8 +63,7 @@ impl Host {
             },
             handshake_limit: settings.handshake_limit,
             max_age: settings.max_connection_age,
-            http1: builder.clone().http1_only(),
-            http2: builder.http2_only(),
+            http,
             drain,
             counts,
         }
@@ -99,14 +91,10 @@ impl Host {
     }
 
     async fn converse(&self, stream: TlsStream<TcpStream>, peer: SocketAddr) {
-        let (protocol, builder) = match stream.get_ref().1.alpn_protocol() {
-            Some(b"h2") => (Protocol::Http2, &self.http2),
-            _ => (Protocol::Http1, &self.http1),
-        };
-        let ledger = Arc::new(Ledger::new(self.limits, protocol));
-        let exchange = Exchange::new(self.router.clone(), Arc::clone(&ledger), peer, self.counts.clone());
+        let ledger = Arc::new(Ledger::new(self.limits));
+        let exchange = Exchange::new(self.router.clone(), Arc::clone(&ledger), peer);
         let (stream, rest) = Watched::new(stream, Arc::clone(&ledger));
-        match self.watch(builder.serve_connection(TokioIo::new(stream), exchange), &ledger).await {
+        match self.watch(self.http.serve_connection(TokioIo::new(stream), exchange), &ledger).await {
             Ok(ended) => {
                 if let Err(error) = ended {
                     debug!(%peer, %error, "a connection failed");
@@ -123,7 +111,7 @@ impl Host {
     }
 
     /// Drives a connection and holds it to its limits. `Err`: it was cut, and why.
-    async fn watch<C: GracefulConnection>(&self, connection: C, ledger: &Ledger) -> Result<C::Output, Why> {
+    async fn watch(&self, connection: Connection, ledger: &Ledger) -> Result<hyper::Result<()>, Why> {
         let mut connection = pin!(connection);
         let mut alarm = pin!(sleep(Duration::ZERO));
         let mut ageing = pin!(sleep(self.age()));
@@ -133,18 +121,13 @@ impl Host {
                 if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                     return Poll::Ready(Ok(ended));
                 }
-                // A future is not polled again once it has ended: closing begins once.
+                // A future is not polled again once it has ended: closing begins once. From then on each answer says
+                // `Connection: close`. hyper's graceful shutdown would close an idle connection at once, on which the
+                // next request may be on its way; so only a client that stays silent for a while is closed.
                 if !ledger.is_closing()
                     && (draining.as_mut().poll(cx).is_ready() || ageing.as_mut().poll(cx).is_ready())
-                    && ledger.begin_closing()
-                    && ledger.protocol() == Protocol::Http2
                 {
-                    // GOAWAY loses no request: what is on its way is served. HTTP/1 knows nothing of the kind, hyper
-                    // would close an idle connection into the face of the next request. So there the next answer
-                    // says `Connection: close`, and only who stays silent for a while is closed.
-                    connection.as_mut().graceful_shutdown();
-                    ledger.told();
-                    continue;
+                    ledger.begin_closing();
                 }
                 match ledger.standing(Instant::now()) {
                     Standing::Cut(why) => return Poll::Ready(Err(why)),
@@ -175,7 +158,7 @@ impl Host {
 
 /// Lets the peer read what it was told at the end, for at most this long. A socket that is closed on bytes that nobody
 /// has read resets the connection; then the peer's next write fails, and it or a proxy on the way gives up what it has
-/// not read yet. That is answers, for an HTTP/2 client goes on sending until it has read the GOAWAY; and the reason of a
+/// not read yet. That is an answer, if the client sent more before it read `Connection: close`; and the reason of a
 /// refusal, for in TLS 1.3 a client sends its request before it can know that its certificate is not wanted.
 async fn part(mut tcp: TcpStream, limit: Duration) {
     let mut ignored = [0; 4096];

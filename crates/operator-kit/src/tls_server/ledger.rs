@@ -1,6 +1,5 @@
 //! What one connection is doing and until when it may: pure bookkeeping, asked after each step of the connection.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,9 +7,6 @@ use tokio::time::Instant;
 
 use super::counts::Why;
 
-/// How long an answer of one HTTP/2 stream that failed at its limit may take to leave before the whole connection is
-/// held to it.
-const GRACE: Duration = Duration::from_millis(250);
 /// Stands for "never" where a limit is too long to be added to a moment.
 const FAR: Duration = Duration::from_hours(24 * 365);
 
@@ -23,19 +19,12 @@ pub(super) struct Limits {
     pub(super) linger: Duration,
 }
 
-/// The protocol that was agreed upon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protocol {
-    Http1,
-    Http2,
-}
-
 /// What is to be done with the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     /// Nothing before this moment.
     Fine(Instant),
-    /// It has been idle for long enough: to be closed as the protocol has it.
+    /// It has been idle for long enough: to be closed in good order.
     Close,
     /// A limit has passed: to be dropped where it stands.
     Cut(Why),
@@ -45,18 +34,18 @@ pub(super) enum Standing {
 #[derive(Debug)]
 pub(super) struct Ledger {
     limits: Limits,
-    protocol: Protocol,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Requests that have a head and no finished answer: number → when they arrived.
-    in_flight: BTreeMap<u64, Instant>,
-    next: u64,
-    /// HTTP/1: when the first byte came of a head that is not whole yet.
+    /// Whether there has been a request.
+    asked: bool,
+    /// When the request arrived that has a head and no finished answer. The next head is read after that.
+    in_flight: Option<Instant>,
+    /// When the first byte came of a head that is not whole yet.
     head_began: Option<Instant>,
-    /// HTTP/1: when the request arrived whose answer is made but not yet handed to the system whole.
+    /// When the request arrived whose answer is made but not yet handed to the system whole.
     unflushed: Option<Instant>,
     /// Since when nothing has been asked: the end of the handshake or of the last answer.
     idle_since: Instant,
@@ -70,26 +59,21 @@ struct State {
 #[derive(Debug)]
 pub(super) struct InFlight {
     ledger: Arc<Ledger>,
-    number: u64,
     arrived: Instant,
 }
 
 impl Ledger {
-    pub(super) fn new(limits: Limits, protocol: Protocol) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         let state = State {
-            in_flight: BTreeMap::new(),
-            next: 0,
+            asked: false,
+            in_flight: None,
             head_began: None,
             unflushed: None,
             idle_since: Instant::now(),
             closing: None,
             told: None,
         };
-        Self { limits, protocol, state: Mutex::new(state) }
-    }
-
-    pub(super) fn protocol(&self) -> Protocol {
-        self.protocol
+        Self { limits, state: Mutex::new(state) }
     }
 
     // A panic elsewhere leaves nothing half-done in a book of this kind.
@@ -99,22 +83,18 @@ impl Ledger {
 
     /// Bytes came in.
     pub(super) fn read(&self) {
-        if self.protocol == Protocol::Http1 {
-            let mut state = self.state();
-            // While a request is in flight they are its body's; HTTP/2 mixes frames of its own into the bytes.
-            if state.in_flight.is_empty() && state.head_began.is_none() {
-                state.head_began = Some(Instant::now());
-            }
+        let mut state = self.state();
+        // While a request is in flight they are its body's.
+        if state.in_flight.is_none() && state.head_began.is_none() {
+            state.head_began = Some(Instant::now());
         }
     }
 
     /// The system has taken all that was written.
     pub(super) fn flushed(&self) {
-        if self.protocol == Protocol::Http1 {
-            let mut state = self.state();
-            if state.unflushed.take().is_some() {
-                state.idle_since = Instant::now();
-            }
+        let mut state = self.state();
+        if state.unflushed.take().is_some() {
+            state.idle_since = Instant::now();
         }
     }
 
@@ -122,18 +102,14 @@ impl Ledger {
     pub(super) fn begin(self: &Arc<Self>) -> InFlight {
         let mut state = self.state();
         let arrived = state.head_began.take().unwrap_or_else(Instant::now);
-        let number = state.next;
-        state.next += 1;
-        state.in_flight.insert(number, arrived);
-        InFlight { ledger: Arc::clone(self), number, arrived }
+        state.asked = true;
+        state.in_flight = Some(arrived);
+        InFlight { ledger: Arc::clone(self), arrived }
     }
 
-    /// From now on the connection is to end as soon as its client can do without. Says whether this is news.
-    pub(super) fn begin_closing(&self) -> bool {
-        let mut state = self.state();
-        let news = state.closing.is_none();
-        state.closing.get_or_insert_with(Instant::now);
-        news
+    /// From now on the connection is to end as soon as its client can do without.
+    pub(super) fn begin_closing(&self) {
+        self.state().closing.get_or_insert_with(Instant::now);
     }
 
     pub(super) fn is_closing(&self) -> bool {
@@ -145,26 +121,21 @@ impl Ledger {
         self.state().told.get_or_insert_with(Instant::now);
     }
 
-    /// When the last byte of an answer to a request that came at `arrived` is to have left.
-    pub(super) fn due(&self, arrived: Instant) -> Instant {
-        after(arrived, self.limits.request)
-    }
-
     /// What to do at this moment.
     pub(super) fn standing(&self, now: Instant) -> Standing {
         let Limits { header, request, idle, linger } = self.limits;
         let state = self.state();
-        let (until, otherwise) = if let Some((_, arrived)) = state.in_flight.first_key_value() {
-            (after(*arrived, request.saturating_add(GRACE)), Standing::Cut(Why::Request))
+        let (until, otherwise) = if let Some(arrived) = state.in_flight {
+            (after(arrived, request), Standing::Cut(Why::Request))
         } else if let Some(arrived) = state.unflushed {
-            (after(arrived, request.saturating_add(GRACE)), Standing::Cut(Why::Answer))
+            (after(arrived, request), Standing::Cut(Why::Answer))
         } else if let Some(began) = state.head_began {
             (after(began, header), Standing::Cut(Why::Header))
         } else if let Some(told) = state.told {
             (after(told.max(state.idle_since), linger), Standing::Cut(Why::Idle))
         } else if let Some(closing) = state.closing {
             (after(closing.max(state.idle_since), linger), Standing::Close)
-        } else if state.next == 0 {
+        } else if !state.asked {
             // Whoever connects has something to ask: silence after the handshake is no pooled connection.
             (after(state.idle_since, header), Standing::Close)
         } else {
@@ -175,7 +146,7 @@ impl Ledger {
 }
 
 impl InFlight {
-    /// When the request arrived: its first byte in HTTP/1, its whole head in HTTP/2.
+    /// When the first byte of the request came.
     pub(super) fn arrived(&self) -> Instant {
         self.arrived
     }
@@ -184,11 +155,9 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         let mut state = self.ledger.state();
-        state.in_flight.remove(&self.number);
+        state.in_flight = None;
         state.idle_since = Instant::now();
-        if self.ledger.protocol == Protocol::Http1 {
-            state.unflushed = Some(self.arrived);
-        }
+        state.unflushed = Some(self.arrived);
     }
 }
 
@@ -205,8 +174,8 @@ mod tests {
     const MINUTE: Duration = Duration::from_mins(1);
     const HALF: Duration = Duration::from_millis(500);
 
-    fn ledger(protocol: Protocol) -> Arc<Ledger> {
-        Arc::new(Ledger::new(LIMITS, protocol))
+    fn ledger() -> Arc<Ledger> {
+        Arc::new(Ledger::new(LIMITS))
     }
 
     /// What comes next: after how long from now, and what it is.
@@ -218,62 +187,76 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_state_has_its_limit() {
-        for protocol in [Protocol::Http1, Protocol::Http2] {
-            let ledger = ledger(protocol);
-            assert_eq!(next(&ledger), (SECOND, Standing::Close), "silent after the handshake");
-            let request = ledger.begin();
-            assert_eq!(next(&ledger), (LIMITS.request + GRACE, Standing::Cut(Why::Request)));
-            drop(request);
-            ledger.flushed();
-            assert_eq!(next(&ledger), (MINUTE, Standing::Close), "idle between requests");
-            assert!(ledger.begin_closing());
-            assert_eq!(next(&ledger), (HALF, Standing::Close), "idle at the end");
-            ledger.told();
-            assert_eq!(next(&ledger), (HALF, Standing::Cut(Why::Idle)), "told to close and still there");
-            assert!(!ledger.begin_closing());
-        }
+        let ledger = ledger();
+        assert_eq!(next(&ledger), (SECOND, Standing::Close), "silent after the handshake");
+        let request = ledger.begin();
+        assert_eq!(next(&ledger), (LIMITS.request, Standing::Cut(Why::Request)));
+        drop(request);
+        ledger.flushed();
+        assert_eq!(next(&ledger), (MINUTE, Standing::Close), "idle between requests");
+        assert!(!ledger.is_closing());
+        ledger.begin_closing();
+        assert!(ledger.is_closing());
+        assert_eq!(next(&ledger), (HALF, Standing::Close), "idle at the end");
+        tokio::time::advance(HALF / 5).await;
+        ledger.begin_closing();
+        assert_eq!(next(&ledger), (HALF / 5 * 4, Standing::Close), "it began once");
+        ledger.told();
+        assert_eq!(next(&ledger), (HALF, Standing::Cut(Why::Idle)), "told to close and still there");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_counts_from_the_first_byte_of_its_head() {
-        let ledger = ledger(Protocol::Http1);
+        let ledger = ledger();
         ledger.read();
         let began = Instant::now();
         tokio::time::advance(HALF).await;
         ledger.read();
         assert_eq!(next(&ledger), (HALF, Standing::Cut(Why::Header)), "a byte more wins no time");
         let request = ledger.begin();
-        assert_eq!((request.arrived(), ledger.due(began)), (began, began + LIMITS.request));
+        assert_eq!(request.arrived(), began);
+        assert_eq!(next(&ledger), (LIMITS.request - HALF, Standing::Cut(Why::Request)));
         ledger.read();
         assert_eq!(next(&ledger).1, Standing::Cut(Why::Request), "bytes of a body begin no head");
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_counts_until_the_system_has_taken_it() {
-        let ledger = ledger(Protocol::Http1);
+        let ledger = ledger();
         drop(ledger.begin());
         tokio::time::advance(SECOND).await;
-        assert_eq!(next(&ledger), (9 * SECOND + GRACE, Standing::Cut(Why::Answer)));
+        assert_eq!(next(&ledger), (9 * SECOND, Standing::Cut(Why::Answer)));
         ledger.flushed();
         assert_eq!(next(&ledger), (MINUTE, Standing::Close));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_oldest_request_in_flight_decides() {
-        let ledger = ledger(Protocol::Http2);
+    async fn a_head_that_begins_before_the_answer_is_taken_counts_from_its_first_byte() {
+        let ledger = ledger();
+        drop(ledger.begin());
+        ledger.read();
+        tokio::time::advance(HALF).await;
+        assert_eq!(next(&ledger).1, Standing::Cut(Why::Answer), "first the answer has to leave");
+        ledger.flushed();
+        assert_eq!(next(&ledger), (HALF, Standing::Cut(Why::Header)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_in_flight_decides_also_at_the_end() {
+        let ledger = ledger();
         let first = ledger.begin();
         tokio::time::advance(SECOND).await;
-        let _second = ledger.begin();
         ledger.begin_closing();
-        assert_eq!(next(&ledger).0, 9 * SECOND + GRACE, "also at the end");
+        assert_eq!(next(&ledger), (9 * SECOND, Standing::Cut(Why::Request)));
         drop(first);
-        assert_eq!(next(&ledger).0, 10 * SECOND + GRACE);
+        let _second = ledger.begin();
+        assert_eq!(next(&ledger), (10 * SECOND, Standing::Cut(Why::Request)));
     }
 
     #[test]
     fn a_limit_beyond_all_time_is_no_panic() {
         let limits = Limits { idle: Duration::MAX, header: Duration::MAX, ..LIMITS };
-        let ledger = Ledger::new(limits, Protocol::Http1);
+        let ledger = Ledger::new(limits);
         assert!(matches!(ledger.standing(Instant::now()), Standing::Fine(_)));
     }
 }
