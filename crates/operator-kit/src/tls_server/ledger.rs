@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(next(&ledger), (HALF, Standing::Cut(Why::Header)), "a byte more wins no time");
         let request = ledger.begin();
         assert_eq!(request.arrived(), began);
-        assert_eq!(next(&ledger), (LIMITS.request - HALF, Standing::Cut(Why::Request)));
+        assert_eq!(next(&ledger), (9 * SECOND + HALF, Standing::Cut(Why::Request)));
         ledger.read();
         assert_eq!(next(&ledger).1, Standing::Cut(Why::Request), "bytes of a body begin no head");
     }
