@@ -1,4 +1,4 @@
-//! Kubernetes Events that are told once.
+//! Kubernetes Events that are reported once.
 //!
 //! The name of an Event is computed from what it is about, so saying the same again, after a restart or from another
 //! replica, finds it there already. (kube's own recorder counts by reason and keeps the first note, so news under a

@@ -25,7 +25,7 @@ fn deployment() -> Regarding {
 }
 
 fn recorded(once_key: &str) -> Event<'static> {
-    Event { reason: "Recorded", action: "Record", warning: false, note: "told".into(), once_key: once_key.into() }
+    Event { reason: "Recorded", action: "Record", warning: false, note: "reported".into(), once_key: once_key.into() }
 }
 
 async fn answer(server: &mut ApiServer, status: StatusCode, body: Value) -> (String, Value) {
@@ -59,7 +59,7 @@ async fn an_event_is_created_about_its_object_in_its_namespace() {
         (&sent["type"], &sent["reason"], &sent["action"]),
         (&json!("Normal"), &json!("Recorded"), &json!("Record"))
     );
-    assert_eq!(sent["note"], "told");
+    assert_eq!(sent["note"], "reported");
     assert_eq!(sent["reportingController"], "example.dev/recorder");
     assert_eq!(sent["reportingInstance"], "pod-1");
 }

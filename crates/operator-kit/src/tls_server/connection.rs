@@ -21,19 +21,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::TlsServerSettings;
-use super::counts::{TlsServerCounts, Why};
+use super::connection_state::{ConnectionState, Limits, NextStep};
+use super::counts::{CutReason, TlsServerCounts};
 use super::exchange::Exchange;
-use super::ledger::{Ledger, Limits, Standing};
-use super::watched::Watched;
+use super::tracked_stream::TrackedStream;
 use crate::backoff::{entropy, fraction};
 
 /// The largest head of a request: far more than an API server or Prometheus sends.
 const MAX_HEAD: usize = 32 << 10;
 
-type Connection = http1::Connection<TokioIo<Watched<TlsStream<TcpStream>>>, Exchange>;
+type Connection = http1::Connection<TokioIo<TrackedStream<TlsStream<TcpStream>>>, Exchange>;
 
 /// What all connections have in common.
-pub(super) struct Host {
+pub(super) struct ConnectionHandler {
     router: Router,
     limits: Limits,
     handshake_limit: Duration,
@@ -43,7 +43,7 @@ pub(super) struct Host {
     counts: TlsServerCounts,
 }
 
-impl Host {
+impl ConnectionHandler {
     pub(super) fn new(
         settings: &TlsServerSettings,
         router: Router,
@@ -51,7 +51,7 @@ impl Host {
         counts: TlsServerCounts,
     ) -> Self {
         let mut http = http1::Builder::new();
-        // The ledger measures heads, from their first byte on; hyper's own limit would count idle time as well.
+        // The connection state measures heads, from their first byte on; hyper's own limit would count idle time as well.
         http.header_read_timeout(None).max_buf_size(MAX_HEAD);
         Self {
             router,
@@ -76,31 +76,31 @@ impl Host {
             debug!(%peer, %error, "cannot switch the gathering of small packets off");
         }
         match timeout(self.handshake_limit, TlsAcceptor::from(tls).accept(tcp).into_fallible()).await {
-            Ok(Ok(stream)) => self.converse(stream, peer).await,
+            Ok(Ok(stream)) => self.serve_http(stream, peer).await,
             // Port scanners and plain HTTP, mostly: no reason to wake anybody.
             Ok(Err((error, tcp))) => {
-                self.counts.end(Why::Refused);
+                self.counts.end(CutReason::Refused);
                 debug!(%peer, %error, "a TLS handshake failed");
-                part(tcp, self.limits.linger).await;
+                await_close(tcp, self.limits.linger).await;
             }
             Err(_) => {
-                self.counts.end(Why::Handshake);
+                self.counts.end(CutReason::Handshake);
                 debug!(%peer, "a TLS handshake took too long");
             }
         }
     }
 
-    async fn converse(&self, stream: TlsStream<TcpStream>, peer: SocketAddr) {
-        let ledger = Arc::new(Ledger::new(self.limits));
-        let exchange = Exchange::new(self.router.clone(), Arc::clone(&ledger), peer);
-        let (stream, rest) = Watched::new(stream, Arc::clone(&ledger));
-        match self.watch(self.http.serve_connection(TokioIo::new(stream), exchange), &ledger).await {
+    async fn serve_http(&self, stream: TlsStream<TcpStream>, peer: SocketAddr) {
+        let state = Arc::new(ConnectionState::new(self.limits));
+        let exchange = Exchange::new(self.router.clone(), Arc::clone(&state), peer);
+        let (stream, handle) = TrackedStream::new(stream, Arc::clone(&state));
+        match self.drive(self.http.serve_connection(TokioIo::new(stream), exchange), &state).await {
             Ok(ended) => {
                 if let Err(error) = ended {
                     debug!(%peer, %error, "a connection failed");
                 }
-                if let Some(stream) = rest.take() {
-                    part(stream.into_inner().0, self.limits.linger).await;
+                if let Some(stream) = handle.take() {
+                    await_close(stream.into_inner().0, self.limits.linger).await;
                 }
             }
             Err(why) => {
@@ -111,7 +111,7 @@ impl Host {
     }
 
     /// Drives a connection and holds it to its limits. `Err`: it was cut, and why.
-    async fn watch(&self, connection: Connection, ledger: &Ledger) -> Result<hyper::Result<()>, Why> {
+    async fn drive(&self, connection: Connection, state: &ConnectionState) -> Result<hyper::Result<()>, CutReason> {
         let mut connection = pin!(connection);
         let mut alarm = pin!(sleep(Duration::ZERO));
         let mut ageing = pin!(sleep(self.age()));
@@ -124,18 +124,17 @@ impl Host {
                 // A future is not polled again once it has ended: closing begins once. From then on each answer says
                 // `Connection: close`. hyper's graceful shutdown would close an idle connection at once, on which the
                 // next request may be on its way; so only a client that stays silent for a while is closed.
-                if !ledger.is_closing()
-                    && (draining.as_mut().poll(cx).is_ready() || ageing.as_mut().poll(cx).is_ready())
+                if !state.is_closing() && (draining.as_mut().poll(cx).is_ready() || ageing.as_mut().poll(cx).is_ready())
                 {
-                    ledger.begin_closing();
+                    state.begin_closing();
                 }
-                match ledger.standing(Instant::now()) {
-                    Standing::Cut(why) => return Poll::Ready(Err(why)),
-                    Standing::Close => {
+                match state.next_step(Instant::now()) {
+                    NextStep::Cut(why) => return Poll::Ready(Err(why)),
+                    NextStep::Close => {
                         connection.as_mut().graceful_shutdown();
-                        ledger.told();
+                        state.begin_shutdown();
                     }
-                    Standing::Fine(until) => {
+                    NextStep::Wait(until) => {
                         // Only an earlier deadline moves the alarm; after a later one it asks again when it rings.
                         if alarm.is_elapsed() || until < alarm.deadline() {
                             alarm.as_mut().reset(until);
@@ -156,17 +155,17 @@ impl Host {
     }
 }
 
-/// Lets the peer read what it was told at the end, for at most this long. A socket that is closed on bytes that nobody
+/// Lets the peer read the last answer, for at most this long. A socket that is closed on bytes that nobody
 /// has read resets the connection; then the peer's next write fails, and it or a proxy on the way gives up what it has
 /// not read yet. That is an answer, if the client sent more before it read `Connection: close`; and the reason of a
 /// refusal, for in TLS 1.3 a client sends its request before it can know that its certificate is not wanted.
-async fn part(mut tcp: TcpStream, limit: Duration) {
+async fn await_close(mut tcp: TcpStream, limit: Duration) {
     let mut ignored = [0; 4096];
-    let parting = async {
+    let reading = async {
         tcp.shutdown().await?;
         while tcp.read(&mut ignored).await? > 0 {}
         Ok::<_, io::Error>(())
     };
     // Whatever becomes of it: it is over.
-    drop(timeout(limit, parting).await);
+    drop(timeout(limit, reading).await);
 }

@@ -15,7 +15,7 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use tokio::time::Instant;
 
-use super::ledger::{InFlight, Ledger};
+use super::connection_state::{ConnectionState, InFlight};
 
 /// When the first byte of the request's head came. An extension of each request, so that a handler's deadline counts
 /// the time that head and body took, too.
@@ -25,7 +25,7 @@ pub struct ArrivedAt(pub Instant);
 /// Answers the requests of one connection.
 pub(super) struct Exchange {
     router: TowerToHyperService<Router>,
-    ledger: Arc<Ledger>,
+    state: Arc<ConnectionState>,
     peer: SocketAddr,
 }
 
@@ -36,8 +36,8 @@ pub(super) struct Answer {
 }
 
 impl Exchange {
-    pub(super) fn new(router: Router, ledger: Arc<Ledger>, peer: SocketAddr) -> Self {
-        Self { router: TowerToHyperService::new(router), ledger, peer }
+    pub(super) fn new(router: Router, state: Arc<ConnectionState>, peer: SocketAddr) -> Self {
+        Self { router: TowerToHyperService::new(router), state, peer }
     }
 }
 
@@ -47,13 +47,13 @@ impl Service<Request<Incoming>> for Exchange {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let in_flight = self.ledger.begin();
+        let in_flight = self.state.begin();
         request.extensions_mut().insert(ArrivedAt(in_flight.arrived()));
         request.extensions_mut().insert(ConnectInfo(self.peer));
-        let (answering, ledger) = (self.router.call(request), Arc::clone(&self.ledger));
+        let (answering, state) = (self.router.call(request), Arc::clone(&self.state));
         Box::pin(async move {
             let (mut head, body) = answering.await?.into_parts();
-            if ledger.is_closing() {
+            if state.is_closing() {
                 head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(Response::from_parts(head, Answer { body, _in_flight: in_flight }))

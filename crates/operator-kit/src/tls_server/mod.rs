@@ -7,12 +7,12 @@
 mod accept;
 mod client_authentication;
 mod connection;
+mod connection_state;
 mod counts;
 mod exchange;
-mod ledger;
 #[cfg(test)]
 mod tests;
-mod watched;
+mod tracked_stream;
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use client_authentication::Clients;
 
 pub use client_authentication::ClientAuthentication;
-pub use counts::{TlsServerCounts, Why};
+pub use counts::{CutReason, TlsServerCounts};
 pub use exchange::ArrivedAt;
 
 /// What connections are held to. The defaults suit a webhook that an API server calls.

@@ -131,7 +131,7 @@ async fn an_idle_client_does_not_hold_the_end_up() {
     let counts = served.counts.clone();
     served.ended().await;
     assert!(began.elapsed() < GENEROUS / 2);
-    assert_eq!((counts.open(), counts.ended(Why::Drain), counts.ended(Why::Idle)), (0, 0, 0));
+    assert_eq!((counts.open(), counts.ended(CutReason::Drain), counts.ended(CutReason::Idle)), (0, 0, 0));
     assert_eq!(end(&mut idle).await, b"");
 }
 
@@ -143,7 +143,7 @@ async fn a_request_that_outlasts_the_drain_limit_is_cut() {
     until("the request to be under way", || served.handled.load(Ordering::SeqCst) == 1).await;
     served.drain.cancel();
     assert_eq!(end(&mut stream).await, b"");
-    assert_eq!(served.counts.ended(Why::Drain), 1);
+    assert_eq!(served.counts.ended(CutReason::Drain), 1);
     served.ended().await;
 }
 

@@ -7,7 +7,7 @@ use super::*;
 const SHORT: Duration = Duration::from_millis(300);
 
 /// The server ends `stream` no sooner than `limit` after `began`, and counts it as `why`.
-async fn is_cut(served: &Served, stream: &mut (impl AsyncReadExt + Unpin), began: Instant, why: Why) {
+async fn is_cut(served: &Served, stream: &mut (impl AsyncReadExt + Unpin), began: Instant, why: CutReason) {
     end(stream).await;
     assert!(began.elapsed() >= SHORT, "not before the limit: {:?}", began.elapsed());
     until("the count", || served.counts.ended(why) == 1).await;
@@ -37,7 +37,7 @@ async fn a_peer_that_is_silent_after_it_connected_is_cut_at_the_handshake_limit(
     let served = serve(TlsServerSettings { handshake_limit: SHORT, ..generous() }).await;
     let began = Instant::now();
     let mut stream = TcpStream::connect(served.address).await.unwrap();
-    is_cut(&served, &mut stream, began, Why::Handshake).await;
+    is_cut(&served, &mut stream, began, CutReason::Handshake).await;
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn a_head_that_trickles_in_is_cut_also_when_it_is_not_the_first() {
     let began = Instant::now();
     stream.write_all(b"GET / HTTP/1.1\r\nx: ").await.unwrap();
     trickle(&mut stream, b"x").await;
-    is_cut(&served, &mut stream, began, Why::Header).await;
+    is_cut(&served, &mut stream, began, CutReason::Header).await;
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn a_body_that_trickles_in_is_cut_at_the_request_limit() {
     let began = Instant::now();
     stream.write_all(b"POST /took HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n").await.unwrap();
     trickle(&mut stream, b"x").await;
-    is_cut(&served, &mut stream, began, Why::Request).await;
+    is_cut(&served, &mut stream, began, CutReason::Request).await;
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn a_late_handler_ends_its_connection_and_not_the_others_of_its_client() {
     assert_eq!(timely.text().await.unwrap(), "slept");
     assert!(late.await.unwrap().is_err());
     until("the place", || served.counts.open() == 1).await;
-    assert_eq!(served.counts.ended(Why::Request), 1);
+    assert_eq!(served.counts.ended(CutReason::Request), 1);
     assert!(client.get(served.url("/")).send().await.unwrap().status().is_success());
     assert_eq!(served.counts.open(), 1, "on the connection that the timely one had");
 }
@@ -99,7 +99,7 @@ async fn a_peer_that_takes_no_answer_is_cut_at_the_request_limit() {
     stream.write_all(b"GET /big HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     until("the cut", || served.counts.open() == 0).await;
     assert!(began.elapsed() >= 2 * SHORT, "not before the limit");
-    assert_eq!(served.counts.ended(Why::Request) + served.counts.ended(Why::Answer), 1);
+    assert_eq!(served.counts.ended(CutReason::Request) + served.counts.ended(CutReason::Answer), 1);
     assert!(end(&mut stream).await.len() < BIG);
 }
 
@@ -115,7 +115,7 @@ async fn an_idle_connection_is_closed_in_good_order() {
     assert_eq!(end(&mut stream).await, b"");
     assert!(began.elapsed() >= SHORT, "not before the limit");
     until("both places", || served.counts.open() == 0).await;
-    assert_eq!(served.counts.ended(Why::Idle), 0, "neither had to be cut");
+    assert_eq!(served.counts.ended(CutReason::Idle), 0, "neither had to be cut");
     assert!(client.get(served.url("/")).send().await.unwrap().status().is_success(), "a new connection");
 }
 
@@ -133,7 +133,7 @@ async fn more_connections_than_places_wait_and_silent_peers_give_theirs_back() {
     let mut good = served.connect().await;
     assert_eq!(ask(&mut good, "/").await.unwrap().1, "ok");
     assert!(began.elapsed() >= SHORT, "there was no place before");
-    assert_eq!(served.counts.ended(Why::Handshake), 4);
+    assert_eq!(served.counts.ended(CutReason::Handshake), 4);
     // The good one keeps its place though others come and go.
     for _ in 0..2 * places {
         silent.push(TcpStream::connect(served.address).await.unwrap());
@@ -174,7 +174,7 @@ async fn a_dead_peer_is_noticed_by_its_silence() {
     until("both to be there", || served.handled.load(Ordering::SeqCst) == 2).await;
     until("the dead one to be gone", || served.counts.open() == 1).await;
     assert!(working.await.unwrap().is_ok(), "one that is at work stays");
-    assert_eq!(served.counts.ended(Why::Idle), 0, "the dead one was closed, not cut");
+    assert_eq!(served.counts.ended(CutReason::Idle), 0, "the dead one was closed, not cut");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ async fn a_client_that_offers_http2_as_well_is_served_http1() {
         let other = served.connect_as(served.authority.client(&[other], None)).await;
         assert!(other.is_err(), "nothing in common");
     }
-    until("the refusals to be counted", || served.counts.ended(Why::Refused) == 2).await;
+    until("the refusals to be counted", || served.counts.ended(CutReason::Refused) == 2).await;
 }
 
 #[tokio::test]
