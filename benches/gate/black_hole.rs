@@ -8,7 +8,6 @@ use axum::body::Bytes;
 use futures::future::join_all;
 
 use crate::cost;
-use crate::load::Protocol;
 use crate::report::{Report, Spread, mib};
 use crate::reviewed::Reviews;
 use crate::sizes::Sizes;
@@ -16,15 +15,13 @@ use crate::stage::{PROVIDER, REVIEW_BYTES, Stage};
 
 /// What is left of the 10 s that the API server waits, less the reserve.
 const BUDGET: Duration = Duration::from_secs(8);
-/// How many requests one connection takes at once with room to spare, so that none waits on this side.
-const PER_CONNECTION: usize = 125;
 /// How many of those questions come in a second: within a few seconds, so that they pile up, but not as one burst, for
 /// that would keep two cores busy whatever was answered.
 const PER_SECOND: u32 = 250;
 
 pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
     let bodies = stage.cached();
-    let (gate, yes) = (stage.gate(Protocol::Http2, &bodies), stage.yes(Protocol::Http2, &bodies));
+    let (gate, yes) = (stage.gate(&bodies), stage.yes(&bodies));
     drop((gate.steady(sizes.rate, sizes.steady / 12).await, yes.steady(sizes.rate, sizes.steady / 12).await));
     let floor = yes.steady(sizes.rate, sizes.steady / 2).await;
     let known: Arc<[Bytes]> = (0..sizes.unanswered).map(|number| bodies[number % bodies.len()].clone()).collect();
@@ -53,7 +50,7 @@ pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
         &format!("{} questions to a broker that never answers", sizes.unanswered),
         &format!(
             "Each about another version, {PER_SECOND} in a second, the API server waiting 10 s, while {} reviews a second go \
-             on whose verdicts of another broker are cached. Called directly over HTTP/2; each review is timed from when it \
+             on whose verdicts of another broker are cached. Called directly; each review is timed from when it \
              was sent, however slowly others are answered. The floor is the same traffic, with cached verdicts for those \
              questions, too. p50 / p99 / p99.9.",
             sizes.rate
@@ -105,13 +102,12 @@ struct Told {
 
 /// Asks these questions, whether earlier ones were answered or not.
 async fn ask(stage: &Stage, bodies: Arc<[Bytes]>) -> Vec<Told> {
-    let connections = bodies.len().div_ceil(PER_CONNECTION);
-    let targets: Vec<_> = (0..connections).map(|_| stage.gate(Protocol::Http2, &bodies)).collect();
+    let target = stage.gate(&bodies);
     let mut tick = tokio::time::interval(Duration::from_secs(1) / PER_SECOND);
     let mut sent = Vec::new();
     for number in 0..bodies.len() {
         tick.tick().await;
-        let target = targets[number % connections].clone();
+        let target = target.clone();
         sent.push(tokio::spawn(async move {
             let answered = target.send(number).await;
             let unavailable = answered.body.contains(r#""verdict":"BrokerUnavailable""#);

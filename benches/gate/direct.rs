@@ -1,7 +1,7 @@
 //! Reviews sent directly to one replica: what the handler itself costs.
 
 use crate::cost;
-use crate::load::{Flood, Medians, Protocol, Target};
+use crate::load::{Flood, Medians, Target};
 use crate::report::{Report, mib};
 use crate::sizes::Sizes;
 use crate::stage::{NAMED_BY_EACH, OTHERS, Stage};
@@ -15,15 +15,14 @@ struct Side {
 pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
     let bodies = stage.cached();
     let (gate_pid, yes_pid) = (stage.webhook.pid(), stage.always_yes.pid());
-    let answer = stage.gate(Protocol::Http2, &bodies).send(0).await;
+    let answer = stage.gate(&bodies).send(0).await;
     assert!(answer.body.contains(r#""verdict":"Yes""#), "not what is to be measured: {}", answer.body);
     let before = (cost::resident(gate_pid), cost::resident(yes_pid));
     let remembered = (stage.answers("Remembered").await, stage.answers("Asked").await);
     report.section(
         "Cached verdicts, called directly",
         &format!(
-            "One replica, TLS 1.3, kept connections (HTTP/2: one for all, as an API server has it; HTTP/1.1: one for each \
-             request under way). Each review is an update of an annotated Deployment with `managedFields`, {} bytes in all, \
+            "One replica, TLS 1.3, HTTP/1.1, kept connections, one for each request under way. Each review is an update of an annotated Deployment with `managedFields`, {} bytes in all, \
              of {} Deployments in turn, answered Yes from what is remembered (for 10 s; then the broker is asked again, \
              which is part of the measurement). {OTHERS} more environments name {NAMED_BY_EACH} namespaces each. The floor is a process of its own with the same TLS server and threads \
              that reads the body and says yes. Both take turns, {} of {:.1} s each; medians of the turns. The requests \
@@ -35,13 +34,11 @@ pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
         ),
     );
     let mut reviews = 0;
-    for protocol in [Protocol::Http2, Protocol::Http1] {
-        for at_once in sizes.direct {
-            let (gate, yes) = (stage.gate(protocol, &bodies), stage.yes(protocol, &bodies));
-            let [gate, yes] = take_turns([(&gate, gate_pid), (&yes, yes_pid)], *at_once, sizes).await;
-            reviews += gate.turns.iter().map(|turn| turn.took.len()).sum::<usize>();
-            rows(&format!("{}, {at_once} at once", protocol.name()), &gate, &yes, report);
-        }
+    for at_once in sizes.direct {
+        let (gate, yes) = (stage.gate(&bodies), stage.yes(&bodies));
+        let [gate, yes] = take_turns([(&gate, gate_pid), (&yes, yes_pid)], *at_once, sizes).await;
+        reviews += gate.turns.iter().map(|turn| turn.took.len()).sum::<usize>();
+        rows(&format!("{at_once} at once"), &gate, &yes, report);
     }
     let after = (cost::resident(gate_pid), cost::resident(yes_pid));
     let memory = |before, after| format!("{} → {}", mib(before), mib(after));

@@ -9,33 +9,11 @@ use tokio::time::MissedTickBehavior;
 
 use crate::report::Spread;
 
-/// How an API server calls webhooks, and how others may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// One connection for all, as an API server has it.
-    Http2,
-    /// As many connections as there are requests at once.
-    Http1,
-}
-
-impl Protocol {
-    /// For people.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Http2 => "HTTP/2",
-            Self::Http1 => "HTTP/1.1",
-        }
-    }
-}
-
-/// A client with kept connections of its own. Its certificates are not looked at: that costs the client alone, once.
-pub fn client(protocol: Protocol) -> reqwest::Client {
+/// A client with kept connections of its own: as many as there are requests at once, as an API server has it. Its
+/// certificates are not looked at: that costs the client alone, once.
+fn client() -> reqwest::Client {
     drop(rustls::crypto::ring::default_provider().install_default());
     let builder = reqwest::Client::builder().no_proxy().danger_accept_invalid_certs(true);
-    let builder = match protocol {
-        Protocol::Http2 => builder,
-        Protocol::Http1 => builder.http1_only(),
-    };
     builder.timeout(Duration::from_secs(30)).build().unwrap()
 }
 
@@ -57,8 +35,8 @@ pub struct Answered {
 
 impl Target {
     /// Reviews are taken in turn from `bodies`.
-    pub fn new(protocol: Protocol, url: &str, bodies: &Arc<[Bytes]>) -> Self {
-        Self { client: client(protocol), url: format!("{url}?timeout=10s"), bodies: Arc::clone(bodies) }
+    pub fn new(url: &str, bodies: &Arc<[Bytes]>) -> Self {
+        Self { client: client(), url: format!("{url}?timeout=10s"), bodies: Arc::clone(bodies) }
     }
 
     /// The same, over the same connections, with other reviews.

@@ -11,7 +11,7 @@ use pact_operator::api::{PactBroker, PactEnvironment};
 use serde_json::{Value, json};
 
 use crate::always_yes::AlwaysYes;
-use crate::load::{Protocol, Target};
+use crate::load::Target;
 use crate::reviewed::Reviews;
 use testbed::eventually::eventually;
 use testbed::namespace;
@@ -133,13 +133,13 @@ impl Stage {
     }
 
     /// The webhook, called directly.
-    pub fn gate(&self, protocol: Protocol, bodies: &Arc<[Bytes]>) -> Target {
-        Target::new(protocol, &format!("https://{}/gate", self.webhook.address()), bodies)
+    pub fn gate(&self, bodies: &Arc<[Bytes]>) -> Target {
+        Target::new(&format!("https://{}/gate", self.webhook.address()), bodies)
     }
 
     /// Its floor, called directly.
-    pub fn yes(&self, protocol: Protocol, bodies: &Arc<[Bytes]>) -> Target {
-        Target::new(protocol, &self.always_yes.url, bodies)
+    pub fn yes(&self, bodies: &Arc<[Bytes]>) -> Target {
+        Target::new(&self.always_yes.url, bodies)
     }
 
     /// How many answers to questions came from where: `Remembered`, `Asked`, `None`.

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use futures::future::join_all;
 
-use crate::load::Protocol;
 use crate::report::{Report, Spread};
 use crate::reviewed::Reviews;
 use crate::sizes::Sizes;
@@ -72,7 +71,7 @@ async fn one_by_one(stage: &Stage, pacticipant: &str, versions: &[String]) -> (S
     let reviews = Reviews::of(REVIEW_BYTES);
     let review = |version: &String| reviews.one(&stage.gated, pacticipant, pacticipant, version);
     let bodies: Arc<[Bytes]> = versions.iter().map(review).collect();
-    let target = stage.gate(Protocol::Http2, &bodies);
+    let target = stage.gate(&bodies);
     // The connection is made by a review that is let through unjudged.
     let elsewhere = [reviews.one(&stage.free, pacticipant, pacticipant, "1")].into();
     drop(target.with(&elsewhere).send(0).await);
@@ -111,11 +110,10 @@ async fn equal(stage: &Stage, count: usize, floor: &Spread, report: &mut Report)
     let reviews = Reviews::of(REVIEW_BYTES);
     let review = |number| reviews.one(&stage.gated, &format!("{PROVIDER}-{number}"), PROVIDER, VERSION);
     let bodies: Arc<[Bytes]> = (0..count).map(review).collect();
-    // A connection takes 256 requests at once: two, so that none waits here.
-    let targets = [0, 1].map(|_| stage.gate(Protocol::Http2, &bodies));
+    let target = stage.gate(&bodies);
     broker.clear_requests();
     let sent = (0..count).map(|number| {
-        let target = targets[number % 2].clone();
+        let target = target.clone();
         tokio::spawn(async move { target.send(number).await.took.as_secs_f64() })
     });
     let took = Spread::of(join_all(sent.collect::<Vec<_>>()).await.into_iter().map(Result::unwrap).collect());
@@ -128,7 +126,7 @@ async fn equal(stage: &Stage, count: usize, floor: &Spread, report: &mut Report)
         "1",
     );
     report.row(
-        &format!("{count} equal questions at once: the first to the last answer"),
+        &format!("{count} equal questions at once: the first to the last answer, handshakes included"),
         &took.shown(),
         &format!("{:.1} ms (one matrix)", floor.median() * 1e3),
         "",

@@ -72,6 +72,18 @@ fn a_secret_is_known_in_every_form_in_which_it_is_sent() {
 }
 
 #[test]
+fn credentials_are_marked_as_secret_so_that_no_log_shows_them() {
+    let gate = vec![("x-gate".to_owned(), SecretText::new("open sesame"))];
+    for credentials in [basic("Aladdin", "open sesame"), Credentials::Bearer("open sesame".into())] {
+        let config = BrokerConfig { credentials, headers: gate.clone(), ..config() };
+        let headers = headers(&config, &mut Redactor::default()).unwrap();
+        assert!(headers[AUTHORIZATION].is_sensitive() && headers["x-gate"].is_sensitive());
+        let shown = format!("{headers:?}");
+        assert!(!shown.contains("sesame") && !shown.contains("QWxhZGRpbjpvcGVuIHNlc2FtZQ"), "{shown}");
+    }
+}
+
+#[test]
 fn settings_that_allow_no_request_are_refused() {
     use super::super::Broker;
     for (config, says) in [

@@ -68,7 +68,7 @@ async fn test(arguments: &SelfTestArguments) -> Result<(), Failure> {
     let brokers: Api<PactBroker> = Api::all(client.clone());
     match brokers.list(&ListParams::default()).await {
         Err(error) => {
-            say("brokers", Err(format!("PactBrokers cannot be listed: {}", refusal::explain(&error)).into()))?
+            say("brokers", Err(format!("PactBrokers cannot be listed: {}", refusal::explain(&error)).into()))?;
         }
         Ok(brokers) if brokers.items.is_empty() => say("brokers", Ok("there is no PactBroker yet".to_owned()))?,
         Ok(brokers) => {

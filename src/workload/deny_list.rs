@@ -1,5 +1,7 @@
 //! Texts that are never versions.
 
+use wildmatch::WildMatch;
+
 use crate::api::environment::DEFAULT_DENIED_VERSIONS;
 
 /// Globs of texts that are never versions: `*` is any text, `?` any one character, case does not matter.
@@ -24,37 +26,9 @@ impl DenyList {
     /// The first glob that denies a text.
     #[must_use]
     pub fn denies(&self, text: &str) -> Option<&str> {
-        let text: Vec<char> = text.to_lowercase().chars().collect();
-        self.0.iter().find(|glob| glob_matches(glob, &text)).map(String::as_str)
+        let text = text.to_lowercase();
+        self.0.iter().find(|glob| WildMatch::new(glob).matches(&text)).map(String::as_str)
     }
-}
-
-/// Matches without recursion: after a mismatch only the latest star takes one more character, so that no glob is slow.
-fn glob_matches(glob: &str, text: &[char]) -> bool {
-    let glob: Vec<char> = glob.chars().collect();
-    let (mut at, mut in_text) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while let Some(character) = text.get(in_text) {
-        match glob.get(at) {
-            Some('*') => {
-                star = Some((at, in_text));
-                at += 1;
-            }
-            Some(expected) if *expected == '?' || expected == character => {
-                at += 1;
-                in_text += 1;
-            }
-            _ => match star {
-                Some((star_at, taken)) => {
-                    star = Some((star_at, taken + 1));
-                    at = star_at + 1;
-                    in_text = taken + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    glob[at..].iter().all(|rest| *rest == '*')
 }
 
 #[cfg(test)]
@@ -85,6 +59,14 @@ mod tests {
             ("pr-*", "PR-12", true),
             ("pr-*", "xpr-12", false),
             ("a**", "a", true),
+            ("*", "team/shop", true),
+            ("team?shop", "team/shop", true),
+            // What other globs know is a plain character here.
+            ("[ab]", "a", false),
+            ("[ab]", "[AB]", true),
+            ("{a,b}", "a", false),
+            (r"\*", r"\anything", true),
+            (r"\*", "*", false),
         ] {
             assert_eq!(DenyList::new([glob]).denies(text).is_some(), matches, "{glob} against {text}");
         }

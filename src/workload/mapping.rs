@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use kube::core::{Expression, Selector, SelectorExt};
 use thiserror::Error;
 
 use crate::api::names::quoted;
@@ -11,18 +12,9 @@ use crate::api::names::quoted;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NamespaceSelector {
     names: BTreeSet<String>,
-    /// All must hold; `None` and an empty list both match nothing.
-    requirements: Vec<Requirement>,
+    /// One without requirements matches nothing here.
+    labels: Selector,
     everything: bool,
-}
-
-/// One requirement of a label selector.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Requirement {
-    In(String, BTreeSet<String>),
-    NotIn(String, BTreeSet<String>),
-    Exists(String),
-    DoesNotExist(String),
 }
 
 /// Why a label selector cannot be used.
@@ -68,55 +60,42 @@ impl NamespaceSelector {
         selector: Option<&LabelSelector>,
         everything: bool,
     ) -> Result<Self, SelectorError> {
-        let mut requirements = Vec::new();
+        let mut labels = Selector::default();
         if let Some(selector) = selector {
-            for (key, value) in selector.match_labels.iter().flatten() {
-                requirements.push(Requirement::In(key.clone(), BTreeSet::from([value.clone()])));
-            }
-            for expression in selector.match_expressions.iter().flatten() {
-                requirements.push(Requirement::parse(expression)?);
+            labels = selector.match_labels.clone().unwrap_or_default().into_iter().collect();
+            for requirement in selector.match_expressions.iter().flatten() {
+                labels.extend(expression(requirement)?);
             }
         }
-        Ok(Self { names: names.into_iter().collect(), requirements, everything })
+        Ok(Self { names: names.into_iter().collect(), labels, everything })
     }
 
     /// Whether a namespace is claimed.
     #[must_use]
     pub fn matches(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
-        let by_labels = !self.requirements.is_empty() && self.requirements.iter().all(|it| it.holds(labels));
+        let by_labels = !self.labels.selects_all() && self.labels.matches(labels);
         self.everything || self.names.contains(name) || by_labels
     }
 }
 
-impl Requirement {
-    fn parse(expression: &LabelSelectorRequirement) -> Result<Self, SelectorError> {
-        let key = expression.key.clone();
-        let values: BTreeSet<String> = expression.values.iter().flatten().cloned().collect();
-        let some = |operator| {
-            let missing = SelectorError::ValuesMissing { key: quoted(&key), operator };
-            if values.is_empty() { Err(missing) } else { Ok(()) }
-        };
-        let none = |operator| {
-            let forbidden = SelectorError::ValuesForbidden { key: quoted(&key), operator };
-            if values.is_empty() { Ok(()) } else { Err(forbidden) }
-        };
-        match expression.operator.as_str() {
-            "In" => some("In").map(|()| Self::In(key, values)),
-            "NotIn" => some("NotIn").map(|()| Self::NotIn(key, values)),
-            "Exists" => none("Exists").map(|()| Self::Exists(key)),
-            "DoesNotExist" => none("DoesNotExist").map(|()| Self::DoesNotExist(key)),
-            unknown => Err(SelectorError::UnknownOperator { key: quoted(&key), quoted: quoted(unknown) }),
-        }
-    }
-
-    /// `NotIn` holds for a missing label too, as in Kubernetes.
-    fn holds(&self, labels: &BTreeMap<String, String>) -> bool {
-        match self {
-            Self::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
-            Self::NotIn(key, values) => labels.get(key).is_none_or(|value| !values.contains(value)),
-            Self::Exists(key) => labels.contains_key(key),
-            Self::DoesNotExist(key) => !labels.contains_key(key),
-        }
+/// A requirement as kube has it. kube's own conversion would take `In` without values and `Exists` with some.
+fn expression(requirement: &LabelSelectorRequirement) -> Result<Expression, SelectorError> {
+    let key = requirement.key.clone();
+    let values: BTreeSet<String> = requirement.values.iter().flatten().cloned().collect();
+    let some = |operator| {
+        let missing = SelectorError::ValuesMissing { key: quoted(&key), operator };
+        if values.is_empty() { Err(missing) } else { Ok(()) }
+    };
+    let none = |operator| {
+        let forbidden = SelectorError::ValuesForbidden { key: quoted(&key), operator };
+        if values.is_empty() { Ok(()) } else { Err(forbidden) }
+    };
+    match requirement.operator.as_str() {
+        "In" => some("In").map(|()| Expression::In(key, values)),
+        "NotIn" => some("NotIn").map(|()| Expression::NotIn(key, values)),
+        "Exists" => none("Exists").map(|()| Expression::Exists(key)),
+        "DoesNotExist" => none("DoesNotExist").map(|()| Expression::DoesNotExist(key)),
+        unknown => Err(SelectorError::UnknownOperator { key: quoted(&key), quoted: quoted(unknown) }),
     }
 }
 

@@ -26,7 +26,8 @@ async fn wait_unready(webhook: &Webhook, wanted: &[&str], gates: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_is_ready_once_all_it_needs_is_there_and_says_until_then_what_is_missing() {
-    let control_plane = ControlPlane::start().await;
+    // To a webhook on this machine an API server offers HTTP/2 as well; behind a Service it offers HTTP/1.1 only, as here.
+    let control_plane = ControlPlane::start_with(&[("GODEBUG", "http2client=0")]).await;
     let client = control_plane.client();
     let options = WebhookOptions::default();
     let port = free_port();
@@ -60,7 +61,7 @@ async fn a_replica_is_ready_once_all_it_needs_is_there_and_says_until_then_what_
 
     webhook::install(&control_plane, &options, &url).await;
     webhook.wait_ready().await;
-    // Ready means trusted: once the API server has learnt of it, a review is answered.
+    // Ready means trusted: once the API server has learnt of it, a review is answered, over HTTP/1.1.
     let person = Person::developer(&control_plane).await;
     let namespace = testbed::namespace::create(&control_plane, &client, &[]).await;
     let [admitted, _] = Asked::of("orders", &namespace);

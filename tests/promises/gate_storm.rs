@@ -34,7 +34,7 @@ impl Storm {
     async fn brew() -> Self {
         let cluster = TestCluster::without_operator().await;
         let webhook = Webhook::start(&cluster.control_plane, WebhookOptions::default()).await;
-        // As the API server does it: HTTP/2 over few connections, here without looking at the certificate.
+        // As the API server does it, with a connection for each review under way; without looking at the certificate.
         let builder = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).no_proxy();
         let client = builder.timeout(2 * TIMEOUT).build().expect("a client");
         Self { cluster, webhook, client }

@@ -1,4 +1,4 @@
-//! Kubernetes Events that are told once.
+//! Kubernetes Events that are reported once.
 //!
 //! The name of an Event is computed from what it is about, so saying the same again, after a restart or from another
 //! replica, finds it there already. (kube's own recorder counts by reason and keeps the first note, so news under a
@@ -6,7 +6,6 @@
 //! again.
 
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -15,12 +14,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use seen::Seen;
-
-mod seen;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +30,10 @@ const MAX_WORD: usize = 128;
 const MAX_NAME: usize = 253;
 /// An Event is not worth more of anybody's time.
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
+/// How many Events are remembered as published.
+const MOST_PUBLISHED: u64 = 8192;
+/// For how long. Kubernetes keeps Events for an hour; remembering longer would suppress what is no longer there.
+const PUBLISHED_FOR: Duration = Duration::from_mins(30);
 
 /// The object that an Event is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +122,8 @@ pub struct EventSink {
     client: Client,
     controller: String,
     instance: String,
-    seen: Arc<Mutex<Seen>>,
+    /// The digests of what was published lately.
+    published: Cache<u64, ()>,
 }
 
 impl EventSink {
@@ -132,19 +135,20 @@ impl EventSink {
             client,
             controller: reporting_controller.into(),
             instance: cut(instance, MAX_WORD).to_owned(),
-            seen: Arc::default(),
+            published: memory(MOST_PUBLISHED, PUBLISHED_FOR),
         }
     }
 
     /// Publishes `event` unless the same reason and key about the same object were published before.
     ///
-    /// What this process said within the last hour is remembered (for some thousand Events): no request is sent again.
+    /// What this process published within the last 30 minutes is remembered (for some thousand Events): no request is
+    /// sent again.
     ///
     /// # Errors
     /// When the API server refuses it or does not answer within 5 s. Nothing is remembered then.
     pub async fn publish(&self, regarding: &Regarding, event: &Event<'_>) -> Result<Published, EventError> {
         let digest = digest(&regarding.uid, event.reason, &event.once_key);
-        if self.seen().contains(digest) {
+        if self.published.contains_key(&digest) {
             return Ok(Published::Before);
         }
         let object = self.object(regarding, event, digest);
@@ -159,7 +163,7 @@ impl EventSink {
                 return Err(EventError::TimedOut { reason: event.reason.to_owned(), regarding: called(regarding) });
             }
         };
-        self.seen().insert(digest);
+        self.published.insert(digest, ());
         Ok(published)
     }
 
@@ -187,16 +191,17 @@ impl EventSink {
         object.metadata.namespace = Some(namespace);
         object
     }
-
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl std::fmt::Debug for EventSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EventSink").field("controller", &self.controller).finish_non_exhaustive()
     }
+}
+
+/// A bounded memory. When it is full the longest unused makes room, whatever its age.
+fn memory(most: u64, age: Duration) -> Cache<u64, ()> {
+    Cache::builder().max_capacity(most).time_to_live(age).eviction_policy(EvictionPolicy::lru()).build()
 }
 
 fn failure(error: kube::Error, namespace: String, regarding: &Regarding, event: &Event<'_>) -> EventError {

@@ -2,7 +2,7 @@
 
 /// As the error says it; where a right is missing, with the remedy.
 ///
-/// 403 alone does not tell: quotas, namespaces on their way out and admission webhooks answer with it, too. What RBAC
+/// 403 alone does not say so: quotas, namespaces on their way out and admission webhooks answer with it, too. What RBAC
 /// refuses reads `User "..." cannot VERB resource "..."`
 /// (<https://kubernetes.io/docs/reference/access-authn-authz/authorization/>).
 #[must_use]

@@ -16,7 +16,7 @@ pub enum Outcome<T> {
     Finished(T),
     /// It was dropped where it stood, because a second signal came before it had ended.
     Abandoned {
-        /// The exit code that tells so: 128 plus the number of the signal.
+        /// The exit code that says so: 128 plus the number of the signal.
         exit_code: u8,
     },
 }

@@ -1,4 +1,4 @@
-//! What the API server tells of one kind of object, list after list and change after change, fed to whoever wants it.
+//! What the API server reports of one kind of object, list after list and change after change, fed to whoever wants it.
 
 use std::{
     collections::HashSet,
@@ -27,16 +27,16 @@ use tracing::{info, warn};
 
 use super::{readiness::Gate, refusal};
 
-/// One kind of object, and what is to be done with what the API server tells of it.
+/// One kind of object, and what is to be done with what the API server reports of it.
 pub trait WatchHandler: Send {
     /// The objects.
     type Object: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned + Send + 'static;
-    /// What tells one object from another.
+    /// What distinguishes one object from another.
     type Id: Eq + Hash + Send;
 
     /// The object is there, as it is now. Answers who it is, if it is anybody we know.
     fn apply(&self, object: Self::Object) -> Option<Self::Id>;
-    /// The object is there, but cannot be read. Answers who it is, if that much can be told: then what was known of it
+    /// The object is there, but cannot be read. Answers who it is, if that much can be read: then what was known of it
     /// stays.
     fn undecodable(&self, object: &InvalidObject) -> Option<Self::Id>;
     /// An object that could not be read is gone.
@@ -53,7 +53,7 @@ const PAGE: u32 = 2_000;
 /// How long after a list a kind that may not be watched is listed again.
 const LIST_AGAIN: Duration = Duration::from_secs(30);
 
-/// The first complete list of one kind: opens its readiness gate, and then tells whoever waits for it, once.
+/// The first complete list of one kind: opens its readiness gate, and then reports that to whoever waits for it, once.
 /// Clones are the same first list.
 #[derive(Clone)]
 pub struct First<C> {
@@ -79,7 +79,7 @@ impl<C: Fn()> First<C> {
     }
 }
 
-/// The first lists of several kinds, in the order of their readiness gates. `complete` is told once, when the last of
+/// The first lists of several kinds, in the order of their readiness gates. `complete` is called once, when the last of
 /// them is over.
 pub fn first_lists<const N: usize>(
     gates: [Gate; N],

@@ -33,11 +33,16 @@ impl Component {
     }
 }
 
+/// Names and values of environment variables.
+pub type Environment = &'static [(&'static str, &'static str)];
+
 /// Where one control plane's files and ports are.
 #[derive(Debug)]
 pub struct Layout {
     pub tools: PathBuf,
     pub folder: PathBuf,
+    /// Variables that the API server gets in its environment.
+    api_server_environment: Environment,
     etcd: u16,
     etcd_peers: u16,
     api_server: u16,
@@ -56,9 +61,9 @@ rules:
 
 impl Layout {
     /// Chooses free ports.
-    pub fn new(tools: PathBuf, folder: PathBuf) -> Self {
+    pub fn new(tools: PathBuf, folder: PathBuf, api_server_environment: Environment) -> Self {
         let [etcd, etcd_peers, api_server, kwok] = std::array::from_fn(|_| free_port());
-        Self { tools, folder, etcd, etcd_peers, api_server, kwok }
+        Self { tools, folder, api_server_environment, etcd, etcd_peers, api_server, kwok }
     }
 
     /// The API server's address.
@@ -112,6 +117,9 @@ current-context: testbed
             Component::Scheduler => self.scheduler(),
             Component::Kwok => self.kwok(),
         });
+        if component == Component::ApiServer {
+            command.envs(self.api_server_environment.iter().copied());
+        }
         command
     }
 

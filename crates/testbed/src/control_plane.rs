@@ -13,7 +13,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 
 use super::{node, tools};
-use crate::components::{Component, Layout};
+use crate::components::{Component, Environment, Layout};
 use crate::eventually::eventually;
 use crate::process::{Folder, Process};
 
@@ -41,10 +41,18 @@ impl ControlPlane {
     /// # Panics
     /// When it does not come up; with the tail of the log of the program that failed.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with these variables in the API server's environment.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub async fn start_with(api_server_environment: Environment) -> Self {
         let tools = tools::folder().await;
         let mut attempts = 3;
         loop {
-            match Self::try_start(tools.clone()).await {
+            match Self::try_start(tools.clone(), api_server_environment).await {
                 Ok(control_plane) => return control_plane,
                 // Somebody took a port between our choice and the program's start.
                 Err(reason) if reason.contains("address already in use") && attempts > 1 => attempts -= 1,
@@ -73,9 +81,9 @@ impl ControlPlane {
         }
     }
 
-    async fn try_start(tools: PathBuf) -> Result<Self, String> {
+    async fn try_start(tools: PathBuf, api_server_environment: Environment) -> Result<Self, String> {
         let folder = Folder::new();
-        let layout = Layout::new(tools, folder.path().to_owned());
+        let layout = Layout::new(tools, folder.path().to_owned(), api_server_environment);
         layout.write_files(&uuid::Uuid::new_v4().simple().to_string());
         let control_plane = Self {
             config: config(&layout.kubeconfig()).await,

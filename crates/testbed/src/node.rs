@@ -31,6 +31,9 @@ pub async fn create(client: &Client) {
 }
 
 /// Whether all fake nodes are ready and pods may be created in the namespace `default`.
+///
+/// # Errors
+/// With what is missing.
 pub async fn ready(client: &Client) -> Result<(), String> {
     let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await.map_err(|e| e.to_string())?;
     let ready = nodes.items.iter().filter(|node| {

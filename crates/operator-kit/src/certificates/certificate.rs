@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use k8s_openapi::ByteString;
+use pem::{EncodeConfig, LineEnding, Pem};
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use x509_parser::time::ASN1Time;
@@ -94,21 +94,8 @@ impl Certificate {
     }
 
     pub(super) fn pem(&self) -> String {
-        // ByteString is base64 in JSON: one encoder less to depend on.
-        let base64 = match serde_json::to_value(ByteString(self.der.to_vec())) {
-            Ok(serde_json::Value::String(base64)) => base64,
-            _ => String::new(),
-        };
-        let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
-        let mut rest = base64.as_str();
-        while !rest.is_empty() {
-            let (line, after) = rest.split_at(rest.len().min(64));
-            pem.push_str(line);
-            pem.push('\n');
-            rest = after;
-        }
-        pem.push_str("-----END CERTIFICATE-----\n");
-        pem
+        let certificate = Pem::new("CERTIFICATE", self.der.to_vec());
+        pem::encode_config(&certificate, EncodeConfig::new().set_line_ending(LineEnding::LF))
     }
 }
 

@@ -45,7 +45,7 @@ pub use run::run;
 pub use serving::ServingCertificate;
 pub use settings::{CertificateError, CertificateSettings, MountedSource, OwnSource, Source};
 
-/// What tells the wall-clock time; injected, so that a test can let a year pass.
+/// Gives the wall-clock time; injected, so that a test can let a year pass.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// The system's wall clock.

@@ -18,7 +18,7 @@ use super::authority::Leaf;
 use super::bundle::Bundle;
 use super::certificate::Certificate;
 use super::hooks::Hooks;
-use super::run::{Room, Round, RoundError};
+use super::run::{Context, Step, StepError};
 use super::settings::MountedSource;
 use super::trust;
 
@@ -61,27 +61,27 @@ impl Mounted {
     }
 
     /// Reads, and does the first thing that is to be done.
-    pub(super) async fn round(&mut self, room: &mut Room) -> Result<Round, RoundError> {
+    pub(super) async fn step(&mut self, context: &mut Context) -> Result<Step, StepError> {
         // First, so that the certificate being served is watched even when the files cannot be used.
-        room.look().await?;
-        let now = (room.clock)();
+        context.look().await?;
+        let now = (context.clock)();
         let files = self.read().await?;
         let taken = self.take(&files);
-        let wanted = match room.live.hooks() {
+        let wanted = match context.live.hooks() {
             Some(hooks) if self.source.patch_bundle => {
                 self.wanted(&files, hooks, now).map(|wanted| hooks.patch(&wanted))
             }
             _ => Ok(None),
         };
         if let Ok(Some(patch)) = &wanted {
-            room.store.patch_hooks(patch).await?;
-            info!(webhook = room.settings.webhook, "added the mounted ca.crt to the caBundle");
-            return Ok(Round::Again);
+            context.store.patch_hooks(patch).await?;
+            info!(webhook = context.settings.webhook, "added the mounted ca.crt to the caBundle");
+            return Ok(Step::Again);
         }
-        self.serve(room, now);
+        self.serve(context, now);
         taken?;
         wanted?;
-        Ok(Round::Settled)
+        Ok(Step::Settled)
     }
 
     async fn read(&self) -> Result<Files, MountedError> {
@@ -131,21 +131,21 @@ impl Mounted {
 
     /// Serves the waiting pair once the API server has accepted it for the overlap, or when the one being served is
     /// not accepted (any more).
-    fn serve(&mut self, room: &Room, now: SystemTime) {
+    fn serve(&mut self, context: &Context, now: SystemTime) {
         let Some(waiting) = &self.waiting else { return };
         let accepted = |chain: &[CertificateDer<'static>]| {
-            room.live.hooks().is_some_and(|hooks| trust::verify(chain, hooks, now, Duration::ZERO).is_ok())
+            context.live.hooks().is_some_and(|hooks| trust::verify(chain, hooks, now, Duration::ZERO).is_ok())
         };
-        let served_works = room.serving.key().is_some_and(|served| accepted(&served.cert));
+        let served_works = context.serving.key().is_some_and(|served| accepted(&served.cert));
         if accepted(&waiting.key.cert) {
             self.accepted_since.get_or_insert_with(Instant::now);
         } else {
             self.accepted_since = None;
         }
-        let settled = self.accepted_since.is_some_and(|since| since.elapsed() >= room.settings.overlap);
+        let settled = self.accepted_since.is_some_and(|since| since.elapsed() >= context.settings.overlap);
         if !served_works || settled {
             info!(folder = %self.source.folder.display(), "serving with the mounted certificate");
-            self.waiting.take().into_iter().for_each(|leaf| room.serving.serve(leaf));
+            self.waiting.take().into_iter().for_each(|leaf| context.serving.serve(leaf));
         } else if self.accepted_since.is_none() && !self.said_untrusted {
             self.said_untrusted = true;
             warn!(

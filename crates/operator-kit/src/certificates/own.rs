@@ -11,7 +11,7 @@ use super::authority::{Authority, AuthorityError, Leaf};
 use super::certificate::{Certificate, Id, seconds};
 use super::hooks::Hooks;
 use super::plan::{self, LeafView, Published, RingStep, Terms};
-use super::run::{Live, Room, Round, RoundError};
+use super::run::{Context, Live, Step, StepError};
 use super::secret::{self, Keyring};
 use super::settings::OwnSource;
 
@@ -23,7 +23,7 @@ pub(super) struct Own {
 
 /// What to do, and what to say of it once it is done.
 #[derive(Debug)]
-pub(super) enum Act {
+pub(super) enum Action {
     /// Create the Secret, or replace the one that was read.
     Write { secret: Box<Secret>, step: RingStep, authority: Id },
     /// Patch the webhook configuration.
@@ -31,11 +31,11 @@ pub(super) enum Act {
     /// Serve with this from now on.
     Serve(Leaf),
     /// All is as it should be.
-    Rest,
+    Nothing,
 }
 
 /// What was read, and when, by both clocks.
-pub(super) struct Seen<'a> {
+pub(super) struct Observed<'a> {
     pub(super) live: &'a Live,
     pub(super) secret: Option<Secret>,
     pub(super) served: Option<LeafView>,
@@ -50,41 +50,41 @@ impl Own {
     }
 
     /// Reads, and does the first thing that is to be done.
-    pub(super) async fn round(&mut self, room: &mut Room) -> Result<Round, RoundError> {
+    pub(super) async fn step(&mut self, context: &mut Context) -> Result<Step, StepError> {
         // In this order: whatever authority the live bundle holds was in the Secret before, so the Secret, read later,
         // knows it, and a patch, which is refused if the configuration has changed since, cannot take it away.
-        room.look().await?;
-        let secret = room.store.secret(&self.source).await?;
-        let seen = Seen {
-            live: &room.live,
+        context.look().await?;
+        let secret = context.store.secret(&self.source).await?;
+        let observed = Observed {
+            live: &context.live,
             secret,
-            served: room.serving.origin().map(|(validity, issuer)| LeafView { issuer, validity }),
-            now: (room.clock)(),
+            served: context.serving.origin().map(|(validity, issuer)| LeafView { issuer, validity }),
+            now: (context.clock)(),
             monotonic: Instant::now(),
         };
-        match self.next(seen)? {
-            Act::Write { secret, step, authority } => {
-                room.store.write_secret(&self.source, &secret).await?;
+        match self.next(observed)? {
+            Action::Write { secret, step, authority } => {
+                context.store.write_secret(&self.source, &secret).await?;
                 info!(secret = self.name(), signs = %authority, "wrote the authorities: {step:?}");
-                Ok(Round::Again)
+                Ok(Step::Again)
             }
-            Act::Patch(patch) => {
-                room.store.patch_hooks(&patch).await?;
-                info!(webhook = room.settings.webhook, "wrote the caBundle");
-                Ok(Round::Again)
+            Action::Patch(patch) => {
+                context.store.patch_hooks(&patch).await?;
+                info!(webhook = context.settings.webhook, "wrote the caBundle");
+                Ok(Step::Again)
             }
-            Act::Serve(leaf) => {
+            Action::Serve(leaf) => {
                 info!(until = seconds(leaf.validity.until), authority = ?leaf.issuer, "serving with a new certificate");
-                room.serving.serve(leaf);
-                Ok(Round::Again)
+                context.serving.serve(leaf);
+                Ok(Step::Again)
             }
-            Act::Rest => Ok(Round::Settled),
+            Action::Nothing => Ok(Step::Settled),
         }
     }
 
     /// The first thing that is to be done.
-    pub(super) fn next(&self, seen: Seen<'_>) -> Result<Act, AuthorityError> {
-        let Seen { live, secret, served, now, monotonic } = seen;
+    pub(super) fn next(&self, observed: Observed<'_>) -> Result<Action, AuthorityError> {
+        let Observed { live, secret, served, now, monotonic } = observed;
         let ours = self.ours(live);
         let published = Published { trusted: live.trusted(monotonic), ours: ours.iter().map(secret::ca).collect() };
         let keyring = self.keyring(secret.as_ref());
@@ -94,7 +94,7 @@ impl Own {
         if let (Ok(keyring), Some(current)) = (&keyring, ring.map(|ring| ring.current).filter(|ca| ca.usable(now)))
             && plan::renew_leaf(served, current, &published.trusted, now, &self.terms)
         {
-            return Ok(Act::Serve(keyring.current.issue(&self.source.names, now, self.source.leaf_life)?));
+            return Ok(Action::Serve(keyring.current.issue(&self.source.names, now, self.source.leaf_life)?));
         }
         let mut keyring = match (keyring, step) {
             (Ok(keyring), RingStep::Keep | RingStep::Prune) => keyring,
@@ -114,20 +114,20 @@ impl Own {
             }
         };
         if let Some(patch) = live.hooks().and_then(|hooks| hooks.patch(&keyring.bundle())) {
-            return Ok(Act::Patch(patch));
+            return Ok(Action::Patch(patch));
         }
         // Tidying up comes last: what is trusted a little too long harms nobody, what is trusted too late does.
         if step == RingStep::Prune {
             keyring.prune(&published, now);
             return Ok(self.write(&keyring, secret, step));
         }
-        Ok(Act::Rest)
+        Ok(Action::Nothing)
     }
 
-    fn write(&self, keyring: &Keyring, secret: Option<Secret>, step: RingStep) -> Act {
+    fn write(&self, keyring: &Keyring, secret: Option<Secret>, step: RingStep) -> Action {
         let mut secret = secret.unwrap_or_else(|| self.empty_secret());
         keyring.write(&mut secret);
-        Act::Write { secret: Box::new(secret), step, authority: keyring.current.certificate.id }
+        Action::Write { secret: Box::new(secret), step, authority: keyring.current.certificate.id }
     }
 
     fn authority(&self, now: SystemTime) -> Result<Authority, AuthorityError> {

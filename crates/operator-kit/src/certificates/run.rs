@@ -41,11 +41,12 @@ pub async fn run(
         Source::Mounted(mounted) => Keeper::Mounted(Mounted::new(mounted.clone())),
     };
     let store = Store::new(client, &settings);
-    let mut turn = Turn { room: Room { settings, store, serving, clock, live: Live::default() }, gate, keeper };
+    let mut rotation =
+        Rotation { context: Context { settings, store, serving, clock, live: Live::default() }, gate, keeper };
     let mut failures = Failures::default();
     let keep = async {
         loop {
-            let wait = turn.check(&mut failures).await;
+            let wait = rotation.check(&mut failures).await;
             tokio::time::sleep(wait).await;
         }
     };
@@ -56,7 +57,7 @@ pub async fn run(
 }
 
 /// What both kinds of source work with.
-pub(super) struct Room {
+pub(super) struct Context {
     pub(super) settings: CertificateSettings,
     pub(super) store: Store,
     pub(super) serving: ServingCertificate,
@@ -79,18 +80,18 @@ enum Configuration {
     Read(Hooks),
 }
 
-/// How a round ended.
+/// How a step ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Round {
+pub(super) enum Step {
     /// Something was done: look again.
     Again,
     /// Nothing is left to do now.
     Settled,
 }
 
-/// Why a round could not be finished.
+/// Why a step could not be finished.
 #[derive(Debug, Error)]
-pub(super) enum RoundError {
+pub(super) enum StepError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -104,8 +105,8 @@ enum Keeper {
     Mounted(Mounted),
 }
 
-struct Turn {
-    room: Room,
+struct Rotation {
+    context: Context,
     gate: Gate,
     keeper: Keeper,
 }
@@ -133,7 +134,7 @@ impl Live {
     }
 }
 
-impl Room {
+impl Context {
     /// Reads the webhook configuration.
     pub(super) async fn look(&mut self) -> Result<(), StoreError> {
         let hooks = self.store.hooks().await?;
@@ -157,12 +158,12 @@ impl Room {
     }
 }
 
-impl Turn {
+impl Rotation {
     /// Does what is to be done, says whether we are ready, and gives the time until the next check.
     async fn check(&mut self, failures: &mut Failures) -> Duration {
-        let settled = self.rounds().await;
-        let verdict = self.room.verdict();
-        let settings = &self.room.settings;
+        let settled = self.steps().await;
+        let verdict = self.context.verdict();
+        let settings = &self.context.settings;
         let interval = if verdict.is_ok() { settings.check_every } else { settings.check_unready_every };
         let wait = match &settled {
             Ok(()) => {
@@ -185,18 +186,18 @@ impl Turn {
         wait
     }
 
-    /// Rounds until nothing is left to do. Others write, too, so this may take a few; it never takes for ever.
-    async fn rounds(&mut self) -> Result<(), RoundError> {
-        const ROUNDS: usize = 10;
-        for _ in 0..ROUNDS {
-            let round = match &mut self.keeper {
-                Keeper::Own(own) => own.round(&mut self.room).await,
-                Keeper::Mounted(mounted) => mounted.round(&mut self.room).await,
+    /// Steps until nothing is left to do. Others write, too, so this may take a few; it never takes for ever.
+    async fn steps(&mut self) -> Result<(), StepError> {
+        const STEPS: usize = 10;
+        for _ in 0..STEPS {
+            let step = match &mut self.keeper {
+                Keeper::Own(own) => own.step(&mut self.context).await,
+                Keeper::Mounted(mounted) => mounted.step(&mut self.context).await,
             };
-            match round {
-                Ok(Round::Settled) => return Ok(()),
-                Ok(Round::Again) => {}
-                Err(RoundError::Store(StoreError::Conflict { .. })) => {
+            match step {
+                Ok(Step::Settled) => return Ok(()),
+                Ok(Step::Again) => {}
+                Err(StepError::Store(StoreError::Conflict { .. })) => {
                     tokio::time::sleep(fraction(Duration::from_millis(50), entropy())).await;
                 }
                 Err(error) => return Err(error),
@@ -218,7 +219,7 @@ impl Failures {
     /// The same is logged once in this time.
     const REPEAT: Duration = Duration::from_mins(1);
 
-    fn count(&mut self, error: &RoundError) -> Duration {
+    fn count(&mut self, error: &StepError) -> Duration {
         let wait = Self::BACKOFF.delay(self.in_a_row, entropy());
         self.in_a_row = self.in_a_row.saturating_add(1);
         let text = error.to_string();

@@ -43,7 +43,7 @@ pub struct OwnSource {
     pub namespace: String,
     /// The name of the Secret. It belongs to us: an authority in it that cannot be ours is replaced.
     pub secret: String,
-    /// The common name of our authorities, by which they are told from others in a `caBundle`.
+    /// The common name of our authorities, which distinguishes them from others in a `caBundle`.
     pub authority: String,
     /// The DNS names and IP addresses for which leaves are issued.
     pub names: Vec<String>,

@@ -25,7 +25,7 @@ fn deployment() -> Regarding {
 }
 
 fn recorded(once_key: &str) -> Event<'static> {
-    Event { reason: "Recorded", action: "Record", warning: false, note: "told".into(), once_key: once_key.into() }
+    Event { reason: "Recorded", action: "Record", warning: false, note: "reported".into(), once_key: once_key.into() }
 }
 
 async fn answer(server: &mut ApiServer, status: StatusCode, body: Value) -> (String, Value) {
@@ -59,7 +59,7 @@ async fn an_event_is_created_about_its_object_in_its_namespace() {
         (&sent["type"], &sent["reason"], &sent["action"]),
         (&json!("Normal"), &json!("Recorded"), &json!("Record"))
     );
-    assert_eq!(sent["note"], "told");
+    assert_eq!(sent["note"], "reported");
     assert_eq!(sent["reportingController"], "example.dev/recorder");
     assert_eq!(sent["reportingInstance"], "pod-1");
 }
@@ -135,4 +135,32 @@ proptest! {
             prop_assert!(label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{}", name);
         }
     }
+}
+
+#[tokio::test]
+async fn what_was_published_is_forgotten_before_kubernetes_forgets_it() {
+    const HOUR: Duration = Duration::from_hours(1);
+    let (sink, _server) = sink();
+    assert!(sink.published.policy().time_to_live().is_some_and(|age| age < HOUR), "the Event may be gone by then");
+    let age = Duration::from_millis(200);
+    let memory = memory(MOST_PUBLISHED, age);
+    memory.insert(1, ());
+    let began = std::time::Instant::now();
+    while memory.contains_key(&1) {
+        assert!(began.elapsed() < Duration::from_secs(20), "it is remembered for ever");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(began.elapsed() >= age / 2, "not at once: {:?}", began.elapsed());
+}
+
+#[test]
+fn never_more_is_remembered_than_the_limit_and_the_latest_always() {
+    let memory = memory(MOST_PUBLISHED, PUBLISHED_FOR);
+    for digest in 0..100_000 {
+        memory.insert(digest, ());
+        assert!(memory.contains_key(&digest), "{digest}");
+    }
+    memory.run_pending_tasks();
+    assert!(memory.contains_key(&99_999));
+    assert!(memory.entry_count() <= MOST_PUBLISHED, "{}", memory.entry_count());
 }

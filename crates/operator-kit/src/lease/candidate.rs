@@ -11,7 +11,7 @@ use super::decide::{Claim, Decision, LeaseView, Observation, Terms, decide};
 /// What is known of the Lease object itself.
 #[derive(Clone, Debug)]
 enum Known {
-    /// Not read yet, or a write failed in a way that tells nothing: read before deciding.
+    /// Not read yet, or a write failed in a way that proves nothing: read before deciding.
     Nothing,
     /// There is no such object.
     Absent,
@@ -162,7 +162,7 @@ fn blank(namespace: &str, name: &str) -> Lease {
     lease
 }
 
-/// Others tell renewals apart by their time, so two in a row must differ even when the wall clock stands still or is
+/// Others distinguish renewals by their time, so two in a row must differ even when the wall clock stands still or is
 /// set back. Whole microseconds, as they are transported.
 fn differing(wall: Timestamp, last: Option<&MicroTime>) -> MicroTime {
     let micros = wall.as_microsecond();

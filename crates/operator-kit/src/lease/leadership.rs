@@ -98,7 +98,7 @@ impl LeadershipSender {
         let lapsed = !self.is_leader();
         let nanos = deadline.saturating_duration_since(self.shared.start).as_nanos();
         self.shared.until.store(u64::try_from(nanos).unwrap_or(ALWAYS - 1), Ordering::Release);
-        // After a lapse that nobody was told of, the value is still true: tell it again.
+        // After a lapse that was not reported, the value is still true: report it again.
         self.publish(lapsed);
     }
 
@@ -114,7 +114,7 @@ impl LeadershipSender {
         !self.shared.time_left().is_zero()
     }
 
-    /// Awaits `work` and meanwhile tells the watchers when the deadline passes.
+    /// Awaits `work` and meanwhile reports to the watchers when the deadline passes.
     pub async fn while_watching<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         loop {
@@ -132,7 +132,7 @@ impl LeadershipSender {
 
     fn publish(&self, anew: bool) {
         let leads = self.is_leader();
-        self.changes.send_if_modified(|told| std::mem::replace(told, leads) != leads || anew);
+        self.changes.send_if_modified(|reported| std::mem::replace(reported, leads) != leads || anew);
     }
 }
 

@@ -16,8 +16,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use super::client_authentication::Clients;
-use super::connection::Host;
-use super::counts::Why;
+use super::connection::ConnectionHandler;
+use super::counts::CutReason;
 use super::{TlsServer, TlsServerCounts};
 
 /// How many connections the system holds for the listener: what tokio asks for.
@@ -33,20 +33,20 @@ pub(super) async fn serve(
     let TlsServer { listener, settings, clients, counts, .. } = server;
     let places = Arc::new(Semaphore::new(settings.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
     let (configured, tls) = watch::channel(configure(clients.as_ref()));
-    let entrance = Entrance {
-        host: Arc::new(Host::new(&settings, router, drain.clone(), counts.clone())),
+    let connections = Connections {
+        handler: Arc::new(ConnectionHandler::new(&settings, router, drain.clone(), counts.clone())),
         tls,
-        connections: TaskTracker::new(),
+        tasks: TaskTracker::new(),
         cut: CancellationToken::new(),
         counts,
     };
     // Whoever drops this future wants no connection to live on.
-    let _cut = entrance.cut.clone().drop_guard();
+    let _cut = connections.cut.clone().drop_guard();
     let mut acceptor = Acceptor { listener, places, pause: settings.accept_error_pause, failing: false };
     let accepting = async {
         loop {
-            let (stream, peer, place) = acceptor.next(&entrance.counts).await;
-            entrance.admit(stream, peer, Some(place));
+            let (stream, peer, place) = acceptor.next(&connections.counts).await;
+            connections.admit(stream, peer, Some(place));
         }
     };
     let following = async {
@@ -63,35 +63,35 @@ pub(super) async fn serve(
         () = accepting => {}
         () = following => {}
     }
-    let waiting = admit_all_that_wait(acceptor.listener, &entrance);
-    info!(open = entrance.connections.len(), waiting, "no longer accepting connections; finishing what is under way");
-    entrance.connections.close();
-    if timeout(settings.drain_limit, entrance.connections.wait()).await.is_err() {
-        let open = entrance.connections.len();
+    let waiting = admit_all_that_wait(acceptor.listener, &connections);
+    info!(open = connections.tasks.len(), waiting, "no longer accepting connections; finishing what is under way");
+    connections.tasks.close();
+    if timeout(settings.drain_limit, connections.tasks.wait()).await.is_err() {
+        let open = connections.tasks.len();
         warn!(open, limit = ?settings.drain_limit, "cutting connections that did not end within the drain limit");
-        entrance.cut.cancel();
-        entrance.connections.wait().await;
+        connections.cut.cancel();
+        connections.tasks.wait().await;
     }
 }
 
-/// Where connections become tasks.
-struct Entrance {
-    host: Arc<Host>,
+/// The open connections, each a task.
+struct Connections {
+    handler: Arc<ConnectionHandler>,
     tls: watch::Receiver<Arc<ServerConfig>>,
-    connections: TaskTracker,
+    tasks: TaskTracker,
     cut: CancellationToken,
     counts: TlsServerCounts,
 }
 
-impl Entrance {
+impl Connections {
     fn admit(&self, stream: TcpStream, peer: SocketAddr, place: Option<OwnedSemaphorePermit>) {
-        let (host, tls, cut, counts) =
-            (Arc::clone(&self.host), Arc::clone(&self.tls.borrow()), self.cut.clone(), self.counts.clone());
+        let (handler, tls, cut, counts) =
+            (Arc::clone(&self.handler), Arc::clone(&self.tls.borrow()), self.cut.clone(), self.counts.clone());
         let open = Open::new(counts.open.clone());
-        self.connections.spawn(async move {
+        self.tasks.spawn(async move {
             tokio::select! {
-                () = host.serve(stream, peer, tls) => {}
-                () = cut.cancelled() => counts.end(Why::Drain),
+                () = handler.serve(stream, peer, tls) => {}
+                () = cut.cancelled() => counts.end(CutReason::Drain),
             }
             drop((open, place));
         });
@@ -162,8 +162,8 @@ fn is_the_peers(error: &io::Error) -> bool {
 /// Accepts what the system has established by itself and holds in its queue, and closes the listener. Those clients
 /// believe themselves connected, and closing the listener would reset them. They get no places: there may be none,
 /// and the queue is short. No more than the queue holds, lest a flood keep the server from its end. Gives their number.
-fn admit_all_that_wait(listener: TcpListener, entrance: &Entrance) -> usize {
-    // The system is asked itself: tokio would answer from what it was last told of.
+fn admit_all_that_wait(listener: TcpListener, connections: &Connections) -> usize {
+    // The system is asked itself: tokio would answer from what it knew last.
     let Ok(listener) = listener.into_std() else { return 0 };
     let accept = || {
         let (stream, peer) = listener.accept()?;
@@ -173,7 +173,7 @@ fn admit_all_that_wait(listener: TcpListener, entrance: &Entrance) -> usize {
     let mut admitted = 0;
     while admitted < QUEUE {
         match accept() {
-            Ok((stream, peer)) => entrance.admit(stream, peer, None),
+            Ok((stream, peer)) => connections.admit(stream, peer, None),
             Err(error) if is_the_peers(&error) => continue,
             Err(_) => break,
         }

@@ -9,9 +9,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulConnection;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -22,44 +21,38 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::TlsServerSettings;
-use super::counts::{TlsServerCounts, Why};
+use super::connection_state::{ConnectionState, Limits, NextStep};
+use super::counts::{CutReason, TlsServerCounts};
 use super::exchange::Exchange;
-use super::ledger::{Ledger, Limits, Protocol, Standing};
-use super::watched::Watched;
+use super::tracked_stream::TrackedStream;
 use crate::backoff::{entropy, fraction};
 
 /// The largest head of a request: far more than an API server or Prometheus sends.
-const MAX_HEAD: u32 = 32 << 10;
+const MAX_HEAD: usize = 32 << 10;
+
+type Connection = http1::Connection<TokioIo<TrackedStream<TlsStream<TcpStream>>>, Exchange>;
 
 /// What all connections have in common.
-pub(super) struct Host {
+pub(super) struct ConnectionHandler {
     router: Router,
     limits: Limits,
     handshake_limit: Duration,
     max_age: Duration,
-    http1: Builder<TokioExecutor>,
-    http2: Builder<TokioExecutor>,
+    http: http1::Builder,
     drain: CancellationToken,
     counts: TlsServerCounts,
 }
 
-impl Host {
+impl ConnectionHandler {
     pub(super) fn new(
         settings: &TlsServerSettings,
         router: Router,
         drain: CancellationToken,
         counts: TlsServerCounts,
     ) -> Self {
-        let mut builder = Builder::new(TokioExecutor::new());
-        // The ledger measures heads, from their first byte on; hyper's own limit would count idle time as well.
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_HEAD as usize);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(settings.max_concurrent_streams)
-            .max_header_list_size(MAX_HEAD)
-            .keep_alive_interval(settings.ping_interval)
-            .keep_alive_timeout(settings.ping_limit);
+        let mut http = http1::Builder::new();
+        // The connection state measures heads, from their first byte on; hyper's own limit would count idle time as well.
+        http.header_read_timeout(None).max_buf_size(MAX_HEAD);
         Self {
             router,
             limits: Limits {
@@ -70,8 +63,7 @@ impl Host {
             },
             handshake_limit: settings.handshake_limit,
             max_age: settings.max_connection_age,
-            http1: builder.clone().http1_only(),
-            http2: builder.http2_only(),
+            http,
             drain,
             counts,
         }
@@ -84,35 +76,31 @@ impl Host {
             debug!(%peer, %error, "cannot switch the gathering of small packets off");
         }
         match timeout(self.handshake_limit, TlsAcceptor::from(tls).accept(tcp).into_fallible()).await {
-            Ok(Ok(stream)) => self.converse(stream, peer).await,
+            Ok(Ok(stream)) => self.serve_http(stream, peer).await,
             // Port scanners and plain HTTP, mostly: no reason to wake anybody.
             Ok(Err((error, tcp))) => {
-                self.counts.end(Why::Refused);
+                self.counts.end(CutReason::Refused);
                 debug!(%peer, %error, "a TLS handshake failed");
-                part(tcp, self.limits.linger).await;
+                await_close(tcp, self.limits.linger).await;
             }
             Err(_) => {
-                self.counts.end(Why::Handshake);
+                self.counts.end(CutReason::Handshake);
                 debug!(%peer, "a TLS handshake took too long");
             }
         }
     }
 
-    async fn converse(&self, stream: TlsStream<TcpStream>, peer: SocketAddr) {
-        let (protocol, builder) = match stream.get_ref().1.alpn_protocol() {
-            Some(b"h2") => (Protocol::Http2, &self.http2),
-            _ => (Protocol::Http1, &self.http1),
-        };
-        let ledger = Arc::new(Ledger::new(self.limits, protocol));
-        let exchange = Exchange::new(self.router.clone(), Arc::clone(&ledger), peer, self.counts.clone());
-        let (stream, rest) = Watched::new(stream, Arc::clone(&ledger));
-        match self.watch(builder.serve_connection(TokioIo::new(stream), exchange), &ledger).await {
+    async fn serve_http(&self, stream: TlsStream<TcpStream>, peer: SocketAddr) {
+        let state = Arc::new(ConnectionState::new(self.limits));
+        let exchange = Exchange::new(self.router.clone(), Arc::clone(&state), peer);
+        let (stream, handle) = TrackedStream::new(stream, Arc::clone(&state));
+        match self.drive(self.http.serve_connection(TokioIo::new(stream), exchange), &state).await {
             Ok(ended) => {
                 if let Err(error) = ended {
                     debug!(%peer, %error, "a connection failed");
                 }
-                if let Some(stream) = rest.take() {
-                    part(stream.into_inner().0, self.limits.linger).await;
+                if let Some(stream) = handle.take() {
+                    await_close(stream.into_inner().0, self.limits.linger).await;
                 }
             }
             Err(why) => {
@@ -123,7 +111,7 @@ impl Host {
     }
 
     /// Drives a connection and holds it to its limits. `Err`: it was cut, and why.
-    async fn watch<C: GracefulConnection>(&self, connection: C, ledger: &Ledger) -> Result<C::Output, Why> {
+    async fn drive(&self, connection: Connection, state: &ConnectionState) -> Result<hyper::Result<()>, CutReason> {
         let mut connection = pin!(connection);
         let mut alarm = pin!(sleep(Duration::ZERO));
         let mut ageing = pin!(sleep(self.age()));
@@ -133,26 +121,20 @@ impl Host {
                 if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                     return Poll::Ready(Ok(ended));
                 }
-                // A future is not polled again once it has ended: closing begins once.
-                if !ledger.is_closing()
-                    && (draining.as_mut().poll(cx).is_ready() || ageing.as_mut().poll(cx).is_ready())
-                    && ledger.begin_closing()
-                    && ledger.protocol() == Protocol::Http2
+                // A future is not polled again once it has ended: closing begins once. From then on each answer says
+                // `Connection: close`. hyper's graceful shutdown would close an idle connection at once, on which the
+                // next request may be on its way; so only a client that stays silent for a while is closed.
+                if !state.is_closing() && (draining.as_mut().poll(cx).is_ready() || ageing.as_mut().poll(cx).is_ready())
                 {
-                    // GOAWAY loses no request: what is on its way is served. HTTP/1 knows nothing of the kind, hyper
-                    // would close an idle connection into the face of the next request. So there the next answer
-                    // says `Connection: close`, and only who stays silent for a while is closed.
-                    connection.as_mut().graceful_shutdown();
-                    ledger.told();
-                    continue;
+                    state.begin_closing();
                 }
-                match ledger.standing(Instant::now()) {
-                    Standing::Cut(why) => return Poll::Ready(Err(why)),
-                    Standing::Close => {
+                match state.next_step(Instant::now()) {
+                    NextStep::Cut(why) => return Poll::Ready(Err(why)),
+                    NextStep::Close => {
                         connection.as_mut().graceful_shutdown();
-                        ledger.told();
+                        state.begin_shutdown();
                     }
-                    Standing::Fine(until) => {
+                    NextStep::Wait(until) => {
                         // Only an earlier deadline moves the alarm; after a later one it asks again when it rings.
                         if alarm.is_elapsed() || until < alarm.deadline() {
                             alarm.as_mut().reset(until);
@@ -173,17 +155,17 @@ impl Host {
     }
 }
 
-/// Lets the peer read what it was told at the end, for at most this long. A socket that is closed on bytes that nobody
+/// Lets the peer read the last answer, for at most this long. A socket that is closed on bytes that nobody
 /// has read resets the connection; then the peer's next write fails, and it or a proxy on the way gives up what it has
-/// not read yet. That is answers, for an HTTP/2 client goes on sending until it has read the GOAWAY; and the reason of a
+/// not read yet. That is an answer, if the client sent more before it read `Connection: close`; and the reason of a
 /// refusal, for in TLS 1.3 a client sends its request before it can know that its certificate is not wanted.
-async fn part(mut tcp: TcpStream, limit: Duration) {
+async fn await_close(mut tcp: TcpStream, limit: Duration) {
     let mut ignored = [0; 4096];
-    let parting = async {
+    let reading = async {
         tcp.shutdown().await?;
         while tcp.read(&mut ignored).await? > 0 {}
         Ok::<_, io::Error>(())
     };
     // Whatever becomes of it: it is over.
-    drop(timeout(limit, parting).await);
+    drop(timeout(limit, reading).await);
 }

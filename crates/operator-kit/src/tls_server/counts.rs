@@ -16,7 +16,7 @@ pub struct TlsServerCounts {
 
 /// Why the server ended a connection that its peer would have kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum CutReason {
     /// The TLS handshake failed: not TLS at all, no common version, an unknown client.
     Refused,
     /// The handshake took too long.
@@ -27,7 +27,7 @@ pub enum Why {
     Request,
     /// An answer was not taken.
     Answer,
-    /// Told to close, it was still there after a while.
+    /// It was still there a while after the server began to close it.
     Idle,
     /// It outlasted the server's drain.
     Drain,
@@ -38,7 +38,7 @@ struct Ended {
     why: &'static str,
 }
 
-impl Why {
+impl CutReason {
     fn label(self) -> Ended {
         let why = match self {
             Self::Refused => "refused",
@@ -71,11 +71,11 @@ impl TlsServerCounts {
 
     /// How many connections were ended for this reason.
     #[must_use]
-    pub fn ended(&self, why: Why) -> u64 {
+    pub fn ended(&self, why: CutReason) -> u64 {
         self.ended.get_or_create(&why.label()).get()
     }
 
-    pub(super) fn end(&self, why: Why) {
+    pub(super) fn end(&self, why: CutReason) {
         self.ended.get_or_create(&why.label()).inc();
     }
 }
@@ -90,7 +90,7 @@ mod tests {
     fn registered_under_a_prefix_with_a_closed_set_of_labels() {
         let (counts, mut registry, mut text) = (TlsServerCounts::default(), Registry::default(), String::new());
         counts.register(&mut registry, "gate");
-        counts.end(Why::Header);
+        counts.end(CutReason::Header);
         encode(&mut text, &registry).unwrap();
         assert!(text.contains("gate_connections_cut_total{why=\"header\"} 1\n"), "{text}");
         assert!(text.contains("gate_connections 0\n") && text.contains("gate_accept_errors_total 0\n"), "{text}");

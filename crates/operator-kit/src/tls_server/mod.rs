@@ -7,12 +7,12 @@
 mod accept;
 mod client_authentication;
 mod connection;
+mod connection_state;
 mod counts;
 mod exchange;
-mod ledger;
 #[cfg(test)]
 mod tests;
-mod watched;
+mod tracked_stream;
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use client_authentication::Clients;
 
 pub use client_authentication::ClientAuthentication;
-pub use counts::{TlsServerCounts, Why};
+pub use counts::{CutReason, TlsServerCounts};
 pub use exchange::ArrivedAt;
 
 /// What connections are held to. The defaults suit a webhook that an API server calls.
@@ -38,7 +38,7 @@ pub use exchange::ArrivedAt;
 pub struct TlsServerSettings {
     /// How long a TLS handshake may take. 5 s.
     pub handshake_limit: Duration,
-    /// How long the first request may be in coming, and in HTTP/1 how long each head may take. 5 s.
+    /// How long the first request may be in coming, and how long each head may take. 5 s.
     pub header_limit: Duration,
     /// How long a request may take from the first byte of its head to the last byte of the answer taken. 31 s: a
     /// little more than an API server waits for a webhook at the longest.
@@ -46,17 +46,12 @@ pub struct TlsServerSettings {
     /// How long a connection may stay open between two requests. 2 min: longer than the 90 s of the API server, so
     /// that the client closes first and never sends into a connection that is just being closed.
     pub idle_limit: Duration,
-    /// How many connections are open at the same time; more wait in the system's queue. 1024.
+    /// How many connections are open at the same time; more wait in the system's queue. 1024: each request under way has
+    /// one to itself, an API server has by default at most 600 under way, and those that wait for a service that hangs
+    /// must leave room for the rest.
     pub max_connections: usize,
-    /// How many requests of one HTTP/2 connection are served at the same time; its client keeps the others. 1024: an API
-    /// server has one connection, and what waits for brokers that hang (256 questions to each) must not keep the rest.
-    pub max_concurrent_streams: u32,
     /// How old a connection grows, give or take a tenth, before its client is asked for a new one. 5 min.
     pub max_connection_age: Duration,
-    /// How often an HTTP/2 peer is asked whether it is still there. 20 s.
-    pub ping_interval: Duration,
-    /// How long it has for the answer. 10 s.
-    pub ping_limit: Duration,
     /// For how long a connection that is to end is left open for a request that may be on its way. 2 s.
     pub linger: Duration,
     /// How long connections may take to end once the drain has begun. 32 s: enough for every request.
@@ -75,10 +70,7 @@ impl Default for TlsServerSettings {
             request_limit: Duration::from_secs(31),
             idle_limit: Duration::from_mins(2),
             max_connections: 1024,
-            max_concurrent_streams: 1024,
             max_connection_age: Duration::from_mins(5),
-            ping_interval: Duration::from_secs(20),
-            ping_limit: Duration::from_secs(10),
             linger: Duration::from_secs(2),
             drain_limit: Duration::from_secs(32),
             accept_error_pause: Duration::from_millis(250),
@@ -161,13 +153,13 @@ impl TlsServer {
         self.counts.clone()
     }
 
-    /// Serves `router` over HTTP/2 and HTTP/1.1 until `drain` is cancelled, and then until what is under way has
+    /// Serves `router` over HTTP/1.1 until `drain` is cancelled, and then until what is under way has
     /// ended, for at most the drain limit. `certificates` is asked at each handshake; a client that it has no
     /// certificate for is refused. Requests carry the extensions [`ArrivedAt`] and `ConnectInfo<SocketAddr>`.
     ///
     /// Cancel `drain` only when no new client is sent here any more: become unready first, then wait until that has
-    /// spread. Then connections that wait in the system's queue are still accepted and the listener closes; clients
-    /// are told to go (GOAWAY, `Connection: close`); each request that was sent before its sender could know is
+    /// spread. Then connections that wait in the system's queue are still accepted and the listener closes; each
+    /// answer from then on says `Connection: close`; each request that was sent before its sender could know is
     /// answered. A connection on which nothing comes closes after the linger time.
     ///
     /// Dropping the future ends all connections at once.
@@ -179,7 +171,7 @@ impl TlsServer {
                 None => versions.clone().with_no_client_auth(),
             };
             let mut config = builder.with_cert_resolver(Arc::clone(&certificates));
-            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
             // A resumed session would see neither a new certificate nor a new bundle of authorities.
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;

@@ -29,8 +29,8 @@ use super::*;
 /// Far more than anything here takes.
 const GENEROUS: Duration = Duration::from_secs(20);
 const BIG: usize = 32 << 20;
-/// How a client of HTTP/2 begins: the magic words and an empty SETTINGS frame.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// What a client offers that prefers HTTP/2, as those of Go and Rust do.
+const BOTH: &[&str] = &["h2", "http/1.1"];
 
 /// Signs certificates.
 struct Authority {
@@ -155,8 +155,8 @@ fn router(handled: &Arc<AtomicU64>) -> Router {
 
 impl Served {
     /// A connection whose handshake is done.
-    async fn connect(&self, alpn: &str) -> TlsStream<TcpStream> {
-        self.connect_as(self.authority.client(&[alpn], None)).await.unwrap()
+    async fn connect(&self) -> TlsStream<TcpStream> {
+        self.connect_as(self.authority.client(&["http/1.1"], None)).await.unwrap()
     }
 
     async fn connect_as(&self, config: ClientConfig) -> io::Result<TlsStream<TcpStream>> {
@@ -165,10 +165,10 @@ impl Served {
         soon(TlsConnector::from(Arc::new(config)).connect(name, stream)).await
     }
 
-    /// A client that retries nothing and pools its connections.
-    fn client(&self, alpn: &str) -> reqwest::Client {
+    /// A client that retries nothing, pools its connections and would prefer HTTP/2.
+    fn client(&self) -> reqwest::Client {
         reqwest::Client::builder()
-            .tls_backend_preconfigured(self.authority.client(&[alpn], None))
+            .tls_backend_preconfigured(self.authority.client(BOTH, None))
             .resolve("localhost", self.address)
             .no_proxy()
             .retry(reqwest::retry::never())

@@ -16,7 +16,7 @@ use super::{DAY, NAME, at};
 use crate::certificates::authority::Leaf;
 use crate::certificates::certificate::Id;
 use crate::certificates::hooks::Hooks;
-use crate::certificates::own::{Act, Own, Seen};
+use crate::certificates::own::{Action, Observed, Own};
 use crate::certificates::plan::LeafView;
 use crate::certificates::run::Live;
 use crate::certificates::settings::OwnSource;
@@ -29,13 +29,13 @@ const OVERLAP: Duration = Duration::from_mins(1);
 enum Happens {
     /// Time passes for everybody.
     Wait { seconds: u64 },
-    /// It reads the webhook configuration, which begins a round.
+    /// It reads the webhook configuration, which begins a step.
     Looks(usize),
     /// It reads the Secret and decides.
     Decides(usize),
     /// What it decided is done: its request arrives, or it serves.
     Acts(usize),
-    /// It gives up the round.
+    /// It gives up the step.
     GivesUp(usize),
     /// Rounds without disturbance, until nothing is left to do.
     Smooth(usize),
@@ -50,7 +50,7 @@ enum Happens {
 struct Replica {
     live: Live,
     looked: bool,
-    act: Option<Act>,
+    action: Option<Action>,
     leaf: Option<Leaf>,
     /// That leaf has been trusted since it is served.
     established: bool,
@@ -99,7 +99,7 @@ impl World {
                 let now = self.origin + self.time;
                 let replica = &mut self.replicas[who];
                 replica.live.observe(Some(hooks), now);
-                (replica.looked, replica.act) = (true, None);
+                (replica.looked, replica.action) = (true, None);
             }
             Happens::Decides(who) => {
                 let replica = &mut self.replicas[who];
@@ -107,26 +107,26 @@ impl World {
                     return;
                 }
                 let served = replica.leaf.as_ref();
-                let seen = Seen {
+                let observed = Observed {
                     live: &replica.live,
                     secret: self.secret.clone(),
                     served: served.map(|leaf| LeafView { issuer: leaf.issuer, validity: leaf.validity }),
                     now: replica.wall(self.time),
                     monotonic: self.origin + self.time,
                 };
-                replica.act = Some(self.own.next(seen).unwrap());
+                replica.action = Some(self.own.next(observed).unwrap());
                 // Serving takes no time.
-                if matches!(replica.act, Some(Act::Serve(_))) {
+                if matches!(replica.action, Some(Action::Serve(_))) {
                     self.happen(Happens::Acts(who));
                 }
             }
-            Happens::Acts(who) => match self.replicas[who].act.take() {
-                Some(Act::Write { secret, .. }) => self.write(*secret),
-                Some(Act::Patch(patch)) => self.patch(&patch),
-                Some(Act::Serve(leaf)) => self.serve(who, leaf),
-                Some(Act::Rest) | None => {}
+            Happens::Acts(who) => match self.replicas[who].action.take() {
+                Some(Action::Write { secret, .. }) => self.write(*secret),
+                Some(Action::Patch(patch)) => self.patch(&patch),
+                Some(Action::Serve(leaf)) => self.serve(who, leaf),
+                Some(Action::Nothing) | None => {}
             },
-            Happens::GivesUp(who) => self.replicas[who].act = None,
+            Happens::GivesUp(who) => self.replicas[who].action = None,
             Happens::Smooth(who) => {
                 for _ in 0..6 {
                     self.happen(Happens::Looks(who));
@@ -226,7 +226,7 @@ impl World {
 
 impl Replica {
     fn new(skew: i64) -> Self {
-        Self { live: Live::default(), looked: false, act: None, leaf: None, established: false, skew }
+        Self { live: Live::default(), looked: false, action: None, leaf: None, established: false, skew }
     }
 
     fn wall(&self, time: Duration) -> SystemTime {

@@ -275,7 +275,7 @@ fn anything() -> impl Strategy<Value = Happens> {
     ]
 }
 
-/// Clocks that run up to 15 % too fast or too slow, and tell a time that is up to years off.
+/// Clocks that run up to 15 % too fast or too slow, and show a time that is up to years off.
 fn clocks() -> impl Strategy<Value = Vec<(f64, i64)>> {
     prop::collection::vec((0.85..1.15_f64, -100_000_000_i64..100_000_000), CANDIDATES)
 }

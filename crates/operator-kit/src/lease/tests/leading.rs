@@ -49,7 +49,7 @@ async fn watchers_hear_of_every_grant_and_every_lapse() {
     let mut changes = leads.watch();
     sender.lead_until(Instant::now() + Duration::from_millis(50));
     assert!(*changes.borrow_and_update());
-    // The lapse is told while the sender waits for something else.
+    // The lapse is reported while the sender waits for something else.
     let lapse = sender.while_watching(async { changes.wait_for(|leads| !leads).await.map(|leads| *leads) });
     assert_eq!(tokio::time::timeout(Duration::from_secs(20), lapse).await.unwrap().ok(), Some(false));
     assert!(!leads.is_leader());

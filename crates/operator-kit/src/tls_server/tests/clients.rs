@@ -60,7 +60,7 @@ async fn only_certificates_of_known_authorities_with_a_known_name_pass() {
     ] {
         assert_eq!(is_served(&served, identity).await, passes);
     }
-    until("the counts", || served.counts.ended(Why::Refused) == 3).await;
+    until("the counts", || served.counts.ended(CutReason::Refused) == 3).await;
     assert_eq!(served.handled.load(Ordering::SeqCst), 2);
 }
 

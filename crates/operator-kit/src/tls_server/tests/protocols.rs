@@ -3,18 +3,38 @@
 use super::*;
 
 #[tokio::test]
-async fn both_protocols_are_served_as_the_client_prefers() {
+async fn a_client_that_offers_http2_as_well_is_served_http1() {
     let served = serve(generous()).await;
-    for (alpn, version) in [("h2", reqwest::Version::HTTP_2), ("http/1.1", reqwest::Version::HTTP_11)] {
-        let answer = served.client(alpn).get(served.url("/")).send().await.unwrap();
-        assert_eq!((answer.status().as_u16(), answer.version()), (200, version));
-        assert_eq!(answer.text().await.unwrap(), "ok");
+    let answer = served.client().get(served.url("/")).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.version()), (200, reqwest::Version::HTTP_11));
+    assert_eq!(answer.text().await.unwrap(), "ok");
+    for offered in [BOTH, &["http/1.1"]] {
+        let mut stream = served.connect_as(served.authority.client(offered, None)).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]), "{offered:?}");
+        assert!(ask(&mut stream, "/").await.unwrap().0.starts_with("http/1.1 200"), "{offered:?}");
     }
     let mut silent = served.connect_as(served.authority.client(&[], None)).await.unwrap();
     assert!(ask(&mut silent, "/").await.unwrap().0.starts_with("http/1.1 200"), "HTTP/1.1 where nothing is agreed");
-    let other = served.connect_as(served.authority.client(&["spdy/3"], None)).await;
-    assert!(other.is_err(), "nothing in common");
-    until("the refusal to be counted", || served.counts.ended(Why::Refused) == 1).await;
+    for other in ["h2", "spdy/3"] {
+        let other = served.connect_as(served.authority.client(&[other], None)).await;
+        assert!(other.is_err(), "nothing in common");
+    }
+    until("the refusals to be counted", || served.counts.ended(CutReason::Refused) == 2).await;
+}
+
+#[tokio::test]
+async fn the_last_answer_says_connection_close_and_the_end_follows() {
+    let served = serve(generous()).await;
+    let mut stream = served.connect().await;
+    let (head, _) = ask(&mut stream, "/").await.unwrap();
+    assert!(!head.contains("connection: close"), "not while it serves: {head}");
+    served.drain.cancel();
+    let (head, body) = ask(&mut stream, "/").await.unwrap();
+    assert!(head.starts_with("http/1.1 200") && head.contains("\r\nconnection: close") && body == "ok", "{head}");
+    let mut rest = Vec::new();
+    assert_eq!(soon(stream.read_to_end(&mut rest)).await.unwrap(), 0, "an end in good order, not a cut");
+    drop(stream);
+    served.ended().await;
 }
 
 #[tokio::test]
@@ -55,7 +75,7 @@ async fn a_replaced_certificate_is_seen_by_the_next_handshake_and_an_old_connect
 #[tokio::test]
 async fn a_handler_knows_the_peer_and_when_the_request_began_to_arrive() {
     let served = serve(generous()).await;
-    let mut stream = served.connect("http/1.1").await;
+    let mut stream = served.connect().await;
     let local = stream.get_ref().0.local_addr().unwrap().to_string();
     assert_eq!(ask(&mut stream, "/peer").await.unwrap().1, local);
     let pause = Duration::from_millis(100);

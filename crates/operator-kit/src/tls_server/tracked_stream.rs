@@ -1,4 +1,4 @@
-//! A stream of bytes that tells the connection's ledger what goes through it, and that outlives the connection: HTTP is
+//! A stream of bytes that reports what goes through it to the connection's state, and that outlives the connection: HTTP is
 //! over before everything that was sent has been read.
 
 use std::io;
@@ -8,28 +8,28 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::ledger::Ledger;
+use super::connection_state::ConnectionState;
 
-pub(super) struct Watched<S> {
+pub(super) struct TrackedStream<S> {
     /// Locked by whoever polls, which is one at a time.
     stream: Arc<Mutex<S>>,
-    ledger: Arc<Ledger>,
+    state: Arc<ConnectionState>,
 }
 
 /// Gives the stream back once the connection has let go of it.
-pub(super) struct Rest<S>(Arc<Mutex<S>>);
+pub(super) struct StreamHandle<S>(Arc<Mutex<S>>);
 
-impl<S> Rest<S> {
+impl<S> StreamHandle<S> {
     /// The stream; `None` while the connection still holds it.
     pub(super) fn take(self) -> Option<S> {
         Some(Arc::into_inner(self.0)?.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl<S> Watched<S> {
-    pub(super) fn new(stream: S, ledger: Arc<Ledger>) -> (Self, Rest<S>) {
+impl<S> TrackedStream<S> {
+    pub(super) fn new(stream: S, state: Arc<ConnectionState>) -> (Self, StreamHandle<S>) {
         let stream = Arc::new(Mutex::new(stream));
-        (Self { stream: Arc::clone(&stream), ledger }, Rest(stream))
+        (Self { stream: Arc::clone(&stream), state }, StreamHandle(stream))
     }
 
     fn stream(&self) -> MutexGuard<'_, S> {
@@ -37,25 +37,25 @@ impl<S> Watched<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TrackedStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut *self.stream()).poll_read(cx, buf))?;
         if buf.filled().len() > before {
-            self.ledger.read();
+            self.state.bytes_arrived();
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TrackedStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut *self.stream()).poll_write(cx, data)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut *self.stream()).poll_flush(cx))?;
-        self.ledger.flushed();
+        self.state.flushed();
         Poll::Ready(Ok(()))
     }
 

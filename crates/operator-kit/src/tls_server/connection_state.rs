@@ -1,0 +1,262 @@
+//! What one connection is doing and until when it may: pure bookkeeping, asked after each step of the connection.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::counts::CutReason;
+
+/// Stands for "never" where a limit is too long to be added to a moment.
+const FAR: Duration = Duration::from_hours(24 * 365);
+
+/// The limits that a connection is held to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) header: Duration,
+    pub(super) request: Duration,
+    pub(super) idle: Duration,
+    pub(super) linger: Duration,
+}
+
+/// What is to be done with the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NextStep {
+    /// Nothing before this moment.
+    Wait(Instant),
+    /// It has been idle for long enough: to be closed in good order.
+    Close,
+    /// A limit has passed: to be dropped where it stands.
+    Cut(CutReason),
+}
+
+/// The state of one connection, shared by what reads and writes its bytes and what answers its requests.
+#[derive(Debug)]
+pub(super) struct ConnectionState {
+    limits: Limits,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Debug)]
+struct Progress {
+    /// Whether there has been a request.
+    asked: bool,
+    /// When the request arrived that has a head and no finished answer. The next head is read after that.
+    in_flight: Option<Instant>,
+    /// When the first byte came of a head that is not whole yet.
+    head_began: Option<Instant>,
+    /// When the request arrived whose answer is made but not yet handed to the system whole.
+    unflushed: Option<Instant>,
+    /// Since when nothing has been asked: the end of the handshake or of the last answer.
+    idle_since: Instant,
+    /// Since when each answer may be the last: the connection is old, or the server drains.
+    closing: Option<Instant>,
+    /// Since when the server has been closing it.
+    shutdown: Option<Instant>,
+}
+
+/// A request in flight, until it is dropped.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    connection: Arc<ConnectionState>,
+    arrived: Instant,
+}
+
+impl ConnectionState {
+    pub(super) fn new(limits: Limits) -> Self {
+        let progress = Progress {
+            asked: false,
+            in_flight: None,
+            head_began: None,
+            unflushed: None,
+            idle_since: Instant::now(),
+            closing: None,
+            shutdown: None,
+        };
+        Self { limits, progress: Mutex::new(progress) }
+    }
+
+    // A panic elsewhere leaves nothing half-done in it.
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes came in.
+    pub(super) fn bytes_arrived(&self) {
+        let mut progress = self.progress();
+        // While a request is in flight they are its body's.
+        if progress.in_flight.is_none() && progress.head_began.is_none() {
+            progress.head_began = Some(Instant::now());
+        }
+    }
+
+    /// The system has taken all that was written.
+    pub(super) fn flushed(&self) {
+        let mut progress = self.progress();
+        if progress.unflushed.take().is_some() {
+            progress.idle_since = Instant::now();
+        }
+    }
+
+    /// The head of a request is whole.
+    pub(super) fn begin(self: &Arc<Self>) -> InFlight {
+        let mut progress = self.progress();
+        let arrived = progress.head_began.take().unwrap_or_else(Instant::now);
+        progress.asked = true;
+        progress.in_flight = Some(arrived);
+        InFlight { connection: Arc::clone(self), arrived }
+    }
+
+    /// From now on the connection is to end as soon as its client can do without.
+    pub(super) fn begin_closing(&self) {
+        self.progress().closing.get_or_insert_with(Instant::now);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.progress().closing.is_some()
+    }
+
+    /// The server has begun to close the connection.
+    pub(super) fn begin_shutdown(&self) {
+        self.progress().shutdown.get_or_insert_with(Instant::now);
+    }
+
+    /// What to do at this moment.
+    pub(super) fn next_step(&self, now: Instant) -> NextStep {
+        let Limits { header, request, idle, linger } = self.limits;
+        let progress = self.progress();
+        let (until, otherwise) = if let Some(arrived) = progress.in_flight {
+            (after(arrived, request), NextStep::Cut(CutReason::Request))
+        } else if let Some(arrived) = progress.unflushed {
+            (after(arrived, request), NextStep::Cut(CutReason::Answer))
+        } else if let Some(began) = progress.head_began {
+            (after(began, header), NextStep::Cut(CutReason::Header))
+        } else if let Some(shutdown) = progress.shutdown {
+            (after(shutdown.max(progress.idle_since), linger), NextStep::Cut(CutReason::Idle))
+        } else if let Some(closing) = progress.closing {
+            (after(closing.max(progress.idle_since), linger), NextStep::Close)
+        } else if !progress.asked {
+            // Whoever connects has something to ask: silence after the handshake is no pooled connection.
+            (after(progress.idle_since, header), NextStep::Close)
+        } else {
+            (after(progress.idle_since, idle), NextStep::Close)
+        };
+        if now < until { NextStep::Wait(until) } else { otherwise }
+    }
+}
+
+impl InFlight {
+    /// When the first byte of the request came.
+    pub(super) fn arrived(&self) -> Instant {
+        self.arrived
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let mut progress = self.connection.progress();
+        progress.in_flight = None;
+        progress.idle_since = Instant::now();
+        progress.unflushed = Some(self.arrived);
+    }
+}
+
+fn after(moment: Instant, limit: Duration) -> Instant {
+    moment.checked_add(limit).unwrap_or_else(|| moment + FAR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const LIMITS: Limits = Limits { header: SECOND, request: SECOND.saturating_mul(10), idle: MINUTE, linger: HALF };
+    const MINUTE: Duration = Duration::from_mins(1);
+    const HALF: Duration = Duration::from_millis(500);
+
+    fn fresh() -> Arc<ConnectionState> {
+        Arc::new(ConnectionState::new(LIMITS))
+    }
+
+    /// What comes next: after how long from now, and what it is.
+    fn next(state: &ConnectionState) -> (Duration, NextStep) {
+        let now = Instant::now();
+        let NextStep::Wait(until) = state.next_step(now) else { return (Duration::ZERO, state.next_step(now)) };
+        (until - now, state.next_step(until))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_state_has_its_limit() {
+        let state = fresh();
+        assert_eq!(next(&state), (SECOND, NextStep::Close), "silent after the handshake");
+        let request = state.begin();
+        assert_eq!(next(&state), (LIMITS.request, NextStep::Cut(CutReason::Request)));
+        drop(request);
+        state.flushed();
+        assert_eq!(next(&state), (MINUTE, NextStep::Close), "idle between requests");
+        assert!(!state.is_closing());
+        state.begin_closing();
+        assert!(state.is_closing());
+        assert_eq!(next(&state), (HALF, NextStep::Close), "idle at the end");
+        tokio::time::advance(HALF / 5).await;
+        state.begin_closing();
+        assert_eq!(next(&state), (HALF / 5 * 4, NextStep::Close), "it began once");
+        state.begin_shutdown();
+        assert_eq!(next(&state), (HALF, NextStep::Cut(CutReason::Idle)), "being closed and still there");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_counts_from_the_first_byte_of_its_head() {
+        let state = fresh();
+        state.bytes_arrived();
+        let began = Instant::now();
+        tokio::time::advance(HALF).await;
+        state.bytes_arrived();
+        assert_eq!(next(&state), (HALF, NextStep::Cut(CutReason::Header)), "a byte more wins no time");
+        let request = state.begin();
+        assert_eq!(request.arrived(), began);
+        assert_eq!(next(&state), (9 * SECOND + HALF, NextStep::Cut(CutReason::Request)));
+        state.bytes_arrived();
+        assert_eq!(next(&state).1, NextStep::Cut(CutReason::Request), "bytes of a body begin no head");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_counts_until_the_system_has_taken_it() {
+        let state = fresh();
+        drop(state.begin());
+        tokio::time::advance(SECOND).await;
+        assert_eq!(next(&state), (9 * SECOND, NextStep::Cut(CutReason::Answer)));
+        state.flushed();
+        assert_eq!(next(&state), (MINUTE, NextStep::Close));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_begins_before_the_answer_is_taken_counts_from_its_first_byte() {
+        let state = fresh();
+        drop(state.begin());
+        state.bytes_arrived();
+        tokio::time::advance(HALF).await;
+        assert_eq!(next(&state).1, NextStep::Cut(CutReason::Answer), "first the answer has to leave");
+        state.flushed();
+        assert_eq!(next(&state), (HALF, NextStep::Cut(CutReason::Header)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_in_flight_decides_also_at_the_end() {
+        let state = fresh();
+        let first = state.begin();
+        tokio::time::advance(SECOND).await;
+        state.begin_closing();
+        assert_eq!(next(&state), (9 * SECOND, NextStep::Cut(CutReason::Request)));
+        drop(first);
+        let _second = state.begin();
+        assert_eq!(next(&state), (10 * SECOND, NextStep::Cut(CutReason::Request)));
+    }
+
+    #[test]
+    fn a_limit_beyond_all_time_is_no_panic() {
+        let limits = Limits { idle: Duration::MAX, header: Duration::MAX, ..LIMITS };
+        let state = ConnectionState::new(limits);
+        assert!(matches!(state.next_step(Instant::now()), NextStep::Wait(_)));
+    }
+}
