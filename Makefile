@@ -21,7 +21,7 @@ commands:
 	@charts/commands.py "$$(tests/cluster/build.sh | tail -n 1)/helm"
 
 promises:
-	$(CARGO) test --locked -- --test-threads=$(TEST_THREADS) $(addprefix --skip ,$(LOADED))
+	$(CARGO) test --locked --workspace -- --test-threads=$(TEST_THREADS) $(addprefix --skip ,$(LOADED))
 
 loaded:
 	$(CARGO) test --locked --test promises -- --test-threads=1 $(LOADED)
@@ -79,6 +79,6 @@ lint: code chart alerts workflows ## rustfmt, clippy, rustdoc, cargo deny, the c
 
 code:
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --test e2e -- -D warnings
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items

@@ -123,9 +123,8 @@ impl<'workload> Dispatch for Read<'workload> {
         let Self { client, reference } = self;
         async move {
             let api: Api<View<K>> = Api::namespaced(client, &reference.namespace);
-            let read = bounded(api.get_opt(&reference.name), reference)
-                .await
-                .map_err(|error| error.unexpected(reference))?;
+            let read =
+                bounded(api.get_opt(&reference.name), reference).await.map_err(|error| error.unexpected(reference))?;
             Ok(read.map(|object| object.observe(Timestamp::now())))
         }
         .boxed()

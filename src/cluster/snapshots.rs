@@ -108,6 +108,7 @@ impl Snapshots {
     }
 
     /// Counts how often in a row none of our records was in an environment; answers how often that is now.
+    #[must_use]
     pub fn doubt(&self, environment_ref: &EnvironmentRef, suspicious: bool) -> u32 {
         self.with(environment_ref, |state| {
             state.doubts = if suspicious { state.doubts.saturating_add(1) } else { 0 };

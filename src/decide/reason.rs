@@ -21,6 +21,7 @@ pub enum Meaning {
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $name:ident => $meaning:ident,)+) => {
         /// Why a condition is as it is, or why an Event was written.
+        #[allow(clippy::doc_markdown, reason = "the texts are read in a terminal, too")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Reason {
             $($(#[doc = $doc])+ $name,)+

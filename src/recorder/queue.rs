@@ -16,7 +16,7 @@ use kube::runtime::scheduler::{ScheduleRequest, Scheduler, scheduler};
 use operator_kit::backoff::{Backoff, entropy};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -219,7 +219,7 @@ async fn run_lane<F>(
     let mut scheduler = Box::pin(scheduler(requests.boxed()));
     let slots = Arc::new(Semaphore::new(slots));
     let mut under_way = HashSet::new();
-    let mut running = FuturesUnordered::new();
+    let mut running: FuturesUnordered<BoxFuture<'static, (Task, Result<Next, JoinError>)>> = FuturesUnordered::new();
     // Of tasks that are tried again; the others have none.
     let mut tries: HashMap<Task, Tries> = HashMap::new();
     loop {
@@ -228,26 +228,21 @@ async fn run_lane<F>(
             () = shutdown.cancelled() => break,
             Some((task, next)) = running.next(), if !running.is_empty() => {
                 under_way.remove(&task);
-                match next {
-                    Ok(next) => {
-                        let next: Next = next;
-                        if next.tries.since.is_some() {
-                            tries.insert(task.clone(), next.tries);
-                        }
-                        if let Some(delay) = next.after {
-                            queue.after(delay, task);
-                        }
-                    }
-                    Err(_) => {
-                        error!(?task, "a task panicked, which is a defect; it is tried again in a minute");
-                        queue.after(Duration::from_mins(1), task);
-                    }
+                let next = next.unwrap_or_else(|_| {
+                    error!(?task, "a task panicked, which is a defect; it is tried again in a minute");
+                    Next::after(Duration::from_mins(1))
+                });
+                if next.tries.since.is_some() {
+                    tries.insert(task.clone(), next.tries);
+                }
+                if let Some(delay) = next.after {
+                    queue.after(delay, task);
                 }
             }
             (task, slot) = next_due(&mut scheduler, &under_way, &slots) => {
                 under_way.insert(task.clone());
                 let work = tokio::spawn(work(task.clone(), slot, tries.remove(&task).unwrap_or_default()));
-                running.push(work.map(move |next| (task, next)));
+                running.push(work.map(move |next| (task, next)).boxed());
             }
         }
     }

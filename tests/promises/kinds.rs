@@ -1,4 +1,4 @@
-//! StatefulSets and DaemonSets are recorded as Deployments are: when their rollout has really finished.
+//! `StatefulSet`s and `DaemonSet`s are recorded as Deployments are: when their rollout has really finished.
 
 use pact_operator::workload::WorkloadKind;
 use serde_json::json;

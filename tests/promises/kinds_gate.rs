@@ -1,4 +1,4 @@
-//! The gate judges StatefulSets and DaemonSets as it judges Deployments, and the chart grants and asks for every kind of
+//! The gate judges `StatefulSet`s and `DaemonSet`s as it judges Deployments, and the chart grants and asks for every kind of
 //! the table.
 
 use k8s_openapi::api::events::v1::Event;
@@ -70,7 +70,8 @@ async fn one_of_each_kind_is_denied_admitted_and_told_of_as_what_it_is() {
                 let said = status.message.strip_prefix(DENIED).unwrap_or_default().to_owned();
                 assert!(said.starts_with(&format!("{name} 2.0.0 may not be deployed to ")), "{status:?}");
             }
-            other => panic!("{other:?}"),
+            Err(other) => panic!("{other:?}"),
+            Ok(_) => panic!("{name} was not denied"),
         };
         denied(apply("2.0.0", true).await);
         denied(apply("2.0.0", false).await);

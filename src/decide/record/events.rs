@@ -9,6 +9,7 @@ use super::{
 use crate::{decide::reason::Reason, workload::RecordKey};
 
 /// The Event on a member that a state gives rise to.
+#[must_use]
 pub fn event(key: &RecordKey, member: &MemberView, state: &RecordState) -> Option<Event<'static>> {
     let warning = |reason: Reason, note: String, once_key: String| {
         Some(Event {
@@ -90,6 +91,7 @@ pub fn event(key: &RecordKey, member: &MemberView, state: &RecordState) -> Optio
 }
 
 /// The Event on the operator's memory when no workload is left to tell.
+#[must_use]
 pub fn last_event(key: &RecordKey, state: &RecordState) -> Option<Event<'static>> {
     let (reason, note, once_key) = match state {
         RecordState::Orphaned { since, until } => (

@@ -56,6 +56,7 @@ fn parted(status: &PactDeploymentStatus) -> bool {
 }
 
 /// The version that all members have, if they do.
+#[must_use]
 pub fn agreed(members: &[MemberView]) -> Option<&Version> {
     let version = members.first()?.version.as_ref().ok()?;
     members.iter().all(|member| member.version.as_ref() == Ok(version)).then_some(version)

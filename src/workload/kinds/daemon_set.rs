@@ -1,4 +1,4 @@
-//! DaemonSets: how far one's rollout is.
+//! `DaemonSet`s: how far one's rollout is.
 //!
 //! Finished means: on every node that is to have a pod, the pod is updated and available. Where an old and a new pod are
 //! on one node, the controller counts the old one, so nothing old is left then
@@ -12,11 +12,11 @@ use super::WorkloadKind;
 use super::view::{Kind, PodTemplateView};
 use crate::workload::RolloutState;
 
-/// The kind DaemonSet.
+/// The kind `DaemonSet`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DaemonSet;
 
-/// The part of a DaemonSet's spec that matters here.
+/// The part of a `DaemonSet`'s spec that matters here.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct DaemonSetSpecView {
@@ -34,7 +34,7 @@ pub struct DaemonSetStrategyView {
     pub type_: Option<String>,
 }
 
-/// The part of a DaemonSet's status that matters here. A number that is missing reads 0.
+/// The part of a `DaemonSet`'s status that matters here. A number that is missing reads 0.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct DaemonSetStatusView {

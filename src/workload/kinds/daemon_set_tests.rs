@@ -5,7 +5,7 @@ use crate::workload::kinds::fixtures::{self, Row, with};
 
 const NOW: &str = "2026-11-23T10:01:00Z";
 
-/// A DaemonSet at generation 2 on three nodes, all of them served.
+/// A `DaemonSet` at generation 2 on three nodes, all of them served.
 fn complete() -> Value {
     json!({
         "metadata": {"name": "agent", "namespace": "shop", "generation": 2},

@@ -1,4 +1,4 @@
-//! StatefulSets: how far one's rollout is.
+//! `StatefulSet`s: how far one's rollout is.
 //!
 //! Finished means: `updatedReplicas`, `replicas` and `availableReplicas` all equal the number asked for. `replicas` counts
 //! pods that are ending, too, and a pod is made anew only when the old one of its name is gone, so nothing old is left
@@ -16,11 +16,11 @@ use super::WorkloadKind;
 use super::view::{Kind, PodTemplateView};
 use crate::workload::RolloutState;
 
-/// The kind StatefulSet.
+/// The kind `StatefulSet`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StatefulSet;
 
-/// The part of a StatefulSet's spec that matters here.
+/// The part of a `StatefulSet`'s spec that matters here.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct StatefulSetSpecView {
@@ -51,7 +51,7 @@ pub struct StatefulSetRollingUpdateView {
     pub partition: Option<i32>,
 }
 
-/// The part of a StatefulSet's status that matters here. A number that is missing reads 0.
+/// The part of a `StatefulSet`'s status that matters here. A number that is missing reads 0.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct StatefulSetStatusView {

@@ -6,7 +6,7 @@ use crate::workload::kinds::fixtures::{self, Row, with};
 
 const NOW: &str = "2026-11-23T10:01:00Z";
 
-/// A StatefulSet at generation 2 with three pods asked for, all there.
+/// A `StatefulSet` at generation 2 with three pods asked for, all there.
 fn complete() -> Value {
     json!({
         "metadata": {"name": "orders", "namespace": "shop", "generation": 2},
