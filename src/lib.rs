@@ -1,7 +1,8 @@
 //! Keeps a Pact Broker right about what runs in a Kubernetes cluster.
 //!
 //! The rooms of the house, and who may know whom (arrows only downwards):
-//! `cli` → `recorder`, `gate` → `cluster` → `broker` → `decide` → `workload` → `api`. What is not Pact is in the crate `operator-kit`.
+//! `cli` → `recorder`, `gate` → `cluster` → `broker` → `decide` → `workload` → `api`.
+//! What is not Pact is in the crate `operator-kit`.
 
 pub mod api;
 pub mod broker;
@@ -11,3 +12,6 @@ pub mod decide;
 pub mod gate;
 pub mod recorder;
 pub mod workload;
+
+#[cfg(test)]
+mod rooms_tests;

@@ -85,7 +85,7 @@ impl Drop for Completions {
     }
 }
 
-/// DESIGN's definition, written here a second time so that a defect of the operator's cannot hide in both.
+/// The definition of docs/contributing/rules.md#when-a-rollout-is-finished, written here a second time so that a defect of the operator's cannot hide in both.
 fn complete(deployment: &DeploymentView) -> bool {
     let (Some(spec), Some(status)) = (&deployment.spec, &deployment.status) else { return false };
     let wanted = spec.replicas.unwrap_or(1);

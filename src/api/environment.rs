@@ -206,7 +206,7 @@ impl Default for VersionPolicy {
 }
 
 /// What is never a version unless an environment's rules say otherwise: names that teams move from build to build, and
-/// marks of builds that nobody published (domain cases 12 and 17). `*` stands for any characters.
+/// marks of builds that nobody published (cases 12 and 17). `*` stands for any characters.
 pub const DEFAULT_DENIED_VERSIONS: &[&str] = &[
     "dev",
     "devel",

@@ -108,7 +108,7 @@ fn deny() -> GateAction {
 }
 
 impl Default for GateActions {
-    /// The recommended actions of domain.md 5.2.
+    /// The recommended actions (docs/contributing/rules.md#verdicts-and-default-actions).
     fn default() -> Self {
         Self {
             yes_vacuous: GateAction::Warn,

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// More rows than any environment has: without it a broker looks at the newest 100 only, and says yes though row 101
-/// failed (pact-broker-http-api, 8.4).
+/// failed (docs/contributing/broker-api.md#the-limit-of-100-rows).
 const LIMIT: &str = "100000";
 
 /// One row for each consumer version and provider version: `cvp`, which the official clients send, hides older provider

@@ -10,7 +10,7 @@ use crate::api::names::{NameError, Pacticipant, Version};
 /// A row cannot be read when its uuid is no path segment, when a name in it is one that we would never send (control
 /// characters, surrounding white space, more than 255 characters), or when its application instance is the empty
 /// string. That last one is neither "no instance" nor any instance: a client that sends `""` takes the place of the row
-/// without an instance (domain model, 1.2, 4). For us it does not exist, so our own next record, without an instance,
+/// without an instance (case 33). For us it does not exist, so our own next record, without an instance,
 /// takes its place back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rows<T> {

@@ -61,7 +61,7 @@ fn awaits(conditions: &[Condition]) -> bool {
     conditions.is_empty() || (is_true(conditions, "RecordPending") && !is_true(conditions, "VersionMissing"))
 }
 
-/// The condition `Backfilled`: once true, it stays so, whatever becomes of single records later (domain case 72).
+/// The condition `Backfilled`: once true, it stays so, whatever becomes of single records later (case 72).
 #[must_use]
 pub fn backfilled(before: &[Condition], read: bool, inventory: &Inventory) -> Finding {
     if let Some(done) = before.iter().find(|condition| condition.type_ == BACKFILLED && condition.status == "True") {

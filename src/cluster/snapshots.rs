@@ -258,7 +258,7 @@ fn nearest<'a>(
 const SUSPICIOUS_FROM: usize = 3;
 
 /// Whether a snapshot looks like a wrong tenant, a reset database or a proxy's empty answer: at least three of our records
-/// should be in it, and not one is (domain cases 45 and 46).
+/// should be in it, and not one is (cases 45 and 46).
 pub fn suspicious<'a>(snapshot: &BrokerSnapshot, ours: impl Iterator<Item = (&'a RecordKey, &'a Version)>) -> bool {
     let mut expected = 0;
     for (key, _) in ours {

@@ -183,5 +183,5 @@ fn a_missing_environment_is_told_with_what_to_do() {
     assert!(told(&[environment("test"), environment("production")]).contains("did you mean production?"));
     assert!(told(&[environment("test")]).contains("create it there, or say create:"));
     let none = told(&[]);
-    assert!(none.contains("no environments at all") && none.contains("permission"), "domain case 47: {none}");
+    assert!(none.contains("no environments at all") && none.contains("permission"), "case 47: {none}");
 }

@@ -48,7 +48,7 @@ pub struct Finding {
 impl Finding {
     /// Judges one subject under the rules of its environment. `backfilled` says whether the environment's first
     /// inventory was recorded: before that, what is not recorded would be missing in every answer, so nothing is denied
-    /// (domain case 72).
+    /// (case 72).
     #[must_use]
     pub fn new(subject: Subject, cause: Cause, rules: &GateRules, backfilled: bool) -> Self {
         let wanted = wanted(&cause, subject.basis, rules);

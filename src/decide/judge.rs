@@ -1,5 +1,5 @@
 //! From a broker's matrix to a verdict. The broker's own verdict errs in four ways that were seen on real brokers, and
-//! this reading in none of them (domain.md 1.4):
+//! this reading in none of them (docs/contributing/broker-api.md#where-can-i-deploy-errs):
 //!
 //! - what failed is looked at before what is unknown: the broker's answer is "unknown" when both are there;
 //! - the matrix must have been asked for with a row for each provider version, and without the limit of 100 rows:

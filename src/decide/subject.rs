@@ -1,7 +1,7 @@
 //! What an admission review is about: which pacticipants, at which version, in which environment, and whether there is
 //! anything to ask.
 //!
-//! The order is that of the gate (DESIGN 4): nothing changed → the version that is recorded → one that was recorded
+//! The order is that of the gate (docs/contributing/rules.md#the-order-in-which-the-gate-looks): nothing changed → the version that is recorded → one that was recorded
 //! before → a version to ask about.
 
 use std::collections::BTreeSet;
@@ -56,11 +56,11 @@ pub enum Problem {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Basis {
     /// The workload runs this pacticipant at this version already, or what cannot be told of it could not be told of the
-    /// same image before (domain case 2).
+    /// same image before (case 2).
     Unchanged,
-    /// It is the version that is recorded in the environment, under whatever instance (domain cases 3 and 69).
+    /// It is the version that is recorded in the environment, under whatever instance (cases 3 and 69).
     Recorded,
-    /// It was recorded there before: a way back (domain case 4).
+    /// It was recorded there before: a way back (case 4).
     Former,
     /// It is new there.
     New,
@@ -97,7 +97,7 @@ pub fn subjects(
     remembered: impl Fn(&EnvironmentRef, &Pacticipant) -> Remembered,
 ) -> Vec<Subject> {
     let judged = match old {
-        // Whatever is done to an object that is being deleted must pass (domain case 6).
+        // Whatever is done to an object that is being deleted must pass (case 6).
         _ if new.deleting => return Vec::new(),
         Some(old) if !new.annotated() && same_pods(old, new) => return Vec::new(),
         Some(old) => {
@@ -123,7 +123,7 @@ pub fn subjects(
         Ok(None) => return Vec::new(),
         Ok(Some(told)) => told,
         Err(problem) => {
-            // What was wrong before must not hold up a sidecar's new image (domain case 2).
+            // What was wrong before must not hold up a sidecar's new image (case 2).
             let stayed = old.is_some_and(|old| same_build(old, &judged) && is_wrong(old, rules, &problem));
             return vec![subject(Err(problem), if stayed { Basis::Unchanged } else { Basis::New })];
         }
@@ -172,7 +172,7 @@ fn same_build(one: &Workload, other: &Workload) -> bool {
 }
 
 /// The new workload with the annotations that were removed from it and say what it is: removing them together with a
-/// change of the image must not be a way around the gate (domain case 39). The version annotation is not among them:
+/// change of the image must not be a way around the gate (case 39). The version annotation is not among them:
 /// without it the version is told by the image, and the old one would say that nothing changes.
 fn as_before(old: &Workload, new: &Workload) -> Workload {
     let mut judged = new.clone();

@@ -175,7 +175,7 @@ fn what_changes_decides_what_is_asked() {
 #[test]
 fn what_is_created_is_asked_about_unless_it_is_recorded() {
     let rules = rules(&json!({}));
-    expect("the recorded version (domain case 69)", None, &running(), &rules, &["orders 1 Recorded"]);
+    expect("the recorded version (case 69)", None, &running(), &rules, &["orders 1 Recorded"]);
     expect("a former version", None, &with(image("0.9")), &rules, &["orders 0.9 Former"]);
     expect("a new version", None, &with(image("2")), &rules, &["orders 2 New"]);
     let several = with(|it| it.annotations.pacticipant = Some("web,orders".into()));
@@ -221,7 +221,7 @@ fn an_annotation_that_disagrees_with_the_tag_is_a_mismatch_where_there_is_a_patt
     expect("annotations are refused", Some(&stated("1")), &stated("2"), &refusing, &["orders AnnotationRefused New"]);
 }
 
-/// Domain case 2: what already runs is not held up by a sidecar's new image, whatever is wrong with it.
+/// Case 2: what already runs is not held up by a sidecar's new image, whatever is wrong with it.
 #[test]
 fn a_problem_that_was_there_before_holds_up_only_a_change_of_what_it_is_about() {
     let rules = rules(&json!({"tagPattern": "^(?<version>.+)$"}));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What can-i-deploy, read carefully, says of a version and an environment (domain.md 1.4 and 5.2).
+/// What can-i-deploy, read carefully, says of a version and an environment (docs/contributing/rules.md#verdicts-and-default-actions).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
     /// Every pair that has to get along was verified, and there is at least one.

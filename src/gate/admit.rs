@@ -39,7 +39,7 @@ pub enum Passed {
     Unmapped,
     /// Its namespace is claimed by several environments that do not allow it, or by one that cannot be followed.
     Unclear,
-    /// It is the primary of a Flagger Canary: what is promoted was judged at its target (domain case 71).
+    /// It is the primary of a Flagger Canary: what is promoted was judged at its target (case 71).
     Primary,
     /// The object cannot be read.
     Unreadable,

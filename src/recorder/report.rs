@@ -123,7 +123,7 @@ impl Reporter {
         self.publish(regarding, &event).await;
     }
 
-    /// Warns that a workload's image changed while its version annotation stayed (domain case 14).
+    /// Warns that a workload's image changed while its version annotation stayed (case 14).
     pub(super) async fn stale_version(&self, workload: &Workload) {
         let stated = workload.annotations.version.clone().unwrap_or_default();
         let note = format!(

@@ -272,7 +272,7 @@ impl WatchHandler for RecordHandler {
     }
 
     fn delete(&self, memory: PactDeployment) {
-        // What was lost is found out again from the cluster and the broker (domain case 53).
+        // What was lost is found out again from the cluster and the broker (case 53).
         if let Some(key) = self.0.cluster.records.remove(&memory) {
             self.0.schedule.queue.now(Task::Record(key));
         }

@@ -36,7 +36,7 @@ fn what_is_left_out_has_its_default() {
         ("main", "production")
     );
     assert_eq!((rules.claim.name.as_str(), rules.claim.overlap_allowed), ("production", false));
-    assert_eq!(rules.instance, None, "domain case 33: no instance unless somebody says one");
+    assert_eq!(rules.instance, None, "case 33: no instance unless somebody says one");
     assert_eq!(rules.version, VersionRules::default());
     assert_eq!(rules.kind, RecordKind::Deployment);
     assert_eq!(rules.grace, Duration::from_mins(10));

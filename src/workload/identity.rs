@@ -10,7 +10,7 @@ use crate::api::names::{ApplicationInstance, NameError, Pacticipant};
 
 /// The longest pacticipant annotation accepted, in bytes: room for [`MAX_PACTICIPANTS`] names of the greatest length.
 pub const MAX_ANNOTATION_BYTES: usize = 4096;
-/// The most pacticipants that one workload may run (domain.md case 23). Each costs requests at the broker.
+/// The most pacticipants that one workload may run (case 23). Each costs requests at the broker.
 pub const MAX_PACTICIPANTS: usize = 16;
 
 /// What a workload is at the broker, under the rules of one environment.
@@ -114,7 +114,7 @@ fn pacticipants(text: &str) -> Result<Vec<Pacticipant>, IdentityProblem> {
     Ok(names)
 }
 
-/// Whether the image changed while the version annotation stayed: the commonest human error (domain.md case 14). To be
+/// Whether the image changed while the version annotation stayed: the commonest human error (case 14). To be
 /// asked where no tag pattern checks the annotation. An annotation that agrees with the new tag is not stale; without
 /// a named or only container any image counts.
 #[must_use]

@@ -46,7 +46,7 @@ impl fmt::Display for ImageReference {
 }
 
 /// Whether a text is a content digest (`sha256:…`, or `sha256-…` as registries spell it in a tag) rather than a version:
-/// nobody publishes pacts under one (domain.md case 13).
+/// nobody publishes pacts under one (case 13).
 #[must_use]
 pub fn is_digest(text: &str) -> bool {
     let Some((algorithm, hash)) = text.split_once([':', '-']) else { return false };

@@ -117,7 +117,7 @@ pub enum NamespaceMapping {
     Unmapped,
     /// It lies in these; never empty.
     Mapped(Vec<String>),
-    /// These claim it and not all of them allow an overlap: nothing is recorded for it (domain.md case 41).
+    /// These claim it and not all of them allow an overlap: nothing is recorded for it (case 41).
     Conflicted(Vec<String>),
 }
 

@@ -95,7 +95,7 @@ pub struct Workload {
     pub rollout: RolloutState,
     /// Whether it is being deleted.
     pub deleting: bool,
-    /// The name of the Flagger Canary that controls it (domain.md case 71): it is that Canary's primary.
+    /// The name of the Flagger Canary that controls it (case 71): it is that Canary's primary.
     pub canary_owner: Option<String>,
 }
 

@@ -10,7 +10,7 @@ pub enum RolloutState {
     /// Every pod asked for runs the newest template and is available, and none of an older one is left.
     Complete,
     /// No pods are asked for and none are left: it stays recorded, and a template change at zero is finished at once
-    /// (domain.md case 31).
+    /// (case 31).
     ScaledToZero,
     /// Something is still missing; never an error by itself.
     Progressing {
@@ -31,9 +31,9 @@ pub enum RolloutState {
         /// What keeps them apart, for people.
         message: String,
     },
-    /// Paused by a person or a tool: nothing is recorded until it goes on (domain.md case 26).
+    /// Paused by a person or a tool: nothing is recorded until it goes on (case 26).
     Paused,
-    /// The controller gave up for now, mostly `ProgressDeadlineExceeded`. It may still finish later (domain.md case 25).
+    /// The controller gave up for now, mostly `ProgressDeadlineExceeded`. It may still finish later (case 25).
     Failed {
         /// What the controller says.
         message: String,

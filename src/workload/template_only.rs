@@ -1,6 +1,6 @@
 //! Workloads that are only a template for something else: a Deployment that an Argo Rollout names in its workloadRef, or
 //! the target of a Flagger Canary, which may be of another kind. They look finished at zero replicas before a single new pod runs, so the gate judges
-//! them, but the recorder never takes one as a member (domain.md cases 31 and 71).
+//! them, but the recorder never takes one as a member (case 31 and 71).
 //!
 //! For Argo the member is the Rollout itself; for Flagger it is the primary, the workload that the Canary controls, with the annotations of the target: Flagger wipes the primary's at the first promotion.
 

@@ -1,7 +1,7 @@
 //! The version of a workload: the first that applies of the annotation, the image tag, the label.
 //!
 //! - The annotation, where the environment allows it. With a tag pattern it is checked against the tag of the named or
-//!   only container: it must be equal (a `+`, which no tag can hold, may be spelled `_` or `-` there: domain.md case
+//!   only container: it must be equal (a `+`, which no tag can hold, may be spelled `_` or `-` there: case
 //!   15) or one must be a commit-sha prefix of the other, else it is a [`VersionProblem::Mismatch`]. Where the pattern
 //!   finds no version in the tag, the annotation is compared with the whole tag: what cannot be checked is a mismatch.
 //!   Only an image that is pinned by a digest alone has nothing to disagree with, so there the annotation stands.

@@ -13,7 +13,7 @@ pub enum VersionProblem {
     /// The pod template has no containers.
     #[error("the pod template has no containers, so no image tag can be the version: add one, or {STATE_IT}")]
     NoContainers,
-    /// Several containers and none named: no version, rather than a guess (domain.md case 22).
+    /// Several containers and none named: no version, rather than a guess (case 22).
     #[error(
         "the pod template has several containers ({}): name the one whose image tag is the version in the annotation {}",
         quoted_names(names),
@@ -45,7 +45,7 @@ pub enum VersionProblem {
         /// The image reference.
         image: String,
     },
-    /// The image has a digest and no tag; nobody publishes pacts under a digest (domain.md case 13).
+    /// The image has a digest and no tag; nobody publishes pacts under a digest (case 13).
     #[error(
         "the image {} has a digest but no tag, and a digest is not a version: write it as repository:tag@digest, or \
          {STATE_IT}",
@@ -61,7 +61,7 @@ pub enum VersionProblem {
         /// The text that should have been a version.
         text: String,
     },
-    /// `latest`, or on the environment's deny-list: it names whatever was built last (domain.md cases 12 and 17).
+    /// `latest`, or on the environment's deny-list: it names whatever was built last (case 12 and 17).
     #[error(
         "{} is never a version, because it does not name one published build: use a tag of its own per build, or {STATE_IT}",
         quoted_long(text)
@@ -83,7 +83,7 @@ pub enum VersionProblem {
         /// The pattern's source.
         pattern: String,
     },
-    /// The annotation says another version than the image tag (domain.md case 14): it is stale, or the image is wrong.
+    /// The annotation says another version than the image tag (case 14): it is stale, or the image is wrong.
     #[error(
         "the annotation {} says {}, but the image tag says {}: update the annotation together with the image, or remove it",
         annotations::VERSION,

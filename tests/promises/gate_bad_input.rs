@@ -145,8 +145,8 @@ async fn what_is_not_ours_or_cannot_be_read_is_let_through_with_a_word_where_one
     let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
     let deep: Box<serde_json::value::RawValue> = serde_json::value::RawValue::from_string(deep).unwrap();
     for (what, pointer, value, warning) in [
-        ("another kind", "/request/kind/kind", json!("StatefulSet"), "Deployments only, not StatefulSet"),
-        ("another group", "/request/kind/group", json!("example.com"), "Deployments only"),
+        ("another kind", "/request/kind/kind", json!("ReplicaSet"), "judges no ReplicaSet, only Deployment"),
+        ("another group", "/request/kind/group", json!("example.com"), "only Deployment"),
         ("another operation", "/request/operation", json!("DELETE"), ""),
         ("a connection", "/request/operation", json!("CONNECT"), ""),
         ("no operation that there is", "/request/operation", json!("Ä"), ""),

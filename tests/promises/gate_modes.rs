@@ -225,7 +225,7 @@ async fn bring_about(broker: &StandIn, places: &[(GateMode, EnvironmentRef)], ve
     }
 }
 
-/// What is done about a verdict unless an environment says otherwise (domain.md 5.2).
+/// What is done about a verdict unless an environment says otherwise (docs/contributing/rules.md#verdicts-and-default-actions).
 fn usual(verdict: Verdict) -> GateAction {
     match verdict {
         Verdict::Yes => GateAction::Allow,

@@ -18,7 +18,7 @@ pub enum Desired {
     Nobody,
     /// Nothing may be written: a person has to put something right first.
     Held(Explanation),
-    /// Members are, or roll out to, different versions (domain case 35).
+    /// Members are, or roll out to, different versions (case 35).
     Mixed(Explanation),
     /// A rollout is not finished; the broker keeps what it has.
     Unfinished {

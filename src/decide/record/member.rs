@@ -11,7 +11,7 @@ use crate::{
 /// Why a member's key must be left alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hold {
-    /// Several `PactEnvironment`s claim its namespace and not all of them allow that (domain case 41).
+    /// Several `PactEnvironment`s claim its namespace and not all of them allow that (case 41).
     Conflicted(Vec<String>),
 }
 

@@ -26,7 +26,7 @@ pub enum Step {
         /// Whether this puts right somebody else's write.
         correction: bool,
     },
-    /// Somebody else keeps writing this key: leave it alone (domain case 37).
+    /// Somebody else keeps writing this key: leave it alone (case 37).
     Contested {
         /// What we would record.
         version: Version,
@@ -63,7 +63,7 @@ pub fn plan(desired: &Desired, memory: &Memory, row: Option<&Version>) -> Step {
 pub enum MemberFate {
     /// It is gone, or is another object by now, or names other pacticipants, or runs in another environment.
     Gone,
-    /// It is there, but no longer annotated, or a template only: we stop managing and keep the record (domain case 39).
+    /// It is there, but no longer annotated, or a template only: we stop managing and keep the record (case 39).
     Unmanaged,
     /// It is there and may still run this: nothing is taken back.
     Unknown,
@@ -72,7 +72,7 @@ pub enum MemberFate {
 /// The step to take for a key that no workload runs any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// Wait until then; a workload may come back (domain case 48).
+    /// Wait until then; a workload may come back (case 48).
     Grace(Timestamp),
     /// The grace has passed: take the record back, if the broker's row still has our version.
     Undeploy,

@@ -37,7 +37,7 @@ fn every_cell_of_a_version_that_runs() {
         (Some("1"), None, Some("1"), settled()),
         (Some("2"), None, Some("1"), settled()),
         (Some("1"), Some("1"), Some("1"), settled()),
-        // First of this version: also the way back (domain case of a rollback), and after somebody else's write.
+        // First of this version: also the way back (case 3), and after somebody else's write.
         (None, None, None, record(false)),
         (None, None, Some("2"), record(false)),
         (Some("2"), None, Some("2"), record(false)),
@@ -46,7 +46,7 @@ fn every_cell_of_a_version_that_runs() {
         (Some("2"), Some("2"), Some("2"), record(false)),
         // Going back to a version that was once put right is a rollout, not a quarrel.
         (Some("2"), Some("1"), Some("2"), record(false)),
-        // Domain case 37: recorded, and then changed by somebody else.
+        // Case 37: recorded, and then changed by somebody else.
         (Some("1"), None, Some("2"), record(true)),
         (Some("1"), None, None, record(true)),
         (Some("1"), Some("2"), Some("2"), record(true)),

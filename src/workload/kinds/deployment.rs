@@ -1,7 +1,7 @@
 //! Deployments: how far one's rollout is.
 //!
 //! Finished means: `updatedReplicas`, `replicas` and `availableReplicas` all equal the number asked for, so none of an
-//! older template is left; not paused, not given up (domain.md cases 24 to 27;
+//! older template is left; not paused, not given up (case 24 to 27;
 //! <https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#complete-deployment>). That the controller gave
 //! up outranks the numbers.
 

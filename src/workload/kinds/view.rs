@@ -62,7 +62,7 @@ pub struct PodTemplateView {
 }
 
 /// The part of a pod's spec that matters here. Init containers, and so native sidecars, are left out on purpose
-/// (domain.md case 22).
+/// (case 22).
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct PodSpecView {
@@ -185,7 +185,7 @@ impl From<&ContainerView> for Container {
     }
 }
 
-/// The Flagger Canary that controls an object (domain.md case 71). A reference alone is not enough: anybody may own.
+/// The Flagger Canary that controls an object (case 71). A reference alone is not enough: anybody may own.
 fn canary_owner(metadata: &ObjectMeta) -> Option<String> {
     let owners = metadata.owner_references.as_deref().unwrap_or_default();
     let canary = owners.iter().find(|owner| {

@@ -133,7 +133,8 @@ async fn more_connections_than_places_wait_and_silent_peers_give_theirs_back() {
     let mut good = served.connect().await;
     assert_eq!(ask(&mut good, "/").await.unwrap().1, "ok");
     assert!(began.elapsed() >= SHORT, "there was no place before");
-    assert_eq!(served.counts.ended(CutReason::Handshake), 4);
+    // One that gave its place back is enough for the good one; the others follow.
+    until("every silent peer to be cut", || served.counts.ended(CutReason::Handshake) == 4).await;
     // The good one keeps its place though others come and go.
     for _ in 0..2 * places {
         silent.push(TcpStream::connect(served.address).await.unwrap());
