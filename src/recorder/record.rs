@@ -1,7 +1,7 @@
 //! The reconciler of a record: gather → assess → act → remember → report.
 //!
 //! Level-triggered: each pass compares what the broker should say with what it says. What is due is decided by
-//! [`crate::decide::record::assess`]; here it is done.
+//! [`crate::decide::record::assess()`]; here it is done.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

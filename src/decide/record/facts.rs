@@ -11,7 +11,7 @@ use crate::{
     workload::{EnvironmentRules, RecordKey},
 };
 
-/// Everything that [`super::assess`] goes by. What is `None` was not read in this pass.
+/// Everything that [`super::assess()`] goes by. What is `None` was not read in this pass.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
     /// Which record.

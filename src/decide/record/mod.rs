@@ -1,10 +1,10 @@
 //! What to do about a record: every rule of it, for deployments and for releases. Pure.
 //!
-//! [`assess`] is asked with what is known ([`Facts`]) and answers what is due ([`Assessment`]): a read or a write, after
+//! [`assess()`] is asked with what is known ([`Facts`]) and answers what is due ([`Assessment`]): a read or a write, after
 //! which it is asked again, or what the pass found. So the order of the steps, what is read anew before a write, and what
 //! is read back after it are rules like the others, and tables in `assess_tests.rs` try them in milliseconds.
 //!
-//! [`status`] is what the `PactDeployment` says afterwards, [`events`] what workloads are told.
+//! [`status()`] is what the `PactDeployment` says afterwards, [`events`] what workloads are told.
 
 mod assess;
 mod desired;
