@@ -70,7 +70,8 @@ pub async fn serve(arguments: &[String]) {
     let identity = CertifiedKey::from_der(vec![certificate], key, &default_provider()).unwrap();
     let server = TlsServer::bind(address.parse().unwrap(), TlsServerSettings::default()).await.unwrap();
     let router = Router::new().route("/gate", post(yes));
-    server.serve(router, Arc::new(SingleCertAndKey::from(identity)), CancellationToken::new()).await;
+    let never = CancellationToken::new();
+    server.serve(router, Arc::new(SingleCertAndKey::from(identity)), never.clone(), never).await;
 }
 
 /// The answer has to carry the request's uid. The API server writes it first, so that nothing has to be parsed.

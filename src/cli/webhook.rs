@@ -207,7 +207,7 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
 
     let spread = Duration::from_secs(arguments.spread_seconds);
     let ending = {
-        let drain = drain.clone();
+        let (asked, drain) = (asked.clone(), drain.clone());
         async move {
             asked.cancelled().await;
             info!(seconds = spread.as_secs(), "no longer ready; serving until that is known");
@@ -215,7 +215,7 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
             drain.cancel();
         }
     };
-    tokio::join!(ending, server.serve(gate.router(), Arc::new(serving), drain));
+    tokio::join!(ending, server.serve(gate.router(), Arc::new(serving), asked, drain));
     stopped.cancel();
     certifying.await??;
     for ended in [keeping.await, beating.await, probing.await] {

@@ -18,8 +18,11 @@ use tokio::time::{sleep, timeout};
 
 /// The time between two looks at a backend's readiness.
 const PERIOD: Duration = Duration::from_millis(50);
-/// A backend that takes longer to answer is not ready.
+/// How long one look waits for the answer: the default of a readiness probe.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// A backend that answers nothing at so many looks in a row is not ready: the default of a readiness probe, too. With
+/// fewer, a busy machine would leave clients without any backend.
+const SILENT: u32 = 3;
 
 /// Where connections can go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +46,8 @@ struct Shared {
     turn: AtomicUsize,
     /// How many connections were taken.
     accepted: AtomicUsize,
+    /// How many connections found no ready backend, or were refused by theirs.
+    turned_away: AtomicUsize,
     /// Whether a connection that a backend refuses is the client's loss.
     strict: AtomicBool,
 }
@@ -113,6 +118,11 @@ impl Balancer {
         self.shared.accepted.load(Ordering::SeqCst)
     }
 
+    /// How many connections have found no ready backend, or were refused by theirs, and were closed for it.
+    pub fn turned_away(&self) -> usize {
+        self.shared.turned_away.load(Ordering::SeqCst)
+    }
+
     fn observe(&self, backend: Backend) -> Watched {
         let ready = Arc::new(AtomicBool::new(false));
         let watching = self.runtime().spawn(watch(backend.readyz.clone(), Arc::clone(&ready))).abort_handle();
@@ -146,8 +156,17 @@ impl Shared {
 
 /// Looks at one backend again and again.
 async fn watch(readyz: String, ready: Arc<AtomicBool>) {
+    let mut silent = 0;
     loop {
-        ready.store(timeout(PATIENCE, is_ready(&readyz)).await.unwrap_or(false), Ordering::SeqCst);
+        if let Ok(answer) = timeout(PATIENCE, is_ready(&readyz)).await {
+            silent = 0;
+            ready.store(answer, Ordering::SeqCst);
+        } else {
+            silent += 1;
+            if silent >= SILENT {
+                ready.store(false, Ordering::SeqCst);
+            }
+        }
         sleep(PERIOD).await;
     }
 }
@@ -192,6 +211,7 @@ async fn forward(mut client: TcpStream, shared: Arc<Shared>) {
         let _ = copy_bidirectional(&mut client, &mut backend).await;
         return;
     }
+    shared.turned_away.fetch_add(1, Ordering::SeqCst);
 }
 
 #[cfg(test)]

@@ -28,13 +28,14 @@ pub(super) async fn serve(
     server: TlsServer,
     router: Router,
     configure: impl Fn(Option<&Clients>) -> Arc<ServerConfig>,
+    leaving: CancellationToken,
     drain: CancellationToken,
 ) {
     let TlsServer { listener, settings, clients, counts, .. } = server;
     let places = Arc::new(Semaphore::new(settings.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
     let (configured, tls) = watch::channel(configure(clients.as_ref()));
     let connections = Connections {
-        handler: Arc::new(ConnectionHandler::new(&settings, router, drain.clone(), counts.clone())),
+        handler: Arc::new(ConnectionHandler::new(&settings, router, leaving, drain.clone(), counts.clone())),
         tls,
         tasks: TaskTracker::new(),
         cut: CancellationToken::new(),

@@ -39,6 +39,7 @@ pub(super) struct ConnectionHandler {
     handshake_limit: Duration,
     max_age: Duration,
     http: http1::Builder,
+    leaving: CancellationToken,
     drain: CancellationToken,
     counts: TlsServerCounts,
 }
@@ -47,6 +48,7 @@ impl ConnectionHandler {
     pub(super) fn new(
         settings: &TlsServerSettings,
         router: Router,
+        leaving: CancellationToken,
         drain: CancellationToken,
         counts: TlsServerCounts,
     ) -> Self {
@@ -64,6 +66,7 @@ impl ConnectionHandler {
             handshake_limit: settings.handshake_limit,
             max_age: settings.max_connection_age,
             http,
+            leaving,
             drain,
             counts,
         }
@@ -115,18 +118,22 @@ impl ConnectionHandler {
         let mut connection = pin!(connection);
         let mut alarm = pin!(sleep(Duration::ZERO));
         let mut ageing = pin!(sleep(self.age()));
+        let mut leaving = pin!(self.leaving.cancelled());
         let mut draining = pin!(self.drain.cancelled());
         poll_fn(|cx| {
             loop {
                 if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                     return Poll::Ready(Ok(ended));
                 }
-                // A future is not polled again once it has ended: closing begins once. From then on each answer says
-                // `Connection: close`. hyper's graceful shutdown would close an idle connection at once, on which the
-                // next request may be on its way; so only a client that stays silent for a while is closed.
-                if !state.is_closing() && (draining.as_mut().poll(cx).is_ready() || ageing.as_mut().poll(cx).is_ready())
+                // A future is not polled again once it has ended: each of the two begins once. hyper's graceful shutdown
+                // would close an idle connection at once, on which the next request may be on its way. So an answer says
+                // `Connection: close`, and only in the drain a connection without any is closed after a while.
+                if !state.is_closing() && (leaving.as_mut().poll(cx).is_ready() || ageing.as_mut().poll(cx).is_ready())
                 {
                     state.begin_closing();
+                }
+                if !state.is_draining() && draining.as_mut().poll(cx).is_ready() {
+                    state.begin_draining();
                 }
                 match state.next_step(Instant::now()) {
                     NextStep::Cut(why) => return Poll::Ready(Err(why)),

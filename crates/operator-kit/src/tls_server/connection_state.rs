@@ -39,8 +39,6 @@ pub(super) struct ConnectionState {
 
 #[derive(Debug)]
 struct Progress {
-    /// Whether there has been a request.
-    asked: bool,
     /// When the request arrived that has a head and no finished answer. The next head is read after that.
     in_flight: Option<Instant>,
     /// When the first byte came of a head that is not whole yet.
@@ -49,8 +47,10 @@ struct Progress {
     unflushed: Option<Instant>,
     /// Since when nothing has been asked: the end of the handshake or of the last answer.
     idle_since: Instant,
-    /// Since when each answer may be the last: the connection is old, or the server drains.
-    closing: Option<Instant>,
+    /// Whether the next answer is to be the last: the connection is old, or the server is leaving.
+    closing: bool,
+    /// Since when the server has been draining.
+    draining: Option<Instant>,
     /// Since when the server has been closing it.
     shutdown: Option<Instant>,
 }
@@ -65,12 +65,12 @@ pub(super) struct InFlight {
 impl ConnectionState {
     pub(super) fn new(limits: Limits) -> Self {
         let progress = Progress {
-            asked: false,
             in_flight: None,
             head_began: None,
             unflushed: None,
             idle_since: Instant::now(),
-            closing: None,
+            closing: false,
+            draining: None,
             shutdown: None,
         };
         Self { limits, progress: Mutex::new(progress) }
@@ -102,18 +102,28 @@ impl ConnectionState {
     pub(super) fn begin(self: &Arc<Self>) -> InFlight {
         let mut progress = self.progress();
         let arrived = progress.head_began.take().unwrap_or_else(Instant::now);
-        progress.asked = true;
         progress.in_flight = Some(arrived);
         InFlight { connection: Arc::clone(self), arrived }
     }
 
-    /// From now on the connection is to end as soon as its client can do without.
+    /// From now on the next answer is to be the last.
     pub(super) fn begin_closing(&self) {
-        self.progress().closing.get_or_insert_with(Instant::now);
+        self.progress().closing = true;
     }
 
     pub(super) fn is_closing(&self) -> bool {
-        self.progress().closing.is_some()
+        self.progress().closing
+    }
+
+    /// From now on the connection is not to wait long for the next request either.
+    pub(super) fn begin_draining(&self) {
+        let mut progress = self.progress();
+        progress.closing = true;
+        progress.draining.get_or_insert_with(Instant::now);
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.progress().draining.is_some()
     }
 
     /// The server has begun to close the connection.
@@ -133,11 +143,8 @@ impl ConnectionState {
             (after(began, header), NextStep::Cut(CutReason::Header))
         } else if let Some(shutdown) = progress.shutdown {
             (after(shutdown.max(progress.idle_since), linger), NextStep::Cut(CutReason::Idle))
-        } else if let Some(closing) = progress.closing {
-            (after(closing.max(progress.idle_since), linger), NextStep::Close)
-        } else if !progress.asked {
-            // Whoever connects has something to ask: silence after the handshake is no pooled connection.
-            (after(progress.idle_since, header), NextStep::Close)
+        } else if let Some(draining) = progress.draining {
+            (after(draining.max(progress.idle_since), linger), NextStep::Close)
         } else {
             (after(progress.idle_since, idle), NextStep::Close)
         };
@@ -188,7 +195,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_state_has_its_limit() {
         let state = fresh();
-        assert_eq!(next(&state), (SECOND, NextStep::Close), "silent after the handshake");
+        assert_eq!(next(&state), (MINUTE, NextStep::Close), "silent after the handshake");
         let request = state.begin();
         assert_eq!(next(&state), (LIMITS.request, NextStep::Cut(CutReason::Request)));
         drop(request);
@@ -196,10 +203,13 @@ mod tests {
         assert_eq!(next(&state), (MINUTE, NextStep::Close), "idle between requests");
         assert!(!state.is_closing());
         state.begin_closing();
-        assert!(state.is_closing());
+        assert!(state.is_closing() && !state.is_draining());
+        assert_eq!(next(&state), (MINUTE, NextStep::Close), "idle, and the next answer is the last");
+        state.begin_draining();
+        assert!(state.is_closing() && state.is_draining());
         assert_eq!(next(&state), (HALF, NextStep::Close), "idle at the end");
         tokio::time::advance(HALF / 5).await;
-        state.begin_closing();
+        state.begin_draining();
         assert_eq!(next(&state), (HALF / 5 * 4, NextStep::Close), "it began once");
         state.begin_shutdown();
         assert_eq!(next(&state), (HALF, NextStep::Cut(CutReason::Idle)), "being closed and still there");
@@ -246,7 +256,7 @@ mod tests {
         let state = fresh();
         let first = state.begin();
         tokio::time::advance(SECOND).await;
-        state.begin_closing();
+        state.begin_draining();
         assert_eq!(next(&state), (9 * SECOND, NextStep::Cut(CutReason::Request)));
         drop(first);
         let _second = state.begin();

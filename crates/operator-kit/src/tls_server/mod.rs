@@ -36,23 +36,24 @@ pub use exchange::ArrivedAt;
 /// What connections are held to. The defaults suit a webhook that an API server calls.
 #[derive(Clone, Debug)]
 pub struct TlsServerSettings {
-    /// How long a TLS handshake may take. 5 s.
+    /// How long a TLS handshake may take. 10 s: as long as the API server gives it.
     pub handshake_limit: Duration,
-    /// How long the first request may be in coming, and how long each head may take. 5 s.
+    /// How long the head of a request may take, from its first byte on. 5 s.
     pub header_limit: Duration,
     /// How long a request may take from the first byte of its head to the last byte of the answer taken. 31 s: a
     /// little more than an API server waits for a webhook at the longest.
     pub request_limit: Duration,
-    /// How long a connection may stay open between two requests. 2 min: longer than the 90 s of the API server, so
-    /// that the client closes first and never sends into a connection that is just being closed.
+    /// How long a connection may stay open without a request, before the first one, too: clients keep connections that
+    /// they opened and did not need. 2 min: longer than the 90 s of the API server, so that the client closes first and
+    /// never sends into a connection that is just being closed.
     pub idle_limit: Duration,
     /// How many connections are open at the same time; more wait in the system's queue. 1024: each request under way has
     /// one to itself, an API server has by default at most 600 under way, and those that wait for a service that hangs
     /// must leave room for the rest.
     pub max_connections: usize,
-    /// How old a connection grows, give or take a tenth, before its client is asked for a new one. 5 min.
+    /// How old a connection grows, give or take a tenth, before an answer asks its client for a new one. 5 min.
     pub max_connection_age: Duration,
-    /// For how long a connection that is to end is left open for a request that may be on its way. 2 s.
+    /// For how long an idle connection is left open in the drain, for a request that may be on its way. 2 s.
     pub linger: Duration,
     /// How long connections may take to end once the drain has begun. 32 s: enough for every request.
     pub drain_limit: Duration,
@@ -65,7 +66,7 @@ pub struct TlsServerSettings {
 impl Default for TlsServerSettings {
     fn default() -> Self {
         Self {
-            handshake_limit: Duration::from_secs(5),
+            handshake_limit: Duration::from_secs(10),
             header_limit: Duration::from_secs(5),
             request_limit: Duration::from_secs(31),
             idle_limit: Duration::from_mins(2),
@@ -153,17 +154,27 @@ impl TlsServer {
         self.counts.clone()
     }
 
-    /// Serves `router` over HTTP/1.1 until `drain` is cancelled, and then until what is under way has
-    /// ended, for at most the drain limit. `certificates` is asked at each handshake; a client that it has no
-    /// certificate for is refused. Requests carry the extensions [`ArrivedAt`] and `ConnectInfo<SocketAddr>`.
+    /// Serves `router` over HTTP/1.1 until `drain` is cancelled, and then until what is under way has ended, for at most
+    /// the drain limit. `certificates` is asked at each handshake; a client that it has no certificate for is refused.
+    /// Requests carry the extensions [`ArrivedAt`] and `ConnectInfo<SocketAddr>`.
     ///
-    /// Cancel `drain` only when no new client is sent here any more: become unready first, then wait until that has
-    /// spread. Then connections that wait in the system's queue are still accepted and the listener closes; each
-    /// answer from then on says `Connection: close`; each request that was sent before its sender could know is
-    /// answered. A connection on which nothing comes closes after the linger time.
+    /// Cancel `leaving` when the process becomes unready: from then on each answer says `Connection: close`, so that
+    /// clients take the connections that they use elsewhere. New connections are still served.
+    ///
+    /// Cancel `drain` only when no new client is sent here any more: wait until the unreadiness has spread. Then
+    /// connections that wait in the system's queue are still accepted and the listener closes; each request that was
+    /// sent before its sender could know is answered. A connection on which nothing comes closes after the linger time.
+    /// A request that its client sends at that very moment is lost, for HTTP/1.1 has no word for it; so the more time
+    /// lies between the two, the fewer connections are left that a client may still use.
     ///
     /// Dropping the future ends all connections at once.
-    pub async fn serve(self, router: Router, certificates: Arc<dyn ResolvesServerCert>, drain: CancellationToken) {
+    pub async fn serve(
+        self,
+        router: Router,
+        certificates: Arc<dyn ResolvesServerCert>,
+        leaving: CancellationToken,
+        drain: CancellationToken,
+    ) {
         let versions = self.versions.clone();
         let configure = move |clients: Option<&Clients>| {
             let builder = match clients {
@@ -177,6 +188,6 @@ impl TlsServer {
             config.send_tls13_tickets = 0;
             Arc::new(config)
         };
-        accept::serve(self, router, configure, drain).await;
+        accept::serve(self, router, configure, leaving, drain).await;
     }
 }

@@ -100,6 +100,7 @@ struct Served {
     address: SocketAddr,
     authority: Authority,
     certificates: Arc<Replaceable>,
+    leaving: CancellationToken,
     drain: CancellationToken,
     counts: TlsServerCounts,
     /// How many requests reached the router.
@@ -123,11 +124,11 @@ async fn serve(settings: TlsServerSettings) -> Served {
     let authority = Authority::new("authority of the server");
     let certificates = Arc::new(Replaceable(Mutex::new(authority.server())));
     let server = TlsServer::bind(([127, 0, 0, 1], 0).into(), settings).await.unwrap();
-    let (address, drain, counts, handled) =
-        (server.address(), CancellationToken::new(), server.counts(), Arc::<AtomicU64>::default());
+    let (address, counts, handled) = (server.address(), server.counts(), Arc::<AtomicU64>::default());
+    let (leaving, drain) = (CancellationToken::new(), CancellationToken::new());
     let resolver: Arc<dyn ResolvesServerCert> = Arc::<Replaceable>::clone(&certificates);
-    let server = tokio::spawn(server.serve(router(&handled), resolver, drain.clone()));
-    Served { address, authority, certificates, drain, counts, handled, server }
+    let server = tokio::spawn(server.serve(router(&handled), resolver, leaving.clone(), drain.clone()));
+    Served { address, authority, certificates, leaving, drain, counts, handled, server }
 }
 
 fn router(handled: &Arc<AtomicU64>) -> Router {

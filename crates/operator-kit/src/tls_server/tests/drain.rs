@@ -99,6 +99,28 @@ async fn a_drain_under_load_loses_no_request() {
 }
 
 #[tokio::test]
+async fn while_it_is_leaving_each_answer_is_the_last_of_its_connection_and_new_ones_are_served() {
+    let served = serve(generous()).await;
+    let (mut used, mut idle) = (served.connect().await, served.connect().await);
+    for stream in [&mut used, &mut idle] {
+        let (head, _) = ask(stream, "/").await.unwrap();
+        assert!(!head.contains("connection: close"), "{head}");
+    }
+    served.leaving.cancel();
+    let (head, _) = ask(&mut used, "/").await.unwrap();
+    assert!(head.starts_with("http/1.1 200") && head.contains("connection: close"), "{head}");
+    assert_eq!(end(&mut used).await, b"");
+    let (head, _) = ask(&mut served.connect().await, "/").await.unwrap();
+    assert!(head.starts_with("http/1.1 200") && head.contains("connection: close"), "{head}");
+    // Longer than it would be left open in the drain.
+    tokio::time::sleep(2 * generous().linger).await;
+    let (head, _) = ask(&mut idle, "/").await.expect("nobody has closed it");
+    assert!(head.contains("connection: close"), "{head}");
+    served.drain.cancel();
+    served.ended().await;
+}
+
+#[tokio::test]
 async fn a_request_under_way_is_finished_and_an_idle_connection_closed_after_the_linger_time() {
     let served = serve(generous()).await;
     let (mut busy, mut idle) = (served.connect().await, served.connect().await);

@@ -41,8 +41,8 @@ async fn a_peer_that_is_silent_after_it_connected_is_cut_at_the_handshake_limit(
 }
 
 #[tokio::test]
-async fn a_peer_that_asks_nothing_after_the_handshake_is_closed_at_the_header_limit() {
-    let served = serve(TlsServerSettings { header_limit: SHORT, ..generous() }).await;
+async fn a_peer_that_asks_nothing_after_the_handshake_is_closed_at_the_idle_limit() {
+    let served = serve(TlsServerSettings { idle_limit: SHORT, ..generous() }).await;
     for offered in [&["http/1.1"], BOTH] {
         let began = Instant::now();
         let mut stream = served.connect_as(served.authority.client(offered, None)).await.unwrap();
@@ -161,6 +161,20 @@ async fn an_old_connection_is_replaced_and_no_request_fails() {
         }
     }
     assert!((3..=7).contains(&connections), "{connections} connections in 6 times their age");
+}
+
+#[tokio::test]
+async fn an_old_connection_that_is_idle_is_left_open_and_its_next_answer_is_the_last() {
+    let served = serve(TlsServerSettings { max_connection_age: SHORT, ..generous() }).await;
+    let mut streams = [served.connect().await, served.connect().await];
+    let (head, _) = ask(&mut streams[0], "/").await.unwrap();
+    assert!(!head.contains("connection: close"), "{head}");
+    // Older than it may grow, and idle for longer than it would be left open in the drain.
+    tokio::time::sleep(2 * SHORT + generous().linger).await;
+    for stream in &mut streams {
+        let (head, _) = ask(stream, "/").await.expect("nobody has closed it, used or not");
+        assert!(head.starts_with("http/1.1 200") && head.contains("connection: close"), "{head}");
+    }
 }
 
 #[tokio::test]
