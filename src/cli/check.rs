@@ -169,8 +169,8 @@ fn credentials(variable: impl Fn(&str) -> Option<String>) -> Result<Credentials,
 
 /// The answer for people: the verdict, why, every pair, where to look.
 fn table(question: &Question, judgement: &Judgement, link: &str) -> String {
-    let because = messages::because(&question.pacticipant, &question.environment, judgement);
-    let mut text = format!("{question}: {}\n{}\n", judgement.verdict, messages::plain::line(&because));
+    let because = messages::reason_clause(&question.pacticipant, &question.environment, judgement);
+    let mut text = format!("{question}: {}\n{}\n", judgement.verdict, messages::one_line(&because));
     if !judgement.pairs.is_empty() {
         let head = ["RESULT", "CONSUMER", "VERSION", "PROVIDER", "VERSION"].map(str::to_owned);
         let rows = judgement.pairs.iter().map(|pair| {
@@ -227,7 +227,7 @@ fn document(question: &Question, judgement: &Judgement, link: &str) -> Value {
         "environment": question.environment.as_str(),
         "verdict": judgement.verdict.name(),
         "deployable": deployable,
-        "reason": messages::because(&question.pacticipant, &question.environment, judgement),
+        "reason": messages::reason_clause(&question.pacticipant, &question.environment, judgement),
         "pairs": pairs,
         "link": link,
     })

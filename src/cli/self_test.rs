@@ -62,7 +62,7 @@ async fn test(arguments: &SelfTestArguments) -> Result<(), Failure> {
                 format!("FAILED  {what}: {why}")
             }
         };
-        writeln!(io::stdout(), "{}", messages::plain::line(&line))
+        writeln!(io::stdout(), "{}", messages::one_line(&line))
     };
     say("gate", gate(&client, &arguments.dry_run_namespace).await)?;
     let brokers: Api<PactBroker> = Api::all(client.clone());

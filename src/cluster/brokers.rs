@@ -6,22 +6,31 @@ use std::{
 };
 
 use kube::ResourceExt;
+use tracing::warn;
 
-use super::client_factory::{BuiltClient, Fingerprint};
+use super::client_factory::{BuiltClient, ClientFactory, Fingerprint};
 use crate::{
     api::PactBroker,
-    broker::Broker,
+    broker::{Broker, questions::Questions},
     decide::{Explanation, Reason},
+    workload::EnvironmentRef,
 };
 
 struct Entry {
     object: Arc<PactBroker>,
     fingerprint: Option<Fingerprint>,
-    client: Result<Broker, Explanation>,
+    client: Result<BrokerClient, Explanation>,
     /// Whether the last probe failed; `None` before the first.
     failed: Option<bool>,
     /// Why the last probe failed, if it did.
     trouble: Option<Explanation>,
+}
+
+/// A broker's client, and the questions that are put through it.
+#[derive(Clone)]
+struct BrokerClient {
+    broker: Broker,
+    questions: Questions,
 }
 
 /// The brokers by the name of their `PactBroker`. Cheap to clone.
@@ -38,7 +47,10 @@ impl Brokers {
         let entry = entries.entry(object.name_any()).or_insert_with(|| Entry {
             object: Arc::clone(&object),
             fingerprint: None,
-            client: Err(Explanation::new(Reason::BrokerNotProbed, "the broker has not been asked yet")),
+            client: Err(Explanation::new(
+                Reason::BrokerNotProbed,
+                "the operator has not made its client for the broker yet",
+            )),
             failed: None,
             trouble: None,
         });
@@ -65,14 +77,11 @@ impl Brokers {
     /// needs to wait for it to time out.
     pub fn get(&self, name: &str) -> Result<Broker, Explanation> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(entry) = entries.get(name) else {
-            let message = format!("there is no PactBroker named {name}; create it");
-            return Err(Explanation::new(Reason::BrokerMissing, message));
-        };
+        let entry = entries.get(name).ok_or_else(|| missing(name))?;
         let client = entry.client.clone()?;
         match &entry.trouble {
             Some(trouble) => Err(trouble.clone()),
-            None => Ok(client),
+            None => Ok(client.broker),
         }
     }
 
@@ -91,30 +100,60 @@ impl Brokers {
     /// The client for a broker, whether or not it answered last, or what keeps it from being made.
     #[must_use]
     pub fn client(&self, name: &str) -> Option<Result<Broker, Explanation>> {
-        self.with(name, |entry| entry.client.clone())
+        self.with(name, |entry| entry.client.as_ref().map(|it| it.broker.clone()).map_err(Clone::clone))
     }
 
-    /// What a broker's client was made from.
+    /// The questions to a broker: clones share the answers that are kept.
+    ///
+    /// # Errors
+    /// When there is no such `PactBroker`, or no client can be made of it.
+    pub fn questions(&self, name: &str) -> Result<Questions, Explanation> {
+        self.with(name, |entry| entry.client.as_ref().map(|it| it.questions.clone()).map_err(Clone::clone))
+            .unwrap_or_else(|| Err(missing(name)))
+    }
+
+    /// The broker's address as people reach it, if there is such a `PactBroker`.
     #[must_use]
-    pub fn fingerprint(&self, name: &str) -> Option<Fingerprint> {
-        self.with(name, |entry| entry.fingerprint.clone()).flatten()
+    pub fn public_url(&self, name: &str) -> Option<String> {
+        let object = self.object(name)?;
+        Some(object.spec.public_url.clone().unwrap_or_else(|| object.spec.url.clone()))
     }
 
-    /// Takes in a client that was made anew.
-    pub fn set_client(&self, name: &str, built: BuiltClient) {
-        self.with_mut(name, |entry| {
-            entry.client = built.client;
-            entry.fingerprint = Some(built.fingerprint);
-        });
+    /// Something was recorded in an environment: what was answered about it no longer counts.
+    pub fn forget(&self, environment_ref: &EnvironmentRef) {
+        if let Ok(questions) = self.questions(&environment_ref.broker) {
+            questions.forget(&environment_ref.environment);
+        }
     }
 
-    /// No client could be made. One that there is stays.
-    pub fn set_unmade(&self, name: &str, why: Explanation) {
-        self.with_mut(name, |entry| {
-            if entry.client.is_err() {
-                entry.client = Err(why);
+    /// Makes a broker's client anew when its spec or a Secret differs from what the present one was made from; answers
+    /// whether it did. A Secret that cannot be read for another reason than its absence leaves the client as it is.
+    pub async fn renew(&self, name: &str, factory: &ClientFactory) -> bool {
+        let Some((object, before)) = self.with(name, |it| (Arc::clone(&it.object), it.fingerprint.clone())) else {
+            return false;
+        };
+        match factory.make(&object, before.as_ref()).await {
+            Ok(None) => false,
+            Ok(Some(BuiltClient { fingerprint, client })) => {
+                let at_once = usize::try_from(object.spec.concurrency).unwrap_or(1);
+                let client =
+                    client.map(|broker| BrokerClient { questions: Questions::new(broker.clone(), at_once), broker });
+                self.with_mut(name, |entry| {
+                    entry.client = client;
+                    entry.fingerprint = Some(fingerprint);
+                });
+                true
             }
-        });
+            Err(why) => {
+                warn!(broker = name, "{}", why.message);
+                self.with_mut(name, |entry| {
+                    if entry.client.is_err() {
+                        entry.client = Err(why);
+                    }
+                });
+                false
+            }
+        }
     }
 
     /// Takes in how a probe ended.
@@ -143,4 +182,8 @@ impl Brokers {
             write(entry);
         }
     }
+}
+
+fn missing(name: &str) -> Explanation {
+    Explanation::new(Reason::BrokerMissing, format!("there is no PactBroker named {name}; create it"))
 }

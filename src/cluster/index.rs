@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::environments::{Environments, RecordedAt};
+use crate::decide::EnvironmentPolicy;
 use crate::decide::record::{Hold, MemberView};
 use crate::workload::{
-    BrokenRules, EnvironmentClaim, EnvironmentRef, EnvironmentRules, Identity, IdentityProblem, NamespaceMapping,
-    PactAnnotations, RecordKey, RolloutState, VersionRules, Workload, WorkloadKind, WorkloadRef, effective_annotations,
-    environments_of, identify,
+    BrokenRules, EnvironmentRules, Identity, IdentityProblem, NamespaceMapping, PactAnnotations, RecordKey,
+    RolloutState, VersionRules, Workload, WorkloadKind, WorkloadRef, effective_annotations, identify,
 };
 
 /// A source of the knowledge that a workload is a template only: an Argo `Rollout` or a Flagger `Canary`.
@@ -54,8 +55,7 @@ pub struct Counts {
 pub struct Index {
     workloads: HashMap<WorkloadRef, Workload>,
     templates: BTreeMap<TemplateSource, Template>,
-    namespaces: BTreeMap<String, BTreeMap<String, String>>,
-    rules: BTreeMap<String, Result<EnvironmentRules, Box<BrokenRules>>>,
+    environments: Environments,
 
     mappings: HashMap<String, NamespaceMapping>,
     members: HashMap<RecordKey, BTreeMap<WorkloadRef, MemberView>>,
@@ -94,40 +94,50 @@ impl Index {
 
     /// Takes in a namespace with its labels, or forgets it.
     pub fn set_namespace(&mut self, name: &str, labels: Option<BTreeMap<String, String>>) -> BTreeSet<RecordKey> {
-        if self.namespaces.get(name) == labels.as_ref() {
-            return BTreeSet::new();
-        }
-        match labels {
-            Some(labels) => self.namespaces.insert(name.to_owned(), labels),
-            None => self.namespaces.remove(name),
-        };
-        self.remap(name)
+        if self.environments.set_namespace(name, labels) { self.remap(name) } else { BTreeSet::new() }
     }
 
     /// Forgets every namespace that a complete list did not hold.
     pub fn retain_namespaces(&mut self, listed: &HashSet<String>) -> BTreeSet<RecordKey> {
-        let gone: Vec<_> = self.namespaces.keys().filter(|name| !listed.contains(*name)).cloned().collect();
+        let gone: Vec<_> = self.environments.namespaces().filter(|name| !listed.contains(*name)).cloned().collect();
         gone.iter().flat_map(|name| self.set_namespace(name, None)).collect()
     }
 
-    /// Takes in the rules of a `PactEnvironment`, or forgets them.
-    pub fn set_rules(
+    /// Takes in what a `PactEnvironment` says, or forgets it.
+    pub fn set_environment(
         &mut self,
         object: &str,
-        rules: Option<Result<EnvironmentRules, Box<BrokenRules>>>,
+        policy: Option<Result<EnvironmentPolicy, Box<BrokenRules>>>,
     ) -> BTreeSet<RecordKey> {
-        if self.rules.get(object) == rules.as_ref() {
+        let before = self.environments.recorded_at(object);
+        if !self.environments.set(object, policy) {
             return BTreeSet::new();
         }
-        let mut touched = self.keys_at(object);
-        match rules {
-            Some(rules) => self.rules.insert(object.to_owned(), rules),
-            None => self.rules.remove(object),
-        };
-        let namespaces: Vec<_> = self.namespaces.keys().cloned().collect();
+        let mut touched = self.keys_at(&before);
+        let namespaces: Vec<_> = self.environments.namespaces().cloned().collect();
         touched.extend(namespaces.iter().flat_map(|name| self.remap(name)).collect::<Vec<_>>());
-        touched.extend(self.keys_at(object));
+        touched.extend(self.keys_at(&self.environments.recorded_at(object)));
         touched
+    }
+
+    /// Takes in that a `PactEnvironment` cannot be read. What it claimed and where it recorded when it could be read is
+    /// still the best that is known.
+    pub fn break_environment(&mut self, object: &str, problem: String) -> BTreeSet<RecordKey> {
+        let broken = self.environments.broken_as(object, problem);
+        self.set_environment(object, Some(Err(Box::new(broken))))
+    }
+
+    /// The namespaces and the `PactEnvironment`s.
+    #[must_use]
+    pub fn environments(&self) -> &Environments {
+        &self.environments
+    }
+
+    /// Where a known namespace lies; `None` when the namespace is not known.
+    #[must_use]
+    pub fn mapping(&self, namespace: &str) -> Option<NamespaceMapping> {
+        self.environments.labels(namespace)?;
+        Some(self.mappings.get(namespace).cloned().unwrap_or(NamespaceMapping::Unmapped))
     }
 
     /// Takes in what a Rollout or Canary names as its template, or that it names none any more.
@@ -173,7 +183,7 @@ impl Index {
         };
         objects
             .iter()
-            .filter_map(|object| self.rules.get(object)?.as_ref().ok())
+            .filter_map(|object| self.environments.rules(object))
             .any(|rules| rules.version.annotation_allowed && rules.version.tag_pattern.is_none())
     }
 
@@ -210,29 +220,10 @@ impl Index {
     /// records there when it has none. `None` when no valid one records there.
     #[must_use]
     pub fn rules_for(&self, key: &RecordKey) -> Option<&EnvironmentRules> {
-        let of_member = self.members.get(key).and_then(|members| {
-            members.values().map(|member| &member.environment_object).min().and_then(|object| self.rules.get(object))
-        });
-        of_member
-            .and_then(|rules| rules.as_ref().ok())
-            .or_else(|| self.valid_rules().find(|rules| rules.environment_ref == key.environment_ref))
-    }
-
-    /// Why nothing may be written for a place: a `PactEnvironment` that records there cannot be followed.
-    #[must_use]
-    pub fn broken_at(&self, environment_ref: &EnvironmentRef) -> Option<&BrokenRules> {
-        self.broken().find(|broken| broken.environment_ref.as_ref() == Some(environment_ref))
-    }
-
-    /// Why nothing may be taken back anywhere: a `PactEnvironment` cannot even be asked where it records, so a workload
-    /// that seems to run nowhere any more may run there.
-    #[must_use]
-    pub fn unreadable(&self) -> Option<&BrokenRules> {
-        self.broken().find(|broken| broken.environment_ref.is_none())
-    }
-
-    fn broken(&self) -> impl Iterator<Item = &BrokenRules> {
-        self.rules.values().filter_map(|rules| rules.as_ref().err()).map(|broken| &**broken)
+        let first = self.members.get(key).and_then(|members| members.values().map(|it| &it.environment_object).min());
+        first
+            .and_then(|object| self.environments.rules(object))
+            .or_else(|| self.environments.valid_rules().find(|rules| rules.environment_ref == key.environment_ref))
     }
 
     /// Whether any environment claims a namespace.
@@ -245,23 +236,6 @@ impl Index {
     #[must_use]
     pub fn is_template(&self, reference: &WorkloadRef) -> bool {
         self.templates.values().any(|template| template.workload == *reference)
-    }
-
-    /// Every `PactEnvironment`'s rules that can be followed.
-    pub fn valid_rules(&self) -> impl Iterator<Item = &EnvironmentRules> {
-        self.rules.values().filter_map(|rules| rules.as_ref().ok())
-    }
-
-    /// The names of all `PactEnvironment`s, those that cannot be followed included.
-    #[must_use]
-    pub fn objects(&self) -> Vec<String> {
-        self.rules.keys().cloned().collect()
-    }
-
-    /// The rules of one `PactEnvironment`.
-    #[must_use]
-    pub fn rules(&self, object: &str) -> Option<&Result<EnvironmentRules, Box<BrokenRules>>> {
-        self.rules.get(object)
     }
 
     /// How many namespaces and workloads a `PactEnvironment` has, and the namespaces that others claim, too, with
@@ -361,7 +335,7 @@ impl Index {
         let workload = self.effective(workload);
         let mut placements = Vec::new();
         for object in objects {
-            let Some(Ok(rules)) = self.rules.get(object) else { continue };
+            let Some(rules) = self.environments.rules(object) else { continue };
             let Ok(Some(identity)) = identify(&workload, &rules.version) else { continue };
             let Ok(own_instance) = identity.application_instance else { continue };
             let instance = own_instance.or_else(|| rules.instance.clone());
@@ -388,7 +362,7 @@ impl Index {
     fn invalid(&self, workload: &Workload) -> Option<InvalidWorkload> {
         let mapping = self.mappings.get(&workload.reference.namespace)?;
         let (NamespaceMapping::Mapped(objects) | NamespaceMapping::Conflicted(objects)) = mapping else { return None };
-        let rules = objects.iter().find_map(|object| self.rules.get(object)?.as_ref().ok())?;
+        let rules = objects.iter().find_map(|object| self.environments.rules(object))?;
         let problem = match identify(&self.effective(workload), &rules.version) {
             Err(problem) => problem,
             Ok(Some(Identity { application_instance: Err(problem), .. })) => {
@@ -430,17 +404,7 @@ impl Index {
     }
 
     fn remap(&mut self, namespace: &str) -> BTreeSet<RecordKey> {
-        let mapping = self.namespaces.get(namespace).map(|labels| {
-            let claims: Vec<EnvironmentClaim> = self
-                .rules
-                .values()
-                .filter_map(|rules| match rules {
-                    Ok(rules) => Some(rules.claim.clone()),
-                    Err(broken) => broken.claim.clone(),
-                })
-                .collect();
-            environments_of(namespace, labels, &claims)
-        });
+        let mapping = self.environments.labels(namespace).map(|labels| self.environments.mapping(namespace, labels));
         match mapping {
             None | Some(NamespaceMapping::Unmapped) => self.mappings.remove(namespace),
             Some(mapping) => self.mappings.insert(namespace.to_owned(), mapping),
@@ -449,18 +413,14 @@ impl Index {
         there.iter().flat_map(|reference| self.reindex(reference)).collect()
     }
 
-    /// The keys that a `PactEnvironment`'s rules, or that they cannot be followed, may say something about.
-    fn keys_at(&self, object: &str) -> BTreeSet<RecordKey> {
-        let environment_ref = match self.rules.get(object) {
-            None => return BTreeSet::new(),
-            Some(Ok(rules)) => Some(&rules.environment_ref),
-            Some(Err(broken)) => broken.environment_ref.as_ref(),
+    /// The keys that a `PactEnvironment` may say something about.
+    fn keys_at(&self, recorded: &RecordedAt) -> BTreeSet<RecordKey> {
+        let concerned = |key: &&RecordKey| match recorded {
+            RecordedAt::Nowhere => false,
+            RecordedAt::Environment(environment_ref) => key.environment_ref == *environment_ref,
+            RecordedAt::Unknown => true,
         };
-        self.members
-            .keys()
-            .filter(|key| environment_ref.is_none_or(|environment_ref| key.environment_ref == *environment_ref))
-            .cloned()
-            .collect()
+        self.members.keys().filter(concerned).cloned().collect()
     }
 }
 

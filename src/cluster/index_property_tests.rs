@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::workload::{BrokenRules, EnvironmentRules, RecordKey};
 
-/// Something that a watch may tell. Names are few, so that events meet.
+/// Something that a watch may report. Names are few, so that events meet.
 #[derive(Clone, Debug)]
 enum Happening {
     Apply(Workload),
@@ -21,7 +21,7 @@ enum Happening {
 const NAMESPACES: [&str; 2] = ["shop", "bank"];
 const WORKLOADS: [&str; 3] = ["orders", "orders-primary", "bff"];
 const OBJECTS: [&str; 3] = ["one", "two", "three"];
-const PLACES: [&str; 2] = ["production", "test"];
+const ENVIRONMENTS: [&str; 2] = ["production", "test"];
 
 fn references() -> impl Strategy<Value = WorkloadRef> {
     (prop::sample::select(&NAMESPACES[..]), prop::sample::select(&WORKLOADS[..]))
@@ -58,7 +58,7 @@ fn label_sets() -> impl Strategy<Value = BTreeMap<String, String>> {
 
 fn rule_sets() -> impl Strategy<Value = (&'static str, Option<Result<EnvironmentRules, Box<BrokenRules>>>)> {
     let named = prop::sample::subsequence(NAMESPACES.to_vec(), 0..=2);
-    let where_ = prop::sample::select(&PLACES[..]);
+    let where_ = prop::sample::select(&ENVIRONMENTS[..]);
     let pattern = prop::sample::select(vec![None, Some("^v(?<version>.+)$")]);
     let instance = prop::sample::select(vec![None, Some("red")]);
     let parts = (prop::sample::select(&OBJECTS[..]), named, any::<bool>(), any::<bool>(), where_, pattern, instance);
@@ -124,7 +124,7 @@ fn happens(index: &mut Index, happening: Happening) -> BTreeSet<RecordKey> {
         Happening::RetainWorkloads(listed) => index.retain_workloads(WorkloadKind::Deployment, &listed),
         Happening::Namespace(name, labels) => index.set_namespace(name, labels),
         Happening::RetainNamespaces(listed) => index.retain_namespaces(&listed),
-        Happening::Rules(object, rules) => index.set_rules(object, rules),
+        Happening::Rules(object, rules) => set_rules(index, object, rules),
         Happening::Template(source, template) => index.set_template(&source, template),
         Happening::RetainTemplates(listed) => index.retain_templates(&listed, |_| true),
     }
@@ -133,14 +133,14 @@ fn happens(index: &mut Index, happening: Happening) -> BTreeSet<RecordKey> {
 /// The state that the index holds, put into an empty one.
 fn from_scratch(index: &Index) -> Index {
     let mut fresh = Index::default();
-    for (object, rules) in &index.rules {
-        fresh.set_rules(object, Some(rules.clone()));
+    for object in index.environments.objects() {
+        fresh.set_environment(&object, index.environments.get(&object).cloned());
     }
     for (source, template) in &index.templates {
         fresh.set_template(source, Some(template.clone()));
     }
-    for (name, labels) in &index.namespaces {
-        fresh.set_namespace(name, Some(labels.clone()));
+    for name in index.environments.namespaces() {
+        fresh.set_namespace(name, index.environments.labels(name).cloned());
     }
     let workloads: BTreeMap<_, _> = index.workloads.iter().collect();
     for workload in workloads.into_values() {
@@ -151,7 +151,7 @@ fn from_scratch(index: &Index) -> Index {
 
 /// What a pass over a key reads of the index.
 fn read(index: &Index, key: &RecordKey) -> (Vec<MemberView>, Option<EnvironmentRules>, Option<BrokenRules>) {
-    (index.members(key), index.rules_for(key).cloned(), index.broken_at(&key.environment_ref).cloned())
+    (index.members(key), index.rules_for(key).cloned(), index.environments.broken_at(&key.environment_ref).cloned())
 }
 
 proptest! {

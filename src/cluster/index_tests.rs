@@ -3,8 +3,11 @@
 use super::*;
 use crate::{
     api::names::{ApplicationInstance, Pacticipant},
-    decide::record::fixtures::{
-        self, claim, environment_ref, key, key_of_instance, labels, progressing, reference, rules, workload,
+    decide::{
+        GateRules,
+        record::fixtures::{
+            self, claim, environment_ref, key, key_of_instance, labels, progressing, reference, rules, workload,
+        },
     },
     workload::{BrokenRules, EnvironmentRef, EnvironmentRules, NamespaceSelector, RecordKey, TagPattern},
 };
@@ -16,9 +19,19 @@ fn index() -> Index {
     for namespace in ["shop", "bank", "free"] {
         index.set_namespace(namespace, Some(labels(&[])));
     }
-    index.set_rules("production", Some(Ok(rules("production", &["shop"]))));
-    index.set_rules("test", Some(Ok(rules("test", &["bank"]))));
+    set_rules(&mut index, "production", Some(Ok(rules("production", &["shop"]))));
+    set_rules(&mut index, "test", Some(Ok(rules("test", &["bank"]))));
     index
+}
+
+/// Takes in the rules of a `PactEnvironment` whose gate does nothing.
+fn set_rules(
+    index: &mut Index,
+    object: &str,
+    rules: Option<Result<EnvironmentRules, Box<BrokenRules>>>,
+) -> BTreeSet<RecordKey> {
+    let policy = |rules| EnvironmentPolicy { rules, gate: GateRules::default(), backfilled: true };
+    index.set_environment(object, rules.map(|rules| rules.map(policy)))
 }
 
 fn keys(keys: &[RecordKey]) -> BTreeSet<RecordKey> {
@@ -95,7 +108,7 @@ fn case_33_the_instance_is_null_unless_the_environment_or_the_workload_says_one(
     assert_eq!(names(&index, &key("production", "orders")), ["a"], "no instance by default");
     let instance = Some(ApplicationInstance::parse("blue").unwrap());
     let touched =
-        index.set_rules("production", Some(Ok(EnvironmentRules { instance, ..rules("production", &["shop"]) })));
+        set_rules(&mut index, "production", Some(Ok(EnvironmentRules { instance, ..rules("production", &["shop"]) })));
     assert!(
         touched.is_superset(&keys(&[key("production", "orders"), key_of_instance("production", "orders", "blue")]))
     );
@@ -129,7 +142,7 @@ fn case_41_a_namespace_that_two_environments_claim_holds_its_keys_in_both() {
     index.apply_workload(workload("shop", "a", "orders"));
     let mut greedy = rules("greedy", &["shop"]);
     greedy.claim.overlap_allowed = true;
-    let touched = index.set_rules("greedy", Some(Ok(greedy)));
+    let touched = set_rules(&mut index, "greedy", Some(Ok(greedy)));
     assert!(touched.is_superset(&keys(&[key("production", "orders"), key("greedy", "orders")])));
     let both = vec!["greedy".to_owned(), "production".to_owned()];
     for environment in ["production", "greedy"] {
@@ -141,7 +154,7 @@ fn case_41_a_namespace_that_two_environments_claim_holds_its_keys_in_both() {
         assert_eq!(conflicts, BTreeMap::from([("shop".to_owned(), both.clone())]));
     }
     assert!(index.counts("test").1.is_empty(), "the environment of other namespaces is in no conflict");
-    let touched = index.set_rules("greedy", None);
+    let touched = set_rules(&mut index, "greedy", None);
     assert!(touched.is_superset(&keys(&[key("production", "orders"), key("greedy", "orders")])));
     assert_eq!(index.members(&key("production", "orders"))[0].hold, None);
 }
@@ -152,7 +165,7 @@ fn case_42_a_namespace_lies_in_several_environments_when_each_allows_it() {
     for environment in ["production", "second"] {
         let mut rules = rules(environment, &["shop"]);
         rules.claim.overlap_allowed = true;
-        index.set_rules(environment, Some(Ok(rules)));
+        set_rules(&mut index, environment, Some(Ok(rules)));
     }
     let touched = index.apply_workload(workload("shop", "a", "orders"));
     assert_eq!(touched, keys(&[key("production", "orders"), key("second", "orders")]));
@@ -169,7 +182,7 @@ fn case_42_two_objects_for_one_environment_agree_with_the_live_check_on_which_ru
         let mut rules = EnvironmentRules { environment_ref: environment_ref("staging"), ..rules(object, &["free"]) };
         rules.claim.overlap_allowed = true;
         rules.version.tag_pattern = Some(TagPattern::parse(pattern).unwrap());
-        index.set_rules(object, Some(Ok(rules)));
+        set_rules(&mut index, object, Some(Ok(rules)));
     }
     let mut workload = workload("free", "a", "orders");
     workload.containers[0].image = "app:7b".into();
@@ -208,7 +221,7 @@ fn case_40_a_namespace_moves_with_its_labels() {
         let selector = serde_json::from_value(serde_json::json!({"matchLabels": {"stage": stage}})).unwrap();
         let mut rules = rules(stage, &[]);
         rules.claim.selector = NamespaceSelector::parse([], Some(&selector), false).unwrap();
-        index.set_rules(stage, Some(Ok(rules)));
+        set_rules(&mut index, stage, Some(Ok(rules)));
     }
     index.apply_workload(workload("free", "a", "orders"));
     assert_eq!(index.set_namespace("free", Some(labels(&[("stage", "trial")]))), keys(&[key("trial", "orders")]));
@@ -221,7 +234,7 @@ fn case_40_a_namespace_moves_with_its_labels() {
 }
 
 #[test]
-fn changed_rules_tell_versions_anew() {
+fn changed_rules_identify_versions_anew() {
     let mut index = index();
     let mut workload = workload("shop", "a", "orders");
     workload.containers[0].image = "app:v7".into();
@@ -229,9 +242,9 @@ fn changed_rules_tell_versions_anew() {
     assert_eq!(members(&index, &key("production", "orders")), [("a".into(), Some("v7".into()))]);
     let mut changed = rules("production", &["shop"]);
     changed.version.tag_pattern = Some(TagPattern::parse("^v(?<version>.+)$").unwrap());
-    assert_eq!(index.set_rules("production", Some(Ok(changed.clone()))), keys(&[key("production", "orders")]));
+    assert_eq!(set_rules(&mut index, "production", Some(Ok(changed.clone()))), keys(&[key("production", "orders")]));
     assert_eq!(members(&index, &key("production", "orders")), [("a".into(), Some("7".into()))]);
-    assert_eq!(index.set_rules("production", Some(Ok(changed))), keys(&[]), "nothing changed");
+    assert_eq!(set_rules(&mut index, "production", Some(Ok(changed))), keys(&[]), "nothing changed");
 }
 
 #[test]
@@ -388,29 +401,29 @@ fn rules_that_cannot_be_followed_hold_their_environment_and_still_claim() {
             problem: "spec.x".into(),
         })))
     };
-    let touched = index.set_rules("production", broken(Some(environment_ref("production"))));
+    let touched = set_rules(&mut index, "production", broken(Some(environment_ref("production"))));
     assert!(touched.contains(&key("production", "orders")), "{touched:?}");
     assert!(index.members(&key("production", "orders")).is_empty());
-    assert_eq!(index.broken_at(&environment_ref("production")).unwrap().object, "production");
-    assert_eq!(index.broken_at(&environment_ref("test")), None, "the other environments go on");
+    assert_eq!(index.environments().broken_at(&environment_ref("production")).unwrap().object, "production");
+    assert_eq!(index.environments().broken_at(&environment_ref("test")), None, "the other environments go on");
     assert_eq!(index.rules_for(&key("production", "orders")), None);
     assert_eq!(index.counts("production").0, Counts { namespaces: 1, workloads: 1 });
 
-    index.set_rules("test", Some(Ok(rules("test", &["bank", "shop"]))));
+    set_rules(&mut index, "test", Some(Ok(rules("test", &["bank", "shop"]))));
     assert!(index.members(&key("test", "orders")).iter().any(|member| member.hold.is_some()), "it still conflicts");
-    index.set_rules("test", Some(Ok(rules("test", &["bank"]))));
+    set_rules(&mut index, "test", Some(Ok(rules("test", &["bank"]))));
 
-    let touched = index.set_rules("production", broken(None));
+    let touched = set_rules(&mut index, "production", broken(None));
     assert!(touched.contains(&key("test", "orders")), "it may be about any environment: {touched:?}");
-    assert_eq!(index.broken_at(&environment_ref("test")), None, "the other environments go on");
-    assert_eq!(index.unreadable().unwrap().object, "production", "but nothing is taken back anywhere");
-    let touched = index.set_rules("production", Some(Ok(rules("production", &["shop"]))));
+    assert_eq!(index.environments().broken_at(&environment_ref("test")), None, "the other environments go on");
+    assert_eq!(index.environments().unreadable().unwrap().object, "production", "but nothing is undeployed anywhere");
+    let touched = set_rules(&mut index, "production", Some(Ok(rules("production", &["shop"]))));
     assert!(touched.is_superset(&keys(&[key("test", "orders"), key("production", "orders")])), "{touched:?}");
-    assert_eq!(index.unreadable(), None);
+    assert_eq!(index.environments().unreadable(), None);
 }
 
 #[test]
-fn annotations_that_cannot_be_followed_are_misfits_only_where_somebody_manages_the_namespace() {
+fn annotations_that_cannot_be_followed_are_invalid_only_where_somebody_manages_the_namespace() {
     let mut index = index();
     for namespace in ["shop", "free"] {
         index.apply_workload(workload(namespace, "bad", "orders,,bff"));
@@ -440,7 +453,8 @@ fn a_workload_without_a_version_is_a_member_with_a_problem() {
 fn the_rules_of_a_key_are_those_of_its_first_member_or_of_whoever_records_there() {
     let mut index = index();
     for object in ["b-env", "a-env"] {
-        index.set_rules(
+        set_rules(
+            &mut index,
             object,
             Some(Ok(EnvironmentRules { environment_ref: environment_ref("staging"), ..rules(object, &[object]) })),
         );

@@ -15,7 +15,7 @@ use crate::{
     },
     decide::{
         Basis, GateRules, Problem, Reason,
-        decision::{Cause, wanted},
+        admission::decision::{Cause, wanted},
     },
     workload::RecordKey,
 };

@@ -1,15 +1,19 @@
-//! The view of the cluster, and of what its brokers said last, that decisions are made from.
+//! The view of the cluster, and of what its brokers answered last, that both processes decide from.
 //!
-//! Fed by watches and by what was read and written; it decides nothing and writes at no broker. Synchronous, except for
-//! the live reads in [`live`] and the writes of our own objects in [`records`].
+//! Fed by watches ([`watch_handlers`]) and by what was read and written; it decides nothing and writes at no broker.
+//! Synchronous, except for the live reads in [`live`], the writes of our own objects in [`records`] and the Secrets that
+//! [`client_factory`] reads.
 
 pub mod brokers;
 pub mod client_factory;
+pub mod environments;
 pub mod index;
 pub mod inventory;
 pub mod live;
+pub mod recorded;
 pub mod records;
 pub mod snapshots;
+pub mod watch_handlers;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -21,7 +25,7 @@ use std::{
 
 use kube::{Client, api::PostParams};
 
-use self::{brokers::Brokers, index::Index, records::RecordStore, snapshots::Snapshots};
+use self::{brokers::Brokers, index::Index, recorded::RecordedIndex, records::RecordStore, snapshots::Snapshots};
 use crate::{
     api::PactEnvironment,
     decide::GateRules,
@@ -40,13 +44,14 @@ pub(crate) fn as_field_manager() -> PostParams {
 pub struct Cluster {
     /// The API server.
     pub client: Client,
-    /// The `PactDeployment`s.
+    /// The `PactDeployment`s; kept for the controller only.
     pub records: RecordStore,
     /// The clients of the brokers.
     pub brokers: Brokers,
     /// What the brokers said last of their environments.
     pub snapshots: Snapshots,
     index: Mutex<Index>,
+    recorded: Mutex<RecordedIndex>,
     environments: Mutex<HashMap<String, PactEnvironment>>,
     rollouts_served: AtomicBool,
     complete: AtomicBool,
@@ -62,6 +67,7 @@ impl Cluster {
             brokers: Brokers::default(),
             snapshots: Snapshots::default(),
             index: Mutex::default(),
+            recorded: Mutex::default(),
             environments: Mutex::default(),
             rollouts_served: AtomicBool::new(false),
             complete: AtomicBool::new(false),
@@ -71,6 +77,11 @@ impl Cluster {
     /// What runs where.
     pub fn index(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which versions are recorded; kept for the gate only.
+    pub fn recorded(&self) -> MutexGuard<'_, RecordedIndex> {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The `PactEnvironment`s by name.
@@ -110,7 +121,7 @@ impl Cluster {
     /// Every environment in which a `PactEnvironment` that can be followed records.
     #[must_use]
     pub fn environment_refs(&self) -> HashSet<EnvironmentRef> {
-        self.index().valid_rules().map(|rules| rules.environment_ref.clone()).collect()
+        self.index().environments().valid_rules().map(|rules| rules.environment_ref.clone()).collect()
     }
 
     /// The names of the `PactEnvironment`s.
@@ -122,7 +133,8 @@ impl Cluster {
     /// The gate block that a key is under.
     #[must_use]
     pub fn gate_rules(&self, key: &RecordKey) -> Option<GateRules> {
-        let object = self.index().rules_for(key)?.object.clone();
-        self.environments().get(&object).map(|environment| GateRules::parse(&environment.spec.gate))
+        let index = self.index();
+        let object = &index.rules_for(key)?.object;
+        index.environments().get(object)?.as_ref().ok().map(|policy| policy.gate.clone())
     }
 }

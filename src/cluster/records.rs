@@ -1,4 +1,4 @@
-//! The `PactDeployment`s as the recorder sees them: a warm copy fed by a watch and by our own writes.
+//! The `PactDeployment`s as the controller sees them: a warm copy fed by a watch and by our own writes.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -47,22 +47,19 @@ pub struct RecordStore {
 }
 
 impl RecordStore {
-    /// An empty memory, to be filled by a watch.
+    /// An empty store, to be filled by a watch.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { api: Api::all(client), by_key: Arc::default() }
     }
 
-    /// Takes in an object that the watch told of, unless we know a newer state of it; answers its key. Objects whose
+    /// Takes in an object that the watch reported, unless we know a newer state of it; answers its key. Objects whose
     /// name is not the one of their key were made by somebody else and are passed over.
     pub fn apply(&self, mut object: PactDeployment) -> Option<RecordKey> {
-        let key = RecordKey::of(&object).ok()?;
+        let key = own_key(&object)?;
         // Nobody here reads who wrote which field, and it is half of the object. A write without them keeps those that
         // the API server has.
         object.metadata.managed_fields = None;
-        if object.name_any() != key.object_name() {
-            return None;
-        }
         let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
         if by_key.get(&key).is_none_or(|known| !newer(known, &object)) {
             by_key.insert(key.clone(), Arc::new(object));
@@ -163,7 +160,7 @@ impl RecordStore {
         }
     }
 
-    /// Deletes the object of a key that remembers nothing worth keeping.
+    /// Deletes the object of a key that holds nothing worth keeping.
     ///
     /// # Errors
     /// When the API server refuses; that the object is gone or changed already is none.
@@ -179,6 +176,12 @@ impl RecordStore {
     }
 }
 
+/// The key of an object of ours. One whose name is not the one of its key was made by somebody else.
+#[must_use]
+pub fn own_key(object: &PactDeployment) -> Option<RecordKey> {
+    RecordKey::of(object).ok().filter(|key| object.name_any() == key.object_name())
+}
+
 /// Whom an object that somebody made is about, in words; its names need not be valid ones.
 fn about(object: &PactDeployment) -> String {
     let PactDeploymentSpec { broker, environment, pacticipant, application_instance } = &object.spec;
@@ -186,12 +189,12 @@ fn about(object: &PactDeployment) -> String {
     format!("{pacticipant} in {environment} at {broker}{}", instance.unwrap_or_default())
 }
 
-/// Whether what we know is newer than what was told. Resource versions of one kind can be compared as numbers
-/// (KEP-5504); where they cannot be read as such, what was told counts.
-fn newer(known: &PactDeployment, told: &PactDeployment) -> bool {
+/// Whether what we know is newer than what was reported. Resource versions of one kind can be compared as numbers
+/// (KEP-5504); where they cannot be read as such, what was reported counts.
+fn newer(known: &PactDeployment, reported: &PactDeployment) -> bool {
     let number = |object: &PactDeployment| object.resource_version()?.parse::<u128>().ok();
-    match (number(known), number(told)) {
-        (Some(known), Some(told)) => known > told,
+    match (number(known), number(reported)) {
+        (Some(known), Some(reported)) => known > reported,
         _ => false,
     }
 }

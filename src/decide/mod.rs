@@ -1,24 +1,24 @@
-//! Pure: what a broker answered, to a verdict, to a decision, to messages.
+//! Pure: every rule of the domain, once.
 //!
 //! Nothing here does I/O or waits. The admission gate, the controller's own checks and the verb `check` ask the same
 //! functions, so that they cannot disagree.
+//!
+//! - [`verdict`]: a broker's matrix and the live versions → a judgement.
+//! - [`admission`]: an admission review → what to ask → findings → the decision and its answer.
+//! - [`record`]: what the cluster runs and what the broker says → what to write.
+//! - [`mod@reason`]: the closed list of reasons. [`messages`]: the texts that people read.
 
-pub mod decision;
-pub mod evidence;
-pub mod gate_rules;
-pub mod judge;
+pub mod admission;
 pub mod messages;
-pub mod question;
 pub mod reason;
 pub mod record;
-pub mod subject;
 pub mod verdict;
 
-pub use decision::{Decision, Finding, Outcome};
-pub use evidence::{LiveVersions, Matrix, MatrixRow, Pair, PairResult};
-pub use gate_rules::GateRules;
-pub use judge::{Judgement, judge, wants_live};
-pub use question::{Ignored, Question};
+pub use admission::{
+    Basis, Decision, EnvironmentPolicy, Finding, GateRules, Identified, Outcome, Problem, RecordedVersions, Subject,
+    subjects,
+};
 pub use reason::{Explanation, Reason};
-pub use subject::{Basis, Identified, Problem, Remembered, Subject, subjects};
-pub use verdict::Verdict;
+pub use verdict::{
+    Ignored, Judgement, LiveVersions, Matrix, MatrixRow, Pair, PairResult, Question, Verdict, judge, wants_live,
+};

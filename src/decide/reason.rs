@@ -71,8 +71,6 @@ reasons! {
     BrokerMissing => UnderWay,
     /// The broker has not been asked for the first time.
     BrokerNotProbed => UnderWay,
-    /// The client for the broker is not there yet.
-    BrokerNotReady => UnderWay,
     /// The broker does not answer, or answers with an error of its own.
     BrokerUnavailable => UnderWay,
     /// Several PactEnvironments claim the namespace, and not each of them allows that.

@@ -7,8 +7,14 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, histogram::Histogram},
 };
 
-use super::{admit::Passed, review::Answer};
-use crate::{api::gate::GateAction, broker::questions::Source, decide::Finding};
+use crate::{
+    api::gate::GateAction,
+    broker::questions::Source,
+    decide::{
+        Finding,
+        admission::{Answer, Unjudged},
+    },
+};
 use operator_kit::metrics::Metrics;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -35,7 +41,7 @@ pub(super) struct GateMetrics {
     reviews: Family<OutcomeLabels, Counter>,
     decisions: Family<DecisionLabels, Counter>,
     answers: Family<SourceLabels, Counter>,
-    passed: Family<OutcomeLabels, Counter>,
+    unjudged: Family<OutcomeLabels, Counter>,
     events_dropped: Counter,
     seconds: Histogram,
 }
@@ -46,7 +52,7 @@ impl GateMetrics {
             reviews: Family::default(),
             decisions: Family::default(),
             answers: Family::default(),
-            passed: Family::default(),
+            unjudged: Family::default(),
             events_dropped: Counter::default(),
             seconds: Histogram::new([
                 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -60,7 +66,7 @@ impl GateMetrics {
                 this.decisions.clone(),
             );
             registry.register("gate_answers", "Answers to questions by where they came from", this.answers.clone());
-            registry.register("gate_passed", "Reviews that were let through unjudged, by why", this.passed.clone());
+            registry.register("gate_passed", "Reviews that were let through unjudged, by why", this.unjudged.clone());
             registry.register(
                 "gate_events_dropped",
                 "Reviews whose Events were not published because too many were under way",
@@ -89,8 +95,8 @@ impl GateMetrics {
         self.reviews.get_or_create(&OutcomeLabels { outcome: "Malformed" }).inc();
     }
 
-    pub(super) fn passed(&self, why: Passed) {
-        self.passed.get_or_create(&OutcomeLabels { outcome: why.name() }).inc();
+    pub(super) fn unjudged(&self, why: &Unjudged) {
+        self.unjudged.get_or_create(&OutcomeLabels { outcome: why.name() }).inc();
     }
 
     pub(super) fn decided(&self, finding: &Finding) {

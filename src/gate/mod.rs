@@ -1,35 +1,38 @@
 //! The admission gate: a webhook that asks can-i-deploy before a rollout begins.
 //!
-//! It writes nothing but Events, and keeps no state that another replica would need: what is recorded it learns from
-//! the `PactDeployment`s, what was answered it may ask again.
+//! It gathers what a review is about from the view of the cluster, asks the broker, and answers; every rule is in
+//! [`crate::decide::admission`]. It writes nothing but Events, and keeps no state that another replica would need: what
+//! is recorded it learns from the `PactDeployment`s, what was answered it may ask again.
 
+mod admission_review;
 mod admit;
-pub mod brokers;
+mod broker_clients;
 mod deadline;
-pub mod index;
 mod metrics;
 mod report;
-pub mod review;
 mod server;
-mod watch_handlers;
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use kube::{Api, Client};
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
-
-use self::{brokers::Brokers, index::Index, metrics::GateMetrics, report::Told};
-use crate::{broker::metrics::observer, cluster::client_factory::ClientFactory};
 use operator_kit::{
     events::EventSink,
     metrics::Metrics,
     readiness::{self, Readiness},
     watch::{first_lists, follow},
+};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use self::{broker_clients::BrokerClients, metrics::GateMetrics, report::Reported};
+use crate::{
+    broker::metrics::observer,
+    cluster::{
+        Cluster,
+        client_factory::ClientFactory,
+        watch_handlers::{Brokers, Change, Environments, Namespaces, OnChange, RecordedVersions, Watched},
+    },
 };
 
 pub use server::LONGEST_BODY;
@@ -37,7 +40,7 @@ pub use server::LONGEST_BODY;
 /// The name under which the gate publishes Events.
 pub const REPORTER: &str = "pact-operator.dev/webhook";
 
-/// What the gate is told from outside.
+/// The settings of the gate.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The operator's own namespace: Secrets are read there and nowhere else.
@@ -52,17 +55,16 @@ pub struct Settings {
 
 /// The gate: see the module.
 pub struct Gate {
-    client: Client,
-    index: Mutex<Index>,
-    brokers: Brokers,
+    cluster: Arc<Cluster>,
+    broker_clients: BrokerClients,
     events: EventSink,
     metrics: GateMetrics,
-    told: Told,
+    reported: Reported,
     reports: Arc<Semaphore>,
 }
 
 impl Gate {
-    /// A gate that knows nothing yet: [`keep`] tells it.
+    /// A gate whose view of the cluster is empty: [`keep`] fills it.
     #[must_use]
     pub fn new(client: Client, settings: &Settings, metrics: &Metrics) -> Arc<Self> {
         let client_factory = ClientFactory {
@@ -71,14 +73,14 @@ impl Gate {
             user_agent: settings.user_agent.clone(),
             observer: observer(metrics),
         };
+        let cluster = Arc::new(Cluster::new(client.clone()));
         Arc::new(Self {
-            index: Mutex::default(),
-            brokers: Brokers::new(client_factory),
-            events: EventSink::new(client.clone(), REPORTER, &settings.instance),
+            broker_clients: BrokerClients::new(Arc::clone(&cluster), client_factory),
+            cluster,
+            events: EventSink::new(client, REPORTER, &settings.instance),
             metrics: GateMetrics::register(metrics),
-            told: Told::new(),
-            reports: report::places(),
-            client,
+            reported: Reported::new(),
+            reports: report::permits(),
         })
     }
 
@@ -86,9 +88,21 @@ impl Gate {
     pub fn router(self: &Arc<Self>) -> Router {
         server::router(Arc::clone(self))
     }
+}
 
-    fn index(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+impl OnChange for Gate {
+    fn on_change(&self, change: Change) {
+        match change {
+            Change::Broker(_) => self.broker_clients.changed(),
+            Change::RecordedVersions(environment_ref) => self.cluster.brokers.forget(&environment_ref),
+            // Each review reads the view as it is then.
+            Change::Members(_)
+            | Change::Workload { .. }
+            | Change::Namespaces(_)
+            | Change::Environment { .. }
+            | Change::RecordGone(_)
+            | Change::Unreadable { .. } => {}
+        }
     }
 }
 
@@ -103,19 +117,20 @@ pub fn close_gates(readiness: &Readiness) -> Gates {
     Gates(names.map(|name| readiness.gate(name)))
 }
 
-/// Keeps the gate's knowledge of the cluster right, until shutdown.
+/// Keeps the gate's view of the cluster right, until shutdown.
 pub async fn keep(gate: Arc<Gate>, gates: Gates, renew_every: Duration, shutdown: CancellationToken) {
     let Gates([namespaces, environments, brokers, records, clients]) = gates;
     let listed = CancellationToken::new();
     let complete = listed.clone();
     let [namespaces, environments, brokers, records] =
         first_lists([namespaces, environments, brokers, records], move || complete.cancel());
-    let (client, until) = (gate.client.clone(), || shutdown.clone());
+    let (client, until) = (gate.cluster.client.clone(), || shutdown.clone());
+    let watched = Watched { cluster: Arc::clone(&gate.cluster), changes: Arc::clone(&gate) };
     tokio::join!(
-        follow(Api::all(client.clone()), watch_handlers::Namespaces(Arc::clone(&gate)), namespaces, until()),
-        follow(Api::all(client.clone()), watch_handlers::Environments(Arc::clone(&gate)), environments, until()),
-        follow(Api::all(client.clone()), watch_handlers::Brokers(Arc::clone(&gate)), brokers, until()),
-        follow(Api::all(client.clone()), watch_handlers::RecordStore(Arc::clone(&gate)), records, until()),
-        gate.brokers.keep(renew_every, listed, clients, until()),
+        follow(Api::all(client.clone()), Namespaces(watched.clone()), namespaces, until()),
+        follow(Api::all(client.clone()), Environments(watched.clone()), environments, until()),
+        follow(Api::all(client.clone()), Brokers(watched.clone()), brokers, until()),
+        follow(Api::all(client.clone()), RecordedVersions(watched.clone()), records, until()),
+        gate.broker_clients.run(renew_every, listed, clients, until()),
     );
 }

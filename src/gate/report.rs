@@ -7,55 +7,47 @@ use moka::sync::Cache;
 use tokio::sync::{Semaphore, TryAcquireError};
 use tracing::{info, warn};
 
-use super::{Gate, review::Review};
+use super::Gate;
 use crate::{
     api::gate::GateAction,
     broker::questions::Source,
-    decide::{Decision, Finding, Outcome, messages},
+    decide::{Decision, Finding, Outcome, admission::Review, messages},
 };
 use operator_kit::events::{Event, Regarding};
 
-/// How many decisions are remembered as told.
+/// How many decisions are remembered as reported.
 const REMEMBERED: u64 = 10_000;
 /// How many reviews' Events may be under way at once; more are dropped and counted, never waited for.
 pub(super) const REPORTS_AT_ONCE: usize = 64;
 
-/// A review and what it came to.
-pub(super) struct Decided<'a> {
-    pub(super) review: &'a Review,
-    pub(super) decision: &'a Decision,
-    pub(super) sources: &'a [Source],
-}
-
 /// What was counted already.
-pub(super) struct Told {
-    seen: Cache<String, ()>,
+pub(super) struct Reported {
+    once: Cache<String, ()>,
 }
 
-impl Told {
+impl Reported {
     pub(super) fn new() -> Self {
         let hour = std::time::Duration::from_hours(1);
-        Self { seen: Cache::builder().max_capacity(REMEMBERED).time_to_live(hour).build() }
+        Self { once: Cache::builder().max_capacity(REMEMBERED).time_to_live(hour).build() }
     }
 
     /// Whether this is the first time within an hour.
     fn first(&self, key: String) -> bool {
-        !self.seen.entry(key).and_upsert_with(|_| ()).is_old_value_replaced()
+        !self.once.entry(key).and_upsert_with(|_| ()).is_old_value_replaced()
     }
 }
 
 impl Gate {
     /// Logs and counts a decision, and has its Events published.
-    pub(super) fn report(self: &Gate, decided: &Decided<'_>) {
-        let Decided { review, decision, sources } = decided;
+    pub(super) fn report(&self, review: &Review, decision: &Decision, sources: &[Source]) {
         for finding in &decision.findings {
             log(review, finding);
-            if self.told.first(once(review, finding)) {
+            if self.reported.first(once(review, finding)) {
                 self.metrics.decided(finding);
             }
         }
         self.metrics.sources(sources);
-        // A dry-run that is let through changes nothing, and the real request that follows tells it. One that is denied
+        // A dry-run that is admitted changes nothing, and the real request that follows is reported. One that is denied
         // is all that there ever is of a rollout by Flux.
         if review.dry_run && decision.outcome != Outcome::Denied {
             return;
@@ -64,8 +56,8 @@ impl Gate {
         if events.is_empty() {
             return;
         }
-        let environment_ref = match std::sync::Arc::clone(&self.reports).try_acquire_owned() {
-            Ok(environment_ref) => environment_ref,
+        let permit = match std::sync::Arc::clone(&self.reports).try_acquire_owned() {
+            Ok(permit) => permit,
             Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
                 self.metrics.events_dropped();
                 return;
@@ -73,7 +65,7 @@ impl Gate {
         };
         let (regarding, sink) = (regarding(review), self.events.clone());
         tokio::spawn(async move {
-            let _place = environment_ref;
+            let _permit = permit;
             for event in events {
                 if let Err(error) = sink.publish(&regarding, &event).await {
                     warn!(%error, "an Event was not published");
@@ -107,22 +99,15 @@ fn once(review: &Review, finding: &Finding) -> String {
     };
     let (environment_ref, verdict) = (&finding.subject.environment_ref, finding.cause.name());
     let (kind, namespace) = (&review.kind.kind, &review.namespace);
-    format!("{kind} {namespace}/{} {version} {environment_ref} {verdict} {:?}", name(review), finding.action)
-}
-
-fn name(review: &Review) -> &str {
-    match (&review.name, &review.new) {
-        (name, Ok(new)) if name.is_empty() => &new.reference.name,
-        (name, _) => name,
-    }
+    format!("{kind} {namespace}/{} {version} {environment_ref} {verdict} {:?}", review.object_name(), finding.action)
 }
 
 fn log(review: &Review, finding: &Finding) {
     let verdict = finding.cause.name();
     let (action, wanted) = (finding.action, finding.wanted);
     let sentence = messages::sentence(finding);
-    let (uid, namespace, name) = (&review.uid, &review.namespace, name(review));
-    let user = messages::plain::shortened(&messages::plain::line(&review.user), 128);
+    let (uid, namespace, name) = (&review.uid, &review.namespace, review.object_name());
+    let user = messages::shortened(&messages::one_line(&review.user), 128);
     let mode = finding.mode.name();
     if action == GateAction::Allow && wanted == GateAction::Allow {
         info!(uid, namespace, name, user, dry_run = review.dry_run, verdict, ?action, mode, "{sentence}");
@@ -137,12 +122,12 @@ fn regarding(review: &Review) -> Regarding {
         api_version: format!("{}/{}", review.kind.group, review.kind.version),
         kind: review.kind.kind.clone(),
         namespace: Some(review.namespace.clone()),
-        name: name(review).to_owned(),
+        name: review.object_name().to_owned(),
         uid: review.old.as_ref().map(|old| old.uid.clone()).unwrap_or_default(),
     }
 }
 
-/// As many places as there are for those who tell.
-pub(super) fn places() -> std::sync::Arc<Semaphore> {
+/// One permit for each review whose Events may be under way.
+pub(super) fn permits() -> std::sync::Arc<Semaphore> {
     std::sync::Arc::new(Semaphore::new(REPORTS_AT_ONCE))
 }

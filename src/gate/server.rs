@@ -19,11 +19,8 @@ use tokio::{
 };
 use tracing::{debug, error};
 
-use super::{
-    Gate,
-    deadline::budget,
-    review::{Answer, Review},
-};
+use super::{Gate, admission_review, deadline::budget};
+use crate::decide::admission::{Answer, Review};
 use operator_kit::tls_server::ArrivedAt;
 
 /// The longest body that is read, in bytes: two objects of 3 MiB, which is what the API server takes, and their frame.
@@ -72,11 +69,11 @@ async fn review(State(served): State<Served>, request: Request) -> Response {
     let uid = review.uid.clone();
     // What we have not thought of must not take the connection down, nor be a denial.
     let answer = AssertUnwindSafe(served.gate.admit(review, deadline)).catch_unwind().await.unwrap_or_else(|_| {
-        error!(uid, "judging a review panicked, which is a defect; it is let through");
+        error!(uid, "judging a review panicked, which is a defect; it is admitted");
         Answer::allow_with("not checked with Pact: the operator has a defect, please report it")
     });
     served.gate.metrics.answered(&answer, arrived.elapsed());
-    let body = Body::from(answer.body(&uid));
+    let body = Body::from(admission_review::write(&answer, &uid));
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
@@ -115,7 +112,7 @@ async fn read(served: &Served, headers: &HeaderMap, mut body: Body) -> Result<Re
         }
         bytes.extend_from_slice(&data);
     }
-    Review::read(&bytes, Timestamp::now())
+    admission_review::read(&bytes, Timestamp::now())
         .map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response())
 }
 

@@ -12,9 +12,9 @@ use kube::{Client, client::Body as KubeBody};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::super::{Settings, review::API_VERSION};
+use super::super::{Settings, admission_review::API_VERSION};
 use super::*;
-use crate::api::PactEnvironment;
+use crate::{api::PactEnvironment, decide::EnvironmentPolicy};
 use operator_kit::metrics::Metrics;
 
 const NAMESPACE: &str = "shop";
@@ -41,8 +41,8 @@ fn gate(mode: &str) -> (Arc<Gate>, Metrics) {
             "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]},
     }))
     .unwrap();
-    gate.index().set_environment("production", &environment);
-    gate.index().set_namespace(NAMESPACE, Some(std::collections::BTreeMap::new()));
+    gate.cluster.index().set_environment("production", Some(EnvironmentPolicy::parse(&environment)));
+    gate.cluster.index().set_namespace(NAMESPACE, Some(std::collections::BTreeMap::new()));
     (gate, metrics)
 }
 

@@ -35,7 +35,7 @@ impl BrokerReconciler {
     pub(super) async fn reconcile(&self, name: &str, mut tries: Tries) -> Next {
         let Some(object) = self.cluster.brokers.object(name) else { return Next::wait() };
         let before = self.cluster.brokers.failed(name);
-        let renewed = self.renew(name, &object).await;
+        let renewed = self.cluster.brokers.renew(name, &self.client_factory).await;
         let (findings, version, trouble) = match self.cluster.brokers.client(name) {
             None => return Next::wait(),
             Some(Err(why)) => (unusable(&why), None, Some(why)),
@@ -65,24 +65,6 @@ impl BrokerReconciler {
             Next::retry(tries.delay(backoff, "probe"), tries)
         } else {
             Next::after(self.settings.probe_period)
-        }
-    }
-
-    /// Makes the client anew when the spec or a Secret differs from what the present one was made from; answers
-    /// whether it did. A Secret that cannot be read for another reason than its absence leaves the client as it is.
-    async fn renew(&self, name: &str, object: &PactBroker) -> bool {
-        let before = self.cluster.brokers.fingerprint(name);
-        match self.client_factory.make(object, before.as_ref()).await {
-            Ok(None) => false,
-            Ok(Some(built)) => {
-                self.cluster.brokers.set_client(name, built);
-                true
-            }
-            Err(why) => {
-                warn!(broker = name, "{}", why.message);
-                self.cluster.brokers.set_unmade(name, why);
-                false
-            }
         }
     }
 

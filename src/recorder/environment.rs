@@ -39,6 +39,7 @@ impl EnvironmentReconciler {
         let rules: Vec<EnvironmentRules> = self
             .cluster
             .index()
+            .environments()
             .valid_rules()
             .filter(|rules| rules.environment_ref == *environment_ref)
             .cloned()

@@ -14,7 +14,7 @@ use crate::{
         condition::{Finding, Truth, conditions},
     },
     cluster::{as_field_manager, index::Counts, inventory, snapshots::EnvironmentState},
-    decide::{Explanation, GateRules, Reason, decision::in_force},
+    decide::{Explanation, GateRules, Reason, admission::decision::in_force},
     workload::{BrokenRules, EnvironmentRules},
 };
 
@@ -24,9 +24,9 @@ impl EnvironmentReconciler {
         let Some(environment) = self.cluster.environments().get(object).cloned() else { return Next::wait() };
         let (rules, counts, conflicts, keys) = {
             let index = self.cluster.index();
-            let Some(rules) = index.rules(object).cloned() else { return Next::wait() };
+            let Some(policy) = index.environments().get(object).cloned() else { return Next::wait() };
             let (counts, conflicts) = index.counts(object);
-            (rules, counts, conflicts, index.keys_of_environment(object))
+            (policy.map(|policy| policy.rules), counts, conflicts, index.keys_of_environment(object))
         };
         let inventory = self.cluster.inventory(&keys, &GateRules::parse(&environment.spec.gate));
         let state =

@@ -7,6 +7,7 @@
 //! What they decide is in [`crate::decide`], what they know in [`crate::cluster`].
 
 mod broker;
+mod changes;
 mod environment;
 mod environment_status;
 mod metrics;
@@ -18,7 +19,6 @@ mod schedule;
 mod verdict;
 mod verdicts;
 mod watch;
-mod watch_handlers;
 mod writes;
 
 use std::{sync::Arc, time::Duration};
@@ -42,7 +42,7 @@ use self::{
 };
 use crate::cluster::{Cluster, FIELD_MANAGER, client_factory::ClientFactory};
 
-/// What the recorder is told from outside.
+/// The settings of the recorder.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The operator's own namespace: Secrets are read there and nowhere else.
@@ -69,7 +69,7 @@ pub struct Surroundings {
     pub leadership: Leadership,
     /// Where readiness gates are registered.
     pub readiness: Readiness,
-    /// Where the loop says that it turns.
+    /// Where the loop shows that it is alive.
     pub liveness: Liveness,
     /// Where metrics are registered.
     pub metrics: Metrics,
@@ -173,7 +173,7 @@ impl Recorder {
         }
     }
 
-    /// Looks at everything when this process begins to lead, and says that the loop turns.
+    /// Looks at everything when this process begins to lead, and shows that the loop is alive.
     async fn follow_leadership(self: Arc<Self>, liveness: Liveness, shutdown: CancellationToken) {
         let mut leads = self.leadership.watch();
         let mut tick = tokio::time::interval(Duration::from_secs(5));

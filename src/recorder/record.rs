@@ -108,7 +108,7 @@ impl RecordReconciler {
         let invalid = |object: &str, problem: &str| {
             Explanation::new(Reason::InvalidEnvironment, format!("PactEnvironment {object}: {problem}"))
         };
-        let rules = match (index.broken_at(&key.environment_ref), index.rules_for(key)) {
+        let rules = match (index.environments().broken_at(&key.environment_ref), index.rules_for(key)) {
             (Some(broken), _) => Err(invalid(&broken.object, &broken.problem)),
             (None, Some(rules)) => Ok(rules.clone()),
             (None, None) => Err(Explanation::new(
@@ -119,7 +119,7 @@ impl RecordReconciler {
         Facts {
             key,
             rules,
-            unreadable: index.unreadable().map(|broken| invalid(&broken.object, &broken.problem)),
+            unreadable: index.environments().unreadable().map(|broken| invalid(&broken.object, &broken.problem)),
             members: index.members(key).into_iter().map(|member| member.at(now)).collect(),
             remembered: object.and_then(|object| object.status.as_ref()),
             snapshot: self.cluster.snapshots.of(key),

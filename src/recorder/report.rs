@@ -101,7 +101,7 @@ impl Reporter {
             ),
             (false, _) => return,
         };
-        let note = messages::plain::plain(&note);
+        let note = messages::sanitize(&note);
         let once_key = format!("{} {version} {}", key.object_name(), check.verdict);
         let event = Event { reason, action: "Check", warning: true, note, once_key };
         self.publish(&regarding(&member.workload, &member.uid), &event).await;

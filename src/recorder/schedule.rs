@@ -70,7 +70,7 @@ impl Schedule {
     pub(super) fn environment_statuses_of(&self, key: &RecordKey) {
         let objects: Vec<_> = {
             let index = self.cluster.index();
-            let rules = index.valid_rules().filter(|rules| rules.environment_ref == key.environment_ref);
+            let rules = index.environments().valid_rules().filter(|rules| rules.environment_ref == key.environment_ref);
             rules.map(|rules| rules.object.clone()).collect()
         };
         for object in objects {

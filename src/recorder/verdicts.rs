@@ -19,7 +19,7 @@ use crate::{
     },
     decide::{
         Basis, GateRules, Judgement, Reason, Verdict,
-        decision::{Cause, wanted},
+        admission::decision::{Cause, wanted},
         messages,
         record::MemberView,
     },
@@ -48,13 +48,13 @@ pub fn check(
         result: pair.result.name().to_owned(),
     });
     let more = judgement.pairs.len().saturating_sub(PAIRS_LIMIT);
-    let message = messages::because(pacticipant, environment, judgement);
+    let message = messages::reason_clause(pacticipant, environment, judgement);
     Check {
         version: version.to_string(),
         verdict: if unchecked { UNCHECKED } else { judgement.verdict.name() }.to_owned(),
         // What runs is judged as if it were new: that it is recorded would excuse everything.
         would_deny: !unchecked && wanted(&Cause::Judged(judgement.clone()), Basis::New, rules) == GateAction::Deny,
-        message: crate::api::condition::truncated(&messages::plain::line(&message), 512),
+        message: crate::api::condition::truncated(&messages::one_line(&message), 512),
         since: Time(now),
         pairs: shown.collect(),
         more_pairs: i32::try_from(more).ok().filter(|more| *more > 0),

@@ -1,4 +1,4 @@
-//! What the API server tells, fed into the index; whatever a change may have touched is put into the queue.
+//! The controller's watches, and its readiness gates.
 
 use std::{collections::HashSet, fmt::Debug, pin::pin, sync::Arc};
 
@@ -9,41 +9,22 @@ use futures::{
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Resource,
-    core::{DeserializeGuard, PartialObjectMeta, error_boundary::InvalidObject},
+    core::{DeserializeGuard, PartialObjectMeta},
     runtime::watcher::{self, Event},
 };
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-use super::{
-    Recorder,
-    watch_handlers::{BrokersFeed, Environments, Namespaces, RecordHandler, Templates, Workloads},
+use super::Recorder;
+use crate::{
+    cluster::watch_handlers::{Brokers, Environments, Namespaces, Records, Templates, Watched, Workloads},
+    workload::{Dispatch, Kind, WorkloadKind},
 };
-use crate::workload::{Dispatch, Kind, WorkloadKind};
 use operator_kit::{
-    events::Regarding,
     readiness::{Gate, Readiness},
     watch::{First, WatchHandler, events, first_lists, follow, words},
 };
-
-/// Says in the log, and in an Event once this process leads, that an object cannot be read.
-pub(super) fn report_unreadable<K: Resource<DynamicType: Default>>(recorder: &Arc<Recorder>, object: &InvalidObject) {
-    let regarding = Regarding {
-        api_version: K::api_version(&Default::default()).into_owned(),
-        kind: K::kind(&Default::default()).into_owned(),
-        namespace: object.metadata.namespace.clone(),
-        name: object.metadata.name.clone().unwrap_or_default(),
-        uid: object.metadata.uid.clone().unwrap_or_default(),
-    };
-    let problem = object.error.clone();
-    error!(kind = regarding.kind, name = regarding.name, problem, "an object cannot be read; the others go on");
-    let recorder = Arc::clone(recorder);
-    tokio::spawn(async move {
-        recorder.leadership.wait_leader().await;
-        recorder.reporter.unreadable(&regarding, &problem).await;
-    });
-}
 
 /// What is watched besides the kinds of workload.
 const OTHERS: [&str; 6] =
@@ -66,16 +47,17 @@ pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown:
     let [namespaces, environments, brokers, records, rollouts, canaries, workloads @ ..] =
         first_lists(gates(&readiness), move || listed(&all_listed));
     let client = recorder.cluster.client.clone();
+    let watched = Watched { cluster: Arc::clone(&recorder.cluster), changes: Arc::clone(&recorder) };
     let until = || shutdown.clone();
-    let mut watch_handlers: Vec<BoxFuture<'_, ()>> = vec![
-        Box::pin(follow(Api::all(client.clone()), Namespaces(Arc::clone(&recorder)), namespaces, until())),
-        Box::pin(follow(Api::all(client.clone()), Environments(Arc::clone(&recorder)), environments, until())),
-        Box::pin(follow(Api::all(client.clone()), BrokersFeed(Arc::clone(&recorder)), brokers, until())),
-        Box::pin(follow(Api::all(client.clone()), RecordHandler(Arc::clone(&recorder)), records, until())),
+    let mut followed: Vec<BoxFuture<'_, ()>> = vec![
+        Box::pin(follow(Api::all(client.clone()), Namespaces(watched.clone()), namespaces, until())),
+        Box::pin(follow(Api::all(client.clone()), Environments(watched.clone()), environments, until())),
+        Box::pin(follow(Api::all(client.clone()), Brokers(watched.clone()), brokers, until())),
+        Box::pin(follow(Api::all(client.clone()), Records(watched.clone()), records, until())),
         Box::pin(while_served(
             &recorder,
             "rollouts.argoproj.io",
-            || Templates::rollouts(Arc::clone(&recorder)),
+            || Templates::rollouts(watched.clone()),
             |served| recorder.cluster.set_rollouts_served(served),
             rollouts,
             until(),
@@ -83,21 +65,21 @@ pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown:
         Box::pin(while_served(
             &recorder,
             "canaries.flagger.app",
-            || Templates::canaries(Arc::clone(&recorder)),
+            || Templates::canaries(watched.clone()),
             |_| {},
             canaries,
             until(),
         )),
     ];
     for (kind, first) in WorkloadKind::ALL.into_iter().zip(workloads) {
-        watch_handlers.push(kind.dispatch(Follow { recorder: Arc::clone(&recorder), first, shutdown: until() }));
+        followed.push(kind.dispatch(Follow { watched: watched.clone(), first, shutdown: until() }));
     }
-    join_all(watch_handlers).await;
+    join_all(followed).await;
 }
 
 /// One kind of workload, followed until shutdown.
 struct Follow<C> {
-    recorder: Arc<Recorder>,
+    watched: Watched<Recorder>,
     first: First<C>,
     shutdown: CancellationToken,
 }
@@ -106,8 +88,9 @@ impl<C: Fn() + Send + Sync + 'static> Dispatch for Follow<C> {
     type Output = BoxFuture<'static, ()>;
 
     fn with<K: Kind>(self) -> Self::Output {
-        let Self { recorder, first, shutdown } = self;
-        follow(Api::all(recorder.cluster.client.clone()), Workloads::<K>::new(recorder), first, shutdown).boxed()
+        let Self { watched, first, shutdown } = self;
+        let api = Api::all(watched.cluster.client.clone());
+        follow(api, Workloads::<K, _>::new(watched), first, shutdown).boxed()
     }
 }
 

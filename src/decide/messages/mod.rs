@@ -2,19 +2,19 @@
 //!
 //! Whoever reads a denial reads it in a terminal, in a Helm error, in a condition of Flux or in Argo CD's interface, and
 //! mostly only its first line: that one is the whole answer. Warnings are cut by the API server when they are long.
-//! No text ever holds the words that make GitOps controllers delete what runs (see [`mod@plain`]). They are replaced by
+//! No text ever holds the words that make GitOps controllers delete what runs (see [`sanitize`]). They are replaced by
 //! longer ones, so that comes before anything is cut to its length.
 
-mod because;
 mod link;
-pub mod plain;
+mod reason_clause;
+mod sanitize;
 
-use super::{Basis, Decision, Finding, Outcome, Problem, decision::Cause};
+use super::{Basis, Decision, Finding, Outcome, Problem, admission::Cause};
 use crate::api::gate::GateMode;
 
-pub use because::{because, brief, counted, pair};
 pub use link::matrix_link;
-use plain::{line, plain, shortened};
+pub use reason_clause::{brief, counted, pair, reason_clause};
+pub use sanitize::{one_line, sanitize, shortened};
 
 /// How long the first line of a denial may be, in characters: more than this a Warning header does not hold either.
 pub const FIRST_LINE: usize = 256;
@@ -65,8 +65,8 @@ pub fn denial(decision: &Decision, link: impl Fn(&Finding) -> Option<String>) ->
             .to_owned(),
     );
     lines.push(GOING_ON.to_owned());
-    let lines: Vec<_> = lines.iter().map(|text| line(text)).collect();
-    plain(&lines.join("\n"))
+    let lines: Vec<_> = lines.iter().map(|text| one_line(text)).collect();
+    sanitize(&lines.join("\n"))
 }
 
 /// The warnings of a decision that lets the rollout through: at most [`WARNINGS`] of at most [`WARNING`] characters.
@@ -85,7 +85,7 @@ pub fn warnings(decision: &Decision) -> Vec<String> {
             (false, _) if is_way_back(finding) => "; a way back is not held up",
             (false, _) => "",
         };
-        let said = plain(&line(&short_sentence(finding)));
+        let said = sanitize(&one_line(&short_sentence(finding)));
         warnings.push(format!("{}{suffix}", shortened(&said, WARNING - suffix.chars().count())));
     }
     if decisive.len() > shown {
@@ -110,7 +110,7 @@ pub fn greeting() -> String {
 /// A warning of our own making, fit to be sent.
 #[must_use]
 pub fn warning(text: &str) -> String {
-    shortened(&plain(&line(text)), WARNING)
+    shortened(&sanitize(&one_line(text)), WARNING)
 }
 
 /// The note of an Event on the workload about one finding.
@@ -132,7 +132,7 @@ pub fn note(finding: &Finding, link: Option<String>) -> String {
         note.push_str(" See ");
         note.push_str(&link);
     }
-    crate::api::condition::truncated(&plain(&line(&note)), NOTE)
+    crate::api::condition::truncated(&sanitize(&one_line(&note)), NOTE)
 }
 
 /// One finding in one sentence, without a full stop: `orders 2.0.0 may not be deployed to production: …`.
@@ -149,7 +149,7 @@ pub fn sentence(finding: &Finding) -> String {
         Cause::Judged(judgement) if judgement.verdict.is_yes() => "may be deployed to",
         _ => "may not be deployed to",
     };
-    plain(&line(&format!("{who} {verb} {environment_ref}: {}", reason(finding))))
+    sanitize(&one_line(&format!("{who} {verb} {environment_ref}: {}", reason(finding))))
 }
 
 /// Whether it is let through only because it was recorded in the environment before.
@@ -173,7 +173,7 @@ fn short_sentence(finding: &Finding) -> String {
 fn reason(finding: &Finding) -> String {
     match (&finding.cause, &finding.subject.identified) {
         (Cause::Judged(judgement), Ok(it)) => {
-            because(&it.pacticipant, &finding.subject.environment_ref.environment, judgement)
+            reason_clause(&it.pacticipant, &finding.subject.environment_ref.environment, judgement)
         }
         (Cause::Judged(judgement), Err(_)) => judgement.explanation.clone().unwrap_or_default(),
         (Cause::Problem(Problem::Identity(problem)), _) => problem.to_string(),

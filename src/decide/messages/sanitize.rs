@@ -15,7 +15,7 @@ static FORBIDDEN: LazyLock<[Option<Regex>; 2]> =
 /// The text without the words that get running Deployments deleted; everything else stays. It may become longer, so it
 /// is to be cut afterwards.
 #[must_use]
-pub fn plain(text: &str) -> String {
+pub fn sanitize(text: &str) -> String {
     let [before, after] = &*FORBIDDEN;
     let mut text = text.to_owned();
     // Patterns of our own always compile; were one not to, the other rule below still holds.
@@ -30,7 +30,7 @@ pub fn plain(text: &str) -> String {
 
 /// The text on one line: control characters and line breaks, Unicode's own among them, become spaces.
 #[must_use]
-pub fn line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     let breaks = |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
     text.chars().map(|character| if breaks(character) { ' ' } else { character }).collect()
 }

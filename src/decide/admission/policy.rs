@@ -1,12 +1,44 @@
-//! The gate block of a `PactEnvironment`, parsed once.
+//! What a `PactEnvironment` says, parsed once.
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Ignored, Question};
-use crate::api::{
-    gate::{GateActions, GateMode, GatePolicy, RollbackPolicy},
-    names::{EnvironmentName, Pacticipant, Version},
+use crate::{
+    api::{
+        PactEnvironment,
+        condition::is_true,
+        environment::BACKFILLED,
+        gate::{GateActions, GateMode, GatePolicy, RollbackPolicy},
+        names::{EnvironmentName, Pacticipant, Version},
+    },
+    decide::{Ignored, Question},
+    workload::{BrokenRules, EnvironmentRules, environment_rules},
 };
+
+/// What one `PactEnvironment` says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EnvironmentPolicy {
+    /// Which namespaces it claims, where it records, how versions are identified.
+    pub rules: EnvironmentRules,
+    /// Its gate block.
+    pub gate: GateRules,
+    /// Whether its first inventory was recorded.
+    pub backfilled: bool,
+}
+
+impl EnvironmentPolicy {
+    /// Parses a `PactEnvironment`, with what its status says of the first inventory.
+    ///
+    /// # Errors
+    /// When its rules cannot be followed.
+    pub fn parse(object: &PactEnvironment) -> Result<Self, Box<BrokenRules>> {
+        let conditions = object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        Ok(Self {
+            rules: environment_rules::parse(object)?,
+            gate: GateRules::parse(&object.spec.gate),
+            backfilled: is_true(conditions, BACKFILLED),
+        })
+    }
+}
 
 /// What a `PactEnvironment` says about its gate, parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

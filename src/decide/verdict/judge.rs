@@ -8,7 +8,7 @@
 //!   another one did. So every live version of every provider that we need must be in a row; one that is missing is
 //!   unknown. (The other way round nothing is hidden: each consumer version has a row of its own.) A row that is left
 //!   out because its provider's version is ignored hides others all the same;
-//! - a yes to nothing is told apart from a yes.
+//! - a yes to nothing is distinguished from a yes.
 
 use std::collections::BTreeSet;
 
@@ -22,12 +22,12 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// The pairs that were looked at, the worst first; those that the question leaves out are not among them.
     pub pairs: Vec<Pair>,
-    /// Why, where the pairs do not tell: what is missing, what the broker did instead of answering.
+    /// Why, where the pairs do not show it: what is missing, what the broker did instead of answering.
     pub explanation: Option<String>,
 }
 
 impl Judgement {
-    /// A verdict that no pair tells of.
+    /// A verdict that rests on no pair.
     #[must_use]
     pub fn without_pairs(verdict: Verdict, explanation: impl Into<String>) -> Self {
         Self { verdict, pairs: Vec::new(), explanation: Some(explanation.into()) }
@@ -39,7 +39,7 @@ impl Judgement {
     }
 }
 
-/// The providers whose live versions have to be looked up before [`judge`] can tell: those that our version has pacts
+/// The providers whose live versions have to be looked up before [`judge`] can decide: those that our version has pacts
 /// with. None when it failed anyway, or does not exist.
 ///
 /// An application that is its own provider is left out: its other versions go when this one comes.
@@ -130,7 +130,7 @@ fn pairs(question: &Question, matrix: &Matrix, live: &LiveVersions) -> Vec<Pair>
             _ if row.ignored => {}
             (Some(true), _) => drop(pairs.insert(pair(PairResult::Verified, row.provider_version.clone()))),
             (Some(false), _) => drop(pairs.insert(pair(PairResult::Failed, row.provider_version.clone()))),
-            // Its live versions are told one by one below.
+            // Its live versions are listed one by one below.
             (None, Some(versions)) if !versions.is_empty() => {}
             (None, Some(_)) => drop(pairs.insert(pair(PairResult::NotDeployed, None))),
             (None, None) => {

@@ -1,4 +1,4 @@
-//! What a broker told about a question, as plain data.
+//! What a broker answered to a question, as plain data.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use crate::api::names::{Pacticipant, Version};
 /// A broker's matrix, asked for with one row for each consumer version and provider version, and without a limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Matrix {
-    /// The broker's own verdict: it errs (see [`mod@crate::decide::judge`]).
+    /// The broker's own verdict: it errs (see [`mod@crate::decide::verdict::judge`]).
     pub deployable: Option<bool>,
     /// How many rows the broker counted as verified.
     pub success: u64,

@@ -8,7 +8,7 @@ use crate::{
 /// Why a verdict on an application is what it is, to stand after a colon; names the worst pair with both versions and
 /// says how many more there are.
 #[must_use]
-pub fn because(pacticipant: &Pacticipant, environment: &EnvironmentName, judgement: &Judgement) -> String {
+pub fn reason_clause(pacticipant: &Pacticipant, environment: &EnvironmentName, judgement: &Judgement) -> String {
     let failing: Vec<_> = judgement.failing().collect();
     match (judgement.verdict, failing.first(), &judgement.explanation) {
         (Verdict::Yes, ..) if judgement.pairs.len() == 1 => "its only pair is verified".to_owned(),
@@ -48,7 +48,7 @@ fn of_pair(ours: &Pacticipant, environment: &EnvironmentName, pair: &Pair) -> St
 /// A name as it stands in a sentence: a commit's sha is whole, and five of them leave room within 256 characters.
 #[must_use]
 pub fn brief(name: &str) -> String {
-    super::plain::shortened(name, 40)
+    super::shortened(name, 40)
 }
 
 /// A pair as a line of a list: `web 3.1 → orders 2.0.0`, the consumer first.

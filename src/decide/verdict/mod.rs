@@ -1,6 +1,14 @@
-//! The nine verdicts.
+//! From a question and what a broker answered to one of nine verdicts.
+
+pub mod evidence;
+pub mod judge;
+pub mod question;
 
 use std::fmt;
+
+pub use evidence::{LiveVersions, Matrix, MatrixRow, Pair, PairResult};
+pub use judge::{Judgement, judge, wants_live};
+pub use question::{Ignored, Question};
 
 /// What can-i-deploy, read carefully, says of a version and an environment (docs/contributing/rules.md#verdicts-and-default-actions).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

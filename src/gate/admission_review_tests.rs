@@ -76,7 +76,7 @@ fn now() -> Timestamp {
 }
 
 fn read(review: &Value) -> Result<Review, ReviewError> {
-    Review::read(review.to_string().as_bytes(), now())
+    super::read(review.to_string().as_bytes(), now())
 }
 
 fn changed(change: impl FnOnce(&mut Value)) -> Result<Review, ReviewError> {
@@ -221,7 +221,7 @@ fn what_is_no_review_of_ours_is_told_with_what_to_do() {
             "is it the API server",
         ),
     ] {
-        let error = Review::read(body.as_bytes(), now()).unwrap_err().to_string();
+        let error = super::read(body.as_bytes(), now()).unwrap_err().to_string();
         assert!(error.contains(says) && error.chars().count() < 400, "{body}: {error}");
     }
     let long = json!({"kind": "x".repeat(100_000), "apiVersion": "y\n\u{1b}[31m".repeat(1_000)});
@@ -237,7 +237,7 @@ fn two_objects_of_three_mebibytes_each_are_read() {
     }
     let body = review.to_string();
     assert!(body.len() > 6 << 20 && body.len() < super::super::LONGEST_BODY);
-    assert!(Review::read(body.as_bytes(), now()).unwrap().new.is_ok());
+    assert!(super::read(body.as_bytes(), now()).unwrap().new.is_ok());
 }
 
 #[test]
@@ -248,9 +248,9 @@ fn what_is_nested_a_hundred_thousand_deep_does_no_harm() {
             r#"{{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{{"uid":"u","operation":"CREATE",
             "kind":{{"group":"apps","version":"v1","kind":"Deployment"}},"{place}":{deep}}}}}"#
         );
-        drop(Review::read(body.as_bytes(), now()));
+        drop(super::read(body.as_bytes(), now()));
         let inside = format!(r#"{{"metadata":{{"annotations":{{"a":"b"}},"x":{deep}}}}}"#);
-        drop(Review::read(body.replace(&deep, &inside).as_bytes(), now()));
+        drop(super::read(body.replace(&deep, &inside).as_bytes(), now()));
     }
 }
 
@@ -263,7 +263,7 @@ fn a_denial_is_403_and_forbidden_to_the_letter() {
         warnings: Vec::new(),
         audit: vec![("verdict", "No".to_owned())],
     };
-    let body = String::from_utf8(answer.body("u-1")).unwrap();
+    let body = String::from_utf8(write(&answer, "u-1")).unwrap();
     // Argo CD and Flux delete what runs on 409, 422 or other reasons: every byte of this counts.
     assert_eq!(
         body,
@@ -273,7 +273,7 @@ fn a_denial_is_403_and_forbidden_to_the_letter() {
 
 #[test]
 fn an_admission_has_no_status_and_shows_its_warnings_in_order() {
-    let body: Value = serde_json::from_slice(&Answer::allow().body("u-2")).unwrap();
+    let body: Value = serde_json::from_slice(&write(&Answer::allow(), "u-2")).unwrap();
     let response = json!({"uid": "u-2", "allowed": true});
     assert_eq!(body, json!({"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": response}));
 
@@ -282,7 +282,7 @@ fn an_admission_has_no_status_and_shows_its_warnings_in_order() {
         audit: vec![("verdict", "Unknown".to_owned()), ("environment", "production".to_owned())],
         ..Answer::allow()
     };
-    let body: Value = serde_json::from_slice(&answer.body("u-3")).unwrap();
+    let body: Value = serde_json::from_slice(&write(&answer, "u-3")).unwrap();
     assert_eq!(body["response"]["warnings"], json!(["first", "second"]));
     assert_eq!(body["response"]["auditAnnotations"], json!({"verdict": "Unknown", "environment": "production"}));
     assert_eq!((&body["response"]["allowed"], body["response"].get("status")), (&json!(true), None));
@@ -346,7 +346,7 @@ proptest! {
 
     #[test]
     fn bytes_of_any_kind_are_no_review_and_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
-        prop_assert!(Review::read(&bytes, now()).is_err());
+        prop_assert!(super::read(&bytes, now()).is_err());
     }
 
     #[test]
@@ -355,10 +355,10 @@ proptest! {
         let at = at.index(body.len());
         if cut {
             body.truncate(at);
-            prop_assert!(Review::read(&body, now()).is_err());
+            prop_assert!(super::read(&body, now()).is_err());
         } else {
             body[at] = byte;
-            drop(Review::read(&body, now()));
+            drop(super::read(&body, now()));
         }
     }
 
@@ -378,7 +378,7 @@ proptest! {
                 }
             }
             // Whatever was read: an answer that does not deny says so.
-            let body: Value = serde_json::from_slice(&Answer::allow_with("?").body(&read.uid)).unwrap();
+            let body: Value = serde_json::from_slice(&write(&Answer::allow_with("?"), &read.uid)).unwrap();
             prop_assert_eq!(&body["response"]["allowed"], &json!(true));
             prop_assert_eq!(&body["response"]["uid"], &review["request"]["uid"]);
         }
@@ -387,7 +387,7 @@ proptest! {
     #[test]
     fn an_answer_is_json_whatever_its_texts_are(uid in ".*", text in ".*", warning in ".*") {
         let answer = Answer { denied: Some(text.clone()), warnings: vec![warning.clone()], audit: vec![("verdict", text.clone())] };
-        let body: Value = serde_json::from_slice(&answer.body(&uid)).unwrap();
+        let body: Value = serde_json::from_slice(&write(&answer, &uid)).unwrap();
         let response = &body["response"];
         prop_assert_eq!(&response["uid"], &json!(uid));
         prop_assert_eq!(&response["status"]["message"], &json!(text));

@@ -43,15 +43,15 @@ fn rules(version: &Value) -> EnvironmentRules {
 }
 
 /// Of orders, 1 is recorded and 0.9 was.
-fn remembered(_: &EnvironmentRef, pacticipant: &Pacticipant) -> Remembered {
+fn remembered(_: &EnvironmentRef, pacticipant: &Pacticipant) -> RecordedVersions {
     let version = |text| Version::parse(text).unwrap();
     match pacticipant.as_str() {
-        "orders" => Remembered { recorded: [version("1")].into(), former: [version("0.9")].into() },
-        _ => Remembered::default(),
+        "orders" => RecordedVersions { current: [version("1")].into(), former: [version("0.9")].into() },
+        _ => RecordedVersions::default(),
     }
 }
 
-fn told(subjects: &[Subject]) -> Vec<String> {
+fn lines(subjects: &[Subject]) -> Vec<String> {
     let problem = |problem: &Problem| match problem {
         Problem::Identity(problem) => problem.reason().to_owned(),
         Problem::Version { pacticipant, problem } => format!("{pacticipant} {}", problem.reason()),
@@ -66,7 +66,7 @@ fn told(subjects: &[Subject]) -> Vec<String> {
 #[track_caller]
 fn expect(what: &str, old: Option<&Workload>, new: &Workload, rules: &EnvironmentRules, expected: &[&str]) {
     let found = subjects(old, new, rules, remembered);
-    assert_eq!(told(&found), expected, "{what}");
+    assert_eq!(lines(&found), expected, "{what}");
     for subject in found {
         assert_eq!(
             (subject.object.as_str(), &subject.environment_ref),
@@ -87,7 +87,7 @@ fn what_changes_decides_what_is_asked() {
     let gone = |it: &mut Workload| it.annotations = PactAnnotations::default();
     let changes: Vec<(&str, Change, &[&str])> = vec![
         ("nothing", Box::new(|_| {}), &[]),
-        ("what no version is told by", Box::new(|it| (it.generation, it.rollout) = (9, RolloutState::Paused)), &[]),
+        ("what identifies no version", Box::new(|it| (it.generation, it.rollout) = (9, RolloutState::Paused)), &[]),
         ("the image", Box::new(image("2")), &["orders 2 New"]),
         ("the image, back to what was recorded", Box::new(image("0.9")), &["orders 0.9 Former"]),
         (

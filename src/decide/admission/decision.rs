@@ -1,9 +1,10 @@
 //! From verdicts to one answer: what the environment's policy makes of each, how far its mode lets it go, and what
 //! several of them come to together.
 
-use super::{Basis, GateRules, Judgement, Problem, Subject, Verdict};
+use super::{Basis, GateRules, Problem, Subject};
 use crate::{
     api::gate::{GateAction, GateActions, GateMode, RollbackPolicy},
+    decide::{Judgement, Verdict},
     workload::VersionProblem,
 };
 
@@ -123,7 +124,7 @@ pub fn must_be_asked(subject: &Subject, rules: &GateRules) -> bool {
 /// How a review is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
-    /// Admitted without a word.
+    /// Admitted without warnings.
     Allowed,
     /// Admitted with warnings.
     Warned,
@@ -136,13 +137,13 @@ pub enum Outcome {
 pub struct Decision {
     /// The answer.
     pub outcome: Outcome,
-    /// What there is to tell, the weightiest first: by what is done, then by what the policy wants, then in the order
-    /// of the environments and pacticipants.
+    /// The findings, the weightiest first: by what is done, then by what the policy wants, then in the order of the
+    /// environments and pacticipants.
     pub findings: Vec<Finding>,
 }
 
 impl Decision {
-    /// The decision over the findings of one review.
+    /// The decision on the findings of one review.
     #[must_use]
     pub fn over(mut findings: Vec<Finding>) -> Self {
         findings.sort_by_key(|finding| std::cmp::Reverse((finding.action, finding.wanted)));

@@ -6,7 +6,7 @@ use crate::{
         gate::GatePolicy,
         names::{EnvironmentName, Pacticipant, Version},
     },
-    decide::{Pair, PairResult, subject::Identified},
+    decide::{Identified, Pair, PairResult},
     workload::{EnvironmentRef, IdentityProblem, WorkloadKind},
 };
 
@@ -201,8 +201,8 @@ fn the_decisive_findings_are_those_of_the_answer_the_wanted_worst_first() {
     let decision =
         Decision::over(vec![finding(Allow, Allow), finding(Warn, Warn), finding(Deny, Warn), finding(Deny, Allow)]);
     assert_eq!(decision.outcome, Outcome::Warned);
-    let told: Vec<_> = decision.decisive().iter().map(|finding| (finding.wanted, finding.action)).collect();
-    assert_eq!(told, [(Deny, Warn), (Warn, Warn)]);
+    let decisive: Vec<_> = decision.decisive().iter().map(|finding| (finding.wanted, finding.action)).collect();
+    assert_eq!(decisive, [(Deny, Warn), (Warn, Warn)]);
     assert!(Decision::over(vec![finding(Deny, Allow)]).decisive().is_empty(), "audited, and simply allowed");
     assert_eq!(Decision::over(vec![]).outcome, Outcome::Allowed);
 }

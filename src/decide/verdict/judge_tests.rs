@@ -66,8 +66,8 @@ fn live(of: &[(&str, &[&str])]) -> LiveVersions {
     live
 }
 
-/// The pairs as they are told: result, consumer and version, provider and version.
-fn told(judgement: &Judgement) -> Vec<String> {
+/// The pairs as lines: result, consumer and version, provider and version.
+fn lines(judgement: &Judgement) -> Vec<String> {
     let pair = |pair: &Pair| {
         let by = pair.provider_version.as_ref().map_or("-", Version::as_str);
         let Pair { result, consumer, consumer_version, provider, .. } = pair;
@@ -85,7 +85,7 @@ fn expect(
     pairs: &[&str],
 ) -> Option<String> {
     let judgement = judge(&question(ignore), matrix, &live(of));
-    assert_eq!((judgement.verdict, told(&judgement)), (verdict, pairs.iter().map(ToString::to_string).collect()));
+    assert_eq!((judgement.verdict, lines(&judgement)), (verdict, pairs.iter().map(ToString::to_string).collect()));
     judgement.explanation
 }
 
@@ -130,7 +130,7 @@ fn as_provider_a_missing_result_is_ours_to_give() {
 }
 
 #[test]
-fn a_provider_that_is_not_in_the_environment_is_told_as_such() {
+fn a_provider_that_is_not_in_the_environment_is_named_as_such() {
     let rows = vec![row("web", "2", "api", None, None)];
     expect(&[], &answer(rows), &[("api", &[])], Verdict::Unknown, &["NotDeployed web 2 api -"]);
 }
@@ -365,7 +365,7 @@ proptest! {
         worse.failed += u64::from(counted);
         let judgement = judge(&question(&ignore), &worse, &live);
         prop_assert_eq!(judgement.verdict, Verdict::No);
-        prop_assert_eq!(judgement.pairs[0].result, PairResult::Failed, "the worst is told first");
+        prop_assert_eq!(judgement.pairs[0].result, PairResult::Failed, "the worst comes first");
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! What an admission review is about: which pacticipants, at which version, in which environment, and whether there is
-//! anything to ask.
+//! What an admission review is about: which pacticipants, at which version, in which environment, and what is known of
+//! that version without asking.
 //!
-//! The order is that of the gate (docs/contributing/rules.md#the-order-in-which-the-gate-looks): nothing changed → the version that is recorded → one that was recorded
-//! before → a version to ask about.
+//! The order is that of docs/contributing/rules.md#the-order-in-which-the-gate-looks: nothing changed → the version that
+//! is recorded → one that was recorded before → a version to ask about.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ pub struct Subject {
     pub environment_ref: EnvironmentRef,
     /// The kind of the workload.
     pub kind: WorkloadKind,
-    /// Which pacticipant at which version, or why that cannot be told.
+    /// Which pacticipant at which version, or why that is not known.
     pub identified: Result<Identified, Problem>,
     /// What is known of that version without asking.
     pub basis: Basis,
@@ -43,7 +43,7 @@ pub struct Identified {
 pub enum Problem {
     /// The annotations do not say which pacticipants.
     Identity(IdentityProblem),
-    /// They do, but no version can be told.
+    /// They do, but no version can be identified.
     Version {
         /// The first of the pacticipants.
         pacticipant: Pacticipant,
@@ -55,29 +55,29 @@ pub enum Problem {
 /// What is known of a version without asking, in the order in which it is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Basis {
-    /// The workload runs this pacticipant at this version already, or what cannot be told of it could not be told of the
-    /// same image before (case 2).
+    /// The workload runs this pacticipant at this version already, or its version could not be identified before
+    /// either, from the same image (case 2).
     Unchanged,
     /// It is the version that is recorded in the environment, under whatever instance (cases 3 and 69).
     Recorded,
-    /// It was recorded there before: a way back (case 4).
+    /// It was recorded there before: a rollback (case 4).
     Former,
     /// It is new there.
     New,
 }
 
-/// What the operator's memory says of a pacticipant in an environment, all application instances together.
+/// The versions of a pacticipant that were recorded in an environment, under whatever application instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Remembered {
-    /// The versions that are recorded as deployed or released.
-    pub recorded: BTreeSet<Version>,
-    /// The versions that were, before.
+pub struct RecordedVersions {
+    /// Those that are recorded as deployed or released now.
+    pub current: BTreeSet<Version>,
+    /// Those that were recorded before.
     pub former: BTreeSet<Version>,
 }
 
-impl Remembered {
+impl RecordedVersions {
     fn basis(&self, version: &Version) -> Basis {
-        if self.recorded.contains(version) {
+        if self.current.contains(version) {
             Basis::Recorded
         } else if self.former.contains(version) {
             Basis::Former
@@ -87,14 +87,14 @@ impl Remembered {
     }
 }
 
-/// What a review is about in one environment. Empty when the workload is not ours or no longer wants to be, and when
-/// nothing that a version is told by has changed. `old` is `None` when the workload is created.
+/// What a review is about in one environment. Empty when the workload is not managed by the operator, and when nothing
+/// changed that identifies a version. `old` is `None` when the workload is created.
 #[must_use]
 pub fn subjects(
     old: Option<&Workload>,
     new: &Workload,
     rules: &EnvironmentRules,
-    remembered: impl Fn(&EnvironmentRef, &Pacticipant) -> Remembered,
+    recorded: impl Fn(&EnvironmentRef, &Pacticipant) -> RecordedVersions,
 ) -> Vec<Subject> {
     let judged = match old {
         // Whatever is done to an object that is being deleted must pass (case 6).
@@ -119,51 +119,50 @@ pub fn subjects(
         identified,
         basis,
     };
-    let told = match told(&judged, rules) {
+    let resolved = match resolve(&judged, rules) {
         Ok(None) => return Vec::new(),
-        Ok(Some(told)) => told,
+        Ok(Some(resolved)) => resolved,
         Err(problem) => {
-            // What was wrong before must not hold up a sidecar's new image (case 2).
+            // What was wrong before must not block a sidecar's new image (case 2).
             let stayed = old.is_some_and(|old| same_build(old, &judged) && is_wrong(old, rules, &problem));
             return vec![subject(Err(problem), if stayed { Basis::Unchanged } else { Basis::New })];
         }
     };
-    let before = old.and_then(|old| self::told(old, rules).ok().flatten());
-    let Told { pacticipants, version, instance } = told;
+    let before = old.and_then(|old| resolve(old, rules).ok().flatten());
+    let Resolved { pacticipants, version, instance } = resolved;
     let named = pacticipants.into_iter().map(|pacticipant| {
         let ran = before.as_ref().is_some_and(|before| {
             before.pacticipants.contains(&pacticipant) && before.version == version && before.instance == instance
         });
-        let basis =
-            if ran { Basis::Unchanged } else { remembered(&rules.environment_ref, &pacticipant).basis(&version) };
+        let basis = if ran { Basis::Unchanged } else { recorded(&rules.environment_ref, &pacticipant).basis(&version) };
         subject(Ok(Identified { pacticipant, version: version.clone() }), basis)
     });
     named.collect()
 }
 
 /// What a workload is in an environment, all of it known.
-struct Told {
+struct Resolved {
     pacticipants: Vec<Pacticipant>,
     version: Version,
     instance: Option<ApplicationInstance>,
 }
 
-/// What a workload is in an environment; `None` when it is not ours.
-fn told(workload: &Workload, rules: &EnvironmentRules) -> Result<Option<Told>, Problem> {
+/// What a workload is in an environment; `None` when it names no pacticipant.
+fn resolve(workload: &Workload, rules: &EnvironmentRules) -> Result<Option<Resolved>, Problem> {
     let Some(identity) = identify(workload, &rules.version).map_err(Problem::Identity)? else { return Ok(None) };
     let Identity { pacticipants, version, application_instance } = identity;
     let instance = application_instance
         .map_err(|problem| Problem::Identity(IdentityProblem::InvalidApplicationInstance(problem)))?
         .or_else(|| rules.instance.clone());
     match (version, pacticipants.first()) {
-        (Ok(resolved), _) => Ok(Some(Told { pacticipants, version: resolved.version, instance })),
+        (Ok(found), _) => Ok(Some(Resolved { pacticipants, version: found.version, instance })),
         (Err(problem), Some(first)) => Err(Problem::Version { pacticipant: first.clone(), problem }),
         (Err(_), None) => Ok(None),
     }
 }
 
 fn is_wrong(workload: &Workload, rules: &EnvironmentRules, problem: &Problem) -> bool {
-    told(workload, rules).is_err_and(|known| known == *problem)
+    resolve(workload, rules).is_err_and(|known| known == *problem)
 }
 
 /// Whether both run the same image where it is known which one counts.
@@ -173,7 +172,7 @@ fn same_build(one: &Workload, other: &Workload) -> bool {
 
 /// The new workload with the annotations that were removed from it and say what it is: removing them together with a
 /// change of the image must not be a way around the gate (case 39). The version annotation is not among them:
-/// without it the version is told by the image, and the old one would say that nothing changes.
+/// without it the version comes from the image, and the old annotation would say that nothing changed.
 fn as_before(old: &Workload, new: &Workload) -> Workload {
     let mut judged = new.clone();
     if judged.annotations.pacticipant.is_none() {

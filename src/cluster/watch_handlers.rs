@@ -1,0 +1,434 @@
+//! What becomes of what is watched, kind by kind: it is taken into the view, and whoever acts on it is informed of what
+//! changed.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    fmt::Debug,
+    marker::PhantomData,
+    sync::Arc,
+};
+
+use k8s_openapi::{api::core::v1::Namespace, jiff::Timestamp};
+use kube::{
+    Resource, ResourceExt,
+    core::{PartialObjectMeta, error_boundary::InvalidObject},
+};
+use operator_kit::{events::Regarding, watch::WatchHandler};
+use serde::de::DeserializeOwned;
+use tracing::error;
+
+use super::{
+    Cluster,
+    index::{InvalidWorkload, Template, TemplateSource},
+    records::own_key,
+};
+use crate::{
+    api::{PactBroker, PactDeployment, PactEnvironment},
+    decide::EnvironmentPolicy,
+    workload::{
+        CanaryView, EnvironmentRef, Kind, RecordKey, RolloutView, View, Workload, WorkloadRef, stale_annotation,
+        target_of, template_of,
+    },
+};
+
+/// What a watch changed in the view.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// What runs, or may run, under these keys.
+    Members(BTreeSet<RecordKey>),
+    /// A workload was changed or deleted.
+    Workload {
+        /// The keys whose members it may have changed.
+        touched: BTreeSet<RecordKey>,
+        /// Whether the numbers of workloads may be others now.
+        counted: bool,
+        /// Its annotations cannot be followed.
+        invalid: Option<Box<InvalidWorkload>>,
+        /// Its image changed and its version annotation stayed.
+        stale: Option<Box<Workload>>,
+    },
+    /// Namespaces or their labels.
+    Namespaces(BTreeSet<RecordKey>),
+    /// A `PactEnvironment`.
+    Environment {
+        /// The keys that it may say something about.
+        touched: BTreeSet<RecordKey>,
+        /// Where it records, if it can be followed.
+        environment_ref: Option<EnvironmentRef>,
+        /// Whether its spec changed, not only its status.
+        spec: bool,
+        /// Whether every `PactEnvironment` can be read again, after one could not.
+        readable_again: bool,
+    },
+    /// The spec of a `PactBroker`, by its name.
+    Broker(String),
+    /// A `PactDeployment` is gone.
+    RecordGone(RecordKey),
+    /// Other versions are recorded in an environment.
+    RecordedVersions(EnvironmentRef),
+    /// An object cannot be read.
+    Unreadable {
+        /// Which object.
+        regarding: Regarding,
+        /// Why.
+        problem: String,
+    },
+}
+
+/// Who is informed of changes.
+pub trait OnChange: Send + Sync + 'static {
+    /// The view has changed. Must not wait.
+    fn on_change(&self, change: Change);
+}
+
+/// The view that watches feed, and who is informed.
+pub struct Watched<C> {
+    /// The view.
+    pub cluster: Arc<Cluster>,
+    /// Who is informed.
+    pub changes: Arc<C>,
+}
+
+impl<C> Clone for Watched<C> {
+    fn clone(&self) -> Self {
+        Self { cluster: Arc::clone(&self.cluster), changes: Arc::clone(&self.changes) }
+    }
+}
+
+impl<C: OnChange> Watched<C> {
+    fn changed(&self, change: Change) {
+        self.changes.on_change(change);
+    }
+
+    fn unreadable<K: Resource<DynamicType: Default>>(&self, object: &InvalidObject) {
+        let regarding = Regarding {
+            api_version: K::api_version(&Default::default()).into_owned(),
+            kind: K::kind(&Default::default()).into_owned(),
+            namespace: object.metadata.namespace.clone(),
+            name: object.metadata.name.clone().unwrap_or_default(),
+            uid: object.metadata.uid.clone().unwrap_or_default(),
+        };
+        let problem = object.error.clone();
+        error!(kind = regarding.kind, name = regarding.name, problem, "an object cannot be read; the others go on");
+        self.changed(Change::Unreadable { regarding, problem });
+    }
+}
+
+/// Workloads of one kind.
+pub struct Workloads<K, C>(Watched<C>, PhantomData<K>);
+
+impl<K, C> Workloads<K, C> {
+    /// The handler for the kind `K`.
+    #[must_use]
+    pub fn new(watched: Watched<C>) -> Self {
+        Self(watched, PhantomData)
+    }
+}
+
+impl<K: Kind, C: OnChange> WatchHandler for Workloads<K, C> {
+    type Object = View<K>;
+    type Id = WorkloadRef;
+
+    fn apply(&self, mut object: View<K>) -> Option<WorkloadRef> {
+        object.prune();
+        let workload = object.observe(Timestamp::now());
+        let reference = workload.reference.clone();
+        let change = {
+            let mut index = self.0.cluster.index();
+            let before = index.workload(&reference);
+            let counted = before.is_some() != workload.annotated();
+            let stale = before
+                .filter(|before| stale_annotation(before, &workload) && index.trusts_annotations(&reference.namespace))
+                .map(|_| Box::new(workload.clone()));
+            let touched = index.apply_workload(workload);
+            let invalid = index.invalid_workload(&reference).cloned().map(Box::new);
+            Change::Workload { touched, counted, invalid, stale }
+        };
+        self.0.changed(change);
+        Some(reference)
+    }
+
+    fn undecodable(&self, object: &InvalidObject) -> Option<WorkloadRef> {
+        self.0.unreadable::<View<K>>(object);
+        let namespace = object.metadata.namespace.clone()?;
+        Some(WorkloadRef { kind: K::KIND, namespace, name: object.metadata.name.clone()? })
+    }
+
+    fn delete(&self, object: View<K>) {
+        let reference =
+            WorkloadRef { kind: K::KIND, namespace: object.namespace().unwrap_or_default(), name: object.name_any() };
+        let touched = self.0.cluster.index().remove_workload(&reference);
+        let counted = !touched.is_empty();
+        self.0.changed(Change::Workload { touched, counted, invalid: None, stale: None });
+    }
+
+    fn retain(&self, listed: &HashSet<WorkloadRef>) {
+        let touched = self.0.cluster.index().retain_workloads(K::KIND, listed);
+        self.0.changed(Change::Members(touched));
+    }
+}
+
+/// Namespaces with their labels.
+pub struct Namespaces<C>(pub Watched<C>);
+
+impl<C: OnChange> WatchHandler for Namespaces<C> {
+    type Object = PartialObjectMeta<Namespace>;
+    type Id = String;
+
+    fn apply(&self, namespace: Self::Object) -> Option<String> {
+        let name = namespace.name_any();
+        let touched = self.0.cluster.index().set_namespace(&name, Some(namespace.labels().clone()));
+        self.0.changed(Change::Namespaces(touched));
+        Some(name)
+    }
+
+    fn undecodable(&self, object: &InvalidObject) -> Option<String> {
+        self.0.unreadable::<Namespace>(object);
+        object.metadata.name.clone()
+    }
+
+    fn delete(&self, namespace: Self::Object) {
+        let touched = self.0.cluster.index().set_namespace(&namespace.name_any(), None);
+        self.0.changed(Change::Namespaces(touched));
+    }
+
+    fn retain(&self, listed: &HashSet<String>) {
+        let touched = self.0.cluster.index().retain_namespaces(listed);
+        self.0.changed(Change::Namespaces(touched));
+    }
+}
+
+/// `PactEnvironment`s, parsed.
+pub struct Environments<C>(pub Watched<C>);
+
+impl<C: OnChange> Environments<C> {
+    fn set(&self, name: &str, environment: Option<PactEnvironment>) {
+        let policy = environment.as_ref().map(EnvironmentPolicy::parse);
+        let environment_ref = policy.as_ref().and_then(|it| Some(it.as_ref().ok()?.rules.environment_ref.clone()));
+        let generation = |environment: &PactEnvironment| (environment.uid(), environment.metadata.generation);
+        let now = environment.as_ref().map(generation);
+        let before = {
+            let mut environments = self.0.cluster.environments();
+            match environment {
+                Some(environment) => environments.insert(name.to_owned(), environment),
+                None => environments.remove(name),
+            }
+        };
+        let spec = before.as_ref().map(generation) != now;
+        let (touched, readable_again) = {
+            let mut index = self.0.cluster.index();
+            let unreadable = index.environments().unreadable().is_some();
+            let touched = index.set_environment(name, policy);
+            (touched, unreadable && index.environments().unreadable().is_none())
+        };
+        self.0.changed(Change::Environment { touched, environment_ref, spec, readable_again });
+    }
+}
+
+impl<C: OnChange> WatchHandler for Environments<C> {
+    type Object = PactEnvironment;
+    type Id = String;
+
+    fn apply(&self, environment: PactEnvironment) -> Option<String> {
+        let name = environment.name_any();
+        self.set(&name, Some(environment));
+        Some(name)
+    }
+
+    fn undecodable(&self, object: &InvalidObject) -> Option<String> {
+        self.0.unreadable::<PactEnvironment>(object);
+        let name = object.metadata.name.clone()?;
+        let problem = format!("the object cannot be read: {}", object.error);
+        let touched = self.0.cluster.index().break_environment(&name, problem);
+        self.0.cluster.environments().remove(&name);
+        self.0.changed(Change::Members(touched));
+        Some(name)
+    }
+
+    fn undecodable_gone(&self, object: &InvalidObject) {
+        self.set(object.metadata.name.as_deref().unwrap_or_default(), None);
+    }
+
+    fn delete(&self, environment: PactEnvironment) {
+        self.set(&environment.name_any(), None);
+    }
+
+    fn retain(&self, listed: &HashSet<String>) {
+        let known = self.0.cluster.index().environments().objects();
+        for name in known.into_iter().filter(|name| !listed.contains(name)) {
+            self.set(&name, None);
+        }
+    }
+}
+
+/// `PactBroker`s.
+pub struct Brokers<C>(pub Watched<C>);
+
+impl<C: OnChange> WatchHandler for Brokers<C> {
+    type Object = PactBroker;
+    type Id = String;
+
+    fn apply(&self, broker: PactBroker) -> Option<String> {
+        let name = broker.name_any();
+        if self.0.cluster.brokers.apply(broker) {
+            self.0.changed(Change::Broker(name.clone()));
+        }
+        Some(name)
+    }
+
+    fn undecodable(&self, object: &InvalidObject) -> Option<String> {
+        self.0.unreadable::<PactBroker>(object);
+        object.metadata.name.clone()
+    }
+
+    fn undecodable_gone(&self, object: &InvalidObject) {
+        self.0.cluster.brokers.remove(object.metadata.name.as_deref().unwrap_or_default());
+    }
+
+    fn delete(&self, broker: PactBroker) {
+        self.0.cluster.brokers.remove(&broker.name_any());
+    }
+
+    fn retain(&self, listed: &HashSet<String>) {
+        for name in self.0.cluster.brokers.names() {
+            if !listed.contains(&name) {
+                self.0.cluster.brokers.remove(&name);
+            }
+        }
+    }
+}
+
+/// `PactDeployment`s as a whole: what the controller needs of them.
+pub struct Records<C>(pub Watched<C>);
+
+impl<C: OnChange> WatchHandler for Records<C> {
+    type Object = PactDeployment;
+    type Id = RecordKey;
+
+    fn apply(&self, object: PactDeployment) -> Option<RecordKey> {
+        self.0.cluster.records.apply(object)
+    }
+
+    fn undecodable(&self, object: &InvalidObject) -> Option<RecordKey> {
+        self.0.unreadable::<PactDeployment>(object);
+        None
+    }
+
+    fn delete(&self, object: PactDeployment) {
+        if let Some(key) = self.0.cluster.records.remove(&object) {
+            self.0.changed(Change::RecordGone(key));
+        }
+    }
+
+    fn retain(&self, listed: &HashSet<RecordKey>) {
+        for key in self.0.cluster.records.retain(listed) {
+            self.0.changed(Change::RecordGone(key));
+        }
+    }
+}
+
+/// The versions in `PactDeployment`s: what the gate needs of them.
+pub struct RecordedVersions<C>(pub Watched<C>);
+
+impl<C: OnChange> RecordedVersions<C> {
+    fn set(&self, key: &RecordKey, object: Option<&PactDeployment>) {
+        if self.0.cluster.recorded().set(key, object) {
+            self.0.changed(Change::RecordedVersions(key.environment_ref.clone()));
+        }
+    }
+}
+
+impl<C: OnChange> WatchHandler for RecordedVersions<C> {
+    type Object = PactDeployment;
+    type Id = RecordKey;
+
+    fn apply(&self, object: PactDeployment) -> Option<RecordKey> {
+        let key = own_key(&object)?;
+        self.set(&key, Some(&object));
+        Some(key)
+    }
+
+    fn undecodable(&self, object: &InvalidObject) -> Option<RecordKey> {
+        self.0.unreadable::<PactDeployment>(object);
+        None
+    }
+
+    fn delete(&self, object: PactDeployment) {
+        if let Some(key) = own_key(&object) {
+            self.set(&key, None);
+        }
+    }
+
+    fn retain(&self, listed: &HashSet<RecordKey>) {
+        let changed = self.0.cluster.recorded().retain(|key| listed.contains(key));
+        for environment_ref in changed {
+            self.0.changed(Change::RecordedVersions(environment_ref));
+        }
+    }
+}
+
+/// A kind whose objects name a workload as their template.
+pub struct Templates<K, C> {
+    watched: Watched<C>,
+    source: fn(String, String) -> TemplateSource,
+    of_kind: fn(&TemplateSource) -> bool,
+    template: fn(&K) -> Option<Template>,
+}
+
+impl<C> Templates<RolloutView, C> {
+    /// Argo `Rollout`s.
+    #[must_use]
+    pub fn rollouts(watched: Watched<C>) -> Self {
+        Self {
+            watched,
+            source: TemplateSource::Rollout,
+            of_kind: |source| matches!(source, TemplateSource::Rollout(..)),
+            template: |rollout| template_of(rollout).map(|workload| Template { workload, promoted: false }),
+        }
+    }
+}
+
+impl<C> Templates<CanaryView, C> {
+    /// Flagger `Canary`s.
+    #[must_use]
+    pub fn canaries(watched: Watched<C>) -> Self {
+        Self {
+            watched,
+            source: TemplateSource::Canary,
+            of_kind: |source| matches!(source, TemplateSource::Canary(..)),
+            template: |canary| target_of(canary).map(|workload| Template { workload, promoted: canary.promoted() }),
+        }
+    }
+}
+
+impl<K, C> WatchHandler for Templates<K, C>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    C: OnChange,
+{
+    type Object = K;
+    type Id = TemplateSource;
+
+    fn apply(&self, object: K) -> Option<TemplateSource> {
+        let source = (self.source)(object.namespace().unwrap_or_default(), object.name_any());
+        let touched = self.watched.cluster.index().set_template(&source, (self.template)(&object));
+        self.watched.changed(Change::Members(touched));
+        Some(source)
+    }
+
+    fn undecodable(&self, object: &InvalidObject) -> Option<TemplateSource> {
+        self.watched.unreadable::<K>(object);
+        Some((self.source)(object.metadata.namespace.clone()?, object.metadata.name.clone()?))
+    }
+
+    fn delete(&self, object: K) {
+        let source = (self.source)(object.namespace().unwrap_or_default(), object.name_any());
+        let touched = self.watched.cluster.index().set_template(&source, None);
+        self.watched.changed(Change::Members(touched));
+    }
+
+    fn retain(&self, listed: &HashSet<TemplateSource>) {
+        let touched = self.watched.cluster.index().retain_templates(listed, self.of_kind);
+        self.watched.changed(Change::Members(touched));
+    }
+}

@@ -1,0 +1,60 @@
+//! What the API server gets for a review.
+
+use super::{Decision, Finding, Notice, Outcome, Unjudged};
+use crate::decide::messages;
+
+/// An answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The text of the denial; `None` admits.
+    pub denied: Option<String>,
+    /// What is shown to whoever asked.
+    pub warnings: Vec<String>,
+    /// What the API server's audit log keeps, by a name without prefix.
+    pub audit: Vec<(&'static str, String)>,
+}
+
+impl Answer {
+    /// Admitted without warnings.
+    #[must_use]
+    pub fn allow() -> Self {
+        Self::default()
+    }
+
+    /// Admitted with one warning.
+    #[must_use]
+    pub fn allow_with(warning: impl AsRef<str>) -> Self {
+        Self { warnings: vec![messages::warning(warning.as_ref())], ..Self::default() }
+    }
+
+    /// Admitted without a question.
+    #[must_use]
+    pub fn unjudged(why: &Unjudged) -> Self {
+        Self { warnings: why.warning().into_iter().collect(), ..Self::default() }
+    }
+
+    /// Admitted, with what there is to notice.
+    #[must_use]
+    pub fn noticed(notices: &[Notice]) -> Self {
+        Self { warnings: notices.iter().map(Notice::warning).collect(), ..Self::default() }
+    }
+
+    /// The answer that a decision comes to. `link` gives the address of the matrix of a finding, if there is one.
+    #[must_use]
+    pub fn decided(decision: &Decision, notices: &[Notice], link: impl Fn(&Finding) -> Option<String>) -> Self {
+        let denied = (decision.outcome == Outcome::Denied).then(|| messages::denial(decision, link));
+        let mut warnings = messages::warnings(decision);
+        warnings.extend(notices.iter().map(Notice::warning));
+        warnings.truncate(messages::WARNINGS);
+        let audit = decision.findings.first().map(|finding| ("verdict", finding.cause.name().to_owned()));
+        Self { denied, warnings, audit: audit.into_iter().collect() }
+    }
+
+    /// The same answer, with the gate's greeting first.
+    #[must_use]
+    pub fn greeting(mut self) -> Self {
+        self.warnings.insert(0, messages::greeting());
+        self.warnings.truncate(messages::WARNINGS);
+        self
+    }
+}

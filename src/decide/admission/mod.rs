@@ -1,0 +1,18 @@
+//! From an admission review to its answer.
+//!
+//! [`scope`] says what has to be asked, or why nothing has; each answer becomes a [`Finding`] under the policy of its
+//! environment; [`Decision`] is what they come to together, and [`Answer`] what the API server gets.
+
+pub mod answer;
+pub mod decision;
+pub mod policy;
+pub mod review;
+pub mod scope;
+pub mod subject;
+
+pub use answer::Answer;
+pub use decision::{Cause, Decision, Finding, Outcome};
+pub use policy::{EnvironmentPolicy, GateRules};
+pub use review::{GroupVersionKind, Operation, Review};
+pub use scope::{Notice, OpenSubject, Scope, Unjudged, scope, unjudged};
+pub use subject::{Basis, Identified, Problem, RecordedVersions, Subject, subjects};

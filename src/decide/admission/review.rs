@@ -1,0 +1,74 @@
+//! An admission review, as far as the gate looks at it.
+
+use serde::Deserialize;
+
+use crate::workload::{Workload, WorkloadKind};
+
+/// The kind of the object under review.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(default)]
+pub struct GroupVersionKind {
+    /// `apps`
+    pub group: String,
+    /// `v1`
+    pub version: String,
+    /// `Deployment`
+    pub kind: String,
+}
+
+impl GroupVersionKind {
+    /// The kind of workload that it is, if it is one that the operator knows.
+    #[must_use]
+    pub fn known(&self) -> Option<WorkloadKind> {
+        WorkloadKind::named(&self.kind).filter(|kind| (kind.group(), kind.version()) == (&self.group, &self.version))
+    }
+}
+
+/// What is done to the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// It is created.
+    Create,
+    /// It is changed.
+    Update,
+    /// Anything else: the gate has no say in it.
+    Other,
+}
+
+/// A review.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Review {
+    /// What the answer must carry.
+    pub uid: String,
+    /// The kind of the object.
+    pub kind: GroupVersionKind,
+    /// Whether it is about a part of the object, such as its scale.
+    pub subresource: bool,
+    /// The object's namespace.
+    pub namespace: String,
+    /// The object's name; empty when the API server has yet to generate one.
+    pub name: String,
+    /// What is done to the object.
+    pub operation: Operation,
+    /// Who does it.
+    pub user: String,
+    /// Whether nothing will be stored.
+    pub dry_run: bool,
+    /// Whether it is the self-test's question whether the gate is there: annotated so, and a dry-run.
+    pub self_test: bool,
+    /// The object as it is; absent on creation.
+    pub old: Option<Workload>,
+    /// The object as it would be, or why it cannot be read.
+    pub new: Result<Workload, String>,
+}
+
+impl Review {
+    /// The object's name, also where the API server has yet to take it from the object.
+    #[must_use]
+    pub fn object_name(&self) -> &str {
+        match (&self.name, &self.new) {
+            (name, Ok(new)) if name.is_empty() => &new.reference.name,
+            (name, _) => name,
+        }
+    }
+}

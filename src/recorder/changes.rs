@@ -1,0 +1,83 @@
+//! What follows from a change of the view: what has to be looked at again, and what is reported at once.
+
+use operator_kit::events::Regarding;
+
+use super::{Recorder, queue::Task};
+use crate::{
+    cluster::{
+        index::InvalidWorkload,
+        watch_handlers::{Change, OnChange},
+    },
+    workload::Workload,
+};
+
+impl OnChange for Recorder {
+    fn on_change(&self, change: Change) {
+        match change {
+            Change::Members(touched) => self.schedule.records(touched),
+            Change::Workload { touched, counted, invalid, stale } => {
+                self.schedule.records(touched);
+                if counted {
+                    self.schedule.environment_statuses();
+                }
+                self.report_workload(invalid, stale);
+            }
+            Change::Namespaces(touched) => {
+                self.schedule.records(touched);
+                self.schedule.environment_statuses();
+                if self.cluster.is_complete() {
+                    self.reporter.invalid_workloads_soon(&self.cluster);
+                }
+            }
+            Change::Environment { touched, environment_ref, spec, readable_again } => {
+                if readable_again {
+                    // Nothing could be undeployed anywhere meanwhile.
+                    self.schedule.everything();
+                }
+                // Our own writes of the status come back here, too.
+                if touched.is_empty() && !spec {
+                    return;
+                }
+                if let Some(environment_ref) = environment_ref {
+                    self.schedule.judge_all_in(&environment_ref);
+                    self.schedule.queue.now(Task::Environment(environment_ref));
+                }
+                self.schedule.records(touched);
+                self.schedule.environment_statuses();
+                self.reporter.invalid_workloads_soon(&self.cluster);
+            }
+            Change::Broker(name) => self.schedule.queue.now(Task::Broker(name)),
+            // What was lost is found out again from the cluster and the broker (case 53).
+            Change::RecordGone(key) => self.schedule.queue.now(Task::Record(key)),
+            Change::Unreadable { regarding, problem } => self.report_unreadable(regarding, problem),
+            // The gate goes by these.
+            Change::RecordedVersions(_) => {}
+        }
+    }
+}
+
+impl Recorder {
+    fn report_workload(&self, invalid: Option<Box<InvalidWorkload>>, stale: Option<Box<Workload>>) {
+        if (invalid.is_none() && stale.is_none()) || !self.leadership.is_leader() {
+            return;
+        }
+        let reporter = self.reporter.clone();
+        tokio::spawn(async move {
+            if let Some(invalid) = invalid {
+                reporter.invalid_workload(&invalid).await;
+            }
+            if let Some(stale) = stale {
+                reporter.stale_version(&stale).await;
+            }
+        });
+    }
+
+    /// Publishes an Event about an object that cannot be read, once this process leads.
+    fn report_unreadable(&self, regarding: Regarding, problem: String) {
+        let (leadership, reporter) = (self.leadership.clone(), self.reporter.clone());
+        tokio::spawn(async move {
+            leadership.wait_leader().await;
+            reporter.unreadable(&regarding, &problem).await;
+        });
+    }
+}
