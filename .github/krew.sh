@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # krew.sh TAG FOLDER: the krew manifest of release TAG, from .krew.yaml and the archives in FOLDER. krew-release-bot
-# would do it too, but only from archives that are published already.
+# can do that, too, but only from archives that are published already.
 set -euo pipefail
 [ $# = 2 ] || { sed -n 2,3p "$0" >&2; exit 2; }
 tag=$1 folder=$2
 archive='addURIAndSha "([^"]*)"'
 
 while IFS= read -r line; do
-  # They are about the template.
+  # The comments are about the template.
   [[ $line == '#'* ]] && continue
   if [[ $line =~ $archive ]]; then
     url=${BASH_REMATCH[1]//'{{ .TagName }}'/"$tag"}

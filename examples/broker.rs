@@ -1,6 +1,6 @@
 //! The tests' stand-in broker as a program of its own:
 //! `cargo run --example broker -- --port 9292`, until Ctrl-C.
-#![allow(clippy::print_stdout, reason = "it is run by people, who want to read where it listens")]
+#![allow(clippy::print_stdout, reason = "people run it and read where it listens")]
 
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -24,7 +24,7 @@ struct Arguments {
     /// Ask for these credentials: `user:password` for basic authentication, or a bearer token without a colon.
     #[arg(long)]
     auth: Option<String>,
-    /// An environment to begin with, by name; may be given several times. Without any: test and production.
+    /// An environment to start with, by name; may be repeated. Without any: test and production.
     #[arg(long = "environment")]
     environments: Vec<String>,
 }

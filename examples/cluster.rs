@@ -1,8 +1,9 @@
-//! `make cluster`: a control plane, a broker and the operator to play with, until Ctrl-C.
+//! `make cluster`: a control plane, a broker and the operator to try things on, until Ctrl-C.
 //!
-//! The chart is installed by helm; its Deployments have no pods, what they describe runs as processes of this machine.
-//! `KUBECONFIG` uses a cluster that runs already, `BROKER_URL` a broker of yours (it needs the environment `test`).
-#![allow(clippy::print_stdout, reason = "it is run by people, who read what it prints")]
+//! helm installs the chart. Its Deployments have no pods: the operator runs as processes of this machine, as they
+//! describe it. `KUBECONFIG` names a cluster that runs already, `BROKER_URL` your own broker (it needs the environment
+//! `test`).
+#![allow(clippy::print_stdout, reason = "people run it and read what it prints")]
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,11 +21,11 @@ use testbed::values::Values;
 use testbed::webhook::{Person, Webhook};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The namespace to play in, and the environment it belongs to.
+/// The namespace to try things in, and the environment that it belongs to.
 const PLAYGROUND: &str = "default";
 const ENVIRONMENT: &str = "test";
 
-/// What the chart makes of the values, as kubectl names it.
+/// The objects that the chart creates from the values, as kubectl names them.
 const OBJECTS: [&str; 2] = ["pactbroker.pact-operator.dev/main", "pactenvironment.pact-operator.dev/test"];
 
 #[tokio::main]
@@ -85,38 +86,38 @@ async fn main() -> std::io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Why the chart is not to be installed in this cluster.
+/// Why the chart must not be installed in this cluster.
 async fn refused(control_plane: &ControlPlane, before: &BTreeSet<String>) -> Option<String> {
     if helm(control_plane, &["status", RELEASE]).await.status.success() {
         return Some(format!(
-            "pact-operator is installed in this cluster already: `helm uninstall {RELEASE} --namespace {RELEASE}` takes it \
-             away. Without KUBECONFIG, `make cluster` starts a control plane of its own."
+            "pact-operator is already installed in this cluster: `helm uninstall {RELEASE} --namespace {RELEASE}` removes \
+             it. Without KUBECONFIG, `make cluster` starts a control plane of its own."
         ));
     }
     let kept = OBJECTS.into_iter().find(|object| before.contains(*object))?;
-    Some(format!("This cluster has a {kept} already, which would be changed. Delete it, if nobody needs it."))
+    Some(format!("This cluster already has a {kept}, which would be changed. Delete it, if nobody needs it."))
 }
 
-/// The chart's values: this broker and one environment, no pods, for the processes are here, and how to call the gate.
+/// The chart's values: this broker, one environment, no pods (the processes run here), and how to call the gate.
 fn values(broker: &str, gate_port: Option<u16>, before: &BTreeSet<String>) -> Values {
     let mut values = Values::default();
     values.set("broker.url", broker);
     values.set(&format!("environments.{ENVIRONMENT}.namespaces.names"), vec![PLAYGROUND]);
     values.set("controller.replicas", 0);
     values.set("webhook.replicas", 0);
-    // Definitions that are there may be somebody else's, from whom helm takes nothing.
+    // Definitions that exist may belong to another release, and helm does not take them over.
     values.set("crds.install", !before.iter().any(|object| object.starts_with("customresourcedefinition")));
     if let Some(port) = gate_port {
         values.set("webhook.url", format!("https://127.0.0.1:{port}/gate"));
     } else {
-        // A label that every namespace has: the gate is asked about none.
+        // Every namespace has this label, so the gate is called for none.
         let none = json!([{"key": "kubernetes.io/metadata.name", "operator": "DoesNotExist"}]);
         values.set("webhook.namespaceSelector", none);
     }
     values
 }
 
-/// Installs the chart; otherwise gives helm's words.
+/// Installs the chart; otherwise gives helm's output.
 async fn install(control_plane: &ControlPlane, values: &Values) -> Result<(), String> {
     let file = control_plane.folder().join("values.json");
     std::fs::write(&file, values.text()).map_err(|error| error.to_string())?;
@@ -141,9 +142,9 @@ async fn stand_in() -> StandIn {
 
 fn invitation(kubeconfig: &Path, tools: &Path, broker: &str, ours: bool, operator: &Operator) -> String {
     let known = if ours {
-        "The broker is the tests' stand-in; it knows the versions 1.0.0, 1.1.0 and 2.0.0 of orders and of billing."
+        "The broker is the tests' stand-in; it has the versions 1.0.0, 1.1.0 and 2.0.0 of orders and of billing."
     } else {
-        "Your broker must know the environment test and the versions 1.0.0 and 1.1.0 of the pacticipant orders."
+        "Your broker must have the environment test and the versions 1.0.0 and 1.1.0 of the pacticipant orders."
     };
     format!(
         "
@@ -167,15 +168,15 @@ The namespace {PLAYGROUND} belongs to the environment {ENVIRONMENT}. Three comma
     )
 }
 
-/// What there is to try at the gate.
+/// What can be tried at the gate.
 fn gate_invitation(developer: Option<&Person>) -> String {
     let Some(developer) = developer else {
-        return "\nThe gate is not there: it is a webhook, and a cluster elsewhere cannot call this machine.\n"
+        return "\nThe gate is not installed: it is a webhook, and a remote cluster cannot call this machine.\n"
             .to_owned();
     };
     format!(
         "
-The gate is there, too, and only audits. To be stopped by it, enforce, and be somebody who may not bypass it:
+The gate is installed and only audits. To see a denial, enforce, and act as a user who may not bypass it:
 
   kubectl patch pactenv {ENVIRONMENT} --type merge -p '{{\"spec\":{{\"gate\":{{\"mode\":\"Enforce\"}}}}}}'
   export KUBECONFIG={kubeconfig}
@@ -186,13 +187,13 @@ The gate is there, too, and only audits. To be stopped by it, enforce, and be so
     )
 }
 
-/// What there is in the cluster of all that helm leaves behind: the namespace, the definitions and the objects.
+/// The objects in the cluster that helm does not delete: the namespace, the definitions and our objects.
 async fn found(control_plane: &ControlPlane) -> BTreeSet<String> {
     const OURS: &str =
         "pactbrokers.pact-operator.dev,pactenvironments.pact-operator.dev,pactdeployments.pact-operator.dev";
     let mut found = BTreeSet::new();
     for kinds in ["namespaces,customresourcedefinitions", OURS] {
-        // Before the definitions are there, nobody knows our kinds.
+        // Before the definitions are installed, the API server does not know our kinds.
         let listed = kubectl(control_plane.kubeconfig(), &["get", kinds, "--output=name"]).await;
         found.extend(String::from_utf8_lossy(&listed.stdout).lines().map(str::to_owned));
     }
@@ -201,7 +202,7 @@ async fn found(control_plane: &ControlPlane) -> BTreeSet<String> {
     found
 }
 
-/// Takes the release from a cluster that is not ours, and what it leaves behind, unless that was there before.
+/// Uninstalls the release from a cluster that is not ours, and deletes what it leaves, unless that was there before.
 async fn leave(control_plane: &ControlPlane, before: &BTreeSet<String>) {
     helm(control_plane, &["uninstall", RELEASE, "--ignore-not-found"]).await;
     let found = found(control_plane).await;

@@ -1,8 +1,8 @@
-//! `make demo`: both halves of the job, played with real Deployments on a real control plane, told as it happens.
+//! `make demo`: the recorder and the gate with real Deployments on a real control plane, reported as it happens.
 //!
-//! Every line with a ✔ was verified; at the first promise that is not kept the demo stops with ✘ and exits with 1.
+//! Every line with a ✔ was verified. At the first promise that is not kept the demo stops with ✘ and exits with 1.
 //! `KEEP=1` leaves everything running at the end, until Ctrl-C.
-#![allow(clippy::print_stdout, reason = "it is run by people, who read what it prints")]
+#![allow(clippy::print_stdout, reason = "people run it and read what it prints")]
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -31,7 +31,7 @@ mod stage;
 #[path = "demo/transcript.rs"]
 mod transcript;
 
-/// What has been published at the broker before the play begins.
+/// What is published at the broker before the demo begins.
 const PUBLISHED: [(&str, &str); 6] = [
     ("orders", "1.0.0"),
     ("orders", "2.0.0"),
@@ -56,18 +56,18 @@ async fn main() -> std::io::Result<ExitCode> {
     match &played {
         Ok(()) => {
             transcript.gap();
-            transcript.kept(&format!("all as promised, in {}", shown(started.elapsed())));
+            transcript.kept(&format!("all promises kept, in {}", shown(started.elapsed())));
         }
         Err(broken) => {
             transcript.broken(&broken.expected, &broken.found);
-            transcript.say("The operator's last words:");
+            transcript.say("The end of the operator's log:");
             transcript.output(&dump::tail(&stage.operator.logs(), 20));
         }
     }
     if std::env::var_os("KEEP").is_some_and(|value| !value.is_empty() && value != "0") {
         keep(&stage).await?;
     } else if played.is_ok() {
-        transcript.say("Now it is all taken down; `make demo KEEP=1` leaves it running to play with.");
+        transcript.say("Everything is stopped now; `make demo KEEP=1` leaves it running to try things on.");
     }
     Ok(if played.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -91,15 +91,15 @@ async fn play(stage: &Stage) -> Played {
     scenes::curtain(stage).await
 }
 
-/// Starts everything, and says what.
+/// Starts everything, and reports it.
 async fn set_up(transcript: Transcript) -> Played<Stage> {
     transcript.heading(0, "What is started");
     let begun = Instant::now();
     let control_plane = ControlPlane::start().await;
     let version = control_plane.client().apiserver_version().await;
-    let version = version.map_err(|error| failed("the API server tells its version", &error))?.git_version;
+    let version = version.map_err(|error| failed("the API server reports its version", &error))?.git_version;
     transcript.kept(&format!(
-        "Kubernetes {version}: etcd, API server, controllers, scheduler; the nodes are fake (kwok), in {}",
+        "Kubernetes {version}: etcd, API server, controllers, scheduler; kwok simulates the nodes, in {}",
         shown(begun.elapsed())
     ));
     let broker = StandIn::start_with(Options { seed_example_environments: true, ..Options::default() }).await;
@@ -147,14 +147,14 @@ async fn keep(stage: &Stage) -> std::io::Result<()> {
     let environment = stage.broker.store().environment_uuid(ENVIRONMENT).unwrap_or_default();
     println!(
         "
-Everything keeps running as long as this command does. In another terminal:
+Everything keeps running until this command ends. In another terminal:
 
   export KUBECONFIG={kubeconfig}
   export PATH={tools}:$PATH        # kubectl and helm
   export BROKER={broker}
 
   kubectl get deployments,pactdep
-  kubectl set image deployment/shopfront app=registry.example.com/shopfront:4.3.0   # nobody published it
+  kubectl set image deployment/shopfront app=registry.example.com/shopfront:4.3.0   # not published
   kubectl describe pactdep
   curl -s $BROKER/environments/{environment}/deployed-versions/currently-deployed
   curl -s http://{probes}/metrics                                            # the controller's

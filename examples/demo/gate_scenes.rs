@@ -1,4 +1,4 @@
-//! The scenes of the gate: what is stopped at admission, what passes, and what never even asks.
+//! The demo of the gate: what it denies at admission, what it admits, and what it is not called for.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::stage::{ENVIRONMENT, NAMESPACE, Played, Stage, Tale, promised, run_ku
 use testbed::kubectl::kubectl;
 use testbed::webhook::{Person, sum};
 
-/// The gate and somebody whom it can stop.
+/// The gate, and a user whose rollouts it can deny.
 pub struct GateStage<'a> {
     stage: &'a Stage,
     developer: Person,
@@ -21,16 +21,16 @@ const CONSUMER: (&str, &str) = ("web-shop", "4.2.0");
 const PROVIDER: &str = "stock";
 
 impl<'a> GateStage<'a> {
-    /// Enter a developer.
+    /// Creates a developer, and publishes a pact with its results.
     pub async fn set_up(stage: &'a Stage) -> Played<Self> {
         let transcript = stage.transcript;
-        transcript.heading(8, "The gate: an admission webhook, which looks before it stops anybody");
+        transcript.heading(8, "The gate: an admission webhook that audits before it enforces");
         let developer = Person::developer(&stage.control_plane).await;
         run_kubectl(developer.kubeconfig(), &["config", "set-context", "--current", "--namespace", NAMESPACE]).await?;
-        transcript.say("It serves with a certificate of its own making, which the API server trusts.");
+        transcript.say("It serves with a certificate that it made itself and that the API server trusts.");
         transcript.say(
-            "From here on kubectl is run by a developer. (The admin of before holds every right, also the one to bypass \
-             the gate.)",
+            "From here on a developer runs kubectl. (The administrator of the steps before holds every right, including \
+             the right to bypass the gate.)",
         );
         let store = stage.broker.store();
         store.publish_pact(CONSUMER.0, CONSUMER.1, PROVIDER, "GET /stock answers a number");
@@ -45,14 +45,13 @@ impl<'a> GateStage<'a> {
         Ok(Self { stage, developer })
     }
 
-    /// Before it enforces anything, the environment tells what would be denied.
+    /// Before the gate enforces anything, the environment shows what would be denied.
     pub async fn enforce(&self) -> Played {
         let (stage, transcript) = (self.stage, self.stage.transcript);
         let api = Api::<PactEnvironment>::all(stage.control_plane.client());
         self.all_is_well("Audit").await?;
         stage.kubectl(&["get", "pactenv"]).await?;
-        transcript
-            .kept("the mode is Audit unless an admin says otherwise; none of the versions that run would be denied");
+        transcript.kept("the mode is Audit unless an admin changes it; none of the versions that run would be denied");
         transcript.gap();
         let patch = r#"{"spec":{"gate":{"mode":"Enforce"}}}"#;
         stage.kubectl(&["patch", "pactenv", ENVIRONMENT, "--type", "merge", "--patch", patch]).await?;
@@ -84,7 +83,7 @@ impl<'a> GateStage<'a> {
             .await
     }
 
-    /// A compatible version passes and is recorded.
+    /// A compatible version is admitted and recorded.
     pub async fn compatible(&self) -> Played {
         self.stage.transcript.heading(9, "A compatible version: admitted and recorded");
         let since = Instant::now();
@@ -96,7 +95,7 @@ impl<'a> GateStage<'a> {
         self.stage.remembered(PROVIDER, "Recorded").await.map(drop)
     }
 
-    /// An incompatible one is denied, and nothing else happens.
+    /// An incompatible version is denied, and nothing else happens.
     pub async fn incompatible(&self) -> Played {
         let (stage, transcript) = (self.stage, self.stage.transcript);
         transcript.heading(10, "A version that fails can-i-deploy: denied, and the old pods keep serving");
@@ -112,7 +111,7 @@ impl<'a> GateStage<'a> {
         }
         let changed = stage.observer.since(since, "stock");
         promised(changed.is_empty(), "the Deployment is untouched", format!("{} changes", changed.len()))?;
-        stage.nothing_written(since, "the rollout never began: 1.0.0 runs on, and the broker still says so")?;
+        stage.nothing_written(since, "the rollout never began: 1.0.0 still runs, and is still recorded")?;
         let event = stage
             .until("an Event on the Deployment", async || {
                 let arguments = ["events", "--for", "deployment/stock", "--types=Warning"];
@@ -126,19 +125,19 @@ impl<'a> GateStage<'a> {
         Ok(())
     }
 
-    /// Once the verification is published, the same command passes.
+    /// Once the verification is published, the same command is admitted.
     pub async fn verified(&self) -> Played {
         let (stage, transcript) = (self.stage, self.stage.transcript);
-        transcript.heading(11, "The verification is published: the same command passes");
+        transcript.heading(11, "The verification is published: the same command is admitted");
         transcript
-            .say("stock's team mends what broke the pact; its pipeline verifies 2.0.0 again and publishes a success.");
+            .say("stock's team fixes what broke the pact; its pipeline verifies 2.0.0 again and publishes a success.");
         transcript.gap();
         stage.broker.store().verify(CONSUMER.0, CONSUMER.1, PROVIDER, "2.0.0", true);
         let published = Instant::now();
         let arguments = ["set", "image", "deployment/stock", "app=registry.example.com/stock:2.0.0"];
-        // A no is remembered for a second, so that retries are no storm.
+        // The gate keeps a no for a second, so that retries do not flood the broker.
         stage
-            .until("the same command passes", async || {
+            .until("the same command is admitted", async || {
                 let said = kubectl(self.developer.kubeconfig(), &arguments).await;
                 if said.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&said.stderr).into_owned()) }
             })
@@ -148,16 +147,16 @@ impl<'a> GateStage<'a> {
         stage.remembered(PROVIDER, "Recorded").await.map(drop)
     }
 
-    /// With the broker down, the way back to what is recorded is open.
+    /// With the broker down, a rollback to the recorded version is admitted.
     pub async fn rollback_without_a_broker(&self) -> Played {
         let (stage, transcript) = (self.stage, self.stage.transcript);
-        transcript.heading(12, "At night, with the broker down: the way back is open");
+        transcript.heading(12, "The broker is down: a rollback to the recorded version is admitted");
         let since = Instant::now();
         let patch = r#"{"spec": {"template": {"metadata": {"labels": {"testbed/ready": "never"}}, "spec": {"containers": [{"name": "app", "image": "registry.example.com/stock:3.0.0"}]}}}}"#;
         show_kubectl(transcript, self.developer.kubeconfig(), &["patch", "deployment", "stock", "--patch", patch])
             .await?;
         transcript
-            .say("3.0.0 was admitted (it is compatible), but its pods do not become ready. Then the broker dies.");
+            .say("3.0.0 was admitted (it is compatible), but its pods do not become ready. Then the broker stops.");
         transcript.gap();
         stage.broker.stop().await;
         let asked = self.answers().await;
@@ -166,16 +165,16 @@ impl<'a> GateStage<'a> {
         let mut tale = Tale::new(undone, "stock", PROVIDER);
         let back = |sights: &[Sight]| sights.iter().any(|sight| sight.version == "2.0.0" && sight.complete());
         stage.follow(&mut tale, "2.0.0 is back", |sights, _| back(sights)).await?;
-        promised(self.answers().await == asked, "no question is put to the broker", "one was")?;
-        transcript.kept("a rollback to the version that is recorded asks nobody");
+        promised(self.answers().await == asked, "the broker is not asked", "it was asked")?;
+        transcript.kept("a rollback to the recorded version needs no answer of the broker");
         stage.broker.restart().await;
-        stage.nothing_written(since, "and the broker, back again, was right all along")
+        stage.nothing_written(since, "the broker runs again, and its records were right all the time")
     }
 
-    /// Scaling and restarting never even reach the gate.
+    /// The gate is not called for scaling and restarts.
     pub async fn never_in_the_way(&self) -> Played {
         let transcript = self.stage.transcript;
-        transcript.heading(13, "Scaling, restarting: the gate is not even called");
+        transcript.heading(13, "Scaling, restarting: the gate is not called");
         let before = self.stage.webhook.reviews().await;
         for arguments in [
             &["scale", "deployment/stock", "--replicas=3"][..],
@@ -186,11 +185,11 @@ impl<'a> GateStage<'a> {
         }
         let calls = self.stage.webhook.reviews().await - before;
         promised(calls == 0, "no admission review", format!("{calls} reviews"))?;
-        transcript.kept(&format!("0 admission reviews for these; {before} for everything that this story changed"));
+        transcript.kept(&format!("0 admission reviews for these; {before} for all changes of this demo before"));
         Ok(())
     }
 
-    /// How many questions the gate has had to have answered.
+    /// How many answers the gate has needed so far.
     async fn answers(&self) -> u64 {
         sum(&self.stage.webhook.metrics().await, "pact_operator_gate_answers_total")
     }

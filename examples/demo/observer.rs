@@ -1,4 +1,4 @@
-//! The demo's own eye on the cluster: it notes when each Deployment's status said what.
+//! The demo's own watch of the cluster: it records each state of the Deployments and when it was reported.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -10,18 +10,18 @@ use kube::{Api, Client, ResourceExt};
 
 use testbed::rollout::Progress;
 
-/// A Deployment at one moment, as a watch told it.
+/// A Deployment at one moment, as the watch reported it.
 #[derive(Clone, Debug)]
 pub struct Sight {
-    /// When the watch told it.
+    /// When the watch reported it.
     pub at: Instant,
     /// The Deployment's name.
     pub name: String,
-    /// The tag of its image: what its pods are to run.
+    /// The tag of its image: the version that its pods shall run.
     pub version: String,
     /// The numbers of its status.
     pub progress: Progress,
-    /// Whether the status says that the rollout was given up.
+    /// Whether the status says that the rollout failed.
     pub failed: bool,
     /// Whether it is being, or has been, deleted.
     pub gone: bool,
@@ -43,8 +43,8 @@ impl Sight {
         }
     }
 
-    /// Whether the rollout has finished: the status speaks of the present spec, all its pods are new and available,
-    /// and none of the old ones still terminates.
+    /// Whether the rollout has finished: the status is about the present spec, all pods are new and available, and no
+    /// old pod still terminates.
     pub fn complete(&self) -> bool {
         let it = self.progress;
         let all = [it.replicas, it.updated, it.available] == [it.wanted; 3];
@@ -69,7 +69,7 @@ impl Sight {
     }
 }
 
-/// Everything seen so far; clones share it.
+/// Every state observed so far; clones share it.
 #[derive(Clone, Default)]
 pub struct Observer(Arc<Mutex<Vec<Sight>>>);
 
@@ -93,7 +93,7 @@ impl Observer {
         observer
     }
 
-    /// What was seen of a Deployment since then, in order.
+    /// The states of a Deployment observed since then, in order.
     pub fn since(&self, since: Instant, name: &str) -> Vec<Sight> {
         let sights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         sights.iter().filter(|sight| sight.at >= since && sight.name == name).cloned().collect()

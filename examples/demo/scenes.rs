@@ -1,4 +1,4 @@
-//! The scenes, in the order in which they are played. Each verifies what it tells.
+//! The steps of the demo, in their order. Each verifies what it reports.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::transcript::shown;
 use testbed::http::plain_client;
 use testbed::standin::WriteKind;
 
-/// How long a deleted workload's record stays, as `values.yaml` says.
+/// How long the record of a deleted workload stays, as set in `values.yaml`.
 pub const GRACE: Duration = Duration::from_secs(5);
 
 /// A Deployment is deployed and recorded.
@@ -33,12 +33,12 @@ pub async fn new_image(stage: &Stage) -> Played {
     let since = Instant::now();
     stage.kubectl(&["set", "image", "deployment/orders", "app=registry.example.com/orders:2.0.0"]).await?;
     let mut recorded = pin!(stage.is_recorded(since, "orders", &["orders"], "2.0.0"));
-    // The operator says so after 3 s; a rollout that is faster than that is not worth a word.
+    // The operator reports a rollout under way after 3 s, and a faster rollout not at all.
     let object = tokio::select! {
         object = stage.remembered("orders", "RolloutInProgress") => object?,
         recorded = &mut recorded => {
             recorded?;
-            return promised(false, "the PactDeployment tells of the rollout under way", "it did not, until it was over");
+            return promised(false, "the PactDeployment reports the rollout under way", "it did not before the end");
         }
     };
     let under_way = async {
@@ -49,7 +49,7 @@ pub async fn new_image(stage: &Stage) -> Played {
     under_way.and(recorded)
 }
 
-/// A rollout that never finishes is never recorded, and undoing it needs no record either.
+/// A rollout that never finishes is never recorded, and undoing it writes no record either.
 pub async fn never_ready(stage: &Stage) -> Played {
     let transcript = stage.transcript;
     transcript.heading(3, "A version that never becomes ready: not recorded, and the operator says why");
@@ -67,7 +67,7 @@ pub async fn never_ready(stage: &Stage) -> Played {
     let object = stage.remembered("orders", "RolloutFailed").await?;
     stage.kubectl(&["get", "pactdep"]).await?;
     stage.why(&object).await?;
-    stage.nothing_written(since, "3.0.0 is not recorded: pods of 2.0.0 still serve, and so says the broker")?;
+    stage.nothing_written(since, "3.0.0 is not recorded: pods of 2.0.0 still serve, and 2.0.0 is recorded")?;
     transcript.gap();
     let undone = Instant::now();
     stage.kubectl(&["rollout", "undo", "deployment/orders"]).await?;
@@ -77,7 +77,7 @@ pub async fn never_ready(stage: &Stage) -> Played {
         })
         .await?;
     stage.remembered("orders", "Recorded").await?;
-    stage.nothing_written(since, "back on 2.0.0, and nothing had to be told: the broker was right all along")
+    stage.nothing_written(since, "back on 2.0.0, and nothing had to be recorded: the broker was right all the time")
 }
 
 /// A rollback of a finished rollout is recorded like any other.
@@ -123,11 +123,13 @@ pub async fn version_missing(stage: &Stage) -> Played {
         .await?;
     transcript.command("kubectl events --for deployment/billing --types=Warning");
     transcript.quote(&said);
-    stage
-        .nothing_written(since, "1.1.0 runs but is not recorded, and the team sees why: no version is ever invented")?;
+    stage.nothing_written(
+        since,
+        "1.1.0 runs but is not recorded, and the team sees why: the operator invents no version",
+    )?;
 
     transcript.gap();
-    transcript.say("Now billing's pipeline publishes 1.1.0. Nothing is changed in the cluster.");
+    transcript.say("Now billing's pipeline publishes 1.1.0. Nothing changes in the cluster.");
     let before = stage.observer.since(since, "billing").len();
     let published = Instant::now();
     publish(stage, "billing", "1.1.0").await?;
@@ -141,7 +143,7 @@ pub async fn version_missing(stage: &Stage) -> Played {
     promised(touched == 0, "the Deployment billing is left alone", format!("it changed {touched} times"))?;
     let after = writes[0].at - published;
     transcript.kept(&format!(
-        "billing 1.1.0 is recorded {} after it was published: the operator had kept asking",
+        "billing 1.1.0 is recorded {} after it was published: the operator kept asking for it",
         shown(after)
     ));
     stage.remembered("billing", "Recorded").await.map(drop)
@@ -157,10 +159,10 @@ async fn publish(stage: &Stage, pacticipant: &str, version: &str) -> Played {
     promised(matches!(status, Ok(201)), "the broker answers 201 (created)", format!("{status:?}"))
 }
 
-/// A deleted Deployment's record is taken back after the grace.
+/// A deleted Deployment is undeployed at the broker after the grace.
 pub async fn delete(stage: &Stage) -> Played {
     let transcript = stage.transcript;
-    transcript.heading(7, "A Deployment is deleted: its record is taken back after the grace");
+    transcript.heading(7, "A Deployment is deleted: it is undeployed at the broker after the grace");
     let since = Instant::now();
     let mut tale = Tale::new(since, "orders", "orders");
     stage.kubectl(&["delete", "deployment", "orders"]).await?;
@@ -170,23 +172,23 @@ pub async fn delete(stage: &Stage) -> Played {
     stage.why(&object).await?;
     let says = stage.broker_says("orders");
     promised(says.as_deref() == Some("1.0.0"), "the record stays during the grace", format!("the broker: {says:?}"))?;
-    let expected = "the broker is told that orders is no longer deployed";
+    let expected = "orders is recorded as no longer deployed";
     let (sights, writes) = stage.follow(&mut tale, expected, |_, writes| !writes.is_empty()).await?;
     let found: Vec<_> = writes.iter().map(told).collect();
     promised(found == ["orders 1.0.0 is no longer deployed"], expected, found.join(", "))?;
     let gone = sights.iter().find(|sight| sight.gone).map_or(since, |sight| sight.at);
     let after = writes[0].at.saturating_duration_since(gone);
-    // The time since when it is gone is kept in whole seconds.
+    // The PactDeployment keeps the time of the deletion in whole seconds.
     let enough = after + Duration::from_secs(1) >= GRACE;
     promised(enough, format!("the grace of {} is waited for", shown(GRACE)), format!("only {}", shown(after)))?;
-    transcript.kept(&format!("the record is taken back {} after the Deployment had gone", shown(after)));
+    transcript.kept(&format!("it is undeployed {} after the Deployment had gone", shown(after)));
     stage.remembered("orders", "Undeployed").await.map(drop)
 }
 
-/// What the broker was told, in order, and how it all stands.
+/// Everything that was written at the broker, in order, and the state at the end.
 pub async fn curtain(stage: &Stage) -> Played {
     let transcript = stage.transcript;
-    transcript.heading(14, "Everything the broker was told, in order");
+    transcript.heading(14, "Everything that was written at the broker, in order");
     let writes = stage.broker.writes();
     let first = writes.first().map_or_else(Instant::now, |write| write.at);
     for write in &writes {
@@ -199,7 +201,7 @@ pub async fn curtain(stage: &Stage) -> Played {
         transcript.output(&format!("{at:>5.1} s  {kind:<10}  {:<10}  {}", write.pacticipant, write.version));
     }
     transcript.gap();
-    transcript.say(&format!("What the broker says of {ENVIRONMENT} now:"));
+    transcript.say(&format!("What the broker shows for {ENVIRONMENT} now:"));
     let mut rows: Vec<_> = stage.broker.store().current_in(ENVIRONMENT);
     rows.sort_by(|a, b| a.pacticipant.cmp(&b.pacticipant));
     for row in &rows {

@@ -1,4 +1,4 @@
-//! What the scenes are played on: the cluster, the broker, the operator and its gate, and how a scene looks at them.
+//! The set-up of the demo: the cluster, the broker, the operator and its gate, and how the steps observe them.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,18 +16,18 @@ use testbed::operator::Operator;
 use testbed::standin::{StandIn, Write, WriteKind};
 use testbed::webhook::Webhook;
 
-/// The environment that the scenes record in, and the namespace that belongs to it.
+/// The environment in which the demo records, and the namespace that belongs to it.
 pub const ENVIRONMENT: &str = "production";
 pub const NAMESPACE: &str = "shop";
 
 /// How long anything may take that should happen soon, on a busy machine.
 const SOON: Duration = Duration::from_mins(1);
 
-/// How often the transcript looks for news. The times it tells are those of the events.
+/// How often the transcript looks for changes. The times that it prints are those of the changes.
 const BEAT: Duration = Duration::from_millis(150);
 
-/// How much later than the operator our own watch may tell us that a rollout has finished: both read the same stream,
-/// each in its own process. A recorder that does not wait for the pods would be early by seconds.
+/// How much later than the operator our own watch may report that a rollout has finished: both read the same stream,
+/// each in its own process. A recorder that did not wait for the pods would be early by seconds.
 const EYESIGHT: Duration = Duration::from_millis(500);
 
 /// What was promised and what was found instead.
@@ -39,7 +39,7 @@ pub struct Broken {
     pub found: String,
 }
 
-/// How a scene, or a part of one, ends.
+/// How a step, or a part of a step, ends.
 pub type Played<T = ()> = Result<T, Broken>;
 
 /// Gives `Ok` when the promise was kept.
@@ -47,7 +47,7 @@ pub fn promised(kept: bool, expected: impl Into<String>, found: impl Into<String
     if kept { Ok(()) } else { Err(Broken { expected: expected.into(), found: found.into() }) }
 }
 
-/// What was told already of a Deployment and of the broker since a command.
+/// What was already printed about a Deployment and the broker since a command.
 pub struct Tale<'a> {
     since: Instant,
     deployment: &'a str,
@@ -58,13 +58,13 @@ pub struct Tale<'a> {
 }
 
 impl<'a> Tale<'a> {
-    /// Begins with the command. The pacticipant is the one of which the broker is asked meanwhile.
+    /// Begins with the command. The records of the pacticipant are shown meanwhile.
     pub fn new(since: Instant, deployment: &'a str, pacticipant: &'a str) -> Self {
         Self { since, deployment, pacticipant, sights: 0, writes: 0, words: String::new() }
     }
 }
 
-/// The running play.
+/// The running demo.
 pub struct Stage {
     /// The cluster.
     pub control_plane: ControlPlane,
@@ -74,14 +74,14 @@ pub struct Stage {
     pub operator: Operator,
     /// The gate's process.
     pub webhook: Webhook,
-    /// What became of the Deployments, and when.
+    /// The states of the Deployments, and when they were reported.
     pub observer: Observer,
-    /// Where it is told.
+    /// Where the demo is printed.
     pub transcript: Transcript,
 }
 
 impl Stage {
-    /// Shows a kubectl command, runs it and shows what it says.
+    /// Shows a kubectl command, runs it and shows its output.
     pub async fn kubectl(&self, arguments: &[&str]) -> Played<String> {
         show_kubectl(self.transcript, self.control_plane.kubeconfig(), arguments).await
     }
@@ -96,17 +96,17 @@ impl Stage {
         Ok(())
     }
 
-    /// What clients wrote at the broker since then.
+    /// The writes of clients at the broker since then.
     pub fn writes(&self, since: Instant) -> Vec<Write> {
         self.broker.writes().into_iter().filter(|write| write.at >= since).collect()
     }
 
-    /// What the broker says now: `orders 1.0.0`, or nothing.
+    /// The version that the broker shows now, if any.
     pub fn broker_says(&self, pacticipant: &str) -> Option<String> {
         self.broker.store().current(ENVIRONMENT, pacticipant).pop().map(|row| row.version)
     }
 
-    /// Tells what happens to a Deployment and at the broker, as it happens, until `enough` has been seen.
+    /// Prints what happens to a Deployment and at the broker, as it happens, until `enough` is true.
     pub async fn follow(
         &self,
         tale: &mut Tale<'_>,
@@ -121,7 +121,7 @@ impl Stage {
                 return Ok((sights, writes));
             }
             if tale.since.elapsed() > SOON {
-                let found = sights.last().map_or_else(|| "nothing was seen of it".to_owned(), Sight::words);
+                let found = sights.last().map_or_else(|| "no state of it was reported".to_owned(), Sight::words);
                 let says = self.aside(Instant::now(), tale.pacticipant);
                 return Err(Broken {
                     expected: expected.to_owned(),
@@ -132,10 +132,10 @@ impl Stage {
         }
     }
 
-    /// Tells what is new. Of the states that a rollout passed through within one beat, the last one is enough.
+    /// Prints what is new. Of the states of a rollout within one interval, only the last one.
     fn tell(&self, tale: &mut Tale<'_>, sights: &[Sight], writes: &[Write]) {
         let mut moments: Vec<(Instant, &str, String, String)> = Vec::new();
-        // A status that does not speak of the present spec yet says nothing about this rollout.
+        // A status that is not about the present spec yet says nothing about this rollout.
         let news = sights[tale.sights..].iter().rfind(|sight| sight.gone || sight.progress.observed);
         if let Some(sight) = news.filter(|sight| sight.words() != tale.words) {
             tale.words = sight.words();
@@ -151,21 +151,20 @@ impl Stage {
         }
     }
 
-    /// What the broker said of a pacticipant at that moment.
+    /// What the broker showed for a pacticipant at that moment.
     fn aside(&self, at: Instant, pacticipant: &str) -> String {
         let writes = self.broker.writes();
         let before = writes.iter().rfind(|write| write.at <= at && write.pacticipant == pacticipant);
         match before.filter(|write| write.kind == WriteKind::Deployed) {
-            Some(write) => format!("the broker says {}", write.version),
-            None => "the broker says nothing yet".to_owned(),
+            Some(write) => format!("the broker shows {}", write.version),
+            None => "the broker shows nothing yet".to_owned(),
         }
     }
 
-    /// Follows a rollout to its end and makes sure that the broker was told of it once, as soon as it had finished and
-    /// not before.
+    /// Follows a rollout to its end, and verifies that it was recorded once, as soon as it had finished and not before.
     pub async fn is_recorded(&self, since: Instant, deployment: &str, pacticipants: &[&str], version: &str) -> Played {
         let mut tale = Tale::new(since, deployment, pacticipants[0]);
-        let expected = format!("the rollout of {version} finishes, and the broker is told that it is deployed");
+        let expected = format!("the rollout of {version} finishes, and is recorded as deployed");
         let finished = |sights: &[Sight]| {
             sights.iter().find(|sight| sight.version == version && sight.complete()).map(|sight| sight.at)
         };
@@ -183,7 +182,7 @@ impl Stage {
         for write in &writes {
             let early = finished.saturating_duration_since(write.at);
             let expected = format!("{} only once the rollout has finished", told(write));
-            promised(early <= EYESIGHT, expected, format!("it was told {} before", shown(early)))?;
+            promised(early <= EYESIGHT, expected, format!("it was recorded {} before", shown(early)))?;
             let late = write.at.saturating_duration_since(finished);
             let what = &write.pacticipant;
             self.transcript.kept(&format!(
@@ -194,16 +193,16 @@ impl Stage {
         Ok(())
     }
 
-    /// Makes sure that nothing was written at the broker since then.
+    /// Verifies that nothing was written at the broker since then.
     pub fn nothing_written(&self, since: Instant, promise: &str) -> Played {
         let found: Vec<_> = self.writes(since).iter().map(told).collect();
-        promised(found.is_empty(), promise, format!("the broker was told: {}", found.join(", ")))?;
+        promised(found.is_empty(), promise, format!("written at the broker: {}", found.join(", ")))?;
         self.transcript.kept(promise);
         Ok(())
     }
 
-    /// Waits until the operator's memory of a pacticipant gives this reason for being (or not being) ready; gives the
-    /// object's name.
+    /// Waits until the `PactDeployment` of a pacticipant gives this reason for being (or not being) ready; returns its
+    /// name.
     pub async fn remembered(&self, pacticipant: &str, reason: &str) -> Played<String> {
         let expected = format!("the PactDeployment of {pacticipant} says {reason}");
         let api = Api::<PactDeployment>::all(self.control_plane.client());
@@ -221,7 +220,7 @@ impl Stage {
         .await
     }
 
-    /// Shows what the operator's memory says in words.
+    /// Shows the message of a `PactDeployment`.
     pub async fn why(&self, object: &str) -> Played {
         const MESSAGE: &str = r#"jsonpath={.status.conditions[?(@.type=="Ready")].message}"#;
         let said = run_kubectl(self.control_plane.kubeconfig(), &["get", "pactdep", object, "-o", MESSAGE]).await?;
@@ -230,7 +229,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Asks again and again until the answer is `Ok`.
+    /// Repeats a question until the answer is `Ok`.
     pub async fn until<T>(&self, expected: &str, mut ask: impl AsyncFnMut() -> Result<T, String>) -> Played<T> {
         let started = Instant::now();
         loop {
@@ -269,26 +268,26 @@ pub async fn install(transcript: Transcript, control_plane: &ControlPlane, value
     let (chart, file) = (folder().display().to_string(), file.display().to_string());
     let output = helm(control_plane, &["install", RELEASE, &chart, "--create-namespace", "--values", &file]).await;
     promised(output.status.success(), "helm succeeds", String::from_utf8_lossy(&output.stderr))?;
-    // What it says next are the chart's notes, for those who install it without values.
+    // The rest of the output is the chart's notes, for those who install it without values.
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     said.lines().filter(|line| line.starts_with("STATUS: ")).for_each(|line| transcript.output(line));
     Ok(())
 }
 
-/// Shows a kubectl command as a person would type it, runs it and shows what it says.
+/// Shows a kubectl command as a person would type it, runs it and shows its output.
 pub async fn show_kubectl(transcript: Transcript, kubeconfig: &Path, arguments: &[&str]) -> Played<String> {
     let plain = |argument: &str| argument.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=,@".contains(c));
     let quoted =
         arguments.iter().map(|one| if plain(one) { (*one).to_owned() } else { format!("'{one}'") }).collect::<Vec<_>>();
     let said = run_kubectl(kubeconfig, arguments).await;
-    // Only now: what happens meanwhile is told by others.
+    // Only now, because other code prints what happens meanwhile.
     transcript.command(&format!("kubectl {}", quoted.join(" ")));
     let said = said?;
     transcript.output(&said);
     Ok(said)
 }
 
-/// Runs kubectl; that it succeeds is a promise, too.
+/// Runs kubectl, which has to succeed.
 pub async fn run_kubectl(kubeconfig: &Path, arguments: &[&str]) -> Played<String> {
     let output = kubectl(kubeconfig, arguments).await;
     let found = String::from_utf8_lossy(&output.stderr).into_owned();

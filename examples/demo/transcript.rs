@@ -1,4 +1,4 @@
-//! How the demo speaks: plain lines of at most 100 columns, a little colour where a person looks at them.
+//! The output of the demo: plain lines of at most 100 columns, with some colour on a terminal.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub struct Transcript {
     colour: bool,
 }
 
-#[allow(clippy::unused_self, reason = "callers speak to one transcript, whatever needs colour")]
+#[allow(clippy::unused_self, reason = "all methods belong to the transcript, whether or not they need its colour")]
 impl Transcript {
     /// With colour when standard output is a terminal and `NO_COLOR` is unset (<https://no-color.org>).
     pub fn new() -> Self {
@@ -26,7 +26,7 @@ impl Transcript {
         Self { colour: !refused && std::io::stdout().is_terminal() }
     }
 
-    /// The heading of a scene.
+    /// The heading of a step.
     pub fn heading(self, number: usize, title: &str) {
         println!("\n{}\n", self.painted(BOLD, &format!("{number} · {title}")));
     }

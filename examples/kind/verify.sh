@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# verify.sh STOCK WEB true|false: says at the broker that version STOCK of stock keeps, or breaks, the pact that version WEB
-# of web has published. In earnest it is the provider's build that says so, with Pact's verifier.
+# verify.sh STOCK WEB true|false: publishes at the broker that version STOCK of stock keeps, or breaks, the pact that version
+# WEB of web has published. Normally the provider's build publishes that result, with Pact's verifier.
 #
 # PACT_BROKER_BASE_URL, PACT_BROKER_USERNAME and PACT_BROKER_PASSWORD: as for the pact command line.
 set -euo pipefail

@@ -145,7 +145,7 @@ impl Index {
         if self.templates.get(source) == template.as_ref() {
             return BTreeSet::new();
         }
-        // Told by the source, not by what it names: a Canary that is gone names nothing any more.
+        // By the source, not by what it names: a Canary that is gone names nothing any more.
         let mut affected: BTreeSet<_> = self.primaries_of(source).into_iter().collect();
         affected.extend(template.as_ref().map(|template| template.workload.clone()));
         let before = match template {
@@ -156,7 +156,7 @@ impl Index {
         affected.iter().flat_map(|reference| self.reindex(reference)).collect()
     }
 
-    /// Forgets every template source of a kind (told by `of_kind`) that a complete list did not hold.
+    /// Forgets every template source of a kind (recognised by `of_kind`) that a complete list did not hold.
     pub fn retain_templates(
         &mut self,
         listed: &HashSet<TemplateSource>,
@@ -392,7 +392,7 @@ impl Index {
         }
         let mut keys = BTreeSet::new();
         for (key, member) in placements {
-            // Where two `PactEnvironment`s record at one place, the first by name counts, as in `rules_for`.
+            // Where two `PactEnvironment`s record in one environment, the first by name counts, as in `rules_for`.
             self.members.entry(key.clone()).or_default().entry(reference.clone()).or_insert(member);
             keys.insert(key);
         }

@@ -36,7 +36,7 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// Counts one key: its memory, and whether what it runs has no version that could be asked about and is denied for
+    /// Counts one key: its status, and whether what it runs has no version that could be asked about and is denied for
     /// that.
     pub fn count(&mut self, key: &RecordKey, status: Option<&PactDeploymentStatus>, unidentified: bool) {
         self.keys += 1;
@@ -55,8 +55,8 @@ impl Inventory {
     }
 }
 
-/// Whether a key is still on its way into the inventory: nothing was found out about it yet, or the broker could not
-/// be told. What waits for a person, or for a rollout, does not hold up the others.
+/// Whether a key is still on its way into the inventory: nothing is known about it yet, or the broker could not be
+/// reached. What waits for a person, or for a rollout, does not delay the others.
 fn awaits(conditions: &[Condition]) -> bool {
     conditions.is_empty() || (is_true(conditions, "RecordPending") && !is_true(conditions, "VersionMissing"))
 }

@@ -70,8 +70,8 @@ impl Cluster {
         if index.is_template(&reference) {
             return Ok(MemberFate::Unmanaged);
         }
-        // It runs on in a namespace that no environment claims: on its way to another one, or left out. Both are told
-        // apart by what comes next.
+        // It runs on in a namespace that no environment claims: on its way to another one, or left out. What comes next
+        // distinguishes the two.
         if !index.is_mapped(&reference.namespace) {
             return Ok(MemberFate::Unknown);
         }

@@ -69,7 +69,7 @@ pub struct EnvironmentState {
     doubts: u32,
 }
 
-/// The environments by place. Cheap to clone.
+/// The snapshots by environment. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Snapshots {
     states: Arc<Mutex<HashMap<EnvironmentRef, EnvironmentState>>>,

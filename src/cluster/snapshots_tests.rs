@@ -175,13 +175,13 @@ fn a_missing_environment_is_told_with_what_to_do() {
         display_name: name.to_owned(),
         production: false,
     };
-    let told = |all: &[Environment]| {
+    let problem = |all: &[Environment]| {
         let why = missing(&environment_ref("prod"), all);
         assert_eq!(why.reason.as_str(), "EnvironmentMissing");
         why.message
     };
-    assert!(told(&[environment("test"), environment("production")]).contains("did you mean production?"));
-    assert!(told(&[environment("test")]).contains("create it there, or say create:"));
-    let none = told(&[]);
+    assert!(problem(&[environment("test"), environment("production")]).contains("did you mean production?"));
+    assert!(problem(&[environment("test")]).contains("create it there, or say create:"));
+    let none = problem(&[]);
     assert!(none.contains("no environments at all") && none.contains("permission"), "case 47: {none}");
 }

@@ -27,7 +27,7 @@ use operator_kit::tls_server::ArrivedAt;
 pub const LONGEST_BODY: usize = 7 << 20;
 /// How many bytes of bodies are held at once; more requests wait their turn. A usual review has 20 KB.
 const BODIES: usize = 64 << 20;
-/// The unit in which places for bodies are counted.
+/// The unit in which room for bodies is counted, in bytes.
 const PAGE: usize = 16 << 10;
 
 /// The routes of the gate.
@@ -77,8 +77,8 @@ async fn review(State(served): State<Served>, request: Request) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// Reads the body and what is in it. Places are taken as its bytes arrive, not as they are announced: a peer that only
-/// announces takes none from the others. They are held until the body is read.
+/// Reads the body and what is in it. Room is taken as its bytes arrive, not as they are announced: a peer that only
+/// announces takes none from the others. It is held until the body is read.
 async fn read(served: &Served, headers: &HeaderMap, mut body: Body) -> Result<Review, Response> {
     let too_large = || {
         let text = format!("the body has more than {} MiB\n", LONGEST_BODY >> 20);
@@ -88,7 +88,7 @@ async fn read(served: &Served, headers: &HeaderMap, mut body: Body) -> Result<Re
     if announced.is_some_and(|length| length > LONGEST_BODY) {
         return Err(too_large());
     }
-    let (mut bytes, mut held, mut places) = (Vec::new(), 0, Vec::new());
+    let (mut bytes, mut held, mut permits) = (Vec::new(), 0, Vec::new());
     while let Some(frame) = body.frame().await {
         let frame = match frame {
             Ok(frame) => frame,
@@ -107,7 +107,7 @@ async fn read(served: &Served, headers: &HeaderMap, mut body: Body) -> Result<Re
             let Ok(taken) = served.pages.acquire_many(more).await else {
                 return Err(StatusCode::SERVICE_UNAVAILABLE.into_response());
             };
-            places.push(taken);
+            permits.push(taken);
             held = wanted;
         }
         bytes.extend_from_slice(&data);

@@ -32,7 +32,7 @@ export E2E_BROKER
 
 if [ -z "${E2E_BINARY:-}" ]; then
   cargo build --locked
-  E2E_BINARY=target/debug/pact-operator
+  E2E_BINARY=${CARGO_TARGET_DIR:-target}/debug/pact-operator
 fi
 image/rootfs.sh "$E2E_BINARY" "$folder/operator"
 image/starts.sh "$folder/operator"

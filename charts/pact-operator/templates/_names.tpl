@@ -1,7 +1,7 @@
-{{/* Names are fixed, for the gate and the recorder of a cluster exist once: a second release is refused, see once.yaml. */}}
+{{/* Names are fixed, because a cluster has one gate and one recorder: once.yaml refuses a second release. */}}
 {{/*
-The labels of an object: a list of context, component ("" for none) and labels of its own. No key is said twice, which is no
-YAML: the object's own win over the common ones, and nothing over what selectors and Helm go by.
+The labels of an object: a list of context, component ("" for none) and labels of its own. Each key is rendered once, as YAML
+requires: the object's own labels take precedence over the common ones, and none over those that selectors and Helm use.
 */}}
 {{- define "pact-operator.labels" -}}
 {{- $root := index . 0 -}}
@@ -18,8 +18,8 @@ YAML: the object's own win over the common ones, and nothing over what selectors
 {{- end }}
 
 {{/*
-The metadata of an object: a list of context, name, component ("" for none), whether it is namespaced (or the namespace, where
-that is not the release's), and, where it has them, labels and annotations of its own.
+The metadata of an object: a list of context, name, component ("" for none), whether it is namespaced (or its namespace, where
+that is not the release's), and optionally labels and annotations of its own.
 */}}
 {{- define "pact-operator.metadata" -}}
 {{- $root := index . 0 -}}
@@ -39,7 +39,7 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{/* What selects the pods of a component: a list of context and component. Never changes, for selectors cannot. */}}
+{{/* The selector of a component's pods: a list of context and component. It never changes: selectors are immutable. */}}
 {{- define "pact-operator.selector" -}}
 app.kubernetes.io/name: pact-operator
 app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
@@ -53,8 +53,8 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
 {{/*
-Binds a component's account to the role of its name: a list of context, component, where (false: in the whole cluster; true or
-a namespace, as for the metadata), and annotations.
+Binds a component's ServiceAccount to the role of its name: a list of context, component, scope (false: the whole cluster; true
+or a namespace, as for the metadata), and annotations.
 */}}
 {{- define "pact-operator.binding" -}}
 {{- $root := index . 0 -}}

@@ -1,4 +1,4 @@
-{{/* What the pods of both components have in common: a list of context, component and the component's values. */}}
+{{/* The common parts of the pods of both components: a list of context, component and the component's values. */}}
 {{- define "pact-operator.podMetadata" -}}
 {{- $values := index . 2 -}}
 labels:
@@ -8,7 +8,7 @@ annotations:
   {{- toYaml (merge (dict) $values.podAnnotations (index . 0).Values.commonAnnotations $container) | nindent 2 }}
 {{- end }}
 
-{{/* What every pod of the release has, the one of `helm test` included: a list as above. */}}
+{{/* The common parts of all pods of the release, the pod of `helm test` included: a list as above. */}}
 {{- define "pact-operator.podBasics" -}}
 {{- $root := index . 0 -}}
 {{- $values := index . 2 -}}
@@ -50,12 +50,12 @@ topologySpreadConstraints:
     labelSelector:
       matchLabels:
         {{- include "pact-operator.selector" . | nindent 8 }}
-    # The old replica set does not count, or a rolling update would spread over the wrong pods.
+    # Pods of the old ReplicaSet do not count. Otherwise a rolling update would spread the new pods badly.
     matchLabelKeys: [pod-template-hash]
   {{- end }}
 {{- end }}
 
-{{/* What the containers have in common. */}}
+{{/* The common parts of the containers. */}}
 {{- define "pact-operator.container" -}}
 image: {{ include "pact-operator.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
@@ -79,7 +79,7 @@ securityContext:
 - name: HTTPS_PROXY
   value: {{ . | quote }}
 {{- end }}
-# The API server is inside, whatever else is.
+# The API server is inside the cluster and never behind the proxy.
 - name: NO_PROXY
   value: {{ list .Values.proxy.noProxy "$(KUBERNETES_SERVICE_HOST)" "localhost" "127.0.0.1" | compact | join "," | quote }}
 {{- end }}
@@ -90,8 +90,8 @@ securityContext:
 
 {{- define "pact-operator.probes" -}}
 {{/*
-Live is what turns; ready is what has all it needs. A start takes as long as the first lists. On a node that is out of CPU a
-slow answer is better than no replica at all.
+A process is live while its main loop runs, and ready once it has all that it needs. The timeouts are generous: on a node
+without spare CPU a slow answer is better than a restart.
 */}}
 startupProbe:
   httpGet: {path: /livez, port: probes}

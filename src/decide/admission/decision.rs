@@ -132,7 +132,7 @@ pub enum Outcome {
     Denied,
 }
 
-/// What all subjects of a review came to together: all of them have to be let through.
+/// What all subjects of a review came to together: the rollout is admitted only if all of them are.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     /// The answer.

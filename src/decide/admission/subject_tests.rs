@@ -221,9 +221,9 @@ fn an_annotation_that_disagrees_with_the_tag_is_a_mismatch_where_there_is_a_patt
     expect("annotations are refused", Some(&stated("1")), &stated("2"), &refusing, &["orders AnnotationRefused New"]);
 }
 
-/// Case 2: what already runs is not held up by a sidecar's new image, whatever is wrong with it.
+/// Case 2: what already runs is not blocked by a sidecar's new image, whatever is wrong with it.
 #[test]
-fn a_problem_that_was_there_before_holds_up_only_a_change_of_what_it_is_about() {
+fn a_problem_that_was_there_before_blocks_only_a_change_of_what_it_is_about() {
     let rules = rules(&json!({"tagPattern": "^(?<version>.+)$"}));
     let sidecar = |it: &mut Workload| it.containers[1].image = "envoy:1.31".into();
     let wrong: [(&str, Wrong, &str); 4] = [

@@ -177,7 +177,7 @@ fn of_several_findings_the_first_is_named_and_the_others_are_counted_and_explain
 }
 
 #[test]
-fn a_workload_without_a_version_is_told_what_to_correct() {
+fn a_workload_without_a_version_learns_what_to_correct() {
     let problem = VersionProblem::Mutable { text: "latest".into() };
     let problem = Problem::Version { pacticipant: name("orders"), problem };
     let cause = Cause::Problem(problem.clone());
@@ -214,7 +214,7 @@ fn a_warning_says_what_enforce_would_do() {
     let mut former = subject("production", Ok(["orders", "2.0.0"]));
     former.basis = Basis::Former;
     let back = Finding::new(former, Cause::Judged(failed()), &rules(GateMode::Enforce), true);
-    let said = "orders 2.0.0 → production: it failed to verify the pact of web 1; a way back is not held up";
+    let said = "orders 2.0.0 → production: it failed to verify the pact of web 1; rollbacks are never blocked";
     assert_eq!(warnings(&Decision::over(vec![back])), [said]);
     let vacuous = finding(GateMode::Enforce, of_pairs(Verdict::YesVacuous, Vec::new()));
     assert_eq!(

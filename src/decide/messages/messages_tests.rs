@@ -206,8 +206,8 @@ proptest! {
         let subject = Subject { object: "production".into(), environment_ref, kind: WorkloadKind::Deployment, identified: Ok(identified), basis: Basis::New };
         let cause = Cause::Judged(Judgement::without_pairs(verdict, "for a reason ".repeat(40)));
         let decision = Decision::over(vec![Finding::new(subject, cause, &rules(mode), true)]);
-        let told = if mode == GateMode::Enforce { denial(&decision, |_| None) } else { warnings(&decision).remove(0) };
-        let first = told.lines().next().unwrap();
+        let text = if mode == GateMode::Enforce { denial(&decision, |_| None) } else { warnings(&decision).remove(0) };
+        let first = text.lines().next().unwrap();
         for named in [&pacticipant, &version, &environment] {
             prop_assert!(first.contains(named.as_str()), "{:?} is not in {:?}", named, first);
         }

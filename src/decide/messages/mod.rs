@@ -16,12 +16,12 @@ pub use link::matrix_link;
 pub use reason_clause::{brief, counted, pair, reason_clause};
 pub use sanitize::{one_line, sanitize, shortened};
 
-/// How long the first line of a denial may be, in characters: more than this a Warning header does not hold either.
+/// How long the first line of a denial may be, in characters: a Warning header holds no more either.
 pub const FIRST_LINE: usize = 256;
 /// How long a warning may be, in characters. See
 /// <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#response>.
 pub const WARNING: usize = 120;
-/// How many warnings one request may give rise to.
+/// How many warnings one request may cause.
 pub const WARNINGS: usize = 3;
 /// How long the note of an Event may be, in bytes.
 pub const NOTE: usize = 1_024;
@@ -30,8 +30,8 @@ const LISTED: usize = 8;
 /// How many findings a denial explains.
 const EXPLAINED: usize = 4;
 
-/// What brings a denied rollout on, whoever asked for it.
-const GOING_ON: &str = "Once that is put right: apply it again (kubectl, helm). Flux does so by itself at its next retry; Argo \
+/// How a denied rollout goes on once its reason is gone, for each tool that applied it.
+const NEXT_STEP: &str = "Once that is put right: apply it again (kubectl, helm). Flux does so by itself at its next retry; Argo \
                         CD does with syncPolicy.retry.limit: -1, and needs a new sync without it.";
 
 /// The whole text of a denial. `link` gives the address of the matrix of a finding, if there is one.
@@ -64,12 +64,12 @@ pub fn denial(decision: &Decision, link: impl Fn(&Finding) -> Option<String>) ->
         "In an emergency: whoever has the right \"bypass\" on pactenvironments.pact-operator.dev is not asked."
             .to_owned(),
     );
-    lines.push(GOING_ON.to_owned());
+    lines.push(NEXT_STEP.to_owned());
     let lines: Vec<_> = lines.iter().map(|text| one_line(text)).collect();
     sanitize(&lines.join("\n"))
 }
 
-/// The warnings of a decision that lets the rollout through: at most [`WARNINGS`] of at most [`WARNING`] characters.
+/// The warnings of a decision that admits the rollout: at most [`WARNINGS`] of at most [`WARNING`] characters.
 #[must_use]
 pub fn warnings(decision: &Decision) -> Vec<String> {
     if decision.outcome != Outcome::Warned {
@@ -82,7 +82,7 @@ pub fn warnings(decision: &Decision) -> Vec<String> {
         let suffix = match (finding.would_deny(), finding.awaits_inventory) {
             (true, true) => "; Enforce awaits the first inventory",
             (true, false) => "; Enforce would deny it",
-            (false, _) if is_way_back(finding) => "; a way back is not held up",
+            (false, _) if is_rollback(finding) => "; rollbacks are never blocked",
             (false, _) => "",
         };
         let said = sanitize(&one_line(&short_sentence(finding)));
@@ -98,7 +98,7 @@ pub fn warnings(decision: &Decision) -> Vec<String> {
     warnings
 }
 
-/// What the gate says to whoever asks whether it is there.
+/// What the gate answers to the self-test.
 pub const GREETING: &str = "the gate of pact-operator answers";
 
 /// The greeting, with the version of who answers.
@@ -107,7 +107,7 @@ pub fn greeting() -> String {
     format!("{GREETING}, version {}", env!("CARGO_PKG_VERSION"))
 }
 
-/// A warning of our own making, fit to be sent.
+/// A warning of our own, sanitized and cut to its length.
 #[must_use]
 pub fn warning(text: &str) -> String {
     shortened(&sanitize(&one_line(text)), WARNING)
@@ -123,7 +123,7 @@ pub fn note(finding: &Finding, link: Option<String>) -> String {
             note.push_str("; admitted, because Enforce awaits the first inventory");
         }
         (true, GateMode::Warn) => note.push_str("; admitted, because the gate only warns"),
-        (false, _) if is_way_back(finding) => note.push_str("; admitted, because it was recorded here before"),
+        (false, _) if is_rollback(finding) => note.push_str("; admitted, because it was recorded here before"),
         _ => {}
     }
     note.push_str(". ");
@@ -152,8 +152,8 @@ pub fn sentence(finding: &Finding) -> String {
     sanitize(&one_line(&format!("{who} {verb} {environment_ref}: {}", reason(finding))))
 }
 
-/// Whether it is let through only because it was recorded in the environment before.
-fn is_way_back(finding: &Finding) -> bool {
+/// Whether it is admitted only because it was recorded in the environment before.
+fn is_rollback(finding: &Finding) -> bool {
     let Cause::Judged(judgement) = &finding.cause else { return false };
     finding.subject.basis == Basis::Former && judgement.verdict.answered() && !judgement.verdict.is_yes()
 }
