@@ -10,9 +10,9 @@ help: ## this list
 build: ## the operator: target/debug/pact-operator
 	$(CARGO) build --locked
 
-# Promises that are kept under load: each is played alone, or they would measure each other.
+# Promises that are kept under load: each runs alone, or they would measure each other.
 LOADED := chart_uninstall gate_replicas gate_rotation gate_storm gate_faults certificates::rotation
-# How many of the others at once. More than one for each core starves control planes, and clocks run out.
+# How many of the others run at once. More than one for each core starves control planes, and timeouts run out.
 TEST_THREADS ?= 2
 
 test: commands units promises earliest loaded ## all tests; the first time builds a Kubernetes control plane from source (minutes, with progress)
@@ -30,8 +30,8 @@ promises:
 loaded:
 	$(CARGO) test --locked --test promises -- --test-threads=1 $(LOADED)
 
-# The earliest minor that is supported, tried with the usual API server, which behaves as one. The minors' own API servers,
-# and a minor that is newer than the usual one, are tried by test-matrix alone.
+# The earliest supported minor, emulated by the usual API server. Only test-matrix runs the minors' own API servers, and a
+# minor that is newer than the usual one.
 earliest:
 	tests/cluster/minors.sh --emulated chart::every_choice v1.33
 	tests/cluster/minors.sh --emulated crd_validation v1.33
@@ -49,7 +49,7 @@ image: ## the image IMAGE, with docker, podman or buildah
 	done; echo "no image builder that works: docker, podman and buildah were tried; image/rootfs.sh lays the image's files out without one" >&2; exit 1
 
 # Both builds at once: one compiles serially where the other does not.
-demo: ## watch real rollouts become records, and bad ones be stopped; KEEP=1 leaves everything running
+demo: ## real rollouts become records, and bad ones are stopped; KEEP=1 leaves everything running
 	@tests/cluster/build.sh >/dev/null & tools=$$!; \
 	$(CARGO) build --locked --bins --example demo || { kill $$tools; exit 1; }; \
 	wait $$tools
@@ -75,7 +75,7 @@ chart: ## the chart's suites, that they miss no value, and its README
 alerts: ## the chart's alerts and dashboard, tried with promtool; the first time builds it (minutes)
 	@tests/alerts/run.sh
 
-workflows: ## the release workflow, read by actionlint
+workflows: ## the workflows of .github, read by actionlint
 	@actionlint=$$(tests/tools/build.sh actionlint) && "$$actionlint" .github/workflows/*.yaml
 
 lint: code chart alerts workflows ## rustfmt, clippy, rustdoc, cargo deny, the chart's suites and README, alerts and dashboard, workflows

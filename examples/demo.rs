@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use gate_scenes::GateStage;
+use gate_steps::GateSteps;
 use observer::Observer;
-use stage::{Broken, ENVIRONMENT, NAMESPACE, Played, Stage, show_kubectl};
+use set_up::{Broken, Demo, ENVIRONMENT, NAMESPACE, Step, show_kubectl};
 use testbed::control_plane::ControlPlane;
 use testbed::operator::Operator;
 use testbed::process::free_port;
@@ -20,14 +20,14 @@ use testbed::webhook::Webhook;
 use testbed::{dump, namespace, tools};
 use transcript::{Transcript, shown};
 
-#[path = "demo/gate_scenes.rs"]
-mod gate_scenes;
+#[path = "demo/gate_steps.rs"]
+mod gate_steps;
 #[path = "demo/observer.rs"]
 mod observer;
-#[path = "demo/scenes.rs"]
-mod scenes;
-#[path = "demo/stage.rs"]
-mod stage;
+#[path = "demo/set_up.rs"]
+mod set_up;
+#[path = "demo/steps.rs"]
+mod steps;
 #[path = "demo/transcript.rs"]
 mod transcript;
 
@@ -45,15 +45,15 @@ const PUBLISHED: [(&str, &str); 6] = [
 async fn main() -> std::io::Result<ExitCode> {
     let started = Instant::now();
     let transcript = Transcript::new();
-    let stage = match set_up(transcript).await {
-        Ok(stage) => stage,
+    let demo = match start(transcript).await {
+        Ok(demo) => demo,
         Err(broken) => {
             transcript.broken(&broken.expected, &broken.found);
             return Ok(ExitCode::FAILURE);
         }
     };
-    let played = play(&stage).await;
-    match &played {
+    let outcome = run(&demo).await;
+    match &outcome {
         Ok(()) => {
             transcript.gap();
             transcript.kept(&format!("all promises kept, in {}", shown(started.elapsed())));
@@ -61,26 +61,26 @@ async fn main() -> std::io::Result<ExitCode> {
         Err(broken) => {
             transcript.broken(&broken.expected, &broken.found);
             transcript.say("The end of the operator's log:");
-            transcript.output(&dump::tail(&stage.operator.logs(), 20));
+            transcript.output(&dump::tail(&demo.operator.logs(), 20));
         }
     }
     if std::env::var_os("KEEP").is_some_and(|value| !value.is_empty() && value != "0") {
-        keep(&stage).await?;
-    } else if played.is_ok() {
+        keep(&demo).await?;
+    } else if outcome.is_ok() {
         transcript.say("Everything is stopped now; `make demo KEEP=1` leaves it running to try things on.");
     }
-    Ok(if played.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn play(stage: &Stage) -> Played {
-    scenes::deploy(stage).await?;
-    scenes::new_image(stage).await?;
-    scenes::never_ready(stage).await?;
-    scenes::roll_back(stage).await?;
-    scenes::two_pacticipants(stage).await?;
-    scenes::version_missing(stage).await?;
-    scenes::delete(stage).await?;
-    let gate = GateStage::set_up(stage).await?;
+async fn run(demo: &Demo) -> Step {
+    steps::deploy(demo).await?;
+    steps::new_image(demo).await?;
+    steps::never_ready(demo).await?;
+    steps::roll_back(demo).await?;
+    steps::two_pacticipants(demo).await?;
+    steps::version_missing(demo).await?;
+    steps::delete(demo).await?;
+    let gate = GateSteps::set_up(demo).await?;
     gate.enforce().await?;
     gate.compatible().await?;
     gate.incompatible().await?;
@@ -88,11 +88,11 @@ async fn play(stage: &Stage) -> Played {
     gate.rollback_without_a_broker().await?;
     gate.never_in_the_way().await?;
     gate.all_is_well("Enforce").await?;
-    scenes::curtain(stage).await
+    steps::summary(demo).await
 }
 
 /// Starts everything, and reports it.
-async fn set_up(transcript: Transcript) -> Played<Stage> {
+async fn start(transcript: Transcript) -> Step<Demo> {
     transcript.heading(0, "What is started");
     let begun = Instant::now();
     let control_plane = ControlPlane::start().await;
@@ -116,7 +116,7 @@ async fn set_up(transcript: Transcript) -> Played<Stage> {
     let values = include_str!("demo/values.yaml").replace("BROKER_URL", &broker.url()).replace("GATE_URL", &gate_url);
     transcript.output(&values);
     transcript.gap();
-    stage::install(transcript, &control_plane, &values).await?;
+    set_up::install(transcript, &control_plane, &values).await?;
     let begun = Instant::now();
     let mut operator = Operator::start_installed(&control_plane).await;
     let mut webhook = Webhook::start_installed(&control_plane, port).await;
@@ -135,7 +135,7 @@ async fn set_up(transcript: Transcript) -> Played<Stage> {
     show_kubectl(transcript, kubeconfig, &["get", "pactenvironment"]).await?;
     show_kubectl(transcript, kubeconfig, &["config", "set-context", "--current", "--namespace", NAMESPACE]).await?;
     let observer = Observer::start(control_plane.client(), NAMESPACE);
-    Ok(Stage { control_plane, broker, operator, webhook, observer, transcript })
+    Ok(Demo { control_plane, broker, operator, webhook, observer, transcript })
 }
 
 fn failed(expected: &str, error: &dyn std::fmt::Display) -> Broken {
@@ -143,8 +143,8 @@ fn failed(expected: &str, error: &dyn std::fmt::Display) -> Broken {
 }
 
 /// Leaves everything running until Ctrl-C.
-async fn keep(stage: &Stage) -> std::io::Result<()> {
-    let environment = stage.broker.store().environment_uuid(ENVIRONMENT).unwrap_or_default();
+async fn keep(demo: &Demo) -> std::io::Result<()> {
+    let environment = demo.broker.store().environment_uuid(ENVIRONMENT).unwrap_or_default();
     println!(
         "
 Everything keeps running until this command ends. In another terminal:
@@ -162,12 +162,12 @@ Everything keeps running until this command ends. In another terminal:
   tail -f {log}
 
 Ctrl-C ends it all and leaves nothing behind.",
-        kubeconfig = stage.control_plane.kubeconfig().display(),
+        kubeconfig = demo.control_plane.kubeconfig().display(),
         tools = tools::folder().await.display(),
-        broker = stage.broker.url(),
-        probes = stage.operator.probe_address(),
-        gate = stage.webhook.probe_address(),
-        log = stage.control_plane.folder().join("pact-operator-controller-*.log").display(),
+        broker = demo.broker.url(),
+        probes = demo.operator.probe_address(),
+        gate = demo.webhook.probe_address(),
+        log = demo.control_plane.folder().join("pact-operator-controller-*.log").display(),
     );
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {

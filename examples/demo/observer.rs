@@ -12,7 +12,7 @@ use testbed::rollout::Progress;
 
 /// A Deployment at one moment, as the watch reported it.
 #[derive(Clone, Debug)]
-pub struct Sight {
+pub struct Observed {
     /// When the watch reported it.
     pub at: Instant,
     /// The Deployment's name.
@@ -27,7 +27,7 @@ pub struct Sight {
     pub gone: bool,
 }
 
-impl Sight {
+impl Observed {
     fn of(deployment: &Deployment, gone: bool) -> Self {
         let template = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
         let image = template.and_then(|pod| pod.containers.first()?.image.clone()).unwrap_or_default();
@@ -51,8 +51,8 @@ impl Sight {
         it.observed && all && it.terminating == 0 && !self.failed && !self.gone
     }
 
-    /// The numbers in words, much as `kubectl get deployment` puts them.
-    pub fn words(&self) -> String {
+    /// The numbers in one line, much as `kubectl get deployment` puts them.
+    pub fn describe(&self) -> String {
         let it = self.progress;
         if self.gone {
             return format!("the Deployment {} is deleted", self.name);
@@ -71,31 +71,33 @@ impl Sight {
 
 /// Every state observed so far; clones share it.
 #[derive(Clone, Default)]
-pub struct Observer(Arc<Mutex<Vec<Sight>>>);
+pub struct Observer(Arc<Mutex<Vec<Observed>>>);
 
 impl Observer {
     /// Watches the Deployments of a namespace until the demo ends.
     pub fn start(client: Client, namespace: &str) -> Self {
         let observer = Self::default();
-        let (sights, api) = (observer.clone(), Api::<Deployment>::namespaced(client, namespace));
+        let (states, api) = (observer.clone(), Api::<Deployment>::namespaced(client, namespace));
         tokio::spawn(async move {
             let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
             while let Some(event) = events.next().await {
-                let sight = match event {
-                    Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => Sight::of(&object, false),
-                    Ok(watcher::Event::Delete(object)) => Sight::of(&object, true),
+                let state = match event {
+                    Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
+                        Observed::of(&object, false)
+                    }
+                    Ok(watcher::Event::Delete(object)) => Observed::of(&object, true),
                     // The watcher tries again by itself.
                     Ok(watcher::Event::Init | watcher::Event::InitDone) | Err(_) => continue,
                 };
-                sights.0.lock().unwrap_or_else(PoisonError::into_inner).push(sight);
+                states.0.lock().unwrap_or_else(PoisonError::into_inner).push(state);
             }
         });
         observer
     }
 
     /// The states of a Deployment observed since then, in order.
-    pub fn since(&self, since: Instant, name: &str) -> Vec<Sight> {
-        let sights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sights.iter().filter(|sight| sight.at >= since && sight.name == name).cloned().collect()
+    pub fn since(&self, since: Instant, name: &str) -> Vec<Observed> {
+        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        states.iter().filter(|state| state.at >= since && state.name == name).cloned().collect()
     }
 }

@@ -62,12 +62,12 @@ impl Transcript {
     }
 
     /// Something that happened: when, in the cluster or at the broker, what.
-    pub fn moment(self, at: Duration, place: &str, what: &str, aside: &str) {
+    pub fn moment(self, at: Duration, place: &str, what: &str, broker_state: &str) {
         let line = format!("  {:>5.1} s  {place:<8} {what:<52}", at.as_secs_f64());
-        if aside.is_empty() {
+        if broker_state.is_empty() {
             println!("{}", line.trim_end());
         } else {
-            println!("{line} {}", self.painted(FAINT, aside));
+            println!("{line} {}", self.painted(FAINT, broker_state));
         }
     }
 

@@ -47,7 +47,8 @@ fn known(records: &RecordStore, key: &RecordKey) -> Option<String> {
 #[tokio::test]
 async fn an_older_state_never_replaces_a_newer_one() {
     let (records, key) = (records(), key("production", "orders"));
-    for (reported, expected) in [("9", "9"), ("10", "10"), ("9", "10"), ("10", "10"), ("11", "11"), ("x", "x"), ("3", "3")]
+    for (reported, expected) in
+        [("9", "9"), ("10", "10"), ("9", "10"), ("10", "10"), ("11", "11"), ("x", "x"), ("3", "3")]
     {
         assert_eq!(records.apply(object(&key, "u", reported)), Some(key.clone()), "the key is answered in any case");
         assert_eq!(known(&records, &key).as_deref(), Some(expected), "after {reported}");

@@ -66,7 +66,11 @@ impl GateMetrics {
                 this.decisions.clone(),
             );
             registry.register("gate_answers", "Answers to questions by where they came from", this.answers.clone());
-            registry.register("gate_passed", "Reviews that were admitted without a question, by why", this.unjudged.clone());
+            registry.register(
+                "gate_passed",
+                "Reviews that were admitted without a question, by why",
+                this.unjudged.clone(),
+            );
             registry.register(
                 "gate_events_dropped",
                 "Reviews whose Events were not published because too many were under way",

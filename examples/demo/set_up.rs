@@ -7,7 +7,7 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use pact_operator::api::PactDeployment;
 
-use crate::observer::{Observer, Sight};
+use crate::observer::{Observed, Observer};
 use crate::transcript::{Transcript, shown};
 use testbed::chart::{RELEASE, folder, helm};
 use testbed::control_plane::ControlPlane;
@@ -24,13 +24,13 @@ pub const NAMESPACE: &str = "shop";
 const SOON: Duration = Duration::from_mins(1);
 
 /// How often the transcript looks for changes. The times that it prints are those of the changes.
-const BEAT: Duration = Duration::from_millis(150);
+const POLL: Duration = Duration::from_millis(150);
 
 /// How much later than the operator our own watch may report that a rollout has finished: both read the same stream,
 /// each in its own process. A recorder that did not wait for the pods would be early by seconds.
-const EYESIGHT: Duration = Duration::from_millis(500);
+const WATCH_LAG: Duration = Duration::from_millis(500);
 
-/// What was promised and what was found instead.
+/// What was verify and what was found instead.
 #[derive(Debug)]
 pub struct Broken {
     /// What should have been.
@@ -39,33 +39,33 @@ pub struct Broken {
     pub found: String,
 }
 
-/// How a step, or a part of a step, ends.
-pub type Played<T = ()> = Result<T, Broken>;
+/// How a step, or a part of a step, ends: with what it found, or with what is wrong.
+pub type Step<T = ()> = Result<T, Broken>;
 
 /// Gives `Ok` when the promise was kept.
-pub fn promised(kept: bool, expected: impl Into<String>, found: impl Into<String>) -> Played {
+pub fn verify(kept: bool, expected: impl Into<String>, found: impl Into<String>) -> Step {
     if kept { Ok(()) } else { Err(Broken { expected: expected.into(), found: found.into() }) }
 }
 
 /// What was already printed about a Deployment and the broker since a command.
-pub struct Tale<'a> {
+pub struct Shown<'a> {
     since: Instant,
     deployment: &'a str,
     pacticipant: &'a str,
-    sights: usize,
+    states: usize,
     writes: usize,
-    words: String,
+    last: String,
 }
 
-impl<'a> Tale<'a> {
+impl<'a> Shown<'a> {
     /// Begins with the command. The records of the pacticipant are shown meanwhile.
     pub fn new(since: Instant, deployment: &'a str, pacticipant: &'a str) -> Self {
-        Self { since, deployment, pacticipant, sights: 0, writes: 0, words: String::new() }
+        Self { since, deployment, pacticipant, states: 0, writes: 0, last: String::new() }
     }
 }
 
 /// The running demo.
-pub struct Stage {
+pub struct Demo {
     /// The cluster.
     pub control_plane: ControlPlane,
     /// The broker.
@@ -80,19 +80,19 @@ pub struct Stage {
     pub transcript: Transcript,
 }
 
-impl Stage {
+impl Demo {
     /// Shows a kubectl command, runs it and shows its output.
-    pub async fn kubectl(&self, arguments: &[&str]) -> Played<String> {
+    pub async fn kubectl(&self, arguments: &[&str]) -> Step<String> {
         show_kubectl(self.transcript, self.control_plane.kubeconfig(), arguments).await
     }
 
     /// `kubectl apply -f` of a file of this demo.
-    pub async fn apply(&self, file: &str) -> Played {
+    pub async fn apply(&self, file: &str) -> Step {
         let shown = format!("examples/demo/{file}");
         self.transcript.command(&format!("kubectl apply -f {shown}"));
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(&shown).display().to_string();
-        let said = run_kubectl(self.control_plane.kubeconfig(), &["apply", "-f", &path]).await?;
-        self.transcript.output(&said);
+        let output = run_kubectl(self.control_plane.kubeconfig(), &["apply", "-f", &path]).await?;
+        self.transcript.output(&output);
         Ok(())
     }
 
@@ -102,57 +102,63 @@ impl Stage {
     }
 
     /// The version that the broker shows now, if any.
-    pub fn broker_says(&self, pacticipant: &str) -> Option<String> {
+    pub fn recorded_version(&self, pacticipant: &str) -> Option<String> {
         self.broker.store().current(ENVIRONMENT, pacticipant).pop().map(|row| row.version)
     }
 
     /// Prints what happens to a Deployment and at the broker, as it happens, until `enough` is true.
     pub async fn follow(
         &self,
-        tale: &mut Tale<'_>,
+        shown_so_far: &mut Shown<'_>,
         expected: &str,
-        enough: impl Fn(&[Sight], &[Write]) -> bool,
-    ) -> Played<(Vec<Sight>, Vec<Write>)> {
+        enough: impl Fn(&[Observed], &[Write]) -> bool,
+    ) -> Step<(Vec<Observed>, Vec<Write>)> {
         loop {
-            let (sights, writes) = (self.observer.since(tale.since, tale.deployment), self.writes(tale.since));
-            let over = enough(&sights, &writes);
-            self.tell(tale, &sights, &writes);
+            let (states, writes) =
+                (self.observer.since(shown_so_far.since, shown_so_far.deployment), self.writes(shown_so_far.since));
+            let over = enough(&states, &writes);
+            self.print_new(shown_so_far, &states, &writes);
             if over {
-                return Ok((sights, writes));
+                return Ok((states, writes));
             }
-            if tale.since.elapsed() > SOON {
-                let found = sights.last().map_or_else(|| "no state of it was reported".to_owned(), Sight::words);
-                let says = self.aside(Instant::now(), tale.pacticipant);
+            if shown_so_far.since.elapsed() > SOON {
+                let found = states.last().map_or_else(|| "no state of it was reported".to_owned(), Observed::describe);
+                let says = self.broker_state(Instant::now(), shown_so_far.pacticipant);
                 return Err(Broken {
                     expected: expected.to_owned(),
                     found: format!("after {SOON:?}: {found}; {says}"),
                 });
             }
-            tokio::time::sleep(BEAT).await;
+            tokio::time::sleep(POLL).await;
         }
     }
 
     /// Prints what is new. Of the states of a rollout within one interval, only the last one.
-    fn tell(&self, tale: &mut Tale<'_>, sights: &[Sight], writes: &[Write]) {
+    fn print_new(&self, shown_so_far: &mut Shown<'_>, states: &[Observed], writes: &[Write]) {
         let mut moments: Vec<(Instant, &str, String, String)> = Vec::new();
         // A status that is not about the present spec yet says nothing about this rollout.
-        let news = sights[tale.sights..].iter().rfind(|sight| sight.gone || sight.progress.observed);
-        if let Some(sight) = news.filter(|sight| sight.words() != tale.words) {
-            tale.words = sight.words();
-            moments.push((sight.at, "cluster", sight.words(), self.aside(sight.at, tale.pacticipant)));
+        let news = states[shown_so_far.states..].iter().rfind(|state| state.gone || state.progress.observed);
+        if let Some(state) = news.filter(|state| state.describe() != shown_so_far.last) {
+            shown_so_far.last = state.describe();
+            moments.push((
+                state.at,
+                "cluster",
+                state.describe(),
+                self.broker_state(state.at, shown_so_far.pacticipant),
+            ));
         }
-        for write in &writes[tale.writes..] {
-            moments.push((write.at, "broker", told(write), String::new()));
+        for write in &writes[shown_so_far.writes..] {
+            moments.push((write.at, "broker", describe(write), String::new()));
         }
-        (tale.sights, tale.writes) = (sights.len(), writes.len());
+        (shown_so_far.states, shown_so_far.writes) = (states.len(), writes.len());
         moments.sort_by_key(|moment| moment.0);
-        for (at, place, what, aside) in moments {
-            self.transcript.moment(at - tale.since, place, &what, &aside);
+        for (at, place, what, broker_state) in moments {
+            self.transcript.moment(at - shown_so_far.since, place, &what, &broker_state);
         }
     }
 
     /// What the broker showed for a pacticipant at that moment.
-    fn aside(&self, at: Instant, pacticipant: &str) -> String {
+    fn broker_state(&self, at: Instant, pacticipant: &str) -> String {
         let writes = self.broker.writes();
         let before = writes.iter().rfind(|write| write.at <= at && write.pacticipant == pacticipant);
         match before.filter(|write| write.kind == WriteKind::Deployed) {
@@ -162,31 +168,31 @@ impl Stage {
     }
 
     /// Follows a rollout to its end, and verifies that it was recorded once, as soon as it had finished and not before.
-    pub async fn is_recorded(&self, since: Instant, deployment: &str, pacticipants: &[&str], version: &str) -> Played {
-        let mut tale = Tale::new(since, deployment, pacticipants[0]);
+    pub async fn is_recorded(&self, since: Instant, deployment: &str, pacticipants: &[&str], version: &str) -> Step {
+        let mut shown_so_far = Shown::new(since, deployment, pacticipants[0]);
         let expected = format!("the rollout of {version} finishes, and is recorded as deployed");
-        let finished = |sights: &[Sight]| {
-            sights.iter().find(|sight| sight.version == version && sight.complete()).map(|sight| sight.at)
+        let finished = |states: &[Observed]| {
+            states.iter().find(|state| state.version == version && state.complete()).map(|state| state.at)
         };
-        let (sights, writes) = self
-            .follow(&mut tale, &expected, |sights, writes| {
-                finished(sights).is_some() && writes.len() >= pacticipants.len()
+        let (states, writes) = self
+            .follow(&mut shown_so_far, &expected, |states, writes| {
+                finished(states).is_some() && writes.len() >= pacticipants.len()
             })
             .await?;
-        let mut found: Vec<_> = writes.iter().map(told).collect();
+        let mut found: Vec<_> = writes.iter().map(describe).collect();
         let mut wanted: Vec<_> = pacticipants.iter().map(|one| deployed(one, version)).collect();
         found.sort();
         wanted.sort();
-        promised(found == wanted, wanted.join(", "), found.join(", "))?;
-        let finished = finished(&sights).unwrap_or(since);
+        verify(found == wanted, wanted.join(", "), found.join(", "))?;
+        let finished = finished(&states).unwrap_or(since);
         for write in &writes {
             let early = finished.saturating_duration_since(write.at);
-            let expected = format!("{} only once the rollout has finished", told(write));
-            promised(early <= EYESIGHT, expected, format!("it was recorded {} before", shown(early)))?;
+            let expected = format!("{} only once the rollout has finished", describe(write));
+            verify(early <= WATCH_LAG, expected, format!("it was recorded {} before", shown(early)))?;
             let late = write.at.saturating_duration_since(finished);
             let what = &write.pacticipant;
             self.transcript.kept(&format!(
-                "{what} {version} is recorded {} after the status said that the rollout is complete, not before",
+                "{what} {version} is recorded {} after the status output that the rollout is complete, not before",
                 shown(late)
             ));
         }
@@ -194,16 +200,16 @@ impl Stage {
     }
 
     /// Verifies that nothing was written at the broker since then.
-    pub fn nothing_written(&self, since: Instant, promise: &str) -> Played {
-        let found: Vec<_> = self.writes(since).iter().map(told).collect();
-        promised(found.is_empty(), promise, format!("written at the broker: {}", found.join(", ")))?;
+    pub fn nothing_written(&self, since: Instant, promise: &str) -> Step {
+        let found: Vec<_> = self.writes(since).iter().map(describe).collect();
+        verify(found.is_empty(), promise, format!("written at the broker: {}", found.join(", ")))?;
         self.transcript.kept(promise);
         Ok(())
     }
 
     /// Waits until the `PactDeployment` of a pacticipant gives this reason for being (or not being) ready; returns its
     /// name.
-    pub async fn remembered(&self, pacticipant: &str, reason: &str) -> Played<String> {
+    pub async fn reason_reported(&self, pacticipant: &str, reason: &str) -> Step<String> {
         let expected = format!("the PactDeployment of {pacticipant} says {reason}");
         let api = Api::<PactDeployment>::all(self.control_plane.client());
         self.until(&expected, async || {
@@ -221,30 +227,30 @@ impl Stage {
     }
 
     /// Shows the message of a `PactDeployment`.
-    pub async fn why(&self, object: &str) -> Played {
+    pub async fn why(&self, object: &str) -> Step {
         const MESSAGE: &str = r#"jsonpath={.status.conditions[?(@.type=="Ready")].message}"#;
-        let said = run_kubectl(self.control_plane.kubeconfig(), &["get", "pactdep", object, "-o", MESSAGE]).await?;
+        let output = run_kubectl(self.control_plane.kubeconfig(), &["get", "pactdep", object, "-o", MESSAGE]).await?;
         self.transcript.command(&format!("kubectl get pactdep {object} -o '{MESSAGE}'"));
-        self.transcript.quote(&said);
+        self.transcript.quote(&output);
         Ok(())
     }
 
     /// Repeats a question until the answer is `Ok`.
-    pub async fn until<T>(&self, expected: &str, mut ask: impl AsyncFnMut() -> Result<T, String>) -> Played<T> {
+    pub async fn until<T>(&self, expected: &str, mut ask: impl AsyncFnMut() -> Result<T, String>) -> Step<T> {
         let started = Instant::now();
         loop {
             let found = match ask().await {
                 Ok(value) => return Ok(value),
                 Err(found) => found,
             };
-            promised(started.elapsed() < SOON, expected, format!("after {SOON:?}: {found}"))?;
+            verify(started.elapsed() < SOON, expected, format!("after {SOON:?}: {found}"))?;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }
 
-/// A write at the broker in words.
-pub fn told(write: &Write) -> String {
+/// A write at the broker in one line.
+pub fn describe(write: &Write) -> String {
     let what = match write.kind {
         WriteKind::Deployed => return deployed(&write.pacticipant, &write.version),
         WriteKind::Undeployed => "no longer deployed",
@@ -259,38 +265,38 @@ fn deployed(pacticipant: &str, version: &str) -> String {
 }
 
 /// Shows how the chart is installed with these values, and installs it.
-pub async fn install(transcript: Transcript, control_plane: &ControlPlane, values: &str) -> Played {
+pub async fn install(transcript: Transcript, control_plane: &ControlPlane, values: &str) -> Step {
     let file = control_plane.folder().join("values.yaml");
     let written = std::fs::write(&file, values);
-    promised(written.is_ok(), "values.yaml is written", format!("{written:?}"))?;
+    verify(written.is_ok(), "values.yaml is written", format!("{written:?}"))?;
     let command = "helm install pact-operator charts/pact-operator";
     transcript.command(&format!("{command} \\\n    --namespace {RELEASE} --create-namespace --values values.yaml"));
     let (chart, file) = (folder().display().to_string(), file.display().to_string());
     let output = helm(control_plane, &["install", RELEASE, &chart, "--create-namespace", "--values", &file]).await;
-    promised(output.status.success(), "helm succeeds", String::from_utf8_lossy(&output.stderr))?;
+    verify(output.status.success(), "helm succeeds", String::from_utf8_lossy(&output.stderr))?;
     // The rest of the output is the chart's notes, for those who install it without values.
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    said.lines().filter(|line| line.starts_with("STATUS: ")).for_each(|line| transcript.output(line));
+    let output = String::from_utf8_lossy(&output.stdout).into_owned();
+    output.lines().filter(|line| line.starts_with("STATUS: ")).for_each(|line| transcript.output(line));
     Ok(())
 }
 
 /// Shows a kubectl command as a person would type it, runs it and shows its output.
-pub async fn show_kubectl(transcript: Transcript, kubeconfig: &Path, arguments: &[&str]) -> Played<String> {
+pub async fn show_kubectl(transcript: Transcript, kubeconfig: &Path, arguments: &[&str]) -> Step<String> {
     let plain = |argument: &str| argument.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=,@".contains(c));
     let quoted =
         arguments.iter().map(|one| if plain(one) { (*one).to_owned() } else { format!("'{one}'") }).collect::<Vec<_>>();
-    let said = run_kubectl(kubeconfig, arguments).await;
+    let output = run_kubectl(kubeconfig, arguments).await;
     // Only now, because other code prints what happens meanwhile.
     transcript.command(&format!("kubectl {}", quoted.join(" ")));
-    let said = said?;
-    transcript.output(&said);
-    Ok(said)
+    let output = output?;
+    transcript.output(&output);
+    Ok(output)
 }
 
 /// Runs kubectl, which has to succeed.
-pub async fn run_kubectl(kubeconfig: &Path, arguments: &[&str]) -> Played<String> {
+pub async fn run_kubectl(kubeconfig: &Path, arguments: &[&str]) -> Step<String> {
     let output = kubectl(kubeconfig, arguments).await;
     let found = String::from_utf8_lossy(&output.stderr).into_owned();
-    promised(output.status.success(), format!("kubectl {} succeeds", arguments.join(" ")), found)?;
+    verify(output.status.success(), format!("kubectl {} succeeds", arguments.join(" ")), found)?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
