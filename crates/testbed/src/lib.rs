@@ -29,6 +29,7 @@ pub mod process;
 pub mod rendered;
 pub mod replica;
 pub mod rollout;
+pub mod shared;
 pub mod standin;
 pub mod test_cluster;
 pub mod tools;
