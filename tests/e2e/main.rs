@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -224,6 +224,7 @@ async fn the_chart_and_the_image_on_real_pods() {
     let said = cluster.kubectl(&["-n", RELEASE, "logs", "pact-operator-self-test"]).await;
     assert!(said.contains("ok      gate: ") && said.contains("ok      PactBroker main: "), "{said}");
 
+    other_kinds_are_recorded(&cluster).await;
     replicas_come_and_go_under_load(&cluster).await;
     a_replica_is_killed_under_load(&cluster).await;
     authorities_are_replaced_under_load(&cluster).await;
@@ -234,7 +235,44 @@ async fn the_chart_and_the_image_on_real_pods() {
     assert!(!left.contains("pact-operator"), "{left}");
     cluster.apply(&cluster.developer.client(), "orders", "2.0.0", false).await.expect("nothing is in the way");
     let kept = cluster.kubectl(&["get", "pactenv,pactdep,pb", "-o", "name"]).await;
-    assert_eq!(kept.lines().count(), 3, "{kept}");
+    // The PactEnvironment, the PactBroker, and a PactDeployment for each of orders, ledger and agent.
+    assert_eq!(kept.lines().count(), 5, "{kept}");
+}
+
+/// A `StatefulSet` and a `DaemonSet` roll out on real pods. The operator records each version once the rollout has
+/// finished.
+async fn other_kinds_are_recorded(cluster: &Cluster) {
+    let developer = cluster.developer.client();
+    for (kind, name) in [("StatefulSet", "ledger"), ("DaemonSet", "agent")] {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", kind));
+        let api = Api::<DynamicObject>::namespaced_with(developer.clone(), "shop", &resource);
+        for version in ["1.0.0", "2.0.0"] {
+            cluster.broker.store().publish_version(name, version);
+            let mut manifest = Cluster::workload(name, version);
+            manifest["kind"] = json!(kind);
+            if kind == "StatefulSet" {
+                (manifest["spec"]["replicas"], manifest["spec"]["serviceName"]) = (json!(2), json!(name));
+            } else {
+                manifest["spec"].as_object_mut().unwrap().remove("replicas");
+            }
+            let apply = PatchParams::apply("e2e").force();
+            api.patch(name, &apply, &Patch::Apply(manifest)).await.expect("the gate admits the version");
+            cluster.wait_recorded(name, version).await;
+            // kubectl must agree that the rollout has finished. With --watch=false it succeeds either way, so its output
+            // counts: each of its messages about an unfinished rollout starts with this word.
+            let target = format!("{}/{name}", kind.to_lowercase());
+            let status = cluster.kubectl(&["-n", "shop", "rollout", "status", &target, "--watch=false"]).await;
+            assert!(
+                !status.is_empty() && !status.to_lowercase().starts_with("waiting"),
+                "{target} {version}: {status}"
+            );
+            let images = "jsonpath={.items[*].spec.containers[0].image}";
+            let images =
+                cluster.kubectl(&["-n", "shop", "get", "pods", "-l", &format!("app={name}"), "-o", images]).await;
+            let tag = format!(":{version}");
+            assert!(!images.is_empty() && images.split(' ').all(|image| image.ends_with(&tag)), "{target}: {images}");
+        }
+    }
 }
 
 /// Asks how many times something is done: `variable`, or `usual`.
