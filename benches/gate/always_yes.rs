@@ -1,5 +1,5 @@
-//! The floor of every webhook: one that reads the body and says yes. A process of its own, with the TLS server and the
-//! threads of the real one.
+//! The floor of every webhook: one that reads the body and answers yes. A process of its own, with the TLS server and
+//! the threads of the real one.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub const ARGUMENT: &str = "always-yes";
 pub struct AlwaysYes {
     /// Where it is called.
     pub url: String,
-    /// Who vouches for it, as PEM.
+    /// Its certificate authority, as PEM.
     pub authority: String,
     process: Process,
 }
@@ -62,7 +62,7 @@ impl AlwaysYes {
     }
 }
 
-/// What the process does that [`AlwaysYes::start`] starts.
+/// The process that [`AlwaysYes::start`] starts.
 pub async fn serve(arguments: &[String]) {
     let [address, certificate, key] = arguments else { panic!("ADDRESS CERTIFICATE KEY") };
     let certificate = CertificateDer::from_pem_file(certificate).unwrap();

@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 
 use crate::cost;
 use crate::report::{Report, mib};
+use crate::setup::PATIENCE;
 use crate::sizes::Sizes;
-use crate::stage::PATIENCE;
 use testbed::components::Component;
 use testbed::control_plane::ControlPlane;
 use testbed::eventually::eventually;
@@ -42,10 +42,10 @@ struct Memory {
 pub async fn measure(sizes: &Sizes, report: &mut Report) {
     let cluster = TestCluster::without_operator().await;
     let environment = cluster.environment(&["nowhere"], json!({})).await;
-    let options = WebhookOptions::sober();
+    let options = WebhookOptions::as_in_chart();
     // Once, for its rights and its certificate.
     drop(Webhook::start(&cluster.control_plane, options.clone()).await);
-    // It would give each namespace a ServiceAccount and a ConfigMap, which nobody here looks at.
+    // It would create a ServiceAccount and a ConfigMap in each namespace, which are not needed here.
     cluster.control_plane.stop(Component::ControllerManager);
     report.section(
         "Memory at rest",
@@ -90,7 +90,7 @@ async fn create(cluster: &TestCluster, environment: &str, range: std::ops::Range
         let client = client.clone();
         async move {
             namespace(&client, number).await;
-            memory(&client, environment, number).await;
+            record(&client, environment, number).await;
         }
     });
     creations.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
@@ -103,8 +103,8 @@ async fn namespace(client: &Client, number: usize) {
     drop(api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap());
 }
 
-/// What the recorder remembers of an application after a year.
-async fn memory(client: &Client, environment: &str, number: usize) {
+/// The record of an application after a year.
+async fn record(client: &Client, environment: &str, number: usize) {
     let pacticipant = format!("shop-service-{number}");
     let key = RecordKey {
         environment_ref: EnvironmentRef {
@@ -155,14 +155,14 @@ async fn without_keeping(control_plane: &ControlPlane) -> Memory {
     let name = format!("{ARGUMENT}-{}", control_plane.next_number());
     let process = Process::start(&name, control_plane.folder(), &command);
     eventually("the bare watch to have listed all", PATIENCE, async || {
-        let said = process.logs();
-        if said.matches(LISTED).count() == 4 { Ok(()) } else { Err(said) }
+        let log = process.logs();
+        if log.matches(LISTED).count() == 4 { Ok(()) } else { Err(log) }
     })
     .await;
     at_rest(process.pid()).await
 }
 
-/// What the process does that [`without_keeping`] starts: watches what the webhook watches.
+/// The process that [`without_keeping`] starts: it watches what the webhook watches.
 pub async fn keep_nothing() {
     drop(rustls::crypto::ring::default_provider().install_default());
     let client = Client::try_default().await.expect("KUBECONFIG is given");

@@ -1,4 +1,4 @@
-//! A broker that never answers, while another one is asked about, too.
+//! A broker that never answers, while reviews of another broker's environment go on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,27 +10,27 @@ use futures::future::join_all;
 use crate::cost;
 use crate::report::{Report, Spread, mib};
 use crate::reviewed::Reviews;
+use crate::setup::{PROVIDER, REVIEW_BYTES, Setup};
 use crate::sizes::Sizes;
-use crate::stage::{PROVIDER, REVIEW_BYTES, Stage};
 
 /// What is left of the 10 s that the API server waits, less the reserve.
 const BUDGET: Duration = Duration::from_secs(8);
-/// How many of those questions come in a second: within a few seconds, so that they pile up, but not as one burst, for
-/// that would keep two cores busy whatever was answered.
+/// How many of those questions come in a second: within a few seconds, so that they pile up, but not as one burst,
+/// which would keep two cores busy whatever the answer.
 const PER_SECOND: u32 = 250;
 
-pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
-    let bodies = stage.cached();
-    let (gate, yes) = (stage.gate(&bodies), stage.yes(&bodies));
+pub async fn measure(setup: &Setup, sizes: &Sizes, report: &mut Report) {
+    let bodies = setup.cached();
+    let (gate, yes) = (setup.gate(&bodies), setup.yes(&bodies));
     drop((gate.steady(sizes.rate, sizes.steady / 12).await, yes.steady(sizes.rate, sizes.steady / 12).await));
     let floor = yes.steady(sizes.rate, sizes.steady / 2).await;
     let known: Arc<[Bytes]> = (0..sizes.unanswered).map(|number| bodies[number % bodies.len()].clone()).collect();
-    let (alone, _) = tokio::join!(gate.steady(sizes.rate, sizes.steady), ask(stage, known));
+    let (alone, _) = tokio::join!(gate.steady(sizes.rate, sizes.steady), ask(setup, known));
 
     let reviews = Reviews::of(REVIEW_BYTES);
-    let question = |number| reviews.one(&stage.unanswered, PROVIDER, PROVIDER, &format!("6.0.{number}"));
+    let question = |number| reviews.one(&setup.unanswered, PROVIDER, PROVIDER, &format!("6.0.{number}"));
     let questions: Arc<[Bytes]> = (0..sizes.unanswered).map(question).collect();
-    let pid = stage.webhook.pid();
+    let pid = setup.webhook.pid();
     let before = cost::resident(pid);
     let most = Arc::new(AtomicU64::new(before));
     let watching = tokio::spawn({
@@ -42,7 +42,7 @@ pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
             }
         }
     });
-    let (meanwhile, unanswered) = tokio::join!(gate.steady(sizes.rate, sizes.steady), ask(stage, questions));
+    let (meanwhile, unanswered) = tokio::join!(gate.steady(sizes.rate, sizes.steady), ask(setup, questions));
     watching.abort();
     let grown = most.load(Ordering::Relaxed).saturating_sub(before);
 
@@ -95,14 +95,14 @@ pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
     );
 }
 
-struct Told {
+struct TimedAnswer {
     seconds: f64,
     unavailable: bool,
 }
 
 /// Asks these questions, whether earlier ones were answered or not.
-async fn ask(stage: &Stage, bodies: Arc<[Bytes]>) -> Vec<Told> {
-    let target = stage.gate(&bodies);
+async fn ask(setup: &Setup, bodies: Arc<[Bytes]>) -> Vec<TimedAnswer> {
+    let target = setup.gate(&bodies);
     let mut tick = tokio::time::interval(Duration::from_secs(1) / PER_SECOND);
     let mut sent = Vec::new();
     for number in 0..bodies.len() {
@@ -111,7 +111,7 @@ async fn ask(stage: &Stage, bodies: Arc<[Bytes]>) -> Vec<Told> {
         sent.push(tokio::spawn(async move {
             let answered = target.send(number).await;
             let unavailable = answered.body.contains(r#""verdict":"BrokerUnavailable""#);
-            Told { seconds: answered.took.as_secs_f64(), unavailable }
+            TimedAnswer { seconds: answered.took.as_secs_f64(), unavailable }
         }));
     }
     join_all(sent).await.into_iter().map(Result::unwrap).collect()

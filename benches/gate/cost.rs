@@ -1,4 +1,4 @@
-//! What a process has cost so far, from `/proc`.
+//! The cost of a process so far, from `/proc`.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub fn most_resident(pid: Option<u32>) -> u64 {
 
 fn field(pid: Option<u32>, name: &str) -> u64 {
     let status = read(pid, "status");
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux tells it");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux has the field");
     line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
 }
 

@@ -3,22 +3,22 @@
 use crate::cost;
 use crate::load::{Flood, Medians, Target};
 use crate::report::{Report, mib};
+use crate::setup::{NAMED_BY_EACH, OTHERS, Setup};
 use crate::sizes::Sizes;
-use crate::stage::{NAMED_BY_EACH, OTHERS, Stage};
 
-/// What the turns of one of the two came to.
+/// The results of the turns of one of the two.
 struct Side {
     turns: Vec<Flood>,
     cpu: f64,
 }
 
-pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
-    let bodies = stage.cached();
-    let (gate_pid, yes_pid) = (stage.webhook.pid(), stage.always_yes.pid());
-    let answer = stage.gate(&bodies).send(0).await;
+pub async fn measure(setup: &Setup, sizes: &Sizes, report: &mut Report) {
+    let bodies = setup.cached();
+    let (gate_pid, yes_pid) = (setup.webhook.pid(), setup.always_yes.pid());
+    let answer = setup.gate(&bodies).send(0).await;
     assert!(answer.body.contains(r#""verdict":"Yes""#), "not what is to be measured: {}", answer.body);
     let before = (cost::resident(gate_pid), cost::resident(yes_pid));
-    let remembered = (stage.answers("Remembered").await, stage.answers("Asked").await);
+    let remembered = (setup.answers("Remembered").await, setup.answers("Asked").await);
     report.section(
         "Cached verdicts, called directly",
         &format!(
@@ -35,7 +35,7 @@ pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
     );
     let mut reviews = 0;
     for at_once in sizes.direct {
-        let (gate, yes) = (stage.gate(&bodies), stage.yes(&bodies));
+        let (gate, yes) = (setup.gate(&bodies), setup.yes(&bodies));
         let [gate, yes] = take_turns([(&gate, gate_pid), (&yes, yes_pid)], *at_once, sizes).await;
         reviews += gate.turns.iter().map(|turn| turn.took.len()).sum::<usize>();
         rows(&format!("{at_once} at once"), &gate, &yes, report);
@@ -49,7 +49,7 @@ pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
         &format!("{:.2} ×", after.0 as f64 / after.1 as f64),
         "≤ 100 MiB",
     );
-    let (more, asked) = (stage.answers("Remembered").await, stage.answers("Asked").await);
+    let (more, asked) = (setup.answers("Remembered").await, setup.answers("Asked").await);
     let answers = format!("{} remembered, {} asked", more - remembered.0, asked - remembered.1);
     report.fact("where the answers came from", &answers, "");
 }

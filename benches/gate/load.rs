@@ -9,8 +9,8 @@ use tokio::time::MissedTickBehavior;
 
 use crate::report::Spread;
 
-/// A client with kept connections of its own: as many as there are requests at once, as an API server has it. Its
-/// certificates are not looked at: that costs the client alone, once.
+/// A client with kept connections of its own: as many as there are requests at once, as an API server has it. It does
+/// not check certificates: that costs only the client, once.
 fn client() -> reqwest::Client {
     drop(rustls::crypto::ring::default_provider().install_default());
     let builder = reqwest::Client::builder().no_proxy().danger_accept_invalid_certs(true);
@@ -25,7 +25,7 @@ pub struct Target {
     bodies: Arc<[Bytes]>,
 }
 
-/// What an answer said, and how long it took.
+/// An answer, and how long it took.
 pub struct Answered {
     /// From sending the request to the last byte of the answer.
     pub took: Duration,

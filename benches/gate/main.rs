@@ -22,14 +22,14 @@ mod load;
 #[path = "../report/mod.rs"]
 mod report;
 mod reviewed;
+mod setup;
 mod sizes;
-mod stage;
 mod through;
 mod uncached;
 
 use report::Report;
+use setup::Setup;
 use sizes::Sizes;
-use stage::Stage;
 
 const TITLE: &str = "The gate, measured";
 
@@ -46,7 +46,7 @@ fn main() {
         Some(at_rest::ARGUMENT) => return runtime.block_on(at_rest::keep_nothing()),
         _ => {}
     }
-    // Whoever filters benches by name, or only wants them listed, does not want to wait for minutes.
+    // A run that only lists the benches, or filters them by name, must not take minutes.
     if arguments.iter().any(|argument| argument == "--list") {
         return;
     }
@@ -69,21 +69,21 @@ async fn measure() {
         }
     };
     {
-        let stage = Stage::new().await;
+        let setup = Setup::new().await;
         if wanted("direct") {
-            direct::measure(&stage, &sizes, &mut report).await;
+            direct::measure(&setup, &sizes, &mut report).await;
             write(&report);
         }
         if wanted("through") {
-            through::measure(&stage, &sizes, &mut report).await;
+            through::measure(&setup, &sizes, &mut report).await;
             write(&report);
         }
         if wanted("uncached") {
-            uncached::measure(&stage, &sizes, &mut report).await;
+            uncached::measure(&setup, &sizes, &mut report).await;
             write(&report);
         }
         if wanted("black_hole") {
-            black_hole::measure(&stage, &sizes, &mut report).await;
+            black_hole::measure(&setup, &sizes, &mut report).await;
             write(&report);
         }
     }

@@ -1,4 +1,4 @@
-//! What is reviewed: Deployments as they lie in a cluster, with everything that makes a review large.
+//! The reviewed Deployments, as a cluster stores them, with everything that makes a review large.
 
 use axum::body::Bytes;
 use pact_operator::api::annotations;
@@ -93,7 +93,7 @@ fn stored(namespace: &str, name: &str, pacticipant: &str, version: &str, variabl
     object
 }
 
-/// Who owns what: each variable by its name, as server-side apply keeps it.
+/// The owned fields: each variable by its name, as server-side apply keeps it.
 fn managed_fields(variables: usize) -> Value {
     let mut environment: Map<String, Value> = (0..variables)
         .map(|number| {

@@ -16,11 +16,11 @@ pub struct Sizes {
     pub uncached: usize,
     /// Equal questions at once.
     pub equal: usize,
-    /// Questions that nobody answers.
+    /// Questions without an answer.
     pub unanswered: usize,
     /// Cached reviews in a second that go on meanwhile.
     pub rate: u32,
-    /// How long they are measured without and with the questions that nobody answers.
+    /// How long they are measured without and with those questions.
     pub steady: Duration,
     /// `PactDeployment`s, and as many namespaces.
     pub known: &'static [usize],

@@ -1,4 +1,4 @@
-//! The same through the API server: what a rollout feels of the gate.
+//! The same through the API server: the cost of the gate for a rollout.
 
 use std::time::Instant;
 
@@ -12,8 +12,8 @@ use serde_json::json;
 use crate::load::{Flood, Medians};
 use crate::report::{Report, Spread};
 use crate::reviewed::{deployment, variables_for};
+use crate::setup::{CACHED, PATIENCE, PROVIDER, Setup};
 use crate::sizes::Sizes;
-use crate::stage::{CACHED, PATIENCE, PROVIDER, Stage};
 use testbed::eventually::eventually;
 use testbed::test_cluster::image;
 use testbed::webhook::Person;
@@ -21,18 +21,18 @@ use testbed::webhook::Person;
 /// How large the Deployment is as the API server gives it.
 const BYTES: usize = 20 << 10;
 
-pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
-    let person = Person::developer(&stage.cluster.control_plane).await;
-    let namespaces = [&stage.gated, &stage.floor, &stage.free];
+pub async fn measure(setup: &Setup, sizes: &Sizes, report: &mut Report) {
+    let person = Person::developer(&setup.cluster.control_plane).await;
+    let namespaces = [&setup.gated, &setup.floor, &setup.free];
     let mut stored = 0;
     for namespace in namespaces {
-        let api: Api<Deployment> = Api::namespaced(stage.cluster.client(), namespace);
+        let api: Api<Deployment> = Api::namespaced(setup.cluster.client(), namespace);
         let object = deployment(PROVIDER, PROVIDER, "1.0.0", variables_for(BYTES));
-        // As the admin, whom the gate is not asked about.
+        // As the admin, about whose rollouts the gate is not asked.
         let created = api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
         stored = serde_json::to_string(&created).unwrap().len();
     }
-    until_routed(stage, &person).await;
+    until_routed(setup, &person).await;
     report.section(
         "Cached verdicts, through the API server",
         &format!(
@@ -61,17 +61,17 @@ pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
     }
 }
 
-/// Waits until the API server has taken in whom it is to ask about whom: it does so in its own time.
-async fn until_routed(stage: &Stage, person: &Person) {
+/// Waits until the API server has adopted the configurations, which takes it some time.
+async fn until_routed(setup: &Setup, person: &Person) {
     let client = person.client();
-    eventually("the API server to ask whom it should", PATIENCE, async || {
+    eventually("the API server to ask the right webhooks", PATIENCE, async || {
         let mut asked = [0, 0];
-        for (asked, namespace) in asked.iter_mut().zip([&stage.gated, &stage.free]) {
-            let before = stage.webhook.reviews().await;
+        for (asked, namespace) in asked.iter_mut().zip([&setup.gated, &setup.free]) {
+            let before = setup.webhook.reviews().await;
             change(&client, namespace).await.map_err(|error| error.to_string())?;
-            *asked = stage.webhook.reviews().await - before;
+            *asked = setup.webhook.reviews().await - before;
         }
-        change(&client, &stage.floor).await.map_err(|error| error.to_string())?;
+        change(&client, &setup.floor).await.map_err(|error| error.to_string())?;
         if asked == [1, 0] { Ok(()) } else { Err(format!("reviews of the gated and the free namespace: {asked:?}")) }
     })
     .await;

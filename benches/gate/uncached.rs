@@ -1,4 +1,4 @@
-//! Questions that nobody asked before, at a broker that takes its time.
+//! New questions, at a slow broker.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,15 +8,15 @@ use futures::future::join_all;
 
 use crate::report::{Report, Spread};
 use crate::reviewed::Reviews;
+use crate::setup::{CONSUMER, PROVIDER, REVIEW_BYTES, Setup};
 use crate::sizes::Sizes;
-use crate::stage::{CONSUMER, PROVIDER, REVIEW_BYTES, Stage};
 use testbed::standin::Fault;
 
 /// How long the broker takes for every answer.
 const SLOW: Duration = Duration::from_millis(50);
 
-pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
-    let broker = &stage.cluster.broker;
+pub async fn measure(setup: &Setup, sizes: &Sizes, report: &mut Report) {
+    let broker = &setup.cluster.broker;
     let store = broker.store();
     for number in 0..sizes.uncached {
         store.verify("web", "1", PROVIDER, &provider_version(number), true);
@@ -31,8 +31,8 @@ pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
          matrix: what is live of its providers has to be read, or the answer might be a false yes.",
     );
     let provider: Vec<String> = (0..sizes.uncached).map(provider_version).collect();
-    let (took, asked) = one_by_one(stage, PROVIDER, &provider).await;
-    let floor = matrices(stage).await;
+    let (took, asked) = one_by_one(setup, PROVIDER, &provider).await;
+    let floor = matrices(setup).await;
     let each = |spread: &Spread| format!("{:.1} / {:.1} ms", spread.median() * 1e3, spread.quantile(0.99) * 1e3);
     let added = |at: &dyn Fn(&Spread) -> f64, ours: &Spread| format!("{:+.1} ms", (at(ours) - at(&floor)) * 1e3);
     let (median, p99) = (|it: &Spread| it.median(), |it: &Spread| it.quantile(0.99));
@@ -45,7 +45,7 @@ pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
     );
     report.fact("a provider: broker requests per review", &format!("{asked:.2}"), "1");
     let consumer: Vec<String> = (0..sizes.uncached.div_ceil(3)).map(consumer_version).collect();
-    let (took, asked) = one_by_one(stage, CONSUMER, &consumer).await;
+    let (took, asked) = one_by_one(setup, CONSUMER, &consumer).await;
     report.row(
         &format!("a consumer of one provider, n={}", took.len()),
         &each(&took),
@@ -54,7 +54,7 @@ pub async fn measure(stage: &Stage, sizes: &Sizes, report: &mut Report) {
         "",
     );
     report.fact("a consumer of one provider: broker requests per review", &format!("{asked:.2}"), "");
-    equal(stage, sizes.equal, &floor, report).await;
+    equal(setup, sizes.equal, &floor, report).await;
     broker.faults().clear();
 }
 
@@ -67,27 +67,27 @@ fn consumer_version(number: usize) -> String {
 }
 
 /// How long each took, and how many requests at the broker each needed.
-async fn one_by_one(stage: &Stage, pacticipant: &str, versions: &[String]) -> (Spread, f64) {
+async fn one_by_one(setup: &Setup, pacticipant: &str, versions: &[String]) -> (Spread, f64) {
     let reviews = Reviews::of(REVIEW_BYTES);
-    let review = |version: &String| reviews.one(&stage.gated, pacticipant, pacticipant, version);
+    let review = |version: &String| reviews.one(&setup.gated, pacticipant, pacticipant, version);
     let bodies: Arc<[Bytes]> = versions.iter().map(review).collect();
-    let target = stage.gate(&bodies);
-    // The connection is made by a review that is let through unjudged.
-    let elsewhere = [reviews.one(&stage.free, pacticipant, pacticipant, "1")].into();
+    let target = setup.gate(&bodies);
+    // A review that is admitted without a judgement makes the connection.
+    let elsewhere = [reviews.one(&setup.free, pacticipant, pacticipant, "1")].into();
     drop(target.with(&elsewhere).send(0).await);
-    stage.cluster.broker.clear_requests();
+    setup.cluster.broker.clear_requests();
     let mut seconds = Vec::new();
     for number in 0..versions.len() {
         let answered = target.send(number).await;
         assert!(answered.body.contains(r#""verdict":"Yes""#), "not what is to be measured: {}", answered.body);
         seconds.push(answered.took.as_secs_f64());
     }
-    (Spread::of(seconds), stage.cluster.broker.requests().len() as f64 / versions.len() as f64)
+    (Spread::of(seconds), setup.cluster.broker.requests().len() as f64 / versions.len() as f64)
 }
 
 /// The same matrices, asked for by a plain client: the requests that the webhook sent before, sent again.
-async fn matrices(stage: &Stage) -> Spread {
-    let broker = &stage.cluster.broker;
+async fn matrices(setup: &Setup) -> Spread {
+    let broker = &setup.cluster.broker;
     let is_matrix = |path: &str| path.starts_with("/matrix");
     let paths = broker.requests().into_iter().map(|request| request.path_and_query).filter(|path| is_matrix(path));
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -103,14 +103,14 @@ async fn matrices(stage: &Stage) -> Spread {
     Spread::of(seconds)
 }
 
-async fn equal(stage: &Stage, count: usize, floor: &Spread, report: &mut Report) {
+async fn equal(setup: &Setup, count: usize, floor: &Spread, report: &mut Report) {
     const VERSION: &str = "5.0.0";
-    let broker = &stage.cluster.broker;
+    let broker = &setup.cluster.broker;
     broker.store().verify("web", "1", PROVIDER, VERSION, true);
     let reviews = Reviews::of(REVIEW_BYTES);
-    let review = |number| reviews.one(&stage.gated, &format!("{PROVIDER}-{number}"), PROVIDER, VERSION);
+    let review = |number| reviews.one(&setup.gated, &format!("{PROVIDER}-{number}"), PROVIDER, VERSION);
     let bodies: Arc<[Bytes]> = (0..count).map(review).collect();
-    let target = stage.gate(&bodies);
+    let target = setup.gate(&bodies);
     broker.clear_requests();
     let sent = (0..count).map(|number| {
         let target = target.clone();

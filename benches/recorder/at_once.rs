@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use crate::bare_requests::read_record_read;
 use crate::bare_watch::BareRecorder;
 use crate::report::{Report, Spread, ms, seconds_between, times};
+use crate::setup::{PATIENCE, Setup, publish, rows};
 use crate::sizes::Sizes;
-use crate::stage::{PATIENCE, Stage, publish, rows};
 use testbed::components::Component;
 use testbed::eventually::eventually;
 use testbed::standin::StandIn;
@@ -18,37 +18,37 @@ const FLOOR: &str = "floor";
 
 pub async fn measure(sizes: &Sizes, report: &mut Report) {
     let count = sizes.at_once;
-    let stage = Stage::new().await;
-    let broker = &stage.cluster.broker;
-    stage.publish(NAME, count, &["1.0.0", "2.0.0", "3.0.0"]);
+    let setup = Setup::new().await;
+    let broker = &setup.cluster.broker;
+    setup.publish(NAME, count, &["1.0.0", "2.0.0", "3.0.0"]);
     broker.store().add_environment(FLOOR, false);
     for number in 0..count {
         broker.store().record_deployment(&format!("{NAME}-{number}"), "1.0.0", FLOOR, None);
     }
-    let operator = stage.start_operator().await;
+    let operator = setup.start_operator().await;
     let bare_broker = Arc::new(StandIn::start().await);
     bare_broker.store().add_environment(FLOOR, false);
     publish(&bare_broker, NAME, count, &["1.0.0", "2.0.0", "3.0.0"]);
-    let watch = BareRecorder::start(&stage.cluster, &stage.namespace, &bare_broker, FLOOR);
-    stage.create(NAME, 0..count, "1.0.0", 1).await;
-    stage.wait_remembered("1.0.0", count).await;
+    let watch = BareRecorder::start(&setup.cluster, &setup.namespace, &bare_broker, FLOOR);
+    setup.create(NAME, 0..count, "1.0.0", 1).await;
+    setup.wait_recorded_in_cluster("1.0.0", count).await;
 
     let bare = read_record_read(broker, FLOOR, (NAME, count), "2.0.0").await;
     broker.clear_requests();
     let began = Instant::now();
-    stage.set_version(NAME, count, "2.0.0").await;
-    stage.wait_rows("2.0.0", count).await;
-    let real = Wave::of((broker, &stage.environment), (&watch, &bare_broker), "2.0.0", count, began).await;
-    stage.wait_remembered("2.0.0", count).await;
+    setup.set_version(NAME, count, "2.0.0").await;
+    setup.wait_rows("2.0.0", count).await;
+    let real = Wave::of((broker, &setup.environment), (&watch, &bare_broker), "2.0.0", count, began).await;
+    setup.wait_recorded_in_cluster("2.0.0", count).await;
 
-    // What no controller could do: all complete in the time that it takes to say so.
-    stage.cluster.control_plane.stop(Component::ControllerManager);
-    stage.set_version(NAME, count, "3.0.0").await;
+    // Faster than any controller: all rollouts complete as fast as their statuses are written.
+    setup.cluster.control_plane.stop(Component::ControllerManager);
+    setup.set_version(NAME, count, "3.0.0").await;
     broker.clear_requests();
     let began = Instant::now();
-    stage.set_observed(NAME, 0..count, 3).await;
-    stage.wait_rows("3.0.0", count).await;
-    let sudden = Wave::of((broker, &stage.environment), (&watch, &bare_broker), "3.0.0", count, began).await;
+    setup.set_observed(NAME, 0..count, 3).await;
+    setup.wait_rows("3.0.0", count).await;
+    let sudden = Wave::of((broker, &setup.environment), (&watch, &bare_broker), "3.0.0", count, began).await;
     let bare_again = read_record_read(broker, FLOOR, (NAME, count), "3.0.0").await;
     drop(operator);
 
@@ -68,7 +68,7 @@ pub async fn measure(sizes: &Sizes, report: &mut Report) {
     sudden.rows("statuses written at once", bare_again, report);
 }
 
-/// What became of many rollouts to one version.
+/// The results of many rollouts to one version.
 struct Wave {
     /// From the first patch to the last completion.
     completing: Duration,
@@ -100,7 +100,7 @@ impl Wave {
         let complete = watch.completions.to(version);
         let last_of = |rows: &mut dyn Iterator<Item = Instant>| rows.max().unwrap();
         let rows: HashMap<String, Instant> = rows(broker, environment, version).into_iter().collect();
-        // Were a question asked before the completion was seen here, the row would be, too, and counted as negative.
+        // If a question came before this watch had the completion, so did the row, which counts as negative.
         let mut asked: HashMap<String, Instant> = HashMap::new();
         for request in broker.requests() {
             if let Some((_, name)) = request.path_and_query.rsplit_once("?pacticipant=")

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::bare_requests;
 use crate::completions::{Completion, Completions};
-use crate::stage::PATIENCE;
+use crate::setup::PATIENCE;
 use testbed::control_plane::ControlPlane;
 use testbed::eventually::eventually;
 use testbed::process::Process;
@@ -26,20 +26,20 @@ const LISTED: &str = "everything was listed";
 
 /// Watches a namespace and sends one request for each rollout that is complete, nothing before and nothing after.
 pub struct BareRecorder {
-    /// When its watch told of each completion.
+    /// When its watch delivered each completion.
     pub completions: Completions,
     task: JoinHandle<()>,
 }
 
 impl BareRecorder {
-    /// Begins. The versions are recorded in `environment` of `broker`, the application being called as the Deployment.
+    /// Begins. The versions are recorded in `environment` of `broker`, with the Deployment's name as the application's.
     pub fn start(cluster: &TestCluster, namespace: &str, broker: &Arc<StandIn>, environment: &str) -> Self {
-        let (tell, mut told) = mpsc::unbounded_channel::<Completion>();
-        let completions = Completions::watch(cluster, namespace, Some(tell));
+        let (sender, mut receiver) = mpsc::unbounded_channel::<Completion>();
+        let completions = Completions::watch(cluster, namespace, Some(sender));
         let environment = broker.store().environment_uuid(environment).unwrap();
         let (client, broker) = (bare_requests::client(), Arc::clone(broker));
         let task = tokio::spawn(async move {
-            while let Some(one) = told.recv().await {
+            while let Some(one) = receiver.recv().await {
                 bare_requests::record(&client, &broker, &environment, &one.name, &one.tag).await;
             }
         });
@@ -60,15 +60,15 @@ pub async fn resident_without_keeping(control_plane: &ControlPlane) -> u64 {
     let name = format!("{ARGUMENT}-{}", control_plane.next_number());
     let process = Process::start(&name, control_plane.folder(), &command);
     eventually("the bare watch to have listed all", PATIENCE, async || {
-        let said = process.logs();
-        if said.contains(LISTED) { Ok(()) } else { Err(said) }
+        let log = process.logs();
+        if log.contains(LISTED) { Ok(()) } else { Err(log) }
     })
     .await;
-    crate::stage::rest().await;
+    crate::setup::rest().await;
     process.rss_bytes().expect("the bare watch runs, on Linux")
 }
 
-/// What the process does that [`resident_without_keeping`] starts.
+/// The process that [`resident_without_keeping`] starts.
 pub async fn keep_nothing() {
     drop(rustls::crypto::ring::default_provider().install_default());
     let client = Client::try_default().await.expect("KUBECONFIG is given");

@@ -1,4 +1,4 @@
-//! The bench's own watch: when it was told that a rollout is complete.
+//! The bench's own watch: when it delivered the completion of a rollout.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -24,14 +24,14 @@ pub struct Completion {
 
 /// Watches the Deployments of one namespace until dropped.
 pub struct Completions {
-    seen: Arc<Mutex<HashMap<(String, String), Instant>>>,
-    /// Of its own, so that nothing else that the bench does keeps the watch waiting.
+    completed: Arc<Mutex<HashMap<(String, String), Instant>>>,
+    /// A runtime of its own, so that no other work of the bench delays the watch.
     runtime: Option<Runtime>,
 }
 
 impl Completions {
-    /// Begins to watch; each completion is noted, and told to `tell` when given.
-    pub fn watch(cluster: &TestCluster, namespace: &str, tell: Option<mpsc::UnboundedSender<Completion>>) -> Self {
+    /// Begins to watch; each completion is noted, and sent to `sender` if there is one.
+    pub fn watch(cluster: &TestCluster, namespace: &str, sender: Option<mpsc::UnboundedSender<Completion>>) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let client = {
             // A client belongs to the runtime in which it is made.
@@ -39,8 +39,8 @@ impl Completions {
             cluster.client()
         };
         let api: Api<DeploymentView> = Api::namespaced(client, namespace);
-        let seen: Arc<Mutex<HashMap<_, _>>> = Arc::default();
-        let noted = Arc::clone(&seen);
+        let completed: Arc<Mutex<HashMap<_, _>>> = Arc::default();
+        let noted = Arc::clone(&completed);
         runtime.spawn(async move {
             let mut events = watcher(api, watcher::Config::default()).boxed();
             while let Some(event) = events.next().await {
@@ -57,23 +57,27 @@ impl Completions {
                     continue;
                 }
                 noted.insert((name.clone(), tag.clone()), at);
-                if let Some(tell) = &tell {
-                    drop(tell.send(Completion { name, tag }));
+                if let Some(sender) = &sender {
+                    drop(sender.send(Completion { name, tag }));
                 }
             }
         });
-        Self { seen, runtime: Some(runtime) }
+        Self { completed, runtime: Some(runtime) }
     }
 
     /// When a rollout was complete.
     pub fn of(&self, name: &str, tag: &str) -> Option<Instant> {
-        self.seen.lock().unwrap().get(&(name.to_owned(), tag.to_owned())).copied()
+        self.completed.lock().unwrap().get(&(name.to_owned(), tag.to_owned())).copied()
     }
 
     /// When each rollout to a tag was complete.
     pub fn to(&self, tag: &str) -> HashMap<String, Instant> {
-        let seen = self.seen.lock().unwrap();
-        seen.iter().filter(|((_, seen), _)| seen == tag).map(|((name, _), at)| (name.clone(), *at)).collect()
+        let completed = self.completed.lock().unwrap();
+        completed
+            .iter()
+            .filter(|((_, completed), _)| completed == tag)
+            .map(|((name, _), at)| (name.clone(), *at))
+            .collect()
     }
 }
 
@@ -85,7 +89,8 @@ impl Drop for Completions {
     }
 }
 
-/// The definition of docs/contributing/rules.md#when-a-rollout-is-finished, written here a second time so that a defect of the operator's cannot hide in both.
+/// The definition of docs/contributing/rules.md#when-a-rollout-is-finished, written here a second time so that a defect
+/// of the operator's cannot hide in both.
 fn complete(deployment: &DeploymentView) -> bool {
     let (Some(spec), Some(status)) = (&deployment.spec, &deployment.status) else { return false };
     let wanted = spec.replicas.unwrap_or(1);

@@ -1,9 +1,9 @@
 //! How fast, how cheap and how small the recorder is, each figure beside a floor measured in the same run.
 //!
 //! `make bench` runs it on a real control plane with fake nodes, a stand-in broker and the built operator with its
-//! default settings, and writes its part of `benches/RESULTS.md`. Nothing is asserted on time: machines are shared and noisy.
-//! `BENCH_QUICK=1` takes small numbers and only prints; `BENCH_ONLY=singles,at_once,start` names the parts to run and
-//! only prints, too.
+//! default settings, and writes its part of `benches/RESULTS.md`. Nothing is asserted on time: machines are shared and
+//! noisy. `BENCH_QUICK=1` takes small numbers and only prints; `BENCH_ONLY=singles,at_once,start` names the parts to
+//! run and only prints, too.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,9 +21,9 @@ mod completions;
 #[path = "../report/mod.rs"]
 mod report;
 mod requests;
+mod setup;
 mod singles;
 mod sizes;
-mod stage;
 mod start;
 
 use report::Report;
@@ -48,7 +48,7 @@ fn main() {
         runtime.block_on(bare_watch::keep_nothing());
         return;
     }
-    // Whoever filters benches by name, or only wants them listed, does not want to wait for minutes.
+    // A run that only lists the benches, or filters them by name, must not take minutes.
     if arguments.iter().any(|argument| argument == "--list") {
         return;
     }

@@ -1,11 +1,11 @@
-//! What the operator asked of the broker and of the API server, by what it was for.
+//! The operator's requests to the broker and to the API server, by purpose.
 
 use std::collections::BTreeMap;
 
 use testbed::audit;
 use testbed::standin::LoggedRequest;
 
-/// A request at the broker, by what it is for.
+/// The purpose of a request at the broker.
 pub fn purpose(request: &LoggedRequest) -> &'static str {
     let (path, query) = request.path_and_query.split_once('?').unwrap_or((&request.path_and_query, ""));
     match (request.method.as_str(), path) {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::bare_watch::BareRecorder;
 use crate::report::{Report, Spread, seconds_between};
 use crate::requests;
+use crate::setup::{PATIENCE, Setup, publish, rest, rows};
 use crate::sizes::Sizes;
-use crate::stage::{PATIENCE, Stage, publish, rest, rows};
 use testbed::eventually::eventually;
 use testbed::standin::StandIn;
 use testbed::test_cluster::{annotated, image};
@@ -17,29 +17,29 @@ const BARE: &str = "bare";
 const FIRST: &str = "0.0.1";
 
 pub async fn measure(sizes: &Sizes, report: &mut Report) {
-    let stage = Stage::new().await;
-    let (broker, bare) = (&stage.cluster.broker, Arc::new(StandIn::start().await));
+    let setup = Setup::new().await;
+    let (broker, bare) = (&setup.cluster.broker, Arc::new(StandIn::start().await));
     bare.store().add_environment(BARE, false);
     let name = format!("{NAME}-0");
     let versions: Vec<String> = (0..sizes.singles).map(|number| format!("1.0.{number}")).collect();
     let mut known: Vec<&str> = versions.iter().map(String::as_str).collect();
     known.push(FIRST);
-    stage.publish(NAME, 1, &known);
+    setup.publish(NAME, 1, &known);
     publish(&bare, NAME, 1, &known);
 
-    let _operator = stage.start_operator().await;
-    let bare_recorder = BareRecorder::start(&stage.cluster, &stage.namespace, &bare, BARE);
-    let live = annotated(&name, &name, FIRST).apply(&stage.cluster.client(), &stage.namespace).await;
-    stage.wait_remembered(FIRST, 1).await;
-    stage.wait_settled(1).await;
-    // What gathers for two seconds after the first record is not to be counted with the next ones.
+    let _operator = setup.start_operator().await;
+    let bare_recorder = BareRecorder::start(&setup.cluster, &setup.namespace, &bare, BARE);
+    let live = annotated(&name, &name, FIRST).apply(&setup.cluster.client(), &setup.namespace).await;
+    setup.wait_recorded_in_cluster(FIRST, 1).await;
+    setup.wait_settled(1).await;
+    // The writes that are delayed by two seconds after the first record must not count with the next ones.
     rest().await;
 
     broker.clear_requests();
-    let asked_before = stage.api_requests().len();
+    let asked_before = setup.api_requests().len();
     for version in &versions {
         live.set_image(&image(version)).await;
-        stage.wait_remembered(version, 1).await;
+        setup.wait_recorded_in_cluster(version, 1).await;
         eventually("the bare watch to record it, too", PATIENCE, async || {
             if rows(&bare, BARE, version).is_empty() { Err("no row".to_owned()) } else { Ok(()) }
         })
@@ -57,7 +57,7 @@ pub async fn measure(sizes: &Sizes, report: &mut Report) {
         };
         Spread::of(versions.iter().map(delay).collect())
     };
-    let (ours, floor) = (delays(broker, &stage.environment), delays(&bare, BARE));
+    let (ours, floor) = (delays(broker, &setup.environment), delays(&bare, BARE));
     report.section(
         &format!("Single rollouts, n={}", ours.len()),
         "One Deployment of one pod rolls out from version to version. From the moment when the bench's own watch delivers \
@@ -70,11 +70,11 @@ pub async fn measure(sizes: &Sizes, report: &mut Report) {
     report.row("completion to row", &ours.shown(), &floor.shown(), &ratio, "median ≤ 60 ms");
     let negative = |spread: &Spread| format!("{} of {}", spread.negative(), spread.len());
     report.row("negative (recorded before complete)", &negative(&ours), &negative(&floor), "", "none");
-    costs(&stage, &stage.api_requests()[asked_before..], versions.len(), report);
+    costs(&setup, &setup.api_requests()[asked_before..], versions.len(), report);
 }
 
-fn costs(stage: &Stage, asked: &[testbed::audit::Request], count: usize, report: &mut Report) {
-    let at_broker = stage.cluster.broker.requests();
+fn costs(setup: &Setup, asked: &[testbed::audit::Request], count: usize, report: &mut Report) {
+    let at_broker = setup.cluster.broker.requests();
     let for_keys = at_broker.iter().filter(|request| requests::is_for_a_key(request)).count();
     let writes = asked.iter().filter(|request| requests::is_write(request)).count();
     let each = |number: usize| format!("{:.2}", number as f64 / count as f64);

@@ -10,8 +10,8 @@ use crate::bare_requests::read_record_read;
 use crate::bare_watch::resident_without_keeping;
 use crate::report::{Report, Spread, mib, ms, times};
 use crate::requests;
+use crate::setup::{Setup, Started, rest, rows};
 use crate::sizes::Sizes;
-use crate::stage::{Stage, Started, rest, rows};
 use testbed::components::Component;
 use testbed::operator::Operator;
 
@@ -20,28 +20,28 @@ const VERSION: &str = "1.0.0";
 const FLOOR: &str = "floor";
 
 pub async fn measure(sizes: &Sizes, report: &mut Report) {
-    let stage = Stage::new().await;
-    stage.publish(NAME, sizes.largest, &[VERSION]);
-    stage.create(NAME, 0..sizes.known, VERSION, 0).await;
-    stage.wait_observed(sizes.known).await;
+    let setup = Setup::new().await;
+    setup.publish(NAME, sizes.largest, &[VERSION]);
+    setup.create(NAME, 0..sizes.known, VERSION, 0).await;
+    setup.wait_observed(sizes.known).await;
 
     let mut memory = Vec::new();
-    let started = unknown(&stage, sizes.known, report).await;
-    memory.push(resident(&stage, &started.operator, sizes.known, "after recording all").await);
+    let started = unknown(&setup, sizes.known, report).await;
+    memory.push(resident(&setup, &started.operator, sizes.known, "after recording all").await);
     stop(started.operator).await;
 
-    let started = known(&stage, sizes.known, report).await;
-    memory.push(resident(&stage, &started.operator, sizes.known, "after a restart").await);
-    at_rest(&stage, sizes, report).await;
+    let started = known(&setup, sizes.known, report).await;
+    memory.push(resident(&setup, &started.operator, sizes.known, "after a restart").await);
+    at_rest(&setup, sizes, report).await;
     stop(started.operator).await;
 
-    grow(&stage, sizes).await;
-    let started = stage.start_timed().await;
-    stage.wait_settled(sizes.largest).await;
-    memory.push(resident(&stage, &started.operator, sizes.largest, "after remembering all").await);
+    grow(&setup, sizes).await;
+    let started = setup.start_timed().await;
+    setup.wait_settled(sizes.largest).await;
+    memory.push(resident(&setup, &started.operator, sizes.largest, "after remembering all").await);
     stop(started.operator).await;
-    let started = known(&stage, sizes.largest, report).await;
-    memory.push(resident(&stage, &started.operator, sizes.largest, "after a restart").await);
+    let started = known(&setup, sizes.largest, report).await;
+    memory.push(resident(&setup, &started.operator, sizes.largest, "after a restart").await);
 
     report.section(
         "Resident memory",
@@ -54,16 +54,16 @@ pub async fn measure(sizes: &Sizes, report: &mut Report) {
 }
 
 /// A first start: nothing is recorded yet.
-async fn unknown(stage: &Stage, count: usize, report: &mut Report) -> Started {
-    let broker = &stage.cluster.broker;
+async fn unknown(setup: &Setup, count: usize, report: &mut Report) -> Started {
+    let broker = &setup.cluster.broker;
     broker.clear_requests();
-    let started = stage.start_timed().await;
-    stage.wait_rows(VERSION, count).await;
-    let moments: Vec<Instant> = rows(broker, &stage.environment, VERSION).into_iter().map(|(_, at)| at).collect();
+    let started = setup.start_timed().await;
+    setup.wait_rows(VERSION, count).await;
+    let moments: Vec<Instant> = rows(broker, &setup.environment, VERSION).into_iter().map(|(_, at)| at).collect();
     let (first, last) = (*moments.iter().min().unwrap(), *moments.iter().max().unwrap());
-    stage.wait_settled(count).await;
+    setup.wait_settled(count).await;
     let asked = broker.requests();
-    let writes = requests::writes(&stage.api_requests());
+    let writes = requests::writes(&setup.api_requests());
 
     broker.store().add_environment(FLOOR, false);
     let bare = read_record_read(broker, FLOOR, (NAME, count), VERSION).await;
@@ -89,17 +89,17 @@ async fn unknown(stage: &Stage, count: usize, report: &mut Report) -> Started {
     started
 }
 
-/// A start at which all is as it should be.
-async fn known(stage: &Stage, count: usize, report: &mut Report) -> Started {
-    let broker = &stage.cluster.broker;
-    let list = list(stage).await;
+/// A start with everything recorded.
+async fn known(setup: &Setup, count: usize, report: &mut Report) -> Started {
+    let broker = &setup.cluster.broker;
+    let list = list(setup).await;
     broker.clear_requests();
     broker.clear_writes();
-    let before = stage.api_requests().len();
-    let started = stage.start_timed().await;
-    // Longer than anything that gathers before it is written.
+    let before = setup.api_requests().len();
+    let started = setup.start_timed().await;
+    // Longer than any delay before a write.
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let since = stage.api_requests().split_off(before);
+    let since = setup.api_requests().split_off(before);
     report.section(
         &format!("Start with {count} annotated Deployments that are all recorded"),
         "After a stop by SIGTERM. From the start of the process; the requests of its first ten seconds. The floor is a plain \
@@ -120,12 +120,12 @@ async fn known(stage: &Stage, count: usize, report: &mut Report) -> Started {
     started
 }
 
-async fn at_rest(stage: &Stage, sizes: &Sizes, report: &mut Report) {
-    let broker = &stage.cluster.broker;
+async fn at_rest(setup: &Setup, sizes: &Sizes, report: &mut Report) {
+    let broker = &setup.cluster.broker;
     broker.clear_requests();
-    let before = stage.api_requests().len();
+    let before = setup.api_requests().len();
     tokio::time::sleep(sizes.rest).await;
-    let since = stage.api_requests().split_off(before);
+    let since = setup.api_requests().split_off(before);
     let asked = broker.requests();
     let for_keys = asked.iter().filter(|request| requests::is_for_a_key(request)).count();
     report.section(
@@ -139,21 +139,21 @@ async fn at_rest(stage: &Stage, sizes: &Sizes, report: &mut Report) {
     report.fact("all API requests", &requests::all(&since), "");
 }
 
-/// Adds Deployments that the broker knows as deployed, without a controller: the bench writes what one would.
-async fn grow(stage: &Stage, sizes: &Sizes) {
-    stage.cluster.control_plane.stop(Component::ControllerManager);
+/// Adds Deployments that the broker knows as deployed, without a controller: the bench writes their statuses.
+async fn grow(setup: &Setup, sizes: &Sizes) {
+    setup.cluster.control_plane.stop(Component::ControllerManager);
     let more = sizes.known..sizes.largest;
     for number in more.clone() {
-        stage.cluster.broker.store().record_deployment(&format!("{NAME}-{number}"), VERSION, &stage.environment, None);
+        setup.cluster.broker.store().record_deployment(&format!("{NAME}-{number}"), VERSION, &setup.environment, None);
     }
-    stage.create(NAME, more.clone(), VERSION, 0).await;
-    stage.set_observed(NAME, more, 1).await;
+    setup.create(NAME, more.clone(), VERSION, 0).await;
+    setup.set_observed(NAME, more, 1).await;
 }
 
-async fn resident(stage: &Stage, operator: &Operator, count: usize, when: &str) -> (String, u64, u64) {
+async fn resident(setup: &Setup, operator: &Operator, count: usize, when: &str) -> (String, u64, u64) {
     rest().await;
     let ours = operator.rss_bytes();
-    let floor = resident_without_keeping(&stage.cluster.control_plane).await;
+    let floor = resident_without_keeping(&setup.cluster.control_plane).await;
     (format!("{count} Deployments, {when}"), ours, floor)
 }
 
@@ -162,8 +162,8 @@ async fn stop(mut operator: Operator) {
 }
 
 /// The median time of a plain LIST.
-async fn list(stage: &Stage) -> Duration {
-    let api: Api<DeploymentView> = Api::all(stage.cluster.client());
+async fn list(setup: &Setup) -> Duration {
+    let api: Api<DeploymentView> = Api::all(setup.cluster.client());
     let mut seconds = Vec::new();
     for _ in 0..5 {
         let began = Instant::now();

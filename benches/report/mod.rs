@@ -15,7 +15,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// A part with a title, which tells it from the parts of other benches, and a few words below it.
+    /// A part with a title, which distinguishes it from the parts of other benches, and a short text below it.
     pub fn new(title: &'static str, words: &str) -> Self {
         let mut report = Self { title, text: String::new(), began: Instant::now() };
         report.line(&format!("# {title}\n\n{words}\n"));
@@ -23,7 +23,7 @@ impl Report {
         report
     }
 
-    /// A heading with a few words, and the head of a table.
+    /// A heading with a short text, and the head of a table.
     pub fn section(&mut self, heading: &str, words: &str) {
         self.line(&format!(
             "\n## {heading}\n\n{words}\n\n| | pact-operator | floor | ratio | goal |\n|---|---|---|---|---|"

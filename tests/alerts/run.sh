@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Tries the chart's alerts and its dashboard, without a cluster: promtool checks the rules, plays the series of the files
-# here and looks what fires, and asks every query of the dashboard.
+# Tries the chart's alerts and its dashboard, without a cluster: promtool checks the rules, replays the series of the
+# files here, compares the alerts that fire, and runs every query of the dashboard.
 #
-# metrics.json are the metrics that the operator serves. Labels and values everywhere here are held against the source; the
-# names of the metrics are held against a running operator by tests/promises/chart.rs.
+# metrics.json has the metrics that the operator serves. labels.py compares all labels and values here with the source;
+# tests/promises/chart.rs compares the names of the metrics with a running operator.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -13,15 +13,15 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 run() { # run COMMAND...: silent unless it fails
-  if ! "$@" >"$work/said" 2>&1; then
-    cat "$work/said" >&2
+  if ! "$@" >"$work/output" 2>&1; then
+    cat "$work/output" >&2
     echo "alerts: failed: ${*/#$promtool/promtool}" >&2
     exit 1
   fi
 }
 
 run "$promtool" check rules --lint=all --lint-fatal "$files/rules.yaml"
-# An alert without words, or one that no test names, is not finished.
+# Each alert needs a severity, a summary, a description and a test.
 for alert in $(awk '$1 == "-" && $2 == "alert:" { print $3 }' "$files/rules.yaml"); do
   grep -q "alertname=\"$alert\"" ./*.yaml || { echo "alerts: no test of $alert" >&2; exit 1; }
   block=$(awk -v alert="$alert" '$2 == "alert:" { on = $3 == alert } on' "$files/rules.yaml")

@@ -1,4 +1,4 @@
-//! What of the matrix the client needs: part of our Pact with the broker (see [`mod@super::pact`]).
+//! What the client needs of the matrix: a part of the operator's pact with the broker (see [`mod@super::pact`]).
 
 use pact_consumer::builders::{RequestBuilder, ResponseBuilder};
 use pact_consumer::prelude::*;
@@ -73,7 +73,7 @@ fn row(consumer: &str, number: &str, result: Option<bool>) -> JsonPattern {
     })
 }
 
-/// What a broker says when it does not know what it is asked about; which it was stands in the sentence alone.
+/// A broker's answer to a question about something unknown; only its sentence names what is unknown.
 fn refuses(sentence: &'static str) -> impl FnOnce(&mut ResponseBuilder) {
     move |response| {
         let errors = json_pattern!({ "errors": each_like!(json!({ "detail": sentence })) });
@@ -146,13 +146,13 @@ pub(crate) async fn ask_matrix(broker: &Broker) {
     ] {
         let matrix = broker.matrix(&question).await.unwrap();
         let judgement = judge(&question, &matrix, &LiveVersions::default());
-        let told = (judgement.verdict, judgement.pairs.first().map(|pair| pair.result));
-        assert_eq!(told, (verdict, result), "{question}");
+        let judged = (judgement.verdict, judgement.pairs.first().map(|pair| pair.result));
+        assert_eq!(judged, (verdict, result), "{question}");
     }
     let nowhere = Question { environment: environment("nowhere"), ..question("web", "1") };
-    for (question, said) in [(question("ghost", "1"), "ghost not found"), (nowhere, "does not exist")] {
+    for (question, message) in [(question("ghost", "1"), "ghost not found"), (nowhere, "does not exist")] {
         let error = broker.matrix(&question).await.unwrap_err();
         assert!(matches!(error, BrokerError::Rejected { status: 400, .. }), "{error:?}");
-        assert!(error.to_string().contains(said), "{error}");
+        assert!(error.to_string().contains(message), "{error}");
     }
 }

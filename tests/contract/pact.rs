@@ -1,4 +1,4 @@
-//! What the client asks of a Pact Broker and what it needs of the answers, as a Pact of our own.
+//! What the client asks of a Pact Broker and what it needs of the answers, as a pact of the operator's own.
 //!
 //! The pact is written by this test and checked in as `tests/pacts/pact-operator-pact-broker.json`; with `UPDATE_PACT=1`
 //! in the environment the file is replaced instead of compared.
@@ -23,7 +23,7 @@ const RELEASED: &str = "4e1ea5ed-0000-4000-8000-000000000001";
 const NOT_RELEASED: &str = "4e1ea5ed-0000-4000-8000-00000000dead";
 const UUID: &str = "^[A-Za-z0-9_-]{1,100}$";
 
-/// A name with all that must be encoded in a path and in a query.
+/// A name with all characters that must be encoded in a path and in a query.
 pub(crate) const AWKWARD: &str = "org/app + web #1?&%";
 const AWKWARD_PATH: &str = "/pacticipants/org%2Fapp%20%2B%20web%20%231%3F%26%25";
 

@@ -1,4 +1,4 @@
-//! The stand-in broker keeps the pact that the client wrote: what is tested against it would work with a real one.
+//! The stand-in broker keeps the pact that the client wrote: a client that works with it works with a real broker.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ async fn change_state(State(store): State<Store>, Json(change): Json<Value>) -> 
         "a deployed version" | "a released version" => {}
         // Of an interaction without a state; one of them creates this environment.
         "" => drop(store.remove_environment("new")),
-        state => panic!("a state that nobody can set up: {state}"),
+        state => panic!("no set-up for the state: {state}"),
     }
     Json(json!({}))
 }

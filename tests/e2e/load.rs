@@ -15,15 +15,15 @@ use super::Cluster;
 
 /// Image changes a second.
 const PER_SECOND: u64 = 100;
-/// How long a load goes on at most, should nobody end it.
+/// How long a load goes on at most, if nothing ends it.
 const LONGEST: Duration = Duration::from_mins(20);
 
-/// A load and what it came to.
+/// A load and its results.
 #[derive(Debug)]
 pub struct Load {
     started: Instant,
     asked: AtomicU32,
-    /// After how many seconds each was asked, and what was said.
+    /// The failed calls: after how many seconds each was sent, and the answer.
     failed: Mutex<Vec<(f32, String)>>,
     stop: AtomicBool,
 }
@@ -49,7 +49,7 @@ impl Load {
         tokio::join!(self.run(cluster), done);
     }
 
-    /// Asks about image changes, evenly, until it is told to stop. Each is a server-side dry-run, so that what is measured
+    /// Asks about image changes, evenly, until `stop` is set. Each is a server-side dry-run, so that what is measured
     /// is admission; allowed and denied ones alternate, and both are answers.
     async fn run(&self, cluster: &Cluster) {
         let client = cluster.developer.client();
@@ -71,8 +71,8 @@ impl Load {
     async fn ask(&self, cluster: &Cluster, client: Client, number: u32) {
         let asked_at = self.seconds();
         let version = if number.is_multiple_of(2) { "1.1.0" } else { "2.0.0" };
-        let said = cluster.apply(&client, "orders", version, true).await;
-        let right = match &said {
+        let result = cluster.apply(&client, "orders", version, true).await;
+        let right = match &result {
             Ok(()) => version == "1.1.0",
             Err(kube::Error::Api(status)) => {
                 version == "2.0.0" && status.code == 403 && status.message.contains("orders 2.0.0 may not be deployed")
@@ -80,11 +80,11 @@ impl Load {
             Err(_) => false,
         };
         if !right {
-            self.failed.lock().unwrap().push((asked_at, format!("{number} {version}: {said:?}")));
+            self.failed.lock().unwrap().push((asked_at, format!("{number} {version}: {result:?}")));
         }
     }
 
-    /// How many were asked.
+    /// How many calls were sent.
     pub fn asked(&self) -> u32 {
         self.asked.load(Ordering::Relaxed)
     }
@@ -94,7 +94,7 @@ impl Load {
         self.started.elapsed().as_secs_f32()
     }
 
-    /// The failed ones by the second in which they were asked, and what the first of them was told.
+    /// The failed calls by the second in which they were sent, and the answer to the first of them.
     pub fn failures(&self) -> String {
         let failed = self.failed.lock().unwrap();
         let mut seconds = BTreeMap::<u64, u32>::new();
@@ -105,13 +105,13 @@ impl Load {
     }
 
     /// # Panics
-    /// When one failed.
+    /// When a call failed.
     pub fn assert_none_failed(&self) {
         assert!(self.failed.lock().unwrap().is_empty(), "{}", self.failures());
     }
 
     /// # Panics
-    /// When one failed that was asked before or after these seconds.
+    /// When a call failed that was sent before or after these seconds.
     pub fn assert_failed_only_in(&self, window: &Range<f32>) {
         let outside = self.failed.lock().unwrap().iter().any(|(asked_at, _)| !window.contains(asked_at));
         assert!(!outside, "not only in {window:?}: {}", self.failures());

@@ -1,9 +1,9 @@
 //! The chart and the image on a cluster that runs containers: kubelet, probes, endpoints, Services, rolling updates.
 //!
-//! Run by `tests/e2e/run.sh` (`make e2e`), which says in the environment where the cluster is:
-//! `KUBECONFIG`; `E2E_IMAGE`, the operator's image, which the cluster has already; `E2E_WORKLOAD`, an image that runs
-//! until it is stopped, there under the tags 1.0.0 and 2.0.0; `E2E_SHELL`, an image whose entrypoint is a shell;
-//! `E2E_BROKER`, an address of this machine that pods reach.
+//! Run by `tests/e2e/run.sh` (`make e2e`), which sets these environment variables for the cluster: `KUBECONFIG`;
+//! `E2E_IMAGE`, the operator's image, which the cluster has already; `E2E_WORKLOAD`, an image that runs until it is
+//! stopped, there under the tags 1.0.0 and 2.0.0; `E2E_SHELL`, an image whose entrypoint is a shell; `E2E_BROKER`, an
+//! address of this machine that pods reach.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -93,7 +93,7 @@ impl Cluster {
         helm_ok(&self.control_plane, &how).await;
     }
 
-    /// A Deployment as it is applied: annotated, of one container, in a second gone.
+    /// The manifest of a Deployment: annotated, with one container, whose pods terminate within a second.
     fn workload(name: &str, version: &str) -> Value {
         json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
@@ -143,13 +143,13 @@ impl Cluster {
         self.kubectl(&["-n", RELEASE, "scale", "deployment/pact-operator-webhook", replicas]).await;
     }
 
-    /// Takes every replica of the webhook away.
+    /// Scales the webhook to no replica.
     async fn no_replica(&self) {
         self.scale("--replicas=0").await;
         self.wait_pods(0).await;
     }
 
-    /// Waits until the webhook has so many pods, those that are going away included.
+    /// Waits until the webhook has so many pods, terminating ones included.
     async fn wait_pods(&self, wanted: usize) {
         eventually(format!("{wanted} pods of the webhook"), SOON, async || {
             let count = self.webhook_pods().await.len();
@@ -168,7 +168,7 @@ impl Cluster {
         kubectl_ok(self.control_plane.kubeconfig(), arguments).await
     }
 
-    /// What the kubelet says that the operator's containers use: pod, memory in MiB, CPU in thousandths of a core.
+    /// What the operator's containers use according to the kubelet: pod, memory in MiB, CPU in thousandths of a core.
     async fn usage(&self) -> Vec<(String, u64, u64)> {
         let node = self.kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].metadata.name}"]).await;
         let summary = self.kubectl(&["get", "--raw", &format!("/api/v1/nodes/{node}/proxy/stats/summary")]).await;
@@ -185,7 +185,7 @@ impl Cluster {
     }
 }
 
-/// Takes away what an earlier run left: what was recorded then is known to the operator, and let through.
+/// Removes what an earlier run left: the operator would know the versions that were recorded then, and admit them.
 async fn clean(control_plane: &ControlPlane) {
     let gate = ["validatingwebhookconfiguration", "pact-operator"];
     let kinds = ["pactbrokers", "pactenvironments", "pactdeployments"].map(|kind| format!("{kind}.pact-operator.dev"));
@@ -209,7 +209,7 @@ async fn the_chart_and_the_image_on_real_pods() {
     let started = Instant::now();
     cluster.release(&[]).await;
     println!("helm upgrade --install --wait: {:.1} s", started.elapsed().as_secs_f32());
-    // A namespace of the operator's own is never asked about, so developers' first rollout is the first call.
+    // The gate is never asked about the operator's own namespace, so the developer's first rollout is the first call.
     eventually("1.0.0 to be admitted", SOON, async || {
         let applied = cluster.apply(&cluster.developer.client(), "orders", "1.0.0", false).await;
         applied.map_err(|error| error.to_string())
@@ -221,9 +221,10 @@ async fn the_chart_and_the_image_on_real_pods() {
     println!("at rest: {:?}", cluster.usage().await);
 
     helm_ok(&cluster.control_plane, &["test", RELEASE, "--timeout", "60s"]).await;
-    let said = cluster.kubectl(&["-n", RELEASE, "logs", "pact-operator-self-test"]).await;
-    assert!(said.contains("ok      gate: ") && said.contains("ok      PactBroker main: "), "{said}");
+    let logs = cluster.kubectl(&["-n", RELEASE, "logs", "pact-operator-self-test"]).await;
+    assert!(logs.contains("ok      gate: ") && logs.contains("ok      PactBroker main: "), "{logs}");
 
+    other_kinds_are_recorded(&cluster).await;
     replicas_come_and_go_under_load(&cluster).await;
     a_replica_is_killed_under_load(&cluster).await;
     authorities_are_replaced_under_load(&cluster).await;
@@ -232,12 +233,49 @@ async fn the_chart_and_the_image_on_real_pods() {
     helm_ok(&cluster.control_plane, &["uninstall", RELEASE, "--wait", "--timeout", "120s"]).await;
     let left = cluster.kubectl(&["get", "validatingwebhookconfigurations", "-o", "name"]).await;
     assert!(!left.contains("pact-operator"), "{left}");
-    cluster.apply(&cluster.developer.client(), "orders", "2.0.0", false).await.expect("nothing is in the way");
+    cluster.apply(&cluster.developer.client(), "orders", "2.0.0", false).await.expect("no gate blocks the rollout");
     let kept = cluster.kubectl(&["get", "pactenv,pactdep,pb", "-o", "name"]).await;
-    assert_eq!(kept.lines().count(), 3, "{kept}");
+    // The PactEnvironment, the PactBroker, and a PactDeployment for each of orders, ledger and agent.
+    assert_eq!(kept.lines().count(), 5, "{kept}");
 }
 
-/// Asks how many times something is done: `variable`, or `usual`.
+/// A `StatefulSet` and a `DaemonSet` roll out on real pods. The operator records each version once the rollout has
+/// finished.
+async fn other_kinds_are_recorded(cluster: &Cluster) {
+    let developer = cluster.developer.client();
+    for (kind, name) in [("StatefulSet", "ledger"), ("DaemonSet", "agent")] {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", kind));
+        let api = Api::<DynamicObject>::namespaced_with(developer.clone(), "shop", &resource);
+        for version in ["1.0.0", "2.0.0"] {
+            cluster.broker.store().publish_version(name, version);
+            let mut manifest = Cluster::workload(name, version);
+            manifest["kind"] = json!(kind);
+            if kind == "StatefulSet" {
+                (manifest["spec"]["replicas"], manifest["spec"]["serviceName"]) = (json!(2), json!(name));
+            } else {
+                manifest["spec"].as_object_mut().unwrap().remove("replicas");
+            }
+            let apply = PatchParams::apply("e2e").force();
+            api.patch(name, &apply, &Patch::Apply(manifest)).await.expect("the gate admits the version");
+            cluster.wait_recorded(name, version).await;
+            // kubectl must agree that the rollout has finished. With --watch=false it succeeds either way, so its output
+            // counts: each of its messages about an unfinished rollout starts with this word.
+            let target = format!("{}/{name}", kind.to_lowercase());
+            let status = cluster.kubectl(&["-n", "shop", "rollout", "status", &target, "--watch=false"]).await;
+            assert!(
+                !status.is_empty() && !status.to_lowercase().starts_with("waiting"),
+                "{target} {version}: {status}"
+            );
+            let images = "jsonpath={.items[*].spec.containers[0].image}";
+            let images =
+                cluster.kubectl(&["-n", "shop", "get", "pods", "-l", &format!("app={name}"), "-o", images]).await;
+            let tag = format!(":{version}");
+            assert!(!images.is_empty() && images.split(' ').all(|image| image.ends_with(&tag)), "{target}: {images}");
+        }
+    }
+}
+
+/// How many times something is done: the value of `variable`, or `usual`.
 fn times(variable: &str, usual: usize) -> usize {
     std::env::var(variable).map_or(usual, |count| count.parse().expect("a number"))
 }
@@ -262,9 +300,9 @@ async fn replicas_come_and_go_under_load(cluster: &Cluster) {
     load.assert_none_failed();
 }
 
-/// Of what is asked when a replica is killed, only what it had in hand fails, and what comes before the cluster knows.
+/// When a replica is killed, only the calls under way at it fail, and those that come before the cluster has noticed.
 async fn a_replica_is_killed_under_load(cluster: &Cluster) {
-    // One that is going away anyway does not count.
+    // A terminating replica does not count.
     cluster.wait_pods(2).await;
     let restarts = async || {
         let statuses = cluster.webhook_pods().await.into_iter().filter_map(|pod| pod.status?.container_statuses);
@@ -298,9 +336,10 @@ async fn a_replica_is_killed_under_load(cluster: &Cluster) {
     load.assert_failed_only_in(&window);
 }
 
-/// SIGKILL to the process of one replica, from beside it: no process can kill the first one of its own PID namespace.
+/// SIGKILL to the process of one replica, from outside its pod: no process can kill the first one of its own PID
+/// namespace.
 async fn kill_a_replica(cluster: &Cluster) {
-    // With what is built into any shell. The brackets keep it from finding itself.
+    // With what is built into any shell. The brackets keep the script from matching itself.
     let script = "for process in /proc/[0-9]*; do IFS= read -r line <$process/cmdline; case $line in \
                   */pact-operator[w]ebhook--*) kill -9 ${process#/proc/}; exit 0;; esac; done; exit 1";
     let pod = json!({
@@ -327,7 +366,7 @@ async fn authorities_are_replaced_under_load(cluster: &Cluster) {
     let short = [&lives, "certificates.authorityDays=null", "certificates.certificateHours=null"];
     cluster.release(&short).await;
     cluster.wait_rolled_out().await;
-    // The one that is there lives on for a year; its successor has the short life.
+    // The present authority is valid for a year; its successor has the short life.
     cluster.kubectl(&["-n", RELEASE, "delete", "secret", "pact-operator-webhook-authority"]).await;
     eventually("a new authority", SOON, async || {
         let get = ["-n", RELEASE, "get", "secret", "--ignore-not-found", "-o", "name"];
@@ -351,37 +390,38 @@ async fn authorities_are_replaced_under_load(cluster: &Cluster) {
     .await;
     println!("{wanted} authorities replaced: {load}");
     load.assert_none_failed();
-    // Replicas that know of short lives only and such that know of long ones would go on replacing each other's authority.
+    // Replicas with short lives and replicas with long ones would go on replacing each other's authority.
     cluster.no_replica().await;
     cluster.kubectl(&["-n", RELEASE, "delete", "secret", "pact-operator-webhook-authority"]).await;
     cluster.release(&[]).await;
 }
 
-/// With `Fail` and every replica gone: only what the gate is asked about waits; the emergency command ends that; the pods
-/// come back unaided.
+/// With `Fail` and without a replica: only what the gate is asked about is blocked; the emergency command ends that;
+/// the pods come back without help.
 async fn all_down(cluster: &Cluster) {
-    // Whom the gate is asked about: a cluster that runs with Fail labels the namespaces that it maps.
+    // The gate is asked about labelled namespaces only: a cluster that runs with Fail labels the namespaces that it
+    // maps.
     cluster.kubectl(&["label", "namespace", "shop", "gated=yes"]).await;
     cluster.release(&["webhook.namespaceSelector[0].key=gated", "webhook.namespaceSelector[0].operator=Exists"]).await;
     cluster.wait_denied("orders", "2.0.0").await;
     cluster.no_replica().await;
     let developer = cluster.developer.client();
-    let held = cluster.apply(&developer, "orders", "1.1.0", true).await;
+    let result = cluster.apply(&developer, "orders", "1.1.0", true).await;
     assert!(
-        matches!(&held, Err(kube::Error::Api(status)) if status.message.contains("failed calling webhook")),
-        "{held:?}"
+        matches!(&result, Err(kube::Error::Api(status)) if status.message.contains("failed calling webhook")),
+        "{result:?}"
     );
     for namespace in ["kube-system", RELEASE, ELSEWHERE] {
         let api: Api<Deployment> = Api::namespaced(cluster.client.clone(), namespace);
         let how = PatchParams { dry_run: true, ..PatchParams::apply("e2e").force() };
-        let held = api.patch("orders", &how, &Patch::Apply(Cluster::workload("orders", "1.0.0"))).await;
-        held.unwrap_or_else(|error| panic!("{namespace} does not wait: {error}"));
+        let result = api.patch("orders", &how, &Patch::Apply(Cluster::workload("orders", "1.0.0"))).await;
+        result.unwrap_or_else(|error| panic!("{namespace} must not be blocked: {error}"));
     }
     let mut plain = Cluster::workload("plain", "1.0.0");
     plain["metadata"]["annotations"] = json!({});
     let shop: Api<Deployment> = Api::namespaced(developer.clone(), "shop");
     let how = PatchParams { dry_run: true, ..PatchParams::apply("e2e") };
-    shop.patch("plain", &how, &Patch::Apply(plain)).await.expect("what is not annotated does not wait");
+    shop.patch("plain", &how, &Patch::Apply(plain)).await.expect("a Deployment without annotation is not blocked");
 
     cluster.scale("--replicas=2").await;
     cluster.wait_denied("orders", "2.0.0").await;

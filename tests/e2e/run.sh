@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # The end-to-end tests: the chart and the image on a cluster that runs containers.
 #
-#   KUBECONFIG    the cluster, as an administrator. It is written to: use one that nobody needs
+#   KUBECONFIG    the cluster, as an administrator. The tests write to it: use a disposable one
 #   E2E_LOAD      a command that makes a folder an image there: $E2E_LOAD NAME:TAG FOLDER ENTRYPOINT...
 #   E2E_BROKER    an IP address of this machine that pods reach; the stand-in broker listens there
 #   E2E_BINARY    the operator; built when it is not given
 #   E2E_ROLLOUTS  how many times the webhook is replaced under load (2)
 #   E2E_ROTATIONS how many times its certificate authority is (3)
 #
-# Without KUBECONFIG it makes a kind cluster where kind and docker are there, and says so where they are not.
+# Without KUBECONFIG it makes a kind cluster if kind and docker are available; otherwise it reports that it was skipped.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -39,7 +39,7 @@ image/starts.sh "$folder/operator"
 # What teams deploy, as far as the tests care: it runs until it is stopped.
 image/rootfs.sh "$(command -v sleep)" "$folder/workload"
 
-# Something that can kill one of the operator's processes.
+# A shell that can kill one of the operator's processes.
 image/rootfs.sh "$(readlink -f "$(command -v sh)")" "$folder/shell"
 
 export E2E_SHELL=pact-operator.test/shell:e2e

@@ -1,4 +1,5 @@
-//! A broker that lies, hangs, cuts or floods, and what stands in its place, costs one clear error and nothing more.
+//! A broker that answers wrongly, hangs, cuts or floods, and any other server in its place, leads to one clear error
+//! and nothing more.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +21,7 @@ pub(crate) fn basic() -> Credentials {
 const HAL: &str = "application/hal+json;charset=utf-8";
 const NO_ENVIRONMENTS: &str = r#"{"_embedded":{"environments":[]}}"#;
 
-/// A server that does with each connection what a test says, and keeps the requests that it read.
+/// A server that handles each connection as the test's script says, and keeps the requests that it read.
 struct Fake {
     url: String,
     requests: Arc<Mutex<Vec<String>>>,
@@ -35,17 +36,17 @@ impl Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&requests);
+        let received = Arc::clone(&requests);
         tokio::spawn(async move {
             for number in 0.. {
                 let Ok((stream, _)) = listener.accept().await else { return };
-                tokio::spawn(script(number, Connection { stream, requests: Arc::clone(&seen) }));
+                tokio::spawn(script(number, Connection { stream, requests: Arc::clone(&received) }));
             }
         });
         Self { url, requests }
     }
 
-    /// Answers every request with what the function makes of it.
+    /// Answers every request with the result of the function.
     async fn answering(answer: impl Fn(&str) -> String + Clone + Send + Sync + 'static) -> Self {
         Self::start(move |_, mut connection| {
             let answer = answer.clone();
@@ -59,7 +60,7 @@ impl Fake {
         .await
     }
 
-    fn seen(&self) -> Vec<String> {
+    fn received(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 }
@@ -114,7 +115,7 @@ async fn record(broker: &Broker) -> Result<(), BrokerError> {
     broker.record_deployment(&orders, &one, &test, None).await.map(|_| ())
 }
 
-/// An error for each call that the client has, from a broker that answers all the same.
+/// The error of each of the client's calls, from a broker that gives every request the same answer.
 async fn every_error(broker: &Broker) -> Vec<BrokerError> {
     let (orders, one, test) = (pacticipant("orders"), version("1"), environment_id("e"));
     let new = pact_operator::broker::NewEnvironment { name: environment("test"), display_name: None, production: true };
@@ -137,7 +138,7 @@ async fn every_error(broker: &Broker) -> Vec<BrokerError> {
 }
 
 #[tokio::test]
-async fn what_is_no_broker_is_never_believed() {
+async fn an_answer_that_is_not_a_pact_brokers_is_an_error() {
     let html = "<!DOCTYPE html><title>Sign in</title>";
     for (status, content_type, body) in [
         ("200 OK", "text/html", html),
@@ -159,7 +160,7 @@ async fn what_is_no_broker_is_never_believed() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_told_and_never_followed() {
+async fn a_redirect_is_reported_and_never_followed() {
     let elsewhere = Fake::answering(|_| answer("200 OK", HAL, NO_ENVIRONMENTS)).await;
     for status in ["301 Moved", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"] {
         let to = elsewhere.url.clone();
@@ -174,9 +175,9 @@ async fn a_redirect_is_told_and_never_followed() {
             assert_eq!(*to, elsewhere.url);
             assert!(!error.to_string().contains("ci-user"), "{error}");
         }
-        assert_eq!(fake.seen().len(), 12, "each call is asked once");
+        assert_eq!(fake.received().len(), 12, "each call is asked once");
     }
-    assert_eq!(elsewhere.seen(), Vec::<String>::new());
+    assert_eq!(elsewhere.received(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -199,7 +200,7 @@ async fn two_gigabytes_cost_no_more_than_the_cap() {
     .await;
     let error = broker(&fake.url).environments().await.unwrap_err();
     assert!(matches!(error, BrokerError::TooLarge { limit: LONGEST_ANSWER, .. }), "{error:?}");
-    // What lies in the buffers of both sockets was sent too.
+    // The content of both sockets' buffers was sent, too.
     assert!(sent.load(Ordering::SeqCst) < LONGEST_ANSWER + (32 << 20), "{sent:?}");
 
     let fake =
@@ -208,14 +209,14 @@ async fn two_gigabytes_cost_no_more_than_the_cap() {
     let error = broker(&fake.url).environments().await.unwrap_err();
     assert_eq!(error.reason().as_str(), "AnswerTooLarge", "refused before a byte of it came");
 
-    // Of an error, the status says enough, however long its page is.
+    // For an error the status is enough, however long its body is.
     let fake = Fake::answering(|_| answer("503 Busy", "text/html", &"x".repeat(1 << 20))).await;
     let error = broker(&fake.url).environments().await.unwrap_err();
     assert!(matches!(error, BrokerError::Server { status: 503, .. }), "{error:?}");
 }
 
 #[tokio::test]
-async fn an_answer_that_is_cut_off_is_none() {
+async fn an_answer_that_is_cut_off_is_an_error() {
     let fake = Fake::start(|_, mut connection| async move {
         connection.request().await?;
         connection
@@ -255,7 +256,7 @@ async fn one_deadline_holds_for_the_whole_request() {
 }
 
 #[tokio::test]
-async fn nobody_listening_is_told_as_no_connection() {
+async fn a_refused_connection_is_reported_as_no_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -265,7 +266,7 @@ async fn nobody_listening_is_told_as_no_connection() {
 }
 
 #[tokio::test]
-async fn one_retry_after_silences_every_caller_until_it_has_passed() {
+async fn one_retry_after_pauses_every_caller_until_it_has_passed() {
     for status in ["429 Too Many Requests", "503 Service Unavailable"] {
         let count = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&count);
@@ -315,7 +316,7 @@ async fn a_connection_that_is_closed_on_reuse_costs_a_read_nothing() {
     for round in 1..=3 {
         assert_eq!(broker.environments().await, Ok(Vec::new()), "round {round}");
     }
-    assert_eq!(fake.seen().len(), 5, "the second and third request were sent twice");
+    assert_eq!(fake.received().len(), 5, "the second and third request were sent twice");
 }
 
 #[tokio::test]
@@ -325,7 +326,7 @@ async fn a_write_is_never_sent_twice_by_itself() {
     broker.environments().await.unwrap();
     let error = record(&broker).await.unwrap_err();
     assert_eq!(fault(&error), Some(TransportFault::Closed), "{error:?}");
-    assert_eq!(fake.seen().iter().filter(|request| request.starts_with("POST")).count(), 1);
+    assert_eq!(fake.received().iter().filter(|request| request.starts_with("POST")).count(), 1);
 }
 
 #[tokio::test]
@@ -333,7 +334,7 @@ async fn a_server_that_always_closes_is_asked_twice_at_most() {
     let fake = Fake::start(|_, mut connection| async move { connection.request().await.map(|_| ()) }).await;
     let error = broker(&fake.url).environments().await.unwrap_err();
     assert_eq!(fault(&error), Some(TransportFault::Closed), "{error:?}");
-    assert_eq!(fake.seen().len(), 2);
+    assert_eq!(fake.received().len(), 2);
 }
 
 #[tokio::test]
@@ -375,7 +376,7 @@ async fn no_more_requests_are_under_way_than_allowed_and_the_others_wait_a_bound
     assert!(errors.iter().all(|error| error.reason().as_str() == "BrokerUnavailable"), "{errors:?}");
 }
 
-/// The server sends back all that it was sent, in every place that the client looks at.
+/// The server sends back all that it received, in every part of an answer that the client reads.
 #[tokio::test]
 async fn credentials_are_never_shown_whatever_a_server_echoes() {
     type Echo = fn(&str, &str) -> String;
@@ -418,7 +419,7 @@ async fn credentials_are_never_shown_whatever_a_server_echoes() {
 }
 
 #[tokio::test]
-async fn every_request_carries_who_we_are_and_is_told_to_the_observer() {
+async fn every_request_carries_our_headers_and_is_reported_to_the_observer() {
     let fake = Fake::answering(|request| {
         if request.starts_with("GET /prefix/environments ") {
             answer("200 OK", HAL, NO_ENVIRONMENTS)
@@ -434,11 +435,11 @@ async fn every_request_carries_who_we_are_and_is_told_to_the_observer() {
     let mut config = config(&format!("{}/prefix/", fake.url));
     config.credentials = Credentials::Bearer("token".into());
     config.headers = vec![("X-Gate".to_owned(), "größe".into())];
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let teller = Arc::clone(&told);
+    let observed = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&observed);
     let broker = Broker::new(config).unwrap().with_observer(Arc::new(move |operation, outcome, took| {
         assert!(took < Duration::from_mins(1));
-        teller.lock().unwrap().push((operation, outcome));
+        noted.lock().unwrap().push((operation, outcome));
     }));
     broker.environments().await.unwrap();
     assert_eq!(record(&broker).await.unwrap_err().reason().as_str(), "PacticipantMissing");
@@ -448,8 +449,8 @@ async fn every_request_carries_who_we_are_and_is_told_to_the_observer() {
         ("read_version", "NotFound"),
         ("read_pacticipant", "NotFound"),
     ];
-    assert_eq!(*told.lock().unwrap(), expected);
-    for request in fake.seen() {
+    assert_eq!(*observed.lock().unwrap(), expected);
+    for request in fake.received() {
         for line in ["authorization: Bearer token", "user-agent: pact-operator/test", "x-gate: größe"] {
             assert!(request.contains(&format!("\r\n{line}\r\n")), "{line}: {request}");
         }

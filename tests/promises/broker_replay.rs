@@ -1,4 +1,4 @@
-//! The client asks as the recordings of a real Pact Broker were asked, and reads each recorded answer rightly.
+//! The client sends the requests of the recordings of a real Pact Broker, and reads each recorded answer correctly.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -35,10 +35,10 @@ const ROUTES: [(&str, &str); 12] = [
     ("PATCH", "/released-versions/{}"),
 ];
 
-/// How a recorded exchange was asked for.
+/// How the request of a recorded exchange was made.
 #[derive(Clone, Copy)]
 pub(crate) enum Asked {
-    /// As the client asks.
+    /// As the client makes it.
     Same,
     /// In a way that the client never does, for this reason; only the answer counts.
     Otherwise(&'static str),
@@ -47,7 +47,7 @@ pub(crate) enum Asked {
 type Call = Box<dyn FnOnce(Broker) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 pub(crate) struct Row {
-    /// The recordings that the call plays, in order.
+    /// The recordings that the call replays, in order.
     recordings: &'static [&'static str],
     asked: Asked,
     credentials: Credentials,
@@ -452,8 +452,8 @@ async fn the_client_asks_and_understands_as_recorded() {
 }
 
 #[test]
-fn every_recording_of_a_route_that_the_client_uses_is_played() {
-    let played: BTreeSet<_> = table().iter().flat_map(|row| row.recordings).map(|name| (*name).to_owned()).collect();
+fn every_recording_of_a_route_that_the_client_uses_is_replayed() {
+    let replayed: BTreeSet<_> = table().iter().flat_map(|row| row.recordings).map(|name| (*name).to_owned()).collect();
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
     let mut touched = BTreeSet::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -472,6 +472,6 @@ fn every_recording_of_a_route_that_the_client_uses_is_played() {
         }
     }
     assert!(touched.len() > 40, "{touched:?}");
-    assert_eq!(touched.difference(&played).collect::<Vec<_>>(), Vec::<&String>::new(), "not played");
-    assert_eq!(played.difference(&touched).collect::<Vec<_>>(), Vec::<&String>::new(), "not of our routes");
+    assert_eq!(touched.difference(&replayed).collect::<Vec<_>>(), Vec::<&String>::new(), "not replayed");
+    assert_eq!(replayed.difference(&touched).collect::<Vec<_>>(), Vec::<&String>::new(), "not of our routes");
 }

@@ -1,4 +1,4 @@
-//! The recorded matrices of a real broker, asked for as they were and read as they must be.
+//! The recorded matrices of a real broker, with the recorded questions and the right verdicts.
 
 use pact_operator::broker::Broker;
 use pact_operator::decide::{Ignored, LiveVersions, Question, Verdict, judge, wants_live};
@@ -7,7 +7,7 @@ use super::broker_replay::{Asked, Row, assert_rejected, row};
 use super::broker_under_test::{broker, environment, pacticipant, version};
 use testbed::standin::StandIn;
 
-/// What is live of each provider.
+/// The live versions of each provider.
 type Live = &'static [(&'static str, &'static [&'static str])];
 
 const API: Live = &[("api", &["10"])];
@@ -40,7 +40,7 @@ fn rejected(recordings: &'static [&'static str], asked: Asked, question: Questio
     })
 }
 
-/// A broker that fails says nothing about the version.
+/// A broker that fails gives no verdict on the version.
 async fn fails(broker: Broker) {
     assert_eq!(broker.can_i_deploy(&question("web", "1", "test")).await.verdict, Verdict::BrokerUnavailable);
 }
@@ -66,7 +66,7 @@ pub(crate) fn matrices() -> Vec<Row> {
         read(&["matrix-unknown-provider-not-in-environment"], Same, test("web", "1"), &[("api", &[])], Unknown),
         read(&["matrix-two-provider-versions-one-failed"], Same, multi("3"), &[], No),
         read(&["matrix-two-provider-versions-one-unverified"], Same, multi("4"), BOTH, Unknown),
-        // Either hides that mapi 4 failed; what is live still tells that something is missing.
+        // Either hides that mapi 4 failed; the live versions still show that a result is missing.
         read(
             &["matrix-two-provider-versions-one-failed-latestby-cvp"],
             Otherwise("with cvp"),

@@ -24,7 +24,7 @@ impl Replay {
         replay.exchanges.lock().unwrap().extend(exchanges);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().fallback(play).with_state(replay.clone());
+        let router = Router::new().fallback(answer).with_state(replay.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         (replay, url)
     }
@@ -40,7 +40,7 @@ impl Replay {
     }
 }
 
-async fn play(State(replay): State<Replay>, request: Request<Body>) -> Response<Body> {
+async fn answer(State(replay): State<Replay>, request: Request<Body>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let body = to_bytes(body, 1 << 20).await.unwrap();
     let Some(exchange) = replay.exchanges.lock().unwrap().pop_front() else {
@@ -59,7 +59,7 @@ async fn play(State(replay): State<Replay>, request: Request<Body>) -> Response<
     same("method", json!(head.method.as_str()), recorded["method"].clone());
     let theirs = decoded(recorded["path"].as_str().unwrap());
     let mut ours = decoded(&head.uri.to_string());
-    // The matrix was recorded without a limit, which the client must send: that it does has tests of its own.
+    // The matrix was recorded without a limit, which the client must send: other tests check that it does.
     if !theirs.iter().any(|part| part.starts_with("limit=")) {
         ours.retain(|part| part != "limit=100000");
     }

@@ -78,7 +78,7 @@ fn serve(authority: &Authority, clients: Option<&Authority>) -> String {
     format!("https://localhost:{port}")
 }
 
-/// The url of a broker behind TLS whose authority nobody knows.
+/// The url of a broker behind TLS whose authority is unknown.
 pub(crate) fn own_authority() -> String {
     serve(&Authority::new("own"), None)
 }
@@ -120,7 +120,7 @@ async fn an_own_authority_is_trusted_when_its_certificate_is_given() {
 }
 
 #[tokio::test]
-async fn a_client_certificate_is_shown_to_whom_asks_for_one() {
+async fn a_client_certificate_is_sent_to_a_server_that_asks_for_one() {
     let (own, clients) = (Authority::new("own"), Authority::new("clients"));
     let url = serve(&own, Some(&clients));
     refused(&url, trusting(&[&own])).await;

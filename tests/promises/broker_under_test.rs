@@ -1,11 +1,11 @@
-//! How these tests make a client of the broker's room, and the names they use.
+//! Clients of the broker, and the names that these tests use.
 
 use std::time::Duration;
 
 use pact_operator::api::names::{ApplicationInstance, EnvironmentName, Pacticipant, Version};
 use pact_operator::broker::{BaseUrl, Broker, BrokerConfig, Credentials, EnvironmentId, TlsSettings};
 
-/// A configuration as plain as it can be.
+/// A minimal configuration.
 pub(crate) fn config(url: &str) -> BrokerConfig {
     BrokerConfig {
         base_url: BaseUrl::parse(url).unwrap(),

@@ -4,7 +4,7 @@ mod accidents;
 mod mounted;
 mod rights;
 mod rotation;
-mod stage;
+mod setup;
 
 use std::time::Duration;
 
@@ -12,27 +12,27 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::DeleteParams;
 
-use stage::{GENEROUS, Replica, SECRET, Stage, with_stage};
+use setup::{GENEROUS, Replica, SECRET, Setup, with_setup};
 use testbed::control_plane::ControlPlane;
 use testbed::eventually::{always, eventually};
 
 #[tokio::test]
 async fn from_nothing_to_a_certificate_that_the_api_server_trusts() {
     let cp = ControlPlane::shared().await;
-    with_stage(cp, async |stage: Stage| {
-        let replica = stage.replica(stage.own());
-        stage.serve(&[&replica]);
+    with_setup(cp, async |setup: Setup| {
+        let replica = setup.replica(setup.own());
+        setup.serve(&[&replica]);
         replica.wait_ready().await;
-        stage.call().await.unwrap();
-        let left = replica.serving.not_after().unwrap() - stage::now();
+        setup.call().await.unwrap();
+        let left = replica.serving.not_after().unwrap() - setup::now();
         assert!((6 * 86_400..=7 * 86_400 + 1).contains(&left), "a leaf of {left} s");
-        // Nothing but the bundle was written, and nothing more is written once all is well.
-        let before = stage.configuration().await;
+        // Only the bundle was written, and nothing more is written once everything is ready.
+        let before = setup.configuration().await;
         let hook = &before.webhooks.as_ref().unwrap()[0];
         assert_eq!(hook.timeout_seconds, Some(10));
         assert_eq!(hook.failure_policy.as_deref(), Some("Fail"));
         always("it stays as it is", Duration::from_millis(500), async || {
-            let same = stage.configuration().await.metadata.resource_version == before.metadata.resource_version;
+            let same = setup.configuration().await.metadata.resource_version == before.metadata.resource_version;
             same.then_some(()).ok_or_else(|| "written again".to_owned())
         })
         .await;
@@ -44,16 +44,16 @@ async fn from_nothing_to_a_certificate_that_the_api_server_trusts() {
 #[tokio::test]
 async fn two_replicas_that_start_at_once_agree_on_one_authority() {
     let cp = ControlPlane::shared().await;
-    with_stage(cp, async |stage: Stage| {
-        let replicas = [stage.replica(stage.own()), stage.replica(stage.own())];
-        stage.serve(&[&replicas[0], &replicas[1]]);
+    with_setup(cp, async |setup: Setup| {
+        let replicas = [setup.replica(setup.own()), setup.replica(setup.own())];
+        setup.serve(&[&replicas[0], &replicas[1]]);
         for replica in &replicas {
             replica.wait_ready().await;
         }
-        assert_eq!(stage.trusted().await.len(), 1);
+        assert_eq!(setup.trusted().await.len(), 1);
         assert_ne!(replicas[0].serving.end_entity(), replicas[1].serving.end_entity(), "each has a leaf of its own");
         for _ in 0..4 {
-            stage.call().await.unwrap();
+            setup.call().await.unwrap();
         }
         for replica in replicas {
             replica.end().await;
@@ -65,45 +65,45 @@ async fn two_replicas_that_start_at_once_agree_on_one_authority() {
 #[tokio::test]
 async fn a_restarted_replica_goes_on_with_the_authority_that_is_there() {
     let cp = ControlPlane::shared().await;
-    with_stage(cp, async |stage: Stage| {
-        let first = stage.replica(stage.own());
-        stage.serve(&[&first]);
+    with_setup(cp, async |setup: Setup| {
+        let first = setup.replica(setup.own());
+        setup.serve(&[&first]);
         first.wait_ready().await;
-        let before = stage.trusted().await;
+        let before = setup.trusted().await;
         first.end().await;
-        let second = stage.replica(stage.own());
-        stage.serve(&[&second]);
+        let second = setup.replica(setup.own());
+        setup.serve(&[&second]);
         second.wait_ready().await;
-        assert_eq!(stage.trusted().await, before);
-        stage.call().await.unwrap();
+        assert_eq!(setup.trusted().await, before);
+        setup.call().await.unwrap();
         second.end().await;
     })
     .await;
 }
 
 #[tokio::test]
-async fn what_is_missing_or_wrong_is_said_until_it_is_there() {
+async fn what_is_missing_or_wrong_is_reported_until_it_is_corrected() {
     let cp = ControlPlane::shared().await;
-    with_stage(cp, async |stage: Stage| {
-        stage.delete_configuration().await;
-        let mut settings = stage.own();
-        stage::own_source(&mut settings).names = vec!["webhook.ns.svc".to_owned()];
-        let replica = stage.replica(settings);
+    with_setup(cp, async |setup: Setup| {
+        setup.delete_configuration().await;
+        let mut settings = setup.own();
+        setup::own_source(&mut settings).names = vec!["webhook.ns.svc".to_owned()];
+        let replica = setup.replica(settings);
         replica.wait_unready("does not exist, so nobody calls us").await;
-        stage.create_configuration().await;
+        setup.create_configuration().await;
         replica.wait_unready("by the name 127.0.0.1, for which our certificate was not issued. Add that name").await;
-        stage.serve(&[&replica]);
-        let refused = stage.call().await.unwrap_err();
+        setup.serve(&[&replica]);
+        let refused = setup.call().await.unwrap_err();
         assert!(refused.contains("127.0.0.1"), "{refused}");
         replica.end().await;
 
-        let replica = stage.replica(stage.own());
-        stage.serve(&[&replica]);
+        let replica = setup.replica(setup.own());
+        setup.serve(&[&replica]);
         replica.wait_ready().await;
-        // A name is added to the configuration that the certificate does not have, then taken away again.
-        stage.set_url(&stage.url().replace("127.0.0.1", "localhost")).await;
+        // The configuration gets a name that the certificate lacks, then the old name again.
+        setup.set_url(&setup.url().replace("127.0.0.1", "localhost")).await;
         replica.wait_unready("by the name localhost").await;
-        stage.set_url(&stage.url()).await;
+        setup.set_url(&setup.url()).await;
         replica.wait_ready().await;
         replica.end().await;
     })
@@ -111,29 +111,29 @@ async fn what_is_missing_or_wrong_is_said_until_it_is_there() {
 }
 
 #[tokio::test]
-async fn a_year_that_passes_in_an_instant_costs_a_new_authority_and_no_person() {
+async fn a_clock_that_jumps_a_year_ahead_makes_a_new_authority_without_intervention() {
     let cp = ControlPlane::shared().await;
-    with_stage(cp, async |stage: Stage| {
-        let replicas = [stage.replica(stage.own()), stage.replica(stage.own())];
-        stage.serve(&[&replicas[0], &replicas[1]]);
+    with_setup(cp, async |setup: Setup| {
+        let replicas = [setup.replica(setup.own()), setup.replica(setup.own())];
+        setup.serve(&[&replicas[0], &replicas[1]]);
         for replica in &replicas {
             replica.wait_ready().await;
         }
-        let (before, leaf) = (stage.trusted().await, replicas[0].serving.end_entity());
-        stage.advance(Duration::from_hours(370 * 24));
+        let (before, leaf) = (setup.trusted().await, replicas[0].serving.end_entity());
+        setup.advance(Duration::from_hours(370 * 24));
         eventually("new certificates", GENEROUS, async || {
-            let trusted = stage.trusted().await;
+            let trusted = setup.trusted().await;
             let ready = replicas.iter().all(Replica::is_ready);
             let new = trusted.len() == 1 && trusted != before && replicas[0].serving.end_entity() != leaf;
             (ready && new).then_some(()).ok_or_else(|| format!("ready: {ready}, trusted: {}", trusted.len()))
         })
         .await;
-        let left = replicas[0].serving.not_after().unwrap() - stage::now();
+        let left = replicas[0].serving.not_after().unwrap() - setup::now();
         assert!(left > 370 * 86_400, "{left}");
 
-        // And back: what was made by a clock that was a year ahead is of no use.
-        stage.advance_back(Duration::from_hours(370 * 24));
-        eventually("certificates of this year", GENEROUS, async || stage.call().await).await;
+        // The clock goes back: certificates from a year ahead are of no use.
+        setup.advance_back(Duration::from_hours(370 * 24));
+        eventually("certificates of this year", GENEROUS, async || setup.call().await).await;
         for replica in replicas {
             replica.wait_ready().await;
             replica.end().await;
@@ -145,17 +145,17 @@ async fn a_year_that_passes_in_an_instant_costs_a_new_authority_and_no_person() 
 #[tokio::test]
 async fn a_machine_asleep_for_a_week_renews_its_leaf_at_the_next_check() {
     let cp = ControlPlane::shared().await;
-    with_stage(cp, async |stage: Stage| {
-        let replica = stage.replica(stage.own());
+    with_setup(cp, async |setup: Setup| {
+        let replica = setup.replica(setup.own());
         replica.wait_ready().await;
-        let (before, trusted) = (replica.serving.not_after().unwrap(), stage.trusted().await);
-        stage.advance(Duration::from_hours(8 * 24));
+        let (before, trusted) = (replica.serving.not_after().unwrap(), setup.trusted().await);
+        setup.advance(Duration::from_hours(8 * 24));
         eventually("a new leaf", GENEROUS, async || {
             let new = replica.serving.not_after().unwrap() >= before + 8 * 86_400;
             (new && replica.is_ready()).then_some(()).ok_or_else(|| "the old one".to_owned())
         })
         .await;
-        assert_eq!(stage.trusted().await, trusted);
+        assert_eq!(setup.trusted().await, trusted);
         replica.end().await;
     })
     .await;
@@ -164,21 +164,21 @@ async fn a_machine_asleep_for_a_week_renews_its_leaf_at_the_next_check() {
 #[tokio::test]
 async fn a_deleted_secret_makes_a_new_authority_and_the_old_one_stays_trusted() {
     let cp = ControlPlane::shared().await;
-    with_stage(cp, async |stage: Stage| {
-        let replica = stage.replica(stage.own());
-        stage.serve(&[&replica]);
+    with_setup(cp, async |setup: Setup| {
+        let replica = setup.replica(setup.own());
+        setup.serve(&[&replica]);
         replica.wait_ready().await;
-        let (before, leaf) = (stage.trusted().await, replica.serving.end_entity());
-        let secrets: Api<Secret> = Api::namespaced(stage.client.clone(), &stage.namespace);
+        let (before, leaf) = (setup.trusted().await, replica.serving.end_entity());
+        let secrets: Api<Secret> = Api::namespaced(setup.client.clone(), &setup.namespace);
         secrets.delete(SECRET, &DeleteParams::default()).await.unwrap();
         eventually("a leaf of a new authority", GENEROUS, async || {
-            stage.call().await?;
+            setup.call().await?;
             (replica.serving.end_entity() != leaf).then_some(()).ok_or_else(|| "the old leaf".to_owned())
         })
         .await;
-        let after = stage.trusted().await;
+        let after = setup.trusted().await;
         assert!(after.len() == 2 && before.is_subset(&after), "{}", after.len());
-        stage.call().await.unwrap();
+        setup.call().await.unwrap();
         assert!(replica.is_ready());
         replica.end().await;
     })

@@ -1,7 +1,8 @@
-//! The rights that the chart grants: none is missing, none is granted in vain, and whoever takes one away is told so.
+//! The rights that the chart grants: none is missing, none is superfluous, and the log reports one that is taken away.
 //!
-//! Each verb on each resource is taken from its account in turn, while everything happens that the operator is for. It is
-//! used when the API server refuses it then, and told when the log says so with the remedy.
+//! Each verb on each resource is taken from its account in turn, while the operator has work of every kind. The right
+//! is used if the API server refuses a request for it, and its loss is reported if the log has that refusal with the
+//! remedy.
 
 use std::fmt::{self, Debug};
 use std::time::Duration;
@@ -25,10 +26,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::chart::Stage;
+use super::chart::ChartCluster;
 use super::chart_self_test::SelfTest;
-use super::gate_stage::provider_that_breaks;
-use super::kinds_stage::OTHERS;
+use super::gate_setup::provider_that_breaks;
+use super::kinds_setup::OTHERS;
 use super::recorder_templates::install_kinds;
 use testbed::chart::RELEASE;
 use testbed::eventually::eventually;
@@ -65,8 +66,8 @@ impl Right {
         Some(self.rule.resource_names.as_ref()?.first()?.as_str())
     }
 
-    /// How the API server says that it is missing.
-    fn is_missed_in(&self, line: &str) -> bool {
+    /// Whether a line has the API server's refusal that names this right.
+    fn is_missing_in(&self, line: &str) -> bool {
         line.contains(&format!(r#"cannot {} resource "{}""#, self.verb(), self.resource()))
             && self.name().is_none_or(|name| line.contains(&format!(r#""{name}" is forbidden"#)))
     }
@@ -79,11 +80,11 @@ impl fmt::Display for Right {
 }
 
 /// Every right of an account, from the roles of its name as they are in the cluster.
-async fn rights(stage: &Stage, component: &'static str) -> Vec<Right> {
+async fn rights(cluster: &ChartCluster, component: &'static str) -> Vec<Right> {
     let name = format!("pact-operator-{component}");
-    let client = stage.control_plane.client();
-    let cluster = Api::<ClusterRole>::all(client.clone()).get(&name).await.unwrap();
-    let mut granted = vec![(None, cluster.rules)];
+    let client = cluster.control_plane.client();
+    let cluster_role = Api::<ClusterRole>::all(client.clone()).get(&name).await.unwrap();
+    let mut granted = vec![(None, cluster_role.rules)];
     for namespace in [RELEASE, "default"] {
         let role = Api::<Role>::namespaced(client.clone(), namespace).get_opt(&name).await.unwrap();
         granted.extend(role.map(|role| (Some(namespace.to_owned()), role.rules)));
@@ -121,13 +122,13 @@ fn singles(rule: &PolicyRule) -> Vec<PolicyRule> {
     singles
 }
 
-/// Writes the role that grants `right` anew: with all of `rights` that are its own, without `right` if so wanted; waits
-/// until the API server goes by it.
-async fn grant(stage: &Stage, rights: &[Right], right: &Right, granted: bool) {
+/// Writes the role of `right` anew, with all of its own `rights`, but without `right` if it is not to be `granted`.
+/// Waits until the API server has adopted it.
+async fn grant(cluster: &ChartCluster, rights: &[Right], right: &Right, granted: bool) {
     let own = rights.iter().filter(|one| one.namespace == right.namespace && (granted || *one != right));
     let rules: Vec<_> = own.map(|one| &one.rule).collect();
     let (how, rules) = (PatchParams::default(), Patch::Merge(json!({"rules": rules})));
-    let (client, name) = (stage.control_plane.client(), format!("pact-operator-{}", right.component));
+    let (client, name) = (cluster.control_plane.client(), format!("pact-operator-{}", right.component));
     match &right.namespace {
         None => drop(Api::<ClusterRole>::all(client.clone()).patch(&name, &how, &rules).await.unwrap()),
         Some(namespace) => {
@@ -160,31 +161,31 @@ async fn grant(stage: &Stage, rights: &[Right], right: &Right, granted: bool) {
     .await;
 }
 
-/// A cluster in which there is something to do for every right, with the chart on it.
-async fn stage() -> Stage {
-    let stage = Stage::bare().await;
-    install_kinds(&stage.control_plane).await;
-    provider_that_breaks(&stage.broker, "production", "orders");
-    let said = stage
+/// A cluster with the chart, and with work that needs every right.
+async fn cluster_with_work() -> ChartCluster {
+    let cluster = ChartCluster::without_chart().await;
+    install_kinds(&cluster.control_plane).await;
+    provider_that_breaks(&cluster.broker, "production", "orders");
+    let output = cluster
         .release(&json!({
-            "broker": {"url": stage.broker.url(), "auth": {"basic": {"secretRef": {"name": BROKER_SECRET}}}},
+            "broker": {"url": cluster.broker.url(), "auth": {"basic": {"secretRef": {"name": BROKER_SECRET}}}},
             "rbac": {"brokerSecrets": [BROKER_SECRET]},
         }))
         .await;
-    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(output.code, 0, "{output:?}");
     let signed_in = secret(BROKER_SECRET, &json!({"username": "u", "password": "p"}));
-    put(Api::<Secret>::namespaced(stage.control_plane.client(), RELEASE), BROKER_SECRET, signed_in).await;
+    put(Api::<Secret>::namespaced(cluster.control_plane.client(), RELEASE), BROKER_SECRET, signed_in).await;
     for name in ["recorded", "taken"] {
-        annotated(name, "nobody", "1.0.0").apply(&stage.control_plane.client(), "shop").await.wait_complete().await;
+        annotated(name, "nobody", "1.0.0").apply(&cluster.control_plane.client(), "shop").await.wait_complete().await;
     }
-    for played in OTHERS {
-        let rollout = played.of(&played.name("recorded"), "1.0.0").annotation(annotations::PACTICIPANT, "nobody");
-        played.wait_complete(&Workload::apply(&stage.control_plane.client(), "shop", &rollout).await).await;
+    for tested in OTHERS {
+        let rollout = tested.of(&tested.name("recorded"), "1.0.0").annotation(annotations::PACTICIPANT, "nobody");
+        tested.wait_complete(&Workload::apply(&cluster.control_plane.client(), "shop", &rollout).await).await;
     }
-    stage
+    cluster
 }
 
-/// Creates it, in place of one that is there.
+/// Creates the object, and deletes one of that name first.
 async fn put<K>(api: Api<K>, name: &str, object: Value)
 where
     K: Clone + Debug + DeserializeOwned + Serialize,
@@ -209,24 +210,24 @@ fn key(pacticipant: &str) -> RecordKey {
     RecordKey::of(&PactDeployment::new("any", serde_json::from_value(spec).unwrap())).unwrap()
 }
 
-/// Something new to do for a controller: pacticipants nobody knows yet, an object to give up, statuses to write, a Lease that
-/// somebody else holds or, where `anew`, none.
-async fn work_for_a_controller(stage: &Stage, number: usize, anew: bool) {
-    let (client, how) = (stage.control_plane.client(), PatchParams::default());
+/// New work for a controller: new pacticipants, an object to delete, statuses to write, a Lease with another holder or,
+/// with `anew`, no Lease.
+async fn work_for_a_controller(cluster: &ChartCluster, number: usize, anew: bool) {
+    let (client, how) = (cluster.control_plane.client(), PatchParams::default());
     for name in ["recorded", "taken"] {
         let pacticipant = format!("{name}-{number}");
-        stage.broker.store().publish_version(&pacticipant, "1.0.0");
+        cluster.broker.store().publish_version(&pacticipant, "1.0.0");
         let annotated = Patch::Merge(json!({"metadata": {"annotations": {annotations::PACTICIPANT: pacticipant}}}));
         Api::<Deployment>::namespaced(client.clone(), "shop").patch(name, &how, &annotated).await.unwrap();
     }
-    for played in OTHERS {
-        let name = played.name("recorded");
+    for tested in OTHERS {
+        let name = tested.name("recorded");
         let pacticipant = format!("{name}-{number}");
-        stage.broker.store().publish_version(&pacticipant, "1.0.0");
+        cluster.broker.store().publish_version(&pacticipant, "1.0.0");
         let annotated = json!({"metadata": {"annotations": {annotations::PACTICIPANT: pacticipant}}});
-        Workload::new(&client, played.kind.kind(), "shop", &name).patch(annotated).await;
+        Workload::new(&client, tested.kind.kind(), "shop", &name).patch(annotated).await;
     }
-    // The one is about nothing that runs; the other stands where that of a Deployment belongs.
+    // The first object is about nothing that runs; the second has the name that belongs to the record of a Deployment.
     let [useless, taken, stranger] = ["useless", "taken", "stranger"].map(|name| key(&format!("{name}-{number}")));
     for (name, about) in [(&useless, &useless), (&taken, &stranger)] {
         let object = PactDeployment::new(&name.object_name(), about.spec());
@@ -246,9 +247,9 @@ async fn work_for_a_controller(stage: &Stage, number: usize, anew: bool) {
     put(leases, LEASE, json!({"metadata": {"name": LEASE}, "spec": spec})).await;
 }
 
-/// Something new to do for a webhook: a bundle to fill in, an authority that is none or, where `anew`, is not there.
-async fn work_for_a_webhook(stage: &Stage, anew: bool) {
-    let client = stage.control_plane.client();
+/// New work for a webhook: a bundle to fill in, an authority Secret that is empty or, with `anew`, missing.
+async fn work_for_a_webhook(cluster: &ChartCluster, anew: bool) {
+    let client = cluster.control_plane.client();
     let hooks = Api::<ValidatingWebhookConfiguration>::all(client.clone());
     let mut gate = hooks.get("pact-operator").await.unwrap();
     gate.webhooks.as_mut().unwrap()[0].client_config.ca_bundle = None;
@@ -260,7 +261,8 @@ async fn work_for_a_webhook(stage: &Stage, anew: bool) {
     put(secrets, AUTHORITY_SECRET, secret(AUTHORITY_SECRET, &json!({}))).await;
 }
 
-/// What a gate is asked, straight: about a rollout that it denies, and about a namespace that no watch told it of.
+/// Sends reviews directly to a gate: of a rollout that it denies, and of one in a namespace that its watches have not
+/// delivered.
 async fn ask(port: u16) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
@@ -280,23 +282,23 @@ async fn ask(port: u16) {
     }
 }
 
-/// Starts the component with work to do, and waits until what it says is `enough`.
-async fn play(
-    stage: &Stage,
+/// Starts the component with work to do, and waits until its log is `enough`.
+async fn run_component(
+    cluster: &ChartCluster,
     component: &'static str,
     number: usize,
     anew: bool,
     mut enough: impl AsyncFnMut(&str) -> Result<(), String>,
 ) {
-    let what = format!("the {component} in play {number}");
+    let what = format!("the {component} in run {number}");
     if component == "controller" {
-        work_for_a_controller(stage, number, anew).await;
-        let controller = Operator::start_installed(&stage.control_plane).await;
+        work_for_a_controller(cluster, number, anew).await;
+        let controller = Operator::start_installed(&cluster.control_plane).await;
         eventually(what, SOON, async || enough(&controller.logs()).await).await;
     } else {
-        work_for_a_webhook(stage, anew).await;
+        work_for_a_webhook(cluster, anew).await;
         let port = free_port();
-        let webhook = Webhook::start_installed(&stage.control_plane, port).await;
+        let webhook = Webhook::start_installed(&cluster.control_plane, port).await;
         eventually(what, SOON, async || {
             ask(port).await;
             enough(&webhook.logs()).await
@@ -306,73 +308,73 @@ async fn play(
 }
 
 #[tokio::test]
-async fn each_right_is_used_and_whoever_takes_it_away_is_told() {
-    let mut stage = stage().await;
-    let self_test = SelfTest::of(&stage).await;
+async fn each_right_is_used_and_a_missing_one_is_reported_with_its_remedy() {
+    let mut cluster = cluster_with_work().await;
+    let self_test = SelfTest::of(&cluster).await;
     let mut number = 0;
     for component in ["controller", "webhook", "self-test"] {
-        let rights = rights(&stage, component).await;
+        let rights = rights(&cluster, component).await;
         if component == "self-test" {
-            stage.run().await;
+            cluster.run().await;
         }
         for right in &rights {
             number += 1;
-            grant(&stage, &rights, right, false).await;
+            grant(&cluster, &rights, right, false).await;
             if component == "self-test" {
-                let said = self_test.run().await.out;
-                assert!(said.lines().any(|line| right.is_missed_in(line)), "{right}: {said}");
+                let output = self_test.run().await.out;
+                assert!(output.lines().any(|line| right.is_missing_in(line)), "{right}: {output}");
             } else {
-                // A Lease that is there keeps a controller waiting.
+                // An existing Lease keeps a controller waiting.
                 let anew = match (component, right.resource()) {
                     ("controller", "leases") | ("webhook", "secrets") => right.verb() == "create",
                     _ => component == "controller",
                 };
-                play(&stage, component, number, anew, async |said| {
-                    let said = said.replace('\\', "");
-                    // The libraries say it in their own way, too.
-                    let told = said.lines().any(|line| right.is_missed_in(line) && line.contains("Remedy: "));
-                    if told { Ok(()) } else { Err(format!("{right}: {said}")) }
+                run_component(&cluster, component, number, anew, async |log| {
+                    let log = log.replace('\\', "");
+                    // The libraries log the refusal, too, without the remedy.
+                    let reported = log.lines().any(|line| right.is_missing_in(line) && line.contains("Remedy: "));
+                    if reported { Ok(()) } else { Err(format!("{right}: {log}")) }
                 })
                 .await;
             }
-            grant(&stage, &rights, right, true).await;
+            grant(&cluster, &rights, right, true).await;
         }
     }
-    // As many as tests/rights/ lists by verb and name, and the self-test's three: that none was left out.
+    // As many as tests/rights/ lists by verb and name, and the self-test's three: none was left out.
     assert_eq!(number, 57);
 }
 
 #[tokio::test]
 async fn no_right_is_missing() {
-    let stage = stage().await;
-    let (client, store) = (stage.control_plane.client(), stage.broker.store());
+    let cluster = cluster_with_work().await;
+    let (client, store) = (cluster.control_plane.client(), cluster.broker.store());
     let (environments, deployments) =
         (Api::<PactEnvironment>::all(client.clone()), Api::<PactDeployment>::all(client.clone()));
     let events = Api::<Event>::namespaced(client, "shop");
     for (number, anew) in [(1, true), (2, false)] {
-        play(&stage, "controller", number, anew, async |said| {
-            assert!(!said.contains("Remedy: grant"), "{said}");
-            let [one, other] = OTHERS.map(|played| played.name("recorded"));
+        run_component(&cluster, "controller", number, anew, async |log| {
+            assert!(!log.contains("Remedy: grant"), "{log}");
+            let [one, other] = OTHERS.map(|tested| tested.name("recorded"));
             let names = ["recorded", "taken", &*one, &*other];
             let recorded = names.map(|name| store.current("production", &format!("{name}-{number}")).len());
             let status = environments.get("production").await.unwrap().status.is_some();
             let useless = key(&format!("useless-{number}")).object_name();
             let given_up = deployments.get_opt(&useless).await.unwrap().is_none();
-            // What somebody else made is left alone, and said to be in the way.
+            // An object that another client made stays as it is, and the log reports that it is in the way.
             let taken = deployments.get(&key(&format!("taken-{number}")).object_name()).await.unwrap();
-            let told = said.contains(&format!("about stranger-{number} in production at main. Remedy: delete it"));
+            let reported = log.contains(&format!("about stranger-{number} in production at main. Remedy: delete it"));
             assert!(taken.status.is_none(), "{taken:?}");
-            let done = recorded == [1; 4] && status && given_up && told;
-            if done { Ok(()) } else { Err(format!("{recorded:?} {status} {given_up} {told}: {said}")) }
+            let done = recorded == [1; 4] && status && given_up && reported;
+            if done { Ok(()) } else { Err(format!("{recorded:?} {status} {given_up} {reported}: {log}")) }
         })
         .await;
-        play(&stage, "webhook", number, anew, async |said| {
-            assert!(!said.contains("Remedy: grant"), "{said}");
+        run_component(&cluster, "webhook", number, anew, async |log| {
+            assert!(!log.contains("Remedy: grant"), "{log}");
             let events = events.list(&ListParams::default()).await.unwrap();
             let ours = events.iter().filter(|event| event.reporting_controller.as_deref() == Some(REPORTER));
-            // It is asked before it is ready, too: what it said without a client for the broker is another Event.
+            // It gets reviews before it is ready, too: its answer without a client for the broker is another Event.
             let verdicts = ours.filter(|event| event.reason.as_deref() == Some("RolloutWouldBeDenied")).count();
-            if verdicts == 1 { Ok(()) } else { Err(format!("{verdicts} Events: {said}")) }
+            if verdicts == 1 { Ok(()) } else { Err(format!("{verdicts} Events: {log}")) }
         })
         .await;
     }

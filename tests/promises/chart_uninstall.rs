@@ -1,5 +1,5 @@
-//! Taking the chart away: in whatever state an installation is, `helm uninstall` leaves nothing in the way of a rollout and
-//! changes nothing at the broker. And the chart as a part of another one, and after an older one of itself.
+//! Uninstalling the chart: in any state of an installation, `helm uninstall` leaves nothing that blocks a rollout and
+//! changes nothing at the broker. Also the chart as a part of another chart, and as an upgrade of an older version.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,8 +16,8 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use serde_json::json;
 
-use super::chart::Stage;
-use super::gate_stage::{Said, provider_that_breaks};
+use super::chart::ChartCluster;
+use super::gate_setup::{CommandOutput, provider_that_breaks};
 use testbed::chart::{RELEASE, folder, helm, helm_ok, helm_process};
 use testbed::eventually::eventually;
 use testbed::kubectl::{kubectl, kubectl_ok};
@@ -26,32 +26,32 @@ use testbed::rollout::Live;
 use testbed::test_cluster::{SOON, annotated};
 use testbed::webhook::Person;
 
-/// In how many states it is taken away.
+/// In how many states it is uninstalled.
 const STATES: usize = 20;
 
 /// What may have happened to an installation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Happened {
-    /// The operator ran and recorded a rollout; it runs when it is taken away.
+    /// The operator ran and recorded a rollout; it still runs when it is uninstalled.
     Ran,
     WebhookKilled,
     BrokerDown,
     /// The emergency command.
     GateDeleted,
-    /// Nobody serves, and the API server insists on an answer.
+    /// No webhook runs, and the API server requires an answer.
     FailAndNobodyServes,
     Upgraded,
     UpgradedAndRolledBack,
     /// The API server refused a part of it.
     UpgradeFailed,
-    /// helm was killed before it was through.
+    /// helm was killed before it had finished.
     UpgradeInterrupted,
     DefinitionsLeftToOthers,
     DefinitionsDeleted,
     EnvironmentDeleted,
     DeploymentsDeleted,
     AuthorityDeleted,
-    /// With everything in it, the release's own notes included; then it was installed again.
+    /// With everything in it, helm's release Secrets included; then the chart was installed again.
     NamespaceDeletedAndInstalledAgain,
 }
 
@@ -74,57 +74,57 @@ const HAPPENED: [Happened; 15] = [
 ];
 
 impl Happened {
-    async fn to(self, stage: &mut Stage) {
-        let kubeconfig = stage.control_plane.kubeconfig().to_owned();
+    async fn apply_to(self, cluster: &mut ChartCluster) {
+        let kubeconfig = cluster.control_plane.kubeconfig().to_owned();
         let delete = async |what: &[&str]| {
-            // What is gone already is gone.
+            // An earlier step may have deleted it.
             let options = ["-n", RELEASE, "delete", "--ignore-not-found", "--timeout=60s"];
-            let said = Said::of(&kubectl(&kubeconfig, &[&options[..], what].concat()).await);
-            assert!(said.code == 0 || said.err.contains("the server doesn't have a resource type"), "{said:?}");
+            let output = CommandOutput::of(&kubectl(&kubeconfig, &[&options[..], what].concat()).await);
+            assert!(output.code == 0 || output.err.contains("the server doesn't have a resource type"), "{output:?}");
         };
         match self {
             Self::Ran => {
-                if stage.runs() || !served(stage).await {
+                if cluster.runs() || !served(cluster).await {
                     return;
                 }
-                stage.run().await;
-                let client = stage.control_plane.client();
+                cluster.run().await;
+                let client = cluster.control_plane.client();
                 let deployment = annotated("orders", "orders", "1.0.0").apply(&client, "shop").await;
                 deployment.wait_complete().await;
             }
-            Self::WebhookKilled => stage.stop_webhook(),
-            Self::BrokerDown => stage.broker.stop().await,
+            Self::WebhookKilled => cluster.stop_webhook(),
+            Self::BrokerDown => cluster.broker.stop().await,
             Self::GateDeleted => delete(&["validatingwebhookconfiguration", "pact-operator"]).await,
             Self::FailAndNobodyServes => {
-                stage.stop_webhook();
-                // What happened before may have made an upgrade impossible; then it stays as it was.
-                drop(stage.release(&json!({"webhook": stage.webhook_values("Fail")})).await);
+                cluster.stop_webhook();
+                // An earlier step may have made an upgrade impossible; then the release stays as it was.
+                drop(cluster.release(&json!({"webhook": cluster.webhook_values("Fail")})).await);
             }
-            Self::Upgraded => drop(stage.release(&json!({"commonLabels": {"again": "yes"}})).await),
+            Self::Upgraded => drop(cluster.release(&json!({"commonLabels": {"again": "yes"}})).await),
             Self::UpgradedAndRolledBack => {
-                drop(stage.release(&json!({"commonLabels": {"back": "no"}})).await);
-                drop(helm(&stage.control_plane, &["rollback", RELEASE]).await);
+                drop(cluster.release(&json!({"commonLabels": {"back": "no"}})).await);
+                drop(helm(&cluster.control_plane, &["rollback", RELEASE]).await);
             }
             Self::UpgradeFailed => {
-                let mut webhook = stage.webhook_values("Ignore");
+                let mut webhook = cluster.webhook_values("Ignore");
                 webhook["resources"] = json!({"limits": {"memory": "much"}});
-                let said = stage.release(&json!({"webhook": webhook})).await;
-                assert!(said.code != 0, "{said:?}");
+                let output = cluster.release(&json!({"webhook": webhook})).await;
+                assert!(output.code != 0, "{output:?}");
             }
             Self::UpgradeInterrupted => {
                 let chart = folder().display().to_string();
                 let mut helm =
-                    helm_process(&stage.control_plane, &["upgrade", RELEASE, &chart, "--reuse-values"]).await;
-                // Once it has written down what it is about to do.
+                    helm_process(&cluster.control_plane, &["upgrade", RELEASE, &chart, "--reuse-values"]).await;
+                // Once helm has stored the pending release.
                 eventually("helm to begin", SOON, async || {
-                    let said = Said::of(&self::helm(&stage.control_plane, &["status", RELEASE]).await);
+                    let output = CommandOutput::of(&self::helm(&cluster.control_plane, &["status", RELEASE]).await);
                     let ended = helm.try_wait().unwrap().is_some();
-                    if ended || said.out.contains("pending") { Ok(()) } else { Err(format!("{said:?}")) }
+                    if ended || output.out.contains("pending") { Ok(()) } else { Err(format!("{output:?}")) }
                 })
                 .await;
                 drop(helm.kill().await);
             }
-            Self::DefinitionsLeftToOthers => drop(stage.release(&json!({"crds": {"install": false}})).await),
+            Self::DefinitionsLeftToOthers => drop(cluster.release(&json!({"crds": {"install": false}})).await),
             Self::DefinitionsDeleted => {
                 let kinds = ["pactbrokers", "pactenvironments", "pactdeployments"];
                 let kinds = kinds.map(|kind| format!("{kind}.pact-operator.dev"));
@@ -136,55 +136,55 @@ impl Happened {
             }
             Self::AuthorityDeleted => delete(&["secret", "pact-operator-webhook-authority"]).await,
             Self::NamespaceDeletedAndInstalledAgain => {
-                stage.stop();
+                cluster.stop();
                 delete(&["namespace", RELEASE]).await;
-                namespace::ensure(&stage.control_plane, &stage.control_plane.client(), RELEASE, &[]).await;
-                let said = stage.release(&json!({})).await;
-                assert_eq!(said.code, 0, "{said:?}");
+                namespace::ensure(&cluster.control_plane, &cluster.control_plane.client(), RELEASE, &[]).await;
+                let output = cluster.release(&json!({})).await;
+                assert_eq!(output.code, 0, "{output:?}");
             }
         }
     }
 }
 
-/// Whether everything is there without which the operator does not become ready.
-async fn served(stage: &Stage) -> bool {
-    let kubeconfig = stage.control_plane.kubeconfig();
+/// Whether everything exists that the operator needs to become ready.
+async fn served(cluster: &ChartCluster) -> bool {
+    let kubeconfig = cluster.control_plane.kubeconfig();
     let needed = ["deployment/pact-operator-webhook", "deployment/pact-operator-controller"];
     let needed = [&["-n", RELEASE, "get"], &needed[..], &["validatingwebhookconfiguration/pact-operator"]].concat();
-    objects(stage).await.is_some() && kubectl(kubeconfig, &needed).await.status.success()
+    objects(cluster).await.is_some() && kubectl(kubeconfig, &needed).await.status.success()
 }
 
 /// The objects of the operator's kinds, or `None` when these are not served.
-async fn objects(stage: &Stage) -> Option<BTreeSet<String>> {
+async fn objects(cluster: &ChartCluster) -> Option<BTreeSet<String>> {
     let kinds = "pactbrokers.pact-operator.dev,pactenvironments.pact-operator.dev,pactdeployments.pact-operator.dev";
-    let said = Said::of(&kubectl(stage.control_plane.kubeconfig(), &["get", kinds, "-o", "name"]).await);
-    (said.code == 0).then(|| said.out.lines().map(str::to_owned).collect())
+    let output = CommandOutput::of(&kubectl(cluster.control_plane.kubeconfig(), &["get", kinds, "-o", "name"]).await);
+    (output.code == 0).then(|| output.out.lines().map(str::to_owned).collect())
 }
 
 #[tokio::test]
-async fn in_whatever_state_it_is_taken_away_nothing_is_left_in_the_way() {
-    let mut stage = Stage::bare().await;
-    provider_that_breaks(&stage.broker, "production", "orders");
-    let developer = Person::developer(&stage.control_plane).await;
+async fn uninstalling_in_any_state_leaves_nothing_in_the_way() {
+    let mut cluster = ChartCluster::without_chart().await;
+    provider_that_breaks(&cluster.broker, "production", "orders");
+    let developer = Person::developer(&cluster.control_plane).await;
     let happens = vec(select(&HAPPENED[..]), 1..=4);
     let mut runner = TestRunner::deterministic();
-    let mut seen = Vec::new();
+    let mut states = Vec::new();
     for state in 0..STATES {
         let mut happened = happens.new_tree(&mut runner).unwrap().current();
-        // Each of them at least once, and whatever chance adds.
+        // Each of them at least once, and random further ones.
         happened.insert(0, HAPPENED[state % HAPPENED.len()]);
-        let said = stage.release(&json!({})).await;
-        assert_eq!(said.code, 0, "{said:?} after {seen:?}");
+        let output = cluster.release(&json!({})).await;
+        assert_eq!(output.code, 0, "{output:?} after {states:?}");
         for happened in &happened {
-            happened.to(&mut stage).await;
+            happened.apply_to(&mut cluster).await;
         }
-        seen.push(happened.clone());
-        let (writes, before) = (stage.broker.writes().len(), objects(&stage).await);
+        states.push(happened.clone());
+        let (writes, before) = (cluster.broker.writes().len(), objects(&cluster).await);
 
-        helm_ok(&stage.control_plane, &["uninstall", RELEASE, "--timeout", "60s"]).await;
-        stage.stop();
+        helm_ok(&cluster.control_plane, &["uninstall", RELEASE, "--timeout", "60s"]).await;
+        cluster.stop();
         let left = kubectl_ok(
-            stage.control_plane.kubeconfig(),
+            cluster.control_plane.kubeconfig(),
             &[
                 "get",
                 "validatingwebhookconfigurations,validatingadmissionpolicies,clusterroles,clusterrolebindings,roles,\
@@ -196,12 +196,12 @@ async fn in_whatever_state_it_is_taken_away_nothing_is_left_in_the_way() {
         )
         .await;
         assert!(left.is_empty(), "{left} is left after {happened:?}");
-        assert_eq!(objects(&stage).await, before, "after {happened:?}");
-        assert_eq!(stage.broker.writes().len(), writes, "something was written to the broker after {happened:?}");
+        assert_eq!(objects(&cluster).await, before, "after {happened:?}");
+        assert_eq!(cluster.broker.writes().len(), writes, "something was written to the broker after {happened:?}");
         let orders = annotated("orders", "orders", "2.0.0").apply(&developer.client(), "shop").await;
         orders.wait_complete().await;
-        Live::new(&stage.control_plane.client(), "shop", "orders").delete().await;
-        stage.broker.restart().await;
+        Live::new(&cluster.control_plane.client(), "shop", "orders").delete().await;
+        cluster.broker.restart().await;
     }
 }
 
@@ -225,46 +225,46 @@ fn older(folder_of_copy: &Path) -> PathBuf {
 
 #[tokio::test]
 async fn an_upgrade_from_an_older_chart_brings_newer_definitions_and_a_rollback_keeps_them_usable() {
-    let stage = Stage::bare().await;
-    let older = older(stage.control_plane.folder()).display().to_string();
-    let url = stage.broker.url();
+    let cluster = ChartCluster::without_chart().await;
+    let older = older(cluster.control_plane.folder()).display().to_string();
+    let url = cluster.broker.url();
     let broker = format!("broker.url={url}");
     let environment = "environments.production.namespaces.names={shop}";
     let install = ["install", RELEASE, &older, "--set", &broker, "--set", environment];
-    helm_ok(&stage.control_plane, &install).await;
-    let definitions: Api<CustomResourceDefinition> = Api::all(stage.control_plane.client());
+    helm_ok(&cluster.control_plane, &install).await;
+    let definitions: Api<CustomResourceDefinition> = Api::all(cluster.control_plane.client());
     let columns = async || {
         let definition = definitions.get("pactenvironments.pact-operator.dev").await.unwrap();
         let columns = definition.spec.versions[0].additional_printer_columns.clone().unwrap_or_default();
         columns.into_iter().map(|column| column.name).collect::<Vec<_>>()
     };
     assert!(columns().await.contains(&"Older".to_owned()), "{:?}", columns().await);
-    let said = stage.release(&json!({})).await;
-    assert_eq!(said.code, 0, "{said:?}");
+    let output = cluster.release(&json!({})).await;
+    assert_eq!(output.code, 0, "{output:?}");
     assert!(columns().await.contains(&"Would-Deny".to_owned()), "{:?}", columns().await);
-    helm_ok(&stage.control_plane, &["rollback", RELEASE, "1"]).await;
-    let before = objects(&stage).await.expect("the kinds are served");
+    helm_ok(&cluster.control_plane, &["rollback", RELEASE, "1"]).await;
+    let before = objects(&cluster).await.expect("the kinds are served");
     assert_eq!(before.len(), 2, "{before:?}");
 }
 
 #[tokio::test]
-async fn as_a_part_of_another_chart_it_works_and_can_be_switched_off() {
-    let stage = Stage::bare().await;
-    let parent = stage.control_plane.folder().join("umbrella");
+async fn the_chart_works_as_a_part_of_another_chart_and_can_be_switched_off() {
+    let cluster = ChartCluster::without_chart().await;
+    let parent = cluster.control_plane.folder().join("umbrella");
     copy_folder(&folder().with_file_name("umbrella"), &parent);
     fs::create_dir(parent.join("charts")).unwrap();
     copy_folder(&folder(), &parent.join("charts/pact-operator"));
     let values = json!({
         "global": {"imageRegistry": "registry.example.com", "team": {"name": "platform"}},
-        "pact-operator": {"enabled": true, "broker": {"url": stage.broker.url()}},
+        "pact-operator": {"enabled": true, "broker": {"url": cluster.broker.url()}},
     });
     fs::write(parent.join("values.yaml"), values.to_string()).unwrap();
     let parent = parent.display().to_string();
-    helm_ok(&stage.control_plane, &["install", "platform", &parent]).await;
-    let configurations: Api<ValidatingWebhookConfiguration> = Api::all(stage.control_plane.client());
+    helm_ok(&cluster.control_plane, &["install", "platform", &parent]).await;
+    let configurations: Api<ValidatingWebhookConfiguration> = Api::all(cluster.control_plane.client());
     configurations.get("pact-operator").await.expect("installed");
-    assert_eq!(objects(&stage).await.map(|it| it.len()), Some(1));
-    helm_ok(&stage.control_plane, &["upgrade", "platform", &parent, "--set", "pact-operator.enabled=false"]).await;
+    assert_eq!(objects(&cluster).await.map(|it| it.len()), Some(1));
+    helm_ok(&cluster.control_plane, &["upgrade", "platform", &parent, "--set", "pact-operator.enabled=false"]).await;
     assert!(configurations.list(&ListParams::default()).await.unwrap().items.is_empty());
-    assert_eq!(objects(&stage).await.map(|it| it.len()), Some(1), "kept");
+    assert_eq!(objects(&cluster).await.map(|it| it.len()), Some(1), "kept");
 }

@@ -1,4 +1,4 @@
-//! `pact-operator check` puts the gate's question by hand: the built binary against a broker.
+//! `pact-operator check` asks the gate's question by hand: the built binary against a broker.
 
 use std::process::{Command, Output, Stdio};
 
@@ -8,7 +8,7 @@ use testbed::process::free_port;
 use testbed::replica::binary;
 use testbed::standin::{Auth, Options, StandIn};
 
-/// A broker where web 1 runs in `test`: api 1 verified its pact, api 2 failed to, api 3 has not tried.
+/// A broker where web 1 runs in `test`: api 1 verified its pact, api 2 failed to, api 3 has no result.
 async fn broker() -> StandIn {
     let broker = StandIn::start_with(Options { seed_example_environments: true, ..Options::default() }).await;
     let store = broker.store();
@@ -21,14 +21,14 @@ async fn broker() -> StandIn {
     broker
 }
 
-struct Said {
+struct CommandOutput {
     code: Option<i32>,
     out: String,
     err: String,
 }
 
-/// Runs the verb without any setting of the environment but these.
-async fn check(url: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
+/// Runs the verb with these variables as the only settings in its environment.
+async fn check(url: &str, arguments: &[&str], variables: &[(&str, &str)]) -> CommandOutput {
     let mut command = Command::new(binary());
     for (name, _) in std::env::vars_os() {
         let ours = name.to_str().is_some_and(|name| {
@@ -42,7 +42,7 @@ async fn check(url: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Sai
     let ran = tokio::task::spawn_blocking(move || command.output()).await.unwrap();
     let Output { status, stdout, stderr } = ran.unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Said { code: status.code(), out: text(stdout), err: text(stderr) }
+    CommandOutput { code: status.code(), out: text(stdout), err: text(stderr) }
 }
 
 fn about<'a>(pacticipant: &'a str, version: &'a str, environment: &'a str) -> Vec<&'a str> {
@@ -50,7 +50,7 @@ fn about<'a>(pacticipant: &'a str, version: &'a str, environment: &'a str) -> Ve
 }
 
 #[tokio::test]
-async fn a_yes_ends_with_0_a_no_with_1_and_what_could_not_be_told_with_2() {
+async fn a_yes_ends_with_0_a_no_with_1_and_a_failed_check_with_2() {
     let broker = broker().await;
     for (pacticipant, version, environment, verdict, code) in [
         ("api", "1", "test", "Yes", 0),
@@ -61,30 +61,30 @@ async fn a_yes_ends_with_0_a_no_with_1_and_what_could_not_be_told_with_2() {
         ("nobody", "1", "test", "PacticipantUnknown", 1),
         ("api", "1", "nowhere", "EnvironmentMissing", 2),
     ] {
-        let said = check(&broker.url(), &about(pacticipant, version, environment), &[]).await;
+        let output = check(&broker.url(), &about(pacticipant, version, environment), &[]).await;
         let first = format!("{pacticipant} {version} → {environment}: {verdict}\n");
-        assert!(said.out.starts_with(&first), "{first}{}{}", said.out, said.err);
-        assert_eq!(said.code, Some(code), "{}", said.out);
+        assert!(output.out.starts_with(&first), "{first}{}{}", output.out, output.err);
+        assert_eq!(output.code, Some(code), "{}", output.out);
     }
     let nobody_there = format!("http://127.0.0.1:{}", free_port());
-    let said = check(&nobody_there, &about("api", "1", "test"), &[]).await;
-    assert!(said.code == Some(2) && said.out.contains(": BrokerUnavailable\n"), "{}{}", said.out, said.err);
+    let output = check(&nobody_there, &about("api", "1", "test"), &[]).await;
+    assert!(output.code == Some(2) && output.out.contains(": BrokerUnavailable\n"), "{}{}", output.out, output.err);
 }
 
 #[tokio::test]
 async fn people_get_a_table_of_the_pairs_and_programs_get_json() {
     let broker = broker().await;
-    let said = check(&broker.url(), &about("api", "2", "test"), &[]).await;
+    let output = check(&broker.url(), &about("api", "2", "test"), &[]).await;
     for part in
         ["it failed to verify the pact of web 1", "RESULT  CONSUMER  VERSION", "Failed  web       1", "see http"]
     {
-        assert!(said.out.contains(part), "{part:?} is missing in\n{}", said.out);
+        assert!(output.out.contains(part), "{part:?} is missing in\n{}", output.out);
     }
     let mut arguments = about("api", "2", "test");
     arguments.extend(["-o", "json"]);
-    let said = check(&broker.url(), &arguments, &[]).await;
-    let document: Value = serde_json::from_str(&said.out).unwrap();
-    assert_eq!((said.code, &document["verdict"], &document["deployable"]), (Some(1), &"No".into(), &false.into()));
+    let output = check(&broker.url(), &arguments, &[]).await;
+    let document: Value = serde_json::from_str(&output.out).unwrap();
+    assert_eq!((output.code, &document["verdict"], &document["deployable"]), (Some(1), &"No".into(), &false.into()));
     assert_eq!(document["pairs"][0]["consumer"], "web");
     // Unlike the official command line, whose JSON output always ends with 0.
     assert_eq!(document["pairs"][0]["result"], "Failed");
@@ -110,25 +110,25 @@ async fn credentials_come_from_the_environment_and_are_never_shown() {
     let right = [("PACT_BROKER_USERNAME", "planted-user"), ("PACT_BROKER_PASSWORD", "planted-pass")];
     assert_eq!(check(&broker.url(), &about("api", "1", "test"), &right).await.code, Some(0));
     let wrong = [("PACT_BROKER_USERNAME", "planted-user"), ("PACT_BROKER_PASSWORD", "planted-wrong")];
-    let said = check(&broker.url(), &about("api", "1", "test"), &wrong).await;
-    assert!(said.code == Some(2) && said.out.contains(": Unauthorized\n"), "{}", said.out);
-    assert!(!said.out.contains("planted") && !said.err.contains("planted"), "{}{}", said.out, said.err);
+    let output = check(&broker.url(), &about("api", "1", "test"), &wrong).await;
+    assert!(output.code == Some(2) && output.out.contains(": Unauthorized\n"), "{}", output.out);
+    assert!(!output.out.contains("planted") && !output.err.contains("planted"), "{}{}", output.out, output.err);
     broker.set_auth(Some(Auth::Bearer("planted-token".into())));
     let token = [("PACT_BROKER_TOKEN", "planted-token")];
     assert_eq!(check(&broker.url(), &about("api", "1", "test"), &token).await.code, Some(0));
 }
 
 #[tokio::test]
-async fn arguments_that_cannot_be_meant_end_with_2_and_say_what_is_wrong() {
+async fn invalid_arguments_end_with_2_and_a_reason() {
     let broker = broker().await;
     for (arguments, says) in [
         (about(" ", "1", "test"), "the pacticipant name is empty"),
         (about("api", "1", "my env"), "white space"),
         (vec!["--environment", "test", "--pacticipant", "api"], "--version"),
     ] {
-        let said = check(&broker.url(), &arguments, &[]).await;
-        assert!(said.code == Some(2) && said.err.contains(says), "{says:?}: {:?} {}", said.code, said.err);
+        let output = check(&broker.url(), &arguments, &[]).await;
+        assert!(output.code == Some(2) && output.err.contains(says), "{says:?}: {:?} {}", output.code, output.err);
     }
-    let said = check("ftp://broker", &about("api", "1", "test"), &[]).await;
-    assert!(said.code == Some(2) && said.err.contains("http"), "{}", said.err);
+    let output = check("ftp://broker", &about("api", "1", "test"), &[]).await;
+    assert!(output.code == Some(2) && output.err.contains("http"), "{}", output.err);
 }

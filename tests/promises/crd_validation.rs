@@ -1,5 +1,5 @@
-//! What the API server itself says about our kinds: what it refuses and with which words, what it fills in, what it
-//! shows. Written as dry runs, so that the operator sees none of it.
+//! The API server's own handling of the operator's kinds: what it refuses and with which message, what it defaults,
+//! what it shows. The writes are dry runs, so that the operator does not see them.
 
 use crate::objects::Objects as _;
 use std::path::Path;
@@ -168,15 +168,15 @@ async fn what_a_record_key_is_made_of_cannot_be_changed() {
 async fn the_key_of_a_pact_deployment_cannot_be_changed_and_tables_fit_a_terminal() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "Order Service", &["1.12.0"]);
             let client = cluster.client();
             annotated("orders", "Order Service", "1.12.0").apply(&client, &namespace).await;
             annotated("held", "Billing Service", "1.12.0").held().apply(&client, &namespace).await;
             cluster.wait_condition(&environment, "Order Service", ("Ready", "True", "Recorded")).await;
             cluster.wait_condition(&environment, "Billing Service", ("Ready", "False", "RolloutInProgress")).await;
-            let memory = cluster.memory(&environment, "Order Service").await.unwrap();
-            let name = memory.metadata.name.unwrap();
+            let record = cluster.record(&environment, "Order Service").await.unwrap();
+            let name = record.metadata.name.unwrap();
             for change in [
                 json!({"pacticipant": "Other"}),
                 json!({"environment": "other"}),
@@ -200,7 +200,8 @@ async fn the_key_of_a_pact_deployment_cannot_be_changed_and_tables_fit_a_termina
                 let table = kubectl_ok(kubeconfig, &["get", kind]).await;
                 let header = table.lines().next().unwrap();
                 assert_eq!(header.split_whitespace().collect::<Vec<_>>().join(" "), columns);
-                // Other tests' objects widen the columns: each of ours is measured in a table of its own.
+                // Other tests' objects widen the columns: so each of this test's objects is measured in a table of its
+                // own.
                 for name in table.lines().filter(|line| line.contains(wanted)).filter_map(|line| line.split(' ').next())
                 {
                     let table = kubectl_ok(kubeconfig, &["get", kind, name]).await;
@@ -210,7 +211,7 @@ async fn the_key_of_a_pact_deployment_cannot_be_changed_and_tables_fit_a_termina
                     }
                 }
             }
-            // All of them by one word.
+            // All kinds by their category.
             let all = kubectl_ok(kubeconfig, &["get", "pact", "-o", "name"]).await;
             for kind in ["pactbroker", "pactenvironment", "pactdeployment"] {
                 assert!(all.contains(&format!("{kind}.pact-operator.dev/")), "{all}");

@@ -1,4 +1,4 @@
-//! Events against a real API server: told once, whoever tells, and taken whatever they say.
+//! Events against a real API server: published once by any number of processes, and accepted whatever their text.
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::api::events::v1::Event as KubeEvent;
@@ -31,13 +31,13 @@ async fn config_map(cp: &ControlPlane, namespace: &str) -> Regarding {
 }
 
 #[tokio::test]
-async fn an_event_is_told_once_by_any_number_of_processes_and_seen_by_describe() {
+async fn an_event_is_published_once_by_any_number_of_processes_and_shown_by_describe() {
     let cp = ControlPlane::shared().await;
     with_namespace(cp, async |ns| {
         let orders = config_map(cp, &ns).await;
         let event = recorded(&"größer ".repeat(300), "1.0.0");
         for (pod, expected) in [("pod-1", Published::New), ("pod-2", Published::Before)] {
-            // A new sink remembers nothing, as after a restart.
+            // A new sink has no state, as after a restart.
             let sink = EventSink::new(cp.client(), CONTROLLER, pod);
             assert_eq!(sink.publish(&orders, &event).await.unwrap(), expected);
         }
@@ -52,7 +52,7 @@ async fn an_event_is_told_once_by_any_number_of_processes_and_seen_by_describe()
 }
 
 #[tokio::test]
-async fn events_of_cluster_scoped_objects_are_taken() {
+async fn events_of_cluster_scoped_objects_are_accepted() {
     let cp = ControlPlane::shared().await;
     with_namespace(cp, async |ns| {
         let namespace = Api::<Namespace>::all(cp.client()).get(&ns).await.unwrap();

@@ -1,5 +1,5 @@
-//! What the controller finds out for itself about the versions that run, however they were admitted: shown where people
-//! look, told once, and asked for no more often than needed.
+//! The controller's own checks of the versions that run, however they were admitted: shown in status and columns,
+//! reported once, and no more frequent than needed.
 
 use crate::objects::Objects as _;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use testbed::rollout::Live;
 use testbed::test_cluster::{BROKER, SOON, TestCluster, annotated, image, quick};
 use testbed::webhook::{Person, Webhook, WebhookOptions};
 
-/// The check that the memory of a pacticipant has of a version.
+/// The check of a version in a pacticipant's record.
 async fn checked(cluster: &TestCluster, environment: &str, pacticipant: &str, version: &str) -> Option<Check> {
-    let status = cluster.memory(environment, pacticipant).await?.status?;
+    let status = cluster.record(environment, pacticipant).await?.status?;
     status.checks.into_iter().find(|check| check.version == version)
 }
 
-/// Waits until the memory of a pacticipant has this verdict on a version.
+/// Waits until a pacticipant's record has this verdict on a version.
 async fn wait_verdict(
     cluster: &TestCluster,
     environment: &str,
@@ -52,7 +52,7 @@ async fn wait_columns(cluster: &TestCluster, environment: &str, wanted: [&str; 3
     .await;
 }
 
-/// How many questions were put to the broker.
+/// How many questions were sent to the broker.
 fn questions(cluster: &TestCluster) -> usize {
     cluster.broker.count_requests(|request| request.path_and_query.starts_with("/matrix?"))
 }
@@ -84,10 +84,10 @@ async fn enforcing(cluster: &TestCluster, mode: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn in_every_mode_what_would_be_denied_is_shown_told_and_counted() {
+async fn in_every_mode_what_would_be_denied_is_shown_reported_and_counted() {
     let cluster = TestCluster::shared().await;
     for (mode, reason) in [
-        // Who switched the gate off gets the numbers, and no Events.
+        // With the gate off there are numbers, and no Events.
         ("Off", None),
         ("Audit", Some("RolloutWouldBeDenied")),
         ("Warn", Some("RolloutWouldBeDenied")),
@@ -95,7 +95,7 @@ async fn in_every_mode_what_would_be_denied_is_shown_told_and_counted() {
     ] {
         let (namespace, environment) = enforcing(cluster, mode).await;
         wait_columns(cluster, &environment, [mode, "0", "0"]).await;
-        // There is no gate here: whatever the mode, it is admitted.
+        // No gate runs here: the rollout is admitted in every mode.
         let client = cluster.client();
         let orders = annotated("orders", "orders", "2.0.0").apply(&client, &namespace).await;
         let check = wait_verdict(cluster, &environment, "orders", "2.0.0", "No").await;
@@ -129,15 +129,15 @@ async fn in_every_mode_what_would_be_denied_is_shown_told_and_counted() {
         })
         .await;
         cluster.wait_recorded(&environment, "orders", "1.0.0").await;
-        let told = cluster.events(&namespace, "orders", reason.unwrap_or("RolloutWouldBeDenied")).await;
-        assert_eq!(told.len(), usize::from(reason.is_some()), "told once, or not at all: {told:?}");
+        let events = cluster.events(&namespace, "orders", reason.unwrap_or("RolloutWouldBeDenied")).await;
+        assert_eq!(events.len(), usize::from(reason.is_some()), "reported once, or not at all: {events:?}");
     }
 }
 
 async fn set_image(person: &Person, namespace: &str, version: &str) -> (bool, String) {
     let image = format!("app={}", image(version));
-    let said = kubectl(person.kubeconfig(), &["-n", namespace, "set", "image", "deployment/orders", &image]).await;
-    (said.status.success(), String::from_utf8_lossy(&said.stderr).into_owned())
+    let output = kubectl(person.kubeconfig(), &["-n", namespace, "set", "image", "deployment/orders", &image]).await;
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 #[tokio::test]
@@ -149,18 +149,18 @@ async fn case_65_what_was_admitted_unchecked_is_marked_and_judged_when_the_broke
     annotated("orders", "orders", "1.0.0").apply(&cluster.client(), &namespace).await;
     cluster.wait_recorded(&environment, "orders", "1.0.0").await;
     wait_verdict(&cluster, &environment, "orders", "1.0.0", "Yes").await;
-    // The gate is there and sees to it.
+    // The gate runs and denies.
     eventually("the gate to deny", SOON, async || {
-        let (admitted, said) = set_image(&person, &namespace, "2.0.0").await;
-        assert!(!admitted || said.contains("inventory"), "{said}");
-        if admitted { Err(said) } else { Ok(()) }
+        let (admitted, output) = set_image(&person, &namespace, "2.0.0").await;
+        assert!(!admitted || output.contains("inventory"), "{output}");
+        if admitted { Err(output) } else { Ok(()) }
     })
     .await;
 
-    // Another version: what was just answered about that one is remembered for a moment.
+    // Another version: the gate caches the answer about 2.0.0 for a moment.
     cluster.broker.stop().await;
-    let (admitted, said) = set_image(&person, &namespace, "4.0.0").await;
-    assert!(admitted && said.contains("Warning: orders 4.0.0"), "{said}");
+    let (admitted, output) = set_image(&person, &namespace, "4.0.0").await;
+    assert!(admitted && output.contains("Warning: orders 4.0.0"), "{output}");
     let check = wait_verdict(&cluster, &environment, "orders", "4.0.0", "Unchecked").await;
     assert!(!check.would_deny && check.pairs.is_empty(), "{check:?}");
     let note = cluster.wait_event(&namespace, "orders", "Unchecked").await;
@@ -177,7 +177,7 @@ async fn case_65_what_was_admitted_unchecked_is_marked_and_judged_when_the_broke
     assert_eq!(counted(&cluster, &["verdict=\"No\"", "late=\"true\""]).await, 1);
     cluster.wait_recorded(&environment, "orders", "4.0.0").await;
 
-    // Put right by whoever verifies: nobody has to touch the cluster.
+    // A verification corrects it: nothing has to change in the cluster.
     cluster.broker.store().verify("web", "1", "orders", "4.0.0", true);
     wait_verdict(&cluster, &environment, "orders", "4.0.0", "Yes").await;
     wait_columns(&cluster, &environment, ["Enforce", "0", "0"]).await;
@@ -185,7 +185,7 @@ async fn case_65_what_was_admitted_unchecked_is_marked_and_judged_when_the_broke
 }
 
 #[tokio::test]
-async fn what_passed_while_the_gate_was_down_is_found_out_afterwards() {
+async fn what_passed_while_the_gate_was_down_is_judged_afterwards() {
     let cluster = TestCluster::start().await;
     let options = WebhookOptions::default().failure_policy("Ignore").timeout_seconds(2);
     let mut webhook = Webhook::start(&cluster.control_plane, options).await;
@@ -194,8 +194,8 @@ async fn what_passed_while_the_gate_was_down_is_found_out_afterwards() {
     annotated("orders", "orders", "1.0.0").apply(&cluster.client(), &namespace).await;
     cluster.wait_recorded(&environment, "orders", "1.0.0").await;
     webhook.kill9();
-    let (admitted, said) = set_image(&person, &namespace, "2.0.0").await;
-    assert!(admitted, "{said}");
+    let (admitted, output) = set_image(&person, &namespace, "2.0.0").await;
+    assert!(admitted, "{output}");
     let check = wait_verdict(&cluster, &environment, "orders", "2.0.0", "No").await;
     assert!(check.would_deny, "{check:?}");
     let note = cluster.wait_event(&namespace, "orders", "RunsUnsafe").await;
@@ -205,7 +205,7 @@ async fn what_passed_while_the_gate_was_down_is_found_out_afterwards() {
 }
 
 #[tokio::test]
-async fn case_60_a_verdict_that_turns_is_noticed_for_the_counterpart_within_seconds() {
+async fn case_60_a_changed_verdict_is_noticed_for_the_counterpart_within_seconds() {
     let cluster = TestCluster::start().await;
     let namespace = cluster.namespace().await;
     let environment = cluster.environment(&[&namespace], json!({"gate": {"mode": "Enforce"}})).await;
@@ -219,7 +219,7 @@ async fn case_60_a_verdict_that_turns_is_noticed_for_the_counterpart_within_seco
     wait_verdict(&cluster, &environment, "orders", "1.0.0", "Yes").await;
     wait_verdict(&cluster, &environment, "web", "1.0.0", "Yes").await;
 
-    // A consumer whose new pact nobody has verified.
+    // A consumer whose new pact is not verified.
     store.publish_pact("web", "2.0.0", "orders", "b");
     web.set_image(&image("2.0.0")).await;
     wait_verdict(&cluster, &environment, "web", "2.0.0", "Unknown").await;
@@ -240,14 +240,14 @@ async fn case_60_a_verdict_that_turns_is_noticed_for_the_counterpart_within_seco
 }
 
 #[tokio::test]
-async fn a_counterpart_that_somebody_else_records_is_noticed_though_it_never_ran_here() {
+async fn a_counterpart_that_another_client_records_is_noticed_though_it_never_ran_here() {
     let cluster = TestCluster::shared().await;
     let (namespace, environment) = enforcing(cluster, "Audit").await;
     let store = cluster.broker.store();
     annotated("orders", "orders", "1.0.0").apply(&cluster.client(), &namespace).await;
     wait_verdict(cluster, &environment, "orders", "1.0.0", "Yes").await;
     cluster.wait_recorded(&environment, "orders", "1.0.0").await;
-    // A consumer in another cluster that nobody here has heard of.
+    // A consumer in another cluster, unknown to this operator.
     store.publish_pact("mobile", "7", "orders", "m");
     store.verify("mobile", "7", "orders", "1.0.0", false);
     store.record_deployment("mobile", "7", &environment, None);
@@ -266,7 +266,7 @@ async fn fifty_keys_and_many_changes_are_a_bounded_number_of_questions_and_none_
     let namespace = cluster.namespace().await;
     let environment = cluster.environment(&[&namespace], json!({})).await;
     let store = cluster.broker.store();
-    // One provider, of which all others are consumers: the worst that an environment of this size can be.
+    // One provider, of which all others are consumers: the worst case for an environment of this size.
     for number in 1..KEYS {
         for version in ["1.0.0", "2.0.0"] {
             store.publish_pact(&format!("app-{number}"), version, "app-0", "a");
@@ -308,8 +308,8 @@ async fn fifty_keys_and_many_changes_are_a_bounded_number_of_questions_and_none_
     rest(&cluster).await;
     let second = questions(&cluster) - first;
     println!("{first} questions for {KEYS} new keys, {second} for {CHANGED} changes of the consumers of one provider");
-    // Each version once or twice (a yes that rests on what is hidden is looked at again); the provider once for each
-    // few seconds in which its consumers change, and its consumers when it changes itself.
+    // Each version once or twice (a yes that may hide a version is checked again); the provider once for each few
+    // seconds in which its consumers change, and its consumers when it changes itself.
     assert!((KEYS..=6 * KEYS).contains(&first), "{first} questions for {KEYS} keys");
     assert!((CHANGED..=6 * CHANGED).contains(&second), "{second} questions for {CHANGED} changes");
 
@@ -353,19 +353,19 @@ async fn case_72_enforce_only_warns_until_the_first_inventory_was_made() {
     cluster.map(&environment, &[&namespace], spec).await;
     cluster.wait_environment(&environment, ("Backfilled", "False", "EnvironmentNotRead")).await;
     wait_columns(&cluster, &environment, ["Warn", "0", "1"]).await;
-    let (admitted, said) = set_image(&person, &namespace, "3.0.0").await;
-    assert!(admitted && said.contains("Enforce awaits the first inventory"), "{said}");
+    let (admitted, output) = set_image(&person, &namespace, "3.0.0").await;
+    assert!(admitted && output.contains("Enforce awaits the first inventory"), "{output}");
     set_image(&person, &namespace, "1.0.0").await;
 
     cluster.broker.restart().await;
     cluster.wait_environment(&environment, ("Backfilled", "True", "Recorded")).await;
     wait_columns(&cluster, &environment, ["Enforce", "0", "0"]).await;
     eventually("the gate to enforce", SOON, async || {
-        let (admitted, said) = set_image(&person, &namespace, "2.0.0").await;
-        if admitted { Err(said) } else { Ok(()) }
+        let (admitted, output) = set_image(&person, &namespace, "2.0.0").await;
+        if admitted { Err(output) } else { Ok(()) }
     })
     .await;
-    // An outage later on takes nothing back.
+    // A later outage does not undo it.
     cluster.apply::<PactBroker>("PactBroker", BROKER, json!({"url": "http://127.0.0.1:1"})).await;
     cluster.wait_broker(BROKER, ("Reachable", "False", "BrokerUnavailable")).await;
     let api = kube::Api::<PactEnvironment>::all(cluster.client());

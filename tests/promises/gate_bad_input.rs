@@ -1,4 +1,4 @@
-//! Whatever is sent to the gate, it answers, and it is the same process afterwards.
+//! The gate answers every request, whatever its content, and its process survives.
 
 use std::time::Duration;
 
@@ -6,25 +6,25 @@ use reqwest::{Client, Method, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::gate_stage::{EnvironmentRef, Stage};
+use super::gate_setup::{GateSetup, MappedEnvironment};
 use testbed::test_cluster::annotated;
 
 const MIB: usize = 1 << 20;
 
-/// A stage and a namespace of it in which everything that is judged is denied: what passes was not judged.
+/// A gate, and a namespace in which every review that is judged is denied: a review that passes was not judged.
 struct Strict {
-    stage: Stage,
-    place: EnvironmentRef,
+    setup: GateSetup,
+    environment: MappedEnvironment,
 }
 
 async fn strict() -> &'static Strict {
     static STRICT: OnceCell<Strict> = OnceCell::const_new();
     STRICT
         .get_or_init(async || {
-            let stage = Stage::start().await;
+            let setup = GateSetup::start().await;
             let actions = json!({"pacticipantUnknown": "Deny", "unidentified": "Deny", "brokerUnavailable": "Deny"});
-            let place = stage.gated(json!({"mode": "Enforce", "actions": actions})).await;
-            Strict { stage, place }
+            let environment = setup.gated(json!({"mode": "Enforce", "actions": actions})).await;
+            Strict { setup, environment }
         })
         .await
 }
@@ -33,26 +33,26 @@ impl Strict {
     /// A review as the API server sends it, of a Deployment that is denied.
     fn review(&self) -> Value {
         let mut object = annotated("raw", "nobody-knows-it", "1.0.0").manifest().clone();
-        object["metadata"]["namespace"] = json!(self.place.namespace);
+        object["metadata"]["namespace"] = json!(self.environment.namespace);
         json!({
             "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
             "request": {
                 "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
                 "kind": {"group": "apps", "version": "v1", "kind": "Deployment"},
                 "resource": {"group": "apps", "version": "v1", "resource": "deployments"},
-                "name": "raw", "namespace": self.place.namespace, "operation": "CREATE",
+                "name": "raw", "namespace": self.environment.namespace, "operation": "CREATE",
                 "userInfo": {"username": "somebody", "groups": ["system:authenticated"]},
                 "object": object, "oldObject": null, "dryRun": true, "options": null,
             },
         })
     }
 
-    /// Sends it, straight to the process.
+    /// Sends a request directly to the process.
     async fn send(&self, method: Method, path: &str, content_type: &str, body: Vec<u8>) -> reqwest::Result<Response> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client =
             Client::builder().no_proxy().tls_danger_accept_invalid_certs(true).timeout(Duration::from_secs(30));
-        let url = format!("https://{}{path}", self.stage.webhook.address());
+        let url = format!("https://{}{path}", self.setup.webhook.address());
         let request = client.build().unwrap().request(method, url).header(header::CONTENT_TYPE, content_type);
         request.body(body).send().await
     }
@@ -63,7 +63,7 @@ impl Strict {
         (answer.status(), answer.text().await.unwrap())
     }
 
-    /// The answer to a review that is one.
+    /// The answer to a valid review.
     async fn answered(&self, review: &Value) -> Value {
         let (status, text) = self.post(review.to_string()).await;
         assert_eq!(status, StatusCode::OK, "{text}");
@@ -76,7 +76,7 @@ impl Strict {
 }
 
 #[tokio::test]
-async fn a_review_that_is_one_is_judged_and_denied_with_403_and_forbidden() {
+async fn a_valid_review_is_judged_and_denied_with_403_and_forbidden() {
     let strict = strict().await;
     let answer = strict.answered(&strict.review()).await;
     assert_eq!(answer["allowed"], false);
@@ -86,7 +86,7 @@ async fn a_review_that_is_one_is_judged_and_denied_with_403_and_forbidden() {
 }
 
 #[tokio::test]
-async fn what_is_no_review_is_refused_with_the_reason() {
+async fn a_request_that_is_no_review_is_refused_with_the_reason() {
     let strict = strict().await;
     let review = strict.review();
     let body = || review.to_string().into_bytes();
@@ -100,7 +100,7 @@ async fn what_is_no_review_is_refused_with_the_reason() {
         *review.pointer_mut(pointer).unwrap() = value;
         review.to_string().into_bytes()
     };
-    let pid = strict.stage.webhook.pid().expect("it runs");
+    let pid = strict.setup.webhook.pid().expect("it runs");
     for (method, path, content_type, body, status, says) in [
         (Method::POST, "/", "application/json", body(), 404, "POST /gate"),
         (Method::POST, "/gate/", "application/json", body(), 404, "POST /gate"),
@@ -136,11 +136,11 @@ async fn what_is_no_review_is_refused_with_the_reason() {
     }
     let answer = strict.send(Method::POST, "/gate", "Application/JSON; charset=utf-8", body()).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(strict.stage.webhook.pid(), Some(pid));
+    assert_eq!(strict.setup.webhook.pid(), Some(pid));
 }
 
 #[tokio::test]
-async fn what_is_not_ours_or_cannot_be_read_is_let_through_with_a_word_where_one_is_due() {
+async fn another_kind_and_an_unreadable_object_are_admitted_with_a_warning_where_one_is_needed() {
     let strict = strict().await;
     let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
     let deep: Box<serde_json::value::RawValue> = serde_json::value::RawValue::from_string(deep).unwrap();
@@ -150,7 +150,7 @@ async fn what_is_not_ours_or_cannot_be_read_is_let_through_with_a_word_where_one
         ("another operation", "/request/operation", json!("DELETE"), ""),
         ("a connection", "/request/operation", json!("CONNECT"), ""),
         ("no operation that there is", "/request/operation", json!("Ä"), ""),
-        ("a namespace that nobody mapped", "/request/namespace", json!("default"), ""),
+        ("a namespace without environment", "/request/namespace", json!("default"), ""),
         ("a namespace that is not there", "/request/namespace", json!("no-such"), ""),
         ("no object", "/request/object", json!(null), "cannot be read"),
         ("an object that is none", "/request/object", json!("x"), "cannot be read"),
@@ -178,9 +178,9 @@ async fn what_is_not_ours_or_cannot_be_read_is_let_through_with_a_word_where_one
 }
 
 #[tokio::test]
-async fn two_objects_as_long_as_the_api_server_takes_are_judged_and_more_is_refused() {
+async fn two_objects_of_the_largest_size_the_api_server_accepts_are_judged_and_more_is_refused() {
     let strict = strict().await;
-    let pid = strict.stage.webhook.pid();
+    let pid = strict.setup.webhook.pid();
     let mut review = strict.review();
     let mut old = review["request"]["object"].clone();
     old["spec"]["template"]["spec"]["containers"][0]["image"] = json!("registry.example.com/shop:0.9.0");
@@ -196,5 +196,5 @@ async fn two_objects_as_long_as_the_api_server_takes_are_judged_and_more_is_refu
     let too_long = vec![b' '; 7 * MIB + 1];
     assert_eq!(strict.post(too_long).await.0, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(strict.answered(&strict.review()).await["allowed"], false);
-    assert_eq!(strict.stage.webhook.pid(), pid);
+    assert_eq!(strict.setup.webhook.pid(), pid);
 }

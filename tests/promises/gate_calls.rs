@@ -1,20 +1,20 @@
-//! Which requests reach the gate: one call for each change that may change a version, none for anything else.
+//! Which requests reach the gate: one call for each change that may change a version, and none for any other.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, OnceCell};
 
-use super::gate_stage::{EnvironmentRef, Stage};
+use super::gate_setup::{GateSetup, MappedEnvironment};
 use testbed::rollout::{Live, Progress, deployment};
 use testbed::test_cluster::{annotated, image};
 
 /// Calls are counted for the whole process: one test at a time.
 static COUNTING: Mutex<()> = Mutex::const_new(());
 
-async fn stage() -> &'static Stage {
-    static STAGE: OnceCell<Stage> = OnceCell::const_new();
-    STAGE.get_or_init(Stage::start).await
+async fn setup() -> &'static GateSetup {
+    static SETUP: OnceCell<GateSetup> = OnceCell::const_new();
+    SETUP.get_or_init(GateSetup::start).await
 }
 
 /// The calls that came of each step, and how many there should have been.
@@ -22,10 +22,10 @@ async fn stage() -> &'static Stage {
 struct Counts(Vec<(&'static str, u64, u64)>);
 
 impl Counts {
-    async fn step(&mut self, what: &'static str, wanted: u64, act: impl AsyncFnOnce()) {
-        let before = stage().await.webhook.reviews().await;
-        act().await;
-        self.0.push((what, stage().await.webhook.reviews().await - before, wanted));
+    async fn step(&mut self, what: &'static str, wanted: u64, action: impl AsyncFnOnce()) {
+        let before = setup().await.webhook.reviews().await;
+        action().await;
+        self.0.push((what, setup().await.webhook.reviews().await - before, wanted));
     }
 
     fn check(self) {
@@ -35,7 +35,7 @@ impl Counts {
 }
 
 /// Waits until the Deployment controller leaves the Deployment alone: the API server repeats a patch, calls included,
-/// that meets a write of somebody else's.
+/// that conflicts with another client's write.
 async fn quiet(live: &Live) {
     live.wait("nothing to be going on", |live| {
         let progress = Progress::of(live);
@@ -48,18 +48,18 @@ async fn quiet(live: &Live) {
 
 #[tokio::test]
 async fn each_change_of_an_image_is_one_call_and_everything_else_is_none() {
-    let (stage, _one) = (stage().await, COUNTING.lock().await);
-    let EnvironmentRef { namespace, .. } = &stage.gated(json!({"mode": "Audit"})).await;
-    let live = Live::new(&stage.client(), namespace, "orders");
+    let (setup, _one) = (setup().await, COUNTING.lock().await);
+    let MappedEnvironment { namespace, .. } = &setup.gated(json!({"mode": "Audit"})).await;
+    let live = Live::new(&setup.client(), namespace, "orders");
     let manifest = |version| annotated("orders", "orders", version).manifest().to_string();
     let kubectl = async |arguments: &[&str]| {
-        // (Undoing what was applied warns, which is kubectl's own.)
-        let said = stage.kubectl(namespace, arguments).await;
-        assert!(said.code == 0, "{said:?}");
+        // (kubectl itself warns when an applied change is undone.)
+        let output = setup.kubectl(namespace, arguments).await;
+        assert!(output.code == 0, "{output:?}");
         quiet(&live).await;
     };
     let apply = async |version| {
-        stage.kubectl_reading(namespace, &["apply", "-f", "-"], &manifest(version)).await.silent();
+        setup.kubectl_reading(namespace, &["apply", "-f", "-"], &manifest(version)).await.silent();
         quiet(&live).await;
     };
     let patch = async |patch: Value| {
@@ -106,15 +106,15 @@ async fn each_change_of_an_image_is_one_call_and_everything_else_is_none() {
 }
 
 #[tokio::test]
-async fn each_change_of_what_tells_the_version_is_one_call_and_deleting_is_none() {
-    let (stage, _one) = (stage().await, COUNTING.lock().await);
-    let EnvironmentRef { namespace, .. } = &stage.gated(json!({"mode": "Audit"})).await;
+async fn each_change_of_what_determines_the_version_is_one_call_and_deleting_is_none() {
+    let (setup, _one) = (setup().await, COUNTING.lock().await);
+    let MappedEnvironment { namespace, .. } = &setup.gated(json!({"mode": "Audit"})).await;
     let unannotated = deployment("orders").image(&image("1.0.0"));
     let mut counts = Counts::default();
-    counts.step("create, not annotated", 0, async || drop(unannotated.apply(&stage.client(), namespace).await)).await;
-    let live = Live::new(&stage.client(), namespace, "orders");
+    counts.step("create, not annotated", 0, async || drop(unannotated.apply(&setup.client(), namespace).await)).await;
+    let live = Live::new(&setup.client(), namespace, "orders");
     quiet(&live).await;
-    // Annotations, too, make a generation that the controller takes note of.
+    // A change of annotations, too, makes a generation that the controller observes.
     let patch = async |patch: Value| {
         live.patch(patch).await;
         quiet(&live).await;
@@ -149,12 +149,12 @@ async fn each_change_of_what_tells_the_version_is_one_call_and_deleting_is_none(
 
 #[tokio::test]
 async fn the_diff_of_argo_cd_is_no_call_and_its_sync_is_one() {
-    let (stage, _one) = (stage().await, COUNTING.lock().await);
-    let place = &stage.gated(json!({"mode": "Enforce"})).await;
-    stage.provider_that_breaks(&place.environment, "synced");
-    let live = stage.running(place, "synced", "synced", "1.0.0").await;
+    let (setup, _one) = (setup().await, COUNTING.lock().await);
+    let environment = &setup.gated(json!({"mode": "Enforce"})).await;
+    setup.provider_that_breaks(&environment.name, "synced");
+    let live = setup.running(environment, "synced", "synced", "1.0.0").await;
     quiet(&live).await;
-    let api = stage.deployments(&place.namespace);
+    let api = setup.deployments(&environment.namespace);
     let applied = async |manager: &str, version: &str, dry_run: bool| {
         let mut how = PatchParams::apply(manager).force();
         how.dry_run = dry_run;
@@ -164,7 +164,7 @@ async fn the_diff_of_argo_cd_is_no_call_and_its_sync_is_one() {
     let mut counts = Counts::default();
     counts
         .step("Argo CD's diff of what would be denied", 0, async || {
-            applied("argocd-controller", "2.0.0", true).await.expect("a denial would make Argo CD say Synced");
+            applied("argocd-controller", "2.0.0", true).await.expect("after a denial Argo CD would show Synced");
         })
         .await;
     counts
@@ -187,9 +187,9 @@ async fn the_diff_of_argo_cd_is_no_call_and_its_sync_is_one() {
 
 #[tokio::test]
 async fn argo_cds_diff_of_a_new_deployment_is_no_call_and_a_generated_name_is_one() {
-    let (stage, _one) = (stage().await, COUNTING.lock().await);
-    let EnvironmentRef { namespace, .. } = &stage.gated(json!({"mode": "Audit"})).await;
-    let api = stage.deployments(namespace);
+    let (setup, _one) = (setup().await, COUNTING.lock().await);
+    let MappedEnvironment { namespace, .. } = &setup.gated(json!({"mode": "Audit"})).await;
+    let api = setup.deployments(namespace);
     let mut manifest = annotated("fresh", "fresh", "1.0.0").manifest().clone();
     let mut counts = Counts::default();
     let create = async |manifest: &Value, how: PostParams| {

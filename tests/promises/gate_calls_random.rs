@@ -1,7 +1,7 @@
-//! Whatever is changed together: the gate is asked when the version may change, and only then.
+//! Random combinations of changes: the gate is asked when the version may change, and only then.
 //!
-//! The matchConditions are CEL, evaluated in the API server. Here they meet a model in plain Rust, over updates that
-//! nobody would think of.
+//! The matchConditions are CEL, evaluated in the API server. Here they are compared with a model in plain Rust, over
+//! random updates.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use k8s_openapi::api::core::v1::{Container, EnvVar};
 use kube::api::PostParams;
 use serde_json::json;
 
-use super::gate_stage::Stage;
+use super::gate_setup::GateSetup;
 use testbed::components::Component;
 use testbed::test_cluster::{annotated, image};
 
 const UPDATES: usize = 1_000;
 const DEPLOYMENTS: usize = 4;
 
-/// The keys whose values tell what runs, as the documentation names them.
-const TELLING: [&str; 4] = [
+/// The keys whose values determine the version, as the documentation names them.
+const VERSION_ANNOTATIONS: [&str; 4] = [
     "pact-operator.dev/pacticipant",
     "pact-operator.dev/container",
     "pact-operator.dev/version",
@@ -33,11 +33,11 @@ async fn a_thousand_random_updates_are_asked_about_exactly_when_the_version_may_
     };
     println!("GATE_SEED={seed} repeats this run");
     let mut dice = Dice(seed);
-    let stage = Stage::start().await;
-    let place = stage.gated(json!({"mode": "Audit"})).await;
-    // Nobody else writes these objects from here on: a write that meets another one is called for twice.
-    stage.cluster.control_plane.stop(Component::ControllerManager);
-    let api = stage.deployments(&place.namespace);
+    let setup = GateSetup::start().await;
+    let environment = setup.gated(json!({"mode": "Audit"})).await;
+    // No other client writes these objects from here on: a write that conflicts with another one makes two calls.
+    setup.cluster.control_plane.stop(Component::ControllerManager);
+    let api = setup.deployments(&environment.namespace);
     let mut live = Vec::new();
     for number in 0..DEPLOYMENTS {
         let name = format!("random-{number}");
@@ -45,7 +45,7 @@ async fn a_thousand_random_updates_are_asked_about_exactly_when_the_version_may_
         let object: Deployment = serde_json::from_value(rollout.manifest().clone()).unwrap();
         live.push(api.create(&PostParams::default(), &object).await.unwrap());
     }
-    let (mut made, mut asked, mut several) = (stage.webhook.reviews().await, 0, 0);
+    let (mut made, mut asked, mut several) = (setup.webhook.reviews().await, 0, 0);
     for number in 0..UPDATES {
         let which = dice.below(DEPLOYMENTS);
         let old = live[which].clone();
@@ -59,7 +59,7 @@ async fn a_thousand_random_updates_are_asked_about_exactly_when_the_version_may_
         let replaced = api.replace(&name, &PostParams::default(), &new).await;
         let replaced = replaced.unwrap_or_else(|error| panic!("GATE_SEED={seed}, update {number}, {done:?}: {error}"));
         let wanted = u64::from(version_may_change(&old, &replaced));
-        let now = stage.webhook.reviews().await;
+        let now = setup.webhook.reviews().await;
         assert_eq!(
             now - made,
             wanted,
@@ -69,14 +69,15 @@ async fn a_thousand_random_updates_are_asked_about_exactly_when_the_version_may_
         live[which] = replaced;
     }
     println!("{UPDATES} updates, {several} of them several changes at once: {asked} calls");
-    // Neither always nor never: the dice fell on both sides.
+    // Neither always nor never: the random updates cover both.
     assert!((200..800).contains(&asked), "GATE_SEED={seed}: {asked} calls");
 }
 
-/// The model. The version may change when the Deployment is ours, before or after, and an image, a telling annotation or
-/// the version label is not what it was.
+/// The model. The version may change when the Deployment is annotated, before or after, and an image, one of these
+/// annotations or the version label differs.
 fn version_may_change(old: &Deployment, new: &Deployment) -> bool {
-    let ours = annotations(old).contains_key(TELLING[0]) || annotations(new).contains_key(TELLING[0]);
+    let ours =
+        annotations(old).contains_key(VERSION_ANNOTATIONS[0]) || annotations(new).contains_key(VERSION_ANNOTATIONS[0]);
     let annotation = |object: &Deployment, key: &str| annotations(object).get(key).cloned().unwrap_or_default();
     let label = |object: &Deployment| {
         object.metadata.labels.clone().unwrap_or_default().remove("app.kubernetes.io/version").unwrap_or_default()
@@ -84,8 +85,8 @@ fn version_may_change(old: &Deployment, new: &Deployment) -> bool {
     let images = |object: &Deployment| -> Vec<_> {
         containers(object).iter().map(|one| (one.name.clone(), one.image.clone().unwrap_or_default())).collect()
     };
-    let told_otherwise = TELLING.iter().any(|key| annotation(old, key) != annotation(new, key));
-    ours && (images(old) != images(new) || told_otherwise || label(old) != label(new))
+    let annotations_differ = VERSION_ANNOTATIONS.iter().any(|key| annotation(old, key) != annotation(new, key));
+    ours && (images(old) != images(new) || annotations_differ || label(old) != label(new))
 }
 
 fn annotations(object: &Deployment) -> BTreeMap<String, String> {
@@ -104,11 +105,15 @@ fn change(object: &mut Deployment, dice: &mut Dice) -> String {
     let template = spec.template.metadata.get_or_insert_default();
     let pod = spec.template.spec.as_mut().unwrap();
     match dice.below(16) {
-        0 => set(annotations, TELLING[0], dice.of(&[None, Some("orders"), Some("orders"), Some("web,orders")])),
+        0 => set(
+            annotations,
+            VERSION_ANNOTATIONS[0],
+            dice.of(&[None, Some("orders"), Some("orders"), Some("web,orders")]),
+        ),
         // An empty value is not a change from a missing one.
-        1 => set(annotations, TELLING[1], dice.of(&[None, Some(""), Some("app"), Some("side")])),
-        2 => set(annotations, TELLING[2], dice.of(&[None, Some(""), Some("1.0.0"), Some("2.0.0")])),
-        3 => set(annotations, TELLING[3], dice.of(&[None, Some(""), Some("blue"), Some("green")])),
+        1 => set(annotations, VERSION_ANNOTATIONS[1], dice.of(&[None, Some(""), Some("app"), Some("side")])),
+        2 => set(annotations, VERSION_ANNOTATIONS[2], dice.of(&[None, Some(""), Some("1.0.0"), Some("2.0.0")])),
+        3 => set(annotations, VERSION_ANNOTATIONS[3], dice.of(&[None, Some(""), Some("blue"), Some("green")])),
         4 => set(annotations, "pact-operator.dev/else", dice.of(&[None, Some("1"), Some("2")])),
         5 => set(annotations, "example.com/note", dice.of(&[None, Some("orders"), Some("2.0.0")])),
         6 => set(labels, "app.kubernetes.io/version", dice.of(&[None, Some(""), Some("1.0.0"), Some("2.0.0")])),
@@ -155,7 +160,7 @@ fn change(object: &mut Deployment, dice: &mut Dice) -> String {
         }
         14 => {
             let annotations = template.annotations.get_or_insert_default();
-            let key = dice.of(&[TELLING[0], TELLING[2], "kubectl.kubernetes.io/restartedAt"]);
+            let key = dice.of(&[VERSION_ANNOTATIONS[0], VERSION_ANNOTATIONS[2], "kubectl.kubernetes.io/restartedAt"]);
             format!("template: {}", set(annotations, key, dice.of(&[None, Some("1"), Some("2")])))
         }
         _ => {

@@ -1,7 +1,8 @@
-//! What a real broker answered to 386 questions is read as what was true, also where the broker's own verdict was not.
+//! The client reads a real broker's answers to 386 questions as the truth, also where the broker's own verdict was
+//! wrong.
 //!
-//! `tests/matrix/answers.jsonl.gz` holds the questions, the bodies as they were recorded, what the broker's own
-//! `/can-i-deploy` said, and the truth by definition: from what was published, verified, deployed and released.
+//! `tests/matrix/answers.jsonl.gz` holds the questions, the bodies as they were recorded, the answer of the broker's
+//! own `/can-i-deploy`, and the truth by definition: from what was published, verified, deployed and released.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -46,7 +47,7 @@ fn corpus() -> Vec<Recorded> {
 /// The question whose bodies are served.
 type Current = Arc<Mutex<Option<Recorded>>>;
 
-/// The broker of the moment, which knows only what was recorded about one question.
+/// A broker that knows only what was recorded about the current question.
 async fn serve(State(current): State<Current>, uri: Uri, Query(query): Query<Vec<(String, String)>>) -> Response {
     let recorded = current.lock().unwrap().clone().unwrap();
     let Named { pacticipant, version, environment } = &recorded.question;

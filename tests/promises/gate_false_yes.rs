@@ -1,22 +1,22 @@
-//! Where the official command line, or the broker itself, says yes although something failed or was never verified,
-//! our reading does not.
+//! Where the official command line, or the broker itself, says yes although a verification failed or is missing, the
+//! operator does not.
 
 use pact_operator::decide::{Ignored, PairResult, Question, Verdict};
 
 use super::broker_under_test::{broker, environment, pacticipant, version};
 use testbed::http::plain_client;
-use testbed::pact_cli::{Said, pact_broker};
+use testbed::pact_cli::{CommandOutput, pact_broker};
 use testbed::standin::{StandIn, encoded};
 
 fn question(p: &str, v: &str) -> Question {
     Question { pacticipant: pacticipant(p), version: version(v), environment: environment("test"), ignore: Vec::new() }
 }
 
-fn command_line(standin: &StandIn, p: &str, v: &str) -> Said {
+fn command_line(standin: &StandIn, p: &str, v: &str) -> CommandOutput {
     pact_broker(standin, &["can-i-deploy", "--pacticipant", p, "--version", v, "--to-environment", "test"])
 }
 
-/// What the broker's own resource says.
+/// The answer of the broker's own resource.
 async fn deployable(standin: &StandIn, p: &str, v: &str) -> serde_json::Value {
     let asked = format!("pacticipant={}&version={}&environment=test", encoded(p), encoded(v));
     let url = format!("{}/can-i-deploy?{asked}", standin.url());
@@ -88,7 +88,7 @@ async fn a_version_hidden_behind_an_ignored_one_is_unknown() {
 }
 
 #[tokio::test]
-async fn among_many_providers_the_hidden_version_is_found_in_one_look_at_all() {
+async fn among_many_providers_the_hidden_version_is_found_with_one_read_of_each_list() {
     let standin = StandIn::start().await;
     let store = standin.store();
     for number in 0..12 {
@@ -96,7 +96,7 @@ async fn among_many_providers_the_hidden_version_is_found_in_one_look_at_all() {
         store.publish_pact("app", "1", &provider, "pact");
         store.record_deployment(&provider, "1", "test", None);
         assert!(store.verify("app", "1", &provider, "1", true));
-        // Of somebody else: many rows that do not matter.
+        // Rows of other pacticipants, which do not matter here.
         store.record_deployment(&format!("stranger {number}"), "1", "test", None);
     }
     let broker = broker(&standin.url());

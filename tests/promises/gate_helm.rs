@@ -1,69 +1,69 @@
-//! A release by the real helm: denied with our reason, rolled back, and what ran runs on.
+//! A release by the real helm: denied with our reason, rolled back, and the version that ran goes on running.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::json;
 
-use super::gate_stage::{EnvironmentRef, Said, Stage};
+use super::gate_setup::{CommandOutput, GateSetup, MappedEnvironment};
 use testbed::chart::helm_as;
 use testbed::rollout::Live;
 use testbed::test_cluster::image;
 
 #[tokio::test]
 async fn case_03_helm_shows_the_reason_rolls_back_and_leaves_the_version_that_ran() {
-    let stage = Stage::start().await;
-    let place = stage.gated(json!({"mode": "Enforce"})).await;
-    let store = stage.cluster.broker.store();
-    stage.provider_that_breaks(&place.environment, "orders");
+    let setup = GateSetup::start().await;
+    let environment = setup.gated(json!({"mode": "Enforce"})).await;
+    let store = setup.cluster.broker.store();
+    setup.provider_that_breaks(&environment.name, "orders");
     assert!(store.verify("web-of-orders", "7", "orders", "1.1.0", true));
     let folder = tempfile::tempdir().unwrap();
     chart(folder.path());
 
-    let said = upgrade(&stage, &place, folder.path(), "1.0.0").await;
-    assert_eq!(said.code, 0, "{said:?}");
-    stage.cluster.wait_recorded(&place.environment, "orders", "1.0.0").await;
-    let said = upgrade(&stage, &place, folder.path(), "1.1.0").await;
-    assert_eq!(said.code, 0, "{said:?}");
-    stage.cluster.wait_recorded(&place.environment, "orders", "1.1.0").await;
-    let before = stage.webhook.reviews().await;
+    let output = upgrade(&setup, &environment, folder.path(), "1.0.0").await;
+    assert_eq!(output.code, 0, "{output:?}");
+    setup.cluster.wait_recorded(&environment.name, "orders", "1.0.0").await;
+    let output = upgrade(&setup, &environment, folder.path(), "1.1.0").await;
+    assert_eq!(output.code, 0, "{output:?}");
+    setup.cluster.wait_recorded(&environment.name, "orders", "1.1.0").await;
+    let before = setup.webhook.reviews().await;
 
-    let said = upgrade(&stage, &place, folder.path(), "2.0.0").await;
-    assert_ne!(said.code, 0, "{said:?}");
+    let output = upgrade(&setup, &environment, folder.path(), "2.0.0").await;
+    assert_ne!(output.code, 0, "{output:?}");
     let reason = format!(
         "orders 2.0.0 may not be deployed to {}: it failed to verify the pact of web-of-orders 7",
-        place.environment
+        environment.name
     );
-    assert!(said.denial().is_some_and(|denial| denial.starts_with(&reason)), "{said:?}");
-    let history = helm(&stage, &place, folder.path(), &["history", "shop"]).await.out;
+    assert!(output.denial().is_some_and(|denial| denial.starts_with(&reason)), "{output:?}");
+    let history = helm(&setup, &environment, folder.path(), &["history", "shop"]).await.out;
     let last = history.lines().last().unwrap_or_default();
     assert!(last.contains("deployed") && last.contains("Rollback to 2"), "{history}");
-    let live = Live::new(&stage.client(), &place.namespace, "orders").wait_complete().await;
+    let live = Live::new(&setup.client(), &environment.namespace, "orders").wait_complete().await;
     assert_eq!(live.spec.unwrap().template.spec.unwrap().containers[0].image, Some(image("1.1.0")));
-    // Going back changed nothing that the gate would be asked about: the one call is the one that was denied.
-    assert_eq!(stage.webhook.reviews().await, before + 1);
-    assert_eq!(stage.cluster.writes(&place.environment, "orders"), ["Deployed 1.0.0", "Deployed 1.1.0"]);
-    assert_eq!(stage.told(&place.namespace).await, ["orders RolloutDenied"]);
+    // The rollback changed nothing that the gate is asked about: the only call is the denied one.
+    assert_eq!(setup.webhook.reviews().await, before + 1);
+    assert_eq!(setup.cluster.writes(&environment.name, "orders"), ["Deployed 1.0.0", "Deployed 1.1.0"]);
+    assert_eq!(setup.reported(&environment.namespace).await, ["orders RolloutDenied"]);
 
     // Once the contract is kept, the same command goes through.
     assert!(store.verify("web-of-orders", "7", "orders", "2.0.0", true));
     testbed::eventually::eventually("2.0.0 to be released", testbed::test_cluster::SOON, async || {
-        let said = upgrade(&stage, &place, folder.path(), "2.0.0").await;
-        if said.code == 0 { Ok(()) } else { Err(said.err) }
+        let output = upgrade(&setup, &environment, folder.path(), "2.0.0").await;
+        if output.code == 0 { Ok(()) } else { Err(output.err) }
     })
     .await;
-    stage.cluster.wait_recorded(&place.environment, "orders", "2.0.0").await;
+    setup.cluster.wait_recorded(&environment.name, "orders", "2.0.0").await;
 }
 
-async fn upgrade(stage: &Stage, place: &EnvironmentRef, folder: &Path, version: &str) -> Said {
+async fn upgrade(setup: &GateSetup, environment: &MappedEnvironment, folder: &Path, version: &str) -> CommandOutput {
     let chart = folder.join("chart").display().to_string();
     let version = format!("image.tag={version}");
     let how = ["--install", "--rollback-on-failure", "--wait", "--timeout", "60s", "--set-string", &version];
-    helm(stage, place, folder, &[&["upgrade", "shop", &chart], &how[..]].concat()).await
+    helm(setup, environment, folder, &[&["upgrade", "shop", &chart], &how[..]].concat()).await
 }
 
-async fn helm(stage: &Stage, place: &EnvironmentRef, folder: &Path, arguments: &[&str]) -> Said {
-    Said::of(&helm_as(stage.developer.kubeconfig(), &place.namespace, folder, arguments).await)
+async fn helm(setup: &GateSetup, environment: &MappedEnvironment, folder: &Path, arguments: &[&str]) -> CommandOutput {
+    CommandOutput::of(&helm_as(setup.developer.kubeconfig(), &environment.namespace, folder, arguments).await)
 }
 
 /// A chart as teams have them, with the one annotation that they add.

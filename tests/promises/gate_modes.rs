@@ -1,4 +1,4 @@
-//! Nine verdicts in four modes: what whoever rolls out sees, what the Deployment's Events say, and what is counted.
+//! Nine verdicts in four modes: the output that people get, the Deployment's Events, and the counters.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use pact_operator::decide::Verdict;
 use serde_json::json;
 use tokio::sync::{Mutex, OnceCell};
 
-use super::gate_stage::{EnvironmentRef, Said, Stage, consumer_of, provider_that_breaks};
+use super::gate_setup::{CommandOutput, GateSetup, MappedEnvironment, consumer_of, provider_that_breaks};
 use testbed::eventually::{always, eventually};
 use testbed::standin::{Auth, StandIn};
 use testbed::test_cluster::{SOON, annotated};
@@ -32,69 +32,69 @@ const VERDICTS: [Verdict; 9] = [
     Verdict::BrokerUnavailable,
 ];
 
-async fn stage() -> &'static Stage {
-    static STAGE: OnceCell<Stage> = OnceCell::const_new();
-    STAGE.get_or_init(Stage::start).await
+async fn setup() -> &'static GateSetup {
+    static SETUP: OnceCell<GateSetup> = OnceCell::const_new();
+    SETUP.get_or_init(GateSetup::start).await
 }
 
 #[tokio::test]
 async fn every_verdict_has_its_outcome_event_and_count_in_every_mode() {
-    let (stage, _one) = (stage().await, COUNTING.lock().await);
-    let broker = stage.own_broker("modes").await;
-    let mut places = Vec::new();
+    let (setup, _one) = (setup().await, COUNTING.lock().await);
+    let broker = setup.own_broker("modes").await;
+    let mut environments = Vec::new();
     for mode in MODES {
-        places.push((mode, stage.gated_by("modes", &broker, json!({"mode": mode})).await));
+        environments.push((mode, setup.gated_by("modes", &broker, json!({"mode": mode})).await));
     }
-    for (_, place) in &places {
+    for (_, environment) in &environments {
         for verdict in VERDICTS {
-            prepare(&broker, &place.environment, verdict);
+            prepare(&broker, &environment.name, verdict);
             let app = app(verdict);
-            annotated(&app, &app, "1.0.0").apply(&stage.cluster.client(), &place.namespace).await;
+            annotated(&app, &app, "1.0.0").apply(&setup.cluster.client(), &environment.namespace).await;
         }
     }
-    let mut told: Vec<Vec<String>> = vec![Vec::new(); MODES.len()];
+    let mut reported: Vec<Vec<String>> = vec![Vec::new(); MODES.len()];
     for verdict in VERDICTS {
-        bring_about(&broker, &places, verdict).await;
-        for ((mode, place), told) in places.iter().zip(&mut told) {
+        bring_about(&broker, &environments, verdict).await;
+        for ((mode, environment), reported) in environments.iter().zip(&mut reported) {
             let (action, wanted) = (capped(verdict, *mode), usual(verdict));
             let labels =
                 format!(r#"{{verdict="{verdict}",action="{action:?}",wanted="{wanted:?}",mode="{}"}}"#, mode.name());
-            let (before, these) = (counted(stage, "").await, counted(stage, &labels).await);
-            let said = stage.set_version(&place.namespace, &app(verdict), "2.0.0", &[]).await;
-            seen(&said, verdict, *mode, place);
+            let (before, these) = (counted(setup, "").await, counted(setup, &labels).await);
+            let output = setup.set_version(&environment.namespace, &app(verdict), "2.0.0", &[]).await;
+            assert_output(&output, verdict, *mode, environment);
             if let Some(reason) = event(*mode, verdict) {
-                told.push(format!("{} {reason}", app(verdict)));
-                let note = stage.wait_told(&place.namespace, &app(verdict), reason).await;
-                assert!(note.starts_with(&sentence(verdict, place)), "{mode:?}: {note}");
+                reported.push(format!("{} {reason}", app(verdict)));
+                let note = setup.wait_reported(&environment.namespace, &app(verdict), reason).await;
+                assert!(note.starts_with(&sentence(verdict, environment)), "{mode:?}: {note}");
             }
             if *mode == GateMode::Off {
-                assert_eq!(counted(stage, "").await, before, "{verdict}: nothing is asked, so nothing is decided");
+                assert_eq!(counted(setup, "").await, before, "{verdict}: nothing is asked, so nothing is decided");
                 continue;
             }
-            eventually(format!("{labels} to be counted"), SOON, async || match counted(stage, &labels).await {
+            eventually(format!("{labels} to be counted"), SOON, async || match counted(setup, &labels).await {
                 now if now == these + 1 => Ok(()),
-                other => Err(format!("{other}\n{}", decisions(stage).await)),
+                other => Err(format!("{other}\n{}", decisions(setup).await)),
             })
             .await;
-            assert_eq!(counted(stage, "").await, before + 1, "{verdict} in {mode:?}");
+            assert_eq!(counted(setup, "").await, before + 1, "{verdict} in {mode:?}");
         }
     }
-    always("no further Event is told", Duration::from_secs(1), async || {
-        for ((mode, place), wanted) in places.iter().zip(&mut told) {
+    always("no further Event is published", Duration::from_secs(1), async || {
+        for ((mode, environment), wanted) in environments.iter().zip(&mut reported) {
             wanted.sort();
-            let told = stage.told(&place.namespace).await;
-            if told != *wanted {
-                return Err(format!("{mode:?}: {told:?}, not {wanted:?}"));
+            let reported = setup.reported(&environment.namespace).await;
+            if reported != *wanted {
+                return Err(format!("{mode:?}: {reported:?}, not {wanted:?}"));
             }
         }
         Ok(())
     })
     .await;
-    // What was denied is as it was, and what was admitted is not.
-    for (mode, place) in &places {
+    // A denied Deployment is unchanged, and an admitted one is changed.
+    for (mode, environment) in &environments {
         for verdict in VERDICTS {
             let denied = capped(verdict, *mode) == GateAction::Deny;
-            let live = stage.deployments(&place.namespace).get(&app(verdict)).await.unwrap();
+            let live = setup.deployments(&environment.namespace).get(&app(verdict)).await.unwrap();
             let image = live.spec.unwrap().template.spec.unwrap().containers[0].image.clone().unwrap();
             assert!(image.ends_with(if denied { ":1.0.0" } else { ":2.0.0" }), "{verdict} in {mode:?}: {image}");
         }
@@ -107,38 +107,38 @@ fn the_table_has_every_verdict() {
 }
 
 #[tokio::test]
-async fn what_is_denied_ten_times_is_told_and_counted_once() {
-    let (stage, _one) = (stage().await, COUNTING.lock().await);
-    let place = &stage.gated(json!({"mode": "Enforce"})).await;
-    stage.provider_that_breaks(&place.environment, "stubborn");
-    stage.running(place, "stubborn", "stubborn", "1.0.0").await;
-    let (before, reviews) = (counted(stage, "").await, stage.webhook.reviews().await);
+async fn a_rollout_that_is_denied_ten_times_is_reported_and_counted_once() {
+    let (setup, _one) = (setup().await, COUNTING.lock().await);
+    let environment = &setup.gated(json!({"mode": "Enforce"})).await;
+    setup.provider_that_breaks(&environment.name, "stubborn");
+    setup.running(environment, "stubborn", "stubborn", "1.0.0").await;
+    let (before, reviews) = (counted(setup, "").await, setup.webhook.reviews().await);
     for attempt in 0..10 {
         let more: &[&str] = if attempt % 3 == 0 { &["--dry-run=server"] } else { &[] };
-        let said = stage.set_version(&place.namespace, "stubborn", "2.0.0", more).await;
-        assert!(said.denial().is_some(), "attempt {attempt}: {said:?}");
+        let output = setup.set_version(&environment.namespace, "stubborn", "2.0.0", more).await;
+        assert!(output.denial().is_some(), "attempt {attempt}: {output:?}");
     }
-    assert_eq!(stage.webhook.reviews().await, reviews + 10);
-    assert_eq!(counted(stage, "").await, before + 1);
-    once(stage, place, &["stubborn RolloutDenied"]).await;
+    assert_eq!(setup.webhook.reviews().await, reviews + 10);
+    assert_eq!(counted(setup, "").await, before + 1);
+    reported_exactly(setup, environment, &["stubborn RolloutDenied"]).await;
 
     // Another version is another matter.
     let consumer = "web-of-stubborn";
-    assert!(stage.cluster.broker.store().verify(consumer, "7", "stubborn", "3.0.0", false));
-    assert!(stage.set_version(&place.namespace, "stubborn", "3.0.0", &[]).await.denial().is_some());
-    assert_eq!(counted(stage, "").await, before + 2);
-    once(stage, place, &["stubborn RolloutDenied", "stubborn RolloutDenied"]).await;
+    assert!(setup.cluster.broker.store().verify(consumer, "7", "stubborn", "3.0.0", false));
+    assert!(setup.set_version(&environment.namespace, "stubborn", "3.0.0", &[]).await.denial().is_some());
+    assert_eq!(counted(setup, "").await, before + 2);
+    reported_exactly(setup, environment, &["stubborn RolloutDenied", "stubborn RolloutDenied"]).await;
 }
 
 #[tokio::test]
 async fn a_dry_run_that_is_denied_as_flux_makes_it_leaves_an_event_and_one_that_is_let_through_leaves_none() {
-    let (stage, _one) = (stage().await, COUNTING.lock().await);
-    let place = &stage.gated(json!({"mode": "Enforce"})).await;
+    let (setup, _one) = (setup().await, COUNTING.lock().await);
+    let environment = &setup.gated(json!({"mode": "Enforce"})).await;
     for app in ["fluxed", "fluxed-new"] {
-        stage.provider_that_breaks(&place.environment, app);
+        setup.provider_that_breaks(&environment.name, app);
     }
-    stage.running(place, "fluxed", "fluxed", "1.0.0").await;
-    let api = stage.deployments(&place.namespace);
+    setup.running(environment, "fluxed", "fluxed", "1.0.0").await;
+    let api = setup.deployments(&environment.namespace);
     let flux = |dry_run| PatchParams { dry_run, ..PatchParams::apply("kustomize-controller").force() };
     for _ in 0..3 {
         for name in ["fluxed", "fluxed-new"] {
@@ -148,38 +148,40 @@ async fn a_dry_run_that_is_denied_as_flux_makes_it_leaves_an_event_and_one_that_
             assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"));
         }
     }
-    once(stage, place, &["fluxed RolloutDenied", "fluxed-new RolloutDenied"]).await;
+    reported_exactly(setup, environment, &["fluxed RolloutDenied", "fluxed-new RolloutDenied"]).await;
     assert!(api.get_opt("fluxed-new").await.unwrap().is_none());
 
-    // A yes to nothing is warned about. The dry-run shows the warning, and the rollout itself tells the Event.
+    // A vacuous yes is warned about. The dry-run shows the warning, and only the rollout itself makes the Event.
     let idle = annotated("idle", "nobody-uses-it", "1.0.0").manifest().clone();
-    stage.cluster.broker.store().publish_version("nobody-uses-it", "1.0.0");
+    setup.cluster.broker.store().publish_version("nobody-uses-it", "1.0.0");
     api.patch("idle", &flux(true), &Patch::Apply(&idle)).await.unwrap();
-    let said =
-        stage.kubectl_reading(&place.namespace, &["create", "--dry-run=server", "-f", "-"], &idle.to_string()).await;
-    assert!(said.code == 0 && said.warnings().len() == 1, "{said:?}");
-    once(stage, place, &["fluxed RolloutDenied", "fluxed-new RolloutDenied"]).await;
+    let output = setup
+        .kubectl_reading(&environment.namespace, &["create", "--dry-run=server", "-f", "-"], &idle.to_string())
+        .await;
+    assert!(output.code == 0 && output.warnings().len() == 1, "{output:?}");
+    reported_exactly(setup, environment, &["fluxed RolloutDenied", "fluxed-new RolloutDenied"]).await;
     api.patch("idle", &flux(false), &Patch::Apply(&idle)).await.unwrap();
-    once(stage, place, &["fluxed RolloutDenied", "fluxed-new RolloutDenied", "idle RolloutWarned"]).await;
+    reported_exactly(setup, environment, &["fluxed RolloutDenied", "fluxed-new RolloutDenied", "idle RolloutWarned"])
+        .await;
 }
 
-/// Waits until exactly these Events were told, and sees that it stays so.
-async fn once(stage: &Stage, place: &EnvironmentRef, wanted: &[&str]) {
-    let told = async || {
-        let told = stage.told(&place.namespace).await;
-        if told == wanted { Ok(()) } else { Err(format!("{told:?}, not {wanted:?}")) }
+/// Waits until exactly these Events exist, and checks that no other follows.
+async fn reported_exactly(setup: &GateSetup, environment: &MappedEnvironment, wanted: &[&str]) {
+    let reported = async || {
+        let reported = setup.reported(&environment.namespace).await;
+        if reported == wanted { Ok(()) } else { Err(format!("{reported:?}, not {wanted:?}")) }
     };
-    eventually("the Events to be told", SOON, told).await;
-    always("no Event is told twice", Duration::from_millis(500), told).await;
+    eventually("the Events to be published", SOON, reported).await;
+    always("no further Event is published", Duration::from_millis(500), reported).await;
 }
 
 /// How many decisions were counted with exactly these labels; with all, when there are none.
-async fn counted(stage: &Stage, labels: &str) -> u64 {
-    sum(&stage.webhook.metrics().await, &format!("pact_operator_gate_decisions_total{labels}"))
+async fn counted(setup: &GateSetup, labels: &str) -> u64 {
+    sum(&setup.webhook.metrics().await, &format!("pact_operator_gate_decisions_total{labels}"))
 }
 
-async fn decisions(stage: &Stage) -> String {
-    let metrics = stage.webhook.metrics().await;
+async fn decisions(setup: &GateSetup) -> String {
+    let metrics = setup.webhook.metrics().await;
     metrics.lines().filter(|line| line.contains("gate_decisions_total{")).collect::<Vec<_>>().join("\n")
 }
 
@@ -202,19 +204,19 @@ fn prepare(broker: &StandIn, environment: &str, verdict: Verdict) {
         }
         Verdict::VersionMissing => store.publish_version(&app, "1.0.0"),
         Verdict::PacticipantUnknown => {}
-        // Were the broker asked and able to answer, these would be a plain no.
+        // If the broker were asked and could answer, these would be a plain no.
         Verdict::No | Verdict::EnvironmentMissing | Verdict::Unauthorized | Verdict::BrokerUnavailable => {
             provider_that_breaks(broker, environment, &app);
         }
     }
 }
 
-/// What has to become of the broker before it gives this verdict.
-async fn bring_about(broker: &StandIn, places: &[(GateMode, EnvironmentRef)], verdict: Verdict) {
+/// Changes the broker so that it leads to this verdict.
+async fn bring_about(broker: &StandIn, environments: &[(GateMode, MappedEnvironment)], verdict: Verdict) {
     match verdict {
         Verdict::EnvironmentMissing => {
-            for (_, place) in places {
-                assert!(broker.store().remove_environment(&place.environment));
+            for (_, environment) in environments {
+                assert!(broker.store().remove_environment(&environment.name));
             }
         }
         Verdict::Unauthorized => {
@@ -225,7 +227,8 @@ async fn bring_about(broker: &StandIn, places: &[(GateMode, EnvironmentRef)], ve
     }
 }
 
-/// What is done about a verdict unless an environment says otherwise (docs/contributing/rules.md#verdicts-and-default-actions).
+/// The action for a verdict unless an environment sets another one
+/// (docs/contributing/rules.md#verdicts-and-default-actions).
 fn usual(verdict: Verdict) -> GateAction {
     match verdict {
         Verdict::Yes => GateAction::Allow,
@@ -246,7 +249,7 @@ fn capped(verdict: Verdict, mode: GateMode) -> GateAction {
     }
 }
 
-/// The Event that tells it.
+/// The reason of its Event, if there is one.
 fn event(mode: GateMode, verdict: Verdict) -> Option<&'static str> {
     match (mode, usual(verdict)) {
         (GateMode::Enforce, GateAction::Deny) => Some("RolloutDenied"),
@@ -257,16 +260,16 @@ fn event(mode: GateMode, verdict: Verdict) -> Option<&'static str> {
 }
 
 /// How the sentence about a verdict begins.
-fn sentence(verdict: Verdict, place: &EnvironmentRef) -> String {
+fn sentence(verdict: Verdict, environment: &MappedEnvironment) -> String {
     let verb = match verdict {
         Verdict::Yes | Verdict::YesVacuous => "may be deployed to",
         Verdict::EnvironmentMissing | Verdict::Unauthorized | Verdict::BrokerUnavailable => "could not be checked for",
         _ => "may not be deployed to",
     };
-    format!("{} 2.0.0 {verb} {}: {}", app(verdict), place.environment, because(verdict))
+    format!("{} 2.0.0 {verb} {}: {}", app(verdict), environment.name, reason_clause(verdict))
 }
 
-fn because(verdict: Verdict) -> &'static str {
+fn reason_clause(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Yes => "its only pair is verified",
         Verdict::YesVacuous => "nothing had to be verified",
@@ -280,28 +283,28 @@ fn because(verdict: Verdict) -> &'static str {
     }
 }
 
-/// What whoever rolls out sees.
-fn seen(said: &Said, verdict: Verdict, mode: GateMode, place: &EnvironmentRef) {
-    let context = format!("{verdict} in {mode:?}: {said:?}");
+/// Checks the output that people get.
+fn assert_output(output: &CommandOutput, verdict: Verdict, mode: GateMode, environment: &MappedEnvironment) {
+    let context = format!("{verdict} in {mode:?}: {output:?}");
     match capped(verdict, mode) {
-        GateAction::Allow => said.silent(),
+        GateAction::Allow => output.silent(),
         GateAction::Warn => {
-            assert!(said.code == 0 && said.denial().is_none(), "{context}");
-            let &[warning] = said.warnings().as_slice() else { panic!("{context}") };
-            let begins = format!("{} 2.0.0 → {}: ", app(verdict), place.environment);
+            assert!(output.code == 0 && output.denial().is_none(), "{context}");
+            let &[warning] = output.warnings().as_slice() else { panic!("{context}") };
+            let begins = format!("{} 2.0.0 → {}: ", app(verdict), environment.name);
             assert!(warning.starts_with(&begins), "{context}");
-            assert!(warning[begins.len()..].starts_with(&because(verdict)[..15]), "{context}");
+            assert!(warning[begins.len()..].starts_with(&reason_clause(verdict)[..15]), "{context}");
             assert!(warning.chars().count() <= 120, "{context}");
             let would_deny = usual(verdict) == GateAction::Deny;
             assert_eq!(warning.ends_with("; Enforce would deny it"), would_deny, "{context}");
         }
         GateAction::Deny => {
-            assert!(said.code == 1 && said.warnings().is_empty(), "{context}");
-            let denial = said.denial().unwrap_or_else(|| panic!("{context}"));
-            assert!(denial.starts_with(&sentence(verdict, place)), "{context}");
+            assert!(output.code == 1 && output.warnings().is_empty(), "{context}");
+            let denial = output.denial().unwrap_or_else(|| panic!("{context}"));
+            assert!(denial.starts_with(&sentence(verdict, environment)), "{context}");
             assert!(denial.lines().next().unwrap().chars().count() <= 256, "{context}");
             assert!(denial.contains("In an emergency: ") && denial.contains("apply it again"), "{context}");
-            // A link leads to what the broker knows; there is nothing to see of what it does not know.
+            // A link leads to the matrix at the broker; it has none of a version that it does not know.
             assert_eq!(denial.contains("/matrix?"), verdict != Verdict::VersionMissing, "{context}");
         }
     }

@@ -1,50 +1,51 @@
-//! Replicas of the gate come and go under load, with a policy that fails closed, and nobody notices.
+//! Replicas of the gate come and go under load, with a policy that fails closed, and no call fails.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use tokio::task::block_in_place;
 
-use crate::gate_replicas_stage::{Failure, Stage};
+use crate::gate_replicas_setup::{Failure, ReplicasSetup};
 use testbed::eventually::eventually;
 use testbed::test_cluster::SOON;
 use testbed::webhook::{Webhook, WebhookOptions};
 
 /// Admission reviews a second. On a machine that is too busy for that there are fewer, and more of them at once.
 const RATE: u32 = 200;
-/// How many times a replica is replaced in good order.
+/// How many times a replica is replaced after SIGTERM.
 const REPLACED: usize = 50;
-/// How many of them may be on their way out at the same time.
+/// How many of them may be terminating at the same time.
 const LEAVING: usize = 6;
 /// How many times one is killed.
 const KILLED: usize = 10;
 /// How long after the end of a process its connections may still take a call: its kernel closes them at once, and then
-/// everybody on the way has to notice. The balancer looks at readiness every 50 ms, and a Service has one guess.
+/// the balancer and the API server have to notice. The balancer probes readiness every 50 ms, and a Service tries only
+/// one backend.
 const NOTICED: Duration = Duration::from_millis(250);
 
 fn options() -> WebhookOptions {
-    // The chart's own value: what a replica has to wait is part of what is promised. At this rate a line for each review
+    // The chart's own value: the time that a replica waits is part of the promise. At this rate a line for each review
     // would be most of the work.
     WebhookOptions::default().spread_seconds(10).log("info")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_replicas_replaced_one_after_another_fail_no_call() {
-    let stage = Stage::start(options()).await;
-    let mut replicas = stage.two_replicas().await;
-    let (load, started) = (stage.load(RATE), Instant::now());
+    let setup = ReplicasSetup::start(options()).await;
+    let mut replicas = setup.two_replicas().await;
+    let (load, started) = (setup.load(RATE), Instant::now());
     let (mut at_work, mut longest, mut ending) = (0, Duration::ZERO, VecDeque::new());
     for number in 0..REPLACED {
         let began = Instant::now();
         let leaving = number % 2;
         at_work += usize::from(replicas[leaving].reviews().await > 0);
         replicas[leaving].signal("TERM");
-        let mut fresh = stage.replica().await;
-        stage.balance(replicas.iter().chain([&fresh]));
+        let mut fresh = setup.replica().await;
+        setup.balance(replicas.iter().chain([&fresh]));
         fresh.wait_ready().await;
         ending.push_back(std::mem::replace(&mut replicas[leaving], fresh));
-        stage.balance(&replicas);
-        stage.balanced(&replicas).await;
+        setup.balance(&replicas);
+        setup.balanced(&replicas).await;
         while ending.len() > LEAVING {
             end(ending.pop_front()).await;
         }
@@ -57,19 +58,19 @@ async fn fifty_replicas_replaced_one_after_another_fail_no_call() {
     let tally = load.end().await;
     println!("replaced: {}", tally.shown());
     println!(
-        "{REPLACED} replaced in {:.0?} (at most {longest:.1?} each), {at_work} of them at work, {} connections, {} without a replica",
+        "{REPLACED} replaced in {:.0?} (at most {longest:.1?} each), {at_work} of them in use, {} connections, {} without a replica",
         elapsed,
-        stage.balancer.accepted(),
-        stage.balancer.turned_away()
+        setup.balancer.accepted(),
+        setup.balancer.turned_away()
     );
     assert_eq!(tally.failures.len(), 0, "failed calls: {}", tally.shown());
-    // Where a connection goes is the balancer's choice.
+    // The balancer chooses the backend of each connection.
     assert!(at_work > REPLACED / 2, "only {at_work} of {REPLACED} had anything to lose");
     tally.assert_paced(RATE);
 }
 
-/// Waits for the end of a replica. It has to end well, because everybody has left it and not because its patience has
-/// ended.
+/// Waits for the end of a replica. It has to exit with 0, because all clients have left it and not because its drain
+/// timed out.
 async fn end(replica: Option<Webhook>) {
     let mut replica = replica.expect("one that is leaving");
     let code = replica.ended().await;
@@ -78,13 +79,13 @@ async fn end(replica: Option<Webhook>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_killed_replica_only_the_calls_are_lost_that_it_had_in_hand() {
-    let stage = Stage::start(options()).await;
-    let mut replicas = stage.two_replicas().await;
-    let load = stage.load(RATE);
+async fn a_killed_replica_loses_only_the_calls_under_way() {
+    let setup = ReplicasSetup::start(options()).await;
+    let mut replicas = setup.two_replicas().await;
+    let load = setup.load(RATE);
     let mut kills = Vec::new();
     for number in 0..KILLED {
-        // So many calls between two of these, so that each is one by itself.
+        // Enough calls between two kills, so that each kill counts by itself.
         let enough = load.answered() + u64::from(RATE);
         eventually("calls in between", SOON, async || {
             if load.answered() >= enough { Ok(()) } else { Err(format!("{} of {enough}", load.answered())) }
@@ -94,26 +95,26 @@ async fn of_a_killed_replica_only_the_calls_are_lost_that_it_had_in_hand() {
         let before = Instant::now();
         block_in_place(|| replicas[dying].kill9());
         kills.push(Kill { before, after: Instant::now() });
-        let mut fresh = stage.replica().await;
-        stage.balance([&replicas[1 - dying], &fresh]);
+        let mut fresh = setup.replica().await;
+        setup.balance([&replicas[1 - dying], &fresh]);
         fresh.wait_ready().await;
         replicas[dying] = fresh;
-        stage.balanced(&replicas).await;
+        setup.balanced(&replicas).await;
     }
     let tally = load.end().await;
     println!("killed: {}", tally.shown());
     for kill in &kills {
-        let lost: Vec<&Failure> = tally.failures.iter().filter(|failure| kill.explains(failure)).collect();
+        let lost: Vec<&Failure> = tally.failures.iter().filter(|failure| kill.accounts_for(failure)).collect();
         let last_sent = lost.iter().map(|failure| failure.sent.saturating_duration_since(kill.before)).max();
-        let well = lost.iter().map(|failure| failure.ended - kill.before).max();
+        let last_ended = lost.iter().map(|failure| failure.ended - kill.before).max();
         let dying = kill.after - kill.before;
         println!(
-            "lost {}, the last sent {last_sent:.0?} after, all told after {well:.0?}; dying {dying:.0?}",
+            "lost {}, the last sent {last_sent:.0?} after, all answered after {last_ended:.0?}; dying {dying:.0?}",
             lost.len()
         );
     }
     let unexplained: Vec<_> =
-        tally.failures.iter().filter(|failure| !kills.iter().any(|kill| kill.explains(failure))).collect();
+        tally.failures.iter().filter(|failure| !kills.iter().any(|kill| kill.accounts_for(failure))).collect();
     assert!(unexplained.is_empty(), "{unexplained:#?}");
     tally.assert_paced(RATE);
 }
@@ -125,8 +126,9 @@ struct Kill {
 }
 
 impl Kill {
-    /// Whether this is why a call failed: it was sent before anybody could know, and had no answer yet.
-    fn explains(&self, failure: &Failure) -> bool {
+    /// Whether the kill is the reason of a failed call: the call was sent before the kill could be noticed, and had no
+    /// answer yet.
+    fn accounts_for(&self, failure: &Failure) -> bool {
         failure.sent <= self.after + NOTICED && failure.ended >= self.before
     }
 }

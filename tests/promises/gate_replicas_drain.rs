@@ -1,4 +1,4 @@
-//! How one replica of the gate ends, and whom it lets speak to it.
+//! How one replica of the gate ends, and which clients it accepts.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
 use serde_json::{Value, json};
 
-use crate::gate_replicas_stage::{Asked, seed, write};
+use crate::gate_replicas_setup::{Asked, seed, write};
 use testbed::certificates::authority;
 use testbed::eventually::eventually;
 use testbed::standin::Fault;
@@ -19,8 +19,8 @@ const SLOW: Duration = Duration::from_secs(3);
 /// How much longer things may take on a busy machine.
 const SLACK: Duration = Duration::from_secs(10);
 
-/// A room on the shared scene: a pacticipant of its own, and a gate that is asked about this namespace only.
-struct Room {
+/// A part of the shared test cluster: a pacticipant of its own, and a gate that is asked about one namespace only.
+struct Context {
     cluster: &'static TestCluster,
     namespace: String,
     pacticipant: String,
@@ -28,7 +28,7 @@ struct Room {
     person: Person,
 }
 
-async fn with_room(test: impl AsyncFnOnce(Room)) {
+async fn with_context(test: impl AsyncFnOnce(Context)) {
     let cluster = TestCluster::shared().await;
     testbed::namespace::with_namespace(&cluster.control_plane, async |namespace| {
         let pacticipant = format!("orders-{namespace}");
@@ -37,8 +37,8 @@ async fn with_room(test: impl AsyncFnOnce(Room)) {
         options.namespace = format!("gate-{namespace}");
         let person = Person::developer(&cluster.control_plane).await;
         let configuration = options.configuration();
-        test(Room { cluster, namespace, pacticipant, options, person }).await;
-        // Fails closed, so it must not stay when its gate has gone.
+        test(Context { cluster, namespace, pacticipant, options, person }).await;
+        // The configuration fails closed, so it must not outlive its gate.
         remove_configuration(cluster, &configuration).await;
     })
     .await;
@@ -49,12 +49,12 @@ async fn remove_configuration(cluster: &TestCluster, name: &str) {
     drop(api.delete(name, &kube::api::DeleteParams::default()).await);
 }
 
-impl Room {
+impl Context {
     fn asked(&self) -> [Asked; 2] {
         Asked::of(&self.pacticipant, &self.namespace)
     }
 
-    /// Waits until the API server has learnt whom to trust.
+    /// Waits until the API server trusts the gate.
     async fn answered(&self) {
         let (client, [admitted, _]) = (self.person.client(), self.asked());
         eventually("the first right answer", SOON, async || admitted.ask(&client).await).await;
@@ -63,14 +63,14 @@ impl Room {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_review_under_way_at_sigterm_is_answered_and_the_process_ends_well() {
-    with_room(async |room: Room| {
-        let mut webhook = Webhook::start(&room.cluster.control_plane, room.options.clone()).await;
-        room.answered().await;
-        room.cluster.broker.faults().add(Fault::delay(SLOW).path(&room.pacticipant));
-        let (client, [_, denied]) = (room.person.client(), room.asked());
-        let about = |path: &str| path.contains(&room.pacticipant) && path.contains("2.0.0");
-        let broker_asked = || room.cluster.broker.count_requests(|request| about(&request.path_and_query));
-        assert_eq!(broker_asked(), 0, "nobody has asked about this version yet");
+    with_context(async |context: Context| {
+        let mut webhook = Webhook::start(&context.cluster.control_plane, context.options.clone()).await;
+        context.answered().await;
+        context.cluster.broker.faults().add(Fault::delay(SLOW).path(&context.pacticipant));
+        let (client, [_, denied]) = (context.person.client(), context.asked());
+        let about = |path: &str| path.contains(&context.pacticipant) && path.contains("2.0.0");
+        let broker_asked = || context.cluster.broker.count_requests(|request| about(&request.path_and_query));
+        assert_eq!(broker_asked(), 0, "the gate has not asked about this version yet");
         let sent = Instant::now();
         let asking = tokio::spawn(async move { denied.ask(&client).await });
         eventually(
@@ -82,9 +82,9 @@ async fn a_review_under_way_at_sigterm_is_answered_and_the_process_ends_well() {
         )
         .await;
         webhook.signal("TERM");
-        let told = Instant::now();
+        let signalled = Instant::now();
         let code = webhook.ended().await;
-        let (ended, answer) = (told.elapsed(), asking.await.unwrap());
+        let (ended, answer) = (signalled.elapsed(), asking.await.unwrap());
         println!("the review was answered, the process ended {ended:.1?} after SIGTERM");
         assert_eq!(answer, Ok(()), "{}", webhook.logs());
         assert!(sent.elapsed() >= SLOW, "the broker was slow");
@@ -97,22 +97,23 @@ async fn a_review_under_way_at_sigterm_is_answered_and_the_process_ends_well() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn until_its_unreadiness_is_known_it_still_answers_and_a_second_sigterm_ends_it_at_once() {
-    with_room(async |room: Room| {
-        let mut webhook = Webhook::start(&room.cluster.control_plane, room.options.clone().spread_seconds(120)).await;
-        room.answered().await;
+async fn a_replica_answers_until_its_unreadiness_is_known_and_a_second_sigterm_ends_it_at_once() {
+    with_context(async |context: Context| {
+        let mut webhook =
+            Webhook::start(&context.cluster.control_plane, context.options.clone().spread_seconds(120)).await;
+        context.answered().await;
         webhook.signal("TERM");
-        eventually("it to say so", SOON, async || match webhook.probe("/readyz").await? {
+        eventually("/readyz to report the shutdown", SOON, async || match webhook.probe("/readyz").await? {
             (503, text) if text.contains("shutting down") => Ok(()),
             other => Err(format!("{other:?}")),
         })
         .await;
-        let (client, asked, before) = (room.person.client(), room.asked(), webhook.reviews().await);
+        let (client, asked, before) = (context.person.client(), context.asked(), webhook.reviews().await);
         for asked in &asked {
             assert_eq!(asked.ask(&client).await, Ok(()), "{}", webhook.logs());
         }
-        assert_eq!(webhook.reviews().await, before + 2, "all by the one that is going");
-        assert_eq!(webhook.probe("/livez").await.unwrap().0, 200, "nobody needs to kill it");
+        assert_eq!(webhook.reviews().await, before + 2, "the terminating replica answered both");
+        assert_eq!(webhook.probe("/livez").await.unwrap().0, 200, "the kubelet has no reason to kill it");
 
         webhook.signal("TERM");
         let insisted = Instant::now();
@@ -125,37 +126,37 @@ async fn until_its_unreadiness_is_known_it_still_answers_and_a_second_sigterm_en
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gate_that_knows_its_clients_answers_them_and_nobody_else() {
-    with_room(async |mut room: Room| {
+async fn a_gate_with_a_client_ca_answers_its_clients_only() {
+    with_context(async |mut context: Context| {
         let (trusted, issuer) = authority("clients of the gate");
         let (_, impostor) = authority("clients of the gate");
-        let file = room.cluster.control_plane.folder().join(format!("clients-{}.pem", room.namespace));
+        let file = context.cluster.control_plane.folder().join(format!("clients-{}.pem", context.namespace));
         write(&file, &trusted);
         // The chart's clientCA has it mounted from a Secret.
         let known = format!("--client-ca-file={}", file.display());
-        room.options = room.options.arg(known).arg("--client-name=kube-apiserver");
-        let mut webhook = Webhook::start(&room.cluster.control_plane, room.options.clone()).await;
-        let server = authorities(&room).await;
+        context.options = context.options.arg(known).arg("--client-name=kube-apiserver");
+        let mut webhook = Webhook::start(&context.cluster.control_plane, context.options.clone()).await;
+        let server = authorities(&context).await;
         let ask = async |identity: Option<String>| review(&webhook, &server, identity).await;
 
         let (status, answer) = ask(Some(client("kube-apiserver", &issuer))).await.expect("the API server is served");
         assert_eq!((status, &answer["response"]["allowed"]), (StatusCode::OK, &json!(true)), "{answer}");
         assert_eq!(answer["response"]["uid"], "a-review");
         for (who, identity) in [
-            ("nobody in particular", None),
-            ("somebody else", Some(client("somebody", &issuer))),
+            ("a client without a certificate", None),
+            ("a client of another name", Some(client("somebody", &issuer))),
             ("an impostor", Some(client("kube-apiserver", &impostor))),
         ] {
             ask(identity).await.expect_err(who);
         }
 
         // The API server of this control plane has not been given a certificate for webhooks, and the policy is Fail.
-        let (client, [admitted, _]) = (room.person.client(), room.asked());
+        let (client, [admitted, _]) = (context.person.client(), context.asked());
         let refused = admitted.ask(&client).await.unwrap_err();
         assert!(refused.contains("failed calling webhook \"gate.pact-operator.dev\""), "{refused}");
-        // Told why: a connection that is merely reset tells an admin nothing.
+        // The error has the reason: a connection that is only reset would not help an admin.
         assert!(refused.contains("certificate required"), "{refused}");
-        assert_eq!(webhook.reviews().await, 1, "only one was a client");
+        assert_eq!(webhook.reviews().await, 1, "only one request came from a client");
         let turned_away = sum(&webhook.metrics().await, "pact_operator_gate_connections_cut_total");
         assert!(turned_away >= 4, "{turned_away} in handshakes, three of ours and the API server's");
         assert_eq!(webhook.terminate().await, 0);
@@ -163,9 +164,9 @@ async fn a_gate_that_knows_its_clients_answers_them_and_nobody_else() {
     .await;
 }
 
-/// The `caBundle` that the API server goes by.
-async fn authorities(room: &Room) -> reqwest::Certificate {
-    let configuration = webhook::configuration(&room.cluster.client(), &room.options.configuration()).await;
+/// The `caBundle` that the API server uses.
+async fn authorities(context: &Context) -> reqwest::Certificate {
+    let configuration = webhook::configuration(&context.cluster.client(), &context.options.configuration()).await;
     let hooks = configuration.webhooks.unwrap();
     let bundle = hooks[0].client_config.ca_bundle.clone().expect("it is ready, so this is filled");
     reqwest::Certificate::from_pem(&bundle.0).unwrap()
@@ -197,8 +198,8 @@ async fn review(
         Some(pem) => builder.identity(reqwest::Identity::from_pem(pem.as_bytes()).unwrap()),
         None => builder,
     };
-    let said = |error: reqwest::Error| format!("{error:?}");
+    let message = |error: reqwest::Error| format!("{error:?}");
     let url = format!("https://{}/gate?timeout=10s", webhook.address());
-    let answer = builder.build().unwrap().post(url).json(&review).send().await.map_err(said)?;
-    Ok((answer.status(), answer.json().await.map_err(said)?))
+    let answer = builder.build().unwrap().post(url).json(&review).send().await.map_err(message)?;
+    Ok((answer.status(), answer.json().await.map_err(message)?))
 }

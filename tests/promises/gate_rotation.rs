@@ -7,51 +7,52 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::DeleteParams;
 
-use crate::gate_replicas_stage::Stage;
+use crate::gate_replicas_setup::ReplicasSetup;
 use testbed::eventually::eventually;
 use testbed::test_cluster::SOON;
 use testbed::webhook::{Webhook, WebhookOptions, sum};
 
 /// Admission reviews a second.
 const RATE: u32 = 100;
-/// How many new certificates there are to be, in both replicas together.
+/// How many new certificates are awaited, of both replicas together.
 const CERTIFICATES: usize = 20;
-/// How many new authorities come by themselves.
+/// How many new authorities are awaited without intervention.
 const AUTHORITIES: usize = 3;
-/// After which the test ends in any case.
+/// The test fails after this time.
 const LIMIT: Duration = Duration::from_mins(4);
 /// The Secret with the authorities.
 const SECRET: &str = "pact-operator-webhook-authority";
 
 fn options() -> WebhookOptions {
     let lives = [
-        // A third of it is left at the renewal: as long as a busy machine may be late.
+        // A third of it is left at the renewal, in case a busy machine is late.
         ("--certificate-seconds", "18"),
         ("--authority-seconds", "45"),
         ("--overlap-seconds", "2"),
         // The API server keeps its connections; so it meets each new certificate within seconds.
         ("--connection-seconds", "3"),
     ];
-    // Lives in days and hours are not for those who give seconds.
+    // The values in days and hours must be unset where arguments give seconds.
     let usual = ["authorityDays", "certificateHours"].map(|life| format!("certificates.{life}"));
     let options = usual.iter().fold(WebhookOptions::default().log("info"), |options, life| options.value(life, ()));
     lives.iter().fold(options, |options, (name, value)| options.arg(format!("{name}={value}")))
 }
 
-/// When the certificate that a replica serves ends: another one, another time.
+/// The end of the certificate that a replica serves, which differs for each certificate.
 async fn not_after(replica: &Webhook) -> u64 {
     sum(&replica.metrics().await, "pact_operator_gate_certificate_not_after_timestamp_seconds")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificates_and_authorities_rotate_under_load_without_a_failed_call() {
-    let stage = Stage::start(options()).await;
-    let mut replicas = stage.two_replicas().await;
-    let (load, started) = (stage.load(RATE), Instant::now());
-    let connections = stage.balancer.accepted();
-    let secrets: Api<Secret> = Api::namespaced(stage.cluster.client(), "pact-operator");
+    let setup = ReplicasSetup::start(options()).await;
+    let mut replicas = setup.two_replicas().await;
+    let (load, started) = (setup.load(RATE), Instant::now());
+    let connections = setup.balancer.accepted();
+    let secrets: Api<Secret> = Api::namespaced(setup.cluster.client(), "pact-operator");
     let (mut certificates, mut authorities) = ([BTreeSet::new(), BTreeSet::new()], BTreeSet::new());
-    let seen = |certificates: &[BTreeSet<u64>; 2]| certificates.iter().map(|of_one| of_one.len() - 1).sum::<usize>();
+    let replaced =
+        |certificates: &[BTreeSet<u64>; 2]| certificates.iter().map(|of_one| of_one.len() - 1).sum::<usize>();
     let mut look = async || {
         for (replica, certificates) in replicas.iter().zip(&mut certificates) {
             certificates.insert(not_after(replica).await);
@@ -59,7 +60,7 @@ async fn certificates_and_authorities_rotate_under_load_without_a_failed_call() 
         if let Ok(Some(secret)) = secrets.get_opt(SECRET).await {
             authorities.extend(secret.data.and_then(|mut data| data.remove("current.crt")).map(|current| current.0));
         }
-        (seen(&certificates), authorities.len().saturating_sub(1))
+        (replaced(&certificates), authorities.len().saturating_sub(1))
     };
     let undisturbed = eventually("certificates and authorities to rotate", LIMIT, async || {
         let (certificates, authorities) = look().await;
@@ -67,7 +68,7 @@ async fn certificates_and_authorities_rotate_under_load_without_a_failed_call() 
         if enough { Ok((certificates, authorities)) } else { Err(format!("{certificates} and {authorities}")) }
     })
     .await;
-    // And a person who deletes the Secret.
+    // Then the Secret is deleted by hand.
     for _ in 0..2 {
         let (certificates, authorities) = look().await;
         secrets.delete(SECRET, &DeleteParams::default()).await.unwrap();
@@ -86,7 +87,7 @@ async fn certificates_and_authorities_rotate_under_load_without_a_failed_call() 
         "{} certificates and {} authorities, {undisturbed:?} of them by themselves, in {elapsed:.0?}; {} connections",
         all.0,
         all.1,
-        stage.balancer.accepted() - connections
+        setup.balancer.accepted() - connections
     );
     for replica in &mut replicas {
         assert!(replica.reviews().await > 0, "both were called");

@@ -1,8 +1,9 @@
-//! Storms: many equal reviews are one question to the broker, and a broker that is gone costs the others nothing.
+//! Storms: many equal reviews are one question to the broker, and a broker that hangs does not slow the answers of
+//! another one.
 //!
 //! Speed is measured and printed, not asserted: machines that run tests are shared. What is asserted is that every
 //! answer comes within its budget, and that memory stays flat.
-#![allow(clippy::print_stdout, reason = "what was measured or said is read by people")]
+#![allow(clippy::print_stdout, reason = "people read what was measured")]
 
 use std::time::{Duration, Instant};
 
@@ -15,9 +16,9 @@ use testbed::standin::{Effect, Fault, StandIn};
 use testbed::test_cluster::{SOON, TestCluster};
 use testbed::webhook::{Webhook, WebhookOptions};
 
-/// What the API server would wait, and says so in the query.
+/// How long the API server would wait, as its query says.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How slow a remembered answer may be while another broker hangs: [`SLOWER`] times as slow as without it, or this slow.
+/// How slow a cached answer may be while another broker hangs: [`SLOWER`] times as slow as without it, or this slow.
 const SLOW: Duration = Duration::from_millis(500);
 const SLOWER: u32 = 10;
 /// How much the memory of the process may grow.
@@ -31,10 +32,10 @@ struct Storm {
 }
 
 impl Storm {
-    async fn brew() -> Self {
+    async fn start() -> Self {
         let cluster = TestCluster::without_operator().await;
         let webhook = Webhook::start(&cluster.control_plane, WebhookOptions::default()).await;
-        // As the API server does it, with a connection for each review under way; without looking at the certificate.
+        // As the API server does it, with a connection for each review under way, but without checking the certificate.
         let builder = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).no_proxy();
         let client = builder.timeout(2 * TIMEOUT).build().expect("a client");
         Self { cluster, webhook, client }
@@ -55,18 +56,18 @@ impl Storm {
         (answer["response"].clone(), began.elapsed())
     }
 
-    /// Waits until the gate asks this broker about this environment.
+    /// Waits until the gate asks the broker about this environment.
     async fn warm(&self, namespace: &str) {
         testbed::eventually::eventually("the gate to ask the broker", SOON, async || {
             let (response, _) = self.review(namespace, "warm", "1").await;
-            let said = response["warnings"].to_string();
-            if said.contains("knows no pacticipant") { Ok(()) } else { Err(said) }
+            let warnings = response["warnings"].to_string();
+            if warnings.contains("knows no pacticipant") { Ok(()) } else { Err(warnings) }
         })
         .await;
     }
 }
 
-/// A review of some 20 KB, which is what a usual Deployment with its managed fields comes to.
+/// A review of about 20 KB, the size of a usual Deployment with its managed fields.
 fn review(namespace: &str, pacticipant: &str, version: &str) -> String {
     let managed: Vec<_> = (0..40)
         .map(|number| json!({"manager": format!("m-{number}"), "fieldsV1": {"f:spec": "x".repeat(420)}}))
@@ -104,7 +105,7 @@ fn questions(broker: &StandIn, pacticipant: &str) -> usize {
     })
 }
 
-/// Whether the API server would still wait; on a machine that has far more to do than it can, it may be too late.
+/// Whether the API server would still wait; on an overloaded machine a late answer is no failure.
 fn in_time(took: Duration) -> bool {
     took < TIMEOUT
         || overload().is_some_and(|load| {
@@ -120,12 +121,12 @@ fn percentile(mut times: Vec<Duration>, hundredth: usize) -> Duration {
 
 #[tokio::test]
 async fn five_hundred_equal_reviews_at_once_are_one_question_to_the_broker() {
-    let storm = Storm::brew().await;
+    let storm = Storm::start().await;
     let namespace = storm.cluster.namespace().await;
     storm.cluster.environment(&[&namespace], json!({"gate": {"mode": "Warn"}})).await;
     storm.warm(&namespace).await;
     storm.cluster.broker.store().publish_version("orders", "1.0.0");
-    // Long enough that all of them are there before the first is answered.
+    // Long enough that all reviews arrive before the first answer.
     storm.cluster.broker.faults().add(Fault::delay(Duration::from_secs(1)).path("^/matrix"));
     let began = Instant::now();
     let answers = join_all((0..500).map(|_| storm.review(&namespace, "orders", "1.0.0"))).await;
@@ -140,8 +141,8 @@ async fn five_hundred_equal_reviews_at_once_are_one_question_to_the_broker() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_that_swallows_a_thousand_questions_costs_another_ones_answers_and_the_memory_next_to_nothing() {
-    let storm = Storm::brew().await;
+async fn a_broker_that_leaves_a_thousand_questions_unanswered_barely_delays_another_one_and_barely_grows_memory() {
+    let storm = Storm::start().await;
     let (good, lost) = (storm.cluster.namespace().await, storm.cluster.namespace().await);
     storm.cluster.environment(&[&good], json!({"gate": {"mode": "Warn", "actions": {"yesVacuous": "Allow"}}})).await;
     let hole = StandIn::start().await;
@@ -155,13 +156,14 @@ async fn a_broker_that_swallows_a_thousand_questions_costs_another_ones_answers_
     for name in &names {
         storm.cluster.broker.store().publish_version(name, "1.0.0");
     }
-    // What the first requests of each kind leave behind (connections, tables, arenas of the allocator) is no growth.
+    // What the first requests allocate (connections, tables, arenas of the allocator) does not count as growth.
     for _ in 0..3 {
         join_all((0..250).map(|number| storm.review(&good, &names[number % names.len()], "1.0.0"))).await;
     }
 
-    // About ten applications whose answers are remembered, one every 40 ms. Made before, so that making them does not count.
-    let remembered = |count: usize| -> Vec<_> {
+    // Reviews of ten applications whose answers are cached, one every 40 ms. They are made before, so that making them
+    // takes no measured time.
+    let cached = |count: usize| -> Vec<_> {
         (0..count)
             .map(|number| {
                 (review(&good, &names[number % names.len()], "1.0.0"), Duration::from_millis(40 * number as u64))
@@ -172,17 +174,17 @@ async fn a_broker_that_swallows_a_thousand_questions_costs_another_ones_answers_
         tokio::time::sleep(at).await;
         storm.send(body).await
     };
-    let floor = join_all(remembered(100).into_iter().map(|(body, at)| send(body, at))).await;
+    let floor = join_all(cached(100).into_iter().map(|(body, at)| send(body, at))).await;
     let floor = percentile(floor.into_iter().map(|(_, took)| took).collect(), 99);
 
     hole.faults().add(Fault::new(Effect::Hang));
     let before = storm.webhook.rss_bytes();
-    // 1,000 within 20 s, all different, and meanwhile 500 that are remembered.
-    let swallowed: Vec<_> = (0..1_000_u32)
+    // 1,000 within 20 s, all different, and meanwhile 500 whose answers are cached.
+    let unanswered: Vec<_> = (0..1_000_u32)
         .map(|number| (review(&lost, "orders", &format!("{number}.0.0")), Duration::from_millis(20) * number))
         .collect();
-    let steady = remembered(500);
-    let swallowed = join_all(swallowed.into_iter().map(|(body, at)| send(body, at)));
+    let steady = cached(500);
+    let unanswered = join_all(unanswered.into_iter().map(|(body, at)| send(body, at)));
     let steady = join_all(steady.into_iter().map(|(body, at)| send(body, at)));
     let mut peak = before;
     let watching = async {
@@ -191,12 +193,12 @@ async fn a_broker_that_swallows_a_thousand_questions_costs_another_ones_answers_
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let (swallowed, steady) = tokio::select! {
-        both = async { tokio::join!(swallowed, steady) } => both,
-        () = watching => unreachable!("it watches for ever"),
+    let (unanswered, steady) = tokio::select! {
+        both = async { tokio::join!(unanswered, steady) } => both,
+        () = watching => unreachable!("the watcher never ends"),
     };
 
-    for (response, took) in &swallowed {
+    for (response, took) in &unanswered {
         assert_eq!(response["allowed"], true, "{response}");
         assert!(response["warnings"].to_string().contains("Pact Broker"), "{response}");
         assert!(in_time(*took), "answered after the API server had given up: {took:?}");
@@ -206,18 +208,18 @@ async fn a_broker_that_swallows_a_thousand_questions_costs_another_ones_answers_
         assert!(in_time(*took), "{took:?}");
     }
     let times: Vec<_> = steady.into_iter().map(|(_, took)| took).collect();
-    let slowest = swallowed.iter().map(|(_, took)| *took).max().unwrap();
+    let slowest = unanswered.iter().map(|(_, took)| *took).max().unwrap();
     let (p50, p99) = (percentile(times.clone(), 50), percentile(times, 99));
     let grown = peak.saturating_sub(before);
     let put = hole.count_requests(|request| request.path_and_query.starts_with("/matrix?"));
     println!(
-        "remembered answers: p50 {p50:?}, p99 {p99:?}, before p99 {floor:?}; swallowed ones: slowest {slowest:?}, {put} \
+        "cached answers: p50 {p50:?}, p99 {p99:?}, before p99 {floor:?}; unanswered ones: slowest {slowest:?}, {put} \
          put to the broker; memory {} MiB, grown by {} KiB",
         before >> 20,
         grown >> 10
     );
     assert!(grown < GROWTH, "the process grew by {grown} bytes");
     assert!(p99 < SLOW.max(SLOWER * floor), "{p99:?}, and before {floor:?}");
-    // It is left alone once it is known to hang.
+    // The gate pauses its questions once the broker is known to hang.
     assert!(put < 300, "{put} questions were put to a broker that never answers");
 }

@@ -1,6 +1,6 @@
-//! In thousands of random worlds, the verdict that a broker's answers are read as is the truth by definition.
+//! In thousands of random worlds, the verdict from a broker's answers is the truth by definition.
 //!
-//! The worlds come from numbers: a failure prints the world's, and `GATE_WORLD=number` asks about that one alone.
+//! Each world is made from a number: a failure prints it, and `GATE_WORLD=number` asks about that one alone.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,7 +10,7 @@ use pact_operator::broker::Broker;
 use pact_operator::decide::{Ignored, Question, Verdict};
 
 use super::broker_under_test::{config, environment, pacticipant, version};
-use super::gate_worlds_oracle::{App, Asked, EnvironmentRef, Event, Number, Truth, truth};
+use super::gate_worlds_oracle::{App, Asked, EnvironmentNumber, Event, Number, Truth, truth};
 use testbed::standin::{StandIn, Store};
 
 const WORLDS: u64 = 5_000;
@@ -44,7 +44,7 @@ impl Dice {
 struct World {
     number: u64,
     apps: usize,
-    places: usize,
+    environments: usize,
     events: Vec<Event>,
     questions: Vec<Asked>,
 }
@@ -52,13 +52,13 @@ struct World {
 impl World {
     fn new(number: u64) -> Self {
         let mut dice = Dice(number);
-        // Small ones mostly: they hold every trap, and are asked about quickly.
+        // Small worlds mostly: they contain every trap, and take little time.
         let apps = [2, 2, 2, 3, 3, 3, 4, 5][dice.below(8)];
         let versions: Vec<usize> = (0..apps).map(|_| 1 + dice.below(NUMBERS.len())).collect();
-        let places = 1 + usize::from(dice.happens(30));
-        let mut world = Self { number, apps, places, events: Vec::new(), questions: Vec::new() };
+        let environments = 1 + usize::from(dice.happens(30));
+        let mut world = Self { number, apps, environments, events: Vec::new(), questions: Vec::new() };
         for (app, &count) in versions.iter().enumerate() {
-            // One that is left out may come into being with a deployment or a result, or never.
+            // A version that is not published here may be created by a deployment or a result, or never.
             let published = (0..count).filter(|_| dice.happens(80));
             world.events.extend(published.map(|version| Event::Published { app, version }));
         }
@@ -68,32 +68,38 @@ impl World {
         }
         for (app, &count) in versions.iter().enumerate() {
             for version in 0..count {
-                for place in 0..places {
+                for environment in 0..environments {
                     let ignore = world.ignore(&mut dice);
-                    world.questions.push(Asked { app, version, place, ignore });
+                    world.questions.push(Asked { app, version, environment, ignore });
                 }
             }
         }
-        // What is not there: a version, and sometimes an environment or an application.
+        // Questions about a missing version, and sometimes a missing environment or application.
         if dice.happens(30) {
-            let (app, place) = (dice.below(apps + 1), dice.below(places));
-            world.questions.push(Asked { app, version: 9, place, ignore: Vec::new() });
+            let (app, environment) = (dice.below(apps + 1), dice.below(environments));
+            world.questions.push(Asked { app, version: 9, environment, ignore: Vec::new() });
         }
         if dice.happens(10) {
-            world.questions.push(Asked { app: dice.below(apps), version: 0, place: places, ignore: Vec::new() });
+            world.questions.push(Asked {
+                app: dice.below(apps),
+                version: 0,
+                environment: environments,
+                ignore: Vec::new(),
+            });
         }
         world
     }
 
     fn event(&self, dice: &mut Dice, versions: &[usize]) -> Option<Event> {
         let app = dice.below(self.apps);
-        let (version, place, instance) = (dice.below(versions[app]), dice.below(self.places), dice.below(3));
+        let (version, environment, instance) =
+            (dice.below(versions[app]), dice.below(self.environments), dice.below(3));
         match dice.below(100) {
             0..26 => {
                 let provider = dice.below(self.apps);
                 let content = dice.below(2);
                 let known = |event: &Event| matches!(event, Event::Pact { consumer, version: of, provider: with, .. } if (*consumer, *of, *with) == (app, version, provider));
-                // A version's pact does not change any more; an application has none with itself.
+                // The pact of a version does not change; an application has no pact with itself.
                 let fits = provider != app && !self.events.iter().any(known);
                 fits.then_some(Event::Pact { consumer: app, version, provider, content })
             }
@@ -107,10 +113,10 @@ impl World {
                 let by = dice.below(versions[provider]);
                 Some(Event::Verified { consumer, version, provider, by, ok: dice.happens(80) })
             }
-            66..88 => Some(Event::Deployed { app, version, place, instance }),
-            88..91 => Some(Event::Undeployed { app, place, instance }),
-            91..98 => Some(Event::Released { app, version, place }),
-            _ => Some(Event::SupportEnded { app, version, place }),
+            66..88 => Some(Event::Deployed { app, version, environment, instance }),
+            88..91 => Some(Event::Undeployed { app, environment, instance }),
+            91..98 => Some(Event::Released { app, version, environment }),
+            _ => Some(Event::SupportEnded { app, version, environment }),
         }
     }
 
@@ -124,17 +130,17 @@ impl World {
     }
 
     fn app(&self, app: App) -> String {
-        // One more than there are is a name that nobody knows.
+        // A number beyond the last one gives an unknown name.
         APPS.get(app).map_or_else(|| format!("ghost {}", self.number), |name| format!("{name} {}", self.number))
     }
 
-    fn place(&self, place: EnvironmentRef) -> String {
-        format!("place-{place}-{}", self.number)
+    fn environment_name(&self, environment: EnvironmentNumber) -> String {
+        format!("environment-{environment}-{}", self.number)
     }
 
     fn seed(&self, store: &Store) {
-        for place in 0..self.places {
-            store.add_environment(&self.place(place), false);
+        for environment in 0..self.environments {
+            store.add_environment(&self.environment_name(environment), false);
         }
         let instance = |number: usize| [None, Some("blue"), Some("green")][number];
         for event in &self.events {
@@ -148,17 +154,22 @@ impl World {
                     let (consumer, provider) = (self.app(consumer), self.app(provider));
                     assert!(store.verify(&consumer, NUMBERS[version], &provider, NUMBERS[by], ok));
                 }
-                Event::Deployed { app, version, place, instance: of } => {
-                    store.record_deployment(&self.app(app), NUMBERS[version], &self.place(place), instance(of));
+                Event::Deployed { app, version, environment, instance: of } => {
+                    store.record_deployment(
+                        &self.app(app),
+                        NUMBERS[version],
+                        &self.environment_name(environment),
+                        instance(of),
+                    );
                 }
-                Event::Undeployed { app, place, instance: of } => {
-                    store.undeploy(&self.app(app), &self.place(place), instance(of));
+                Event::Undeployed { app, environment, instance: of } => {
+                    store.undeploy(&self.app(app), &self.environment_name(environment), instance(of));
                 }
-                Event::Released { app, version, place } => {
-                    store.record_release(&self.app(app), NUMBERS[version], &self.place(place));
+                Event::Released { app, version, environment } => {
+                    store.record_release(&self.app(app), NUMBERS[version], &self.environment_name(environment));
                 }
-                Event::SupportEnded { app, version, place } => {
-                    store.end_support(&self.app(app), NUMBERS[version], &self.place(place));
+                Event::SupportEnded { app, version, environment } => {
+                    store.end_support(&self.app(app), NUMBERS[version], &self.environment_name(environment));
                 }
             }
         }
@@ -173,7 +184,7 @@ impl World {
         Question {
             pacticipant: pacticipant(&self.app(asked.app)),
             version: version(number(asked.version)),
-            environment: environment(&self.place(asked.place)),
+            environment: environment(&self.environment_name(asked.environment)),
             ignore: asked.ignore.iter().map(ignored).collect(),
         }
     }
@@ -202,7 +213,7 @@ impl Tally {
 
 async fn ask(world: &World, asked: &Asked, broker: &Broker) -> Tally {
     let question = world.question(asked);
-    let Truth { verdict, hidden } = truth(&world.events, asked, world.apps, world.places);
+    let Truth { verdict, hidden } = truth(&world.events, asked, world.apps, world.environments);
     let judgement = broker.can_i_deploy(&question).await;
     let mut tally = Tally::default();
     tally.verdicts.insert(verdict, 1);
@@ -213,7 +224,7 @@ async fn ask(world: &World, asked: &Asked, broker: &Broker) -> Tally {
         let _ = write!(text, "\nGATE_WORLD={} asks about this world alone", world.number);
     }
     if hidden {
-        // The worlds hold the trap only if the broker falls into it.
+        // The worlds contain the trap only if the broker falls into it.
         assert_eq!(broker.matrix(&question).await.unwrap().deployable, Some(true), "{asked:?} in {world:?}");
         tally.hidden = 1;
     }
@@ -244,7 +255,7 @@ async fn worlds(numbers: Vec<u64>) -> Tally {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_any_world_the_verdict_is_the_truth() {
+async fn in_every_random_world_the_verdict_is_the_truth() {
     let only = std::env::var("GATE_WORLD").ok().map(|number| number.parse::<u64>().unwrap());
     let numbers: Vec<u64> = only.map_or_else(|| (1..=WORLDS).collect(), |number| vec![number]);
     let (one, other): (Vec<_>, Vec<_>) = numbers.into_iter().partition(|number| number % 2 == 0);

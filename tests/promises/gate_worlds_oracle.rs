@@ -13,7 +13,7 @@ pub(crate) type App = usize;
 /// A version of an application, by its number.
 pub(crate) type Number = usize;
 /// An environment, by its number.
-pub(crate) type EnvironmentRef = usize;
+pub(crate) type EnvironmentNumber = usize;
 
 /// What happened, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,23 +21,23 @@ pub(crate) enum Event {
     Published { app: App, version: Number },
     Pact { consumer: App, version: Number, provider: App, content: usize },
     Verified { consumer: App, version: Number, provider: App, by: Number, ok: bool },
-    Deployed { app: App, version: Number, place: EnvironmentRef, instance: usize },
-    Undeployed { app: App, place: EnvironmentRef, instance: usize },
-    Released { app: App, version: Number, place: EnvironmentRef },
-    SupportEnded { app: App, version: Number, place: EnvironmentRef },
+    Deployed { app: App, version: Number, environment: EnvironmentNumber, instance: usize },
+    Undeployed { app: App, environment: EnvironmentNumber, instance: usize },
+    Released { app: App, version: Number, environment: EnvironmentNumber },
+    SupportEnded { app: App, version: Number, environment: EnvironmentNumber },
 }
 
-/// What is asked, and what is left out: applications, or one version of them.
+/// A question, and what it ignores: applications, or single versions of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) app: App,
     pub(crate) version: Number,
-    pub(crate) place: EnvironmentRef,
+    pub(crate) environment: EnvironmentNumber,
     pub(crate) ignore: Vec<(App, Option<Number>)>,
 }
 
-/// The verdict, and whether the broker cannot see it: all that is unknown is a live version that never verified what
-/// another one did.
+/// The verdict, and whether it is hidden from the broker: the only unknown pairs are those of a live version without a
+/// result where another version has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Truth {
     pub(crate) verdict: Verdict,
@@ -54,7 +54,7 @@ impl Asked {
     }
 }
 
-/// How the pairs of one pact came out.
+/// The results of the pairs of one pact.
 #[derive(Default)]
 struct Found {
     succeeded: usize,
@@ -82,21 +82,21 @@ fn has(events: &[Event], wanted: App, number: Number) -> bool {
 }
 
 /// The versions of an application that are live: the last of each instance, and what is released and supported.
-fn live(events: &[Event], of: App, at: EnvironmentRef) -> BTreeSet<Number> {
+fn live(events: &[Event], of: App, at: EnvironmentNumber) -> BTreeSet<Number> {
     let mut deployed = BTreeMap::new();
     let mut released = BTreeSet::new();
     for event in events {
         match *event {
-            Event::Deployed { app, version, place, instance } if (app, place) == (of, at) => {
+            Event::Deployed { app, version, environment, instance } if (app, environment) == (of, at) => {
                 deployed.insert(instance, version);
             }
-            Event::Undeployed { app, place, instance } if (app, place) == (of, at) => {
+            Event::Undeployed { app, environment, instance } if (app, environment) == (of, at) => {
                 deployed.remove(&instance);
             }
-            Event::Released { app, version, place } if (app, place) == (of, at) => {
+            Event::Released { app, version, environment } if (app, environment) == (of, at) => {
                 released.insert(version);
             }
-            Event::SupportEnded { app, version, place } if (app, place) == (of, at) => {
+            Event::SupportEnded { app, version, environment } if (app, environment) == (of, at) => {
                 released.remove(&version);
             }
             _ => {}
@@ -158,10 +158,10 @@ fn of_pact(
     found
 }
 
-/// The truth about a question. `apps` is how many applications there are, and `places` how many environments.
-pub(crate) fn truth(events: &[Event], asked: &Asked, apps: usize, places: usize) -> Truth {
+/// The truth about a question. `apps` is how many applications there are, and `environments` how many environments.
+pub(crate) fn truth(events: &[Event], asked: &Asked, apps: usize, environments: usize) -> Truth {
     let plain = |verdict| Truth { verdict, hidden: false };
-    if asked.place >= places {
+    if asked.environment >= environments {
         return plain(Verdict::EnvironmentMissing);
     }
     if !knows(events, asked.app) {
@@ -173,10 +173,10 @@ pub(crate) fn truth(events: &[Event], asked: &Asked, apps: usize, places: usize)
     let us = (asked.app, asked.version);
     let mut all = Vec::new();
     for (provider, content) in pacts(events, us.0, us.1) {
-        all.push(of_pact(events, asked, us, (provider, content), &live(events, provider, asked.place)));
+        all.push(of_pact(events, asked, us, (provider, content), &live(events, provider, asked.environment)));
     }
     for consumer in (0..apps).filter(|consumer| *consumer != us.0) {
-        for version in live(events, consumer, asked.place) {
+        for version in live(events, consumer, asked.environment) {
             if let Some(content) = pacts(events, consumer, version).get(&us.0) {
                 all.push(of_pact(events, asked, (consumer, version), (us.0, *content), &[us.1].into()));
             }

@@ -1,4 +1,4 @@
-//! Leader election against a real API server: one leader, followed soon when it is lost and at once when it goes.
+//! Leader election against a real API server: one leader, replaced soon when it is lost, and at once when it leaves.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use testbed::namespace::with_namespace;
 
 /// For what happens soon on an idle machine.
 const GENEROUS: Duration = Duration::from_mins(1);
-/// So long that nothing in a test can be due to a Lease that ran out.
+/// So long that no Lease runs out during a test.
 const LONG: Duration = Duration::from_mins(10);
 const NAME: &str = "recorder";
 
@@ -66,7 +66,7 @@ async fn holder(client: &Client, namespace: &str) -> (String, i32) {
 /// Waits until one of them leads, and says which.
 async fn one_leads(candidates: &[&Candidate]) -> usize {
     eventually("a leader", GENEROUS, || async {
-        candidates.iter().position(|candidate| candidate.leads()).ok_or_else(|| "nobody leads".to_owned())
+        candidates.iter().position(|candidate| candidate.leads()).ok_or_else(|| "no candidate leads".to_owned())
     })
     .await
 }
@@ -97,14 +97,14 @@ async fn of_two_candidates_one_leads_and_when_it_gives_the_lease_back_the_other_
 }
 
 #[tokio::test]
-async fn a_killed_leader_is_followed_when_its_claim_has_run_out_and_not_before() {
+async fn a_killed_leader_is_replaced_when_its_claim_has_run_out_and_not_before() {
     let cp = ControlPlane::shared().await;
     let duration = Duration::from_secs(6);
     with_namespace(cp, async |ns| {
         let leader = Candidate::start(cp.client(), &ns, "a", duration);
         leader.wait_leader().await;
         let standby = Candidate::start(cp.client(), &ns, "b", duration);
-        // The last renewal may be up to a third of the duration old; the standby has heard of one.
+        // The last renewal may be up to a third of the duration old; the standby has seen one.
         tokio::time::sleep(duration / 2).await;
         assert!(leader.leads() && !standby.leads());
         leader.task.abort();
@@ -119,7 +119,7 @@ async fn a_killed_leader_is_followed_when_its_claim_has_run_out_and_not_before()
 }
 
 #[tokio::test]
-async fn a_leader_that_cannot_renew_stops_before_anybody_else_may_lead() {
+async fn a_leader_that_cannot_renew_stops_before_another_one_may_lead() {
     let cp = ControlPlane::shared().await;
     let duration = Duration::from_secs(3);
     with_namespace(cp, async |ns| {
@@ -132,14 +132,14 @@ async fn a_leader_that_cannot_renew_stops_before_anybody_else_may_lead() {
             let [leader, standby] = both;
             leader.flaky_client.set(passes);
             let cut = Instant::now();
-            let mut told = leader.leadership.watch();
+            let mut watch = leader.leadership.watch();
             eventually("the leader to stop", GENEROUS, || async {
                 if leader.leads() { Err("it leads".to_owned()) } else { Ok(()) }
             })
             .await;
             println!("stopped {:?} after the cut", cut.elapsed());
-            let told = tokio::time::timeout(GENEROUS, told.wait_for(|leads| !leads)).await;
-            assert!(told.unwrap().is_ok(), "the watchers are told");
+            let stopped = tokio::time::timeout(GENEROUS, watch.wait_for(|leads| !leads)).await;
+            assert!(stopped.unwrap().is_ok(), "the watchers are notified");
             if passes == Passes::Nothing {
                 standby.wait_leader().await;
                 leader.flaky_client.set(Passes::Everything);
@@ -149,7 +149,8 @@ async fn a_leader_that_cannot_renew_stops_before_anybody_else_may_lead() {
                 .await;
                 assert!(standby.leads());
             } else {
-                // Its writes arrive, so the claim is renewed as long as it tries; mended, it leads again.
+                // Its writes arrive, so the claim is renewed as long as it tries; with the connection restored, it
+                // leads again.
                 leader.flaky_client.set(Passes::Everything);
                 one_leads(&[&leader, &standby]).await;
             }
@@ -177,13 +178,13 @@ async fn with_the_api_server_gone_nobody_leads_and_when_it_is_back_one_does() {
             }
             let left = candidates[leader].leadership.time_left();
             assert!(left <= duration * 2 / 3, "without a renewal it ends before the Lease: {left:?}");
-            eventually("nobody to lead", GENEROUS, || async {
-                if candidates.iter().any(Candidate::leads) { Err("somebody leads".to_owned()) } else { Ok(()) }
+            eventually("no candidate to lead", GENEROUS, || async {
+                if candidates.iter().any(Candidate::leads) { Err("a candidate leads".to_owned()) } else { Ok(()) }
             })
             .await;
-            println!("nobody leads {:?} after the API server went", stopped.elapsed());
-            always("nobody leads", duration, async || {
-                if candidates.iter().any(Candidate::leads) { Err("somebody leads".to_owned()) } else { Ok(()) }
+            println!("no candidate leads {:?} after the API server went down", stopped.elapsed());
+            always("no candidate leads", duration, async || {
+                if candidates.iter().any(Candidate::leads) { Err("a candidate leads".to_owned()) } else { Ok(()) }
             })
             .await;
             if hangs {
@@ -201,7 +202,7 @@ async fn with_the_api_server_gone_nobody_leads_and_when_it_is_back_one_does() {
 }
 
 #[tokio::test]
-async fn a_shutdown_with_the_api_server_out_of_reach_ends_all_the_same() {
+async fn a_shutdown_ends_although_the_api_server_is_out_of_reach() {
     let cp = ControlPlane::shared().await;
     with_namespace(cp, async |ns| {
         let leader = Candidate::start(cp.client(), &ns, "a", Duration::from_secs(3));
@@ -267,7 +268,7 @@ async fn missing_rights_are_waited_for_and_without_watch_the_lease_is_polled() {
         let other = Candidate::start(cp.client(), &ns, "b", LONG);
         candidate.end().await;
         other.wait_leader().await;
-        // And the other way round: the one without a watch follows the one that gives the Lease back.
+        // The other way round: the candidate without a watch follows the one that gives the Lease back.
         let bounded = ControlPlane::from_kubeconfig(&kubeconfig).await.client();
         let polling = Candidate::start(bounded, &ns, "c", LONG);
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -279,7 +280,7 @@ async fn missing_rights_are_waited_for_and_without_watch_the_lease_is_polled() {
 }
 
 #[tokio::test]
-async fn twenty_rounds_of_accidents_and_never_two_leaders_at_one_moment() {
+async fn twenty_rounds_of_accidents_never_give_two_leaders_at_one_moment() {
     let cp = ControlPlane::shared().await;
     let duration = Duration::from_secs(2);
     with_namespace(cp, async |ns| {
@@ -308,7 +309,7 @@ async fn twenty_rounds_of_accidents_and_never_two_leaders_at_one_moment() {
                 1 => struck.flaky_client.cut_for(Passes::Nothing, duration * 3 / 2).await,
                 2 => struck.flaky_client.cut_for(Passes::Requests, duration * 3 / 2).await,
                 3 => struck.shutdown.cancel(),
-                // Everybody at once, and nobody has died.
+                // All connections at once, and no candidate dies.
                 _ => {
                     futures::future::join_all(
                         candidates.iter().map(|c| c.flaky_client.cut_for(Passes::Nothing, duration)),
@@ -335,7 +336,7 @@ async fn twenty_rounds_of_accidents_and_never_two_leaders_at_one_moment() {
     .await;
 }
 
-/// A thread that looks all the time whether two lead at one moment.
+/// A thread that checks all the time whether two candidates lead at one moment.
 struct Witness {
     ended: std::sync::Arc<std::sync::atomic::AtomicBool>,
     thread: std::thread::JoinHandle<Option<String>>,

@@ -1,4 +1,4 @@
-//! What the operator promises, one file per promise, each proved on the real thing where it can be had.
+//! The operator's promises, one file per promise, each tested against the real program where possible.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -35,16 +35,16 @@ mod gate_people;
 mod gate_policy;
 mod gate_replicas;
 mod gate_replicas_drain;
-mod gate_replicas_stage;
+mod gate_replicas_setup;
 mod gate_replicas_startup;
 mod gate_rotation;
-mod gate_stage;
+mod gate_setup;
 mod gate_storm;
 mod gate_worlds;
 mod gate_worlds_oracle;
 mod kinds;
 mod kinds_gate;
-mod kinds_stage;
+mod kinds_setup;
 mod lease;
 mod objects;
 mod pact_cli;

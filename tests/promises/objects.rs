@@ -1,4 +1,4 @@
-//! The operator's own objects, as tests read them and wait for what they say.
+//! The operator's own objects: how tests read them and wait for their conditions.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Api;
@@ -7,12 +7,12 @@ use pact_operator::api::{PactBroker, PactDeployment, PactEnvironment};
 use testbed::eventually::eventually;
 use testbed::test_cluster::{SOON, TestCluster};
 
-/// What a scene's objects say.
+/// The operator's objects in a test cluster.
 pub(crate) trait Objects {
-    /// The operator's memory of a pacticipant in an environment, if there is one. Without application instance.
-    fn memory(&self, environment: &str, pacticipant: &str) -> impl Future<Output = Option<PactDeployment>>;
+    /// The record of a pacticipant in an environment, if there is one. Without application instance.
+    fn record(&self, environment: &str, pacticipant: &str) -> impl Future<Output = Option<PactDeployment>>;
 
-    /// Waits until the operator's memory says this of a condition: `("Ready", "False", "VersionMissing")`.
+    /// Waits until the record has this condition: `("Ready", "False", "VersionMissing")`.
     fn wait_condition(
         &self,
         environment: &str,
@@ -20,15 +20,15 @@ pub(crate) trait Objects {
         wanted: (&str, &str, &str),
     ) -> impl Future<Output = PactDeployment>;
 
-    /// Waits until a `PactEnvironment` says this of a condition.
+    /// Waits until a `PactEnvironment` has this condition.
     fn wait_environment(&self, name: &str, wanted: (&str, &str, &str)) -> impl Future<Output = PactEnvironment>;
 
-    /// Waits until a `PactBroker` says this of a condition.
+    /// Waits until a `PactBroker` has this condition.
     fn wait_broker(&self, name: &str, wanted: (&str, &str, &str)) -> impl Future<Output = PactBroker>;
 }
 
 impl Objects for TestCluster {
-    async fn memory(&self, environment: &str, pacticipant: &str) -> Option<PactDeployment> {
+    async fn record(&self, environment: &str, pacticipant: &str) -> Option<PactDeployment> {
         let all = Api::<PactDeployment>::all(self.client()).list(&ListParams::default()).await.unwrap();
         all.into_iter().find(|one| {
             one.spec.environment == environment
@@ -40,10 +40,10 @@ impl Objects for TestCluster {
     async fn wait_condition(&self, environment: &str, pacticipant: &str, wanted: (&str, &str, &str)) -> PactDeployment {
         let (type_, status, reason) = wanted;
         eventually(format!("{type_}={status} ({reason}) of {pacticipant} in {environment}"), SOON, async || {
-            let memory = self.memory(environment, pacticipant).await.ok_or("no PactDeployment")?;
-            let conditions = memory.status.clone().unwrap_or_default().conditions;
+            let record = self.record(environment, pacticipant).await.ok_or("no PactDeployment")?;
+            let conditions = record.status.clone().unwrap_or_default().conditions;
             let found = conditions.iter().any(|c| c.type_ == type_ && c.status == status && c.reason == reason);
-            if found { Ok(memory) } else { Err(shown(&conditions)) }
+            if found { Ok(record) } else { Err(shown(&conditions)) }
         })
         .await
     }

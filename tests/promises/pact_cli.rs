@@ -1,12 +1,12 @@
-//! The official `pact` command line works against the stand-in broker as it does against the real one: that makes the
-//! stand-in a fair judge of what the operator records.
+//! The official `pact` command line works against the stand-in broker as it does against the real one: so the stand-in
+//! may judge what the operator records.
 
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use testbed::http::plain_client;
-use testbed::pact_cli::{Said, pact_broker};
+use testbed::pact_cli::{CommandOutput, pact_broker};
 use testbed::standin::{Auth, Options, StandIn, WriteKind, encoded};
 
 const CONSUMER: &str = "org/web app";
@@ -28,14 +28,14 @@ fn pact_file(folder: &tempfile::TempDir) -> PathBuf {
     path
 }
 
-fn publish(broker: &StandIn) -> Said {
+fn publish(broker: &StandIn) -> CommandOutput {
     let folder = tempfile::tempdir().unwrap();
     let file = pact_file(&folder);
     let arguments = ["publish", file.to_str().unwrap(), "--consumer-app-version", VERSION, "--branch", "main"];
     pact_broker(broker, &arguments)
 }
 
-fn can_i_deploy(broker: &StandIn, pacticipant: &str, version: &str, environment: &str) -> Said {
+fn can_i_deploy(broker: &StandIn, pacticipant: &str, version: &str, environment: &str) -> CommandOutput {
     let arguments =
         ["can-i-deploy", "--pacticipant", pacticipant, "--version", version, "--to-environment", environment];
     pact_broker(broker, &arguments)
@@ -69,7 +69,7 @@ async fn it_publishes_records_and_asks() {
 }
 
 #[tokio::test]
-async fn it_tells_missing_versions_pacticipants_and_environments_apart_only_by_words() {
+async fn it_distinguishes_missing_versions_pacticipants_and_environments_only_by_the_message() {
     let broker = broker().await;
     publish(&broker).expect(0, &[]);
     broker.store().publish_version("lonely", "1");

@@ -1,4 +1,4 @@
-//! What the tests of the recorder say again and again, in one word each.
+//! Set-up steps and assertions that the tests of the recorder share.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use pact_operator::api::PactDeployment;
 use testbed::eventually::always;
 use testbed::test_cluster::TestCluster;
 
-/// How long something must not happen that, if it happened, would within a fraction of it.
+/// How long a test checks that something does not happen. If it happened, it would within a fraction of this time.
 pub const A_WHILE: Duration = Duration::from_secs(2);
 
 /// Makes versions of a pacticipant known at the broker.
@@ -20,9 +20,9 @@ pub fn published(cluster: &TestCluster, pacticipant: &str, versions: &[&str]) {
     }
 }
 
-/// Checks for [`A_WHILE`] that the broker goes on saying this.
+/// Checks for [`A_WHILE`] that this version stays deployed according to the broker.
 pub async fn stays(cluster: &TestCluster, environment: &str, pacticipant: &str, version: Option<&str>, why: &str) {
-    let what = format!("the broker says {version:?} of {pacticipant} in {environment}: {why}");
+    let what = format!("{pacticipant} stays at {version:?} in {environment}: {why}");
     always(what, A_WHILE, async || {
         let recorded = cluster.recorded(environment, pacticipant);
         (recorded.as_deref() == version).then_some(()).ok_or(format!("{recorded:?}"))
@@ -30,20 +30,20 @@ pub async fn stays(cluster: &TestCluster, environment: &str, pacticipant: &str, 
     .await;
 }
 
-/// How many requests that change something were made about a pacticipant, whatever came of them.
+/// How many requests that change something were made about a pacticipant, whatever the answer.
 pub fn changing_requests(cluster: &TestCluster, pacticipant: &str) -> usize {
     let part = format!("/pacticipants/{}/", testbed::standin::encoded(pacticipant));
     cluster.broker.count_requests(|request| request.method != "GET" && request.path_and_query.contains(&part))
 }
 
-/// Every memory that the operator has of an environment.
-pub async fn memories(cluster: &TestCluster, environment: &str) -> Vec<PactDeployment> {
+/// Every record of an environment.
+pub async fn records(cluster: &TestCluster, environment: &str) -> Vec<PactDeployment> {
     let all = Api::<PactDeployment>::all(cluster.client()).list(&ListParams::default()).await.unwrap();
     all.into_iter().filter(|one| one.spec.environment == environment).collect()
 }
 
-/// A condition of a memory.
-pub fn condition(memory: &PactDeployment, type_: &str) -> Option<Condition> {
-    let conditions = &memory.status.as_ref()?.conditions;
+/// A condition of a record.
+pub fn condition(record: &PactDeployment, type_: &str) -> Option<Condition> {
+    let conditions = &record.status.as_ref()?.conditions;
     conditions.iter().find(|condition| condition.type_ == type_).cloned()
 }

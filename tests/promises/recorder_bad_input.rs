@@ -1,5 +1,5 @@
-//! Whatever people and brokers get wrong is said where they look for it, changes nothing at a broker, and holds up
-//! nobody else.
+//! Mistakes of people and brokers are reported on the object concerned, change nothing at a broker, and block no other
+//! workload.
 
 use crate::objects::Objects as _;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use testbed::rollout::{Live, deployment};
 use testbed::standin::{Auth, Effect, Fault, StandIn};
 use testbed::test_cluster::{BROKER, SOON, TestCluster, annotated, image, quick};
 
-/// Rolls out and waits until that is done: from then on the operator has something to say.
+/// Rolls out and waits until the rollout is complete: from then on the operator reports on it.
 async fn roll_out(cluster: &TestCluster, namespace: &str, name: &str, version: &str) -> Live {
     cluster.broker.store().publish_version(name, version);
     let live = annotated(name, name, version).apply(&cluster.client(), namespace).await;
@@ -25,7 +25,7 @@ async fn roll_out(cluster: &TestCluster, namespace: &str, name: &str, version: &
     live
 }
 
-/// The operator goes on: a healthy workload of another environment is recorded, and nothing has panicked.
+/// Asserts that the operator goes on: a healthy workload of another environment is recorded, and nothing has panicked.
 async fn goes_on(cluster: &TestCluster) {
     let namespace = cluster.namespace().await;
     let environment = cluster.environment(&[&namespace], json!({})).await;
@@ -35,7 +35,7 @@ async fn goes_on(cluster: &TestCluster) {
     assert!(!logs.contains("panicked"), "{logs}");
 }
 
-/// Stores a `PactEnvironment` that cannot be read, as a CRD of another version may have let pass.
+/// Stores a `PactEnvironment` that cannot be read, as a CRD of another version may have accepted it.
 async fn store_unreadable(cluster: &TestCluster, name: &str) {
     const CRD: &str = "pactenvironments.pact-operator.dev";
     let kubeconfig = cluster.control_plane.kubeconfig();
@@ -60,12 +60,12 @@ async fn store_unreadable(cluster: &TestCluster, name: &str) {
 }
 
 #[tokio::test]
-async fn an_unreadable_pact_environment_is_said_to_be_so_and_the_others_go_on_but_nothing_is_taken_back() {
+async fn an_unreadable_pact_environment_is_reported_and_the_others_go_on_but_nothing_is_undeployed() {
     let mut cluster = TestCluster::without_operator().await;
     store_unreadable(&cluster, "unreadable").await;
     let namespace = cluster.namespace().await;
     let environment = cluster.environment(&[&namespace], json!({"record": {"undeployGraceSeconds": 1}})).await;
-    // There before the operator is, so that its list of everything comes before it leads.
+    // Created before the operator starts, so that its initial list comes before it leads.
     let nameless = annotated("nameless", "  ", "1.0.0").apply(&cluster.client(), &namespace).await;
     let orders = roll_out(&cluster, &namespace, "orders", "1.0.0").await;
     cluster.start_operator(quick()).await;
@@ -76,7 +76,7 @@ async fn an_unreadable_pact_environment_is_said_to_be_so_and_the_others_go_on_bu
     cluster.wait_event(&namespace, "nameless", "PacticipantEmpty").await;
     goes_on(&cluster).await;
 
-    // It may be the unreadable one by which somebody runs it.
+    // The unreadable environment may be the one that another workload of the pacticipant belongs to.
     orders.delete().await;
     cluster.wait_condition(&environment, "orders", ("Ready", "False", "InvalidEnvironment")).await;
     always("orders stays recorded", Duration::from_secs(5), async || {
@@ -89,7 +89,7 @@ async fn an_unreadable_pact_environment_is_said_to_be_so_and_the_others_go_on_bu
     eventually("orders to be undeployed", SOON, async || cluster.recorded(&environment, "orders").map_or(Ok(()), Err))
         .await;
 
-    // One that becomes unreadable while the operator watches holds up itself alone, until it can be read again.
+    // An environment that becomes unreadable while the operator watches blocks only itself, until it can be read again.
     let stock = roll_out(&cluster, &namespace, "stock", "1.0.0").await;
     cluster.wait_recorded(&environment, "stock", "1.0.0").await;
     store_unreadable(&cluster, &environment).await;
@@ -109,10 +109,10 @@ async fn an_unreadable_pact_environment_is_said_to_be_so_and_the_others_go_on_bu
 }
 
 #[tokio::test]
-async fn annotations_that_cannot_be_followed_are_told_on_the_workload_and_nothing_is_written() {
+async fn invalid_annotations_are_reported_on_the_workload_and_nothing_is_written() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             let client = cluster.client();
             let long = "x".repeat(10 * 1024);
             for (name, pacticipant, reason) in [
@@ -151,10 +151,10 @@ async fn annotations_that_cannot_be_followed_are_told_on_the_workload_and_nothin
 }
 
 #[tokio::test]
-async fn environments_that_cannot_be_followed_say_so_and_hold_up_only_themselves() {
+async fn invalid_environments_are_reported_and_block_only_themselves() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, _| {
+        .with_namespace(async |namespace, _| {
             cluster.map("prodction", &[&namespace], json!({"overlap": "Allow"})).await;
             let known =
                 cluster.wait_environment("prodction", ("EnvironmentExists", "False", "EnvironmentMissing")).await;
@@ -170,9 +170,9 @@ async fn environments_that_cannot_be_followed_say_so_and_hold_up_only_themselves
 
             let odd = json!({"namespaces": {"selector": {"matchExpressions": [{"key": "a", "operator": "Maybe"}]}}});
             let selector = cluster.environment(&[], odd).await;
-            let said = cluster.wait_environment(&selector, ("Ready", "False", "InvalidSpec")).await;
+            let object = cluster.wait_environment(&selector, ("Ready", "False", "InvalidSpec")).await;
             let message =
-                said.status.unwrap().conditions.iter().find(|one| one.type_ == "Ready").unwrap().message.clone();
+                object.status.unwrap().conditions.iter().find(|one| one.type_ == "Ready").unwrap().message.clone();
             assert!(message.contains("namespaces.selector"), "{message}");
 
             let nobody = json!({"brokerRef": {"name": "nobody"}});
@@ -191,8 +191,8 @@ async fn environments_that_cannot_be_followed_say_so_and_hold_up_only_themselves
         .await;
 }
 
-/// A broker of its own, the `PactBroker` that leads there, and an environment over a namespace of its own where a
-/// rollout has finished that the broker knows.
+/// A broker of its own, its `PactBroker`, and an environment over a namespace of its own, where a rollout of a
+/// published version has finished.
 struct Elsewhere {
     stand_in: StandIn,
     broker: String,
@@ -221,7 +221,7 @@ impl Elsewhere {
         Self { stand_in, broker, environment }
     }
 
-    /// What is wrong is put right, and the rollout is recorded after all.
+    /// Ends the fault, and waits until the rollout is recorded.
     async fn put_right(&self) {
         self.stand_in.faults().clear();
         eventually(format!("orders to be recorded in {}", self.environment), SOON, async || {
@@ -233,15 +233,15 @@ impl Elsewhere {
     }
 
     async fn pending(&self, cluster: &TestCluster, reason: &str) -> String {
-        let memory = cluster.wait_condition(&self.environment, "orders", ("RecordPending", "True", reason)).await;
+        let record = cluster.wait_condition(&self.environment, "orders", ("RecordPending", "True", reason)).await;
         assert!(self.stand_in.writes().is_empty(), "{:?}", self.stand_in.writes());
-        let conditions = memory.status.unwrap().conditions;
+        let conditions = record.status.unwrap().conditions;
         conditions.into_iter().find(|one| one.type_ == "RecordPending").unwrap().message
     }
 }
 
 #[tokio::test]
-async fn brokers_that_cannot_be_used_say_what_to_do_get_no_write_and_are_used_once_put_right() {
+async fn unusable_brokers_are_reported_with_a_remedy_get_no_write_and_are_used_once_corrected() {
     let cluster = TestCluster::start().await;
     let basic = |secret: &str| json!({"auth": {"basic": {"secretRef": {"name": secret}}}});
     let auth = || Some(Auth::Basic { user: "u".into(), pass: "p".into() });

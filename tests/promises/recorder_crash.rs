@@ -1,4 +1,4 @@
-//! The controller is killed at any moment between a rollout and its record, and the broker is right all the same.
+//! The controller is killed at any moment between a rollout and its record, and the broker still has the right row.
 
 use crate::objects::Objects as _;
 use std::path::PathBuf;
@@ -15,19 +15,19 @@ use testbed::test_cluster::{OPERATOR_NAMESPACE, SOON, TestCluster, annotated, qu
 
 const ROUNDS: usize = 50;
 
-/// How many of the rounds are played with a Lease, the last ones: after a kill it has to run out first.
+/// How many of the rounds use a Lease, the last ones: after a kill the Lease has to run out first.
 const WITH_LEASE: usize = 7;
 
-/// Long enough for us to notice that a request is under way, and to kill who waits for its answer.
+/// Long enough to notice that a request is under way, and to kill the controller that waits for its answer.
 const UNDER_WAY: Duration = Duration::from_secs(20);
 
-/// Found in the path of a read of one row.
+/// Matches the path of a read of one row.
 const ROW: &str = r"/currently-deployed\?pacticipant=";
 
 /// When the controller is killed.
 #[derive(Clone, Copy, Debug)]
 enum Point {
-    /// While the rollout is under way; it finishes with nobody looking.
+    /// While the rollout is under way; it finishes while no controller runs.
     BeforeCompletion,
     /// Some milliseconds after the rollout has finished.
     AfterCompletion,
@@ -39,8 +39,8 @@ enum Point {
     Written,
     /// While it reads back what it wrote.
     ReadingBack,
-    /// Some milliseconds after the broker has carried it out: around the write of its own memory.
-    Remembering,
+    /// Some milliseconds after the broker has carried it out: around the write of the record's status.
+    UpdatingRecord,
 }
 
 const POINTS: [Point; 7] = [
@@ -50,17 +50,17 @@ const POINTS: [Point; 7] = [
     Point::Writing,
     Point::Written,
     Point::ReadingBack,
-    Point::Remembering,
+    Point::UpdatingRecord,
 ];
 
-/// What a start needs, made once.
-struct Ways {
+/// What starts need, made once.
+struct Starts {
     kubeconfig: PathBuf,
     alone: Deployment,
     with_lease: Deployment,
 }
 
-impl Ways {
+impl Starts {
     async fn of(cluster: &TestCluster) -> Self {
         let control_plane = &cluster.control_plane;
         Self {
@@ -140,7 +140,7 @@ async fn roll_out_and_kill(
             cluster.broker.faults().add(Fault::delay(UNDER_WAY).method("GET").path(ROW));
             wait_under_way(cluster, "a read after the write", is_read_of_a_row).await;
         }
-        Point::Remembering => {
+        Point::UpdatingRecord => {
             wait_written(cluster, version).await;
             tokio::time::sleep(jitter).await;
         }
@@ -156,11 +156,11 @@ async fn roll_out_and_kill(
 #[tokio::test]
 async fn case_28_a_controller_killed_50_times_between_completion_and_record_leaves_one_right_row_each_time() {
     let mut cluster = TestCluster::without_operator().await;
-    let ways = Ways::of(&cluster).await;
+    let starts = Starts::of(&cluster).await;
     let namespace = cluster.namespace().await;
     let environment = cluster.environment(&[&namespace], json!({})).await;
     cluster.broker.store().publish_version("orders", "0.0.0");
-    ways.start(&mut cluster, false);
+    starts.start(&mut cluster, false);
     annotated("orders", "orders", "0.0.0").apply(&cluster.client(), &namespace).await;
     cluster.wait_recorded(&environment, "orders", "0.0.0").await;
 
@@ -169,16 +169,16 @@ async fn case_28_a_controller_killed_50_times_between_completion_and_record_leav
         let point = POINTS[round % POINTS.len()];
         let version = format!("{round}.0.0");
         cluster.broker.store().publish_version("orders", &version);
-        // A different moment in every round: the point of the loop is to hit many.
+        // A different moment in every round, so that the loop hits many.
         let jitter = Duration::from_millis((round as u64 * 13) % 60);
         let live = roll_out_and_kill(&mut cluster, &namespace, &version, point, jitter).await;
-        ways.start(&mut cluster, round > ROUNDS - WITH_LEASE);
+        starts.start(&mut cluster, round > ROUNDS - WITH_LEASE);
         live.wait_complete().await;
 
         cluster.wait_recorded(&environment, "orders", &version).await;
-        eventually(format!("round {round}, {point:?}: {version} to be remembered"), SOON, async || {
-            let memory = cluster.memory(&environment, "orders").await.ok_or("no PactDeployment")?;
-            let status = memory.status.unwrap_or_default();
+        eventually(format!("round {round}, {point:?}: {version} to be in the record"), SOON, async || {
+            let record = cluster.record(&environment, "orders").await.ok_or("no PactDeployment")?;
+            let status = record.status.unwrap_or_default();
             let recorded = status.recorded.map(|recorded| recorded.version);
             let ready = status.conditions.iter().any(|one| one.type_ == "Ready" && one.status == "True");
             if recorded.as_ref() == Some(&version) && ready { Ok(()) } else { Err(format!("{recorded:?}, {ready}")) }

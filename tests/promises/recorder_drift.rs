@@ -1,5 +1,5 @@
-//! What the broker says is compared with what runs, again and again: drift is put right, strife is left alone, and a
-//! broker that has forgotten everything is not believed at once.
+//! The broker's records are compared with what runs, again and again: drift is corrected, a contested record is left
+//! alone, and a broker that has lost everything is not trusted at once.
 
 use crate::objects::Objects as _;
 use std::time::Duration;
@@ -30,18 +30,18 @@ async fn wait_writes(cluster: &TestCluster, environment: &str, name: &str, expec
     .await;
 }
 
-/// Waits until it was put right, read back and remembered. A row that is changed between the write and the reading is no
-/// strife: the write did not last, and is done again.
+/// Waits until the row was corrected, read back, and the correction stored in the record. A row that is changed between
+/// the write and the reading is not contested: the write did not last, and is done again.
 async fn wait_corrected(cluster: &TestCluster, environment: &str, name: &str, version: &str) {
-    eventually(format!("{name} {version} in {environment} to be put right"), SOON, async || {
-        let memory = cluster.memory(environment, name).await.ok_or("no PactDeployment")?;
-        let corrected = memory.status.unwrap_or_default().corrected_version;
+    eventually(format!("{name} {version} in {environment} to be corrected"), SOON, async || {
+        let record = cluster.record(environment, name).await.ok_or("no PactDeployment")?;
+        let corrected = record.status.unwrap_or_default().corrected_version;
         if corrected.as_deref() == Some(version) { Ok(()) } else { Err(format!("{corrected:?}")) }
     })
     .await;
 }
 
-/// The writes stay as they are for several comparisons.
+/// Asserts that no further write follows during several comparisons.
 async fn nothing_more(cluster: &TestCluster, environment: &str, name: &str, expected: &[&str]) {
     always(format!("no write of {name} in {environment}"), SEVERAL_RESYNCS, async || {
         let writes = cluster.writes(environment, name);
@@ -51,10 +51,10 @@ async fn nothing_more(cluster: &TestCluster, environment: &str, name: &str, expe
 }
 
 #[tokio::test]
-async fn case_37_somebody_elses_write_is_put_right_once_and_then_left_alone_until_the_next_rollout() {
+async fn case_37_another_clients_write_is_corrected_once_and_then_left_alone_until_the_next_rollout() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             let orders = deployed(cluster, &namespace, &environment, "orders").await;
             let others = || cluster.broker.store().record_deployment("orders", "0.9.9", &environment, None);
             others();
@@ -81,10 +81,10 @@ async fn case_37_somebody_elses_write_is_put_right_once_and_then_left_alone_unti
 }
 
 #[tokio::test]
-async fn a_row_that_somebody_undeployed_is_recorded_again_once() {
+async fn a_row_that_another_client_undeployed_is_recorded_again_once() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             deployed(cluster, &namespace, &environment, "orders").await;
             let again = ["Deployed 1.0.0", "Deployed 1.0.0"];
             assert!(cluster.broker.store().undeploy("orders", &environment, None));
@@ -97,16 +97,20 @@ async fn a_row_that_somebody_undeployed_is_recorded_again_once() {
 }
 
 #[tokio::test]
-async fn case_44_an_environment_deleted_at_the_broker_is_said_to_be_missing_and_recorded_anew_when_it_is_back() {
+async fn case_44_an_environment_deleted_at_the_broker_is_reported_missing_and_recorded_anew_when_it_is_back() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             deployed(cluster, &namespace, &environment, "orders").await;
             let before = cluster.broker.store().environment_uuid(&environment);
             assert!(cluster.broker.store().remove_environment(&environment));
             cluster.wait_environment(&environment, ("EnvironmentExists", "False", "EnvironmentMissing")).await;
             cluster.wait_condition(&environment, "orders", ("RecordPending", "True", "EnvironmentMissing")).await;
-            assert_eq!(cluster.broker.store().environment_uuid(&environment), None, "it is not made again by us");
+            assert_eq!(
+                cluster.broker.store().environment_uuid(&environment),
+                None,
+                "the operator does not create it again"
+            );
             cluster.broker.store().add_environment(&environment, false);
             assert_ne!(cluster.broker.store().environment_uuid(&environment), before);
             cluster.wait_recorded(&environment, "orders", "1.0.0").await;
@@ -117,7 +121,7 @@ async fn case_44_an_environment_deleted_at_the_broker_is_said_to_be_missing_and_
 }
 
 #[tokio::test]
-async fn cases_45_and_46_a_broker_that_has_forgotten_everything_raises_an_alarm_and_nothing_is_taken_back() {
+async fn cases_45_and_46_a_broker_that_has_forgotten_everything_raises_an_alarm_and_nothing_is_undeployed() {
     let cluster = TestCluster::start().await;
     let namespace = cluster.namespace().await;
     let environment = cluster.environment(&[&namespace], json!({"record": {"undeployGraceSeconds": 1}})).await;
@@ -127,7 +131,8 @@ async fn cases_45_and_46_a_broker_that_has_forgotten_everything_raises_an_alarm_
         lives.push(deployed(&cluster, &namespace, &environment, name).await);
     }
 
-    // Case 46: an empty list by error, of a proxy or for want of a permission; meanwhile a workload goes.
+    // Case 46: an erroneous empty list, from a proxy or because a permission is missing; meanwhile a workload is
+    // deleted.
     cluster.broker.faults().add(Fault::new(Effect::EmptyLists).path("currently-deployed"));
     cluster.wait_environment(&environment, ("Ready", "False", "BrokerAnomaly")).await;
     lives.pop().unwrap().delete().await;
@@ -163,7 +168,7 @@ async fn cases_45_and_46_a_broker_that_has_forgotten_everything_raises_an_alarm_
     assert!(!cluster.logs().contains("panicked"), "{}", cluster.logs());
 }
 
-/// What the operator says of itself.
+/// A metric of the operator.
 async fn gauge(cluster: &TestCluster, name: &str) -> Option<u64> {
     let metrics = cluster.operators[0].metrics().await;
     metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use pact_operator::api::annotations::{APPLICATION_INSTANCE, PACTICIPANT};
 
-use super::recorder_asserts::{condition, memories, published, stays};
+use super::recorder_asserts::{condition, published, records, stays};
 use testbed::eventually::eventually;
 use testbed::namespace;
 use testbed::rollout::Live;
@@ -15,27 +15,27 @@ use testbed::test_cluster::{SOON, TestCluster, annotated, image};
 async fn case_35_two_deployments_of_one_pacticipant_are_mixed_until_both_run_the_version() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "pair", &["1.0.0", "2.0.0"]);
             let [api, worker] = pair(cluster, "pair", "1.0.0", [&namespace, &namespace]).await;
             cluster.wait_recorded(&environment, "pair", "1.0.0").await;
 
             api.set_image(&image("2.0.0")).await;
             api.wait_complete().await;
-            let memory = cluster.wait_condition(&environment, "pair", ("Ready", "False", "Mixed")).await;
-            let mixed = condition(&memory, "Mixed").expect("the condition Mixed");
+            let record = cluster.wait_condition(&environment, "pair", ("Ready", "False", "Mixed")).await;
+            let mixed = condition(&record, "Mixed").expect("the condition Mixed");
             for word in ["pair-api", "pair-worker", "1.0.0", "2.0.0", APPLICATION_INSTANCE] {
                 assert!(mixed.message.contains(word), "{word} is missing: {}", mixed.message);
             }
-            assert_eq!(memory.status.unwrap().desired_version, None);
+            assert_eq!(record.status.unwrap().desired_version, None);
             cluster.wait_event(&namespace, "pair-api", "Mixed").await;
             stays(cluster, &environment, "pair", Some("1.0.0"), "the worker still runs it").await;
 
             worker.set_image(&image("2.0.0")).await;
             cluster.wait_recorded(&environment, "pair", "2.0.0").await;
-            let memory = cluster.wait_condition(&environment, "pair", ("Ready", "True", "Recorded")).await;
-            assert_eq!(condition(&memory, "Mixed"), None);
-            assert_eq!(memory.status.unwrap().members.len(), 2);
+            let record = cluster.wait_condition(&environment, "pair", ("Ready", "True", "Recorded")).await;
+            assert_eq!(condition(&record, "Mixed"), None);
+            assert_eq!(record.status.unwrap().members.len(), 2);
             assert_eq!(cluster.writes(&environment, "pair"), ["Deployed 1.0.0", "Deployed 2.0.0"]);
         })
         .await;
@@ -45,7 +45,7 @@ async fn case_35_two_deployments_of_one_pacticipant_are_mixed_until_both_run_the
 async fn case_35_a_group_is_not_recorded_while_one_of_its_members_still_rolls_out() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "slow-pair", &["1.0.0"]);
             annotated("quick", "slow-pair", "1.0.0").apply(&cluster.client(), &namespace).await.wait_complete().await;
             cluster.wait_recorded(&environment, "slow-pair", "1.0.0").await;
@@ -67,7 +67,7 @@ async fn case_35_a_group_is_not_recorded_while_one_of_its_members_still_rolls_ou
 async fn cases_35_and_36_a_deployment_with_its_own_application_instance_has_its_own_record() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "copies", &["1.0.0", "2.0.0"]);
             annotated("copy-one", "copies", "1.0.0").apply(&cluster.client(), &namespace).await;
             let second = annotated("copy-two", "copies", "2.0.0").annotation(APPLICATION_INSTANCE, "Blue/Green + ü");
@@ -118,7 +118,7 @@ async fn case_35_two_namespaces_of_one_environment_are_one_group() {
             worker.set_image(&image("2.0.0")).await;
             cluster.wait_recorded(&environment, "spread", "2.0.0").await;
             assert_eq!(cluster.writes(&environment, "spread"), ["Deployed 1.0.0", "Deployed 2.0.0"]);
-            assert_eq!(memories(cluster, &environment).await.len(), 1);
+            assert_eq!(records(cluster, &environment).await.len(), 1);
         })
         .await;
     })
@@ -129,7 +129,7 @@ async fn case_35_two_namespaces_of_one_environment_are_one_group() {
 async fn case_23_several_pacticipants_of_one_deployment_are_recorded_each() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             for pacticipant in ["Gateway Web", "Gateway Mobile"] {
                 published(cluster, pacticipant, &["1.0.0", "2.0.0"]);
             }
@@ -151,10 +151,10 @@ async fn case_23_several_pacticipants_of_one_deployment_are_recorded_each() {
 }
 
 #[tokio::test]
-async fn case_23_a_pacticipant_that_the_broker_does_not_know_holds_up_none_of_the_others() {
+async fn case_23_a_pacticipant_that_the_broker_does_not_know_blocks_none_of_the_others() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "bff-known", &["1.0.0"]);
             annotated("bff", "bff-unknown,bff-known", "1.0.0").apply(&cluster.client(), &namespace).await;
             cluster.wait_recorded(&environment, "bff-known", "1.0.0").await;
@@ -169,7 +169,7 @@ async fn case_23_a_pacticipant_that_the_broker_does_not_know_holds_up_none_of_th
 async fn a_pacticipant_added_to_or_left_out_of_the_annotation_follows_without_a_rollout() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "first-name", &["1.0.0"]);
             published(cluster, "second-name", &["1.0.0"]);
             let live = annotated("named", "first-name", "1.0.0").apply(&cluster.client(), &namespace).await;
@@ -188,7 +188,7 @@ async fn a_pacticipant_added_to_or_left_out_of_the_annotation_follows_without_a_
 async fn case_35_when_a_member_of_a_group_is_deleted_the_others_decide() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "widowed", &["1.0.0", "2.0.0"]);
             let [api, worker] = pair(cluster, "widowed", "1.0.0", [&namespace, &namespace]).await;
             cluster.wait_recorded(&environment, "widowed", "1.0.0").await;

@@ -1,4 +1,4 @@
-//! Which pacticipant at which version a Deployment runs, and that nothing is recorded where it cannot be told.
+//! Which pacticipant at which version a Deployment runs, and that nothing is recorded where that cannot be determined.
 
 use crate::objects::Objects as _;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use testbed::namespace;
 use testbed::test_cluster::{TestCluster, annotated, image};
 
 /// Runs a test with an environment that has these version rules.
-async fn act_with(cluster: &TestCluster, version: Value, test: impl AsyncFnOnce(String, String)) {
+async fn with_version_rules(cluster: &TestCluster, version: Value, test: impl AsyncFnOnce(String, String)) {
     namespace::with_namespace(&cluster.control_plane, async |namespace| {
         let environment = cluster.environment(&[&namespace], json!({"version": version})).await;
         test(namespace, environment).await;
@@ -24,10 +24,10 @@ fn digest() -> String {
 }
 
 #[tokio::test]
-async fn cases_12_13_and_17_what_names_no_build_is_never_recorded() {
+async fn cases_12_13_and_17_an_image_that_names_no_build_is_never_recorded() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             let cases = [
                 ("latest", image("latest"), "VersionMutable"),
                 ("branch", image("main"), "VersionMutable"),
@@ -39,7 +39,7 @@ async fn cases_12_13_and_17_what_names_no_build_is_never_recorded() {
             ];
             for (name, image, _) in &cases {
                 let pacticipant = format!("nameless-{name}");
-                // The broker would take it: only the rules stand in the way.
+                // The broker would accept the version: only the rules prevent the record.
                 let tag = image.rsplit_once(':').map_or("latest", |(_, tag)| tag);
                 published(cluster, &pacticipant, &[tag, "latest", &digest(), "5000/shop"]);
                 annotated(name, &pacticipant, "1").image(image).apply(&cluster.client(), &namespace).await;
@@ -66,7 +66,7 @@ async fn cases_12_13_and_17_what_names_no_build_is_never_recorded() {
 async fn case_12_an_image_without_a_version_leaves_the_record_of_the_one_before() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "careless", &["1.0.0", "2.0.0", "latest"]);
             let live = annotated("careless", "careless", "1.0.0").apply(&cluster.client(), &namespace).await;
             cluster.wait_recorded(&environment, "careless", "1.0.0").await;
@@ -84,7 +84,7 @@ async fn case_12_an_image_without_a_version_leaves_the_record_of_the_one_before(
 async fn case_13_a_pinned_image_is_recorded_under_its_tag_or_its_annotation() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "pinned-tag", &["1.2.3"]);
             published(cluster, "pinned-stated", &["4.5.6"]);
             let pinned = annotated("tag", "pinned-tag", "1").image(&format!("{}@{}", image("1.2.3"), digest()));
@@ -101,7 +101,7 @@ async fn case_13_a_pinned_image_is_recorded_under_its_tag_or_its_annotation() {
 #[tokio::test]
 async fn case_14_an_annotation_that_disagrees_with_the_tag_is_reported_and_not_recorded() {
     let cluster = TestCluster::shared().await;
-    act_with(cluster, json!({"tagPattern": "^v(?<version>.+)$"}), async |namespace, environment| {
+    with_version_rules(cluster, json!({"tagPattern": "^v(?<version>.+)$"}), async |namespace, environment| {
         published(cluster, "stale", &["1.0.0", "2.0.0", "v2.0.0"]);
         let live = annotated("stale", "stale", "v1.0.0").annotation(VERSION, "1.0.0");
         let live = live.apply(&cluster.client(), &namespace).await;
@@ -109,11 +109,11 @@ async fn case_14_an_annotation_that_disagrees_with_the_tag_is_reported_and_not_r
 
         live.set_image(&image("v2.0.0")).await;
         live.wait_complete().await;
-        let memory = cluster.wait_condition(&environment, "stale", ("Ready", "False", "VersionMismatch")).await;
-        assert_eq!(memory.status.unwrap().members[0].problem.as_deref(), Some("VersionMismatch"));
+        let record = cluster.wait_condition(&environment, "stale", ("Ready", "False", "VersionMismatch")).await;
+        assert_eq!(record.status.unwrap().members[0].problem.as_deref(), Some("VersionMismatch"));
         let note = cluster.wait_event(&namespace, "stale", "VersionMismatch").await;
         assert!(note.contains("1.0.0") && note.contains("2.0.0"), "{note}");
-        stays(cluster, &environment, "stale", Some("1.0.0"), "nobody knows which one is right").await;
+        stays(cluster, &environment, "stale", Some("1.0.0"), "either may be the right one").await;
         live.annotate(VERSION, Some("2.0.0")).await;
         cluster.wait_recorded(&environment, "stale", "2.0.0").await;
         assert_eq!(cluster.writes(&environment, "stale"), ["Deployed 1.0.0", "Deployed 2.0.0"]);
@@ -125,7 +125,7 @@ async fn case_14_an_annotation_that_disagrees_with_the_tag_is_reported_and_not_r
 async fn case_14_without_a_pattern_an_image_that_changes_under_its_annotation_is_warned_about() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "forgotten", &["1.0.0"]);
             let live = annotated("forgotten", "forgotten", "build-1").annotation(VERSION, "1.0.0");
             let live = live.apply(&cluster.client(), &namespace).await;
@@ -141,7 +141,7 @@ async fn case_14_without_a_pattern_an_image_that_changes_under_its_annotation_is
 #[tokio::test]
 async fn case_15_a_plus_in_the_version_and_its_spelling_in_the_tag_are_one_version() {
     let cluster = TestCluster::shared().await;
-    act_with(cluster, json!({"tagPattern": "^(?<version>.+)$"}), async |namespace, environment| {
+    with_version_rules(cluster, json!({"tagPattern": "^(?<version>.+)$"}), async |namespace, environment| {
         for (name, tag) in [("under", "1.2.3_abc"), ("minus", "1.2.3-abc")] {
             let pacticipant = format!("plus-{name}");
             published(cluster, &pacticipant, &["1.2.3+abc"]);
@@ -157,7 +157,7 @@ async fn case_15_a_plus_in_the_version_and_its_spelling_in_the_tag_are_one_versi
 async fn case_15_names_and_versions_of_any_characters_are_recorded_exactly() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             let cases = [
                 ("spaces", "Order Service  (EU)", "release 1.2.3"),
                 ("slashes", "org/team/orders", "feat/x/1.2.3"),
@@ -182,7 +182,7 @@ async fn case_15_names_and_versions_of_any_characters_are_recorded_exactly() {
 async fn case_16_a_short_sha_is_not_guessed_to_be_a_version_that_begins_with_it() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             let whole = "4f2a9c1d00112233445566778899aabbccddeeff";
             published(cluster, "short-sha", &[whole]);
             let live = annotated("short-sha", "short-sha", "4f2a9c1").apply(&cluster.client(), &namespace).await;
@@ -198,7 +198,7 @@ async fn case_16_a_short_sha_is_not_guessed_to_be_a_version_that_begins_with_it(
 #[tokio::test]
 async fn case_17_an_environments_own_deny_list_counts() {
     let cluster = TestCluster::shared().await;
-    act_with(cluster, json!({"denied": ["pr-*"]}), async |namespace, environment| {
+    with_version_rules(cluster, json!({"denied": ["pr-*"]}), async |namespace, environment| {
         published(cluster, "denied", &["pr-12", "dev"]);
         let live = annotated("denied", "denied", "pr-12").apply(&cluster.client(), &namespace).await;
         cluster.wait_condition(&environment, "denied", ("Ready", "False", "VersionMutable")).await;
@@ -213,7 +213,7 @@ async fn case_17_an_environments_own_deny_list_counts() {
 async fn case_22_a_sidecar_makes_the_version_ambiguous_until_a_container_is_named() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "sidecar", &["1.0.0", "9.9.9"]);
             let two = annotated("sidecar", "sidecar", "1.0.0").container("proxy", "registry.example.com/proxy:9.9.9");
             let live = two.apply(&cluster.client(), &namespace).await;
@@ -238,7 +238,7 @@ async fn case_22_a_sidecar_makes_the_version_ambiguous_until_a_container_is_name
 async fn case_22_init_containers_are_not_containers_to_choose_from() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "prepared", &["1.0.0"]);
             let init = json!([{"name": "migrate", "image": "registry.example.com/migrate:7"}]);
             let rollout = annotated("prepared", "prepared", "1.0.0");
@@ -253,7 +253,7 @@ async fn case_22_init_containers_are_not_containers_to_choose_from() {
 async fn the_label_states_the_version_only_where_the_environment_says_so() {
     let cluster = TestCluster::shared().await;
     for (policy, wanted) in [("Ignore", None), ("Use", Some("3.2.1"))] {
-        act_with(cluster, json!({"label": policy}), async |namespace, environment| {
+        with_version_rules(cluster, json!({"label": policy}), async |namespace, environment| {
             let pacticipant = format!("labelled-{policy}");
             published(cluster, &pacticipant, &["3.2.1", "1.0.0", "main"]);
             let live = annotated("labelled", &pacticipant, "main").label(VERSION_LABEL, "3.2.1");
@@ -265,7 +265,7 @@ async fn the_label_states_the_version_only_where_the_environment_says_so() {
                 }
             }
             stays(cluster, &environment, &pacticipant, wanted, "the policy says so").await;
-            // The tag comes first wherever it tells a version.
+            // The tag comes first wherever it states a version.
             live.set_image(&image("1.0.0")).await;
             cluster.wait_recorded(&environment, &pacticipant, "1.0.0").await;
         })
@@ -276,7 +276,7 @@ async fn the_label_states_the_version_only_where_the_environment_says_so() {
 #[tokio::test]
 async fn an_environment_may_refuse_annotated_versions() {
     let cluster = TestCluster::shared().await;
-    act_with(cluster, json!({"annotation": "Refuse"}), async |namespace, environment| {
+    with_version_rules(cluster, json!({"annotation": "Refuse"}), async |namespace, environment| {
         published(cluster, "refused", &["1.0.0", "2.0.0"]);
         let stated = annotated("refused", "refused", "1.0.0").annotation(VERSION, "2.0.0");
         let live = stated.apply(&cluster.client(), &namespace).await;
@@ -290,15 +290,15 @@ async fn an_environment_may_refuse_annotated_versions() {
 }
 
 #[tokio::test]
-async fn an_annotation_that_names_nobody_is_told_and_recorded_once_it_is_put_right() {
+async fn an_annotation_with_a_missing_name_is_reported_and_recorded_once_it_is_corrected() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "unnamed", &["1.0.0"]);
             let live = annotated("unnamed", "unnamed,,", "1.0.0").apply(&cluster.client(), &namespace).await;
             let note = cluster.wait_event(&namespace, "unnamed", "PacticipantEmpty").await;
             assert!(note.contains(PACTICIPANT), "{note}");
-            stays(cluster, &environment, "unnamed", None, "a name is missing: which?").await;
+            stays(cluster, &environment, "unnamed", None, "it is unknown which name is missing").await;
             live.annotate(PACTICIPANT, Some("unnamed")).await;
             cluster.wait_recorded(&environment, "unnamed", "1.0.0").await;
         })

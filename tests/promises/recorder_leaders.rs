@@ -1,5 +1,5 @@
-//! Of several operators one writes; it is followed soon when it is lost, at once when it goes, and never comes back with
-//! what it had in hand.
+//! One of several operators writes. It is replaced soon when it is lost, and at once when it leaves; a former leader
+//! does not continue what it had begun.
 
 use crate::objects::Objects as _;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use testbed::rollout::Live;
 use testbed::standin::{Fault, LoggedRequest};
 use testbed::test_cluster::{BROKER, SOON, TestCluster, annotated, image, quick};
 
-/// So long that nothing here can be due to a Lease that ran out.
+/// So long that no Lease runs out here.
 const LONG: u64 = 120;
 /// The shortest that there is.
 const SHORT: u64 = 3;
@@ -30,7 +30,7 @@ async fn recorded_by(operator: &Operator) -> u64 {
     line.and_then(|rest| rest.rsplit(' ').next()?.parse().ok()).unwrap_or_else(|| panic!("no such metric:\n{metrics}"))
 }
 
-/// The place, among the operators, of the one that recorded something, and that nobody else did.
+/// The index of the only operator that recorded something.
 async fn only_writer(cluster: &TestCluster) -> usize {
     let mut writers = Vec::new();
     for (number, operator) in cluster.operators.iter().enumerate() {
@@ -38,7 +38,7 @@ async fn only_writer(cluster: &TestCluster) -> usize {
             writers.push(number);
         }
     }
-    assert_eq!(writers.len(), 1, "who recorded: {writers:?}");
+    assert_eq!(writers.len(), 1, "operators that recorded: {writers:?}");
     writers[0]
 }
 
@@ -48,7 +48,7 @@ async fn to_version(cluster: &TestCluster, orders: &Live, version: &str) {
 }
 
 #[tokio::test]
-async fn one_operator_writes_and_the_standby_goes_on_at_once_or_soon() {
+async fn one_operator_writes_and_the_standby_takes_over_at_once_or_soon() {
     let mut cluster = TestCluster::without_operator().await;
     let namespace = cluster.namespace().await;
     let environment = cluster.environment(&[&namespace], json!({})).await;
@@ -74,7 +74,7 @@ async fn one_operator_writes_and_the_standby_goes_on_at_once_or_soon() {
     assert_eq!(cluster.operators[0].terminate().await, 0);
     cluster.operators.clear();
 
-    // SIGKILL leaves it: the other waits until it has run out, and finds what finished meanwhile.
+    // SIGKILL keeps the Lease: the other operator waits until it has run out, and then records what finished meanwhile.
     cluster.start_operator(with_lease(SHORT)).await;
     cluster.start_operator(with_lease(SHORT)).await;
     to_version(&cluster, &orders, "3.0.0").await;
@@ -101,9 +101,9 @@ async fn wait_under_way(cluster: &TestCluster, is: impl Fn(&LoggedRequest) -> bo
 }
 
 #[tokio::test]
-async fn case_29_a_leader_that_hung_with_an_old_version_in_hand_does_not_move_the_broker_back() {
+async fn case_29_a_leader_that_hung_with_an_old_version_does_not_move_the_broker_back() {
     let mut cluster = TestCluster::without_operator().await;
-    // A request may take longer than the leader hangs, so that it is the Lease that stops it.
+    // A request may take longer than the leader hangs, so that only the Lease stops the leader.
     let patient = json!({"url": cluster.broker.url(), "requestTimeoutSeconds": 120});
     cluster.apply::<PactBroker>("PactBroker", BROKER, patient).await;
     let namespace = cluster.namespace().await;
@@ -114,7 +114,7 @@ async fn case_29_a_leader_that_hung_with_an_old_version_in_hand_does_not_move_th
     cluster.wait_recorded(&environment, "orders", "1.0.0").await;
     cluster.wait_condition(&environment, "orders", ("Ready", "True", "Recorded")).await;
 
-    // It has read the workload, and the answer about the row is on its way to it.
+    // The leader has read the workload, and waits for the answer about the row.
     cluster.broker.clear_requests();
     let late = Fault::delay(Duration::from_secs(2)).method("GET").path(r"/currently-deployed\?pacticipant=").times(1);
     cluster.broker.faults().add(late.after_acting());
@@ -133,7 +133,7 @@ async fn case_29_a_leader_that_hung_with_an_old_version_in_hand_does_not_move_th
     .await;
     assert_eq!(recorded_by(&cluster.operators[0]).await, 1, "the old leader is awake, and recorded 1.0.0 only");
 
-    // What was sent before it hung can still take effect at the broker. The next leader puts that right.
+    // What was sent before it hung can still take effect at the broker. The next leader corrects that.
     cluster.operators.remove(0);
     cluster.broker.clear_requests();
     cluster.broker.faults().add(Fault::delay(Duration::from_secs(15)).method("POST").times(1));

@@ -1,4 +1,4 @@
-//! Which environments a namespace belongs to, what happens where that is contradictory, wrong or changes.
+//! Which environments a namespace belongs to, and what happens when the mapping is contradictory, wrong or changes.
 
 use crate::objects::Objects as _;
 use kube::Api;
@@ -9,7 +9,7 @@ use pact_operator::api::{PactEnvironment, annotations};
 
 use k8s_openapi::api::core::v1::Namespace;
 
-use super::recorder_asserts::{A_WHILE, condition, memories, published, stays};
+use super::recorder_asserts::{A_WHILE, condition, published, records, stays};
 use testbed::eventually::{always, eventually};
 use testbed::namespace::with_namespace;
 use testbed::rollout::deployment;
@@ -36,7 +36,7 @@ async fn case_42_a_namespace_in_two_environments_that_both_allow_it_is_recorded_
 }
 
 #[tokio::test]
-async fn case_42_one_environment_that_is_not_at_the_broker_holds_up_no_other() {
+async fn case_42_one_environment_that_is_not_at_the_broker_blocks_no_other() {
     let cluster = TestCluster::shared().await;
     with_namespace(&cluster.control_plane, async |namespace| {
         published(cluster, "half", &["1.0.0"]);
@@ -56,7 +56,7 @@ async fn case_42_one_environment_that_is_not_at_the_broker_holds_up_no_other() {
 #[tokio::test]
 async fn case_41_a_namespace_claimed_twice_is_not_recorded_until_the_conflict_is_resolved() {
     let cluster = TestCluster::shared().await;
-    // One that allows an overlap is not enough: each has to.
+    // Every environment has to allow the overlap; one is not enough.
     for (name, overlap) in [("torn", "Deny"), ("torn-half", "Allow")] {
         with_namespace(&cluster.control_plane, async |namespace| {
             published(cluster, name, &["1.0.0"]);
@@ -89,8 +89,8 @@ async fn case_41_a_namespace_claimed_twice_is_not_recorded_until_the_conflict_is
             for environment in [&first, &second] {
                 cluster.wait_environment(environment, ("Conflicted", "False", "NoOverlap")).await;
             }
-            stays(cluster, &second, name, None, "the namespace is no longer its").await;
-            assert_eq!(memories(cluster, &second).await.len(), 0, "nothing is worth remembering there");
+            stays(cluster, &second, name, None, "the namespace no longer belongs to it").await;
+            assert_eq!(records(cluster, &second).await.len(), 0, "it needs no record there");
         })
         .await;
     }
@@ -100,7 +100,7 @@ async fn case_41_a_namespace_claimed_twice_is_not_recorded_until_the_conflict_is
 async fn case_41_a_conflict_that_comes_later_leaves_what_is_recorded() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "disturbed", &["1.0.0", "2.0.0"]);
             let live = annotated("disturbed", "disturbed", "1.0.0").apply(&cluster.client(), &namespace).await;
             cluster.wait_recorded(&environment, "disturbed", "1.0.0").await;
@@ -134,7 +134,7 @@ async fn a_namespace_belongs_to_the_environment_whose_selector_its_labels_match(
 }
 
 #[tokio::test]
-async fn case_40_a_namespace_that_moves_is_recorded_anew_and_taken_back_where_it_was_after_the_grace() {
+async fn case_40_a_namespace_that_moves_is_recorded_anew_and_undeployed_where_it_was_after_the_grace() {
     let cluster = TestCluster::shared().await;
     with_namespace(&cluster.control_plane, async |namespace| {
         published(cluster, "moving", &["1.0.0"]);
@@ -151,10 +151,13 @@ async fn case_40_a_namespace_that_moves_is_recorded_anew_and_taken_back_where_it
 
         label(cluster, &namespace, &there).await;
         cluster.wait_recorded(&new, "moving", "1.0.0").await;
-        let memory = cluster.wait_condition(&old, "moving", ("Orphaned", "True", "Orphaned")).await;
-        assert!(condition(&memory, "Orphaned").unwrap().message.contains("taken back"), "the status says what comes");
+        let record = cluster.wait_condition(&old, "moving", ("Orphaned", "True", "Orphaned")).await;
+        assert!(
+            condition(&record, "Orphaned").unwrap().message.contains("taken back"),
+            "the status announces the undeployment"
+        );
         assert_eq!(cluster.recorded(&old, "moving").as_deref(), Some("1.0.0"), "the grace has not passed");
-        eventually("the record to be taken back", SOON, async || cluster.recorded(&old, "moving").map_or(Ok(()), Err))
+        eventually("the record to be undeployed", SOON, async || cluster.recorded(&old, "moving").map_or(Ok(()), Err))
             .await;
         assert_eq!(cluster.writes(&old, "moving"), ["Deployed 1.0.0", "Undeployed 1.0.0"]);
         stays(cluster, &new, "moving", Some("1.0.0"), "it runs there").await;
@@ -250,22 +253,27 @@ async fn deployments_without_annotation_and_namespaces_without_environment_are_l
     let cluster = TestCluster::shared().await;
     with_namespace(&cluster.control_plane, async |unmapped| {
         cluster
-            .act(async |mapped, environment| {
+            .with_namespace(async |mapped, environment| {
                 published(cluster, "elsewhere", &["1.0.0"]);
                 let plain = deployment("plain").image(&image("1.0.0")).apply(&cluster.client(), &mapped).await;
                 let nowhere = annotated("nowhere", "elsewhere", "1.0.0").apply(&cluster.client(), &unmapped).await;
                 plain.wait_complete().await;
                 nowhere.wait_complete().await;
                 cluster.wait_environment(&environment, ("Ready", "True", "Recording")).await;
-                always("the broker hears nothing of them", A_WHILE, async || {
-                    let told = cluster.broker.count_requests(|request| request.path_and_query.contains("elsewhere"));
+                always("no request to the broker concerns them", A_WHILE, async || {
+                    let requests =
+                        cluster.broker.count_requests(|request| request.path_and_query.contains("elsewhere"));
                     let rows = cluster.broker.store().current_in(&environment);
-                    if told == 0 && rows.is_empty() { Ok(()) } else { Err(format!("{told} requests, {rows:?}")) }
+                    if requests == 0 && rows.is_empty() {
+                        Ok(())
+                    } else {
+                        Err(format!("{requests} requests, {rows:?}"))
+                    }
                 })
                 .await;
-                assert_eq!(memories(cluster, &environment).await.len(), 0);
+                assert_eq!(records(cluster, &environment).await.len(), 0);
 
-                // Either becomes ours by a word.
+                // One annotation or one mapping makes the operator record either.
                 plain.annotate(annotations::PACTICIPANT, Some("elsewhere")).await;
                 cluster.wait_recorded(&environment, "elsewhere", "1.0.0").await;
                 let other = cluster.environment(&[&unmapped], json!({})).await;
@@ -307,7 +315,7 @@ async fn removing_a_pact_environment_keeps_what_it_recorded() {
         let api: Api<PactEnvironment> = Api::all(cluster.client());
         api.delete(&environment, &DeleteParams::default()).await.unwrap();
         cluster.wait_condition(&environment, "kept", ("Ready", "False", "EnvironmentUnmanaged")).await;
-        stays(cluster, &environment, "kept", Some("1.0.0"), "it still runs; uninstalling takes nothing back").await;
+        stays(cluster, &environment, "kept", Some("1.0.0"), "it still runs; uninstalling undeploys nothing").await;
     })
     .await;
 }
@@ -334,7 +342,7 @@ async fn two_pact_environments_of_one_environment_are_one_group() {
 }
 
 #[tokio::test]
-async fn an_environment_of_a_broker_that_is_not_there_says_so_and_writes_nothing() {
+async fn an_environment_of_a_missing_broker_is_reported_and_writes_nothing() {
     let cluster = TestCluster::shared().await;
     with_namespace(&cluster.control_plane, async |namespace| {
         published(cluster, "brokerless", &["1.0.0"]);
@@ -346,7 +354,7 @@ async fn an_environment_of_a_broker_that_is_not_there_says_so_and_writes_nothing
         let object = cluster.wait_environment(&environment, ("Ready", "False", "BrokerMissing")).await;
         let message = &object.status.unwrap().conditions[0].message;
         assert!(message.contains(&absent) && absent != BROKER, "{message}");
-        stays(cluster, &environment, "brokerless", None, "nobody said at which broker").await;
+        stays(cluster, &environment, "brokerless", None, "its broker is unknown").await;
         let url = cluster.broker.url();
         cluster.apply::<pact_operator::api::PactBroker>("PactBroker", &absent, json!({"url": url})).await;
         cluster.wait_recorded(&environment, "brokerless", "1.0.0").await;

@@ -11,7 +11,7 @@ use testbed::test_cluster::{TestCluster, annotated, image};
 async fn cases_18_and_19_a_version_that_was_never_published_is_reported_and_never_created() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "unpublished", &["1.0.0"]);
             let live = annotated("unpublished", "unpublished", "1.0.0").apply(&cluster.client(), &namespace).await;
             cluster.wait_recorded(&environment, "unpublished", "1.0.0").await;
@@ -31,15 +31,15 @@ async fn cases_18_and_19_a_version_that_was_never_published_is_reported_and_neve
 async fn a_version_published_later_is_recorded_without_any_change_in_the_cluster() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "belated", &["0.1.0"]);
             let live = annotated("belated", "belated", "1.0.0").apply(&cluster.client(), &namespace).await;
             live.wait_complete().await;
-            let memory =
+            let record =
                 cluster.wait_condition(&environment, "belated", ("RecordPending", "True", "VersionMissing")).await;
-            let pending = condition(&memory, "RecordPending").unwrap();
+            let pending = condition(&record, "RecordPending").unwrap();
             assert!(pending.message.contains("next try"), "{}", pending.message);
-            let status = memory.status.clone().unwrap();
+            let status = record.status.clone().unwrap();
             let next_try = status.next_try.expect("when it is tried again").0;
             assert!(next_try.duration_since(Timestamp::now()).as_secs() < 60, "{next_try}");
             assert_eq!(status.desired_version.as_deref(), Some("1.0.0"));
@@ -47,9 +47,9 @@ async fn a_version_published_later_is_recorded_without_any_change_in_the_cluster
             let before = resource_version(&live).await;
             published(cluster, "belated", &["1.0.0"]);
             cluster.wait_recorded(&environment, "belated", "1.0.0").await;
-            let memory = cluster.wait_condition(&environment, "belated", ("RecordPending", "False", "Recorded")).await;
-            assert_eq!(condition(&memory, "VersionMissing"), None);
-            assert_eq!(memory.status.unwrap().next_try, None);
+            let record = cluster.wait_condition(&environment, "belated", ("RecordPending", "False", "Recorded")).await;
+            assert_eq!(condition(&record, "VersionMissing"), None);
+            assert_eq!(record.status.unwrap().next_try, None);
             assert_eq!(resource_version(&live).await, before, "the Deployment was not touched");
             assert_eq!(cluster.writes(&environment, "belated"), ["Deployed 1.0.0"]);
         })
@@ -60,12 +60,12 @@ async fn a_version_published_later_is_recorded_without_any_change_in_the_cluster
 async fn a_pacticipant_that_the_broker_does_not_know_is_reported_and_never_created() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             annotated("stranger", "Stranger", "1.0.0").apply(&cluster.client(), &namespace).await;
             cluster.wait_condition(&environment, "Stranger", ("Ready", "False", "PacticipantMissing")).await;
             let note = cluster.wait_event(&namespace, "stranger", "PacticipantMissing").await;
             assert!(note.contains("Stranger"), "{note}");
-            // Names are case-sensitive: this is another one.
+            // Names are case-sensitive: this is another pacticipant.
             published(cluster, "stranger", &["1.0.0"]);
             stays(cluster, &environment, "Stranger", None, "the broker knows no such pacticipant").await;
             assert_nothing_is_created(cluster, "Stranger");
@@ -79,7 +79,7 @@ async fn a_pacticipant_that_the_broker_does_not_know_is_reported_and_never_creat
 async fn case_20_a_version_without_pacts_is_recorded_all_the_same() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "contentless", &["1.0.0"]);
             annotated("contentless", "contentless", "1.0.0").apply(&cluster.client(), &namespace).await;
             cluster.wait_recorded(&environment, "contentless", "1.0.0").await;

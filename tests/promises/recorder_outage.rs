@@ -1,5 +1,5 @@
-//! A broker that is down, slow, overloaded or cut off in the middle: nothing is lost, nothing is written twice, and
-//! nobody is flooded.
+//! A broker that is down, slow, overloaded or cut off in the middle: nothing is lost, nothing is written twice, and no
+//! broker is flooded.
 
 use crate::objects::Objects as _;
 use std::time::{Duration, Instant};
@@ -34,23 +34,23 @@ async fn roll_out(cluster: &TestCluster, namespace: &str, names: &[String], vers
     lives
 }
 
-/// Waits until each is said to be pending for that reason, with the time of the next try.
+/// Waits until each record is pending for one of these reasons, with the time of the next try.
 async fn wait_pending(cluster: &TestCluster, environment: &str, names: &[String], reasons: &[&str]) {
     for name in names {
         eventually(format!("{name} in {environment} to be pending"), SOON, async || {
-            let status = cluster.memory(environment, name).await.and_then(|it| it.status).unwrap_or_default();
-            let said: Vec<_> =
+            let status = cluster.record(environment, name).await.and_then(|it| it.status).unwrap_or_default();
+            let conditions: Vec<_> =
                 status.conditions.iter().map(|c| format!("{} {} {}", c.type_, c.status, c.reason)).collect();
-            let because =
+            let reason_matches =
                 status.conditions.iter().any(|c| c.type_ == "RecordPending" && reasons.contains(&c.reason.as_str()));
-            let pending = is_true(&status.conditions, "RecordPending") && because && status.next_try.is_some();
-            if pending { Ok(()) } else { Err(format!("{said:?}, next try {:?}", status.next_try)) }
+            let pending = is_true(&status.conditions, "RecordPending") && reason_matches && status.next_try.is_some();
+            if pending { Ok(()) } else { Err(format!("{conditions:?}, next try {:?}", status.next_try)) }
         })
         .await;
     }
 }
 
-/// How many requests the operator has made at brokers so far, by its own count; those it held back left out.
+/// How many requests the operator has made at brokers so far, by its own count, without those that it did not send.
 async fn requests_made(cluster: &TestCluster) -> f64 {
     let metrics = cluster.operators[0].metrics().await;
     let counted = metrics.lines().filter(|line| line.starts_with("pact_operator_broker_requests_total{"));
@@ -73,7 +73,7 @@ async fn case_65_a_broker_down_during_20_rollouts_has_20_right_rows_when_it_is_b
     roll_out(&cluster, &namespace, &names, "2.0.0").await;
     cluster.wait_broker(BROKER, ("Reachable", "False", "BrokerUnavailable")).await;
     wait_pending(&cluster, &environment, &names, &["BrokerUnavailable"]).await;
-    // What is overtaken while the broker is down never reaches it.
+    // A version that is replaced while the broker is down never reaches it.
     roll_out(&cluster, &namespace, &names, "3.0.0").await;
     let note = cluster.wait_event(&namespace, "app-0", "RecordFailed").await;
     assert!(note.contains("not recorded yet"), "{note}");
@@ -86,9 +86,9 @@ async fn case_65_a_broker_down_during_20_rollouts_has_20_right_rows_when_it_is_b
         (old == MANY).then_some(()).ok_or(format!("{rows:?}"))
     })
     .await;
-    // One probe a second is allowed for all 20 together, and the slack of a machine that stalls and catches up.
+    // One probe a second is allowed for all 20 together, and some slack for a machine that stalls and catches up.
     let made = requests_made(&cluster).await - before;
-    assert!(made >= 1.0, "nobody asks whether the broker is back");
+    assert!(made >= 1.0, "the operator does not probe whether the broker is back");
     assert!(made <= 15.0, "{made} requests within {window:?} at a broker that is down");
 
     cluster.broker.restart().await;
@@ -97,8 +97,8 @@ async fn case_65_a_broker_down_during_20_rollouts_has_20_right_rows_when_it_is_b
         cluster.wait_recorded(&environment, name, "3.0.0").await;
         cluster.wait_condition(&environment, name, ("RecordPending", "False", "Recorded")).await;
         assert_eq!(cluster.writes(&environment, name), ["Deployed 1.0.0", "Deployed 3.0.0"]);
-        let memory = cluster.memory(&environment, name).await.unwrap().status.unwrap();
-        assert_eq!(memory.next_try, None);
+        let record = cluster.record(&environment, name).await.unwrap().status.unwrap();
+        assert_eq!(record.next_try, None);
     }
     assert_eq!(cluster.broker.store().current_in(&environment).len(), MANY);
 }
@@ -226,17 +226,17 @@ async fn too_slow(cluster: &TestCluster, namespace: &str, environment: &str, nam
 async fn a_broker_that_never_answers_does_not_delay_another_one() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             let hole = StandIn::start().await;
             let broker = format!("hole-{namespace}");
             let spec = json!({"url": hole.url(), "requestTimeoutSeconds": 120});
             cluster.apply::<PactBroker>("PactBroker", &broker, spec).await;
             cluster.wait_broker(&broker, ("Ready", "True", "Answering")).await;
             let other = cluster.namespace().await;
-            let swallowed = format!("env-{other}");
-            hole.store().add_environment(&swallowed, false);
-            cluster.map(&swallowed, &[&other], json!({"brokerRef": {"name": broker}})).await;
-            cluster.wait_environment(&swallowed, ("Ready", "True", "Recording")).await;
+            let unanswered = format!("env-{other}");
+            hole.store().add_environment(&unanswered, false);
+            cluster.map(&unanswered, &[&other], json!({"brokerRef": {"name": broker}})).await;
+            cluster.wait_environment(&unanswered, ("Ready", "True", "Recording")).await;
 
             hole.faults().add(Fault::new(Effect::Hang));
             let client = cluster.client();
@@ -247,9 +247,9 @@ async fn a_broker_that_never_answers_does_not_delay_another_one() {
             }))
             .await;
             join_all(lives.iter().map(Live::wait_complete)).await;
-            eventually("requests to be swallowed", SOON, async || {
-                let swallowed = hole.count_requests(|request| request.status.is_none());
-                if swallowed > 0 { Ok(()) } else { Err("none".to_owned()) }
+            eventually("requests without an answer", SOON, async || {
+                let waiting = hole.count_requests(|request| request.status.is_none());
+                if waiting > 0 { Ok(()) } else { Err("none".to_owned()) }
             })
             .await;
 
@@ -262,7 +262,7 @@ async fn a_broker_that_never_answers_does_not_delay_another_one() {
 
             hole.faults().clear();
             let now = DeleteParams::default();
-            Api::<PactEnvironment>::all(client.clone()).delete(&swallowed, &now).await.unwrap();
+            Api::<PactEnvironment>::all(client.clone()).delete(&unanswered, &now).await.unwrap();
             Api::<PactBroker>::all(client).delete(&broker, &now).await.unwrap();
         })
         .await;

@@ -1,4 +1,4 @@
-//! Where releases are recorded instead of deployments, several versions may be supported at once.
+//! With releases instead of deployments, several versions may be supported at once.
 
 use crate::objects::Objects as _;
 use serde_json::json;
@@ -11,7 +11,7 @@ use testbed::test_cluster::{SOON, TestCluster, annotated, image};
 #[tokio::test]
 async fn a_new_version_is_released_and_the_support_of_the_one_before_ends() {
     let cluster = TestCluster::shared().await;
-    act(cluster, 600, async |namespace, environment| {
+    with_releases(cluster, 600, async |namespace, environment| {
         published(cluster, "app", &["1.0.0", "2.0.0"]);
         let live = annotated("app", "app", "1.0.0").apply(&cluster.client(), &namespace).await;
         wait_supported(cluster, &environment, "app", &["1.0.0"]).await;
@@ -26,10 +26,10 @@ async fn a_new_version_is_released_and_the_support_of_the_one_before_ends() {
         wait_supported(cluster, &environment, "app", &["2.0.0"]).await;
         let writes = ["Released 1.0.0", "Released 2.0.0", "SupportEnded 1.0.0"];
         assert_eq!(cluster.writes(&environment, "app"), writes, "2.0.0 comes before 1.0.0 goes");
-        let memory = cluster.wait_condition(&environment, "app", ("Ready", "True", "Recorded")).await;
-        let status = memory.status.unwrap();
-        let remembered: Vec<_> = status.supported.iter().map(|recorded| recorded.version.as_str()).collect();
-        assert_eq!(remembered, ["2.0.0"]);
+        let record = cluster.wait_condition(&environment, "app", ("Ready", "True", "Recorded")).await;
+        let status = record.status.unwrap();
+        let in_record: Vec<_> = status.supported.iter().map(|recorded| recorded.version.as_str()).collect();
+        assert_eq!(in_record, ["2.0.0"]);
         cluster.wait_event(&namespace, "app", "Recorded").await;
     })
     .await;
@@ -38,14 +38,14 @@ async fn a_new_version_is_released_and_the_support_of_the_one_before_ends() {
 #[tokio::test]
 async fn every_version_that_a_deployment_runs_is_supported() {
     let cluster = TestCluster::shared().await;
-    act(cluster, 600, async |namespace, environment| {
+    with_releases(cluster, 600, async |namespace, environment| {
         published(cluster, "editions", &["1.0.0", "2.0.0", "3.0.0"]);
         let old = annotated("old", "editions", "1.0.0").apply(&cluster.client(), &namespace).await;
         let new = annotated("new", "editions", "2.0.0").apply(&cluster.client(), &namespace).await;
         wait_supported(cluster, &environment, "editions", &["1.0.0", "2.0.0"]).await;
         new.set_image(&image("3.0.0")).await;
         wait_supported(cluster, &environment, "editions", &["1.0.0", "3.0.0"]).await;
-        // The other one still runs: what it does not run is no longer supported.
+        // The other Deployment still runs: a version that it does not run is no longer supported.
         old.delete().await;
         wait_supported(cluster, &environment, "editions", &["3.0.0"]).await;
     })
@@ -53,9 +53,9 @@ async fn every_version_that_a_deployment_runs_is_supported() {
 }
 
 #[tokio::test]
-async fn a_release_of_somebody_else_is_left_alone() {
+async fn a_release_of_another_client_is_left_alone() {
     let cluster = TestCluster::shared().await;
-    act(cluster, 600, async |namespace, environment| {
+    with_releases(cluster, 600, async |namespace, environment| {
         published(cluster, "shared-app", &["1.0.0", "2.0.0"]);
         cluster.broker.store().record_release("shared-app", "0.9.0", &environment);
         let live = annotated("shared-app", "shared-app", "1.0.0").apply(&cluster.client(), &namespace).await;
@@ -71,7 +71,7 @@ async fn a_release_of_somebody_else_is_left_alone() {
 #[tokio::test]
 async fn when_the_last_deployment_is_deleted_support_ends_after_the_grace() {
     let cluster = TestCluster::shared().await;
-    act(cluster, 4, async |namespace, environment| {
+    with_releases(cluster, 4, async |namespace, environment| {
         published(cluster, "retired", &["1.0.0"]);
         let live = annotated("retired", "retired", "1.0.0").apply(&cluster.client(), &namespace).await;
         wait_supported(cluster, &environment, "retired", &["1.0.0"]).await;
@@ -86,9 +86,9 @@ async fn when_the_last_deployment_is_deleted_support_ends_after_the_grace() {
 }
 
 #[tokio::test]
-async fn case_18_a_release_of_a_version_that_the_broker_does_not_know_is_waited_for() {
+async fn case_18_a_release_waits_for_a_version_that_the_broker_does_not_know() {
     let cluster = TestCluster::shared().await;
-    act(cluster, 600, async |namespace, environment| {
+    with_releases(cluster, 600, async |namespace, environment| {
         published(cluster, "unreleased", &["0.1.0"]);
         annotated("unreleased", "unreleased", "1.0.0").apply(&cluster.client(), &namespace).await;
         cluster.wait_condition(&environment, "unreleased", ("RecordPending", "True", "VersionMissing")).await;
@@ -100,7 +100,7 @@ async fn case_18_a_release_of_a_version_that_the_broker_does_not_know_is_waited_
 }
 
 /// Runs a test with an environment that records releases; checks that no deployment was recorded there.
-async fn act(cluster: &TestCluster, grace: u32, test: impl AsyncFnOnce(String, String)) {
+async fn with_releases(cluster: &TestCluster, grace: u32, test: impl AsyncFnOnce(String, String)) {
     with_namespace(&cluster.control_plane, async |namespace| {
         let record = json!({"kind": "Release", "undeployGraceSeconds": grace});
         let environment = cluster.environment(&[&namespace], json!({"record": record})).await;
@@ -110,7 +110,7 @@ async fn act(cluster: &TestCluster, grace: u32, test: impl AsyncFnOnce(String, S
     .await;
 }
 
-/// The versions that the broker supports, sorted.
+/// The supported versions at the broker, sorted.
 fn supported(cluster: &TestCluster, environment: &str, pacticipant: &str) -> Vec<String> {
     let rows = cluster.broker.store().supported(environment, pacticipant);
     let mut versions: Vec<_> = rows.into_iter().map(|row| row.version).collect();

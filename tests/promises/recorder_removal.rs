@@ -1,4 +1,4 @@
-//! A workload that is gone for good is undeployed after a grace, and nothing else ever is.
+//! A workload that was deleted is undeployed after a grace period, and nothing else is undeployed.
 
 use crate::objects::Objects as _;
 use std::time::{Duration, Instant};
@@ -16,10 +16,10 @@ use testbed::namespace::{self, with_namespace};
 use testbed::rollout::Live;
 use testbed::test_cluster::{BROKER, SOON, TestCluster, annotated, quick};
 
-/// A grace short enough to wait for, and long enough for a slow machine to do something within it.
+/// A grace short enough to wait for, and long enough for a step of the test on a slow machine.
 const GRACE: u64 = 4;
 
-/// Longer than the grace and the next comparison with the broker: what has not happened by then will not.
+/// Longer than the grace and the next comparison with the broker: an undeployment would have happened by then.
 const LONG: Duration = Duration::from_secs(GRACE + 5);
 
 fn grace(seconds: u64) -> Value {
@@ -36,7 +36,7 @@ async fn with_orders(cluster: &TestCluster, seconds: u64, test: impl AsyncFnOnce
     .await;
 }
 
-/// Rolls out 1.0.0 of a pacticipant under its own name and waits until that is recorded and remembered.
+/// Rolls out 1.0.0 of a pacticipant under its own name and waits until the broker and the record have it.
 async fn deployed(cluster: &TestCluster, namespace: &str, environment: &str, name: &str) -> Live {
     cluster.broker.store().publish_version(name, "1.0.0");
     let live = annotated(name, name, "1.0.0").apply(&cluster.client(), namespace).await;
@@ -57,7 +57,7 @@ async fn wait_undeployed(cluster: &TestCluster, environment: &str, name: &str) {
     assert_eq!(cluster.writes(environment, name), ["Deployed 1.0.0", "Undeployed 1.0.0"]);
 }
 
-/// Nothing but the first record is ever written.
+/// Asserts that only the first record is written.
 async fn stays_recorded(cluster: &TestCluster, environment: &str, name: &str, time: Duration) {
     always(format!("{name} stays recorded in {environment}"), time, async || {
         let writes = cluster.writes(environment, name);
@@ -82,13 +82,13 @@ async fn case_48_a_deleted_workload_is_orphaned_and_undeployed_once_after_the_gr
     with_orders(cluster, GRACE, async |_, environment, orders| {
         let deleted = Instant::now();
         orders.delete().await;
-        let memory = cluster.wait_condition(&environment, "orders", ("Orphaned", "True", "Orphaned")).await;
-        assert!(memory.status.unwrap().orphaned_since.is_some());
+        let record = cluster.wait_condition(&environment, "orders", ("Orphaned", "True", "Orphaned")).await;
+        assert!(record.status.unwrap().orphaned_since.is_some());
         wait_undeployed(cluster, &environment, "orders").await;
         let write = cluster.broker.writes().into_iter().rfind(|write| write.environment == environment).unwrap();
-        // What is remembered in the cluster has whole seconds.
+        // Times in the record have whole seconds.
         assert!(write.at - deleted >= Duration::from_secs(GRACE - 1), "{:?}", write.at - deleted);
-        let name = cluster.memory(&environment, "orders").await.unwrap().metadata.name.unwrap();
+        let name = cluster.record(&environment, "orders").await.unwrap().metadata.name.unwrap();
         for reason in ["Orphaned", "Undeployed"] {
             cluster.wait_event("default", &name, reason).await;
         }
@@ -97,7 +97,7 @@ async fn case_48_a_deleted_workload_is_orphaned_and_undeployed_once_after_the_gr
 }
 
 #[tokio::test]
-async fn case_48_a_row_that_somebody_else_changed_meanwhile_is_not_undeployed() {
+async fn case_48_a_row_that_another_client_changed_meanwhile_is_not_undeployed() {
     let cluster = TestCluster::shared().await;
     with_orders(cluster, GRACE, async |_, environment, orders| {
         orders.delete().await;
@@ -117,8 +117,8 @@ async fn case_48_a_workload_created_again_within_the_grace_is_not_undeployed() {
         orders.delete().await;
         cluster.wait_condition(&environment, "orders", ("Orphaned", "True", "Orphaned")).await;
         annotated("orders", "orders", "1.0.0").apply(&cluster.client(), &namespace).await;
-        let memory = cluster.wait_condition(&environment, "orders", ("Ready", "True", "Recorded")).await;
-        assert_eq!(memory.status.unwrap().orphaned_since, None);
+        let record = cluster.wait_condition(&environment, "orders", ("Ready", "True", "Recorded")).await;
+        assert_eq!(record.status.unwrap().orphaned_since, None);
         stays_recorded(cluster, &environment, "orders", Duration::from_secs(GRACE * 3 + 2)).await;
     })
     .await;
@@ -131,7 +131,7 @@ async fn case_35_a_deleted_workload_whose_key_another_one_holds_is_not_undeploye
         let worker = annotated("orders-worker", "orders", "1.0.0").apply(&cluster.client(), &namespace).await;
         worker.wait_complete().await;
         eventually("both to be members", SOON, async || {
-            let members = cluster.memory(&environment, "orders").await.unwrap().status.unwrap().members.len();
+            let members = cluster.record(&environment, "orders").await.unwrap().status.unwrap().members.len();
             if members == 2 { Ok(()) } else { Err(format!("{members} members")) }
         })
         .await;
@@ -215,10 +215,10 @@ async fn a_deleted_pact_environment_undeploys_nothing_and_one_that_comes_back_go
 async fn case_53_a_pact_deployment_deleted_by_hand_is_made_again_without_a_write() {
     let cluster = TestCluster::shared().await;
     with_orders(cluster, 1, async |_, environment, _| {
-        let before = cluster.memory(&environment, "orders").await.unwrap();
+        let before = cluster.record(&environment, "orders").await.unwrap();
         delete::<PactDeployment>(cluster, before.metadata.name.as_deref().unwrap()).await;
         eventually("a new PactDeployment", SOON, async || {
-            let now = cluster.memory(&environment, "orders").await.ok_or("none")?;
+            let now = cluster.record(&environment, "orders").await.ok_or("none")?;
             let recorded = now.status.and_then(|status| status.recorded).map(|recorded| recorded.version);
             let new = now.metadata.uid != before.metadata.uid;
             if new && recorded.as_deref() == Some("1.0.0") { Ok(()) } else { Err(format!("{new} {recorded:?}")) }
@@ -238,7 +238,7 @@ async fn cases_50_to_53_what_an_absent_operator_missed_is_found_and_its_removal_
     let stock = deployed(&cluster, &namespace, &environment, "stock").await;
     deployed(&cluster, &namespace, &environment, "carts").await;
 
-    // Case 50: deleted while nobody looks.
+    // Case 50: deleted while no operator runs.
     assert_eq!(cluster.operators[0].terminate().await, 0);
     cluster.operators.clear();
     orders.delete().await;
@@ -251,7 +251,7 @@ async fn cases_50_to_53_what_an_absent_operator_missed_is_found_and_its_removal_
     cluster.start_operator(quick()).await;
     wait_undeployed(&cluster, &environment, "orders").await;
 
-    // Case 53: the definition of the memory is deleted, and installed again later.
+    // Case 53: the definition of PactDeployment is deleted, and installed again later.
     let kubeconfig = cluster.control_plane.kubeconfig().to_owned();
     kubectl_ok(&kubeconfig, &["delete", "crd", "pactdeployments.pact-operator.dev"]).await;
     for name in ["stock", "carts"] {
@@ -263,7 +263,7 @@ async fn cases_50_to_53_what_an_absent_operator_missed_is_found_and_its_removal_
         assert_eq!(cluster.writes(&environment, name), ["Deployed 1.0.0"]);
     }
 
-    // Case 52: everything of ours is removed, first the objects, then the operator and its definitions.
+    // Case 52: the whole installation is removed, first the objects, then the operator and its definitions.
     delete::<PactEnvironment>(&cluster, &environment).await;
     delete::<PactBroker>(&cluster, BROKER).await;
     cluster.wait_condition(&environment, "stock", ("Ready", "False", "EnvironmentUnmanaged")).await;

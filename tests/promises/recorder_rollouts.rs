@@ -15,7 +15,7 @@ use testbed::test_cluster::{SOON, TestCluster, annotated, image};
 async fn case_24_a_rollout_is_recorded_when_and_only_when_it_has_finished() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "orders", &["1.0.0", "2.0.0"]);
             let orders = annotated("orders", "orders", "1.0.0").apply(&cluster.client(), &namespace).await;
             cluster.wait_recorded(&environment, "orders", "1.0.0").await;
@@ -38,7 +38,7 @@ async fn case_24_a_rollout_is_recorded_when_and_only_when_it_has_finished() {
 async fn case_27_a_rollout_overtaken_by_another_is_never_recorded() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "overtaken", &["1.0.0", "2.0.0", "3.0.0"]);
             let version = |version| annotated("overtaken", "overtaken", version).replicas(3);
             let live = version("1.0.0").apply(&cluster.client(), &namespace).await;
@@ -50,7 +50,7 @@ async fn case_27_a_rollout_overtaken_by_another_is_never_recorded() {
             })
             .await;
             version("3.0.0").held().apply(&cluster.client(), &namespace).await;
-            // The pods of 2.0.0 become ready, too, those that are still there: not even that makes it finished.
+            // The remaining pods of 2.0.0 become ready, too: that does not finish its rollout.
             release_until_complete(&live).await;
             cluster.wait_recorded(&environment, "overtaken", "3.0.0").await;
             assert_eq!(cluster.writes(&environment, "overtaken"), ["Deployed 1.0.0", "Deployed 3.0.0"]);
@@ -62,7 +62,7 @@ async fn case_27_a_rollout_overtaken_by_another_is_never_recorded() {
 async fn case_25_a_rollout_past_its_deadline_is_reported_and_recorded_once_it_recovers() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "late", &["1.0.0", "2.0.0"]);
             let live = annotated("late", "late", "1.0.0").apply(&cluster.client(), &namespace).await;
             cluster.wait_recorded(&environment, "late", "1.0.0").await;
@@ -70,16 +70,16 @@ async fn case_25_a_rollout_past_its_deadline_is_reported_and_recorded_once_it_re
             let stuck = annotated("late", "late", "2.0.0").never_ready().progress_deadline(1);
             stuck.apply(&cluster.client(), &namespace).await;
             live.wait_failed().await;
-            let memory = cluster.wait_condition(&environment, "late", ("Ready", "False", "RolloutFailed")).await;
-            let stalled = condition(&memory, "Stalled").expect("a rollout that failed is stalled");
+            let record = cluster.wait_condition(&environment, "late", ("Ready", "False", "RolloutFailed")).await;
+            let stalled = condition(&record, "Stalled").expect("a rollout that failed is stalled");
             assert!(stalled.message.contains("ProgressDeadlineExceeded"), "{}", stalled.message);
-            assert_eq!(memory.status.unwrap().desired_version.as_deref(), Some("2.0.0"));
+            assert_eq!(record.status.unwrap().desired_version.as_deref(), Some("2.0.0"));
             stays(cluster, &environment, "late", Some("1.0.0"), "2.0.0 never became ready").await;
 
             live.release().await;
             cluster.wait_recorded(&environment, "late", "2.0.0").await;
-            let memory = cluster.wait_condition(&environment, "late", ("Ready", "True", "Recorded")).await;
-            assert_eq!(condition(&memory, "Stalled"), None);
+            let record = cluster.wait_condition(&environment, "late", ("Ready", "True", "Recorded")).await;
+            assert_eq!(condition(&record, "Stalled"), None);
         })
         .await;
 }
@@ -88,7 +88,7 @@ async fn case_25_a_rollout_past_its_deadline_is_reported_and_recorded_once_it_re
 async fn case_25_a_first_rollout_that_never_becomes_ready_leaves_the_broker_alone() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "never", &["1.0.0"]);
             let stuck = annotated("never", "never", "1.0.0").never_ready().progress_deadline(1);
             stuck.apply(&cluster.client(), &namespace).await.wait_failed().await;
@@ -103,7 +103,7 @@ async fn case_25_a_first_rollout_that_never_becomes_ready_leaves_the_broker_alon
 async fn case_26_a_paused_rollout_is_recorded_once_it_is_resumed_and_has_finished() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "paused", &["1.0.0", "2.0.0"]);
             let live = annotated("paused", "paused", "1.0.0").apply(&cluster.client(), &namespace).await;
             cluster.wait_recorded(&environment, "paused", "1.0.0").await;
@@ -123,7 +123,7 @@ async fn case_26_a_paused_rollout_is_recorded_once_it_is_resumed_and_has_finishe
 async fn case_31_scaled_to_zero_stays_recorded_and_a_new_template_at_zero_is_recorded() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "zero", &["1.0.0", "2.0.0"]);
             let live = annotated("zero", "zero", "1.0.0").replicas(2).apply(&cluster.client(), &namespace).await;
             cluster.wait_recorded(&environment, "zero", "1.0.0").await;
@@ -145,7 +145,7 @@ async fn case_31_scaled_to_zero_stays_recorded_and_a_new_template_at_zero_is_rec
 async fn case_31_a_deployment_created_at_zero_replicas_is_recorded() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "asleep", &["1.0.0"]);
             annotated("asleep", "asleep", "1.0.0").replicas(0).apply(&cluster.client(), &namespace).await;
             cluster.wait_recorded(&environment, "asleep", "1.0.0").await;
@@ -157,7 +157,7 @@ async fn case_31_a_deployment_created_at_zero_replicas_is_recorded() {
 async fn case_32_with_recreate_the_old_version_stays_recorded_until_the_new_one_runs() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "recreate", &["1.0.0", "2.0.0"]);
             let version = |version| annotated("recreate", "recreate", version).replicas(2).strategy_recreate();
             let live = version("1.0.0").apply(&cluster.client(), &namespace).await;
@@ -178,7 +178,7 @@ async fn case_32_with_recreate_the_old_version_stays_recorded_until_the_new_one_
 async fn case_05_a_rollback_by_kubectl_is_recorded_back_with_history_and_event() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "undone", &["1.0.0", "2.0.0"]);
             let live = annotated("undone", "undone", "1.0.0").apply(&cluster.client(), &namespace).await;
             cluster.wait_recorded(&environment, "undone", "1.0.0").await;
@@ -193,8 +193,8 @@ async fn case_05_a_rollback_by_kubectl_is_recorded_back_with_history_and_event()
             eventually("an Event for each of the three records", SOON, async || {
                 let mut notes = cluster.events(&namespace, "undone", "Recorded").await;
                 notes.sort();
-                let told = notes.len() == 3 && notes[1].contains("1.0.0") && notes[2].contains("2.0.0");
-                told.then_some(()).ok_or(format!("{notes:?}"))
+                let complete = notes.len() == 3 && notes[1].contains("1.0.0") && notes[2].contains("2.0.0");
+                complete.then_some(()).ok_or(format!("{notes:?}"))
             })
             .await;
         })
@@ -205,7 +205,7 @@ async fn case_05_a_rollback_by_kubectl_is_recorded_back_with_history_and_event()
 async fn case_03_undoing_a_rollout_that_never_finished_writes_nothing() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "regretted", &["1.0.0", "2.0.0"]);
             let live = annotated("regretted", "regretted", "1.0.0").apply(&cluster.client(), &namespace).await;
             cluster.wait_recorded(&environment, "regretted", "1.0.0").await;
@@ -224,7 +224,7 @@ async fn case_03_undoing_a_rollout_that_never_finished_writes_nothing() {
 async fn cases_01_02_and_21_scaling_restarts_and_labels_write_nothing() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "restless", &["1.0.0"]);
             let live = annotated("restless", "restless", "1.0.0").apply(&cluster.client(), &namespace).await;
             cluster.wait_recorded(&environment, "restless", "1.0.0").await;
@@ -252,7 +252,7 @@ async fn cases_01_02_and_21_scaling_restarts_and_labels_write_nothing() {
 async fn case_30_pods_that_crash_after_the_rollout_change_nothing_at_the_broker() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "crashing", &["1.0.0"]);
             // Each pod is held until it is released: its replacement will not become ready.
             let live = annotated("crashing", "crashing", "1.0.0").held().apply(&cluster.client(), &namespace).await;
@@ -269,8 +269,8 @@ async fn case_30_pods_that_crash_after_the_rollout_change_nothing_at_the_broker(
             .await;
             stays(cluster, &environment, "crashing", Some("1.0.0"), "a crash is not a deployment").await;
             assert_eq!(cluster.writes(&environment, "crashing"), ["Deployed 1.0.0"]);
-            let memory = cluster.memory(&environment, "crashing").await.unwrap().status.unwrap();
-            assert!(is_true(&memory.conditions, "Recorded"), "the broker still says so: {:?}", memory.conditions);
+            let record = cluster.record(&environment, "crashing").await.unwrap().status.unwrap();
+            assert!(is_true(&record.conditions, "Recorded"), "the broker still says so: {:?}", record.conditions);
         })
         .await;
 }
@@ -279,7 +279,7 @@ async fn case_30_pods_that_crash_after_the_rollout_change_nothing_at_the_broker(
 async fn case_24_old_pods_that_still_terminate_are_waited_for() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "lingering", &["1.0.0", "2.0.0"]);
             let version = |version| annotated("lingering", "lingering", version).termination_grace(600);
             let live = version("1.0.0").held_terminating().apply(&cluster.client(), &namespace).await;
@@ -298,7 +298,7 @@ async fn case_24_old_pods_that_still_terminate_are_waited_for() {
 async fn case_24_old_pods_that_hang_are_waited_for_at_most_their_grace() {
     let cluster = TestCluster::shared().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "hanging", &["1.0.0", "2.0.0"]);
             let version = |version| annotated("hanging", "hanging", version).termination_grace(5);
             let live = version("1.0.0").held_terminating().apply(&cluster.client(), &namespace).await;
@@ -307,7 +307,7 @@ async fn case_24_old_pods_that_hang_are_waited_for_at_most_their_grace() {
             version("2.0.0").apply(&cluster.client(), &namespace).await;
             live.wait_complete().await;
             assert_eq!(cluster.recorded(&environment, "hanging").as_deref(), Some("1.0.0"), "an old pod still answers");
-            // Nothing changes in the cluster any more: the time alone has to bring it about.
+            // Nothing changes in the cluster any more: only the time passes.
             cluster.wait_recorded(&environment, "hanging", "2.0.0").await;
         })
         .await;
@@ -326,10 +326,10 @@ async fn release_until_complete(live: &testbed::rollout::Live) {
     .await;
 }
 
-/// Waits until the operator remembers exactly these former versions, newest first.
+/// Waits until the record has exactly these former versions, newest first.
 async fn wait_history(cluster: &TestCluster, environment: &str, pacticipant: &str, wanted: &[&str]) {
     eventually(format!("{pacticipant} to have been {wanted:?}"), SOON, async || {
-        let status = cluster.memory(environment, pacticipant).await.ok_or("none")?.status.unwrap_or_default();
+        let status = cluster.record(environment, pacticipant).await.ok_or("none")?.status.unwrap_or_default();
         let history: Vec<_> = status.history.iter().map(|recorded| recorded.version.as_str()).collect();
         (history == wanted).then_some(()).ok_or(format!("{history:?}"))
     })

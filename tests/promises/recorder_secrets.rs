@@ -1,4 +1,4 @@
-//! Credentials come from Secrets, are read again when they change, and are shown to nobody but the broker.
+//! Credentials come from Secrets, are read again when they change, and are shown to the broker only.
 
 use crate::objects::Objects as _;
 use base64::Engine;
@@ -42,8 +42,8 @@ async fn all_that_is_shown(cluster: &TestCluster) -> String {
     shown.push_str(&serde_json::to_string(&brokers.items).unwrap());
     let environments = Api::<PactEnvironment>::all(client.clone()).list(&all).await.unwrap();
     shown.push_str(&serde_json::to_string(&environments.items).unwrap());
-    let memories = Api::<PactDeployment>::all(client.clone()).list(&all).await.unwrap();
-    shown.push_str(&serde_json::to_string(&memories.items).unwrap());
+    let records = Api::<PactDeployment>::all(client.clone()).list(&all).await.unwrap();
+    shown.push_str(&serde_json::to_string(&records.items).unwrap());
     let events = Api::<Event>::all(client).list(&all).await.unwrap();
     shown.push_str(&serde_json::to_string(&events.items).unwrap());
     shown
@@ -60,7 +60,7 @@ async fn a_rotated_secret_is_taken_up_and_no_credential_is_ever_shown() {
         "url": cluster.broker.url(), "auth": {"basic": {"secretRef": {"name": "login"}}}, "headersSecretRef": {"name": "headers"},
     });
     cluster.apply::<PactBroker>("PactBroker", BROKER, signed_in).await;
-    // Everything there is to log, of the libraries below, too.
+    // All log output, also of the libraries.
     let everything = "trace,kube=trace,hyper=trace,h2=trace,reqwest=trace,rustls=trace,tower=trace";
     cluster.start_operator(quick().value("logging.filter", everything)).await;
     let namespace = cluster.namespace().await;
@@ -87,7 +87,7 @@ async fn a_rotated_secret_is_taken_up_and_no_credential_is_ever_shown() {
     cluster.wait_broker(BROKER, ("Authorized", "True", "Answering")).await;
     assert_eq!(cluster.writes(&environment, "orders"), ["Deployed 1.0.0", "Deployed 2.0.0"]);
 
-    // A user that may read only is seen at the first write, and said to be so on what waits for it.
+    // A user that may only read is noticed at the first write, and reported on the pending record.
     cluster.broker.set_auth(Some(Auth::ReadOnly { user: "robot".into(), pass: SECOND.into() }));
     orders.set_image(&image("3.0.0")).await;
     cluster.wait_condition(&environment, "orders", ("RecordPending", "True", "Unauthorized")).await;
@@ -106,7 +106,7 @@ async fn a_rotated_secret_is_taken_up_and_no_credential_is_ever_shown() {
     cluster.map("elsewhere", &[&elsewhere], json!({"brokerRef": {"name": "other"}})).await;
     annotated("stock", "stock", "1.0.0").apply(&cluster.client(), &elsewhere).await;
     cluster.wait_broker("other", ("Authorized", "False", "Unauthorized")).await;
-    // As `kubectl create secret --from-file` of a file that an editor wrote.
+    // With a final newline, as from `kubectl create secret --from-file` of an edited file.
     cluster.secret("token", json!({"token": format!("{TOKEN}\n")})).await;
     eventually("stock to be recorded at the other broker", SOON, async || {
         let rows = other.store().current("elsewhere", "stock");
@@ -114,7 +114,7 @@ async fn a_rotated_secret_is_taken_up_and_no_credential_is_ever_shown() {
     })
     .await;
 
-    // A write that fails, and is told of.
+    // A write that fails, and is reported.
     cluster.broker.faults().add(Fault::status(500).method("POST"));
     orders.set_image(&image("4.0.0")).await;
     cluster.wait_condition(&environment, "orders", ("RecordPending", "True", "BrokerUnavailable")).await;

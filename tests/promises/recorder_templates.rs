@@ -1,6 +1,7 @@
-//! A Deployment that is only a template for an Argo Rollout or a Flagger Canary is never recorded from.
+//! A Deployment that is only a template for an Argo Rollout or a Flagger Canary is never the source of a record.
 //!
-//! Only the definitions of these kinds are installed, not their controllers: what those would do is done by the tests.
+//! Only the definitions of these kinds are installed, not their controllers: the tests do what the controllers would
+//! do.
 
 use crate::objects::Objects as _;
 use kube::Api;
@@ -10,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use pact_operator::api::PactDeployment;
 
-use super::recorder_asserts::{memories, published, stays};
+use super::recorder_asserts::{published, records, stays};
 use testbed::control_plane::ControlPlane;
 use testbed::crds::apply_crds;
 use testbed::eventually::eventually;
@@ -19,11 +20,11 @@ use testbed::rollout::deployment;
 use testbed::test_cluster::{SOON, TestCluster, annotated, image};
 use testbed::workload::{Workload, daemon_set};
 
-/// A scene in which both kinds are installed after the operator has started. Not [`TestCluster::shared`]: there, no other
-/// test should see them.
+/// A test cluster in which both kinds are installed after the operator has started. Not [`TestCluster::shared`], whose
+/// other tests should not see these kinds.
 async fn cluster() -> &'static TestCluster {
-    static SCENE: OnceCell<TestCluster> = OnceCell::const_new();
-    SCENE
+    static CLUSTER: OnceCell<TestCluster> = OnceCell::const_new();
+    CLUSTER
         .get_or_init(async || {
             let cluster = TestCluster::start().await;
             install_kinds(&cluster.control_plane).await;
@@ -42,13 +43,13 @@ async fn cluster() -> &'static TestCluster {
 async fn case_31_the_template_of_an_argo_rollout_is_not_recorded_until_the_rollout_is_gone() {
     let cluster = cluster().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "argo", &["2.0.0"]);
             rollout(cluster, &namespace, "argo").await;
             let live = annotated("argo", "argo", "2.0.0").replicas(0).apply(&cluster.client(), &namespace).await;
             live.wait_complete().await;
             stays(cluster, &environment, "argo", None, "not one pod of it runs").await;
-            assert_eq!(memories(cluster, &environment).await.len(), 0);
+            assert_eq!(records(cluster, &environment).await.len(), 0);
 
             delete(cluster, &namespace, "rollouts.argoproj.io", "argo").await;
             cluster.wait_recorded(&environment, "argo", "2.0.0").await;
@@ -71,7 +72,7 @@ async fn case_31_a_deployment_that_becomes_the_template_of_an_argo_rollout_keeps
         live.set_replicas(0).await;
         live.set_image(&image("2.0.0")).await;
         live.wait_complete().await;
-        // The Rollout runs 1.0.0 on, and 2.0.0 when it has promoted it: neither is told by the Deployment.
+        // The Rollout runs 1.0.0 on, and 2.0.0 when it has promoted it: the Deployment shows neither.
         stays(cluster, &environment, "adopted", Some("1.0.0"), "the Deployment is only a template").await;
         assert_eq!(cluster.writes(&environment, "adopted"), ["Deployed 1.0.0"]);
 
@@ -85,7 +86,7 @@ async fn case_31_a_deployment_that_becomes_the_template_of_an_argo_rollout_keeps
 async fn case_71_a_flagger_canary_is_recorded_from_its_primary_with_the_annotations_of_its_target() {
     let cluster = cluster().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "canary", &["1.0.0", "2.0.0"]);
             let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"});
             let canary = foreign("flagger.app/v1beta1", "Canary", "shop", &json!({"targetRef": target}));
@@ -113,8 +114,8 @@ async fn case_71_a_flagger_canary_is_recorded_from_its_primary_with_the_annotati
             cluster.wait_recorded(&environment, "canary", "2.0.0").await;
             assert_eq!(cluster.writes(&environment, "canary"), ["Deployed 1.0.0", "Deployed 2.0.0"]);
             let all = Api::<PactDeployment>::all(cluster.client()).list(&ListParams::default()).await.unwrap();
-            let memory = all.into_iter().find(|one| one.spec.environment == environment).unwrap();
-            let members: Vec<_> = memory.status.unwrap().members.into_iter().map(|member| member.name).collect();
+            let record = all.into_iter().find(|one| one.spec.environment == environment).unwrap();
+            let members: Vec<_> = record.status.unwrap().members.into_iter().map(|member| member.name).collect();
             assert_eq!(members, ["shop-primary"]);
         })
         .await;
@@ -124,7 +125,7 @@ async fn case_71_a_flagger_canary_is_recorded_from_its_primary_with_the_annotati
 async fn case_71_a_flagger_canary_of_a_daemon_set_is_recorded_from_its_primary() {
     let cluster = cluster().await;
     cluster
-        .act(async |namespace, environment| {
+        .with_namespace(async |namespace, environment| {
             published(cluster, "agent", &["1.0.0", "2.0.0"]);
             let target = json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent"});
             let canary = foreign("flagger.app/v1beta1", "Canary", "agent", &json!({"targetRef": target}));
@@ -152,8 +153,8 @@ async fn case_71_a_flagger_canary_of_a_daemon_set_is_recorded_from_its_primary()
             stays(cluster, &environment, "agent", Some("1.0.0"), "2.0.0 is in no pod, though it looks finished").await;
             primary.set_image(&image("2.0.0")).await;
             cluster.wait_recorded(&environment, "agent", "2.0.0").await;
-            let memory = memories(cluster, &environment).await.remove(0);
-            let members = memory.status.unwrap().members.into_iter();
+            let record = records(cluster, &environment).await.remove(0);
+            let members = record.status.unwrap().members.into_iter();
             let members: Vec<_> = members.map(|member| format!("{} {}", member.kind, member.name)).collect();
             assert_eq!(members, ["DaemonSet agent-primary"]);
             assert_eq!(cluster.writes(&environment, "agent"), ["Deployed 1.0.0", "Deployed 2.0.0"]);
@@ -168,7 +169,7 @@ pub(super) async fn install_kinds(control_plane: &ControlPlane) {
     apply_crds(control_plane, &format!("{rollouts}\n---\n{canaries}")).await;
 }
 
-/// A definition that takes anything.
+/// A definition that accepts any object.
 fn definition(group: &str, version: &str, kind: &str, plural: &str) -> String {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",

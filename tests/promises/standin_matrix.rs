@@ -1,7 +1,7 @@
 //! The stand-in's matrix errs exactly where the real broker's does, and nowhere else.
 //!
-//! `tests/matrix/corpus.jsonl` holds 386 questions that were put to a real broker: what was live in the environment,
-//! the rows and the summary that it answered, and the truth by definition.
+//! `tests/matrix/corpus.jsonl` holds 386 questions to a real broker: what was live in the environment, the rows and the
+//! summary that it answered, and the truth by definition.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -41,9 +41,9 @@ fn corpus() -> Vec<Asked> {
     std::fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// A world in which the recorded rows are what there is. The worlds themselves were not recorded, so this proves how
-/// rows are selected, ordered, counted and worded; the small worlds below prove where they come from. Versions come
-/// into being in the order of their numbers, which is the order that the recorded rows show.
+/// A world that consists of the recorded rows. The worlds themselves were not recorded, so this proves how rows are
+/// selected, ordered, counted and worded; the small worlds below prove where they come from. Versions are created in
+/// the order of their numbers, which is the order of the recorded rows.
 fn seed(store: &Store, asked: &Asked) {
     let Question { pacticipant, version, environment } = &asked.question;
     let consumers = asked.rows.iter().map(|row| (&row.1, &row.0));
@@ -96,7 +96,7 @@ fn rows_of(answer: &Value) -> Vec<Row> {
 }
 
 #[tokio::test]
-async fn it_answers_the_corpus_as_the_real_broker_did() {
+async fn the_stand_in_answers_the_corpus_as_the_real_broker_did() {
     let corpus = corpus();
     assert_eq!(corpus.len(), 386);
     let mut hidden = 0;
@@ -242,7 +242,7 @@ impl World {
 }
 
 #[test]
-fn in_any_small_world_only_the_known_trap_parts_it_from_the_truth() {
+fn in_every_small_world_only_the_known_trap_separates_the_stand_in_from_the_truth() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut runner = TestRunner::deterministic();
     let (mut asked, mut hidden) = (0, 0);

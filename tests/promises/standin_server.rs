@@ -1,4 +1,4 @@
-//! The stand-in broker as a server: outages, faults, what it remembers of what it was asked.
+//! The stand-in broker as a server: outages, faults, and the log of its requests.
 
 use std::time::{Duration, Instant};
 

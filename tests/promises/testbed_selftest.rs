@@ -1,4 +1,4 @@
-//! The testbed keeps its own promises: what the other tests stand on.
+//! The testbed's own promises, on which the other tests rely.
 
 use std::path::Path;
 use std::time::Duration;
@@ -165,10 +165,10 @@ async fn the_operators_account_has_its_rights_and_no_others() {
             &["create", "configmap", "any", "-n", &ns],
         ] {
             let output = kubectl(&user, refused).await;
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            // Annotating all of none asks for a list only; the API server says what may not be written.
+            let message = String::from_utf8_lossy(&output.stderr).into_owned();
+            // Annotating all of no Deployments only needs a list; a write would be refused by the API server.
             let nothing_to_write = refused[0] == "annotate" && output.status.success();
-            assert!(nothing_to_write || said.contains("orbidden"), "{refused:?}: {said}");
+            assert!(nothing_to_write || message.contains("orbidden"), "{refused:?}: {message}");
         }
         let can_patch = kubectl(&user, &["auth", "can-i", "patch", "deployments", "-A"]).await;
         assert_eq!(String::from_utf8_lossy(&can_patch.stdout).trim(), "no");
@@ -183,7 +183,7 @@ async fn the_operators_account_has_its_rights_and_no_others() {
     .await;
 }
 
-/// Operators that share a control plane: what lies in no namespace is there once for each, and each keeps to its own.
+/// Operators that share a control plane: each has cluster-scoped objects of its own, and rights to no others.
 #[tokio::test]
 async fn an_operator_in_another_namespace_has_a_gate_and_rights_of_its_own() {
     let cp = ControlPlane::shared().await;
@@ -194,7 +194,7 @@ async fn an_operator_in_another_namespace_has_a_gate_and_rights_of_its_own() {
         other.namespace.clone_from(&ns);
         assert_ne!(usual.configuration(), other.configuration());
         for options in [&usual, &other] {
-            // Ready is who could write its own caBundle.
+            // A webhook is ready once it has written its own caBundle.
             drop(Webhook::start(cp, options.clone()).await);
             let hooks = webhook::configuration(&cp.client(), &options.configuration()).await.webhooks.unwrap();
             assert!(hooks[0].client_config.ca_bundle.is_some(), "{hooks:?}");
@@ -228,7 +228,7 @@ spec:
     kubectl_ok(cp.kubeconfig(), &["get", "things.testbed.test"]).await;
 }
 
-/// Two control planes at once know nothing of each other, and one keeps its data when its API server is killed.
+/// Two control planes at once are separate, and each keeps its data when its API server is killed.
 #[tokio::test]
 async fn two_control_planes_beside_each_other() {
     let (one, other) = tokio::join!(ControlPlane::start(), ControlPlane::start());
@@ -244,7 +244,7 @@ async fn two_control_planes_beside_each_other() {
 
     other.stop(Component::ControllerManager);
     let orders = deployment("orders").apply(&other.client(), "default").await;
-    always("nobody observes it", Duration::from_millis(300), || not_observed(&orders)).await;
+    always("no controller observes it", Duration::from_millis(300), || not_observed(&orders)).await;
     other.resume(Component::ControllerManager).await;
     orders.wait_complete().await;
 
@@ -283,7 +283,7 @@ async fn sigkill_of_the_holder_ends_the_control_plane() {
 }
 
 #[tokio::test]
-async fn a_process_ends_with_its_handle_and_tells_how_it_ended() {
+async fn a_process_ends_with_its_handle_and_reports_how_it_ended() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = std::process::Command::new("/bin/sh");
     command.args(["-c", "echo hello; exit 7"]);

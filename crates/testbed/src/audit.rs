@@ -1,4 +1,4 @@
-//! What a program under test asked of the API server.
+//! The requests of a program under test to the API server.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -14,7 +14,7 @@ pub struct Request {
     pub verb: String,
     /// Plural name with its subresource: `deployments`, `pactdeployments/status`.
     pub resource: String,
-    /// Empty for what is cluster-wide.
+    /// Empty for cluster-scoped resources.
     pub namespace: String,
     /// Empty for lists.
     pub name: String,
@@ -23,7 +23,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Whether it changes something.
+    /// Whether the request changes something.
     pub fn is_write(&self) -> bool {
         !matches!(self.verb.as_str(), "get" | "list" | "watch" | "")
     }

@@ -1,7 +1,7 @@
-//! A plain TCP balancer that follows nothing but the readiness of its backends, as a Service and its endpoints do.
+//! A plain TCP balancer that follows only the readiness of its backends, as a Service with its endpoints does.
 //!
-//! New connections go in turn to the backends whose `/readyz` answered 200 at the last look; established ones are left
-//! alone when their backend becomes unready. It runs on a runtime of its own, so that the tests' runtime is not its
+//! New connections go in turn to the backends whose `/readyz` answered 200 at the last probe; established connections
+//! stay open when their backend becomes unready. It runs on a runtime of its own, so that the tests' runtime is not its
 //! bottleneck.
 #![allow(clippy::expect_used, clippy::missing_panics_doc, clippy::must_use_candidate, reason = "for tests")]
 
@@ -16,15 +16,15 @@ use tokio::runtime::Runtime;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-/// The time between two looks at a backend's readiness.
+/// The time between two probes of a backend's readiness.
 const PERIOD: Duration = Duration::from_millis(50);
-/// How long one look waits for the answer: the default of a readiness probe.
+/// How long one probe waits for the answer: the default of a readiness probe.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// A backend that answers nothing at so many looks in a row is not ready: the default of a readiness probe, too. With
-/// fewer, a busy machine would leave clients without any backend.
+/// After so many probes in a row without an answer, a backend counts as not ready: this, too, is the default of a
+/// readiness probe. With fewer, a busy machine would leave clients without any backend.
 const SILENT: u32 = 3;
 
-/// Where connections can go.
+/// A backend: where connections can go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backend {
     /// Where its connections go.
@@ -44,18 +44,18 @@ pub struct Balancer {
 struct Shared {
     backends: Mutex<Vec<Watched>>,
     turn: AtomicUsize,
-    /// How many connections were taken.
+    /// How many connections were accepted.
     accepted: AtomicUsize,
     /// How many connections found no ready backend, or were refused by theirs.
     turned_away: AtomicUsize,
-    /// Whether a connection that a backend refuses is the client's loss.
+    /// Whether the client's connection is closed when a backend refuses it, instead of going to the next backend.
     strict: AtomicBool,
 }
 
 /// A backend under observation, until it is dropped.
 struct Watched {
     backend: Backend,
-    /// Whether it was ready at the last look.
+    /// Whether it was ready at the last probe.
     ready: Arc<AtomicBool>,
     watching: AbortHandle,
 }
@@ -67,7 +67,7 @@ impl Drop for Watched {
 }
 
 impl Balancer {
-    /// Starts one on a free port of 127.0.0.1. No backend is ready before it was looked at.
+    /// Starts one on a free port of 127.0.0.1. No backend counts as ready before its first probe.
     pub async fn start(backends: Vec<Backend>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -92,8 +92,8 @@ impl Balancer {
         self.address
     }
 
-    /// The backends from now on. One that was there before keeps its readiness; connections to one that goes are left
-    /// alone.
+    /// Sets the backends. A backend that was there before keeps its readiness; connections to a removed backend stay
+    /// open.
     pub fn set_backends(&self, backends: Vec<Backend>) {
         let mut known = self.shared.backends();
         let mut before = std::mem::take(&mut *known);
@@ -103,12 +103,13 @@ impl Balancer {
         }
     }
 
-    /// The addresses of the backends that were ready at the last look.
+    /// The addresses of the backends that were ready at the last probe.
     pub fn ready(&self) -> Vec<SocketAddr> {
         self.shared.ready()
     }
 
-    /// From now on a backend that refuses a connection is not passed by for the next one: a Service has one guess, too.
+    /// From now on the balancer closes a connection that its backend refuses, instead of trying the next backend: a
+    /// Service tries only one backend, too.
     pub fn be_strict(&self) {
         self.shared.strict.store(true, Ordering::SeqCst);
     }
@@ -154,7 +155,7 @@ impl Shared {
     }
 }
 
-/// Looks at one backend again and again.
+/// Probes one backend again and again.
 async fn watch(readyz: String, ready: Arc<AtomicBool>) {
     let mut silent = 0;
     loop {
@@ -171,7 +172,7 @@ async fn watch(readyz: String, ready: Arc<AtomicBool>) {
     }
 }
 
-/// One look, over a connection of its own and without a client library: it must cost next to nothing.
+/// One probe, over a connection of its own and without a client library: it must be cheap.
 async fn is_ready(url: &str) -> bool {
     let rest = url.strip_prefix("http://").expect("a plain HTTP URL");
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -196,7 +197,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// Joins a client to the next ready backend that takes the connection; without one the client's is closed.
+/// Connects a client to the next ready backend that accepts the connection. Without one, the client's connection is
+/// closed.
 async fn forward(mut client: TcpStream, shared: Arc<Shared>) {
     let ready = shared.ready();
     let turn = shared.turn.fetch_add(1, Ordering::Relaxed);
@@ -207,7 +209,7 @@ async fn forward(mut client: TcpStream, shared: Arc<Shared>) {
             // Without it, small answers may wait for a delayed acknowledgement.
             let _ = stream.set_nodelay(true);
         }
-        // An end of one side is passed on as such, and the other side may still speak.
+        // The end of one direction is passed on, and the other direction stays open.
         let _ = copy_bidirectional(&mut client, &mut backend).await;
         return;
     }
@@ -225,7 +227,7 @@ mod tests {
 
     const GENEROUS: Duration = Duration::from_secs(10);
 
-    /// A backend that says its name to whoever has spoken to the end.
+    /// A backend that reads a connection to its end and answers with its own name.
     struct Named {
         backend: Backend,
         ready: Arc<AtomicBool>,
@@ -315,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_balancer_passes_a_backend_by_that_refuses_and_forgets_one_that_is_taken_away() {
+    async fn the_balancer_skips_a_backend_that_refuses_and_forgets_one_that_is_removed() {
         let (gone, there) = (named("gone").await, named("there").await);
         let balancer = Balancer::start(vec![gone.backend.clone(), there.backend.clone()]).await;
         ready_are(&balancer, &[&gone, &there]).await;

@@ -27,7 +27,7 @@ pub async fn helm_process(control_plane: &ControlPlane, arguments: &[&str]) -> C
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("helm runs")
 }
 
-/// helm with this kubeconfig in a namespace; its caches are kept in `folder`, so that it is nobody else's.
+/// helm with this kubeconfig in a namespace; its caches lie in `folder`, so that no other helm shares them.
 pub async fn helm_as(kubeconfig: &Path, namespace: &str, folder: &Path, arguments: &[&str]) -> Output {
     helm_command(kubeconfig, namespace, folder, arguments).await.output().await.expect("helm runs")
 }
@@ -50,7 +50,7 @@ async fn helm_command(
 /// helm, which has to succeed; gives what it printed.
 ///
 /// # Panics
-/// When it fails; with what it said.
+/// When it fails; with its standard error.
 pub async fn helm_ok(control_plane: &ControlPlane, arguments: &[&str]) -> String {
     let output = helm(control_plane, arguments).await;
     let err = String::from_utf8_lossy(&output.stderr);

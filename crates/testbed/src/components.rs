@@ -13,7 +13,7 @@ pub enum Component {
     ApiServer,
     ControllerManager,
     Scheduler,
-    /// Plays the nodes: without it pods stay Pending.
+    /// Simulates the nodes: without it pods stay Pending.
     Kwok,
 }
 
@@ -49,7 +49,7 @@ pub struct Layout {
     kwok: u16,
 }
 
-/// Every request of a `ServiceAccount`, so that tests can count what a program under test asked for. The control
+/// Every request of a `ServiceAccount`, so that tests can count the requests of a program under test. The control
 /// plane's own programs run as admin and are left out.
 const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -170,7 +170,7 @@ current-context: testbed
         ]
     }
 
-    /// For programs that are newer than the API server: the minor that they are to behave as (`build.sh` says it).
+    /// For programs that are newer than the API server: the minor that they are to behave as (`build.sh` writes it).
     fn emulated_version(&self) -> Option<String> {
         let version = fs::read_to_string(self.tools.join("emulated-version")).ok()?;
         Some(format!("--emulated-version={version}"))
@@ -184,7 +184,7 @@ current-context: testbed
             "--leader-elect=false".into(),
             "--secure-port=0".into(),
             // On a busy machine a late heartbeat would make the fake nodes NotReady and evict every pod: no node
-            // controllers. Of the rest, what costs time and plays no part here is left out.
+            // controllers. Other controllers that cost time and are not needed here are left out, too.
             "--controllers=*,-node-lifecycle-controller,-taint-eviction-controller,-node-ipam-controller,\
              -node-route-controller,-service-lb-controller,-cloud-node-lifecycle-controller,\
              -persistentvolume-attach-detach-controller,-horizontal-pod-autoscaler-controller,-ttl-controller"

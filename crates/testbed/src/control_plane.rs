@@ -20,13 +20,14 @@ use crate::process::{Folder, Process};
 /// How long the control plane may take to start on a busy machine.
 const START: Duration = Duration::from_secs(90);
 
-/// etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok with fake nodes; or somebody else's cluster
-/// ([`Self::from_kubeconfig`]). Dropping it, or our death by any cause, ends the programs and removes their files.
+/// etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok with fake nodes; or a cluster that already
+/// runs ([`Self::from_kubeconfig`]). Dropping it ends the programs and removes their files; so does any end of this
+/// process.
 #[derive(Debug)]
 pub struct ControlPlane {
     config: Config,
     kubeconfig: PathBuf,
-    /// `None` for somebody else's cluster.
+    /// `None` for a cluster that was not started here.
     layout: Option<Layout>,
     counter: AtomicU32,
     // Dropped in this order: the programs end, then their files go.
@@ -54,7 +55,7 @@ impl ControlPlane {
         loop {
             match Self::try_start(tools.clone(), api_server_environment).await {
                 Ok(control_plane) => return control_plane,
-                // Somebody took a port between our choice and the program's start.
+                // Another process took a port between its choice and the program's start.
                 Err(reason) if reason.contains("address already in use") && attempts > 1 => attempts -= 1,
                 Err(reason) => panic!("the control plane did not start: {reason}"),
             }
@@ -105,7 +106,7 @@ impl ControlPlane {
         Ok(control_plane)
     }
 
-    /// The admin's kubeconfig (`system:masters`, whom admission and RBAC never refuse).
+    /// The admin's kubeconfig (`system:masters`, which admission and RBAC never refuse).
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
     }
@@ -121,7 +122,7 @@ impl ControlPlane {
         self.folder.path()
     }
 
-    /// The API server's audit log: every request of a `ServiceAccount`. `None` for somebody else's cluster.
+    /// The API server's audit log: every request of a `ServiceAccount`. `None` for a cluster that was not started here.
     pub fn audit_log(&self) -> Option<PathBuf> {
         self.layout.as_ref().map(Layout::audit_log)
     }
@@ -237,7 +238,7 @@ impl ControlPlane {
     }
 }
 
-/// The settings of a client for a kubeconfig; a proxy meant for the world outside is left out.
+/// The settings of a client for a kubeconfig; a proxy that is meant for other hosts is left out.
 pub async fn config(kubeconfig: &Path) -> Config {
     let file = Kubeconfig::read_from(kubeconfig)
         .unwrap_or_else(|error| panic!("cannot read the kubeconfig {}: {error}", kubeconfig.display()));

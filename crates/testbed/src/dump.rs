@@ -1,4 +1,4 @@
-//! What was there when a test failed.
+//! The state of the cluster when a test has failed.
 
 use crate::control_plane::ControlPlane;
 use crate::kubectl::kubectl;

@@ -1,4 +1,4 @@
-//! Waiting for what a program will do in its own time.
+//! Waiting until a condition holds, and checking that it goes on holding.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};

@@ -14,7 +14,8 @@ pub enum Passes {
     Everything,
     /// Requests arrive, answers do not: the sender cannot know that its write was done.
     Requests,
-    /// Nothing: requests wait and arrive, late, when the cable is mended, also when their sender has given up by then.
+    /// Nothing: requests wait and arrive late, once the connection is restored, even when their sender has given up by
+    /// then.
     Nothing,
 }
 
@@ -23,12 +24,12 @@ pub enum Passes {
 pub struct FlakyClient(watch::Sender<Passes>);
 
 impl FlakyClient {
-    /// A client like `real` behind a cable through which everything passes.
+    /// A client like `real`, and the switch of its connection, which lets everything pass at first.
     pub fn to(real: Client) -> (Client, Self) {
         let (switch, state) = watch::channel(Passes::Everything);
         let service = tower::service_fn(move |request: Request<Body>| {
             let (real, mut state) = (real.clone(), state.clone());
-            // A task of its own: a request under way is not undone because its sender has gone.
+            // A task of its own: a request under way goes on when its sender has gone.
             let sent = async move {
                 wait(&mut state, |passes| passes != Passes::Nothing).await;
                 let answer: Result<Response<Body>, kube::Error> = real.send(request).await;
@@ -54,7 +55,7 @@ impl FlakyClient {
 }
 
 async fn wait(state: &mut watch::Receiver<Passes>, condition: impl Fn(Passes) -> bool) {
-    // Without its switch a cable stays as it is: for ever cut, if it was.
+    // Once the switch is dropped, the state never changes again: a cut connection stays cut.
     if state.wait_for(|passes| condition(*passes)).await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -4,12 +4,12 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// A client without pooled connections (each request meets the server as it is now), proxies or redirects. It is made
+/// A client without pooled connections (each request opens a connection of its own), proxies or redirects. It is made
 /// once, since making one reads the system's certificates.
 pub fn plain_client() -> reqwest::Client {
     static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
     let made = CLIENT.get_or_init(|| {
-        // Another test may have been first; the provider is the same.
+        // Another test may have installed the provider already; it is the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         reqwest::Client::builder()
             .pool_max_idle_per_host(0)
@@ -25,7 +25,7 @@ pub fn plain_client() -> reqwest::Client {
 /// GETs `http://ADDRESS/PATH` and gives status and body.
 ///
 /// # Errors
-/// The reason in words, also when there is no whole answer within 5 s.
+/// The reason as text; also when no complete answer arrives within 5 s.
 pub async fn get(address: &str, path: &str) -> Result<(u16, String), String> {
     let url = format!("http://{address}{path}");
     let failed = |error: reqwest::Error| format!("{url}: {error}");

@@ -13,12 +13,12 @@ pub async fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> Output {
 /// Runs kubectl and gives its standard output.
 ///
 /// # Panics
-/// When it fails, with what it said.
+/// When it fails; with its standard error.
 pub async fn kubectl_ok(kubeconfig: &Path, arguments: &[&str]) -> String {
     succeeded(&kubectl(kubeconfig, arguments).await, arguments)
 }
 
-/// `kubectl apply --server-side` of these manifests; what has no namespace of its own goes to `namespace`.
+/// `kubectl apply --server-side` of these manifests; objects without a namespace go to `namespace`.
 ///
 /// # Panics
 /// When the API server refuses one.

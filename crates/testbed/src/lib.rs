@@ -1,9 +1,10 @@
 //! The testbed: a real Kubernetes control plane on this machine, and what tests do with it.
 //!
 //! [`control_plane`] starts etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok (fake nodes) in a
-//! temporary folder on free ports of 127.0.0.1; [`rollout`] rolls Deployments out, [`workload`] other kinds; [`operator`] and [`webhook`] run the
-//! built binary as the chart describes it (rights, arguments, environment: [`rendered`], [`replica`]); [`namespace`] and
-//! [`eventually`] give each test its own room and show what was there when it failed.
+//! temporary folder on free ports of 127.0.0.1; [`rollout`] rolls Deployments out, [`workload`] other kinds;
+//! [`operator`] and [`webhook`] run the built binary as the chart describes it (rights, arguments, environment:
+//! [`rendered`], [`replica`]); [`namespace`] and [`eventually`] give each test its own namespace and show the state of
+//! the cluster when it fails.
 //!
 //! A crate that knows nothing of the operator's own types, so that it is compiled once.
 //! Environment: `TESTBED_KEEP=1` keeps namespaces and the temporary folder with all logs.

@@ -1,7 +1,7 @@
 //! How busy the machine is.
 
-/// The load, where the machine has far more to do than it can: then programs wait for their turn for longer than the
-/// reserves that they keep, and what is late says nothing about them.
+/// The load average, when it is above four for each processor. Programs then wait for a processor for longer than their
+/// reserves of time, and a late answer proves nothing about them.
 pub fn overload() -> Option<f64> {
     let load = std::fs::read_to_string("/proc/loadavg").ok()?;
     let load: f64 = load.split(' ').next()?.parse().ok()?;

@@ -1,4 +1,4 @@
-//! A room of its own for each test.
+//! A namespace of its own for each test.
 
 use std::panic::AssertUnwindSafe;
 
@@ -12,7 +12,7 @@ use super::{dump, node, process};
 use crate::control_plane::ControlPlane;
 
 /// Runs `test` with a new namespace of a random name, and deletes it afterwards (unless `TESTBED_KEEP` is set). When
-/// the test panics, prints what was in it ([`dump::dump`]) and goes on panicking.
+/// the test panics, it prints the state of the cluster ([`dump::dump`]) and panics again.
 pub async fn with_namespace<T>(control_plane: &ControlPlane, test: impl AsyncFnOnce(String) -> T) -> T {
     let client = control_plane.client();
     let name = create(control_plane, &client, &[]).await;

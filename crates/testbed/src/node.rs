@@ -1,4 +1,4 @@
-//! The fake nodes, and the pods that wait for a test's word.
+//! The fake nodes, and the pods that wait until a test releases them.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub async fn ready(client: &Client) -> Result<(), String> {
         .map_err(|e| e.to_string())
 }
 
-/// Lets the pods go on that stay unready because of `testbed/ready: hold` (or never, slow), and waits until they are
+/// Releases the pods that stay unready because of `testbed/ready: hold` (or never, slow), and waits until they are
 /// ready. Pods that the `ReplicaSet` makes later are held again: the label is in the pod template.
 ///
 /// # Panics
@@ -77,8 +77,8 @@ pub async fn release_pods(client: &Client, namespace: &str, selector: &str) {
     .await;
 }
 
-/// Lets the pods go that stay terminating because of `testbed/terminate: hold` (or slow), and waits until none that
-/// matches is terminating.
+/// Releases the pods that stay terminating because of `testbed/terminate: hold` (or slow), and waits until no matching
+/// pod is terminating.
 pub async fn release_terminating(client: &Client, namespace: &str, selector: &str) {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let what = format!("terminating pods {selector} in {namespace} to be gone");

@@ -9,12 +9,12 @@ use crate::standin::StandIn;
 
 /// The package and its version, exactly: `1!` is an epoch, and the command line that it holds is pact-broker-cli 0.9.0.
 const PACKAGE: &str = "pact-python-cli==1!0.10.9";
-/// What `pact broker --version` says of that.
+/// What `pact broker --version` prints for it.
 const VERSION: &str = "pact-broker 0.9.0";
 
 /// The program: the one that `PACT_CLI` names, else a `pact` on the path if it is of the pinned version, else one
-/// installed into `${XDG_CACHE_HOME:-~/.cache}/pact-operator/pact-cli`. Installing takes seconds, needs `python3`
-/// with `venv`, and says on stderr what it installs; a lock keeps other processes waiting meanwhile.
+/// installed into `${XDG_CACHE_HOME:-~/.cache}/pact-operator/pact-cli`. Installing takes seconds, needs `python3` with
+/// `venv`, and prints on stderr what it installs; a lock keeps other processes waiting meanwhile.
 ///
 /// # Panics
 /// When it can be neither found nor installed, with the reason.
@@ -58,17 +58,17 @@ fn run(command: &mut Command) {
     assert!(status.success(), "{command:?} failed ({status}); its reason is above");
 }
 
-/// What the command line said, and how it ended.
+/// The output of the command line, and its exit code.
 #[derive(Debug)]
-pub struct Said {
+pub struct CommandOutput {
     /// The exit code.
     pub code: i32,
     /// Standard output and standard error.
     pub text: String,
 }
 
-impl Said {
-    /// Asserts the exit code and that each of these texts was said.
+impl CommandOutput {
+    /// Asserts the exit code and that the output contains each of these texts.
     #[track_caller]
     pub fn expect(&self, code: i32, texts: &[&str]) {
         assert_eq!(self.code, code, "{}", self.text);
@@ -79,7 +79,7 @@ impl Said {
 }
 
 /// Runs `pact broker …` against a stand-in, without retries, proxies or settings of the environment.
-pub fn pact_broker(broker: &StandIn, arguments: &[&str]) -> Said {
+pub fn pact_broker(broker: &StandIn, arguments: &[&str]) -> CommandOutput {
     let mut command = Command::new(pact_cli());
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("PACT_") || name.to_lowercase().ends_with("_proxy")) {
@@ -90,5 +90,5 @@ pub fn pact_broker(broker: &StandIn, arguments: &[&str]) -> Said {
     let Output { status, stdout, stderr } =
         command.arg("broker").args(arguments).output().expect("the pact command line runs");
     let text = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
-    Said { code: status.code().unwrap_or(-1), text }
+    CommandOutput { code: status.code().unwrap_or(-1), text }
 }

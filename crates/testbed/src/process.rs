@@ -1,4 +1,4 @@
-//! Child processes that never outlive us, however we end.
+//! Child processes that never outlive this process, however it ends.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -9,8 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// Runs the program named by the arguments and waits on a pipe that only we hold open: when it closes, because the
-/// [`Process`] was dropped or because we died by SIGKILL, panic or Ctrl-C, the program is killed.
+/// Runs the program named by the arguments and waits on a pipe that only this process holds open. When the pipe closes,
+/// because the [`Process`] was dropped or because this process died by SIGKILL, panic or Ctrl-C, the program is killed.
 /// `$0` is the file that gets the program's pid; fd 3 is the pipe, since a job in the background reads /dev/null.
 const KEEPER: &str = r#"
 exec 3<&0 </dev/null
@@ -27,7 +27,7 @@ kill -9 $watcher 2>/dev/null
 exit $status
 "#;
 
-/// Removes the folder named by `$0` once the pipe closes; again and again, for the processes that still write there
+/// Removes the folder named by `$0` once the pipe closes; again and again, since the processes that still write there
 /// are being killed at the same moment.
 const SWEEPER: &str = r#"
 read -r _
@@ -47,7 +47,7 @@ pub struct Process {
 impl Process {
     /// Starts `command`; its output goes to `NAME.log` in `folder`, appended.
     ///
-    /// The child is in its own process group: Ctrl-C at the terminal reaches us only.
+    /// The child is in its own process group: Ctrl-C at the terminal does not reach it.
     ///
     /// # Panics
     /// When the program does not exist or cannot be started.
@@ -181,7 +181,7 @@ pub fn kept() -> bool {
     std::env::var_os("TESTBED_KEEP").is_some_and(|value| !value.is_empty())
 }
 
-/// A TCP port of 127.0.0.1 that nothing listens on now, and that was not given to anybody in this process before.
+/// A TCP port of 127.0.0.1 that nothing listens on now, and that this function has not returned before.
 ///
 /// Another process could take it before it is used; the kernel chooses at random among thousands, so that is rare.
 pub fn free_port() -> u16 {

@@ -1,5 +1,6 @@
-//! The chart as `helm template` renders it, for tests that need its rights, its arguments and what has the API server call
-//! the gate, but no release: a cluster has one release, and tests that share a control plane have several operators.
+//! The chart as `helm template` renders it, for tests that need its rights, its arguments and its webhook
+//! configuration, but no release: a cluster has one release, and tests that share a control plane have several
+//! operators.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,10 +15,10 @@ use super::{chart, kubectl, namespace};
 use crate::control_plane::ControlPlane;
 use crate::values::Values;
 
-/// The kinds that say what the operator may do.
+/// The kinds that grant the operator its rights.
 pub const RIGHTS: [&str; 5] = ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
 
-/// The kind that has the API server call the gate.
+/// The kind by which the API server is configured to call the gate.
 pub const GATE: &str = "ValidatingWebhookConfiguration";
 
 /// What the chart renders in one namespace with some values.
@@ -31,7 +32,7 @@ impl Rendered {
     /// Renders it with these values over its own; once for all tests of this process.
     ///
     /// # Panics
-    /// When helm refuses it; with its words.
+    /// When helm refuses it; with helm's error.
     pub async fn with(control_plane: &ControlPlane, namespace: &str, values: &Values) -> Arc<Self> {
         static KNOWN: Mutex<BTreeMap<(String, String), Arc<Rendered>>> = Mutex::const_new(BTreeMap::new());
         let mut values = values.clone();
@@ -79,7 +80,7 @@ impl Rendered {
     }
 }
 
-/// What the chart calls the gate's configuration.
+/// The name of the gate's configuration in the chart.
 const GATE_NAME: &str = "pact-operator";
 
 /// The name of the gate's configuration of the operator in this namespace.
@@ -87,8 +88,8 @@ pub fn gate_name(namespace: &str) -> String {
     cluster_wide(GATE_NAME, namespace)
 }
 
-/// The chart's names are fixed, for a cluster has one release. Of what lies in no namespace, operators that share a control
-/// plane would take each other's; so those in other namespaces than the usual one add theirs.
+/// The chart's names are fixed, since a cluster has one release. Operators that share a control plane would overwrite
+/// each other's cluster-scoped objects; so an operator outside the usual namespace adds its namespace to these names.
 fn cluster_wide(name: &str, namespace: &str) -> String {
     if namespace == chart::RELEASE { name.to_owned() } else { format!("{name}-{namespace}") }
 }

@@ -41,13 +41,13 @@ impl Replica {
         kubeconfig: &Path,
     ) -> Self {
         let probe_address = format!("127.0.0.1:{}", free_port());
-        // Each replica is known by a name of its own, as pods are, also to the Lease.
+        // Each replica has a name of its own, as pods have; the Lease uses it, too.
         let name = deployment.metadata.name.as_deref().expect("a name");
         let name = format!("{name}-{}", control_plane.next_number());
         let addresses = [("--probe-address", Some(&*probe_address)), ("--listen", listen)];
         let mut command = command(deployment, &name, &addresses);
         command.env("KUBECONFIG", kubeconfig).env("RUST_BACKTRACE", "1");
-        // A proxy meant for the world outside must not see what goes to 127.0.0.1.
+        // A proxy that is meant for other hosts must not get what goes to 127.0.0.1.
         command.env("NO_PROXY", "127.0.0.1,localhost").env("no_proxy", "127.0.0.1,localhost");
         Self {
             namespace: namespace(deployment).to_owned(),
@@ -70,7 +70,7 @@ impl Replica {
         http::get(&self.probe_address, path).await
     }
 
-    /// Waits until `/readyz` says 200.
+    /// Waits until `/readyz` answers 200.
     ///
     /// # Panics
     /// When it does not within 60 s or has ended; with the tail of its log.
@@ -82,7 +82,7 @@ impl Replica {
             }
             match self.probe("/readyz").await {
                 Ok((200, _)) => Ok(()),
-                Ok((status, body)) => Err(format!("/readyz says {status}: {body}")),
+                Ok((status, body)) => Err(format!("/readyz answers {status}: {body}")),
                 Err(reason) => Err(format!("{reason}; its log:\n{}", dump::tail(&self.logs(), 20))),
             }
         })
@@ -102,7 +102,7 @@ impl Replica {
         self.process.logs()
     }
 
-    /// SIGKILL: no goodbye, connections are cut, a Lease stays taken.
+    /// SIGKILL: connections are cut, a Lease stays taken.
     pub fn kill9(&mut self) {
         self.process.kill9();
     }
@@ -151,7 +151,7 @@ pub async fn installed(control_plane: &ControlPlane, component: &str) -> Deploym
     api.get(&format!("pact-operator-{component}")).await.expect("the chart is installed")
 }
 
-/// What the container of a Deployment runs, in a pod of this name. In place of its own addresses it is given these.
+/// The command of a Deployment's container, in a pod of this name, with these addresses instead of its own.
 fn command(deployment: &Deployment, pod_name: &str, addresses: &[(&str, Option<&str>)]) -> Command {
     let container = &pod(deployment).containers[0];
     let mut command = Command::new(binary());
@@ -167,7 +167,7 @@ fn command(deployment: &Deployment, pod_name: &str, addresses: &[(&str, Option<&
         let value = match field.map(|field| field.field_path.as_str()) {
             Some("metadata.name") => pod_name,
             Some("metadata.namespace") => namespace(deployment),
-            Some(other) => panic!("a field {other}, which processes have not"),
+            Some(other) => panic!("the field {other} has no value for a process"),
             None => variable.value.as_deref().unwrap_or_default(),
         };
         command.env(&variable.name, value);
@@ -187,8 +187,8 @@ fn namespace(deployment: &Deployment) -> &str {
     deployment.metadata.namespace.as_deref().expect("a namespace")
 }
 
-/// The binary that belongs to the program we are in: cargo names it to tests and benches; for an example it is in the
-/// folder above ours.
+/// The binary that belongs to the running program: cargo names it to tests and benches; for an example it lies in the
+/// parent folder.
 ///
 /// # Panics
 /// When it was not built.

@@ -14,8 +14,8 @@ use crate::eventually::eventually;
 /// How long a rollout of ready pods may take on a busy machine.
 const ROLLOUT: Duration = Duration::from_mins(1);
 
-/// A Deployment to be: `deployment("orders").image("reg/orders:1.0.0").replicas(2)`. One container `app` unless
-/// [`Self::container`] says otherwise; its pods carry the label `app: NAME`.
+/// A Deployment to apply: `deployment("orders").image("reg/orders:1.0.0").replicas(2)`. One container `app` unless
+/// [`Self::container`] adds one; its pods carry the label `app: NAME`.
 #[derive(Clone, Debug)]
 pub struct Rollout {
     name: String,
@@ -122,7 +122,7 @@ impl Rollout {
         self.pod_label("testbed/terminate", "hold")
     }
 
-    /// All old pods go before the first new one comes.
+    /// All old pods are gone before the first new pod is created.
     #[must_use]
     pub fn strategy_recreate(self) -> Self {
         self.spec("strategy", json!({"type": "Recreate"}))
@@ -165,7 +165,7 @@ impl Rollout {
         &self.manifest
     }
 
-    /// Server-side applies it: creates it, or changes it to be so. Does not wait.
+    /// Applies it server-side: creates or changes it. Does not wait.
     ///
     /// # Panics
     /// When the API server refuses it.
@@ -179,7 +179,7 @@ impl Rollout {
     /// As [`Self::apply`].
     ///
     /// # Errors
-    /// What the API server said, an admission webhook's denial for example.
+    /// The API server's error, for example an admission webhook's denial.
     pub async fn try_apply(&self, client: &Client, namespace: &str) -> Result<Live, Box<kube::Error>> {
         let live = Live::new(client, namespace, &self.name);
         let how = PatchParams::apply("testbed").force();
@@ -340,7 +340,7 @@ impl Live {
     }
 }
 
-/// The numbers that say how far a rollout is.
+/// The numbers that show the progress of a rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     pub observed: bool,

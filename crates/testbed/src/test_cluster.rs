@@ -1,4 +1,4 @@
-//! The whole play: a control plane, a stand-in broker, the operator, and the custom resources that join them.
+//! A test cluster: a control plane, a stand-in broker, the operator, and the custom resources that connect them.
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ use crate::standin::{Options, StandIn};
 /// How long anything may take that should happen soon. Generous: machines are shared and slow at times.
 pub const SOON: Duration = Duration::from_mins(1);
 
-/// The name of the `PactBroker` of a scene.
+/// The name of the `PactBroker` of a test cluster.
 pub const BROKER: &str = "main";
 
-/// The operator's namespace in a scene.
+/// The operator's namespace in a test cluster.
 pub const OPERATOR_NAMESPACE: &str = crate::chart::RELEASE;
 
 /// A control plane, a stand-in broker and (once started) the operator. Dropping it ends all three.
@@ -37,7 +37,7 @@ pub struct TestCluster {
     pub operators: Vec<Operator>,
 }
 
-/// The values that make the operator fit for tests: it probes, compares and tries again within seconds.
+/// The operator's options for tests: it probes, compares and tries again within seconds.
 pub fn quick() -> OperatorOptions {
     let seconds = [("probeSeconds", 1), ("resyncSeconds", 3), ("retrySeconds", 2)];
     let options = OperatorOptions::default().value("logging.format", "text");
@@ -46,7 +46,7 @@ pub fn quick() -> OperatorOptions {
 }
 
 impl TestCluster {
-    /// A scene in which no operator runs yet, with the CRDs, the rights and a `PactBroker` named [`BROKER`].
+    /// A test cluster without a running operator, with the CRDs, the rights and a `PactBroker` named [`BROKER`].
     pub async fn without_operator() -> Self {
         Self::with_broker(StandIn::start_with(Options { seed_example_environments: true, ..Options::default() }).await)
             .await
@@ -62,14 +62,14 @@ impl TestCluster {
         cluster
     }
 
-    /// A scene of its own with a running operator.
+    /// A new test cluster with a running operator.
     pub async fn start() -> Self {
         let mut cluster = Self::without_operator().await;
         cluster.start_operator(quick()).await;
         cluster
     }
 
-    /// The scene that tests share which disturb nobody: each uses namespaces and environments of its own.
+    /// The test cluster that tests share: each uses namespaces and environments of its own, and disturbs no other.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<TestCluster> = OnceCell::const_new();
         SHARED.get_or_init(Self::start).await
@@ -92,7 +92,7 @@ impl TestCluster {
         self.control_plane.client()
     }
 
-    /// Applies a cluster-scoped custom resource of ours; gives it back as the API server has it.
+    /// Applies a cluster-scoped custom resource of the operator; returns it as the API server stores it.
     pub async fn apply<K: DeserializeOwned>(&self, kind: &str, name: &str, spec: Value) -> K {
         let object = json!({
             "apiVersion": "pact-operator.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec,
@@ -127,8 +127,9 @@ impl TestCluster {
         namespace::create(&self.control_plane, &self.client(), &[]).await
     }
 
-    /// Runs a test with a new namespace and a new environment over it. Dumps what was there when it fails.
-    pub async fn act(&self, test: impl AsyncFnOnce(String, String)) {
+    /// Runs a test with a new namespace and a new environment over it. Prints the state of the cluster when the test
+    /// fails.
+    pub async fn with_namespace(&self, test: impl AsyncFnOnce(String, String)) {
         namespace::with_namespace(&self.control_plane, async |namespace| {
             let environment = self.environment(&[&namespace], json!({})).await;
             test(namespace, environment).await;
@@ -136,18 +137,18 @@ impl TestCluster {
         .await;
     }
 
-    /// The version that the broker says is deployed, without an application instance.
+    /// The version that is deployed according to the broker, without an application instance.
     pub fn recorded(&self, environment: &str, pacticipant: &str) -> Option<String> {
         self.recorded_as(environment, pacticipant, None)
     }
 
-    /// The version that the broker says is deployed as this application instance.
+    /// The version that is deployed according to the broker as this application instance.
     pub fn recorded_as(&self, environment: &str, pacticipant: &str, instance: Option<&str>) -> Option<String> {
         let rows = self.broker.store().current(environment, pacticipant);
         rows.into_iter().find(|row| row.instance.as_deref() == instance).map(|row| row.version)
     }
 
-    /// Waits until the broker says that this version is deployed.
+    /// Waits until this version is deployed according to the broker.
     pub async fn wait_recorded(&self, environment: &str, pacticipant: &str, version: &str) {
         eventually(format!("{pacticipant} {version} to be recorded in {environment}"), SOON, async || {
             match self.recorded(environment, pacticipant) {
@@ -185,7 +186,7 @@ impl TestCluster {
         .await
     }
 
-    /// Writes a Secret into the operator's namespace, or over one.
+    /// Writes a Secret into the operator's namespace; replaces one of that name.
     pub async fn secret(&self, name: &str, data: Value) {
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data});
         let api = Api::<Secret>::namespaced(self.client(), OPERATOR_NAMESPACE);

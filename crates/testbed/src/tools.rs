@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 /// instant afterwards.
 ///
 /// # Panics
-/// When the build fails; its own words are on stderr.
+/// When the build fails; its output is on stderr.
 pub async fn folder() -> PathBuf {
     tokio::task::spawn_blocking(|| build().clone()).await.unwrap()
 }
@@ -21,7 +21,7 @@ fn build() -> &'static PathBuf {
         let built = Command::new("bash").arg(&script).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
         let built = built.unwrap_or_else(|error| panic!("cannot run bash {}: {error}", script.display()));
         assert!(built.status.success(), "{} failed ({}); its reason is on stderr", script.display(), built.status);
-        let said = String::from_utf8(built.stdout).unwrap();
-        PathBuf::from(said.lines().last().expect("build.sh names the folder on its last line"))
+        let output = String::from_utf8(built.stdout).unwrap();
+        PathBuf::from(output.lines().last().expect("build.sh names the folder on its last line"))
     })
 }

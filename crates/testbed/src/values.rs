@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// What is given to the chart over its own values.
+/// Values that override the chart's own.
 #[derive(Clone, Debug)]
 pub struct Values(Value);
 
@@ -13,7 +13,7 @@ impl Default for Values {
 }
 
 impl Values {
-    /// Sets one, named as for `helm --set`: `webhook.spreadSeconds`. `null` takes the chart's own away.
+    /// Sets one, named as for `helm --set`: `webhook.spreadSeconds`. `null` removes the chart's own.
     pub fn set(&mut self, name: &str, value: impl Into<Value>) {
         *self.at(name) = value.into();
     }
@@ -21,7 +21,7 @@ impl Values {
     /// Adds to a list.
     ///
     /// # Panics
-    /// When there is something else by that name.
+    /// When the value of that name is no list.
     pub fn push(&mut self, name: &str, value: impl Into<Value>) {
         let list = self.at(name);
         if list.is_null() {
@@ -30,7 +30,7 @@ impl Values {
         list.as_array_mut().unwrap_or_else(|| panic!("{name} is no list")).push(value.into());
     }
 
-    /// As a file of values, for YAML is a superset of JSON.
+    /// As a file of values: YAML is a superset of JSON.
     pub fn text(&self) -> String {
         self.0.to_string()
     }

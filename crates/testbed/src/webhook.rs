@@ -1,4 +1,5 @@
-//! `pact-operator webhook` as processes beside the cluster, and what has the API server call them, as the chart has both.
+//! `pact-operator webhook` as processes beside the cluster, and the configuration by which the API server calls them,
+//! both as in the chart.
 
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use crate::values::Values;
 /// The chart's `ServiceAccount` of the webhook.
 pub const SERVICE_ACCOUNT: &str = "pact-operator-webhook";
 
-/// How the API server is to call, and how the processes are to run.
+/// How the API server calls the gate, and how the gate's processes run.
 #[derive(Clone, Debug)]
 pub struct WebhookOptions {
     /// The operator's own namespace; made when missing.
@@ -28,16 +29,16 @@ pub struct WebhookOptions {
 }
 
 impl Default for WebhookOptions {
-    /// As tests want it: it logs much, and learns soon of what has changed.
+    /// For tests: it logs in detail, and notices changes soon.
     fn default() -> Self {
-        let quick = Self::sober().arg("--renew-seconds=1");
+        let quick = Self::as_in_chart().arg("--renew-seconds=1");
         quick.value("logging.format", "text").log("info,pact_operator=debug")
     }
 }
 
 impl WebhookOptions {
-    /// As the chart has it, but that it fails closed and that nobody waits for the end of the process.
-    pub fn sober() -> Self {
+    /// As in the chart, except that it fails closed and that a process ends without delay.
+    pub fn as_in_chart() -> Self {
         let chart = Self { namespace: RELEASE.to_owned(), values: Values::default() };
         chart.failure_policy("Fail").spread_seconds(0)
     }
@@ -74,7 +75,7 @@ impl WebhookOptions {
         self.value("webhook.timeoutSeconds", seconds)
     }
 
-    /// Asked about this namespace only, so that others on the same control plane are not disturbed.
+    /// Asked about this namespace only, so that other tests on the same control plane are not disturbed.
     #[must_use]
     pub fn only(self, namespace: &str) -> Self {
         let term = json!({"key": "kubernetes.io/metadata.name", "operator": "In", "values": [namespace]});
@@ -112,7 +113,7 @@ impl Webhook {
 
     /// Starts one at this port. The rights must have been [`install`]ed. Does not wait: see [`Replica::wait_ready`].
     pub async fn start_at(control_plane: &ControlPlane, options: WebhookOptions, port: u16) -> Self {
-        // Of the address that is called only the host is among the arguments: the certificate is for it.
+        // Of the address that is called, only the host is among the arguments, for the certificate.
         let options = options.value("webhook.url", "https://127.0.0.1/gate");
         let rendered = Rendered::with(control_plane, &options.namespace, &options.values).await;
         let address = format!("127.0.0.1:{port}");
@@ -132,13 +133,13 @@ impl Webhook {
         &self.address
     }
 
-    /// As a balancer that follows its readiness has it.
+    /// As the backend of a balancer that follows its readiness.
     pub fn backend(&self) -> Backend {
         let address = self.address.parse().expect("an address and a port");
         Backend { address, readyz: format!("http://{}/readyz", self.probe_address()) }
     }
 
-    /// How many reviews it has answered, however.
+    /// How many reviews it has answered, whatever the answer.
     pub async fn reviews(&self) -> u64 {
         sum(&self.metrics().await, "pact_operator_gate_reviews_total")
     }
@@ -165,7 +166,7 @@ pub fn sum(metrics: &str, name: &str) -> u64 {
     values.sum()
 }
 
-/// Makes the rights of the operator, and has the API server call `url`.
+/// Creates the operator's rights, and configures the API server to call `url`.
 pub async fn install(control_plane: &ControlPlane, options: &WebhookOptions, url: &str) {
     let options = options.clone().value("webhook.url", url);
     let rendered = Rendered::with(control_plane, &options.namespace, &options.values).await;
@@ -177,7 +178,7 @@ pub async fn configuration(client: &Client, name: &str) -> ValidatingWebhookConf
     Api::all(client.clone()).get(name).await.unwrap_or_else(|error| panic!("no configuration {name}: {error}"))
 }
 
-/// Somebody who uses the cluster without being its admin.
+/// A user of the cluster who is not its admin.
 #[derive(Clone, Debug)]
 pub struct Person {
     /// For kubectl and helm.

@@ -15,8 +15,8 @@ use crate::rollout::{Rollout, deployment};
 /// How long a rollout of ready pods may take on a busy machine.
 const ROLLOUT: Duration = Duration::from_mins(1);
 
-/// A `StatefulSet` to be, of one replica. Nothing of what [`Rollout`] has only for Deployments (strategy, deadline,
-/// pause) means anything to it.
+/// A `StatefulSet` to apply, of one replica. The methods of [`Rollout`] that only Deployments have (strategy, deadline,
+/// pause) have no effect on it.
 pub fn stateful_set(name: &str) -> Rollout {
     deployment(name).with(|manifest| {
         manifest["kind"] = json!("StatefulSet");
@@ -24,7 +24,7 @@ pub fn stateful_set(name: &str) -> Rollout {
     })
 }
 
-/// A `DaemonSet` to be: a pod on each of the [`node::NODES`] fake nodes. It has no replicas.
+/// A `DaemonSet` to apply: a pod on each of the [`node::NODES`] fake nodes. It has no replicas.
 pub fn daemon_set(name: &str) -> Rollout {
     deployment(name).with(|manifest| {
         manifest["kind"] = json!("DaemonSet");
@@ -51,7 +51,7 @@ impl Workload {
         Self { api, client: client.clone(), kind, namespace, name }
     }
 
-    /// Server-side applies it: creates it, or changes it to be so. Does not wait.
+    /// Applies it server-side: creates or changes it. Does not wait.
     ///
     /// # Panics
     /// When the API server refuses it.
@@ -60,10 +60,10 @@ impl Workload {
         applied.unwrap_or_else(|error| panic!("the API server refuses a workload in {namespace}: {error}"))
     }
 
-    /// As [`Self::apply`], as a dry-run if so wanted.
+    /// As [`Self::apply`], as a dry-run if `dry_run`.
     ///
     /// # Errors
-    /// What the API server said, an admission webhook's denial for example.
+    /// The API server's error, for example an admission webhook's denial.
     pub async fn try_apply(
         client: &Client,
         namespace: &str,
@@ -119,7 +119,7 @@ impl Workload {
         drop(result.unwrap_or_else(|error| panic!("cannot delete the {} {}: {error}", self.kind, self.name)));
     }
 
-    /// Deletes one of its pods that has this image, as somebody does whose strategy is `OnDelete`.
+    /// Deletes one of its pods that has this image, as the strategy `OnDelete` requires it.
     ///
     /// # Panics
     /// When there is none.

@@ -1,4 +1,4 @@
-//! What a Secret or a `caBundle` may be found to hold, and what becomes of it.
+//! Invalid content of a Secret or a `caBundle`, and how it is corrected.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +9,7 @@ use kube::api::PostParams;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use serde_json::json;
 
-use super::stage::{AUTHORITY, GENEROUS, SECRET, Stage, with_stage};
+use super::setup::{AUTHORITY, GENEROUS, SECRET, Setup, with_setup};
 use testbed::control_plane::ControlPlane;
 use testbed::eventually::eventually;
 
@@ -27,20 +27,20 @@ fn authority(name: &str, ca: bool, until: i64) -> (String, String) {
 
 async fn is_replaced(what: &str, certificate: &str, key: &str) {
     let cp = ControlPlane::shared().await;
-    with_stage(cp, async |stage: Stage| {
-        let secrets: Api<Secret> = Api::namespaced(stage.client.clone(), &stage.namespace);
+    with_setup(cp, async |setup: Setup| {
+        let secrets: Api<Secret> = Api::namespaced(setup.client.clone(), &setup.namespace);
         let secret = json!({
             "metadata": {"name": SECRET, "labels": {"kept": "yes"}},
             "stringData": {"current.crt": certificate, "current.key": key, "other": "kept"}
         });
         secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
-        let replicas = [stage.replica(stage.own()), stage.replica(stage.own())];
-        stage.serve(&[&replicas[0], &replicas[1]]);
+        let replicas = [setup.replica(setup.own()), setup.replica(setup.own())];
+        setup.serve(&[&replicas[0], &replicas[1]]);
         for replica in replicas {
             replica.wait_ready().await;
             replica.end().await;
         }
-        eventually(format!("calls work after {what}"), GENEROUS, async || stage.call().await).await;
+        eventually(format!("calls work after {what}"), GENEROUS, async || setup.call().await).await;
         let secret = secrets.get(SECRET).await.unwrap();
         let data = secret.data.unwrap();
         assert_ne!(data["current.crt"], ByteString(certificate.as_bytes().to_vec()), "{what}");
@@ -60,7 +60,7 @@ async fn a_secret_that_cannot_be_ours_is_replaced() {
 }
 
 #[tokio::test]
-async fn an_authority_of_another_name_or_that_is_none_is_replaced() {
+async fn an_authority_of_another_name_and_a_certificate_of_no_authority_are_replaced() {
     let (certificate, key) = authority("somebody else", true, 86_400);
     is_replaced("another name", &certificate, &key).await;
     let (certificate, key) = authority(AUTHORITY, false, 86_400);
@@ -74,22 +74,22 @@ async fn an_expired_secret_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_bundle_that_somebody_changes_is_restored() {
+async fn a_changed_bundle_is_restored() {
     let cp = ControlPlane::shared().await;
-    with_stage(cp, async |stage: Stage| {
-        let replica = stage.replica(stage.own());
-        stage.serve(&[&replica]);
+    with_setup(cp, async |setup: Setup| {
+        let replica = setup.replica(setup.own());
+        setup.serve(&[&replica]);
         replica.wait_ready().await;
-        let (before, leaf) = (stage.trusted().await, replica.serving.end_entity());
+        let (before, leaf) = (setup.trusted().await, replica.serving.end_entity());
         let (foreign, _) = authority("somebody else", true, 86_400);
         for bundle in [None, Some(foreign)] {
             let bundle = bundle.map(|pem| ByteString(pem.into_bytes()));
-            stage.patch_client_config(json!({"caBundle": bundle})).await;
+            setup.patch_client_config(json!({"caBundle": bundle})).await;
             eventually("the bundle is as before", GENEROUS, async || {
-                (stage.trusted().await == before).then_some(()).ok_or_else(|| "it is not".to_owned())
+                (setup.trusted().await == before).then_some(()).ok_or_else(|| "it is not".to_owned())
             })
             .await;
-            eventually("calls work", GENEROUS, async || stage.call().await).await;
+            eventually("calls work", GENEROUS, async || setup.call().await).await;
         }
         assert_eq!(replica.serving.end_entity(), leaf, "the certificate was never at fault");
         replica.wait_ready().await;

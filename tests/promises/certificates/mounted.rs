@@ -1,4 +1,4 @@
-//! A mounted folder: taken over as the kubelet swaps it, never half.
+//! A mounted folder: adopted as a whole when the kubelet swaps it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ use operator_kit::certificates::{CertificateSettings, MountedSource, Source};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::json;
 
-use super::stage::{GENEROUS, Replica, Stage, with_stage};
+use super::setup::{GENEROUS, Replica, Setup, with_setup};
 use testbed::control_plane::ControlPlane;
 use testbed::eventually::{always, eventually};
 
@@ -46,14 +46,14 @@ fn swap(folder: &Path, number: u32, files: &Files) {
     }
 }
 
-fn settings(stage: &Stage, folder: &Path, patch_bundle: bool) -> CertificateSettings {
-    stage.settings(Source::Mounted(MountedSource { folder: folder.to_owned(), patch_bundle }))
+fn settings(setup: &Setup, folder: &Path, patch_bundle: bool) -> CertificateSettings {
+    setup.settings(Source::Mounted(MountedSource { folder: folder.to_owned(), patch_bundle }))
 }
 
 async fn wait_other(replica: &Replica, than: Option<&[u8]>) {
     eventually("another certificate is served", GENEROUS, async || {
         let served = replica.serving.end_entity();
-        (served.as_deref() != than).then_some(()).ok_or_else(|| replica.why())
+        (served.as_deref() != than).then_some(()).ok_or_else(|| replica.pending())
     })
     .await;
 }
@@ -61,23 +61,23 @@ async fn wait_other(replica: &Replica, than: Option<&[u8]>) {
 #[tokio::test]
 async fn a_swapped_folder_is_served_once_its_authority_is_trusted_and_no_call_fails() {
     let (cp, folder) = (ControlPlane::shared().await, tempfile::tempdir().unwrap());
-    with_stage(cp, async |stage: Stage| {
-        let replica = stage.replica(settings(&stage, folder.path(), true));
-        stage.serve(&[&replica]);
+    with_setup(cp, async |setup: Setup| {
+        let replica = setup.replica(settings(&setup, folder.path(), true));
+        setup.serve(&[&replica]);
         replica.wait_unready("Mount a Secret with tls.crt and tls.key there").await;
         swap(folder.path(), 0, &files());
         replica.wait_ready().await;
-        eventually("the first call", GENEROUS, async || stage.call().await).await;
+        eventually("the first call", GENEROUS, async || setup.call().await).await;
         for number in 1..4 {
             let served = replica.serving.end_entity().unwrap();
             swap(folder.path(), number, &files());
             while replica.serving.end_entity().as_ref() == Some(&served) {
-                stage.call().await.unwrap();
+                setup.call().await.unwrap();
             }
-            stage.call().await.unwrap();
-            assert!(replica.is_ready(), "{}", replica.why());
+            setup.call().await.unwrap();
+            assert!(replica.is_ready(), "{}", replica.pending());
         }
-        assert_eq!(stage.trusted().await.len(), 4, "those that other replicas may have mounted still are trusted");
+        assert_eq!(setup.trusted().await.len(), 4, "those that other replicas may have mounted still are trusted");
         replica.end().await;
     })
     .await;
@@ -86,18 +86,18 @@ async fn a_swapped_folder_is_served_once_its_authority_is_trusted_and_no_call_fa
 #[tokio::test]
 async fn a_half_written_pair_keeps_the_old_certificate() {
     let (cp, folder) = (ControlPlane::shared().await, tempfile::tempdir().unwrap());
-    with_stage(cp, async |stage: Stage| {
+    with_setup(cp, async |setup: Setup| {
         let (first, second) = (files(), files());
         swap(folder.path(), 0, &first);
-        let replica = stage.replica(settings(&stage, folder.path(), true));
-        stage.serve(&[&replica]);
+        let replica = setup.replica(settings(&setup, folder.path(), true));
+        setup.serve(&[&replica]);
         replica.wait_ready().await;
         let served = replica.serving.end_entity();
         for (name, content) in [("tls.crt", &second.certificate), ("tls.crt", &"cut".to_owned())] {
             fs::write(folder.path().join(name), content).unwrap();
             always("the old one is served", Duration::from_millis(400), async || {
                 let same = replica.serving.end_entity() == served && replica.is_ready();
-                same.then_some(()).ok_or_else(|| replica.why())
+                same.then_some(()).ok_or_else(|| replica.pending())
             })
             .await;
         }
@@ -107,35 +107,35 @@ async fn a_half_written_pair_keeps_the_old_certificate() {
         fs::write(folder.path().join("tls.key"), &second.key).unwrap();
         wait_other(&replica, served.as_deref()).await;
         replica.wait_ready().await;
-        stage.call().await.unwrap();
+        setup.call().await.unwrap();
         replica.end().await;
     })
     .await;
 }
 
 #[tokio::test]
-async fn the_bundle_is_left_to_whoever_writes_it() {
+async fn a_bundle_that_is_not_to_be_patched_is_left_alone() {
     let (cp, folder) = (ControlPlane::shared().await, tempfile::tempdir().unwrap());
-    with_stage(cp, async |stage: Stage| {
+    with_setup(cp, async |setup: Setup| {
         let (first, second) = (files(), files());
         swap(folder.path(), 0, &first);
-        let replica = stage.replica(settings(&stage, folder.path(), false));
-        stage.serve(&[&replica]);
+        let replica = setup.replica(settings(&setup, folder.path(), false));
+        setup.serve(&[&replica]);
         replica.wait_unready("is empty").await;
         let bundle = |files: &Files| json!({"caBundle": ByteString(files.authority.clone().into_bytes())});
-        stage.patch_client_config(bundle(&first)).await;
+        setup.patch_client_config(bundle(&first)).await;
         replica.wait_ready().await;
         let served = replica.serving.end_entity();
         swap(folder.path(), 1, &second);
         always("the old one is served while only that is trusted", Duration::from_millis(400), async || {
             let same = replica.serving.end_entity() == served && replica.is_ready();
-            same.then_some(()).ok_or_else(|| replica.why())
+            same.then_some(()).ok_or_else(|| replica.pending())
         })
         .await;
-        stage.patch_client_config(bundle(&second)).await;
+        setup.patch_client_config(bundle(&second)).await;
         wait_other(&replica, served.as_deref()).await;
         replica.wait_ready().await;
-        eventually("calls work", GENEROUS, async || stage.call().await).await;
+        eventually("calls work", GENEROUS, async || setup.call().await).await;
         replica.end().await;
     })
     .await;

@@ -1,4 +1,4 @@
-//! The rights that the documentation names are enough, and without them the readiness says which is missing.
+//! The rights that the documentation names are enough; without them the readiness reports which one is missing.
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
@@ -7,7 +7,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use serde_json::json;
 
-use super::stage::{SECRET, Stage, with_stage};
+use super::setup::{SECRET, Setup, with_setup};
 use testbed::control_plane::ControlPlane;
 
 async fn create<K>(api: Api<K>, object: serde_json::Value)
@@ -27,12 +27,12 @@ async fn client(cp: &ControlPlane, namespace: &str) -> Client {
 #[tokio::test]
 async fn get_create_update_of_one_secret_and_get_patch_of_one_configuration_are_enough() {
     let cp = ControlPlane::shared().await;
-    with_stage(cp, async |stage: Stage| {
-        let (ns, admin) = (stage.namespace.clone(), stage.client.clone());
-        let name = stage.configuration_name();
+    with_setup(cp, async |setup: Setup| {
+        let (ns, admin) = (setup.namespace.clone(), setup.client.clone());
+        let name = setup.configuration_name();
         create(Api::<ServiceAccount>::namespaced(admin.clone(), &ns), json!({"metadata": {"name": "webhook"}})).await;
-        let replica = stage.replica_with(client(cp, &ns).await, stage.own());
-        stage.serve(&[&replica]);
+        let replica = setup.replica_with(client(cp, &ns).await, setup.own());
+        setup.serve(&[&replica]);
         replica.wait_unready(&format!("not allowed to get the ValidatingWebhookConfiguration {name}")).await;
 
         let subject = json!([{"kind": "ServiceAccount", "name": "webhook", "namespace": ns}]);

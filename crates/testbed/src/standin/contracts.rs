@@ -101,7 +101,7 @@ impl Pact {
         links.to(&["pacts", "provider", provider, "consumer", consumer, "version", consumer_version])
     }
 
-    /// The pact version's address; with metadata it remembers for which consumer version it was fetched.
+    /// The pact version's address; with metadata it contains the consumer version that it was fetched for.
     fn pact_version_href(&self, links: &Links, metadata: bool) -> String {
         let base =
             links.to(&["pacts", "provider", &self.provider, "consumer", &self.consumer, "pact-version", &self.sha]);

@@ -1,4 +1,4 @@
-//! What the stand-in was asked, and what clients changed by asking.
+//! The requests to the stand-in, and the changes that clients made by them.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
@@ -6,8 +6,8 @@ use std::time::{Instant, SystemTime};
 
 use axum::http::HeaderMap;
 
-/// How many requests are remembered; the oldest are forgotten first.
-const REMEMBERED_REQUESTS: usize = 200_000;
+/// How many requests are kept; the oldest are dropped first.
+const KEPT_REQUESTS: usize = 200_000;
 
 /// One request, as it arrived.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct LoggedRequest {
     pub headers: HeaderMap,
     /// The body, as text; empty when there was none.
     pub body: String,
-    /// The status answered; `None` while there is no answer (delayed, hung, or the caller left).
+    /// The status answered; `None` while there is no answer (delayed, hanging, or the caller has gone).
     pub status: Option<u16>,
 }
 
@@ -77,7 +77,7 @@ impl RequestLog {
     /// Notes a request and returns the number by which its answer is noted.
     pub(super) fn arrived(&self, request: LoggedRequest) -> usize {
         let mut ring = self.ring();
-        if ring.requests.len() == REMEMBERED_REQUESTS {
+        if ring.requests.len() == KEPT_REQUESTS {
             ring.requests.pop_front();
             ring.forgotten += 1;
         }

@@ -9,7 +9,7 @@ use super::routes::Call;
 use super::store::State;
 use super::verdict::{LatestBy, MatrixRow, Question, Selector, Verdict};
 
-/// How many rows `/matrix` looks at unless told otherwise.
+/// How many rows `/matrix` considers without a limit in the question.
 const DEFAULT_LIMIT: usize = 100;
 
 /// `name[][key]=value` pairs as a list of maps: a key that the last map has already begins the next one. `None` for

@@ -1,7 +1,7 @@
 //! The stand-in broker: a small in-memory implementation of the Pact Broker's HTTP API, as observed on 2.120.0, for
 //! the resources that the operator and the official `pact` command line use.
 //!
-//! It answers as the real one does, its errors and traps included. Where the real broker was not observed, it
+//! It answers as the real broker does, including its errors and traps. Where the real broker was not observed, it
 //! answers 404. It runs on a runtime of its own, so that it can be stopped with every connection cut and come back on
 //! the same port with its state kept, and so that the tests' runtime is not its bottleneck.
 #![allow(dead_code, reason = "each of the programs that include this module uses a part of it")]
@@ -104,7 +104,7 @@ pub struct StandIn {
 enum Running {
     /// Serving on these threads.
     Yes(Runtime),
-    /// Stopped: the port is bound, so that nobody else gets it, but not listened on.
+    /// Stopped: the port is bound, so that no other process gets it, but the stand-in does not listen on it.
     No(TcpSocket),
     /// Between the two.
     Changing,
@@ -200,7 +200,7 @@ impl StandIn {
         std::mem::replace(&mut self.running.lock().unwrap(), to)
     }
 
-    /// The credentials asked for from now on (the rotation of a secret); `None` lets everybody in.
+    /// The credentials asked for from now on (the rotation of a secret); with `None` no credentials are needed.
     pub fn set_auth(&self, auth: Option<Auth>) {
         *self.shared.auth.lock().unwrap() = auth;
     }
@@ -220,12 +220,12 @@ impl StandIn {
         &self.shared.faults
     }
 
-    /// Everything that was asked, oldest first; at most the last 200,000 requests.
+    /// All requests, oldest first; at most the last 200,000 requests.
     pub fn requests(&self) -> Vec<LoggedRequest> {
         self.shared.requests.all()
     }
 
-    /// How many of the remembered requests satisfy `matches`.
+    /// How many of the kept requests satisfy `matches`.
     pub fn count_requests(&self, matches: impl Fn(&LoggedRequest) -> bool) -> usize {
         self.shared.requests.count(matches)
     }

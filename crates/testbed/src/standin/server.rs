@@ -23,7 +23,7 @@ use super::{Auth, VERSION};
 const MAX_BODY: usize = 32 << 20;
 const FLOOD_CHUNK: usize = 1 << 16;
 
-/// What outlives a stop and a restart.
+/// The state that a stop and a restart keep.
 pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) faults: Faults,
@@ -116,7 +116,7 @@ impl Shared {
         dispatch(&call, &mut self.store.state())
     }
 
-    /// What the layer in front of the broker answers to credentials that will not do.
+    /// The answer of the layer in front of the broker to wrong credentials.
     fn refused(&self, asked: &Asked<'_>) -> Option<Answer> {
         let auth = self.auth.lock().unwrap();
         let required = auth.as_ref()?;

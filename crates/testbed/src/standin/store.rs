@@ -1,4 +1,4 @@
-//! The stand-in's state, and the door through which Rust tests seed and read it without HTTP.
+//! The stand-in's state, and the interface by which Rust tests seed and read it without HTTP.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -95,7 +95,7 @@ impl Store {
         self.state().environments.uuid_of(name).map(str::to_owned)
     }
 
-    /// Whether an environment or a row, current or past, goes by that uuid.
+    /// Whether an environment or a row, current or past, has that uuid.
     pub fn has_uuid(&self, uuid: &str) -> bool {
         let state = self.state();
         let is_row = state.deployments.get(uuid).is_some() || state.releases.get(uuid).is_some();
@@ -107,7 +107,7 @@ impl Store {
         self.state().ensure_version(pacticipant, version);
     }
 
-    /// Puts a version, that comes into being if need be, on a branch.
+    /// Puts a version on a branch; creates the version when it is missing.
     pub fn add_to_branch(&self, pacticipant: &str, version: &str, branch: &str) {
         self.state().add_to_branch(pacticipant, version, branch);
     }
@@ -122,12 +122,12 @@ impl Store {
         self.state().remove_version(pacticipant, version)
     }
 
-    /// Publishes a pact; equal contents are one contract, as at the broker. The versions come into being with it.
+    /// Publishes a pact; equal contents are one contract, as at the broker. The versions are created with it.
     pub fn publish_pact(&self, consumer: &str, version: &str, provider: &str, content: &str) {
         self.state().publish_pact(consumer, version, provider, content.as_bytes());
     }
 
-    /// The name that the content of a published pact goes by in URLs.
+    /// The name of a published pact's content in URLs.
     pub fn pact_sha(&self, consumer: &str, version: &str, provider: &str) -> Option<String> {
         self.state().pact(consumer, version, provider).map(|pact| pact.sha.clone())
     }
@@ -149,7 +149,7 @@ impl Store {
         self.record_deployment_with_uuid(pacticipant, version, environment, instance, &new_uuid())
     }
 
-    /// The same, with the uuid that a new row shall have.
+    /// The same, with the uuid of a new row.
     pub fn record_deployment_with_uuid(
         &self,
         pacticipant: &str,
@@ -176,7 +176,7 @@ impl Store {
         self.record_release_with_uuid(pacticipant, version, environment, &new_uuid())
     }
 
-    /// The same, with the uuid that a new row shall have.
+    /// The same, with the uuid of a new row.
     pub fn record_release_with_uuid(&self, pacticipant: &str, version: &str, environment: &str, uuid: &str) -> String {
         let environment = self.add_environment(environment, false);
         let mut state = self.state();

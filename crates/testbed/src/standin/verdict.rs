@@ -10,7 +10,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::contracts::{Pact, Verification};
 use super::store::State;
 
-/// `latestby`: which rows of a group are kept; the newest result of a provider version for a pact always is the one that counts.
+/// `latestby`: which rows of a group are kept; the newest result of a provider version for a pact always is the one
+/// that counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LatestBy {
     /// One row for each consumer version and provider version.
@@ -297,7 +298,7 @@ impl State {
         (provider_order.max(self.order(consumer, consumer_version)), *order, row.result.map(|result| result.order))
     }
 
-    /// With a single selector every result counts, since there is nobody else to select by.
+    /// With a single selector every result counts, since there is no other selector.
     fn rows_of_one(&self, selected: &Selected, newest_only: bool) -> Vec<MatrixRow<'_>> {
         let mut rows = Vec::new();
         for pact in self.pacts_of_selected(selected) {

@@ -20,7 +20,7 @@ pub(super) struct Pacticipant {
     pub(super) latest: Option<String>,
 }
 
-/// One version, with the rows that speak of it (indices into the lists of the state).
+/// One version, with the rows about it (indices into the lists of the state).
 pub(super) struct Version {
     /// Its place in the order in which all versions were made.
     pub(super) order: usize,

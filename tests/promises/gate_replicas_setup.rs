@@ -25,11 +25,11 @@ use testbed::webhook::{self, Person, Webhook, WebhookOptions};
 
 /// How the API server introduces a denial of ours.
 pub const DENIED: &str = "admission webhook \"gate.pact-operator.dev\" denied the request: ";
-/// How many calls may be under way at once; at the pace of the load that many are only when something hangs.
+/// How many calls may be under way at once; the load reaches that number only when something hangs.
 const AT_ONCE: usize = 256;
 
-/// Two replicas and all that is around them.
-pub struct Stage {
+/// A test cluster and a balancer for replicas of the gate.
+pub struct ReplicasSetup {
     pub cluster: TestCluster,
     pub balancer: Balancer,
     pub person: Person,
@@ -37,13 +37,13 @@ pub struct Stage {
     options: WebhookOptions,
 }
 
-impl Stage {
-    /// A stage without replicas. The broker knows `1.0.0` of `orders` as compatible and `2.0.0` as not.
+impl ReplicasSetup {
+    /// A set-up without replicas. The broker knows `1.0.0` of `orders` as compatible and `2.0.0` as not.
     pub async fn start(options: WebhookOptions) -> Self {
         let mut cluster = TestCluster::start().await;
         let namespace = cluster.namespace().await;
         seed(&cluster, &namespace, "orders").await;
-        // It has recorded what it found, which is what a denial waits for; the gate goes on without it.
+        // The recorder has made its first inventory, which a denial needs; the gate goes on without the recorder.
         cluster.operators.clear();
         let balancer = Balancer::start(Vec::new()).await;
         balancer.be_strict();
@@ -52,17 +52,17 @@ impl Stage {
         Self { cluster, balancer, person, namespace, options }
     }
 
-    /// A new replica, which nobody calls yet and which may not be ready.
+    /// A new replica, which is not among the backends yet and may not be ready.
     pub async fn replica(&self) -> Webhook {
         Webhook::start_at(&self.cluster.control_plane, self.options.clone(), free_port()).await
     }
 
-    /// From now on these get the connections while they are ready.
+    /// From now on these replicas get the connections while they are ready.
     pub fn balance<'a>(&self, replicas: impl IntoIterator<Item = &'a Webhook>) {
         self.balancer.set_backends(replicas.into_iter().map(Webhook::backend).collect());
     }
 
-    /// Waits until the balancer knows that these, and no others, are ready.
+    /// Waits until exactly these replicas are ready for the balancer.
     pub async fn balanced<'a>(&self, replicas: impl IntoIterator<Item = &'a Webhook>) {
         let mut wanted: Vec<_> = replicas.into_iter().map(|replica| replica.backend().address).collect();
         wanted.sort();
@@ -74,7 +74,7 @@ impl Stage {
         .await;
     }
 
-    /// Two replicas that are ready and known to be, and an API server that has learnt whom to trust.
+    /// Two replicas that are ready, also for the balancer, and that the API server trusts.
     pub async fn two_replicas(&self) -> [Webhook; 2] {
         let mut replicas = [self.replica().await, self.replica().await];
         for replica in &mut replicas {
@@ -91,14 +91,14 @@ impl Stage {
         replicas
     }
 
-    /// So many calls a second from now on.
+    /// Starts a load of so many calls a second.
     pub fn load(&self, per_second: u32) -> Load {
         Load::start(self.person.client(), Asked::of("orders", &self.namespace), per_second)
     }
 }
 
-/// An environment that holds its Deployments to what the broker says of this pacticipant: `1.0.0` is compatible with
-/// what runs, `2.0.0` is not. Ready to deny when it returns.
+/// An environment with `Enforce` for this pacticipant: `1.0.0` is compatible with what runs, `2.0.0` is not. Ready to
+/// deny when it returns.
 pub async fn seed(cluster: &TestCluster, namespace: &str, pacticipant: &str) {
     let environment = cluster.environment(&[namespace], json!({"gate": {"mode": "Enforce"}})).await;
     let (store, consumer) = (cluster.broker.store(), format!("{pacticipant}-web"));
@@ -109,7 +109,7 @@ pub async fn seed(cluster: &TestCluster, namespace: &str, pacticipant: &str) {
     cluster.wait_environment(&environment, ("Backfilled", "True", "Recorded")).await;
 }
 
-/// A Deployment whose admission is asked for, and the only right answer to that. Nothing is ever created.
+/// A Deployment whose creation is requested as a dry-run, and the expected answer. Nothing is ever created.
 #[derive(Clone)]
 pub struct Asked {
     path: String,
@@ -127,7 +127,7 @@ impl Asked {
         })
     }
 
-    /// Asks; anything but the right answer, in our own words, is an error.
+    /// Sends the request; any other answer than the gate's expected one is an error.
     pub async fn ask(&self, client: &Client) -> Result<(), String> {
         let request = Request::post(&self.path).header("content-type", "application/json").body(self.body.clone());
         let answer = client.send(request.unwrap().map(Into::into)).await.map_err(|error| error.to_string())?;
@@ -142,11 +142,11 @@ impl Asked {
             };
         }
         let status: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let said = status["message"].as_str().unwrap_or_default();
-        if !self.admitted && head.status == 403 && said.starts_with(DENIED) && said.contains("2.0.0") {
+        let message = status["message"].as_str().unwrap_or_default();
+        if !self.admitted && head.status == 403 && message.starts_with(DENIED) && message.contains("2.0.0") {
             return Ok(());
         }
-        Err(format!("{}: {said}", head.status))
+        Err(format!("{}: {message}", head.status))
     }
 }
 
@@ -155,10 +155,10 @@ impl Asked {
 pub struct Failure {
     pub sent: Instant,
     pub ended: Instant,
-    pub said: String,
+    pub message: String,
 }
 
-/// What a load came to.
+/// The results of a load.
 #[derive(Debug)]
 pub struct Tally {
     pub calls: u64,
@@ -194,7 +194,7 @@ impl Load {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// No more calls; those under way are waited for.
+    /// Ends the load, and waits for the calls under way.
     pub async fn end(self) -> Tally {
         self.end.cancel();
         let (calls, slowest, elapsed) = self.running.await.unwrap();
@@ -216,13 +216,13 @@ impl Paced {
     /// How many calls there were, how long the slowest took, and how long it all took.
     async fn run(self, end: CancellationToken) -> (u64, Duration, Duration) {
         let mut tick = tokio::time::interval(self.every);
-        // What a busy machine could not send in time is sent later, all of it: the load is what was asked for.
+        // A busy machine sends late calls later, and none is left out.
         tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        let (places, started) = (Arc::new(Semaphore::new(AT_ONCE)), Instant::now());
+        let (permits, started) = (Arc::new(Semaphore::new(AT_ONCE)), Instant::now());
         let (mut calls, mut number, mut slowest) = (JoinSet::<Duration>::new(), 0, Duration::ZERO);
         while !end.is_cancelled() {
             tick.tick().await;
-            let place = Arc::clone(&places).acquire_owned().await.unwrap();
+            let permit = Arc::clone(&permits).acquire_owned().await.unwrap();
             let (client, asked) = (self.client.clone(), Arc::clone(&self.asked[usize::from(number % 2 == 1)]));
             let (answered, failures) = (Arc::clone(&self.answered), Arc::clone(&self.failures));
             number += 1;
@@ -230,10 +230,10 @@ impl Paced {
                 let sent = Instant::now();
                 let outcome = asked.ask(&client).await;
                 let ended = Instant::now();
-                drop(place);
+                drop(permit);
                 answered.fetch_add(1, Ordering::Relaxed);
-                if let Err(said) = outcome {
-                    failures.lock().unwrap().push(Failure { sent, ended, said });
+                if let Err(message) = outcome {
+                    failures.lock().unwrap().push(Failure { sent, ended, message });
                 }
                 ended - sent
             });
@@ -250,18 +250,18 @@ impl Paced {
 }
 
 impl Tally {
-    /// In one line, and each failure with how often it came.
+    /// A line of numbers, and a line for each kind of failure with its count.
     pub fn shown(&self) -> String {
         let Self { calls, per_second, slowest, failures } = self;
-        let mut said = BTreeMap::<String, u32>::new();
+        let mut messages = BTreeMap::<String, u32>::new();
         for failure in failures {
-            *said.entry(failure.said.replace(|letter: char| letter.is_ascii_digit(), "#")).or_default() += 1;
+            *messages.entry(failure.message.replace(|letter: char| letter.is_ascii_digit(), "#")).or_default() += 1;
         }
         let all = format!("{calls} calls, {per_second:.0} a second, slowest {slowest:.1?}, {} failed", failures.len());
-        said.iter().fold(all, |all, (said, times)| format!("{all}\n{times} × {said}"))
+        messages.iter().fold(all, |all, (message, times)| format!("{all}\n{times} × {message}"))
     }
 
-    /// That it was a load. On a machine that others use as well the pace may not be kept up; less than a quarter of it
+    /// Asserts that the load was sufficient. A shared machine may not keep up the rate; less than a quarter of it
     /// proves nothing.
     ///
     /// # Panics

@@ -1,4 +1,5 @@
-//! Where the gate is measured: a control plane, two brokers, the webhook with its default settings, and its floor.
+//! The set-up of the gate's measurements: a control plane, two brokers, the webhook with its default settings, and its
+//! floor.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub const PATIENCE: Duration = Duration::from_mins(5);
 /// How large the reviews are that are sent directly.
 pub const REVIEW_BYTES: usize = 20 << 10;
 
-/// The label by which namespaces choose who is asked about them.
+/// The label by which namespaces choose the webhook that is asked about them.
 const ASKED: &str = "bench/asked";
 
 /// The application that is rolled out. Others consume it, so that a question about it is one request to the broker.
@@ -35,7 +36,7 @@ pub const CONSUMER: &str = "shop";
 /// The version whose verdict is cached.
 pub const CACHED: &str = "2.0.0";
 
-/// How many more environments there are: a cluster is not one team's.
+/// How many more environments there are: a cluster has more than one team.
 pub const OTHERS: usize = 20;
 /// How many each of them names.
 pub const NAMED_BY_EACH: usize = 100;
@@ -44,7 +45,7 @@ pub const NAMED_BY_EACH: usize = 100;
 const DEPLOYMENTS: usize = 32;
 
 /// See the module.
-pub struct Stage {
+pub struct Setup {
     /// Control plane and the broker that answers.
     pub cluster: TestCluster,
     /// The webhook.
@@ -57,12 +58,12 @@ pub struct Stage {
     pub unanswered: String,
     /// The namespace about which the floor is asked.
     pub floor: String,
-    /// The namespace about which nobody is asked.
+    /// The namespace about which no webhook is asked.
     pub free: String,
     _black_hole: StandIn,
 }
 
-impl Stage {
+impl Setup {
     /// A new one, with the webhook ready.
     pub async fn new() -> Self {
         let cluster = TestCluster::without_operator().await;
@@ -93,15 +94,15 @@ impl Stage {
         store.record_deployment(PROVIDER, "1.0.0", &environment, None);
 
         let always_yes = AlwaysYes::start(&cluster.control_plane).await;
-        let options = WebhookOptions::sober();
+        let options = WebhookOptions::as_in_chart();
         let webhook = Webhook::start(&cluster.control_plane, options.clone()).await;
-        let stage = Self { cluster, webhook, always_yes, gated, unanswered, floor, free, _black_hole: black_hole };
-        stage.route(&options.configuration()).await;
-        stage
+        let setup = Self { cluster, webhook, always_yes, gated, unanswered, floor, free, _black_hole: black_hole };
+        setup.route(&options.configuration()).await;
+        setup
     }
 
-    /// Has the API server ask the gate about the namespaces of the gate, and the floor about that of the floor: under
-    /// the same conditions, so that it has the same work with both.
+    /// Configures the API server to ask the gate about the gate's namespaces, and the floor about the floor's: under
+    /// the same conditions, so that both mean the same work for it.
     async fn route(&self, name: &str) {
         let api: Api<ValidatingWebhookConfiguration> = Api::all(self.cluster.client());
         let mut gate = eventually("the gate's caBundle", PATIENCE, async || {

@@ -1,5 +1,5 @@
-//! What the tests of the gate begin with: a control plane, a broker, the recorder, the gate, and somebody who is not
-//! an admin (an admin breaks the glass without knowing it).
+//! The set-up of the gate's tests: a control plane, a broker, the recorder, the gate, and a developer. The developer is
+//! no admin: an admin has the right to break the glass, and would bypass the gate.
 
 use crate::objects::Objects as _;
 use std::process::Output;
@@ -22,15 +22,15 @@ use testbed::webhook::{Person, Webhook, WebhookOptions};
 /// How the API server introduces a denial of ours.
 pub const DENIED: &str = "admission webhook \"gate.pact-operator.dev\" denied the request: ";
 
-/// A scene with a gate.
-pub struct Stage {
+/// A test cluster with a gate.
+pub struct GateSetup {
     pub cluster: TestCluster,
     pub webhook: Webhook,
     pub developer: Person,
 }
 
-impl Stage {
-    /// A stage of its own: the gate is asked about every namespace of its cluster.
+impl GateSetup {
+    /// A new test cluster, whose gate is asked about every namespace.
     pub async fn start() -> Self {
         Self::start_with(WebhookOptions::default()).await
     }
@@ -48,7 +48,7 @@ impl Stage {
         self.developer.client()
     }
 
-    /// The Deployments of a namespace as the developer has them.
+    /// The Deployments of a namespace, with the developer's rights.
     pub fn deployments(&self, namespace: &str) -> Api<Deployment> {
         Api::namespaced(self.client(), namespace)
     }
@@ -57,68 +57,68 @@ impl Stage {
     async fn events(&self, namespace: &str) -> Vec<(String, String, String)> {
         let events = Api::<Event>::namespaced(self.cluster.client(), namespace).list(&ListParams::default()).await;
         let ours = events.unwrap().into_iter().filter(|event| event.reporting_controller.as_deref() == Some(REPORTER));
-        let told = ours.map(|event| {
+        let reported = ours.map(|event| {
             let regarding = event.regarding.unwrap_or_default();
             assert_eq!(regarding.kind.as_deref(), Some("Deployment"));
             (regarding.name.unwrap_or_default(), event.reason.unwrap_or_default(), event.note.unwrap_or_default())
         });
-        told.collect()
+        reported.collect()
     }
 
     /// The Events of the gate in a namespace, in order: `orders RolloutDenied`.
-    pub async fn told(&self, namespace: &str) -> Vec<String> {
+    pub async fn reported(&self, namespace: &str) -> Vec<String> {
         let events = self.events(namespace).await;
-        let mut told: Vec<_> = events.into_iter().map(|(name, reason, _)| format!("{name} {reason}")).collect();
-        told.sort();
-        told
+        let mut reported: Vec<_> = events.into_iter().map(|(name, reason, _)| format!("{name} {reason}")).collect();
+        reported.sort();
+        reported
     }
 
     /// Waits for an Event of the gate on a Deployment; gives its note.
-    pub async fn wait_told(&self, namespace: &str, deployment: &str, reason: &str) -> String {
-        eventually(format!("the gate to tell {reason} of {deployment}"), SOON, async || {
+    pub async fn wait_reported(&self, namespace: &str, deployment: &str, reason: &str) -> String {
+        eventually(format!("the gate to report {reason} on {deployment}"), SOON, async || {
             let events = self.events(namespace).await;
-            let found = events.iter().find(|(name, told, _)| name == deployment && told == reason);
+            let found = events.iter().find(|(name, reported, _)| name == deployment && reported == reason);
             found.map(|(_, _, note)| note.clone()).ok_or(format!("{events:?}"))
         })
         .await
     }
 
     /// kubectl as the developer, in a namespace.
-    pub async fn kubectl(&self, namespace: &str, arguments: &[&str]) -> Said {
+    pub async fn kubectl(&self, namespace: &str, arguments: &[&str]) -> CommandOutput {
         let arguments = [&["-n", namespace], arguments].concat();
-        Said::of(&kubectl(self.developer.kubeconfig(), &arguments).await)
+        CommandOutput::of(&kubectl(self.developer.kubeconfig(), &arguments).await)
     }
 
     /// kubectl as the developer, in a namespace, reading this manifest.
-    pub async fn kubectl_reading(&self, namespace: &str, arguments: &[&str], manifest: &str) -> Said {
+    pub async fn kubectl_reading(&self, namespace: &str, arguments: &[&str], manifest: &str) -> CommandOutput {
         let arguments = [&["-n", namespace], arguments].concat();
-        Said::of(&kubectl_reading(self.developer.kubeconfig(), &arguments, manifest).await)
+        CommandOutput::of(&kubectl_reading(self.developer.kubeconfig(), &arguments, manifest).await)
     }
 
     /// `kubectl set image` of the only container to this version, with more arguments.
-    pub async fn set_version(&self, namespace: &str, deployment: &str, version: &str, more: &[&str]) -> Said {
+    pub async fn set_version(&self, namespace: &str, deployment: &str, version: &str, more: &[&str]) -> CommandOutput {
         let (target, image) = (format!("deployment/{deployment}"), image(version));
         let image = format!("app={image}");
         self.kubectl(namespace, &[&["set", "image", &target, &image], more].concat()).await
     }
 
-    /// A new environment with a namespace in it whose gate is so; waits until its first inventory was recorded.
-    pub async fn gated(&self, gate: Value) -> EnvironmentRef {
+    /// A new environment with these gate settings, over a new namespace; waits until its first inventory was recorded.
+    pub async fn gated(&self, gate: Value) -> MappedEnvironment {
         let namespace = self.cluster.namespace().await;
         let environment = self.cluster.environment(&[&namespace], json!({"gate": gate})).await;
         self.backfilled(&environment).await;
-        EnvironmentRef { namespace, environment }
+        MappedEnvironment { namespace, name: environment }
     }
 
-    /// The same at another broker than the scene's.
-    pub async fn gated_by(&self, broker: &str, stand_in: &StandIn, gate: Value) -> EnvironmentRef {
+    /// The same at another broker than the cluster's.
+    pub async fn gated_by(&self, broker: &str, stand_in: &StandIn, gate: Value) -> MappedEnvironment {
         let namespace = self.cluster.namespace().await;
         let environment = format!("env-{namespace}");
         stand_in.store().add_environment(&environment, false);
         let more = json!({"gate": gate, "brokerRef": {"name": broker}});
         self.cluster.map(&environment, &[&namespace], more).await;
         self.backfilled(&environment).await;
-        EnvironmentRef { namespace, environment }
+        MappedEnvironment { namespace, name: environment }
     }
 
     /// Waits until the gate may enforce in an environment.
@@ -127,27 +127,27 @@ impl Stage {
         self.known(environment).await;
     }
 
-    /// Waits until the gate knows an environment as it is now: it learns of it by a watch of its own.
+    /// Waits until the gate knows an environment as it is now: it has a watch of its own.
     pub async fn known(&self, environment: &str) {
-        // A watch delivers in order: once the gate knows of a later object, it knows of the earlier ones, too.
+        // A watch delivers in order: when the gate knows a later object, it knows the earlier ones, too.
         let marker = format!("marker-{}", &uuid::Uuid::new_v4().simple().to_string()[..10]);
         let namespace = self.cluster.namespace().await;
         self.cluster.map(&marker, &[&namespace], json!({"gate": {"mode": "Warn"}})).await;
         let deployment = annotated("marker", "marker", "latest");
         let create = ["create", "--dry-run=server", "-f", "-"];
         eventually(format!("the gate to know of {environment}"), SOON, async || {
-            let said = self.kubectl_reading(&namespace, &create, &deployment.manifest().to_string()).await;
-            if said.warnings().is_empty() { Err(format!("{said:?}")) } else { Ok(()) }
+            let output = self.kubectl_reading(&namespace, &create, &deployment.manifest().to_string()).await;
+            if output.warnings().is_empty() { Err(format!("{output:?}")) } else { Ok(()) }
         })
         .await;
         drop(Api::<PactEnvironment>::all(self.cluster.client()).delete(&marker, &DeleteParams::default()).await);
     }
 
-    /// A Deployment that runs this version already, put there by somebody whom the gate does not ask.
-    pub async fn running(&self, place: &EnvironmentRef, name: &str, pacticipant: &str, version: &str) -> Live {
-        let live = annotated(name, pacticipant, version).apply(&self.cluster.client(), &place.namespace).await;
+    /// A Deployment that runs this version already, applied by the admin, so that the gate is not asked.
+    pub async fn running(&self, environment: &MappedEnvironment, name: &str, pacticipant: &str, version: &str) -> Live {
+        let live = annotated(name, pacticipant, version).apply(&self.cluster.client(), &environment.namespace).await;
         live.wait_complete().await;
-        Live::new(&self.client(), &place.namespace, name)
+        Live::new(&self.client(), &environment.namespace, name)
     }
 
     /// Has 2.0.0 of a provider fail, and 1.0.0 pass, the pact of a consumer that is in the environment.
@@ -155,8 +155,8 @@ impl Stage {
         provider_that_breaks(&self.cluster.broker, environment, provider);
     }
 
-    /// A broker of a test's own under this name, to stop or to break. Waits until the gate has a client for it: it
-    /// learns of it by a watch of its own, and asks nobody before.
+    /// A broker of the test's own under this name, to stop or to break. Waits until the gate has a client for it: the
+    /// gate has a watch of its own, and sends no question before.
     pub async fn own_broker(&self, name: &str) -> StandIn {
         let broker = StandIn::start().await;
         self.cluster.apply::<PactBroker>("PactBroker", name, json!({"url": broker.url()})).await;
@@ -178,7 +178,7 @@ pub fn provider_that_breaks(broker: &StandIn, environment: &str, provider: &str)
     assert!(broker.store().verify(&consumer, "7", provider, "2.0.0", false));
 }
 
-/// Puts a consumer of the provider, `web-of-PROVIDER` 7, into the environment, with a pact that nobody has verified.
+/// Puts a consumer of the provider, `web-of-PROVIDER` 7, into the environment, with a pact that is not verified.
 pub fn consumer_of(broker: &StandIn, environment: &str, provider: &str) {
     let consumer = format!("web-of-{provider}");
     broker.store().publish_pact(&consumer, "7", provider, "what it expects");
@@ -187,20 +187,20 @@ pub fn consumer_of(broker: &StandIn, environment: &str, provider: &str) {
 
 /// A namespace and the environment in which it lies.
 #[derive(Clone, Debug)]
-pub struct EnvironmentRef {
+pub struct MappedEnvironment {
     pub namespace: String,
-    pub environment: String,
+    pub name: String,
 }
 
-/// What a command said and how it ended.
+/// The output of a command, and its exit code.
 #[derive(Clone, Debug)]
-pub struct Said {
+pub struct CommandOutput {
     pub code: i32,
     pub out: String,
     pub err: String,
 }
 
-impl Said {
+impl CommandOutput {
     pub fn of(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
@@ -216,7 +216,7 @@ impl Said {
         Some(self.err.split_once(DENIED)?.1)
     }
 
-    /// Fails unless it went well, without a warning.
+    /// Asserts that the command succeeded without a warning.
     pub fn silent(&self) {
         assert!(self.code == 0 && self.warnings().is_empty(), "{self:?}");
     }

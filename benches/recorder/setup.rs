@@ -1,4 +1,4 @@
-//! Where all is measured: a scene of its own for each part, with Deployments made many at a time.
+//! The set-up of the measurements: a test cluster for each part, with Deployments made many at a time.
 
 use std::time::{Duration, Instant};
 
@@ -22,8 +22,8 @@ pub const PATIENCE: Duration = Duration::from_mins(15);
 /// How many requests the bench itself has under way at the API server.
 const AT_ONCE: usize = 50;
 
-/// A scene with one namespace that is mapped to one environment.
-pub struct Stage {
+/// A test cluster with one namespace that is mapped to one environment.
+pub struct Setup {
     /// Control plane and broker.
     pub cluster: TestCluster,
     /// The namespace.
@@ -32,7 +32,7 @@ pub struct Stage {
     pub environment: String,
 }
 
-impl Stage {
+impl Setup {
     /// A new one, without operator.
     pub async fn new() -> Self {
         let cluster = TestCluster::without_operator().await;
@@ -46,7 +46,7 @@ impl Stage {
         self.start_timed().await.operator
     }
 
-    /// Starts the operator with its default settings; says when, and when it was ready.
+    /// Starts the operator with its default settings; returns when it started, and when it was ready.
     pub async fn start_timed(&self) -> Started {
         // Made before the clock runs.
         let kubeconfig = self.cluster.control_plane.user_kubeconfig(OPERATOR_NAMESPACE, SERVICE_ACCOUNT).await;
@@ -92,7 +92,8 @@ impl Stage {
         .await;
     }
 
-    /// Writes what the Deployment controller would when it has seen a generation and nothing else has changed.
+    /// Writes the status that the Deployment controller writes when it has observed a generation and nothing else has
+    /// changed.
     pub async fn set_observed(&self, name: &str, range: std::ops::Range<usize>, generation: i64) {
         self.patch_all(name, range, Some("status"), |_| json!({"status": {"observedGeneration": generation}})).await;
     }
@@ -119,7 +120,7 @@ impl Stage {
         patches.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
     }
 
-    /// Waits until the Deployment controller has seen every Deployment.
+    /// Waits until the Deployment controller has observed every Deployment.
     pub async fn wait_observed(&self, count: usize) {
         let api: Api<Deployment> = Api::namespaced(self.cluster.client(), &self.namespace);
         eventually("all Deployments to be observed", PATIENCE, async || {
@@ -142,10 +143,10 @@ impl Stage {
         .await;
     }
 
-    /// Waits until the operator remembers a version as recorded for so many keys: their rollouts are over for it.
-    pub async fn wait_remembered(&self, version: &str, count: usize) {
+    /// Waits until so many records have this version as recorded: the operator has finished with their rollouts.
+    pub async fn wait_recorded_in_cluster(&self, version: &str, count: usize) {
         let api = Api::<PactDeployment>::all(self.cluster.client());
-        eventually(format!("{version} to be remembered as recorded"), PATIENCE, async || {
+        eventually(format!("records with {version} as recorded"), PATIENCE, async || {
             let all = api.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
             let recorded = all.items.into_iter().filter_map(|one| Some(one.status?.recorded?.version));
             let recorded = recorded.filter(|recorded| recorded == version).count();
@@ -159,10 +160,10 @@ impl Stage {
         audit::requests(&self.cluster.control_plane, OPERATOR_NAMESPACE, SERVICE_ACCOUNT)
     }
 
-    /// Waits until the operator itself says that so many workloads are recorded, and nothing more happens.
+    /// Waits until the status of the `PactEnvironment` counts so many recorded workloads, and nothing more happens.
     pub async fn wait_settled(&self, recorded: usize) {
         let api = Api::<PactEnvironment>::all(self.cluster.client());
-        eventually(format!("{recorded} workloads to be told as recorded"), PATIENCE, async || {
+        eventually(format!("{recorded} workloads to be counted as recorded"), PATIENCE, async || {
             let status =
                 api.get(&self.environment).await.map_err(|error| error.to_string())?.status.unwrap_or_default();
             if usize::try_from(status.recorded) == Ok(recorded) {
@@ -177,11 +178,11 @@ impl Stage {
 
 /// An operator that was started while the clock ran.
 pub struct Started {
-    /// It.
+    /// The operator.
     pub operator: Operator,
     /// When its process was started.
     pub at: Instant,
-    /// How long after that `/readyz` said 200.
+    /// How long after that `/readyz` answered 200.
     pub ready: Duration,
 }
 

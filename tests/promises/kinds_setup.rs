@@ -1,4 +1,4 @@
-//! What the tests of the other kinds of workload begin with.
+//! The set-up of the tests of the other kinds of workload.
 
 use serde_json::{Value, json};
 
@@ -10,38 +10,38 @@ use testbed::rollout::Rollout;
 use testbed::test_cluster::{SOON, TestCluster, image};
 use testbed::workload::{Workload, daemon_set, stateful_set};
 
-/// A kind as the tests play it: how one is made, and how far its status says it is.
+/// A kind under test: how to make a workload of it, and how to read its progress.
 #[derive(Clone, Copy, Debug)]
-pub struct Played {
+pub struct TestedKind {
     /// The kind.
     pub kind: WorkloadKind,
-    /// How one is made that has some pods.
+    /// Makes a workload with some pods.
     make: fn(&str) -> Rollout,
     /// Where its status says how many pods there are to be, how many are updated, and how many are available.
     pub counts: [&'static str; 3],
 }
 
-/// Those that are no Deployments; the other promises are about these.
-pub const OTHERS: [Played; 2] = [
-    Played {
+/// The kinds other than Deployment, which the other promises cover.
+pub const OTHERS: [TestedKind; 2] = [
+    TestedKind {
         kind: WorkloadKind::StatefulSet,
         make: |name| stateful_set(name).replicas(3),
         counts: ["replicas", "updatedReplicas", "availableReplicas"],
     },
-    Played {
+    TestedKind {
         kind: WorkloadKind::DaemonSet,
         make: daemon_set,
         counts: ["desiredNumberScheduled", "updatedNumberScheduled", "numberAvailable"],
     },
 ];
 
-impl Played {
-    /// One of them by that name, annotated with the pacticipant of its name, its image tagged with the version.
+impl TestedKind {
+    /// A workload of that name, annotated with the pacticipant of that name, its image tagged with the version.
     pub fn of(self, name: &str, version: &str) -> Rollout {
         (self.make)(name).image(&image(version)).annotation("pact-operator.dev/pacticipant", name)
     }
 
-    /// The same where somebody deletes the pods that are to be replaced.
+    /// The same with the strategy `OnDelete`: the test deletes the pods that are to be replaced.
     pub fn on_delete(self, name: &str, version: &str) -> Rollout {
         self.of(name, version).with(|manifest| manifest["spec"]["updateStrategy"] = json!({"type": "OnDelete"}))
     }
@@ -56,7 +56,7 @@ impl Played {
         if self.kind == WorkloadKind::DaemonSet { NODES } else { 3 }
     }
 
-    /// How many pods there are to be, how many are updated and how many available, when the status speaks of the present
+    /// How many pods there are to be, how many are updated and how many available, if the status is about the present
     /// generation.
     pub fn numbers(self, object: &Value) -> Option<[u64; 3]> {
         let status = &object["status"];
@@ -81,7 +81,7 @@ impl Played {
         .await;
     }
 
-    /// Rolls 1.0.0 out and waits until that is recorded and remembered.
+    /// Rolls 1.0.0 out, and waits until the broker and the record have it.
     pub async fn deployed(self, cluster: &TestCluster, namespace: &str, environment: &str, name: &str) -> Workload {
         cluster.broker.store().publish_version(name, "1.0.0");
         let live = Workload::apply(&cluster.client(), namespace, &self.of(name, "1.0.0")).await;

@@ -33,7 +33,7 @@ use testbed::control_plane::ControlPlane;
 use testbed::eventually::eventually;
 use testbed::namespace::with_namespace;
 
-/// For what happens soon on an idle machine.
+/// A generous limit for what happens soon on an idle machine.
 pub const GENEROUS: Duration = Duration::from_mins(1);
 /// The Secret with the authorities.
 pub const SECRET: &str = "webhook-authority";
@@ -45,7 +45,7 @@ pub fn now() -> i64 {
 }
 
 #[derive(Clone)]
-pub struct Stage {
+pub struct Setup {
     pub client: Client,
     pub namespace: String,
     pub address: SocketAddr,
@@ -63,10 +63,10 @@ pub struct Replica {
     task: JoinHandle<Result<(), CertificateError>>,
 }
 
-pub async fn with_stage(cp: &ControlPlane, test: impl AsyncFnOnce(Stage)) {
+pub async fn with_setup(cp: &ControlPlane, test: impl AsyncFnOnce(Setup)) {
     with_namespace(cp, async |namespace| {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let stage = Stage {
+        let setup = Setup {
             client: cp.client(),
             namespace,
             address: listener.local_addr().unwrap(),
@@ -74,10 +74,10 @@ pub async fn with_stage(cp: &ControlPlane, test: impl AsyncFnOnce(Stage)) {
             resolvers: Arc::default(),
             ahead: Arc::default(),
         };
-        let server = tokio::spawn(accept(listener, stage.clone()));
-        stage.create_configuration().await;
-        test(stage.clone()).await;
-        stage.delete_configuration().await;
+        let server = tokio::spawn(accept(listener, setup.clone()));
+        setup.create_configuration().await;
+        test(setup.clone()).await;
+        setup.delete_configuration().await;
         server.abort();
     })
     .await;
@@ -90,12 +90,12 @@ pub fn own_source(settings: &mut CertificateSettings) -> &mut OwnSource {
     }
 }
 
-impl Stage {
+impl Setup {
     pub fn configuration_name(&self) -> String {
         format!("promise-{}", self.namespace)
     }
 
-    /// The defaults, but for checks that follow each other faster.
+    /// The defaults, with more frequent checks.
     pub fn settings(&self, source: Source) -> CertificateSettings {
         let mut settings = CertificateSettings::new(self.configuration_name(), "promises", source);
         settings.check_every = Duration::from_millis(50);
@@ -124,7 +124,7 @@ impl Stage {
         Replica { serving, readiness, shutdown, task }
     }
 
-    /// From now on connections are spread over these, as a Service would.
+    /// From now on connections are spread over these replicas, as a Service does it.
     pub fn serve(&self, replicas: &[&Replica]) {
         *self.resolvers.lock().unwrap() = replicas.iter().map(|replica| replica.serving.clone()).collect();
     }
@@ -201,21 +201,21 @@ impl Replica {
         self.readiness.is_ready()
     }
 
-    pub fn why(&self) -> String {
+    pub fn pending(&self) -> String {
         self.readiness.pending().iter().map(ToString::to_string).collect()
     }
 
     pub async fn wait_ready(&self) {
         eventually("a certificate that is ready", GENEROUS, async || {
-            self.is_ready().then_some(()).ok_or_else(|| self.why())
+            self.is_ready().then_some(()).ok_or_else(|| self.pending())
         })
         .await;
     }
 
     pub async fn wait_unready(&self, says: &str) {
-        eventually(format!("it says {says:?}"), GENEROUS, async || {
-            let why = self.why();
-            why.contains(says).then_some(()).ok_or(why)
+        eventually(format!("readiness to report {says:?}"), GENEROUS, async || {
+            let pending = self.pending();
+            pending.contains(says).then_some(()).ok_or(pending)
         })
         .await;
     }
@@ -226,14 +226,14 @@ impl Replica {
     }
 }
 
-/// A connection for each call, so that each call looks at the certificate anew.
-async fn accept(listener: TcpListener, stage: Stage) {
+/// A connection for each call, so that each call checks the certificate anew.
+async fn accept(listener: TcpListener, setup: Setup) {
     let next = AtomicUsize::new(0);
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
-        let resolvers = stage.resolvers.lock().unwrap().clone();
+        let resolvers = setup.resolvers.lock().unwrap().clone();
         let Some(number) = next.fetch_add(1, Ordering::Relaxed).checked_rem(resolvers.len()) else { continue };
-        tokio::spawn(answer(stream, resolvers[number].clone(), Arc::clone(&stage.served)));
+        tokio::spawn(answer(stream, resolvers[number].clone(), Arc::clone(&setup.served)));
     }
 }
 
