@@ -19,7 +19,7 @@ use testbed::eventually::{always, eventually};
 #[tokio::test]
 async fn from_nothing_to_a_certificate_that_the_api_server_trusts() {
     let cp = ControlPlane::shared().await;
-    with_setup(cp, async |setup: Setup| {
+    with_setup(&cp, async |setup: Setup| {
         let replica = setup.replica(setup.own());
         setup.serve(&[&replica]);
         replica.wait_ready().await;
@@ -44,7 +44,7 @@ async fn from_nothing_to_a_certificate_that_the_api_server_trusts() {
 #[tokio::test]
 async fn two_replicas_that_start_at_once_agree_on_one_authority() {
     let cp = ControlPlane::shared().await;
-    with_setup(cp, async |setup: Setup| {
+    with_setup(&cp, async |setup: Setup| {
         let replicas = [setup.replica(setup.own()), setup.replica(setup.own())];
         setup.serve(&[&replicas[0], &replicas[1]]);
         for replica in &replicas {
@@ -65,7 +65,7 @@ async fn two_replicas_that_start_at_once_agree_on_one_authority() {
 #[tokio::test]
 async fn a_restarted_replica_goes_on_with_the_authority_that_is_there() {
     let cp = ControlPlane::shared().await;
-    with_setup(cp, async |setup: Setup| {
+    with_setup(&cp, async |setup: Setup| {
         let first = setup.replica(setup.own());
         setup.serve(&[&first]);
         first.wait_ready().await;
@@ -84,7 +84,7 @@ async fn a_restarted_replica_goes_on_with_the_authority_that_is_there() {
 #[tokio::test]
 async fn what_is_missing_or_wrong_is_reported_until_it_is_corrected() {
     let cp = ControlPlane::shared().await;
-    with_setup(cp, async |setup: Setup| {
+    with_setup(&cp, async |setup: Setup| {
         setup.delete_configuration().await;
         let mut settings = setup.own();
         setup::own_source(&mut settings).names = vec!["webhook.ns.svc".to_owned()];
@@ -113,7 +113,7 @@ async fn what_is_missing_or_wrong_is_reported_until_it_is_corrected() {
 #[tokio::test]
 async fn a_clock_that_jumps_a_year_ahead_makes_a_new_authority_without_intervention() {
     let cp = ControlPlane::shared().await;
-    with_setup(cp, async |setup: Setup| {
+    with_setup(&cp, async |setup: Setup| {
         let replicas = [setup.replica(setup.own()), setup.replica(setup.own())];
         setup.serve(&[&replicas[0], &replicas[1]]);
         for replica in &replicas {
@@ -145,7 +145,7 @@ async fn a_clock_that_jumps_a_year_ahead_makes_a_new_authority_without_intervent
 #[tokio::test]
 async fn a_machine_asleep_for_a_week_renews_its_leaf_at_the_next_check() {
     let cp = ControlPlane::shared().await;
-    with_setup(cp, async |setup: Setup| {
+    with_setup(&cp, async |setup: Setup| {
         let replica = setup.replica(setup.own());
         replica.wait_ready().await;
         let (before, trusted) = (replica.serving.not_after().unwrap(), setup.trusted().await);
@@ -164,7 +164,7 @@ async fn a_machine_asleep_for_a_week_renews_its_leaf_at_the_next_check() {
 #[tokio::test]
 async fn a_deleted_secret_makes_a_new_authority_and_the_old_one_stays_trusted() {
     let cp = ControlPlane::shared().await;
-    with_setup(cp, async |setup: Setup| {
+    with_setup(&cp, async |setup: Setup| {
         let replica = setup.replica(setup.own());
         setup.serve(&[&replica]);
         replica.wait_ready().await;

@@ -62,7 +62,7 @@ async fn a_pact_broker_that_cannot_work_is_refused_with_a_reason() {
         (json!({"url": url, "concurrency": 0}), "should be greater than or equal to 1"),
         (json!({"url": url, "concurrency": 65}), "should be less than or equal to 64"),
     ] {
-        refused::<PactBroker>(cluster, "PactBroker", spec, message).await;
+        refused::<PactBroker>(&cluster, "PactBroker", spec, message).await;
     }
 }
 
@@ -95,7 +95,7 @@ async fn a_pact_environment_that_cannot_work_is_refused_with_a_reason() {
         (json!({"version": {"label": "Maybe"}}), "Unsupported value: \"Maybe\""),
         (json!({"create": {}}), "spec.create.production: Required value"),
     ] {
-        refused::<PactEnvironment>(cluster, "PactEnvironment", environment(&more), message).await;
+        refused::<PactEnvironment>(&cluster, "PactEnvironment", environment(&more), message).await;
     }
 }
 
@@ -103,20 +103,20 @@ async fn a_pact_environment_that_cannot_work_is_refused_with_a_reason() {
 async fn ordinary_objects_are_taken_and_defaults_filled_in() {
     let cluster = TestCluster::shared().await;
     let url = "https://broker.example.com/path";
-    let broker = taken::<PactBroker>(cluster, "PactBroker", json!({"url": url})).await;
+    let broker = taken::<PactBroker>(&cluster, "PactBroker", json!({"url": url})).await;
     assert_eq!(
         broker,
         json!({"url": url, "tls": {"insecureSkipVerify": false}, "requestTimeoutSeconds": 10, "concurrency": 4})
     );
     let reference = json!({"secretRef": {"name": "broker"}});
-    let broker = taken::<PactBroker>(cluster, "PactBroker", json!({"url": url, "auth": {"basic": reference}})).await;
+    let broker = taken::<PactBroker>(&cluster, "PactBroker", json!({"url": url, "auth": {"basic": reference}})).await;
     assert_eq!(broker["auth"]["basic"]["usernameKey"], "username");
     assert_eq!(broker["auth"]["basic"]["passwordKey"], "password");
     let bearer = json!({"url": "http://broker.pact.svc:9292", "auth": {"bearer": reference, "basic": null}});
-    let broker = taken::<PactBroker>(cluster, "PactBroker", bearer).await;
+    let broker = taken::<PactBroker>(&cluster, "PactBroker", bearer).await;
     assert_eq!(broker["auth"]["bearer"]["tokenKey"], "token");
 
-    let plain = taken::<PactEnvironment>(cluster, "PactEnvironment", environment(&json!({}))).await;
+    let plain = taken::<PactEnvironment>(&cluster, "PactEnvironment", environment(&json!({}))).await;
     assert_eq!(plain["overlap"], "Deny");
     assert_eq!(plain["record"], json!({"kind": "Deployment", "undeployGraceSeconds": 600}));
     assert_eq!((&plain["version"]["annotation"], &plain["version"]["label"]), (&json!("Allow"), &json!("Ignore")));
@@ -134,7 +134,7 @@ async fn ordinary_objects_are_taken_and_defaults_filled_in() {
         json!({"version": {"tagPattern": "^v(?<version>.+)$", "denied": []}, "record": {"kind": "Release"}}),
         json!({"create": {"production": false}}),
     ] {
-        taken::<PactEnvironment>(cluster, "PactEnvironment", environment(&more)).await;
+        taken::<PactEnvironment>(&cluster, "PactEnvironment", environment(&more)).await;
     }
 }
 
@@ -156,12 +156,12 @@ async fn what_a_record_key_is_made_of_cannot_be_changed() {
         (&other, json!({"applicationInstance": null}), "applicationInstance cannot be added or removed later"),
     ] {
         let refusal =
-            patch::<PactEnvironment>(cluster, object, &change).await.expect_err(&format!("{change} is taken"));
+            patch::<PactEnvironment>(&cluster, object, &change).await.expect_err(&format!("{change} is taken"));
         assert!(refusal.contains(message), "{change}: {refusal}");
     }
     let change =
         json!({"namespaces": {"names": ["another"]}, "overlap": "Allow", "record": {"undeployGraceSeconds": 5}});
-    patch::<PactEnvironment>(cluster, &plain, &change).await.expect("the rest may change");
+    patch::<PactEnvironment>(&cluster, &plain, &change).await.expect("the rest may change");
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn the_key_of_a_pact_deployment_cannot_be_changed_and_tables_fit_a_termina
     let cluster = TestCluster::shared().await;
     cluster
         .with_namespace(async |namespace, environment| {
-            published(cluster, "Order Service", &["1.12.0"]);
+            published(&cluster, "Order Service", &["1.12.0"]);
             let client = cluster.client();
             annotated("orders", "Order Service", "1.12.0").apply(&client, &namespace).await;
             annotated("held", "Billing Service", "1.12.0").held().apply(&client, &namespace).await;
@@ -183,7 +183,7 @@ async fn the_key_of_a_pact_deployment_cannot_be_changed_and_tables_fit_a_termina
                 json!({"broker": "other"}),
                 json!({"applicationInstance": "other"}),
             ] {
-                let refusal = patch::<PactDeployment>(cluster, &name, &change).await.expect_err("the key is fixed");
+                let refusal = patch::<PactDeployment>(&cluster, &name, &change).await.expect_err("the key is fixed");
                 assert!(refusal.contains("the record key cannot be changed"), "{change}: {refusal}");
             }
 

@@ -33,8 +33,8 @@ async fn config_map(cp: &ControlPlane, namespace: &str) -> Regarding {
 #[tokio::test]
 async fn an_event_is_published_once_by_any_number_of_processes_and_shown_by_describe() {
     let cp = ControlPlane::shared().await;
-    with_namespace(cp, async |ns| {
-        let orders = config_map(cp, &ns).await;
+    with_namespace(&cp, async |ns| {
+        let orders = config_map(&cp, &ns).await;
         let event = recorded(&"größer ".repeat(300), "1.0.0");
         for (pod, expected) in [("pod-1", Published::New), ("pod-2", Published::Before)] {
             // A new sink has no state, as after a restart.
@@ -54,7 +54,7 @@ async fn an_event_is_published_once_by_any_number_of_processes_and_shown_by_desc
 #[tokio::test]
 async fn events_of_cluster_scoped_objects_are_accepted() {
     let cp = ControlPlane::shared().await;
-    with_namespace(cp, async |ns| {
+    with_namespace(&cp, async |ns| {
         let namespace = Api::<Namespace>::all(cp.client()).get(&ns).await.unwrap();
         let regarding = Regarding {
             api_version: "v1".into(),

@@ -93,12 +93,12 @@ async fn in_every_mode_what_would_be_denied_is_shown_reported_and_counted() {
         ("Warn", Some("RolloutWouldBeDenied")),
         ("Enforce", Some("RunsUnsafe")),
     ] {
-        let (namespace, environment) = enforcing(cluster, mode).await;
-        wait_columns(cluster, &environment, [mode, "0", "0"]).await;
+        let (namespace, environment) = enforcing(&cluster, mode).await;
+        wait_columns(&cluster, &environment, [mode, "0", "0"]).await;
         // No gate runs here: the rollout is admitted in every mode.
         let client = cluster.client();
         let orders = annotated("orders", "orders", "2.0.0").apply(&client, &namespace).await;
-        let check = wait_verdict(cluster, &environment, "orders", "2.0.0", "No").await;
+        let check = wait_verdict(&cluster, &environment, "orders", "2.0.0", "No").await;
         assert!(check.would_deny && check.message.contains("failed to verify the pact of web 1"), "{check:?}");
         let pair = &check.pairs[0];
         let shown = (
@@ -111,18 +111,18 @@ async fn in_every_mode_what_would_be_denied_is_shown_reported_and_counted() {
         assert_eq!((pair.result.as_str(), check.more_pairs), ("Failed", None));
         let age = k8s_openapi::jiff::Timestamp::now().duration_since(check.since.0).as_secs();
         assert!((-1..120).contains(&age), "since {age} s ago");
-        wait_columns(cluster, &environment, [mode, "1", "0"]).await;
+        wait_columns(&cluster, &environment, [mode, "1", "0"]).await;
         if let Some(reason) = reason {
             let note = cluster.wait_event(&namespace, "orders", reason).await;
             assert!(note.contains("orders 2.0.0") && note.contains("web 1") && note.contains(&environment), "{note}");
         }
-        assert!(counted(cluster, &["verdict=\"No\"", "would_deny=\"true\"", "late=\"false\""]).await > 0);
+        assert!(counted(&cluster, &["verdict=\"No\"", "would_deny=\"true\"", "late=\"false\""]).await > 0);
 
         orders.set_image(&image("1.0.0")).await;
-        wait_verdict(cluster, &environment, "orders", "1.0.0", "Yes").await;
-        wait_columns(cluster, &environment, [mode, "0", "0"]).await;
+        wait_verdict(&cluster, &environment, "orders", "1.0.0", "Yes").await;
+        wait_columns(&cluster, &environment, [mode, "0", "0"]).await;
         eventually("the old version's check to go", SOON, async || {
-            match checked(cluster, &environment, "orders", "2.0.0").await {
+            match checked(&cluster, &environment, "orders", "2.0.0").await {
                 None => Ok(()),
                 Some(check) => Err(format!("{check:?}")),
             }
@@ -242,20 +242,20 @@ async fn case_60_a_changed_verdict_is_noticed_for_the_counterpart_within_seconds
 #[tokio::test]
 async fn a_counterpart_that_another_client_records_is_noticed_though_it_never_ran_here() {
     let cluster = TestCluster::shared().await;
-    let (namespace, environment) = enforcing(cluster, "Audit").await;
+    let (namespace, environment) = enforcing(&cluster, "Audit").await;
     let store = cluster.broker.store();
     annotated("orders", "orders", "1.0.0").apply(&cluster.client(), &namespace).await;
-    wait_verdict(cluster, &environment, "orders", "1.0.0", "Yes").await;
+    wait_verdict(&cluster, &environment, "orders", "1.0.0", "Yes").await;
     cluster.wait_recorded(&environment, "orders", "1.0.0").await;
     // A consumer in another cluster, unknown to this operator.
     store.publish_pact("mobile", "7", "orders", "m");
     store.verify("mobile", "7", "orders", "1.0.0", false);
     store.record_deployment("mobile", "7", &environment, None);
-    let check = wait_verdict(cluster, &environment, "orders", "1.0.0", "No").await;
+    let check = wait_verdict(&cluster, &environment, "orders", "1.0.0", "No").await;
     assert_eq!(check.pairs[0].consumer, "mobile", "{check:?}");
     cluster.wait_event(&namespace, "orders", "RolloutWouldBeDenied").await;
     store.undeploy("mobile", &environment, None);
-    wait_verdict(cluster, &environment, "orders", "1.0.0", "Yes").await;
+    wait_verdict(&cluster, &environment, "orders", "1.0.0", "Yes").await;
 }
 
 #[tokio::test]

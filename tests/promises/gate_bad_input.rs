@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use reqwest::{Client, Method, Response, StatusCode, header};
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
 use super::gate_setup::{GateSetup, MappedEnvironment};
+use testbed::shared::{InUse, Shared};
 use testbed::test_cluster::annotated;
 
 const MIB: usize = 1 << 20;
@@ -17,10 +17,10 @@ struct Strict {
     environment: MappedEnvironment,
 }
 
-async fn strict() -> &'static Strict {
-    static STRICT: OnceCell<Strict> = OnceCell::const_new();
+async fn strict() -> InUse<Strict> {
+    static STRICT: Shared<Strict> = Shared::new();
     STRICT
-        .get_or_init(async || {
+        .get(async || {
             let setup = GateSetup::start().await;
             let actions = json!({"pacticipantUnknown": "Deny", "unidentified": "Deny", "brokerUnavailable": "Deny"});
             let environment = setup.gated(json!({"mode": "Enforce", "actions": actions})).await;

@@ -3,18 +3,19 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 
 use super::gate_setup::{GateSetup, MappedEnvironment};
 use testbed::rollout::{Live, Progress, deployment};
+use testbed::shared::{InUse, Shared};
 use testbed::test_cluster::{annotated, image};
 
 /// Calls are counted for the whole process: one test at a time.
 static COUNTING: Mutex<()> = Mutex::const_new(());
 
-async fn setup() -> &'static GateSetup {
-    static SETUP: OnceCell<GateSetup> = OnceCell::const_new();
-    SETUP.get_or_init(GateSetup::start).await
+async fn setup() -> InUse<GateSetup> {
+    static SETUP: Shared<GateSetup> = Shared::new();
+    SETUP.get(GateSetup::start).await
 }
 
 /// The calls that came of each step, and how many there should have been.

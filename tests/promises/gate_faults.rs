@@ -11,11 +11,11 @@ use kube::api::DeleteParams;
 use pact_operator::api::{PactBroker, PactEnvironment};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::OnceCell;
 
 use testbed::eventually::eventually;
 use testbed::kubectl::kubectl;
 use testbed::load::overload;
+use testbed::shared::{InUse, Shared};
 use testbed::standin::{Effect, Fault, StandIn};
 use testbed::test_cluster::{SOON, TestCluster, annotated, image};
 use testbed::webhook::{Person, Webhook, WebhookOptions, sum};
@@ -64,9 +64,9 @@ impl Setup {
         Self { cluster, webhook }
     }
 
-    async fn shared() -> &'static Self {
-        static SHARED: OnceCell<Setup> = OnceCell::const_new();
-        SHARED.get_or_init(|| Self::start(5)).await
+    async fn shared() -> InUse<Self> {
+        static SHARED: Shared<Setup> = Shared::new();
+        SHARED.get(|| Self::start(5)).await
     }
 
     async fn run_case(&self, case: Case) {

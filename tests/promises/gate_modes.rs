@@ -6,10 +6,11 @@ use kube::api::{Patch, PatchParams};
 use pact_operator::api::gate::{GateAction, GateActions, GateMode};
 use pact_operator::decide::Verdict;
 use serde_json::json;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 
 use super::gate_setup::{CommandOutput, GateSetup, MappedEnvironment, consumer_of, provider_that_breaks};
 use testbed::eventually::{always, eventually};
+use testbed::shared::{InUse, Shared};
 use testbed::standin::{Auth, StandIn};
 use testbed::test_cluster::{SOON, annotated};
 use testbed::webhook::sum;
@@ -32,9 +33,9 @@ const VERDICTS: [Verdict; 9] = [
     Verdict::BrokerUnavailable,
 ];
 
-async fn setup() -> &'static GateSetup {
-    static SETUP: OnceCell<GateSetup> = OnceCell::const_new();
-    SETUP.get_or_init(GateSetup::start).await
+async fn setup() -> InUse<GateSetup> {
+    static SETUP: Shared<GateSetup> = Shared::new();
+    SETUP.get(GateSetup::start).await
 }
 
 #[tokio::test]
@@ -59,7 +60,7 @@ async fn every_verdict_has_its_outcome_event_and_count_in_every_mode() {
             let (action, wanted) = (capped(verdict, *mode), usual(verdict));
             let labels =
                 format!(r#"{{verdict="{verdict}",action="{action:?}",wanted="{wanted:?}",mode="{}"}}"#, mode.name());
-            let (before, these) = (counted(setup, "").await, counted(setup, &labels).await);
+            let (before, these) = (counted(&setup, "").await, counted(&setup, &labels).await);
             let output = setup.set_version(&environment.namespace, &app(verdict), "2.0.0", &[]).await;
             assert_output(&output, verdict, *mode, environment);
             if let Some(reason) = event(*mode, verdict) {
@@ -68,15 +69,15 @@ async fn every_verdict_has_its_outcome_event_and_count_in_every_mode() {
                 assert!(note.starts_with(&sentence(verdict, environment)), "{mode:?}: {note}");
             }
             if *mode == GateMode::Off {
-                assert_eq!(counted(setup, "").await, before, "{verdict}: nothing is asked, so nothing is decided");
+                assert_eq!(counted(&setup, "").await, before, "{verdict}: nothing is asked, so nothing is decided");
                 continue;
             }
-            eventually(format!("{labels} to be counted"), SOON, async || match counted(setup, &labels).await {
+            eventually(format!("{labels} to be counted"), SOON, async || match counted(&setup, &labels).await {
                 now if now == these + 1 => Ok(()),
-                other => Err(format!("{other}\n{}", decisions(setup).await)),
+                other => Err(format!("{other}\n{}", decisions(&setup).await)),
             })
             .await;
-            assert_eq!(counted(setup, "").await, before + 1, "{verdict} in {mode:?}");
+            assert_eq!(counted(&setup, "").await, before + 1, "{verdict} in {mode:?}");
         }
     }
     always("no further Event is published", Duration::from_secs(1), async || {
@@ -112,22 +113,22 @@ async fn a_rollout_that_is_denied_ten_times_is_reported_and_counted_once() {
     let environment = &setup.gated(json!({"mode": "Enforce"})).await;
     setup.provider_that_breaks(&environment.name, "stubborn");
     setup.running(environment, "stubborn", "stubborn", "1.0.0").await;
-    let (before, reviews) = (counted(setup, "").await, setup.webhook.reviews().await);
+    let (before, reviews) = (counted(&setup, "").await, setup.webhook.reviews().await);
     for attempt in 0..10 {
         let more: &[&str] = if attempt % 3 == 0 { &["--dry-run=server"] } else { &[] };
         let output = setup.set_version(&environment.namespace, "stubborn", "2.0.0", more).await;
         assert!(output.denial().is_some(), "attempt {attempt}: {output:?}");
     }
     assert_eq!(setup.webhook.reviews().await, reviews + 10);
-    assert_eq!(counted(setup, "").await, before + 1);
-    reported_exactly(setup, environment, &["stubborn RolloutDenied"]).await;
+    assert_eq!(counted(&setup, "").await, before + 1);
+    reported_exactly(&setup, environment, &["stubborn RolloutDenied"]).await;
 
     // Another version is another matter.
     let consumer = "web-of-stubborn";
     assert!(setup.cluster.broker.store().verify(consumer, "7", "stubborn", "3.0.0", false));
     assert!(setup.set_version(&environment.namespace, "stubborn", "3.0.0", &[]).await.denial().is_some());
-    assert_eq!(counted(setup, "").await, before + 2);
-    reported_exactly(setup, environment, &["stubborn RolloutDenied", "stubborn RolloutDenied"]).await;
+    assert_eq!(counted(&setup, "").await, before + 2);
+    reported_exactly(&setup, environment, &["stubborn RolloutDenied", "stubborn RolloutDenied"]).await;
 }
 
 #[tokio::test]
@@ -148,7 +149,7 @@ async fn a_dry_run_that_is_denied_as_flux_makes_it_leaves_an_event_and_one_that_
             assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"));
         }
     }
-    reported_exactly(setup, environment, &["fluxed RolloutDenied", "fluxed-new RolloutDenied"]).await;
+    reported_exactly(&setup, environment, &["fluxed RolloutDenied", "fluxed-new RolloutDenied"]).await;
     assert!(api.get_opt("fluxed-new").await.unwrap().is_none());
 
     // A vacuous yes is warned about. The dry-run shows the warning, and only the rollout itself makes the Event.
@@ -159,9 +160,9 @@ async fn a_dry_run_that_is_denied_as_flux_makes_it_leaves_an_event_and_one_that_
         .kubectl_reading(&environment.namespace, &["create", "--dry-run=server", "-f", "-"], &idle.to_string())
         .await;
     assert!(output.code == 0 && output.warnings().len() == 1, "{output:?}");
-    reported_exactly(setup, environment, &["fluxed RolloutDenied", "fluxed-new RolloutDenied"]).await;
+    reported_exactly(&setup, environment, &["fluxed RolloutDenied", "fluxed-new RolloutDenied"]).await;
     api.patch("idle", &flux(false), &Patch::Apply(&idle)).await.unwrap();
-    reported_exactly(setup, environment, &["fluxed RolloutDenied", "fluxed-new RolloutDenied", "idle RolloutWarned"])
+    reported_exactly(&setup, environment, &["fluxed RolloutDenied", "fluxed-new RolloutDenied", "idle RolloutWarned"])
         .await;
 }
 

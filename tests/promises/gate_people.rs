@@ -4,7 +4,6 @@ use crate::objects::Objects as _;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
 use super::gate_setup::{GateSetup, MappedEnvironment, provider_that_breaks};
 use super::recorder_asserts::records;
@@ -12,15 +11,9 @@ use testbed::eventually::eventually;
 use testbed::standin::encoded;
 use testbed::test_cluster::{SOON, annotated, image};
 
-/// The set-up that these tests share: each uses namespaces, environments and pacticipants of its own.
-async fn setup() -> &'static GateSetup {
-    static SETUP: OnceCell<GateSetup> = OnceCell::const_new();
-    SETUP.get_or_init(GateSetup::start).await
-}
-
 #[tokio::test]
 async fn case_11_a_dry_run_gets_the_whole_verdict_and_leaves_nothing() {
-    let setup = setup().await;
+    let setup = GateSetup::shared().await;
     let environment = &setup.gated(json!({"mode": "Enforce"})).await;
     setup.provider_that_breaks(&environment.name, "tried");
     let create = ["create", "--dry-run=server", "-f", "-"];
@@ -40,7 +33,7 @@ async fn case_11_a_dry_run_gets_the_whole_verdict_and_leaves_nothing() {
 
 #[tokio::test]
 async fn a_denial_is_403_forbidden_and_its_first_line_is_the_whole_answer_whatever_names_it_quotes() {
-    let setup = setup().await;
+    let setup = GateSetup::shared().await;
     let environment = &setup.gated(json!({"mode": "Enforce"})).await;
     let long = "x".repeat(200);
     // Names at the broker that would cause the running Deployment to be deleted if the denial repeated them.
@@ -79,7 +72,7 @@ async fn a_denial_is_403_forbidden_and_its_first_line_is_the_whole_answer_whatev
 
 #[tokio::test]
 async fn case_03_rolling_back_to_what_is_recorded_passes_while_the_broker_is_down() {
-    let setup = setup().await;
+    let setup = GateSetup::shared().await;
     let broker = setup.own_broker("down").await;
     // If the broker were asked, it could not answer, and this environment would deny.
     let gate = json!({"mode": "Enforce", "actions": {"brokerUnavailable": "Deny"}});
@@ -106,7 +99,7 @@ async fn case_03_rolling_back_to_what_is_recorded_passes_while_the_broker_is_dow
 
 #[tokio::test]
 async fn case_04_a_version_that_was_recorded_before_is_asked_about_and_at_most_warned_about() {
-    let setup = setup().await;
+    let setup = GateSetup::shared().await;
     for (rollback, denied) in [("Warn", false), ("Enforce", true)] {
         let app = &format!("former-{}", rollback.to_lowercase());
         let environment = &setup.gated(json!({"mode": "Enforce", "rollback": rollback})).await;
@@ -148,7 +141,7 @@ async fn case_04_a_version_that_was_recorded_before_is_asked_about_and_at_most_w
 
 #[tokio::test]
 async fn case_39_removing_the_annotation_does_not_bypass_the_gate_and_is_admitted_by_itself() {
-    let setup = setup().await;
+    let setup = GateSetup::shared().await;
     let environment = &setup.gated(json!({"mode": "Enforce"})).await;
     setup.provider_that_breaks(&environment.name, "sneaky");
     setup.running(environment, "sneaky", "sneaky", "1.0.0").await;
@@ -168,7 +161,7 @@ async fn case_39_removing_the_annotation_does_not_bypass_the_gate_and_is_admitte
 
 #[tokio::test]
 async fn case_06_any_change_to_a_deployment_that_is_being_deleted_passes() {
-    let setup = setup().await;
+    let setup = GateSetup::shared().await;
     let environment = &setup.gated(json!({"mode": "Enforce"})).await;
     setup.provider_that_breaks(&environment.name, "leaving");
     let live = setup.running(environment, "leaving", "leaving", "1.0.0").await;
@@ -186,7 +179,7 @@ async fn case_06_any_change_to_a_deployment_that_is_being_deleted_passes() {
 
 #[tokio::test]
 async fn case_71_the_primary_of_a_flagger_canary_passes_and_no_other_object_with_an_owner() {
-    let setup = setup().await;
+    let setup = GateSetup::shared().await;
     let environment = &setup.gated(json!({"mode": "Enforce"})).await;
     setup.provider_that_breaks(&environment.name, "canary");
     let api = setup.deployments(&environment.namespace);
@@ -212,7 +205,7 @@ async fn case_71_the_primary_of_a_flagger_canary_passes_and_no_other_object_with
 
 #[tokio::test]
 async fn case_69_a_new_deployment_of_the_version_that_is_recorded_passes_unasked() {
-    let setup = setup().await;
+    let setup = GateSetup::shared().await;
     let broker = setup.own_broker("away").await;
     let gate = json!({"mode": "Enforce", "actions": {"brokerUnavailable": "Deny"}});
     let environment = &setup.gated_by("away", &broker, gate).await;

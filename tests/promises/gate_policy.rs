@@ -4,22 +4,15 @@ use crate::objects::Objects as _;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
-use tokio::sync::OnceCell;
 
 use super::gate_setup::{GateSetup, MappedEnvironment, consumer_of, provider_that_breaks};
 use testbed::eventually::eventually;
 use testbed::standin::Fault;
 use testbed::test_cluster::{SOON, annotated};
 
-/// The set-up that these tests share: each uses namespaces, environments and pacticipants of its own.
-async fn setup() -> &'static GateSetup {
-    static SETUP: OnceCell<GateSetup> = OnceCell::const_new();
-    SETUP.get_or_init(GateSetup::start).await
-}
-
 #[tokio::test]
 async fn an_environment_may_ask_for_evidence_warn_of_a_no_and_let_an_unknown_pass() {
-    let setup = setup().await;
+    let setup = GateSetup::shared().await;
     let actions = json!({"yesVacuous": "Deny", "failed": "Warn", "unknown": "Allow", "pacticipantUnknown": "Deny"});
     let environment = &setup.gated(json!({"mode": "Enforce", "actions": actions})).await;
     let store = setup.cluster.broker.store();
@@ -46,7 +39,7 @@ async fn an_environment_may_ask_for_evidence_warn_of_a_no_and_let_an_unknown_pas
 
 #[tokio::test]
 async fn an_environment_may_deny_what_cannot_be_checked_and_the_reason_comes_from_us() {
-    let setup = setup().await;
+    let setup = GateSetup::shared().await;
     let broker = setup.own_broker("outage").await;
     let gate = json!({"mode": "Enforce", "actions": {"brokerUnavailable": "Deny"}});
     let environment = &setup.gated_by("outage", &broker, gate).await;
@@ -60,7 +53,7 @@ async fn an_environment_may_deny_what_cannot_be_checked_and_the_reason_comes_fro
 
 #[tokio::test]
 async fn an_ignored_pacticipant_does_not_count_until_its_time_is_over() {
-    let setup = setup().await;
+    let setup = GateSetup::shared().await;
     let soon = Timestamp::now() + SignedDuration::from_hours(1);
     let past = Timestamp::now() - SignedDuration::from_mins(1);
     for (app, ignored, passes) in [
@@ -82,7 +75,7 @@ async fn an_ignored_pacticipant_does_not_count_until_its_time_is_over() {
 
 #[tokio::test]
 async fn case_14_a_version_annotation_that_disagrees_with_the_tag_is_denied_with_the_remedy() {
-    let setup = setup().await;
+    let setup = GateSetup::shared().await;
     let namespace = &setup.cluster.namespace().await;
     let more = json!({"gate": {"mode": "Enforce"}, "version": {"tagPattern": "^v(?P<version>.+)$"}});
     let environment = setup.cluster.environment(&[namespace], more).await;
@@ -104,7 +97,7 @@ async fn case_14_a_version_annotation_that_disagrees_with_the_tag_is_denied_with
 
 #[tokio::test]
 async fn case_14_an_image_that_changes_while_the_annotation_stays_is_warned_about() {
-    let setup = setup().await;
+    let setup = GateSetup::shared().await;
     let environment = &setup.gated(json!({"mode": "Enforce"})).await;
     let forgotten = annotated("forgotten", "forgotten", "1.0.0").annotation("pact-operator.dev/version", "1.0.0");
     forgotten.apply(&setup.cluster.client(), &environment.namespace).await.wait_complete().await;
@@ -116,7 +109,7 @@ async fn case_14_an_image_that_changes_while_the_annotation_stays_is_warned_abou
 
 #[tokio::test]
 async fn case_12_a_tag_that_is_never_a_version_is_denied_or_warned_about() {
-    let setup = setup().await;
+    let setup = GateSetup::shared().await;
     for (mode, denied) in [("Enforce", true), ("Warn", false)] {
         let environment = &setup.gated(json!({"mode": mode})).await;
         setup.running(environment, "moving", "moving", "1.0.0").await;
@@ -136,7 +129,7 @@ async fn case_12_a_tag_that_is_never_a_version_is_denied_or_warned_about() {
 
 #[tokio::test]
 async fn case_72_enforce_warns_until_the_first_inventory_was_recorded_and_says_so() {
-    let setup = setup().await;
+    let setup = GateSetup::shared().await;
     let broker = setup.own_broker("unread").await;
     broker.faults().add(Fault::status(500).path("currently-deployed"));
     let namespace = &setup.cluster.namespace().await;
@@ -166,7 +159,7 @@ async fn case_72_enforce_warns_until_the_first_inventory_was_recorded_and_says_s
 
 #[tokio::test]
 async fn case_41_a_namespace_that_two_environments_claim_is_warned_about_and_never_denied() {
-    let setup = setup().await;
+    let setup = GateSetup::shared().await;
     let namespace = &setup.cluster.namespace().await;
     let mut claimants = Vec::new();
     for _ in 0..2 {
@@ -185,7 +178,7 @@ async fn case_41_a_namespace_that_two_environments_claim_is_warned_about_and_nev
 
 #[tokio::test]
 async fn cases_23_and_42_all_pacticipants_in_all_environments_have_to_agree() {
-    let setup = setup().await;
+    let setup = GateSetup::shared().await;
     let namespace = &setup.cluster.namespace().await;
     let mut environments = Vec::new();
     for _ in 0..2 {
@@ -231,7 +224,7 @@ async fn cases_23_and_42_all_pacticipants_in_all_environments_have_to_agree() {
 
 #[tokio::test]
 async fn case_62_the_denial_of_a_consumer_without_its_provider_says_what_to_deploy_first() {
-    let setup = setup().await;
+    let setup = GateSetup::shared().await;
     let environment = &setup.gated(json!({"mode": "Enforce"})).await;
     let store = setup.cluster.broker.store();
     store.publish_pact("newcomer", "1.0.0", "absent", "what it needs");

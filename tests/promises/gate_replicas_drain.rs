@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::gate_replicas_setup::{Asked, seed, write};
 use testbed::certificates::authority;
 use testbed::eventually::eventually;
+use testbed::shared::InUse;
 use testbed::standin::Fault;
 use testbed::test_cluster::{SOON, TestCluster};
 use testbed::webhook::{self, Person, Webhook, WebhookOptions, sum};
@@ -21,7 +22,7 @@ const SLACK: Duration = Duration::from_secs(10);
 
 /// A part of the shared test cluster: a pacticipant of its own, and a gate that is asked about one namespace only.
 struct Context {
-    cluster: &'static TestCluster,
+    cluster: InUse<TestCluster>,
     namespace: String,
     pacticipant: String,
     options: WebhookOptions,
@@ -32,14 +33,14 @@ async fn with_context(test: impl AsyncFnOnce(Context)) {
     let cluster = TestCluster::shared().await;
     testbed::namespace::with_namespace(&cluster.control_plane, async |namespace| {
         let pacticipant = format!("orders-{namespace}");
-        seed(cluster, &namespace, &pacticipant).await;
+        seed(&cluster, &namespace, &pacticipant).await;
         let mut options = WebhookOptions::default().only(&namespace);
         options.namespace = format!("gate-{namespace}");
         let person = Person::developer(&cluster.control_plane).await;
         let configuration = options.configuration();
-        test(Context { cluster, namespace, pacticipant, options, person }).await;
+        test(Context { cluster: cluster.clone(), namespace, pacticipant, options, person }).await;
         // The configuration fails closed, so it must not outlive its gate.
-        remove_configuration(cluster, &configuration).await;
+        remove_configuration(&cluster, &configuration).await;
     })
     .await;
 }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use testbed::eventually::eventually;
 use testbed::kubectl::{kubectl, kubectl_reading};
 use testbed::rollout::Live;
+use testbed::shared::{InUse, Shared};
 use testbed::standin::StandIn;
 use testbed::test_cluster::{SOON, TestCluster, annotated, image};
 use testbed::webhook::{Person, Webhook, WebhookOptions};
@@ -30,6 +31,12 @@ pub struct GateSetup {
 }
 
 impl GateSetup {
+    /// The set-up that tests share which use namespaces, environments and pacticipants of their own, and count nothing.
+    pub async fn shared() -> InUse<Self> {
+        static SHARED: Shared<GateSetup> = Shared::new();
+        SHARED.get(Self::start).await
+    }
+
     /// A new test cluster, whose gate is asked about every namespace.
     pub async fn start() -> Self {
         Self::start_with(WebhookOptions::default()).await

@@ -19,15 +19,15 @@ async fn a_rollout_of_each_kind_is_recorded_when_and_only_when_it_has_finished_a
         cluster
             .with_namespace(async |namespace, environment| {
                 let name = &tested.name("rolled");
-                published(cluster, name, &["2.0.0"]);
-                let live = tested.deployed(cluster, &namespace, &environment, name).await;
+                published(&cluster, name, &["2.0.0"]);
+                let live = tested.deployed(&cluster, &namespace, &environment, name).await;
 
                 Workload::apply(&cluster.client(), &namespace, &tested.of(name, "2.0.0").held()).await;
                 live.wait("its first new pod", |object| {
                     tested.numbers(object).is_some_and(|[_, updated, _]| updated > 0)
                 })
                 .await;
-                stays(cluster, &environment, name, Some("1.0.0"), "2.0.0 still rolls out").await;
+                stays(&cluster, &environment, name, Some("1.0.0"), "2.0.0 still rolls out").await;
                 cluster.wait_condition(&environment, name, ("Ready", "False", "RolloutInProgress")).await;
                 tested.release_until_complete(&live).await;
                 cluster.wait_recorded(&environment, name, "2.0.0").await;
@@ -55,7 +55,7 @@ async fn one_of_each_kind_that_is_deleted_is_undeployed_after_the_grace() {
             let grace = json!({"record": {"undeployGraceSeconds": 4}});
             let environment = cluster.environment(&[&namespace], grace).await;
             let name = &tested.name("deleted");
-            let live = tested.deployed(cluster, &namespace, &environment, name).await;
+            let live = tested.deployed(&cluster, &namespace, &environment, name).await;
             live.delete().await;
             cluster.wait_condition(&environment, name, ("Orphaned", "True", "Orphaned")).await;
             assert_eq!(cluster.recorded(&environment, name).as_deref(), Some("1.0.0"), "not before the grace");
@@ -74,7 +74,7 @@ async fn with_on_delete_each_kind_is_recorded_when_the_last_old_pod_was_deleted(
         cluster
             .with_namespace(async |namespace, environment| {
                 let name = &tested.name("by-hand");
-                published(cluster, name, &["1.0.0", "2.0.0"]);
+                published(&cluster, name, &["1.0.0", "2.0.0"]);
                 let client = cluster.client();
                 let live = Workload::apply(&client, &namespace, &tested.on_delete(name, "1.0.0")).await;
                 cluster.wait_recorded(&environment, name, "1.0.0").await;
@@ -92,7 +92,7 @@ async fn with_on_delete_each_kind_is_recorded_when_the_last_old_pod_was_deleted(
                         "{replaced} are replaced"
                     );
                     if replaced + 1 == tested.pods() {
-                        stays(cluster, &environment, name, Some("1.0.0"), "an old pod is left").await;
+                        stays(&cluster, &environment, name, Some("1.0.0"), "an old pod is left").await;
                     }
                     live.delete_a_pod_of(&image("1.0.0")).await;
                 }
@@ -118,8 +118,8 @@ async fn a_partition_that_keeps_old_pods_is_mixed_and_recorded_once_it_is_zero()
     cluster
         .with_namespace(async |namespace, environment| {
             let name = &tested.name("partitioned");
-            published(cluster, name, &["2.0.0"]);
-            let live = tested.deployed(cluster, &namespace, &environment, name).await;
+            published(&cluster, name, &["2.0.0"]);
+            let live = tested.deployed(&cluster, &namespace, &environment, name).await;
 
             Workload::apply(&cluster.client(), &namespace, &partitioned(tested.of(name, "2.0.0"), 2)).await;
             live.wait("its last pod to be updated", |object| tested.numbers(object) == Some([3, 1, 3])).await;
@@ -130,7 +130,7 @@ async fn a_partition_that_keeps_old_pods_is_mixed_and_recorded_once_it_is_zero()
             let message =
                 format!("StatefulSet {namespace}/{name}: the partition keeps 2 of 3 pods at the version before");
             assert!(ready.status == "False" && ready.message.starts_with(&message), "{ready:?}");
-            stays(cluster, &environment, name, Some("1.0.0"), "both versions are live").await;
+            stays(&cluster, &environment, name, Some("1.0.0"), "both versions are live").await;
 
             Workload::apply(&cluster.client(), &namespace, &partitioned(tested.of(name, "2.0.0"), 0)).await;
             cluster.wait_recorded(&environment, name, "2.0.0").await;
@@ -149,8 +149,8 @@ async fn zero_pods_wanted_and_zero_left_is_finished_for_each_kind() {
         cluster
             .with_namespace(async |namespace, environment| {
                 let name = &tested.name("nowhere");
-                published(cluster, name, &["2.0.0"]);
-                let live = tested.deployed(cluster, &namespace, &environment, name).await;
+                published(&cluster, name, &["2.0.0"]);
+                let live = tested.deployed(&cluster, &namespace, &environment, name).await;
                 let mut nowhere = json!({"template": {"spec": {"nodeSelector": {"no": "such-node"}}}});
                 if tested.kind == WorkloadKind::StatefulSet {
                     nowhere = json!({"replicas": 0});
@@ -172,7 +172,7 @@ async fn case_35_workloads_of_several_kinds_and_one_name_are_a_group() {
     cluster
         .with_namespace(async |namespace, environment| {
             let name = "several";
-            published(cluster, name, &["1.0.0", "2.0.0"]);
+            published(&cluster, name, &["1.0.0", "2.0.0"]);
             let client = cluster.client();
             let one = annotated(name, name, "1.0.0").pod_label("app", "several-one");
             let one = one.with(|manifest| manifest["spec"]["selector"]["matchLabels"]["app"] = json!("several-one"));
@@ -185,7 +185,7 @@ async fn case_35_workloads_of_several_kinds_and_one_name_are_a_group() {
             let members = record.status.unwrap().members.into_iter();
             let members: Vec<_> = members.map(|it| format!("{} {}", it.kind, it.version.unwrap())).collect();
             assert_eq!(members, ["Deployment 1.0.0", "DaemonSet 2.0.0"]);
-            stays(cluster, &environment, name, Some("1.0.0"), "the two differ").await;
+            stays(&cluster, &environment, name, Some("1.0.0"), "the two differ").await;
             one.set_image(&image("2.0.0")).await;
             cluster.wait_recorded(&environment, name, "2.0.0").await;
             // The remaining member of the group still runs the version.

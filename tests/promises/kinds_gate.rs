@@ -7,7 +7,7 @@ use kube::api::ListParams;
 use pact_operator::gate::REPORTER;
 use pact_operator::workload::WorkloadKind;
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 
 use super::gate_setup::{DENIED, GateSetup};
 use super::kinds_setup::OTHERS;
@@ -15,6 +15,7 @@ use testbed::chart::RELEASE;
 use testbed::eventually::eventually;
 use testbed::kubectl::kubectl;
 use testbed::rendered::gate_name;
+use testbed::shared::{InUse, Shared};
 use testbed::test_cluster::{SOON, image};
 use testbed::webhook::configuration;
 use testbed::workload::Workload;
@@ -22,9 +23,9 @@ use testbed::workload::Workload;
 /// Calls are counted for the whole process: one test at a time.
 static COUNTING: Mutex<()> = Mutex::const_new(());
 
-async fn setup() -> &'static GateSetup {
-    static SETUP: OnceCell<GateSetup> = OnceCell::const_new();
-    SETUP.get_or_init(GateSetup::start).await
+async fn setup() -> InUse<GateSetup> {
+    static SETUP: Shared<GateSetup> = Shared::new();
+    SETUP.get(GateSetup::start).await
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ async fn one_leads(candidates: &[&Candidate]) -> usize {
 #[tokio::test]
 async fn of_two_candidates_one_leads_and_when_it_gives_the_lease_back_the_other_leads_at_once() {
     let cp = ControlPlane::shared().await;
-    with_namespace(cp, async |ns| {
+    with_namespace(&cp, async |ns| {
         let client = cp.client();
         let candidates = ["a", "b"].map(|who| Candidate::start(client.clone(), &ns, who, LONG));
         let first = one_leads(&candidates.each_ref()).await;
@@ -100,7 +100,7 @@ async fn of_two_candidates_one_leads_and_when_it_gives_the_lease_back_the_other_
 async fn a_killed_leader_is_replaced_when_its_claim_has_run_out_and_not_before() {
     let cp = ControlPlane::shared().await;
     let duration = Duration::from_secs(6);
-    with_namespace(cp, async |ns| {
+    with_namespace(&cp, async |ns| {
         let leader = Candidate::start(cp.client(), &ns, "a", duration);
         leader.wait_leader().await;
         let standby = Candidate::start(cp.client(), &ns, "b", duration);
@@ -122,7 +122,7 @@ async fn a_killed_leader_is_replaced_when_its_claim_has_run_out_and_not_before()
 async fn a_leader_that_cannot_renew_stops_before_another_one_may_lead() {
     let cp = ControlPlane::shared().await;
     let duration = Duration::from_secs(3);
-    with_namespace(cp, async |ns| {
+    with_namespace(&cp, async |ns| {
         for passes in [Passes::Nothing, Passes::Requests] {
             let leader = Candidate::start(cp.client(), &ns, "a", duration);
             leader.wait_leader().await;
@@ -204,7 +204,7 @@ async fn with_the_api_server_gone_nobody_leads_and_when_it_is_back_one_does() {
 #[tokio::test]
 async fn a_shutdown_ends_although_the_api_server_is_out_of_reach() {
     let cp = ControlPlane::shared().await;
-    with_namespace(cp, async |ns| {
+    with_namespace(&cp, async |ns| {
         let leader = Candidate::start(cp.client(), &ns, "a", Duration::from_secs(3));
         leader.wait_leader().await;
         leader.flaky_client.set(Passes::Nothing);
@@ -216,7 +216,7 @@ async fn a_shutdown_ends_although_the_api_server_is_out_of_reach() {
 #[tokio::test]
 async fn a_deleted_lease_is_made_again_by_its_holder() {
     let cp = ControlPlane::shared().await;
-    with_namespace(cp, async |ns| {
+    with_namespace(&cp, async |ns| {
         let leader = Candidate::start(cp.client(), &ns, "a", LONG);
         leader.wait_leader().await;
         let api: Api<Lease> = Api::namespaced(cp.client(), &ns);
@@ -254,7 +254,7 @@ subjects: [{{kind: ServiceAccount, name: candidate}}]
 #[tokio::test]
 async fn missing_rights_are_waited_for_and_without_watch_the_lease_is_polled() {
     let cp = ControlPlane::shared().await;
-    with_namespace(cp, async |ns| {
+    with_namespace(&cp, async |ns| {
         kubectl::apply(cp.kubeconfig(), &ns, &rights("get")).await;
         let kubeconfig = cp.user_kubeconfig(&ns, "candidate").await;
         let bounded = ControlPlane::from_kubeconfig(&kubeconfig).await.client();
@@ -283,7 +283,7 @@ async fn missing_rights_are_waited_for_and_without_watch_the_lease_is_polled() {
 async fn twenty_rounds_of_accidents_never_give_two_leaders_at_one_moment() {
     let cp = ControlPlane::shared().await;
     let duration = Duration::from_secs(2);
-    with_namespace(cp, async |ns| {
+    with_namespace(&cp, async |ns| {
         let client = cp.client();
         let mut number = 0;
         let mut start = || {

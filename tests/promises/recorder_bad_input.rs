@@ -145,7 +145,7 @@ async fn invalid_annotations_are_reported_on_the_workload_and_nothing_is_written
                 assert!(note.len() <= 1024 && !note.chars().any(char::is_control), "{name}: {note}");
             }
             assert!(cluster.broker.store().current_in(&environment).is_empty());
-            goes_on(cluster).await;
+            goes_on(&cluster).await;
         })
         .await;
 }
@@ -166,7 +166,7 @@ async fn invalid_environments_are_reported_and_block_only_themselves() {
             let pattern = json!({"version": {"tagPattern": "(?P<version>("}});
             let invalid = cluster.environment(&[&of_its_own], pattern).await;
             cluster.wait_environment(&invalid, ("Ready", "False", "InvalidSpec")).await;
-            roll_out(cluster, &of_its_own, "orders", "1.0.0").await;
+            roll_out(&cluster, &of_its_own, "orders", "1.0.0").await;
 
             let odd = json!({"namespaces": {"selector": {"matchExpressions": [{"key": "a", "operator": "Maybe"}]}}});
             let selector = cluster.environment(&[], odd).await;
@@ -179,7 +179,7 @@ async fn invalid_environments_are_reported_and_block_only_themselves() {
             let orphan = cluster.environment(&[&cluster.namespace().await], nobody).await;
             cluster.wait_environment(&orphan, ("Ready", "False", "BrokerMissing")).await;
 
-            goes_on(cluster).await;
+            goes_on(&cluster).await;
             for environment in [&invalid, &selector, &orphan] {
                 assert!(cluster.broker.store().current_in(environment).is_empty());
             }

@@ -55,21 +55,21 @@ async fn case_37_another_clients_write_is_corrected_once_and_then_left_alone_unt
     let cluster = TestCluster::shared().await;
     cluster
         .with_namespace(async |namespace, environment| {
-            let orders = deployed(cluster, &namespace, &environment, "orders").await;
+            let orders = deployed(&cluster, &namespace, &environment, "orders").await;
             let others = || cluster.broker.store().record_deployment("orders", "0.9.9", &environment, None);
             others();
             let corrected = ["Deployed 1.0.0", "Deployed 1.0.0"];
-            wait_corrected(cluster, &environment, "orders", "1.0.0").await;
+            wait_corrected(&cluster, &environment, "orders", "1.0.0").await;
             cluster.wait_condition(&environment, "orders", ("Ready", "True", "Recorded")).await;
-            nothing_more(cluster, &environment, "orders", &corrected).await;
+            nothing_more(&cluster, &environment, "orders", &corrected).await;
 
             others();
             cluster.wait_condition(&environment, "orders", ("Contested", "True", "Contested")).await;
             let note = cluster.wait_event(&namespace, "orders", "Contested").await;
             assert!(note.contains("0.9.9") && note.contains("application instance"), "{note}");
-            let counted = gauge(cluster, "pact_operator_records_contested").await;
+            let counted = gauge(&cluster, "pact_operator_records_contested").await;
             assert!(counted.is_some_and(|records| records >= 1), "{counted:?}");
-            nothing_more(cluster, &environment, "orders", &corrected).await;
+            nothing_more(&cluster, &environment, "orders", &corrected).await;
             assert_eq!(cluster.recorded(&environment, "orders").as_deref(), Some("0.9.9"));
 
             cluster.broker.store().publish_version("orders", "2.0.0");
@@ -85,13 +85,13 @@ async fn a_row_that_another_client_undeployed_is_recorded_again_once() {
     let cluster = TestCluster::shared().await;
     cluster
         .with_namespace(async |namespace, environment| {
-            deployed(cluster, &namespace, &environment, "orders").await;
+            deployed(&cluster, &namespace, &environment, "orders").await;
             let again = ["Deployed 1.0.0", "Deployed 1.0.0"];
             assert!(cluster.broker.store().undeploy("orders", &environment, None));
-            wait_corrected(cluster, &environment, "orders", "1.0.0").await;
+            wait_corrected(&cluster, &environment, "orders", "1.0.0").await;
             assert!(cluster.broker.store().undeploy("orders", &environment, None));
             cluster.wait_condition(&environment, "orders", ("Contested", "True", "Contested")).await;
-            nothing_more(cluster, &environment, "orders", &again).await;
+            nothing_more(&cluster, &environment, "orders", &again).await;
         })
         .await;
 }
@@ -101,7 +101,7 @@ async fn case_44_an_environment_deleted_at_the_broker_is_reported_missing_and_re
     let cluster = TestCluster::shared().await;
     cluster
         .with_namespace(async |namespace, environment| {
-            deployed(cluster, &namespace, &environment, "orders").await;
+            deployed(&cluster, &namespace, &environment, "orders").await;
             let before = cluster.broker.store().environment_uuid(&environment);
             assert!(cluster.broker.store().remove_environment(&environment));
             cluster.wait_environment(&environment, ("EnvironmentExists", "False", "EnvironmentMissing")).await;

@@ -16,8 +16,8 @@ async fn case_35_two_deployments_of_one_pacticipant_are_mixed_until_both_run_the
     let cluster = TestCluster::shared().await;
     cluster
         .with_namespace(async |namespace, environment| {
-            published(cluster, "pair", &["1.0.0", "2.0.0"]);
-            let [api, worker] = pair(cluster, "pair", "1.0.0", [&namespace, &namespace]).await;
+            published(&cluster, "pair", &["1.0.0", "2.0.0"]);
+            let [api, worker] = pair(&cluster, "pair", "1.0.0", [&namespace, &namespace]).await;
             cluster.wait_recorded(&environment, "pair", "1.0.0").await;
 
             api.set_image(&image("2.0.0")).await;
@@ -29,7 +29,7 @@ async fn case_35_two_deployments_of_one_pacticipant_are_mixed_until_both_run_the
             }
             assert_eq!(record.status.unwrap().desired_version, None);
             cluster.wait_event(&namespace, "pair-api", "Mixed").await;
-            stays(cluster, &environment, "pair", Some("1.0.0"), "the worker still runs it").await;
+            stays(&cluster, &environment, "pair", Some("1.0.0"), "the worker still runs it").await;
 
             worker.set_image(&image("2.0.0")).await;
             cluster.wait_recorded(&environment, "pair", "2.0.0").await;
@@ -46,16 +46,16 @@ async fn case_35_a_group_is_not_recorded_while_one_of_its_members_still_rolls_ou
     let cluster = TestCluster::shared().await;
     cluster
         .with_namespace(async |namespace, environment| {
-            published(cluster, "slow-pair", &["1.0.0"]);
+            published(&cluster, "slow-pair", &["1.0.0"]);
             annotated("quick", "slow-pair", "1.0.0").apply(&cluster.client(), &namespace).await.wait_complete().await;
             cluster.wait_recorded(&environment, "slow-pair", "1.0.0").await;
-            published(cluster, "slow-pair", &["2.0.0"]);
+            published(&cluster, "slow-pair", &["2.0.0"]);
             let slow = annotated("slow", "slow-pair", "2.0.0").held().apply(&cluster.client(), &namespace).await;
             slow.wait_updated().await;
             let quick = Live::new(&cluster.client(), &namespace, "quick");
             quick.set_image(&image("2.0.0")).await;
             quick.wait_complete().await;
-            stays(cluster, &environment, "slow-pair", Some("1.0.0"), "one member has not finished").await;
+            stays(&cluster, &environment, "slow-pair", Some("1.0.0"), "one member has not finished").await;
             slow.release().await;
             cluster.wait_recorded(&environment, "slow-pair", "2.0.0").await;
             assert_eq!(cluster.writes(&environment, "slow-pair"), ["Deployed 1.0.0", "Deployed 2.0.0"]);
@@ -68,18 +68,18 @@ async fn cases_35_and_36_a_deployment_with_its_own_application_instance_has_its_
     let cluster = TestCluster::shared().await;
     cluster
         .with_namespace(async |namespace, environment| {
-            published(cluster, "copies", &["1.0.0", "2.0.0"]);
+            published(&cluster, "copies", &["1.0.0", "2.0.0"]);
             annotated("copy-one", "copies", "1.0.0").apply(&cluster.client(), &namespace).await;
             let second = annotated("copy-two", "copies", "2.0.0").annotation(APPLICATION_INSTANCE, "Blue/Green + ü");
             let second = second.apply(&cluster.client(), &namespace).await;
             cluster.wait_recorded(&environment, "copies", "1.0.0").await;
-            wait_instance(cluster, &environment, "copies", "Blue/Green + ü", Some("2.0.0")).await;
+            wait_instance(&cluster, &environment, "copies", "Blue/Green + ü", Some("2.0.0")).await;
             assert_eq!(cluster.broker.store().current(&environment, "copies").len(), 2);
 
             // Without the annotation it joins the other: two versions in one group, so nothing is written for it.
             second.annotate(APPLICATION_INSTANCE, None).await;
             cluster.wait_condition(&environment, "copies", ("Ready", "False", "Mixed")).await;
-            stays(cluster, &environment, "copies", Some("1.0.0"), "the group is mixed").await;
+            stays(&cluster, &environment, "copies", Some("1.0.0"), "the group is mixed").await;
         })
         .await;
 }
@@ -89,14 +89,14 @@ async fn case_36_an_environments_application_instance_is_the_one_of_all_its_work
     let cluster = TestCluster::shared().await;
     namespace::with_namespace(&cluster.control_plane, async |namespace| {
         let environment = cluster.environment(&[&namespace], json!({"applicationInstance": "eu-1"})).await;
-        published(cluster, "regional", &["1.0.0"]);
+        published(&cluster, "regional", &["1.0.0"]);
         // Another cluster's row, and one without an instance from a pipeline: neither is ours to touch.
         cluster.broker.store().record_deployment("regional", "0.8.0", &environment, Some("us-1"));
         cluster.broker.store().record_deployment("regional", "0.9.0", &environment, None);
         let live = annotated("regional", "regional", "1.0.0").apply(&cluster.client(), &namespace).await;
-        wait_instance(cluster, &environment, "regional", "eu-1", Some("1.0.0")).await;
+        wait_instance(&cluster, &environment, "regional", "eu-1", Some("1.0.0")).await;
         live.annotate(APPLICATION_INSTANCE, Some("eu-2")).await;
-        wait_instance(cluster, &environment, "regional", "eu-2", Some("1.0.0")).await;
+        wait_instance(&cluster, &environment, "regional", "eu-2", Some("1.0.0")).await;
         assert_eq!(cluster.recorded_as(&environment, "regional", Some("us-1")).as_deref(), Some("0.8.0"));
         assert_eq!(cluster.recorded(&environment, "regional").as_deref(), Some("0.9.0"));
     })
@@ -109,16 +109,16 @@ async fn case_35_two_namespaces_of_one_environment_are_one_group() {
     namespace::with_namespace(&cluster.control_plane, async |first| {
         namespace::with_namespace(&cluster.control_plane, async |second| {
             let environment = cluster.environment(&[&first, &second], json!({})).await;
-            published(cluster, "spread", &["1.0.0", "2.0.0"]);
-            let [api, worker] = pair(cluster, "spread", "1.0.0", [&first, &second]).await;
+            published(&cluster, "spread", &["1.0.0", "2.0.0"]);
+            let [api, worker] = pair(&cluster, "spread", "1.0.0", [&first, &second]).await;
             cluster.wait_recorded(&environment, "spread", "1.0.0").await;
             api.set_image(&image("2.0.0")).await;
             cluster.wait_condition(&environment, "spread", ("Ready", "False", "Mixed")).await;
-            stays(cluster, &environment, "spread", Some("1.0.0"), "the other namespace still runs it").await;
+            stays(&cluster, &environment, "spread", Some("1.0.0"), "the other namespace still runs it").await;
             worker.set_image(&image("2.0.0")).await;
             cluster.wait_recorded(&environment, "spread", "2.0.0").await;
             assert_eq!(cluster.writes(&environment, "spread"), ["Deployed 1.0.0", "Deployed 2.0.0"]);
-            assert_eq!(records(cluster, &environment).await.len(), 1);
+            assert_eq!(records(&cluster, &environment).await.len(), 1);
         })
         .await;
     })
@@ -131,7 +131,7 @@ async fn case_23_several_pacticipants_of_one_deployment_are_recorded_each() {
     cluster
         .with_namespace(async |namespace, environment| {
             for pacticipant in ["Gateway Web", "Gateway Mobile"] {
-                published(cluster, pacticipant, &["1.0.0", "2.0.0"]);
+                published(&cluster, pacticipant, &["1.0.0", "2.0.0"]);
             }
             let live = annotated("gateway", "Gateway Web, Gateway Mobile ,Gateway Web", "1.0.0");
             let live = live.apply(&cluster.client(), &namespace).await;
@@ -155,11 +155,11 @@ async fn case_23_a_pacticipant_that_the_broker_does_not_know_blocks_none_of_the_
     let cluster = TestCluster::shared().await;
     cluster
         .with_namespace(async |namespace, environment| {
-            published(cluster, "bff-known", &["1.0.0"]);
+            published(&cluster, "bff-known", &["1.0.0"]);
             annotated("bff", "bff-unknown,bff-known", "1.0.0").apply(&cluster.client(), &namespace).await;
             cluster.wait_recorded(&environment, "bff-known", "1.0.0").await;
             cluster.wait_condition(&environment, "bff-unknown", ("Ready", "False", "PacticipantMissing")).await;
-            published(cluster, "bff-unknown", &["1.0.0"]);
+            published(&cluster, "bff-unknown", &["1.0.0"]);
             cluster.wait_recorded(&environment, "bff-unknown", "1.0.0").await;
         })
         .await;
@@ -170,8 +170,8 @@ async fn a_pacticipant_added_to_or_left_out_of_the_annotation_follows_without_a_
     let cluster = TestCluster::shared().await;
     cluster
         .with_namespace(async |namespace, environment| {
-            published(cluster, "first-name", &["1.0.0"]);
-            published(cluster, "second-name", &["1.0.0"]);
+            published(&cluster, "first-name", &["1.0.0"]);
+            published(&cluster, "second-name", &["1.0.0"]);
             let live = annotated("named", "first-name", "1.0.0").apply(&cluster.client(), &namespace).await;
             cluster.wait_recorded(&environment, "first-name", "1.0.0").await;
             live.annotate(PACTICIPANT, Some("first-name,second-name")).await;
@@ -179,7 +179,7 @@ async fn a_pacticipant_added_to_or_left_out_of_the_annotation_follows_without_a_
             // Case 38: the old name stays recorded through its grace.
             live.annotate(PACTICIPANT, Some("second-name")).await;
             cluster.wait_condition(&environment, "first-name", ("Ready", "False", "Orphaned")).await;
-            stays(cluster, &environment, "first-name", Some("1.0.0"), "the grace has not passed").await;
+            stays(&cluster, &environment, "first-name", Some("1.0.0"), "the grace has not passed").await;
         })
         .await;
 }
@@ -189,8 +189,8 @@ async fn case_35_when_a_member_of_a_group_is_deleted_the_others_decide() {
     let cluster = TestCluster::shared().await;
     cluster
         .with_namespace(async |namespace, environment| {
-            published(cluster, "widowed", &["1.0.0", "2.0.0"]);
-            let [api, worker] = pair(cluster, "widowed", "1.0.0", [&namespace, &namespace]).await;
+            published(&cluster, "widowed", &["1.0.0", "2.0.0"]);
+            let [api, worker] = pair(&cluster, "widowed", "1.0.0", [&namespace, &namespace]).await;
             cluster.wait_recorded(&environment, "widowed", "1.0.0").await;
             api.set_image(&image("2.0.0")).await;
             cluster.wait_condition(&environment, "widowed", ("Ready", "False", "Mixed")).await;

@@ -19,7 +19,7 @@ use testbed::test_cluster::{BROKER, SOON, TestCluster, annotated, image};
 async fn case_42_a_namespace_in_two_environments_that_both_allow_it_is_recorded_in_each() {
     let cluster = TestCluster::shared().await;
     with_namespace(&cluster.control_plane, async |namespace| {
-        published(cluster, "twice", &["1.0.0", "2.0.0"]);
+        published(&cluster, "twice", &["1.0.0", "2.0.0"]);
         let first = cluster.environment(&[&namespace], json!({"overlap": "Allow"})).await;
         let second = cluster.environment(&[&namespace], json!({"overlap": "Allow"})).await;
         let live = annotated("twice", "twice", "1.0.0").apply(&cluster.client(), &namespace).await;
@@ -39,7 +39,7 @@ async fn case_42_a_namespace_in_two_environments_that_both_allow_it_is_recorded_
 async fn case_42_one_environment_that_is_not_at_the_broker_blocks_no_other() {
     let cluster = TestCluster::shared().await;
     with_namespace(&cluster.control_plane, async |namespace| {
-        published(cluster, "half", &["1.0.0"]);
+        published(&cluster, "half", &["1.0.0"]);
         let there = cluster.environment(&[&namespace], json!({"overlap": "Allow"})).await;
         let absent = unique("absent");
         cluster.map(&absent, &[&namespace], json!({"overlap": "Allow"})).await;
@@ -59,7 +59,7 @@ async fn case_41_a_namespace_claimed_twice_is_not_recorded_until_the_conflict_is
     // Every environment has to allow the overlap; one is not enough.
     for (name, overlap) in [("torn", "Deny"), ("torn-half", "Allow")] {
         with_namespace(&cluster.control_plane, async |namespace| {
-            published(cluster, name, &["1.0.0"]);
+            published(&cluster, name, &["1.0.0"]);
             let first = cluster.environment(&[&namespace], json!({})).await;
             let second = cluster.environment(&[&namespace], json!({"overlap": overlap})).await;
             for environment in [&first, &second] {
@@ -89,8 +89,8 @@ async fn case_41_a_namespace_claimed_twice_is_not_recorded_until_the_conflict_is
             for environment in [&first, &second] {
                 cluster.wait_environment(environment, ("Conflicted", "False", "NoOverlap")).await;
             }
-            stays(cluster, &second, name, None, "the namespace no longer belongs to it").await;
-            assert_eq!(records(cluster, &second).await.len(), 0, "it needs no record there");
+            stays(&cluster, &second, name, None, "the namespace no longer belongs to it").await;
+            assert_eq!(records(&cluster, &second).await.len(), 0, "it needs no record there");
         })
         .await;
     }
@@ -101,14 +101,14 @@ async fn case_41_a_conflict_that_comes_later_leaves_what_is_recorded() {
     let cluster = TestCluster::shared().await;
     cluster
         .with_namespace(async |namespace, environment| {
-            published(cluster, "disturbed", &["1.0.0", "2.0.0"]);
+            published(&cluster, "disturbed", &["1.0.0", "2.0.0"]);
             let live = annotated("disturbed", "disturbed", "1.0.0").apply(&cluster.client(), &namespace).await;
             cluster.wait_recorded(&environment, "disturbed", "1.0.0").await;
             let other = cluster.environment(&[&namespace], json!({})).await;
             cluster.wait_condition(&environment, "disturbed", ("Ready", "False", "Conflicted")).await;
             live.set_image(&image("2.0.0")).await;
             live.wait_complete().await;
-            stays(cluster, &environment, "disturbed", Some("1.0.0"), "the namespace is in conflict").await;
+            stays(&cluster, &environment, "disturbed", Some("1.0.0"), "the namespace is in conflict").await;
             let api: Api<PactEnvironment> = Api::all(cluster.client());
             api.delete(&other, &DeleteParams::default()).await.unwrap();
             cluster.wait_recorded(&environment, "disturbed", "2.0.0").await;
@@ -120,14 +120,14 @@ async fn case_41_a_conflict_that_comes_later_leaves_what_is_recorded() {
 async fn a_namespace_belongs_to_the_environment_whose_selector_its_labels_match() {
     let cluster = TestCluster::shared().await;
     with_namespace(&cluster.control_plane, async |namespace| {
-        published(cluster, "selected", &["1.0.0"]);
+        published(&cluster, "selected", &["1.0.0"]);
         let stage = unique("stage");
         let expressions = json!([{"key": "stage", "operator": "In", "values": [stage, "another"]}]);
         let selector = json!({"selector": {"matchExpressions": expressions}});
         let environment = cluster.environment(&[], json!({"namespaces": selector})).await;
         annotated("selected", "selected", "1.0.0").apply(&cluster.client(), &namespace).await.wait_complete().await;
-        stays(cluster, &environment, "selected", None, "the namespace has no such label").await;
-        label(cluster, &namespace, &stage).await;
+        stays(&cluster, &environment, "selected", None, "the namespace has no such label").await;
+        label(&cluster, &namespace, &stage).await;
         cluster.wait_recorded(&environment, "selected", "1.0.0").await;
     })
     .await;
@@ -137,7 +137,7 @@ async fn a_namespace_belongs_to_the_environment_whose_selector_its_labels_match(
 async fn case_40_a_namespace_that_moves_is_recorded_anew_and_undeployed_where_it_was_after_the_grace() {
     let cluster = TestCluster::shared().await;
     with_namespace(&cluster.control_plane, async |namespace| {
-        published(cluster, "moving", &["1.0.0"]);
+        published(&cluster, "moving", &["1.0.0"]);
         let (here, there) = (unique("here"), unique("there"));
         let mapping = |stage: &str| {
             let selector = json!({"selector": {"matchLabels": {"stage": stage}}});
@@ -145,11 +145,11 @@ async fn case_40_a_namespace_that_moves_is_recorded_anew_and_undeployed_where_it
         };
         let old = cluster.environment(&[], mapping(&here)).await;
         let new = cluster.environment(&[], mapping(&there)).await;
-        label(cluster, &namespace, &here).await;
+        label(&cluster, &namespace, &here).await;
         annotated("moving", "moving", "1.0.0").apply(&cluster.client(), &namespace).await;
         cluster.wait_recorded(&old, "moving", "1.0.0").await;
 
-        label(cluster, &namespace, &there).await;
+        label(&cluster, &namespace, &there).await;
         cluster.wait_recorded(&new, "moving", "1.0.0").await;
         let record = cluster.wait_condition(&old, "moving", ("Orphaned", "True", "Orphaned")).await;
         assert!(
@@ -160,7 +160,7 @@ async fn case_40_a_namespace_that_moves_is_recorded_anew_and_undeployed_where_it
         eventually("the record to be undeployed", SOON, async || cluster.recorded(&old, "moving").map_or(Ok(()), Err))
             .await;
         assert_eq!(cluster.writes(&old, "moving"), ["Deployed 1.0.0", "Undeployed 1.0.0"]);
-        stays(cluster, &new, "moving", Some("1.0.0"), "it runs there").await;
+        stays(&cluster, &new, "moving", Some("1.0.0"), "it runs there").await;
     })
     .await;
 }
@@ -169,7 +169,7 @@ async fn case_40_a_namespace_that_moves_is_recorded_anew_and_undeployed_where_it
 async fn a_mistyped_environment_is_reported_with_the_nearest_name_and_never_created() {
     let cluster = TestCluster::shared().await;
     with_namespace(&cluster.control_plane, async |namespace| {
-        published(cluster, "misspelt", &["1.0.0"]);
+        published(&cluster, "misspelt", &["1.0.0"]);
         let meant = unique("checkout");
         let typed = meant.replace("checkout", "chekcout");
         cluster.broker.store().add_environment(&meant, false);
@@ -201,7 +201,7 @@ async fn a_mistyped_environment_is_reported_with_the_nearest_name_and_never_crea
 async fn an_environment_is_created_at_the_broker_where_its_object_says_so() {
     let cluster = TestCluster::shared().await;
     with_namespace(&cluster.control_plane, async |namespace| {
-        published(cluster, "founder", &["1.0.0"]);
+        published(&cluster, "founder", &["1.0.0"]);
         let (object, environment) = (unique("object"), unique("made"));
         let create = json!({"displayName": "Made by us", "production": true});
         cluster.map(&object, &[&namespace], json!({"environment": environment, "create": create})).await;
@@ -226,8 +226,8 @@ async fn a_pact_environment_counts_its_namespaces_workloads_and_records() {
     let cluster = TestCluster::shared().await;
     with_namespace(&cluster.control_plane, async |first| {
         with_namespace(&cluster.control_plane, async |second| {
-            published(cluster, "counted-one", &["1.0.0"]);
-            published(cluster, "counted-two", &["1.0.0"]);
+            published(&cluster, "counted-one", &["1.0.0"]);
+            published(&cluster, "counted-two", &["1.0.0"]);
             let environment = cluster.environment(&[&first, &second, "not-there-yet"], json!({})).await;
             let client = cluster.client();
             annotated("one", "counted-one", "1.0.0").apply(&client, &first).await;
@@ -254,7 +254,7 @@ async fn deployments_without_annotation_and_namespaces_without_environment_are_l
     with_namespace(&cluster.control_plane, async |unmapped| {
         cluster
             .with_namespace(async |mapped, environment| {
-                published(cluster, "elsewhere", &["1.0.0"]);
+                published(&cluster, "elsewhere", &["1.0.0"]);
                 let plain = deployment("plain").image(&image("1.0.0")).apply(&cluster.client(), &mapped).await;
                 let nowhere = annotated("nowhere", "elsewhere", "1.0.0").apply(&cluster.client(), &unmapped).await;
                 plain.wait_complete().await;
@@ -271,7 +271,7 @@ async fn deployments_without_annotation_and_namespaces_without_environment_are_l
                     }
                 })
                 .await;
-                assert_eq!(records(cluster, &environment).await.len(), 0);
+                assert_eq!(records(&cluster, &environment).await.len(), 0);
 
                 // One annotation or one mapping makes the operator record either.
                 plain.annotate(annotations::PACTICIPANT, Some("elsewhere")).await;
@@ -289,14 +289,14 @@ async fn a_namespace_that_no_environment_claims_any_more_keeps_its_records() {
     let cluster = TestCluster::shared().await;
     with_namespace(&cluster.control_plane, async |left_out| {
         with_namespace(&cluster.control_plane, async |kept| {
-            published(cluster, "left-out", &["1.0.0"]);
+            published(&cluster, "left-out", &["1.0.0"]);
             let brief = json!({"record": {"undeployGraceSeconds": 0}});
             let environment = cluster.environment(&[&left_out, &kept], brief.clone()).await;
             annotated("left-out", "left-out", "1.0.0").apply(&cluster.client(), &left_out).await;
             cluster.wait_condition(&environment, "left-out", ("Ready", "True", "Recorded")).await;
             cluster.map(&environment, &[&kept], brief).await;
             cluster.wait_condition(&environment, "left-out", ("Ready", "False", "MembersUncertain")).await;
-            stays(cluster, &environment, "left-out", Some("1.0.0"), "it still runs").await;
+            stays(&cluster, &environment, "left-out", Some("1.0.0"), "it still runs").await;
         })
         .await;
     })
@@ -307,7 +307,7 @@ async fn a_namespace_that_no_environment_claims_any_more_keeps_its_records() {
 async fn removing_a_pact_environment_keeps_what_it_recorded() {
     let cluster = TestCluster::shared().await;
     with_namespace(&cluster.control_plane, async |namespace| {
-        published(cluster, "kept", &["1.0.0"]);
+        published(&cluster, "kept", &["1.0.0"]);
         let environment = cluster.environment(&[&namespace], json!({"record": {"undeployGraceSeconds": 0}})).await;
         annotated("kept", "kept", "1.0.0").apply(&cluster.client(), &namespace).await;
         cluster.wait_recorded(&environment, "kept", "1.0.0").await;
@@ -315,7 +315,7 @@ async fn removing_a_pact_environment_keeps_what_it_recorded() {
         let api: Api<PactEnvironment> = Api::all(cluster.client());
         api.delete(&environment, &DeleteParams::default()).await.unwrap();
         cluster.wait_condition(&environment, "kept", ("Ready", "False", "EnvironmentUnmanaged")).await;
-        stays(cluster, &environment, "kept", Some("1.0.0"), "it still runs; uninstalling undeploys nothing").await;
+        stays(&cluster, &environment, "kept", Some("1.0.0"), "it still runs; uninstalling undeploys nothing").await;
     })
     .await;
 }
@@ -325,7 +325,7 @@ async fn two_pact_environments_of_one_environment_are_one_group() {
     let cluster = TestCluster::shared().await;
     with_namespace(&cluster.control_plane, async |first| {
         with_namespace(&cluster.control_plane, async |second| {
-            published(cluster, "joined", &["1.0.0", "2.0.0"]);
+            published(&cluster, "joined", &["1.0.0", "2.0.0"]);
             let environment = cluster.environment(&[&first], json!({})).await;
             cluster.map(&unique("second"), &[&second], json!({"environment": environment})).await;
             annotated("one", "joined", "1.0.0").apply(&cluster.client(), &first).await;
@@ -345,7 +345,7 @@ async fn two_pact_environments_of_one_environment_are_one_group() {
 async fn an_environment_of_a_missing_broker_is_reported_and_writes_nothing() {
     let cluster = TestCluster::shared().await;
     with_namespace(&cluster.control_plane, async |namespace| {
-        published(cluster, "brokerless", &["1.0.0"]);
+        published(&cluster, "brokerless", &["1.0.0"]);
         let environment = unique("env");
         cluster.broker.store().add_environment(&environment, false);
         let absent = unique("broker");
@@ -354,7 +354,7 @@ async fn an_environment_of_a_missing_broker_is_reported_and_writes_nothing() {
         let object = cluster.wait_environment(&environment, ("Ready", "False", "BrokerMissing")).await;
         let message = &object.status.unwrap().conditions[0].message;
         assert!(message.contains(&absent) && absent != BROKER, "{message}");
-        stays(cluster, &environment, "brokerless", None, "its broker is unknown").await;
+        stays(&cluster, &environment, "brokerless", None, "its broker is unknown").await;
         let url = cluster.broker.url();
         cluster.apply::<pact_operator::api::PactBroker>("PactBroker", &absent, json!({"url": url})).await;
         cluster.wait_recorded(&environment, "brokerless", "1.0.0").await;

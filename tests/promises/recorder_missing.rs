@@ -12,17 +12,17 @@ async fn cases_18_and_19_a_version_that_was_never_published_is_reported_and_neve
     let cluster = TestCluster::shared().await;
     cluster
         .with_namespace(async |namespace, environment| {
-            published(cluster, "unpublished", &["1.0.0"]);
+            published(&cluster, "unpublished", &["1.0.0"]);
             let live = annotated("unpublished", "unpublished", "1.0.0").apply(&cluster.client(), &namespace).await;
             cluster.wait_recorded(&environment, "unpublished", "1.0.0").await;
-            assert_eq!(changing_requests(cluster, "unpublished"), 1);
+            assert_eq!(changing_requests(&cluster, "unpublished"), 1);
             live.set_image(&image("2.0.0")).await;
             cluster.wait_condition(&environment, "unpublished", ("VersionMissing", "True", "VersionMissing")).await;
             let note = cluster.wait_event(&namespace, "unpublished", "VersionMissing").await;
             assert!(note.contains("2.0.0") && note.contains("publish"), "{note}");
-            stays(cluster, &environment, "unpublished", Some("1.0.0"), "the broker knows no other").await;
+            stays(&cluster, &environment, "unpublished", Some("1.0.0"), "the broker knows no other").await;
             assert!(!cluster.broker.store().has_version("unpublished", "2.0.0"));
-            assert_nothing_is_created(cluster, "unpublished");
+            assert_nothing_is_created(&cluster, "unpublished");
         })
         .await;
 }
@@ -32,7 +32,7 @@ async fn a_version_published_later_is_recorded_without_any_change_in_the_cluster
     let cluster = TestCluster::shared().await;
     cluster
         .with_namespace(async |namespace, environment| {
-            published(cluster, "belated", &["0.1.0"]);
+            published(&cluster, "belated", &["0.1.0"]);
             let live = annotated("belated", "belated", "1.0.0").apply(&cluster.client(), &namespace).await;
             live.wait_complete().await;
             let record =
@@ -45,7 +45,7 @@ async fn a_version_published_later_is_recorded_without_any_change_in_the_cluster
             assert_eq!(status.desired_version.as_deref(), Some("1.0.0"));
 
             let before = resource_version(&live).await;
-            published(cluster, "belated", &["1.0.0"]);
+            published(&cluster, "belated", &["1.0.0"]);
             cluster.wait_recorded(&environment, "belated", "1.0.0").await;
             let record = cluster.wait_condition(&environment, "belated", ("RecordPending", "False", "Recorded")).await;
             assert_eq!(condition(&record, "VersionMissing"), None);
@@ -66,10 +66,10 @@ async fn a_pacticipant_that_the_broker_does_not_know_is_reported_and_never_creat
             let note = cluster.wait_event(&namespace, "stranger", "PacticipantMissing").await;
             assert!(note.contains("Stranger"), "{note}");
             // Names are case-sensitive: this is another pacticipant.
-            published(cluster, "stranger", &["1.0.0"]);
-            stays(cluster, &environment, "Stranger", None, "the broker knows no such pacticipant").await;
-            assert_nothing_is_created(cluster, "Stranger");
-            published(cluster, "Stranger", &["1.0.0"]);
+            published(&cluster, "stranger", &["1.0.0"]);
+            stays(&cluster, &environment, "Stranger", None, "the broker knows no such pacticipant").await;
+            assert_nothing_is_created(&cluster, "Stranger");
+            published(&cluster, "Stranger", &["1.0.0"]);
             cluster.wait_recorded(&environment, "Stranger", "1.0.0").await;
         })
         .await;
@@ -80,7 +80,7 @@ async fn case_20_a_version_without_pacts_is_recorded_all_the_same() {
     let cluster = TestCluster::shared().await;
     cluster
         .with_namespace(async |namespace, environment| {
-            published(cluster, "contentless", &["1.0.0"]);
+            published(&cluster, "contentless", &["1.0.0"]);
             annotated("contentless", "contentless", "1.0.0").apply(&cluster.client(), &namespace).await;
             cluster.wait_recorded(&environment, "contentless", "1.0.0").await;
         })

@@ -11,19 +11,19 @@ use testbed::test_cluster::{SOON, TestCluster, annotated, image};
 #[tokio::test]
 async fn a_new_version_is_released_and_the_support_of_the_one_before_ends() {
     let cluster = TestCluster::shared().await;
-    with_releases(cluster, 600, async |namespace, environment| {
-        published(cluster, "app", &["1.0.0", "2.0.0"]);
+    with_releases(&cluster, 600, async |namespace, environment| {
+        published(&cluster, "app", &["1.0.0", "2.0.0"]);
         let live = annotated("app", "app", "1.0.0").apply(&cluster.client(), &namespace).await;
-        wait_supported(cluster, &environment, "app", &["1.0.0"]).await;
+        wait_supported(&cluster, &environment, "app", &["1.0.0"]).await;
 
         annotated("app", "app", "2.0.0").held().apply(&cluster.client(), &namespace).await.wait_updated().await;
         always("1.0.0 stays supported while 2.0.0 rolls out", A_WHILE, async || {
-            let supported = supported(cluster, &environment, "app");
+            let supported = supported(&cluster, &environment, "app");
             (supported == ["1.0.0"]).then_some(()).ok_or(format!("{supported:?}"))
         })
         .await;
         live.release().await;
-        wait_supported(cluster, &environment, "app", &["2.0.0"]).await;
+        wait_supported(&cluster, &environment, "app", &["2.0.0"]).await;
         let writes = ["Released 1.0.0", "Released 2.0.0", "SupportEnded 1.0.0"];
         assert_eq!(cluster.writes(&environment, "app"), writes, "2.0.0 comes before 1.0.0 goes");
         let record = cluster.wait_condition(&environment, "app", ("Ready", "True", "Recorded")).await;
@@ -38,16 +38,16 @@ async fn a_new_version_is_released_and_the_support_of_the_one_before_ends() {
 #[tokio::test]
 async fn every_version_that_a_deployment_runs_is_supported() {
     let cluster = TestCluster::shared().await;
-    with_releases(cluster, 600, async |namespace, environment| {
-        published(cluster, "editions", &["1.0.0", "2.0.0", "3.0.0"]);
+    with_releases(&cluster, 600, async |namespace, environment| {
+        published(&cluster, "editions", &["1.0.0", "2.0.0", "3.0.0"]);
         let old = annotated("old", "editions", "1.0.0").apply(&cluster.client(), &namespace).await;
         let new = annotated("new", "editions", "2.0.0").apply(&cluster.client(), &namespace).await;
-        wait_supported(cluster, &environment, "editions", &["1.0.0", "2.0.0"]).await;
+        wait_supported(&cluster, &environment, "editions", &["1.0.0", "2.0.0"]).await;
         new.set_image(&image("3.0.0")).await;
-        wait_supported(cluster, &environment, "editions", &["1.0.0", "3.0.0"]).await;
+        wait_supported(&cluster, &environment, "editions", &["1.0.0", "3.0.0"]).await;
         // The other Deployment still runs: a version that it does not run is no longer supported.
         old.delete().await;
-        wait_supported(cluster, &environment, "editions", &["3.0.0"]).await;
+        wait_supported(&cluster, &environment, "editions", &["3.0.0"]).await;
     })
     .await;
 }
@@ -55,13 +55,13 @@ async fn every_version_that_a_deployment_runs_is_supported() {
 #[tokio::test]
 async fn a_release_of_another_client_is_left_alone() {
     let cluster = TestCluster::shared().await;
-    with_releases(cluster, 600, async |namespace, environment| {
-        published(cluster, "shared-app", &["1.0.0", "2.0.0"]);
+    with_releases(&cluster, 600, async |namespace, environment| {
+        published(&cluster, "shared-app", &["1.0.0", "2.0.0"]);
         cluster.broker.store().record_release("shared-app", "0.9.0", &environment);
         let live = annotated("shared-app", "shared-app", "1.0.0").apply(&cluster.client(), &namespace).await;
-        wait_supported(cluster, &environment, "shared-app", &["0.9.0", "1.0.0"]).await;
+        wait_supported(&cluster, &environment, "shared-app", &["0.9.0", "1.0.0"]).await;
         live.set_image(&image("2.0.0")).await;
-        wait_supported(cluster, &environment, "shared-app", &["0.9.0", "2.0.0"]).await;
+        wait_supported(&cluster, &environment, "shared-app", &["0.9.0", "2.0.0"]).await;
         let writes = ["Released 1.0.0", "Released 2.0.0", "SupportEnded 1.0.0"];
         assert_eq!(cluster.writes(&environment, "shared-app"), writes);
     })
@@ -71,15 +71,15 @@ async fn a_release_of_another_client_is_left_alone() {
 #[tokio::test]
 async fn when_the_last_deployment_is_deleted_support_ends_after_the_grace() {
     let cluster = TestCluster::shared().await;
-    with_releases(cluster, 4, async |namespace, environment| {
-        published(cluster, "retired", &["1.0.0"]);
+    with_releases(&cluster, 4, async |namespace, environment| {
+        published(&cluster, "retired", &["1.0.0"]);
         let live = annotated("retired", "retired", "1.0.0").apply(&cluster.client(), &namespace).await;
-        wait_supported(cluster, &environment, "retired", &["1.0.0"]).await;
+        wait_supported(&cluster, &environment, "retired", &["1.0.0"]).await;
         cluster.wait_condition(&environment, "retired", ("Ready", "True", "Recorded")).await;
         live.delete().await;
         cluster.wait_condition(&environment, "retired", ("Orphaned", "True", "Orphaned")).await;
-        assert_eq!(supported(cluster, &environment, "retired"), ["1.0.0"], "the grace has not passed");
-        wait_supported(cluster, &environment, "retired", &[]).await;
+        assert_eq!(supported(&cluster, &environment, "retired"), ["1.0.0"], "the grace has not passed");
+        wait_supported(&cluster, &environment, "retired", &[]).await;
         assert_eq!(cluster.writes(&environment, "retired"), ["Released 1.0.0", "SupportEnded 1.0.0"]);
     })
     .await;
@@ -88,13 +88,13 @@ async fn when_the_last_deployment_is_deleted_support_ends_after_the_grace() {
 #[tokio::test]
 async fn case_18_a_release_waits_for_a_version_that_the_broker_does_not_know() {
     let cluster = TestCluster::shared().await;
-    with_releases(cluster, 600, async |namespace, environment| {
-        published(cluster, "unreleased", &["0.1.0"]);
+    with_releases(&cluster, 600, async |namespace, environment| {
+        published(&cluster, "unreleased", &["0.1.0"]);
         annotated("unreleased", "unreleased", "1.0.0").apply(&cluster.client(), &namespace).await;
         cluster.wait_condition(&environment, "unreleased", ("RecordPending", "True", "VersionMissing")).await;
         cluster.wait_event(&namespace, "unreleased", "VersionMissing").await;
-        published(cluster, "unreleased", &["1.0.0"]);
-        wait_supported(cluster, &environment, "unreleased", &["1.0.0"]).await;
+        published(&cluster, "unreleased", &["1.0.0"]);
+        wait_supported(&cluster, &environment, "unreleased", &["1.0.0"]).await;
     })
     .await;
 }

@@ -79,12 +79,12 @@ where
 #[tokio::test]
 async fn case_48_a_deleted_workload_is_orphaned_and_undeployed_once_after_the_grace() {
     let cluster = TestCluster::shared().await;
-    with_orders(cluster, GRACE, async |_, environment, orders| {
+    with_orders(&cluster, GRACE, async |_, environment, orders| {
         let deleted = Instant::now();
         orders.delete().await;
         let record = cluster.wait_condition(&environment, "orders", ("Orphaned", "True", "Orphaned")).await;
         assert!(record.status.unwrap().orphaned_since.is_some());
-        wait_undeployed(cluster, &environment, "orders").await;
+        wait_undeployed(&cluster, &environment, "orders").await;
         let write = cluster.broker.writes().into_iter().rfind(|write| write.environment == environment).unwrap();
         // Times in the record have whole seconds.
         assert!(write.at - deleted >= Duration::from_secs(GRACE - 1), "{:?}", write.at - deleted);
@@ -99,7 +99,7 @@ async fn case_48_a_deleted_workload_is_orphaned_and_undeployed_once_after_the_gr
 #[tokio::test]
 async fn case_48_a_row_that_another_client_changed_meanwhile_is_not_undeployed() {
     let cluster = TestCluster::shared().await;
-    with_orders(cluster, GRACE, async |_, environment, orders| {
+    with_orders(&cluster, GRACE, async |_, environment, orders| {
         orders.delete().await;
         cluster.wait_condition(&environment, "orders", ("Orphaned", "True", "Orphaned")).await;
         cluster.broker.store().record_deployment("orders", "9.9.9", &environment, None);
@@ -113,13 +113,13 @@ async fn case_48_a_row_that_another_client_changed_meanwhile_is_not_undeployed()
 #[tokio::test]
 async fn case_48_a_workload_created_again_within_the_grace_is_not_undeployed() {
     let cluster = TestCluster::shared().await;
-    with_orders(cluster, GRACE * 3, async |namespace, environment, orders| {
+    with_orders(&cluster, GRACE * 3, async |namespace, environment, orders| {
         orders.delete().await;
         cluster.wait_condition(&environment, "orders", ("Orphaned", "True", "Orphaned")).await;
         annotated("orders", "orders", "1.0.0").apply(&cluster.client(), &namespace).await;
         let record = cluster.wait_condition(&environment, "orders", ("Ready", "True", "Recorded")).await;
         assert_eq!(record.status.unwrap().orphaned_since, None);
-        stays_recorded(cluster, &environment, "orders", Duration::from_secs(GRACE * 3 + 2)).await;
+        stays_recorded(&cluster, &environment, "orders", Duration::from_secs(GRACE * 3 + 2)).await;
     })
     .await;
 }
@@ -127,7 +127,7 @@ async fn case_48_a_workload_created_again_within_the_grace_is_not_undeployed() {
 #[tokio::test]
 async fn case_35_a_deleted_workload_whose_key_another_one_holds_is_not_undeployed() {
     let cluster = TestCluster::shared().await;
-    with_orders(cluster, 1, async |namespace, environment, orders| {
+    with_orders(&cluster, 1, async |namespace, environment, orders| {
         let worker = annotated("orders-worker", "orders", "1.0.0").apply(&cluster.client(), &namespace).await;
         worker.wait_complete().await;
         eventually("both to be members", SOON, async || {
@@ -136,7 +136,7 @@ async fn case_35_a_deleted_workload_whose_key_another_one_holds_is_not_undeploye
         })
         .await;
         orders.delete().await;
-        stays_recorded(cluster, &environment, "orders", LONG).await;
+        stays_recorded(&cluster, &environment, "orders", LONG).await;
     })
     .await;
 }
@@ -144,9 +144,9 @@ async fn case_35_a_deleted_workload_whose_key_another_one_holds_is_not_undeploye
 #[tokio::test]
 async fn case_49_the_workloads_of_a_deleted_namespace_are_undeployed_after_the_grace() {
     let cluster = TestCluster::shared().await;
-    with_orders(cluster, 1, async |namespace, environment, _| {
+    with_orders(&cluster, 1, async |namespace, environment, _| {
         namespace::delete(&cluster.client(), &namespace).await;
-        wait_undeployed(cluster, &environment, "orders").await;
+        wait_undeployed(&cluster, &environment, "orders").await;
     })
     .await;
 }
@@ -154,11 +154,11 @@ async fn case_49_the_workloads_of_a_deleted_namespace_are_undeployed_after_the_g
 #[tokio::test]
 async fn case_39_removing_the_annotation_keeps_the_record_even_when_the_workload_is_deleted_later() {
     let cluster = TestCluster::shared().await;
-    with_orders(cluster, 1, async |_, environment, orders| {
+    with_orders(&cluster, 1, async |_, environment, orders| {
         orders.annotate(annotations::PACTICIPANT, None).await;
         cluster.wait_condition(&environment, "orders", ("Ready", "True", "Unmanaged")).await;
         orders.delete().await;
-        stays_recorded(cluster, &environment, "orders", LONG).await;
+        stays_recorded(&cluster, &environment, "orders", LONG).await;
     })
     .await;
 }
@@ -166,13 +166,13 @@ async fn case_39_removing_the_annotation_keeps_the_record_even_when_the_workload
 #[tokio::test]
 async fn case_38_a_renamed_annotation_records_the_new_name_and_undeploys_the_old_after_the_grace() {
     let cluster = TestCluster::shared().await;
-    with_orders(cluster, GRACE, async |_, environment, orders| {
+    with_orders(&cluster, GRACE, async |_, environment, orders| {
         cluster.broker.store().publish_version("order-service", "1.0.0");
         orders.annotate(annotations::PACTICIPANT, Some("order-service")).await;
         cluster.wait_recorded(&environment, "order-service", "1.0.0").await;
         cluster.wait_condition(&environment, "orders", ("Orphaned", "True", "Orphaned")).await;
         assert_eq!(cluster.recorded(&environment, "orders").as_deref(), Some("1.0.0"), "not before the grace");
-        wait_undeployed(cluster, &environment, "orders").await;
+        wait_undeployed(&cluster, &environment, "orders").await;
         assert_eq!(cluster.writes(&environment, "order-service"), ["Deployed 1.0.0"]);
     })
     .await;
@@ -181,12 +181,12 @@ async fn case_38_a_renamed_annotation_records_the_new_name_and_undeploys_the_old
 #[tokio::test]
 async fn case_40_a_namespace_that_moves_to_another_environment_is_recorded_there_and_undeployed_here_after_the_grace() {
     let cluster = TestCluster::shared().await;
-    with_orders(cluster, GRACE, async |namespace, environment, _| {
+    with_orders(&cluster, GRACE, async |namespace, environment, _| {
         let elsewhere = cluster.environment(&["nowhere"], json!({})).await;
         cluster.map(&environment, &["nowhere-either"], grace(GRACE)).await;
         cluster.map(&elsewhere, &[&namespace], json!({})).await;
         cluster.wait_recorded(&elsewhere, "orders", "1.0.0").await;
-        wait_undeployed(cluster, &environment, "orders").await;
+        wait_undeployed(&cluster, &environment, "orders").await;
         assert_eq!(cluster.recorded(&elsewhere, "orders").as_deref(), Some("1.0.0"));
     })
     .await;
@@ -195,18 +195,18 @@ async fn case_40_a_namespace_that_moves_to_another_environment_is_recorded_there
 #[tokio::test]
 async fn a_deleted_pact_environment_undeploys_nothing_and_one_that_comes_back_goes_on() {
     let cluster = TestCluster::shared().await;
-    with_orders(cluster, 1, async |namespace, environment, orders| {
-        delete::<PactEnvironment>(cluster, &environment).await;
+    with_orders(&cluster, 1, async |namespace, environment, orders| {
+        delete::<PactEnvironment>(&cluster, &environment).await;
         cluster.wait_condition(&environment, "orders", ("Ready", "False", "EnvironmentUnmanaged")).await;
-        stays_recorded(cluster, &environment, "orders", LONG).await;
+        stays_recorded(&cluster, &environment, "orders", LONG).await;
         cluster.map(&environment, &[&namespace], grace(1)).await;
         cluster.wait_condition(&environment, "orders", ("Ready", "True", "Recorded")).await;
         assert_eq!(cluster.writes(&environment, "orders"), ["Deployed 1.0.0"]);
 
-        delete::<PactEnvironment>(cluster, &environment).await;
+        delete::<PactEnvironment>(&cluster, &environment).await;
         cluster.wait_condition(&environment, "orders", ("Ready", "False", "EnvironmentUnmanaged")).await;
         orders.delete().await;
-        stays_recorded(cluster, &environment, "orders", LONG).await;
+        stays_recorded(&cluster, &environment, "orders", LONG).await;
     })
     .await;
 }
@@ -214,9 +214,9 @@ async fn a_deleted_pact_environment_undeploys_nothing_and_one_that_comes_back_go
 #[tokio::test]
 async fn case_53_a_pact_deployment_deleted_by_hand_is_made_again_without_a_write() {
     let cluster = TestCluster::shared().await;
-    with_orders(cluster, 1, async |_, environment, _| {
+    with_orders(&cluster, 1, async |_, environment, _| {
         let before = cluster.record(&environment, "orders").await.unwrap();
-        delete::<PactDeployment>(cluster, before.metadata.name.as_deref().unwrap()).await;
+        delete::<PactDeployment>(&cluster, before.metadata.name.as_deref().unwrap()).await;
         eventually("a new PactDeployment", SOON, async || {
             let now = cluster.record(&environment, "orders").await.ok_or("none")?;
             let recorded = now.status.and_then(|status| status.recorded).map(|recorded| recorded.version);
@@ -224,7 +224,7 @@ async fn case_53_a_pact_deployment_deleted_by_hand_is_made_again_without_a_write
             if new && recorded.as_deref() == Some("1.0.0") { Ok(()) } else { Err(format!("{new} {recorded:?}")) }
         })
         .await;
-        stays_recorded(cluster, &environment, "orders", LONG).await;
+        stays_recorded(&cluster, &environment, "orders", LONG).await;
     })
     .await;
 }

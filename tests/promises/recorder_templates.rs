@@ -7,7 +7,6 @@ use crate::objects::Objects as _;
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
 use pact_operator::api::PactDeployment;
 
@@ -17,15 +16,16 @@ use testbed::crds::apply_crds;
 use testbed::eventually::eventually;
 use testbed::kubectl;
 use testbed::rollout::deployment;
+use testbed::shared::{InUse, Shared};
 use testbed::test_cluster::{SOON, TestCluster, annotated, image};
 use testbed::workload::{Workload, daemon_set};
 
 /// A test cluster in which both kinds are installed after the operator has started. Not [`TestCluster::shared`], whose
 /// other tests should not see these kinds.
-async fn cluster() -> &'static TestCluster {
-    static CLUSTER: OnceCell<TestCluster> = OnceCell::const_new();
+async fn cluster() -> InUse<TestCluster> {
+    static CLUSTER: Shared<TestCluster> = Shared::new();
     CLUSTER
-        .get_or_init(async || {
+        .get(async || {
             let cluster = TestCluster::start().await;
             install_kinds(&cluster.control_plane).await;
             eventually("the operator to know both kinds", SOON, async || {
@@ -44,14 +44,14 @@ async fn case_31_the_template_of_an_argo_rollout_is_not_recorded_until_the_rollo
     let cluster = cluster().await;
     cluster
         .with_namespace(async |namespace, environment| {
-            published(cluster, "argo", &["2.0.0"]);
-            rollout(cluster, &namespace, "argo").await;
+            published(&cluster, "argo", &["2.0.0"]);
+            rollout(&cluster, &namespace, "argo").await;
             let live = annotated("argo", "argo", "2.0.0").replicas(0).apply(&cluster.client(), &namespace).await;
             live.wait_complete().await;
-            stays(cluster, &environment, "argo", None, "not one pod of it runs").await;
-            assert_eq!(records(cluster, &environment).await.len(), 0);
+            stays(&cluster, &environment, "argo", None, "not one pod of it runs").await;
+            assert_eq!(records(&cluster, &environment).await.len(), 0);
 
-            delete(cluster, &namespace, "rollouts.argoproj.io", "argo").await;
+            delete(&cluster, &namespace, "rollouts.argoproj.io", "argo").await;
             cluster.wait_recorded(&environment, "argo", "2.0.0").await;
         })
         .await;
@@ -62,21 +62,21 @@ async fn case_31_a_deployment_that_becomes_the_template_of_an_argo_rollout_keeps
     let cluster = cluster().await;
     testbed::namespace::with_namespace(&cluster.control_plane, async |namespace| {
         let environment = cluster.environment(&[&namespace], json!({"record": {"undeployGraceSeconds": 0}})).await;
-        published(cluster, "adopted", &["1.0.0", "2.0.0"]);
+        published(&cluster, "adopted", &["1.0.0", "2.0.0"]);
         let live = annotated("adopted", "adopted", "1.0.0").apply(&cluster.client(), &namespace).await;
         cluster.wait_recorded(&environment, "adopted", "1.0.0").await;
         cluster.wait_condition(&environment, "adopted", ("Ready", "True", "Recorded")).await;
 
-        rollout(cluster, &namespace, "adopted").await;
+        rollout(&cluster, &namespace, "adopted").await;
         cluster.wait_condition(&environment, "adopted", ("Ready", "True", "Unmanaged")).await;
         live.set_replicas(0).await;
         live.set_image(&image("2.0.0")).await;
         live.wait_complete().await;
         // The Rollout runs 1.0.0 on, and 2.0.0 when it has promoted it: the Deployment shows neither.
-        stays(cluster, &environment, "adopted", Some("1.0.0"), "the Deployment is only a template").await;
+        stays(&cluster, &environment, "adopted", Some("1.0.0"), "the Deployment is only a template").await;
         assert_eq!(cluster.writes(&environment, "adopted"), ["Deployed 1.0.0"]);
 
-        delete(cluster, &namespace, "rollouts.argoproj.io", "adopted").await;
+        delete(&cluster, &namespace, "rollouts.argoproj.io", "adopted").await;
         cluster.wait_recorded(&environment, "adopted", "2.0.0").await;
     })
     .await;
@@ -87,7 +87,7 @@ async fn case_71_a_flagger_canary_is_recorded_from_its_primary_with_the_annotati
     let cluster = cluster().await;
     cluster
         .with_namespace(async |namespace, environment| {
-            published(cluster, "canary", &["1.0.0", "2.0.0"]);
+            published(&cluster, "canary", &["1.0.0", "2.0.0"]);
             let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"});
             let canary = foreign("flagger.app/v1beta1", "Canary", "shop", &json!({"targetRef": target}));
             kubectl::apply(cluster.control_plane.kubeconfig(), &namespace, &canary).await;
@@ -109,7 +109,7 @@ async fn case_71_a_flagger_canary_is_recorded_from_its_primary_with_the_annotati
             shop.set_image(&image("2.0.0")).await;
             shop.set_replicas(1).await;
             shop.wait_complete().await;
-            stays(cluster, &environment, "canary", Some("1.0.0"), "2.0.0 is only analysed").await;
+            stays(&cluster, &environment, "canary", Some("1.0.0"), "2.0.0 is only analysed").await;
             primary.set_image(&image("2.0.0")).await;
             cluster.wait_recorded(&environment, "canary", "2.0.0").await;
             assert_eq!(cluster.writes(&environment, "canary"), ["Deployed 1.0.0", "Deployed 2.0.0"]);
@@ -126,7 +126,7 @@ async fn case_71_a_flagger_canary_of_a_daemon_set_is_recorded_from_its_primary()
     let cluster = cluster().await;
     cluster
         .with_namespace(async |namespace, environment| {
-            published(cluster, "agent", &["1.0.0", "2.0.0"]);
+            published(&cluster, "agent", &["1.0.0", "2.0.0"]);
             let target = json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent"});
             let canary = foreign("flagger.app/v1beta1", "Canary", "agent", &json!({"targetRef": target}));
             kubectl::apply(cluster.control_plane.kubeconfig(), &namespace, &canary).await;
@@ -150,10 +150,10 @@ async fn case_71_a_flagger_canary_of_a_daemon_set_is_recorded_from_its_primary()
             cluster.wait_recorded(&environment, "agent", "1.0.0").await;
 
             agent.set_image(&image("2.0.0")).await;
-            stays(cluster, &environment, "agent", Some("1.0.0"), "2.0.0 is in no pod, though it looks finished").await;
+            stays(&cluster, &environment, "agent", Some("1.0.0"), "2.0.0 is in no pod, though it looks finished").await;
             primary.set_image(&image("2.0.0")).await;
             cluster.wait_recorded(&environment, "agent", "2.0.0").await;
-            let record = records(cluster, &environment).await.remove(0);
+            let record = records(&cluster, &environment).await.remove(0);
             let members = record.status.unwrap().members.into_iter();
             let members: Vec<_> = members.map(|member| format!("{} {}", member.kind, member.name)).collect();
             assert_eq!(members, ["DaemonSet agent-primary"]);

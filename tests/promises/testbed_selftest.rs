@@ -24,7 +24,7 @@ const HOLDER: &str = "TESTBED_SELFTEST_HOLDER";
 #[tokio::test]
 async fn a_rollout_completes() {
     let cp = ControlPlane::shared().await;
-    with_namespace(cp, async |ns| {
+    with_namespace(&cp, async |ns| {
         let orders = deployment("orders").image("reg.test/orders:1.0.0").replicas(3).apply(&cp.client(), &ns).await;
         orders.wait_complete().await;
         orders.set_image("reg.test/orders:2.0.0").await;
@@ -38,7 +38,7 @@ async fn a_rollout_completes() {
 #[tokio::test]
 async fn undo_brings_the_image_before_back() {
     let cp = ControlPlane::shared().await;
-    with_namespace(cp, async |ns| {
+    with_namespace(&cp, async |ns| {
         let orders = deployment("orders").apply(&cp.client(), &ns).await;
         orders.wait_complete().await;
         orders.set_image("reg.test/orders:2.0.0").await;
@@ -52,7 +52,7 @@ async fn undo_brings_the_image_before_back() {
 #[tokio::test]
 async fn never_ready_pods_exist_but_are_not_available_and_the_deadline_passes() {
     let cp = ControlPlane::shared().await;
-    with_namespace(cp, async |ns| {
+    with_namespace(&cp, async |ns| {
         let orders = deployment("orders").replicas(2).never_ready().progress_deadline(2).apply(&cp.client(), &ns).await;
         let progress = Progress::of(&orders.wait_updated().await);
         assert_eq!((progress.updated, progress.available), (2, 0), "{progress:?}");
@@ -65,7 +65,7 @@ async fn never_ready_pods_exist_but_are_not_available_and_the_deadline_passes() 
 #[tokio::test]
 async fn held_pods_wait_for_their_release() {
     let cp = ControlPlane::shared().await;
-    with_namespace(cp, async |ns| {
+    with_namespace(&cp, async |ns| {
         let orders = deployment("orders").replicas(2).held().apply(&cp.client(), &ns).await;
         orders.wait_updated().await;
         always("held pods stay unready", Duration::from_millis(500), || none_available(&orders)).await;
@@ -78,7 +78,7 @@ async fn held_pods_wait_for_their_release() {
 #[tokio::test]
 async fn slow_pods_become_ready_later() {
     let cp = ControlPlane::shared().await;
-    with_namespace(cp, async |ns| {
+    with_namespace(&cp, async |ns| {
         let started = std::time::Instant::now();
         let slow = deployment("orders").ready_after(Duration::from_millis(1500)).apply(&cp.client(), &ns).await;
         slow.wait_complete().await;
@@ -90,7 +90,7 @@ async fn slow_pods_become_ready_later() {
 #[tokio::test]
 async fn terminating_pods_are_counted_until_they_are_released() {
     let cp = ControlPlane::shared().await;
-    with_namespace(cp, async |ns| {
+    with_namespace(&cp, async |ns| {
         let orders = deployment("orders").replicas(2).held_terminating().apply(&cp.client(), &ns).await;
         orders.wait_complete().await;
         orders.set_image("reg.test/orders:2.0.0").await;
@@ -106,7 +106,7 @@ async fn terminating_pods_are_counted_until_they_are_released() {
 #[tokio::test]
 async fn recreate_waits_for_slow_termination() {
     let cp = ControlPlane::shared().await;
-    with_namespace(cp, async |ns| {
+    with_namespace(&cp, async |ns| {
         let recreate = deployment("orders").strategy_recreate().terminates_after(Duration::from_secs(1));
         let orders = recreate.apply(&cp.client(), &ns).await;
         orders.wait_complete().await;
@@ -125,7 +125,7 @@ async fn recreate_waits_for_slow_termination() {
 #[tokio::test]
 async fn paused_scaled_and_deleted() {
     let cp = ControlPlane::shared().await;
-    with_namespace(cp, async |ns| {
+    with_namespace(&cp, async |ns| {
         let orders = deployment("orders").apply(&cp.client(), &ns).await;
         orders.wait_complete().await;
         orders.pause().await;
@@ -151,8 +151,8 @@ async fn paused_scaled_and_deleted() {
 #[tokio::test]
 async fn the_operators_account_has_its_rights_and_no_others() {
     let cp = ControlPlane::shared().await;
-    with_namespace(cp, async |ns| {
-        install_rights(cp, &ns).await;
+    with_namespace(&cp, async |ns| {
+        install_rights(&cp, &ns).await;
         let user = cp.user_kubeconfig(&ns, SERVICE_ACCOUNT).await;
         let allowed = kubectl(&user, &["get", "deployments", "-A"]).await;
         assert!(allowed.status.success(), "{}", String::from_utf8_lossy(&allowed.stderr));
@@ -173,7 +173,7 @@ async fn the_operators_account_has_its_rights_and_no_others() {
         let can_patch = kubectl(&user, &["auth", "can-i", "patch", "deployments", "-A"]).await;
         assert_eq!(String::from_utf8_lossy(&can_patch.stdout).trim(), "no");
         eventually("the audit log to hold the list", Duration::from_secs(10), || async {
-            let requests = audit::requests(cp, &ns, SERVICE_ACCOUNT);
+            let requests = audit::requests(&cp, &ns, SERVICE_ACCOUNT);
             let found =
                 requests.iter().any(|one| one.verb == "list" && one.resource == "deployments" && one.code == 200);
             if found { Ok(()) } else { Err(format!("{requests:?}")) }
@@ -187,15 +187,15 @@ async fn the_operators_account_has_its_rights_and_no_others() {
 #[tokio::test]
 async fn an_operator_in_another_namespace_has_a_gate_and_rights_of_its_own() {
     let cp = ControlPlane::shared().await;
-    crds::install_crds(cp).await;
-    with_namespace(cp, async |ns| {
+    crds::install_crds(&cp).await;
+    with_namespace(&cp, async |ns| {
         let usual = WebhookOptions::default().failure_policy("Ignore").only("nowhere");
         let mut other = usual.clone();
         other.namespace.clone_from(&ns);
         assert_ne!(usual.configuration(), other.configuration());
         for options in [&usual, &other] {
             // A webhook is ready once it has written its own caBundle.
-            drop(Webhook::start(cp, options.clone()).await);
+            drop(Webhook::start(&cp, options.clone()).await);
             let hooks = webhook::configuration(&cp.client(), &options.configuration()).await.webhooks.unwrap();
             assert!(hooks[0].client_config.ca_bundle.is_some(), "{hooks:?}");
         }
@@ -213,7 +213,7 @@ async fn an_operator_in_another_namespace_has_a_gate_and_rights_of_its_own() {
 async fn crds_are_served_when_installed() {
     let cp = ControlPlane::shared().await;
     crds::apply_crds(
-        cp,
+        &cp,
         "apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: things.testbed.test}
@@ -306,7 +306,7 @@ async fn a_process_ends_with_its_handle_and_reports_how_it_ended() {
 async fn a_failing_test_is_not_swallowed() {
     let cp = ControlPlane::shared().await;
     let seen = std::cell::RefCell::new(String::new());
-    let outcome = futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(with_namespace(cp, async |ns| {
+    let outcome = futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(with_namespace(&cp, async |ns| {
         seen.borrow_mut().clone_from(&ns);
         eventually("what never comes", Duration::from_millis(50), || async { Err::<(), _>("not yet".to_owned()) })
             .await;

@@ -16,6 +16,7 @@ use super::{node, tools};
 use crate::components::{Component, Environment, Layout};
 use crate::eventually::eventually;
 use crate::process::{Folder, Process};
+use crate::shared::{InUse, Shared};
 
 /// How long the control plane may take to start on a busy machine.
 const START: Duration = Duration::from_secs(90);
@@ -64,9 +65,9 @@ impl ControlPlane {
 
     /// The one that all tests of this process share, started by the first that asks. For tests that stay in
     /// namespaces of their own and need no other objects of the whole cluster.
-    pub async fn shared() -> &'static Self {
-        static SHARED: tokio::sync::OnceCell<ControlPlane> = tokio::sync::OnceCell::const_new();
-        SHARED.get_or_init(Self::start).await
+    pub async fn shared() -> InUse<Self> {
+        static SHARED: Shared<ControlPlane> = Shared::new();
+        SHARED.get(Self::start).await
     }
 
     /// A cluster that already runs. Only API calls work on it; its programs cannot be stopped or restarted.

@@ -8,7 +8,6 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch,
 use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
 use crate::control_plane::ControlPlane;
 use crate::crds::install_crds;
@@ -16,6 +15,7 @@ use crate::eventually::eventually;
 use crate::namespace;
 use crate::operator::{Operator, OperatorOptions, install_rights};
 use crate::rollout::{Rollout, deployment};
+use crate::shared::{InUse, Shared};
 use crate::standin::{Options, StandIn};
 
 /// How long anything may take that should happen soon. Generous: machines are shared and slow at times.
@@ -70,9 +70,9 @@ impl TestCluster {
     }
 
     /// The test cluster that tests share: each uses namespaces and environments of its own, and disturbs no other.
-    pub async fn shared() -> &'static Self {
-        static SHARED: OnceCell<TestCluster> = OnceCell::const_new();
-        SHARED.get_or_init(Self::start).await
+    pub async fn shared() -> InUse<Self> {
+        static SHARED: Shared<TestCluster> = Shared::new();
+        SHARED.get(Self::start).await
     }
 
     /// Starts an operator and waits until it is ready.

@@ -27,7 +27,7 @@ fn authority(name: &str, ca: bool, until: i64) -> (String, String) {
 
 async fn is_replaced(what: &str, certificate: &str, key: &str) {
     let cp = ControlPlane::shared().await;
-    with_setup(cp, async |setup: Setup| {
+    with_setup(&cp, async |setup: Setup| {
         let secrets: Api<Secret> = Api::namespaced(setup.client.clone(), &setup.namespace);
         let secret = json!({
             "metadata": {"name": SECRET, "labels": {"kept": "yes"}},
@@ -76,7 +76,7 @@ async fn an_expired_secret_is_replaced() {
 #[tokio::test]
 async fn a_changed_bundle_is_restored() {
     let cp = ControlPlane::shared().await;
-    with_setup(cp, async |setup: Setup| {
+    with_setup(&cp, async |setup: Setup| {
         let replica = setup.replica(setup.own());
         setup.serve(&[&replica]);
         replica.wait_ready().await;

@@ -61,7 +61,7 @@ async fn wait_other(replica: &Replica, than: Option<&[u8]>) {
 #[tokio::test]
 async fn a_swapped_folder_is_served_once_its_authority_is_trusted_and_no_call_fails() {
     let (cp, folder) = (ControlPlane::shared().await, tempfile::tempdir().unwrap());
-    with_setup(cp, async |setup: Setup| {
+    with_setup(&cp, async |setup: Setup| {
         let replica = setup.replica(settings(&setup, folder.path(), true));
         setup.serve(&[&replica]);
         replica.wait_unready("Mount a Secret with tls.crt and tls.key there").await;
@@ -86,7 +86,7 @@ async fn a_swapped_folder_is_served_once_its_authority_is_trusted_and_no_call_fa
 #[tokio::test]
 async fn a_half_written_pair_keeps_the_old_certificate() {
     let (cp, folder) = (ControlPlane::shared().await, tempfile::tempdir().unwrap());
-    with_setup(cp, async |setup: Setup| {
+    with_setup(&cp, async |setup: Setup| {
         let (first, second) = (files(), files());
         swap(folder.path(), 0, &first);
         let replica = setup.replica(settings(&setup, folder.path(), true));
@@ -116,7 +116,7 @@ async fn a_half_written_pair_keeps_the_old_certificate() {
 #[tokio::test]
 async fn a_bundle_that_is_not_to_be_patched_is_left_alone() {
     let (cp, folder) = (ControlPlane::shared().await, tempfile::tempdir().unwrap());
-    with_setup(cp, async |setup: Setup| {
+    with_setup(&cp, async |setup: Setup| {
         let (first, second) = (files(), files());
         swap(folder.path(), 0, &first);
         let replica = setup.replica(settings(&setup, folder.path(), false));

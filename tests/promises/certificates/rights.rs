@@ -27,11 +27,11 @@ async fn client(cp: &ControlPlane, namespace: &str) -> Client {
 #[tokio::test]
 async fn get_create_update_of_one_secret_and_get_patch_of_one_configuration_are_enough() {
     let cp = ControlPlane::shared().await;
-    with_setup(cp, async |setup: Setup| {
+    with_setup(&cp, async |setup: Setup| {
         let (ns, admin) = (setup.namespace.clone(), setup.client.clone());
         let name = setup.configuration_name();
         create(Api::<ServiceAccount>::namespaced(admin.clone(), &ns), json!({"metadata": {"name": "webhook"}})).await;
-        let replica = setup.replica_with(client(cp, &ns).await, setup.own());
+        let replica = setup.replica_with(client(&cp, &ns).await, setup.own());
         setup.serve(&[&replica]);
         replica.wait_unready(&format!("not allowed to get the ValidatingWebhookConfiguration {name}")).await;
 

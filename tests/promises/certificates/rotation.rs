@@ -202,7 +202,7 @@ async fn rotate_under_load(setup: &Setup) -> Counts {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_rotations_under_load_fail_no_call() {
     let cp = ControlPlane::shared().await;
-    with_setup(cp, async |setup: Setup| {
+    with_setup(&cp, async |setup: Setup| {
         let counts = rotate_under_load(&setup).await;
         assert_eq!(counts.failed.load(Ordering::Relaxed), 0, "failed calls");
         assert!(
