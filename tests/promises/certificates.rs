@@ -31,7 +31,7 @@ async fn from_nothing_to_a_certificate_that_the_api_server_trusts() {
         let hook = &before.webhooks.as_ref().unwrap()[0];
         assert_eq!(hook.timeout_seconds, Some(10));
         assert_eq!(hook.failure_policy.as_deref(), Some("Fail"));
-        always("it stays as it is", Duration::from_millis(500), async || {
+        always("the configuration stays unchanged", Duration::from_millis(500), async || {
             let same = setup.configuration().await.metadata.resource_version == before.metadata.resource_version;
             same.then_some(()).ok_or_else(|| "written again".to_owned())
         })

@@ -369,7 +369,7 @@ async fn case_72_enforce_only_warns_until_the_first_inventory_was_made() {
     cluster.apply::<PactBroker>("PactBroker", BROKER, json!({"url": "http://127.0.0.1:1"})).await;
     cluster.wait_broker(BROKER, ("Reachable", "False", "BrokerUnavailable")).await;
     let api = kube::Api::<PactEnvironment>::all(cluster.client());
-    always("it stays backfilled", Duration::from_secs(3), async || {
+    always("the environment stays backfilled", Duration::from_secs(3), async || {
         let status = api.get(&environment).await.unwrap().status.unwrap();
         let shown = status.conditions.iter().any(|it| it.type_ == "Backfilled" && it.status == "True");
         if shown { Ok(()) } else { Err(format!("{:?}", status.conditions)) }

@@ -167,10 +167,10 @@ async fn case_06_any_change_to_a_deployment_that_is_being_deleted_passes() {
     let live = setup.running(environment, "leaving", "leaving", "1.0.0").await;
     live.patch(json!({"metadata": {"finalizers": ["example.com/hold"]}})).await;
     live.delete().await;
-    live.wait("it to be deleted", |live| live.metadata.deletion_timestamp.is_some()).await;
+    live.wait("its deletion to begin", |live| live.metadata.deletion_timestamp.is_some()).await;
     setup.set_version(&environment.namespace, "leaving", "2.0.0", &[]).await.silent();
     live.patch(json!({"metadata": {"finalizers": null}})).await;
-    eventually("it to be gone", SOON, async || {
+    eventually("the Deployment to be gone", SOON, async || {
         let found = setup.deployments(&environment.namespace).get_opt("leaving").await.unwrap();
         if found.is_none() { Ok(()) } else { Err("it is there".to_owned()) }
     })

@@ -239,7 +239,7 @@ async fn case_62_the_denial_of_a_consumer_without_its_provider_says_what_to_depl
     store.publish_version("absent", "5");
     assert!(store.verify("newcomer", "1.0.0", "absent", "5", true));
     store.record_deployment("absent", "5", &environment.name, None);
-    eventually("it to be admitted", SOON, async || {
+    eventually("the newcomer to be admitted", SOON, async || {
         let tried = api.patch("newcomer", &PatchParams::apply("test"), &Patch::Apply(&manifest)).await;
         tried.map(drop).map_err(|error| error.to_string())
     })

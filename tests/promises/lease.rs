@@ -301,8 +301,8 @@ async fn twenty_rounds_of_accidents_never_give_two_leaders_at_one_moment() {
             match accident {
                 0 => {
                     struck.task.abort();
-                    eventually("the killed to be dead", GENEROUS, || async {
-                        struck.task.is_finished().then_some(()).ok_or_else(|| "it lives".to_owned())
+                    eventually("the killed candidate to end", GENEROUS, || async {
+                        struck.task.is_finished().then_some(()).ok_or_else(|| "it still runs".to_owned())
                     })
                     .await;
                 }
