@@ -1,4 +1,4 @@
-//! Whether the API server accepts a certificate: the same check that it makes at every call.
+//! Whether the API server accepts a certificate: the same check that the API server makes at every call.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -99,7 +99,8 @@ fn accepts(hook: &Hook, chain: &[CertificateDer<'_>], now: SystemTime) -> Result
     }
 }
 
-/// One that trusts what is valid of `bundle`: the API server looks at the validity of authorities, webpki does not.
+/// A verifier with the valid certificates of `bundle`: the API server checks the validity of authorities, webpki does
+/// not.
 fn verifier(bundle: &Bundle, now: SystemTime) -> Result<Arc<WebPkiServerVerifier>, String> {
     let mut roots = RootCertStore::empty();
     let valid = bundle.certificates.iter().filter(|certificate| certificate.validity.holds(now));

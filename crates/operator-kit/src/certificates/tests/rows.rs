@@ -19,7 +19,7 @@ fn trusted(entries: &[(u8, Duration)]) -> Trusted {
 }
 
 #[test]
-fn what_is_done_to_the_secret() {
+fn each_ring_has_its_step() {
     let (one, two) = (ca(1, Duration::ZERO), ca(2, 61 * DAY));
     let alone = Ring { current: one, next: None, previous: vec![] };
     let both = Ring { next: Some(two), ..alone.clone() };
@@ -54,7 +54,7 @@ fn what_is_done_to_the_secret() {
 }
 
 #[test]
-fn what_is_done_about_authorities_that_the_bundle_holds() {
+fn authorities_in_the_bundle_are_adopted_kept_or_pruned() {
     let (one, two) = (ca(1, Duration::ZERO), ca(2, 61 * DAY));
     let previous = |until| Ring { current: two, next: None, previous: vec![(one, until)] };
     let alone = previous(None);

@@ -14,7 +14,7 @@ fn claim(holder: &str) -> Claim {
     Claim { holder: holder.into(), duration: Some(15 * SECOND), renewed: Some(Timestamp::UNIX_EPOCH), transitions: 4 }
 }
 
-/// One row: what there is, what was seen before (and how many seconds ago), when we renewed, what is to be done.
+/// One row: the Lease, what was observed before (and how many seconds ago), when we renewed, and the decision.
 struct Row {
     what: &'static str,
     lease: Option<Claim>,
