@@ -30,7 +30,10 @@ mod tests {
         let missing = "namespaces is forbidden: User \"system:serviceaccount:pact:pact-operator-controller\" cannot list \
                        resource \"namespaces\" in API group \"\" at the cluster scope";
         let message = refused(403, missing, "Forbidden");
-        assert!(message.starts_with(missing) && message.contains("Remedy: grant that to this ServiceAccount"), "{message}");
+        assert!(
+            message.starts_with(missing) && message.contains("Remedy: grant that to this ServiceAccount"),
+            "{message}"
+        );
         for (code, message, reason) in [
             (403, "exceeded quota: objects", "Forbidden"),
             (500, "etcd cannot answer", "InternalError"),

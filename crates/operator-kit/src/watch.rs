@@ -146,8 +146,12 @@ fn is_unwatchable(error: &watcher::Error) -> bool {
 
 /// Follows a kind until shutdown. An interrupted watch resumes by itself; one object that cannot be decoded stops
 /// nothing.
-pub async fn follow<F, C>(api: Api<DeserializeGuard<F::Object>>, handler: F, first: First<C>, shutdown: CancellationToken)
-where
+pub async fn follow<F, C>(
+    api: Api<DeserializeGuard<F::Object>>,
+    handler: F,
+    first: First<C>,
+    shutdown: CancellationToken,
+) where
     F: WatchHandler,
     C: Fn(),
     DeserializeGuard<F::Object>: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned,

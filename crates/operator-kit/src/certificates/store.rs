@@ -18,7 +18,7 @@ use super::settings::{CertificateSettings, OwnSource};
 #[derive(Debug, Error)]
 pub(super) enum StoreError {
     /// Another client wrote in between: read again.
-    #[error("{what} was changed by somebody else in between")]
+    #[error("{what} was changed by another client in between")]
     Conflict { what: String },
     #[error("not allowed to {verb} {what}: {message}. Remedy: grant this ServiceAccount {verb} on it by name (RBAC)")]
     Forbidden { verb: &'static str, what: String, message: String },

@@ -23,7 +23,7 @@ pub(super) enum Distrust {
     #[error("the webhook {0} names neither a service nor a usable url to call. Correct its clientConfig")]
     NoServer(String),
     #[error(
-        "the caBundle of the webhook {hook} is empty. It is filled from our own authority, or else by whoever made \
+        "the caBundle of the webhook {hook} is empty. It is filled from our own authority, or else by the issuer of \
              the mounted certificate: check that (cert-manager: the annotation inject-ca-from)"
     )]
     NoBundle { hook: String },
@@ -35,13 +35,13 @@ pub(super) enum Distrust {
     )]
     Name { hook: String, server: String },
     #[error(
-        "the caBundle of the webhook {hook} does not trust our certificate ({cause}). Whoever writes the caBundle has \
+        "the caBundle of the webhook {hook} does not trust our certificate ({cause}). The writer of the caBundle has \
          to add the certificate's authority"
     )]
     Untrusted { hook: String, cause: String },
     #[error(
-        "our certificate is {what}, now or within the margin that it has to stay valid. It must be renewed by whoever \
-         made it; check this machine's clock, too"
+        "our certificate is {what}, now or within the margin that it has to stay valid. It must be renewed by its \
+         issuer; check this machine's clock, too"
     )]
     Time { what: &'static str },
 }

@@ -74,7 +74,7 @@ impl Participant {
             Some(Decision::StepDown) => {
                 self.leadership.step_down();
                 self.candidate.stepped_down();
-                warn!(lease = %self.lease(), holder = self.candidate.holder(), "lost the leadership to somebody else");
+                warn!(lease = %self.lease(), holder = self.candidate.holder(), "lost the leadership to another process");
                 Duration::ZERO
             }
             Some(Decision::Acquire { transitions }) => self.write(transitions).await,
@@ -250,7 +250,11 @@ impl Failures {
         self.in_a_row = self.in_a_row.saturating_add(1);
         let text = error.to_string();
         let now = Instant::now();
-        if self.logged.as_ref().is_none_or(|(logged, when)| *logged != text || now.duration_since(*when) >= Self::REPEAT) {
+        if self
+            .logged
+            .as_ref()
+            .is_none_or(|(logged, when)| *logged != text || now.duration_since(*when) >= Self::REPEAT)
+        {
             warn!(failures = self.in_a_row, next_try_in = ?wait, "{text}");
             self.logged = Some((text, now));
         }

@@ -13,7 +13,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub(super) enum StoreError {
     /// 409: another client wrote or created the Lease since it was read.
-    #[error("the Lease {lease} was changed by somebody else in between")]
+    #[error("the Lease {lease} was changed by another client in between")]
     Conflict { lease: String },
     /// 404 on a write: the Lease, or its whole namespace, is gone.
     #[error("the Lease {lease} or its namespace does not exist (any more): {message}")]

@@ -106,7 +106,7 @@ fn when_a_leaf_is_replaced() {
         ),
         ("nothing is trusted", leaf(Some(&one), 61 * DAY), two, &none, 62 * DAY, false),
         ("a new authority, not trusted, leaf expired", leaf(Some(&one), 50 * DAY), two, &none, 62 * DAY, true),
-        ("somebody else's, trusted", leaf(None, 61 * DAY), two, &barely, 62 * DAY, true),
+        ("another issuer's, trusted", leaf(None, 61 * DAY), two, &barely, 62 * DAY, true),
     ];
     for (what, served, current, trusted, now, expected) in rows {
         assert_eq!(renew_leaf(served, current, trusted, at(now), &TERMS), expected, "{what}");
