@@ -72,7 +72,7 @@ pub struct PactEnvironmentSpec {
     #[serde(default)]
     pub overlap: Overlap,
 
-    /// What is recorded, and when a record is undone.
+    /// What is recorded, and when a record is taken back.
     #[serde(default)]
     pub record: RecordPolicy,
 
@@ -133,7 +133,7 @@ pub enum Overlap {
     Allow,
 }
 
-/// What is recorded, and when a record is undone.
+/// What is recorded, and when a record is taken back.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RecordPolicy {
@@ -143,7 +143,7 @@ pub struct RecordPolicy {
         validation = Rule::new("self == oldSelf").message("record.kind cannot be changed: make a new PactEnvironment")
     )]
     pub kind: RecordKind,
-    /// How long a workload must be gone before its record is undone, in seconds.
+    /// How long a workload must be gone before its record is taken back, in seconds.
     #[serde(default = "default_undeploy_grace_seconds")]
     #[schemars(range(min = 0, max = 604_800))]
     pub undeploy_grace_seconds: i32,

@@ -86,7 +86,7 @@ impl Questions {
     /// No questions yet. At most `at_once` are sent to the broker at a time.
     #[must_use]
     pub fn new(broker: Broker, at_once: usize) -> Self {
-        let answers = Cache::builder().max_capacity(REMEMBERED).expire_after(ByVerdict).build();
+        let answers = Cache::builder().max_capacity(MOST_ANSWERS).expire_after(ByVerdict).build();
         let slots = Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS));
         Self { shared: Arc::new(Shared { broker, slots, answers, state: Mutex::default() }) }
     }
@@ -96,7 +96,7 @@ impl Questions {
     pub async fn ask(&self, question: &Question, deadline: Instant) -> (Answer, Source) {
         let asked = Instant::now();
         let mut answer = match self.shared.look_up(question) {
-            Found::Remembered(answer) => return (answer, Source::Remembered),
+            Found::Kept(answer) => return (answer, Source::Remembered),
             Found::Refused(why) => return (unavailable(&why), Source::None),
             Found::UnderWay(answer) => answer,
             Found::New(key, answer) => {
@@ -141,7 +141,7 @@ impl Shared {
             state: state.changes.get(&question.environment).copied().unwrap_or_default(),
         };
         if let Some(answer) = self.answers.get(&key) {
-            return Found::Remembered(answer);
+            return Found::Kept(answer);
         }
         if let Some(waiting) = state.under_way.get(&key) {
             return Found::UnderWay(waiting.subscribe());

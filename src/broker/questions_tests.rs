@@ -448,7 +448,7 @@ async fn a_defect_while_a_question_is_pursued_costs_that_question_and_no_later_o
     let questions = Questions::new(broker, 1);
     let began = Instant::now();
     let (answer, source) = questions.ask(&about("yes"), began + SOON).await;
-    assert!(began.elapsed() < SOON / 2, "the callers are told at once: {:?}", began.elapsed());
+    assert!(began.elapsed() < SOON / 2, "the callers are answered at once: {:?}", began.elapsed());
     assert_eq!((answer.verdict, source), (Verdict::BrokerUnavailable, Source::None));
     assert_eq!(under_way(&questions), 0, "no caller waits for it for ever");
     assert_eq!(ask(&questions, &about("yes")).await, (Verdict::Yes, Source::Asked), "its slot is free again");

@@ -26,7 +26,7 @@ pub struct EnvironmentRules {
     pub version: VersionRules,
     /// Which record is written.
     pub kind: RecordKind,
-    /// How long a workload must be gone before its record is undone.
+    /// How long a workload must be gone before its record is taken back.
     pub grace: Duration,
 }
 

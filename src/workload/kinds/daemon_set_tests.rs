@@ -51,7 +51,7 @@ fn case_24_finished_means_observed_updated_and_available_on_every_node() {
         &[
             ("all there", &[], "Complete"),
             ("the controller is ahead", &[("/status/observedGeneration", json!(3))], "Complete"),
-            ("no strategy said", &[("/spec/updateStrategy", Value::Null)], "Complete"),
+            ("no strategy", &[("/spec/updateStrategy", Value::Null)], "Complete"),
             ("stale status", &[("/status/observedGeneration", json!(1))], "Progressing"),
             ("never observed", &[("/status/observedGeneration", Value::Null)], "Progressing"),
             ("no status", &[("/status", Value::Null)], "Progressing"),

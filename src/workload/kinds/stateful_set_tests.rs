@@ -60,8 +60,8 @@ fn case_24_finished_means_observed_updated_available_and_nothing_old() {
         &[
             ("all there", &[], "Complete"),
             ("the controller is ahead", &[("/status/observedGeneration", json!(3))], "Complete"),
-            ("no strategy said", &[("/spec/updateStrategy", Value::Null)], "Complete"),
-            ("no partition said", &[("/spec/updateStrategy/rollingUpdate", Value::Null)], "Complete"),
+            ("no strategy", &[("/spec/updateStrategy", Value::Null)], "Complete"),
+            ("no partition", &[("/spec/updateStrategy/rollingUpdate", Value::Null)], "Complete"),
             ("one asked for by default", &[("/spec/replicas", Value::Null)], "Progressing"),
             ("stale status", &[("/status/observedGeneration", json!(1))], "Progressing"),
             ("never observed", &[("/status/observedGeneration", Value::Null)], "Progressing"),
