@@ -1,4 +1,4 @@
-//! The annotations that teams write on their workloads. They stand on the workload itself, never on its pod template:
+//! The annotations that teams write on their workloads. They belong on the workload itself, never on its pod template:
 //! a change there must not restart pods.
 
 /// Names the pacticipant that the workload runs; several are separated by commas.
@@ -13,7 +13,8 @@ pub const VERSION: &str = "pact-operator.dev/version";
 /// Names the permanent copy of the application that this workload is; overrides the environment's.
 pub const APPLICATION_INSTANCE: &str = "pact-operator.dev/application-instance";
 
-/// Asks the gate to say that it is there, in a warning besides its answer; only dry-runs are answered so. For `helm test`.
+/// Asks the gate to add a warning to its answer, as proof that it was called; the gate does so for dry-runs only. For
+/// `helm test`.
 pub const SELF_TEST: &str = "pact-operator.dev/self-test";
 
 /// The label that may state the version, where the environment's rules say so.

@@ -1,4 +1,4 @@
-//! `PactBroker`: where a Pact Broker is and how to talk to it.
+//! `PactBroker`: the address of a Pact Broker, and how to connect to it.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// A Pact Broker or PactFlow account, and how the operator signs in there.
 ///
-/// Secrets are read from the operator's own namespace only: whoever may write a `PactBroker` can make the operator
-/// send those Secrets to the URL stated here, so only cluster administrators should.
+/// Secrets are read from the operator's own namespace only: a person who may write a `PactBroker` can make the operator
+/// send those Secrets to the URL stated here, so only cluster administrators should have that right.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "pact-operator.dev",
@@ -50,20 +50,21 @@ pub struct PactBrokerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
 
-    /// A Secret whose every key is the name, and value the value, of a header sent with each request.
+    /// A Secret with headers that are sent with each request: each key is a header's name, its value the header's
+    /// value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers_secret_ref: Option<SecretRef>,
 
-    /// What certificates are trusted and shown.
+    /// Which certificates are trusted and presented.
     #[serde(default)]
     pub tls: Tls,
 
-    /// How long one request may take in all, in seconds, from connecting to the last byte of the answer.
+    /// How long one request may take altogether, in seconds, from connecting to the last byte of the answer.
     #[serde(default = "default_request_timeout_seconds")]
     #[schemars(range(min = 1, max = 120))]
     pub request_timeout_seconds: i32,
 
-    /// How many requests may be under way at this broker at once. A broker is CPU-bound: more than 4 seldom helps.
+    /// How many requests may be in flight at this broker at once. A broker is CPU-bound: more than 4 seldom helps.
     #[serde(default = "default_concurrency")]
     #[schemars(range(min = 1, max = 64))]
     pub concurrency: i32,
@@ -85,10 +86,10 @@ fn default_concurrency() -> i32 {
         .message("auth takes exactly one of basic (open-source broker) and bearer (PactFlow)")
 )]
 pub struct Auth {
-    /// A user name and a password, as the open-source broker asks for.
+    /// A user name and a password, as the open-source broker requires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basic: Option<BasicAuth>,
-    /// A token, as PactFlow asks for.
+    /// A token, as PactFlow requires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bearer: Option<BearerAuth>,
 }
@@ -138,7 +139,7 @@ pub struct SecretRef {
     pub name: String,
 }
 
-/// What certificates are trusted and shown.
+/// Which certificates are trusted and presented.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct Tls {
@@ -149,22 +150,23 @@ pub struct Tls {
     /// A Secret whose key `ca.crt` holds PEM certificates of authorities to trust besides those of the system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret_ref: Option<SecretRef>,
-    /// A Secret of type `kubernetes.io/tls` with the certificate (`tls.crt`) and key (`tls.key`) to show.
+    /// A Secret of type `kubernetes.io/tls` with the client certificate (`tls.crt`) and key (`tls.key`) to present.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_certificate_secret_ref: Option<SecretRef>,
-    /// Accept any certificate. Whoever sits between operator and broker then reads the credentials.
+    /// Accept any certificate. Anyone who intercepts the connection between operator and broker can then read the
+    /// credentials.
     #[serde(default)]
     pub insecure_skip_verify: bool,
 }
 
-/// What the operator found out about a broker.
+/// What the operator observed of a broker.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct PactBrokerStatus {
-    /// The generation of the spec that this status speaks of.
+    /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The version that the broker says it has.
+    /// The version that the broker reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broker_version: Option<String>,
     /// `Ready`, `Reachable`, `Authorized`.

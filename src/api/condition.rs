@@ -1,4 +1,4 @@
-//! Conditions after the Kubernetes API conventions: `lastTransitionTime` moves only when the status flips.
+//! Conditions as the Kubernetes API conventions define them: `lastTransitionTime` changes only when the status changes.
 //! See <https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md>.
 
 use k8s_openapi::{
@@ -6,10 +6,10 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-/// The longest message that we write, in bytes: a status is read in a terminal.
+/// The longest message that the operator writes, in bytes: people read a status in a terminal.
 const OUR_MAX_MESSAGE_BYTES: usize = 1_024;
 
-/// A condition's truth, as the API writes it.
+/// The status of a condition, as the API writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Truth {
     /// `True`
@@ -36,7 +36,7 @@ impl From<bool> for Truth {
     }
 }
 
-/// What one condition should say now.
+/// The wanted content of one condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The condition's type.
@@ -50,7 +50,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// A finding.
+    /// Makes a finding.
     #[must_use]
     pub fn new(
         type_: &'static str,
@@ -62,8 +62,8 @@ impl Finding {
     }
 }
 
-/// The conditions after `findings`, which name every condition there should be: the others are dropped. The time of
-/// a condition whose status did not change is kept.
+/// The conditions after `findings`, which list every condition that the object is to have: the others are dropped. A
+/// condition whose status did not change keeps its time.
 #[must_use]
 pub fn conditions(
     before: &[Condition],
@@ -91,13 +91,13 @@ pub fn conditions(
         .collect()
 }
 
-/// Whether a condition of that type is there and `True`.
+/// Whether the list holds a condition of that type with status `True`.
 #[must_use]
 pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
     conditions.iter().any(|condition| condition.type_ == type_ && condition.status == "True")
 }
 
-/// The first `limit` bytes of a text at most, cut at a character.
+/// At most the first `limit` bytes of a text, cut at a character.
 #[must_use]
 pub fn truncated(text: &str, limit: usize) -> String {
     if text.len() <= limit {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_moves_only_when_the_status_flips() {
+    fn the_time_changes_only_when_the_status_changes() {
         let first = conditions(&[], &[Finding::new("Ready", false, "A", "a")], Some(1), at(1));
         let same = conditions(&first, &[Finding::new("Ready", false, "B", "b")], Some(2), at(2));
         assert_eq!((same[0].last_transition_time.0, same[0].reason.as_str()), (at(1), "B"));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_that_is_not_named_is_dropped() {
+    fn a_condition_without_a_finding_is_dropped() {
         let first = conditions(&[], &[Finding::new("Mixed", true, "A", "")], None, at(1));
         assert!(conditions(&first, &[], None, at(2)).is_empty());
     }

@@ -1,16 +1,17 @@
-//! `PactDeployment`: the operator's memory of one record key.
+//! `PactDeployment`: the operator's record of one record key.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How many recorded versions are remembered besides the current one.
+/// How many recorded versions are kept besides the current one.
 pub const HISTORY_LIMIT: usize = 10;
 
-/// What the operator knows of one pacticipant in one environment: who runs it, what should be and what is recorded.
+/// What the operator knows of one pacticipant in one environment: the workloads that run it, the desired version, and
+/// the recorded version.
 ///
-/// Written by the operator only. It outlives its workloads and their namespaces; deleting it loses history, nothing
+/// Written by the operator only. It outlives its workloads and their namespaces. Deleting it loses history, and nothing
 /// at the broker.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
@@ -21,7 +22,7 @@ pub const HISTORY_LIMIT: usize = 10;
     category = "pact",
     status = "PactDeploymentStatus",
     derive = "PartialEq",
-    doc = "The operator's memory of one pacticipant in one environment. Written by the operator only.",
+    doc = "The operator's record of one pacticipant in one environment. Written by the operator only.",
     printcolumn(name = "Pacticipant", type_ = "string", json_path = ".spec.pacticipant"),
     printcolumn(name = "Environment", type_ = "string", json_path = ".spec.environment", priority = 1),
     printcolumn(name = "Instance", type_ = "string", json_path = ".spec.applicationInstance", priority = 1),
@@ -37,7 +38,7 @@ pub const HISTORY_LIMIT: usize = 10;
     validation = Rule::new("self == oldSelf").message("the record key cannot be changed")
 )]
 pub struct PactDeploymentSpec {
-    /// The `PactBroker` at which it is recorded, by name.
+    /// The name of the `PactBroker` at which the pacticipant is recorded.
     pub broker: String,
     /// The environment's name at the broker.
     pub environment: String,
@@ -49,38 +50,38 @@ pub struct PactDeploymentSpec {
     pub application_instance: Option<String>,
 }
 
-/// What should be and what is recorded.
+/// The desired and the recorded version.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct PactDeploymentStatus {
-    /// The generation of the spec that this status speaks of.
+    /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// The workloads that run this pacticipant here.
     #[serde(default)]
     pub members: Vec<Member>,
-    /// The version that every member runs or is rolling out to; absent while they differ or none can be told.
+    /// The version that every member runs or is rolling out to; absent while they differ or none can be determined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired_version: Option<String>,
-    /// What the operator last saw recorded at the broker as it should be.
+    /// The version that the operator last found recorded at the broker as desired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<Recorded>,
     /// The versions that the operator released and that still run, where releases are recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub supported: Vec<Recorded>,
-    /// What was recorded before, newest first.
+    /// The versions that were recorded before, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Recorded>,
-    /// What the gate's policy says of the versions that run or are rolled out, newest first.
+    /// The gate's verdicts on the versions that run or are being rolled out, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
-    /// Since when no workload runs it any more.
+    /// Since when no workload runs the pacticipant any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphaned_since: Option<Time>,
-    /// When the operator tries again, at the latest, where something is pending.
+    /// The latest time of the operator's next attempt, while something is pending.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_try: Option<Time>,
-    /// The version for which somebody else's record was put right once.
+    /// The version for which the operator corrected another client's record once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub corrected_version: Option<String>,
     /// `Ready`, `Recorded`, `RecordPending`; `Mixed`, `VersionMissing`, `Contested`, `Orphaned`, `Reconciling` and
@@ -100,12 +101,12 @@ pub struct Member {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Its version, where one can be told.
+    /// Its version, if one can be determined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Its rollout: `Complete`, `ScaledToZero`, `Progressing`, `Terminating`, `Mixed`, `Paused`, `Failed` or `Deleting`.
     pub rollout: String,
-    /// Why it has no version, or why it holds the record back.
+    /// Why it has no version, or why it delays the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -123,28 +124,28 @@ pub struct Recorded {
     pub at: Time,
 }
 
-/// How many checks are kept: the version that runs, and the one that is rolled out.
+/// How many checks are kept: for the running version, and for the one being rolled out.
 pub const CHECKS_LIMIT: usize = 4;
-/// How many pairs of a check are kept; the rest is counted.
+/// How many pairs of a check are kept; the others are counted.
 pub const PAIRS_LIMIT: usize = 20;
 
-/// What can-i-deploy, read carefully, says of a version in this environment.
+/// The result of can-i-deploy for a version in this environment.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Check {
     /// The version.
     pub version: String,
     /// `Yes`, `YesVacuous`, `No`, `Unknown`, `VersionMissing`, `PacticipantUnknown`, `EnvironmentMissing`,
-    /// `Unauthorized` or `BrokerUnavailable`; `Unchecked` while there was no answer yet.
+    /// `Unauthorized` or `BrokerUnavailable`; `Unchecked` while the broker has not answered yet.
     pub verdict: String,
-    /// Whether it would be denied if the environment's mode were `Enforce`.
+    /// Whether the gate would deny the version if the environment's mode were `Enforce`.
     pub would_deny: bool,
     /// For people: the pair that fails, or why there is no answer.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// Since when the verdict is this one.
+    /// Since when the verdict has been this one.
     pub since: Time,
-    /// The pairs that were looked at, those that fail first.
+    /// The pairs that were checked, failing ones first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pairs: Vec<CheckedPair>,
     /// How many more pairs there are.
@@ -152,7 +153,7 @@ pub struct Check {
     pub more_pairs: Option<i32>,
 }
 
-/// A consumer version and a provider version that have to get along.
+/// A consumer version and a provider version that must be compatible.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckedPair {

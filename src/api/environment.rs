@@ -1,4 +1,4 @@
-//! `PactEnvironment`: which namespaces belong to which environment of a broker, and by what rules.
+//! `PactEnvironment`: which namespaces belong to which environment of a broker, and the rules for them.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use kube::{CustomResource, KubeSchema};
@@ -68,7 +68,7 @@ pub struct PactEnvironmentSpec {
     /// The namespaces whose workloads run in this environment.
     pub namespaces: Namespaces,
 
-    /// Whether a namespace of this environment may lie in others, too. Each of them has to say so.
+    /// Whether a namespace of this environment may belong to other environments, too. Each of them must allow it.
     #[serde(default)]
     pub overlap: Overlap,
 
@@ -76,15 +76,15 @@ pub struct PactEnvironmentSpec {
     #[serde(default)]
     pub record: RecordPolicy,
 
-    /// How the version of a workload is told.
+    /// How the version of a workload is determined.
     #[serde(default)]
     pub version: VersionPolicy,
 
-    /// What becomes of a rollout that can-i-deploy does not agree with.
+    /// What happens to a rollout for which can-i-deploy does not answer yes.
     #[serde(default)]
     pub gate: GatePolicy,
 
-    /// Create the environment at the broker when it is not there. Without this block it never is.
+    /// Create the environment at the broker if it does not exist. Without this block it is never created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create: Option<CreateEnvironment>,
 }
@@ -97,7 +97,7 @@ pub struct BrokerRef {
     pub name: String,
 }
 
-/// Which namespaces: those named, and those that the selector matches.
+/// Which namespaces: the named ones, and those that the selector matches.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -129,7 +129,7 @@ pub enum Overlap {
     /// A namespace that another environment claims, too, is in conflict: nothing is recorded for it.
     #[default]
     Deny,
-    /// A namespace may lie in several environments, if each of them allows it.
+    /// A namespace may belong to several environments, if each of them allows it.
     Allow,
 }
 
@@ -169,7 +169,7 @@ pub enum RecordKind {
     Release,
 }
 
-/// How the version of a workload is told.
+/// How the version of a workload is determined.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct VersionPolicy {
@@ -185,10 +185,10 @@ pub struct VersionPolicy {
             .message("tagPattern needs a group named version, for example ^v(?P<version>.+)$")
     )]
     pub tag_pattern: Option<String>,
-    /// Whether the label `app.kubernetes.io/version` is used where the image tag tells no version.
+    /// Whether the label `app.kubernetes.io/version` is used where the image tag gives no version.
     #[serde(default)]
     pub label: LabelPolicy,
-    /// Texts that are never a version; `*` stands for any characters. `latest` and bare digests never are.
+    /// Texts that are never a version; `*` stands for any characters. `latest` and bare digests never are a version.
     #[serde(default = "default_denied_versions")]
     #[schemars(length(max = 100))]
     pub denied: Vec<String>,
@@ -205,8 +205,8 @@ impl Default for VersionPolicy {
     }
 }
 
-/// What is never a version unless an environment's rules say otherwise: names that teams move from build to build, and
-/// marks of builds that nobody published (cases 12 and 17). `*` stands for any characters.
+/// What is never a version unless an environment's rules allow it: names that teams move from build to build, and marks
+/// of builds that were not published (cases 12 and 17). `*` stands for any characters.
 pub const DEFAULT_DENIED_VERSIONS: &[&str] = &[
     "dev",
     "devel",
@@ -251,7 +251,7 @@ pub enum AnnotationPolicy {
 /// Whether the version label counts.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum LabelPolicy {
-    /// The label is not looked at.
+    /// The label is not read.
     #[default]
     Ignore,
     /// The label states the version where the image tag does not.
@@ -262,46 +262,46 @@ pub enum LabelPolicy {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct CreateEnvironment {
-    /// The name that people see. Defaults to the environment's name.
+    /// The display name. Defaults to the environment's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub display_name: Option<String>,
-    /// Whether it is a production environment. A label at the broker; nothing is decided by it.
+    /// Whether it is a production environment. A label at the broker; the operator decides nothing by it.
     pub production: bool,
 }
 
-/// The condition that says that the first inventory of an environment was recorded: before that, nothing is denied.
+/// The condition that is true once the first inventory of an environment was recorded: before that, nothing is denied.
 pub const BACKFILLED: &str = "Backfilled";
 
-/// What the operator found out about an environment.
+/// What the operator observed of an environment.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct PactEnvironmentStatus {
-    /// The generation of the spec that this status speaks of.
+    /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// The environment's name at the broker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
-    /// The environment's uuid at the broker. Asked for again whenever the broker no longer knows it.
+    /// The environment's uuid at the broker. Read again whenever the broker no longer knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment_uuid: Option<String>,
-    /// How many namespaces belong to it, those in conflict included.
+    /// How many namespaces belong to it, including those in conflict.
     #[serde(default)]
     pub namespaces: i32,
     /// How many annotated workloads run in those namespaces.
     #[serde(default)]
     pub workloads: i32,
-    /// How many pacticipants (and instances of them) the broker has as they run.
+    /// How many pacticipants (and instances of them) are recorded at the broker as they run.
     #[serde(default)]
     pub recorded: i32,
-    /// The gate's mode that is in force: `Warn` while `Enforce` waits for the first inventory.
+    /// The gate's effective mode: `Warn` while `Enforce` waits for the first inventory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<GateMode>,
-    /// How many of the versions that run would be denied if the mode were `Enforce`.
+    /// How many of the running versions would be denied if the mode were `Enforce`.
     #[serde(default)]
     pub would_deny: i32,
-    /// How many of the versions that run have no verdict (yet).
+    /// How many of the running versions have no verdict (yet).
     #[serde(default)]
     pub unchecked: i32,
     /// `Ready`, `EnvironmentExists`, `Conflicted`, `Backfilled`.

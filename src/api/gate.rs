@@ -1,25 +1,25 @@
-//! The gate block of a `PactEnvironment`: what becomes of a rollout that can-i-deploy does not agree with.
+//! The gate block of a `PactEnvironment`: what happens to a rollout for which can-i-deploy does not answer yes.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What becomes of a rollout that can-i-deploy does not agree with.
+/// What happens to a rollout for which can-i-deploy does not answer yes.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct GatePolicy {
-    /// How far the gate may go. Until an administrator writes `Enforce`, nobody is ever held up.
+    /// How far the gate may go. Until an administrator writes `Enforce`, no rollout is ever blocked.
     #[serde(default)]
     pub mode: GateMode,
-    /// What is done for each verdict, as far as the mode allows it.
+    /// The action for each verdict, as far as the mode allows it.
     #[serde(default)]
     pub actions: GateActions,
-    /// What is done about a version that was recorded in this environment before: in an incident, holding up the way
-    /// back is mostly worse than what it may break.
+    /// The action for a version that was recorded in this environment before: in an incident, blocking a rollback is
+    /// mostly worse than what it may break.
     #[serde(default)]
     pub rollback: RollbackPolicy,
-    /// Applications that are left out of the question, for a reason and mostly for a time.
+    /// Applications that the check ignores, for a reason and mostly for a time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub ignore: Vec<Ignore>,
@@ -28,19 +28,20 @@ pub struct GatePolicy {
 /// How far the gate may go.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum GateMode {
-    /// Nothing is asked at admission.
+    /// Nothing is checked at admission.
     Off,
-    /// Everything is asked and told in Events, logs and metrics; nobody is held up, or warned of a verdict.
+    /// Everything is checked and reported in Events, logs and metrics; no rollout is blocked, and no verdict becomes a
+    /// warning.
     #[default]
     Audit,
-    /// What would be denied is admitted with a warning.
+    /// A rollout that would be denied is admitted with a warning.
     Warn,
-    /// What the actions deny is denied, once the environment's inventory has been recorded.
+    /// A rollout whose action is `Deny` is denied, once the environment's inventory has been recorded.
     Enforce,
 }
 
 impl GateMode {
-    /// The mode as it is written in a `PactEnvironment`.
+    /// The mode as written in a `PactEnvironment`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -52,10 +53,10 @@ impl GateMode {
     }
 }
 
-/// What is done for a verdict, in rising order.
+/// The action for a verdict, from the mildest to the strictest.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GateAction {
-    /// Admitted without a word.
+    /// Admitted without a warning.
     Allow,
     /// Admitted with a warning.
     Warn,
@@ -63,17 +64,17 @@ pub enum GateAction {
     Deny,
 }
 
-/// What is done for each verdict. `Yes` is always allowed.
+/// The action for each verdict. `Yes` is always allowed.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct GateActions {
-    /// Nothing had to be checked: no application in the environment has a pact with this one. `Deny` asks for evidence.
+    /// Nothing had to be checked: no application in the environment has a pact with this one. `Deny` requires evidence.
     #[serde(default = "warn")]
     pub yes_vacuous: GateAction,
     /// The verdict `No`: a verification failed. (Not called `no`, which YAML takes for a boolean.)
     #[serde(default = "deny")]
     pub failed: GateAction,
-    /// A verification that is needed has no result yet.
+    /// A required verification has no result yet.
     #[serde(default = "deny")]
     pub unknown: GateAction,
     /// The broker knows the application, but not this version of it.
@@ -85,13 +86,13 @@ pub struct GateActions {
     /// The broker does not have the environment: the platform's fault, not the developer's.
     #[serde(default = "warn")]
     pub environment_missing: GateAction,
-    /// The broker does not take the operator's credentials: the platform's fault, too.
+    /// The broker refuses the operator's credentials: the platform's fault, too.
     #[serde(default = "warn")]
     pub unauthorized: GateAction,
     /// The broker gave no answer in time.
     #[serde(default = "warn")]
     pub broker_unavailable: GateAction,
-    /// The workload does not say which pacticipant it is at which version.
+    /// The workload does not state which pacticipant it is at which version.
     #[serde(default = "deny")]
     pub unidentified: GateAction,
     /// The version annotation and the image tag disagree.
@@ -125,34 +126,34 @@ impl Default for GateActions {
     }
 }
 
-/// What is done about a version that was recorded before. The version that is recorded now is always allowed, without
-/// asking anybody.
+/// The action for a version that was recorded before. The currently recorded version is always allowed, without asking
+/// the broker.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum RollbackPolicy {
-    /// Nothing is asked.
+    /// Nothing is checked.
     Skip,
-    /// It is asked, and warned about at most.
+    /// The version is checked, and at most a warning is given.
     #[default]
     Warn,
-    /// It is treated like any other version.
+    /// The version is treated like any other.
     Enforce,
 }
 
-/// An application, or one version of it, that is left out of the question.
+/// An application, or one version of it, that the check ignores.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Ignore {
     /// The application's name at the broker.
     #[schemars(length(min = 1, max = 255))]
     pub pacticipant: String,
-    /// Only this version of it.
+    /// Only this version of the application.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub version: Option<String>,
-    /// Why, for those who come later.
+    /// Why, for later readers.
     #[schemars(length(min = 1, max = 1024))]
     pub reason: String,
-    /// Until when. Without it, for good.
+    /// Until when. Without it, permanently.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
 }

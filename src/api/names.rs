@@ -1,29 +1,29 @@
-//! The names of Pact's model, each parsed once: a value of one of these types can be sent to a broker as it is.
+//! The names of Pact's model, each parsed once: a value of one of these types can be sent to a broker unchanged.
 //!
 //! What a Pact Broker accepts was observed on 2.120.0: names may hold spaces, `/`, `+`, `:` and any other printable
-//! character, and are case-sensitive. What it must never be sent: an empty name, an empty application instance (it
-//! silently displaces the row without an instance) and control characters (it answers 422 or 500).
+//! character, and are case-sensitive. What a broker must never receive: an empty name, an empty application instance
+//! (it silently replaces the row without an instance) and control characters (the broker answers 422 or 500).
 
 use std::fmt;
 
 use thiserror::Error;
 
-/// The longest name we accept, in characters. The broker's columns are of type VARCHAR(255) on MySQL.
+/// The longest name that the operator accepts, in characters. The broker's columns are of type VARCHAR(255) on MySQL.
 pub const MAX_NAME_CHARS: usize = 255;
 
 /// Why a text is not a name of Pact's model. The text itself is quoted only up to a few characters, escaped.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum NameError {
-    /// Nothing is left once the surrounding white space is dropped.
+    /// Nothing is left without the surrounding white space.
     #[error("the {what} is empty")]
     Empty {
-        /// Which name of Pact's model was expected, as a person says it.
+        /// Which name of Pact's model was expected, for a message.
         what: &'static str,
     },
     /// More than [`MAX_NAME_CHARS`] characters.
     #[error("the {what} has {chars} characters, more than the {MAX_NAME_CHARS} that a broker can hold")]
     TooLong {
-        /// Which name of Pact's model was expected, as a person says it.
+        /// Which name of Pact's model was expected, for a message.
         what: &'static str,
         /// How many characters it has.
         chars: usize,
@@ -31,7 +31,7 @@ pub enum NameError {
     /// A line break, a tab or another control character.
     #[error("the {what} {quoted} holds a control character")]
     ControlCharacter {
-        /// Which name of Pact's model was expected, as a person says it.
+        /// Which name of Pact's model was expected, for a message.
         what: &'static str,
         /// The beginning of the text, escaped and in quotes.
         quoted: String,
@@ -39,14 +39,14 @@ pub enum NameError {
     /// White space inside an environment's name, which a broker refuses.
     #[error("the {what} {quoted} holds white space, which a Pact Broker does not allow there")]
     WhiteSpace {
-        /// Which name of Pact's model was expected, as a person says it.
+        /// Which name of Pact's model was expected, for a message.
         what: &'static str,
         /// The beginning of the text, escaped and in quotes.
         quoted: String,
     },
 }
 
-/// The beginning of a text that came from outside, fit for a message: at most 40 characters, escaped, in quotes.
+/// The beginning of a text from outside, for a message: at most 40 characters, escaped, in quotes.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     let mut short: String = text.chars().take(40).flat_map(char::escape_debug).collect();
@@ -98,7 +98,7 @@ name!(
     Pacticipant
 );
 name!(
-    /// The version of a pacticipant, as it published its pacts or verification results under.
+    /// The version of a pacticipant under which it published its pacts or verification results.
     Version
 );
 name!(
@@ -106,7 +106,7 @@ name!(
     EnvironmentName
 );
 name!(
-    /// Which permanent copy of an application this is. Never empty: no instance is `Option::None`.
+    /// Which permanent copy of an application this is. Never empty: the absence of an instance is `Option::None`.
     ApplicationInstance
 );
 

@@ -1,4 +1,4 @@
-//! What came back from a broker, and what it means: pure, from status, headers and body.
+//! What a broker's response means: pure functions of status, headers and body.
 
 use std::time::Duration;
 
@@ -9,30 +9,30 @@ use super::error::BrokerError;
 use super::operation::Operation;
 use super::secret::Redactor;
 
-/// How much of what is no broker's answer is quoted, in characters.
+/// How much is quoted of a response that is not a broker's, in characters.
 const EXCERPT: usize = 80;
 
-/// How much of a body is looked at for an excerpt: taking out secrets must not cost more than reading did.
+/// How much of a body is searched for an excerpt: removing secrets must not cost more than reading the body did.
 const LOOKED_AT: usize = 16 * 1024;
 
-/// A response, read as far as is needed.
+/// A response, read as far as necessary.
 #[derive(Debug, Default)]
 pub(super) struct Response {
     pub(super) status: u16,
     pub(super) content_type: Option<String>,
     pub(super) broker_version: Option<String>,
     pub(super) retry_after: Option<Duration>,
-    /// Where a redirect leads: scheme, host and port.
+    /// The target of a redirect: scheme, host and port.
     pub(super) redirect: Option<String>,
     pub(super) body: Vec<u8>,
 }
 
-/// An answer of the broker itself to a request that it understood.
+/// The broker's own answer to a request that it understood.
 #[derive(Debug)]
 pub(super) enum Answer {
     /// 2xx with JSON.
     Found(Document),
-    /// 404 with a broker's JSON. Whether version, pacticipant or environment is missing, it does not say.
+    /// 404 with a broker's JSON. It does not say whether the version, the pacticipant or the environment is missing.
     NotFound,
 }
 
@@ -46,20 +46,20 @@ pub(super) struct Document {
 }
 
 impl Document {
-    /// Reads it as what was asked for.
+    /// Reads the document as the expected type.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, BrokerError> {
         serde_json::from_slice(&self.body)
             .map_err(|error| self.other_shape(&short(&self.redactor.clean(&error.to_string()), EXCERPT)))
     }
 
-    /// It is JSON, but not what a broker answers.
+    /// The error for JSON that is not an answer of a broker.
     pub(super) fn other_shape(&self, problem: &str) -> BrokerError {
         let answered = format!("JSON of another shape ({problem}): {}", excerpt(&self.body, &self.redactor));
         BrokerError::NotABroker { operation: self.operation, answered }
     }
 }
 
-/// Says what a response means. The status is trusted, never one inside a document (they differ).
+/// The meaning of a response. Only the HTTP status counts, not a status inside a document (the two can differ).
 pub(super) fn classify(operation: Operation, response: Response, redactor: &Redactor) -> Result<Answer, BrokerError> {
     let Response { status, retry_after, redirect, body, content_type, broker_version } = response;
     let json = content_type.as_deref().is_some_and(is_json);
@@ -98,12 +98,12 @@ fn is_json(content_type: &str) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-/// What an error body says, in one of the four shapes that a broker has for them; `None` when it has none of these.
+/// The message of an error body, in one of a broker's four formats; `None` for any other format.
 fn message(body: &[u8], redactor: &Redactor) -> Option<String> {
     let document: Value = serde_json::from_slice(body).ok()?;
-    let said = match (document.get("errors"), document.get("error")) {
+    let parts: Vec<String> = match (document.get("errors"), document.get("error")) {
         (Some(Value::Object(fields)), _) => {
-            fields.iter().map(|(field, said)| format!("{field} {}", texts(said))).collect()
+            fields.iter().map(|(field, value)| format!("{field} {}", texts(value))).collect()
         }
         (Some(Value::Array(all)), _) => all
             .iter()
@@ -119,8 +119,8 @@ fn message(body: &[u8], redactor: &Redactor) -> Option<String> {
             vec![title.to_owned(), text(&document, "detail")]
         }
     };
-    let said: Vec<_> = said.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).collect();
-    Some(short(&redactor.clean(&said.join("; ")), EXCERPT))
+    let parts: Vec<_> = parts.iter().map(|text| text.trim()).filter(|text| !text.is_empty()).collect();
+    Some(short(&redactor.clean(&parts.join("; ")), EXCERPT))
 }
 
 fn text(value: &Value, key: &str) -> String {
@@ -134,13 +134,13 @@ fn texts(value: &Value) -> String {
     }
 }
 
-/// The reference under which the broker logged its failure, or what it said of it.
+/// The reference under which the broker logged its failure, or the beginning of its message.
 fn reference(body: &[u8], redactor: &Redactor) -> Option<String> {
     let document: Value = serde_json::from_slice(body).ok()?;
     if let Some(reference) = document.get("error").and_then(|error| error.get("reference")).and_then(Value::as_str) {
         return Some(format!("reference {}", short(&redactor.clean(reference), 40)));
     }
-    message(body, redactor).map(|said| short(&said, 60))
+    message(body, redactor).map(|message| short(&message, 60))
 }
 
 /// The beginning of a body, escaped, without secrets.

@@ -8,7 +8,7 @@ fn redactor() -> Redactor {
     redactor
 }
 
-/// The reason of the error that an answer becomes, or `Ok` / `NotFound`, and its text.
+/// The reason of the error for an answer, or `Ok` / `NotFound`, and its text.
 fn read(status: u16, content_type: &str, body: &str) -> (&'static str, String) {
     let content_type = Some(content_type.to_owned()).filter(|kind| !kind.is_empty());
     let redirect = (300..400).contains(&status).then(|| "https://login.example.com".to_owned());
@@ -26,7 +26,7 @@ const PROBLEM: &str = "application/problem+json;charset=utf-8";
 const PLAIN_JSON: &str = "application/json;charset=utf-8";
 
 #[test]
-fn every_kind_of_answer_is_told_apart() {
+fn every_kind_of_answer_is_distinguished() {
     let html = "<html>\n\n  <title>Sign in</title> s3cret";
     for (status, content_type, body, expected, says) in [
         (200, HAL, "{}", "Ok", ""),
@@ -81,14 +81,14 @@ fn every_kind_of_answer_is_told_apart() {
 }
 
 #[test]
-fn a_redirect_that_leads_nowhere_is_no_broker() {
+fn a_redirect_without_a_target_is_no_broker() {
     let response = Response { status: 304, ..Response::default() };
     let error = classify(Operation::Probe, response, &redactor()).unwrap_err();
     assert_eq!(error.reason().as_str(), "NotABroker");
 }
 
 #[test]
-fn an_answer_of_another_shape_says_so_in_short() {
+fn an_answer_of_another_shape_is_quoted_in_short() {
     let body = format!(r#"{{"name":"s3cret{}"}}"#, "x\\u0007".repeat(500)).into_bytes();
     let response = Response { status: 200, content_type: Some(HAL.to_owned()), body, ..Response::default() };
     let Ok(Answer::Found(document)) = classify(Operation::Probe, response, &redactor()) else { panic!("not found") };

@@ -1,4 +1,4 @@
-//! The whole question: the matrix, what is live besides, and what went wrong, to one verdict.
+//! The whole check: from the matrix, the other live versions and the errors to one verdict.
 
 use std::collections::BTreeSet;
 
@@ -10,31 +10,30 @@ use crate::{
     decide::{Judgement, LiveVersions, Matrix, Question, Verdict, judge, wants_live},
 };
 
-/// From how many providers on all that is live in the environment is read at once: two requests that cost a broker some
-/// hundred milliseconds, against two for each provider that cost some three.
+/// From how many providers on the live versions of all applications are read at once: two requests that cost a broker
+/// some hundred milliseconds, against two requests of about three milliseconds for each provider.
 const ONE_BY_ONE: usize = 8;
 
 impl Broker {
-    /// Asks whether a version may be deployed to an environment. What goes wrong is a verdict, too: see [`Self::judge`].
+    /// Asks whether a version may be deployed to an environment. An error becomes a verdict, too: see [`Self::judge`].
     pub async fn can_i_deploy(&self, question: &Question) -> Judgement {
         self.judge(question).await.unwrap_or_else(|error| verdict_of(&error))
     }
 
     /// Asks whether a version may be deployed to an environment.
     ///
-    /// One request for a plain no; one more and two for each provider of the version when its pacts have to be compared
-    /// with what is live; each bounded as every request of a [`Broker`] is.
+    /// One request for a plain no. When the pacts of the version have to be compared with the live versions, one more
+    /// request and two for each provider. Each is limited like every request of a [`Broker`].
     ///
-    /// # Errors
-    /// Any [`BrokerError`] but the missing ones: that something is missing is an answer.
+    /// # Errors Any [`BrokerError`] but those for something missing: a missing object is an answer.
     pub async fn judge(&self, question: &Question) -> Result<Judgement, BrokerError> {
         match self.reading(question).await {
             Ok(Reading { judgement, hidden: true }) => {
-                // A provider that was recorded between the two looks would seem to be hidden: once more.
+                // A provider that was recorded between the two readings would seem hidden: read once more.
                 Ok(self.reading(question).await.map_or(judgement, |reading| reading.judgement))
             }
             Ok(reading) => Ok(reading.judgement),
-            // A broker says 400 when the environment or the pacticipant is missing, and which one only in words.
+            // A broker answers 400 when the environment or the pacticipant is missing, and names it only in the text.
             Err(error @ BrokerError::Rejected { status: 400, .. }) => self.missing(question).await?.ok_or(error),
             Err(BrokerError::EnvironmentMissing { .. }) => Ok(environment_missing(question)),
             Err(error) => Err(error),
@@ -50,7 +49,7 @@ impl Broker {
         }
         match self.live_versions(question, providers).await {
             Ok(live) => Ok(Reading::compared(question, &matrix, &by_rows, &live)),
-            // What is unknown already does not become known by what else is live.
+            // Live versions cannot turn an unknown result into a yes.
             Err(_) if !by_rows.verdict.is_yes() => Ok(Reading { judgement: by_rows, hidden: false }),
             Err(error) => Err(error),
         }
@@ -78,7 +77,7 @@ impl Broker {
         Ok(live)
     }
 
-    /// What is deployed or supported, of one application or of all; and how many rows could not be read.
+    /// The deployed or supported versions, of one application or of all, and how many rows could not be read.
     async fn live_of(
         &self,
         environment: &Environment,
@@ -92,7 +91,7 @@ impl Broker {
         Ok((deployed.chain(supported).collect(), unreadable))
     }
 
-    /// What is missing, environment or pacticipant, if either is.
+    /// Which of environment and pacticipant is missing, if either is.
     async fn missing(&self, question: &Question) -> Result<Option<Judgement>, BrokerError> {
         if self.environment(&question.environment).await?.is_none() {
             return Ok(Some(environment_missing(question)));
@@ -105,7 +104,7 @@ impl Broker {
     }
 }
 
-/// What is live, and how far that can be trusted.
+/// The live versions, and how complete they are.
 struct Live {
     versions: LiveVersions,
     unreadable: usize,

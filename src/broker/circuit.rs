@@ -1,22 +1,22 @@
-//! Whether a broker that failed is asked again yet. Pure: the time is told.
+//! Whether a failed broker is asked again yet. Pure: the caller passes the time.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many failures in a row it takes before a broker is left alone.
+/// How many failures in a row open the circuit.
 const FAILURES: u32 = 3;
-/// How long it is left alone at first; twice as long after each try that failed.
+/// How long the circuit stays open at first; the time doubles after each failed try.
 const FIRST_REST: Duration = Duration::from_secs(1);
-/// How long it is left alone at most: admissions go unchecked for that long after it is back.
+/// How long the circuit stays open at most: admissions are not checked for that long after the broker has recovered.
 const LONGEST_REST: Duration = Duration::from_secs(10);
 
-/// Closed while the broker answers; open while it is left alone; half open while one question tries it.
+/// Closed while the broker answers; open while it is not asked; half open while one question tries it.
 #[derive(Debug)]
 pub(super) struct Circuit<Q> {
     failures: u32,
-    /// The question that failed last: one that the broker cannot answer, asked again and again, is no reason to leave
-    /// the others unasked.
+    /// The question that failed last: if the broker cannot answer one question that is repeated, the others must still
+    /// be asked.
     last: Option<Q>,
     rest: Option<Rest>,
 }
@@ -30,13 +30,13 @@ impl<Q> Default for Circuit<Q> {
 #[derive(Debug)]
 struct Rest {
     until: Instant,
-    /// A question is under way that shall find out.
+    /// A question is in flight that tries the broker.
     trying: bool,
     cause: String,
 }
 
 impl<Q: PartialEq> Circuit<Q> {
-    /// Whether a question may be put now; otherwise why not. Who may put one must say how it ended.
+    /// Whether a question may be sent now; otherwise why not. The caller must report its result.
     pub(super) fn admit(&mut self, now: Instant) -> Result<(), String> {
         match &mut self.rest {
             Some(rest) if rest.trying || now < rest.until => Err(format!(
@@ -60,7 +60,7 @@ impl<Q: PartialEq> Circuit<Q> {
     pub(super) fn failed(&mut self, now: Instant, question: Q, cause: &str) {
         match &self.rest {
             None if self.last.as_ref() == Some(&question) => return,
-            // Put before the broker was left alone: that many failed at once says no more than that three did.
+            // Sent before the circuit opened: many failures at once prove no more than three.
             Some(rest) if !rest.trying => return,
             _ => {}
         }
@@ -73,7 +73,7 @@ impl<Q: PartialEq> Circuit<Q> {
         }
     }
 
-    /// A question was given up before it was known how it would end.
+    /// A question was abandoned before its result was known.
     pub(super) fn given_up(&mut self) {
         if let Some(rest) = &mut self.rest {
             rest.trying = false;
@@ -94,7 +94,7 @@ mod tests {
             assert!(circuit.admit(start).is_ok());
             circuit.failed(start, question, "no connection");
         }
-        assert!(circuit.admit(start).is_ok(), "two failures are none");
+        assert!(circuit.admit(start).is_ok(), "two failures are not enough");
         circuit.failed(start, 2, "no connection");
         let refused = circuit.admit(start).unwrap_err();
         assert!(refused.contains("3 times") && refused.contains("no connection"), "{refused}");
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_together_makes_the_rest_no_longer_and_tries_that_fail_double_it_up_to_a_bound() {
+    fn simultaneous_failures_do_not_prolong_the_rest_and_failed_tries_double_it_up_to_a_bound() {
         let (mut circuit, start) = (Circuit::default(), Instant::now());
         for question in 0..1_000 {
             circuit.failed(start, question, "x");
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_try_that_is_given_up_leaves_the_way_to_the_next() {
+    fn an_abandoned_try_allows_the_next() {
         let (mut circuit, start) = (Circuit::default(), Instant::now());
         for question in 0..3 {
             circuit.failed(start, question, "x");
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn one_question_that_the_broker_cannot_answer_does_not_keep_the_others_from_it() {
+    fn one_question_that_the_broker_cannot_answer_does_not_open_the_circuit() {
         let (mut circuit, start) = (Circuit::default(), Instant::now());
         for _ in 0..100 {
             circuit.failed(start, "the one", "HTTP 500");

@@ -1,4 +1,4 @@
-//! From a configuration to an HTTP client that can only speak to that broker as that configuration says.
+//! From a configuration to an HTTP client that can only connect to that broker in the configured way.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,22 +15,23 @@ use super::config::{BrokerConfig, ClientCertificate, ConfigError, Credentials, S
 use super::secret::Redactor;
 use crate::api::names::quoted;
 
-/// Problem documents come only when asked for (2.106.0 and later); without HAL every broker answers 406.
+/// A broker sends problem documents only on request (2.106.0 and later); without HAL every broker answers 406.
 const ACCEPTED: HeaderValue = HeaderValue::from_static("application/hal+json, application/problem+json;q=0.9");
 
-/// A broker's server closes idle connections after 65 s (puma): ours must be given up before.
+/// A broker's server closes idle connections after 65 s (puma): the client must close them earlier.
 const IDLE: Duration = Duration::from_secs(50);
 
-/// A connection that takes longer than this is none, however patient the request is.
+/// The longest time to connect, however long the request itself may take.
 const LONGEST_CONNECT: Duration = Duration::from_secs(10);
 
-/// Headers that belong to the request or the connection, not to whoever configures us.
+/// Headers that belong to the request or the connection; the configuration may not set them.
 const OURS: [&str; 9] =
     ["accept", "connection", "content-length", "content-type", "expect", "host", "te", "transfer-encoding", "upgrade"];
 
-/// Makes the client, and what takes its secrets out of texts.
+/// Makes the client, and the redactor of its secrets.
 pub(super) fn build(config: &BrokerConfig) -> Result<(Client, Redactor), ConfigError> {
-    // reqwest panics without a provider. Whoever was first has chosen it; a second choice is refused, and that is fine.
+    // reqwest panics without a provider. The first caller has installed one; a second installation fails, which is
+    // fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut redactor = Redactor::default();
     let headers = headers(config, &mut redactor)?;
@@ -128,14 +129,14 @@ fn authorization(credentials: &Credentials, redactor: &mut Redactor) -> Result<O
     }
 }
 
-/// The header's value as reqwest encodes it, kept so that its secret form is known too.
+/// The header's value as reqwest encodes it, so that its secret form is redacted too.
 fn basic(username: &SecretText, password: &SecretText) -> Option<HeaderValue> {
     let request = Client::builder().no_proxy().tls_certs_only(Vec::new()).build().ok()?.get("http://localhost/");
     let request = request.basic_auth(username.expose(), Some(password.expose())).build().ok()?;
     request.headers().get(AUTHORIZATION).cloned()
 }
 
-/// A header's value that is neither logged nor compressed, and taken out of texts.
+/// A header's value that is neither logged nor compressed, and redacted in texts.
 fn hidden(value: &str, redactor: &mut Redactor) -> Option<HeaderValue> {
     let mut header = HeaderValue::from_bytes(value.as_bytes()).ok()?;
     header.set_sensitive(true);
@@ -163,7 +164,7 @@ fn identity(certificate: &ClientCertificate) -> Result<Identity, ConfigError> {
     if certificates.is_empty() {
         return Err(wrong("tls.crt holds no certificate".to_owned()));
     }
-    // What the parser says of a key could quote it.
+    // The parser's error could quote the key.
     let key =
         PrivateKeyDer::from_pem_slice(&certificate.key_pem).map_err(|_| wrong("tls.key holds no key".to_owned()))?;
     let provider =
@@ -175,18 +176,18 @@ fn identity(certificate: &ClientCertificate) -> Result<Identity, ConfigError> {
 
 /// An error's causes, each once, at most 100 characters.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut said: Vec<String> = Vec::new();
+    let mut causes: Vec<String> = Vec::new();
     let mut source = Some(error);
     while let Some(cause) = source {
         source = cause.source();
         let text = cause.to_string();
-        // Many wrap their cause and repeat it; that a request failed is clear, and where, our own text says.
+        // Many errors repeat their cause. That the request failed, and where, is part of our own text.
         let empty = text.starts_with("client error (") || text.starts_with("error sending request");
-        if !(empty && source.is_some() || said.iter().any(|before| before.contains(&text))) {
-            said.push(text);
+        if !(empty && source.is_some() || causes.iter().any(|before| before.contains(&text))) {
+            causes.push(text);
         }
     }
-    super::answer::short(&said.join(": "), 100)
+    super::answer::short(&causes.join(": "), 100)
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ fn an_authorization_header_is_allowed_only_without_other_credentials() {
 }
 
 #[test]
-fn a_secret_is_known_in_every_form_in_which_it_is_sent() {
+fn a_secret_is_redacted_in_every_form_in_which_it_is_sent() {
     let (_, redactor) = build(&BrokerConfig { credentials: basic("Aladdin", "open sesame"), ..config() }).unwrap();
     // The example of RFC 7617, section 2.
     assert_eq!(redactor.clean("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ== of Aladdin"), "Basic [redacted] of [redacted]");

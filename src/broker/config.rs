@@ -1,4 +1,4 @@
-//! What has to be known to reach a broker, and why it may be refused before anything is sent.
+//! The configuration of a broker's client, and why a configuration is refused before anything is sent.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,30 +9,30 @@ use super::secret::REDACTED;
 pub use super::secret::SecretText;
 pub use super::url::BaseUrl;
 
-/// How one broker is reached. Two that are equal make the same client, so a change is seen by comparing them.
+/// How to reach one broker. Equal configurations make equal clients, so a change is detected by comparing them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerConfig {
-    /// Where it is.
+    /// The broker's URL.
     pub base_url: BaseUrl,
-    /// Who we are there.
+    /// The credentials.
     pub credentials: Credentials,
-    /// Headers sent with every request, for a proxy that stands before the broker. Their values are secrets.
+    /// Headers sent with every request, for a proxy in front of the broker. Their values are secrets.
     pub headers: Vec<(String, SecretText)>,
-    /// Whom to trust, and who we are, in TLS.
+    /// Which authorities to trust, and our own certificate, in TLS.
     pub tls: TlsSettings,
-    /// The time that one request may take: connecting, sending, and reading the whole answer. Waiting for a free place
-    /// among `concurrency` is bounded by the same time, separately.
+    /// The time limit of one request: connecting, sending, and reading the whole answer. Waiting for one of the
+    /// `concurrency` slots is limited by the same time, separately.
     pub request_timeout: Duration,
-    /// How many requests may be under way at once, at least 1. A broker's throughput is flat from 1 client on: 2 to 4.
+    /// How many requests may be in flight at once, at least 1. A broker's throughput is flat from 1 client on: 2 to 4.
     pub concurrency: usize,
-    /// What we call ourselves; the only trace of who wrote that a broker's own log keeps.
+    /// The user agent: the only trace of the writer in a broker's own log.
     pub user_agent: String,
 }
 
-/// Who we are at a broker.
+/// The credentials for a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credentials {
-    /// Nobody.
+    /// No credentials.
     None,
     /// A user of a broker's basic auth.
     Basic {
@@ -45,14 +45,14 @@ pub enum Credentials {
     Bearer(SecretText),
 }
 
-/// Whom to trust, and who we are, in TLS.
+/// Which authorities to trust, and our own certificate, in TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsSettings {
     /// Certificates of authorities, PEM, trusted in addition to the system's.
     pub ca_bundle_pem: Option<Vec<u8>>,
-    /// Our own certificate, where the broker or its proxy asks for one.
+    /// Our own certificate, where the broker or its proxy requires one.
     pub client_certificate: Option<ClientCertificate>,
-    /// Trust any certificate. Whoever is on the way can then read the credentials.
+    /// Accept any certificate. Anyone who intercepts the connection can then read the credentials.
     pub insecure_skip_verify: bool,
 }
 
@@ -71,13 +71,13 @@ impl fmt::Debug for ClientCertificate {
     }
 }
 
-/// Why no client can be made of a [`BrokerConfig`]. Nothing was sent; only another configuration helps.
+/// Why a [`BrokerConfig`] is invalid. Nothing was sent; only another configuration helps.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ConfigError {
     /// The broker's URL.
     #[error("the broker's URL {problem}")]
     Url {
-        /// What is wrong with it and what to do.
+        /// The problem and the remedy.
         problem: String,
     },
     /// User name, password or token.
@@ -85,7 +85,7 @@ pub enum ConfigError {
     Credentials {
         /// Which of them.
         what: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
     /// A header of our own.
@@ -93,13 +93,13 @@ pub enum ConfigError {
     Header {
         /// The header's name, quoted.
         name: String,
-        /// What is wrong with it and what to do.
+        /// The problem and the remedy.
         problem: &'static str,
     },
     /// The bundle of certificate authorities.
     #[error("the broker's CA bundle cannot be used: {cause}; it must be one or more certificates in PEM")]
     CaBundle {
-        /// Why.
+        /// The cause.
         cause: String,
     },
     /// The client certificate or its key.
@@ -107,21 +107,21 @@ pub enum ConfigError {
         "the broker's client certificate cannot be used: {cause}; tls.crt and tls.key must be PEM and belong together"
     )]
     ClientCertificate {
-        /// Why.
+        /// The cause.
         cause: String,
     },
-    /// Something that is a number or a name.
+    /// A number or a name.
     #[error("the broker's {what} {problem}")]
     Setting {
         /// Which setting.
         what: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
     /// The TLS library refused to start.
     #[error("no client for the broker can be made: {cause}; are the system's certificate authorities installed?")]
     Client {
-        /// Why.
+        /// The cause.
         cause: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What is deployed: at most one current row per pacticipant, environment and application instance.
+//! Deployed versions: at most one current row per pacticipant, environment and application instance.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -14,13 +14,13 @@ use crate::api::names::{ApplicationInstance, Pacticipant, Version};
 /// A version that is recorded as deployed in an environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeployedVersion {
-    /// The record's uuid; the same as long as the same version stays recorded.
+    /// The record's uuid; unchanged while the same version stays recorded.
     pub id: DeploymentId,
-    /// Which application.
+    /// The application.
     pub pacticipant: Pacticipant,
-    /// Which version of it.
+    /// Its version.
     pub version: Version,
-    /// Which permanent copy of it; `None` is a copy of its own.
+    /// Which permanent copy of the application; `None` is a copy of its own.
     pub application_instance: Option<ApplicationInstance>,
     /// When it was recorded, as the broker wrote it (RFC 3339).
     pub created_at: Option<String>,
@@ -31,7 +31,7 @@ pub struct DeployedVersion {
 struct DeploymentRow {
     uuid: String,
     application_instance: Option<String>,
-    /// What brokers before 2.89.0 call the application instance.
+    /// The application instance as brokers before 2.89.0 name it.
     target: Option<String>,
     created_at: Option<String>,
     #[serde(rename = "_embedded")]
@@ -69,7 +69,7 @@ struct Undeployed {
 }
 
 impl Broker {
-    /// What is deployed in an environment, of all applications or of one; rows that cannot be read are left out (see
+    /// The versions deployed in an environment, of all applications or of one; unreadable rows are left out (see
     /// [`Rows`]).
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl Broker {
         self.currently_deployed_rows(environment, pacticipant).await.map(|rows| rows.rows)
     }
 
-    /// What is deployed in an environment, with the number of rows that could not be read.
+    /// The versions deployed in an environment, with the number of unreadable rows.
     ///
     /// # Errors
     /// [`BrokerError::EnvironmentMissing`] and any other.
@@ -101,12 +101,11 @@ impl Broker {
         Ok(Rows::read("deployed versions", list.embedded.deployed_versions, DeploymentRow::read))
     }
 
-    /// Records that a version is deployed. The row of the same pacticipant, environment and instance that was there
-    /// ends; recording what is recorded changes nothing. The last writer wins: ordering is the caller's.
+    /// Records that a version is deployed. This ends the current row of the same pacticipant, environment and instance;
+    /// recording a version that is recorded changes nothing. The last writer wins: ordering is the caller's task.
     ///
-    /// # Errors
-    /// [`BrokerError::PacticipantMissing`], [`BrokerError::VersionMissing`] or [`BrokerError::EnvironmentMissing`]
-    /// (found out with one or two more requests), and any other.
+    /// # Errors [`BrokerError::PacticipantMissing`], [`BrokerError::VersionMissing`] or
+    /// [`BrokerError::EnvironmentMissing`] (determined with one or two more requests), and any other.
     pub async fn record_deployment(
         &self,
         pacticipant: &Pacticipant,
@@ -116,7 +115,8 @@ impl Broker {
     ) -> Result<DeployedVersion, BrokerError> {
         let (p, v, e) = (pacticipant.as_str(), version.as_str(), environment.as_str());
         let segments = ["pacticipants", p, "versions", v, "deployed-versions", "environment", e];
-        // Brokers before 2.89.0 know only `target`. Without an instance both are left out: an empty one is a trap.
+        // Brokers before 2.89.0 know only `target`. Without an instance both are left out: an empty one replaces the
+        // row without an instance.
         let body = instance.map_or_else(
             || json!({}),
             |instance| json!({ "applicationInstance": instance.as_str(), "target": instance.as_str() }),
@@ -128,16 +128,15 @@ impl Broker {
         row.read().ok_or_else(|| document.other_shape("a deployed version without readable uuid and names"))
     }
 
-    /// Ends one recorded deployment. One that has ended, or is unknown (404), is a success: there is nothing to end.
-    /// A row that was replaced meanwhile stays as it is, and so does its successor.
+    /// Ends one recorded deployment. For one that has ended, or is unknown (404), this is a success: there is nothing
+    /// to end. A row that was replaced meanwhile is not changed, and neither is its successor.
     ///
-    /// # Errors
-    /// Any [`BrokerError`] but the missing ones.
+    /// # Errors Any [`BrokerError`] but those for something missing.
     pub async fn undeploy(&self, deployment: &DeploymentId) -> Result<(), BrokerError> {
         let segments = ["deployed-versions", deployment.as_str()];
         let request = Request::patch(Operation::Undeploy, &segments, json!({ "currentlyDeployed": false }));
         let Some(document) = self.ask(request).await? else { return Ok(()) };
-        // A body that it does not understand is answered with 200 too.
+        // A broker answers 200 even to a body that it does not understand.
         if document.read::<Undeployed>()?.currently_deployed {
             return Err(document.other_shape("still currentlyDeployed"));
         }

@@ -30,7 +30,7 @@ fn rows_that_cannot_be_read_do_not_hide_the_others() {
     assert_eq!(rows.unreadable, 8);
 }
 
-/// Case 33: the row with an empty instance has taken the place of the one without, and is neither.
+/// Case 33: a row with an empty instance has replaced the row without one, and is neither.
 #[test]
 fn an_empty_instance_is_not_no_instance() {
     let mut rows =

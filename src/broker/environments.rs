@@ -19,9 +19,9 @@ pub struct Environment {
     pub id: EnvironmentId,
     /// Its name, unique at the broker.
     pub name: EnvironmentName,
-    /// What people see; the broker makes one of the name when none is given.
+    /// The display name; the broker derives it from the name when none is given.
     pub display_name: String,
-    /// A label only: no decision of the broker looks at it.
+    /// A label only: the broker does not use it for decisions.
     pub production: bool,
 }
 
@@ -30,7 +30,7 @@ pub struct Environment {
 pub struct NewEnvironment {
     /// Its name.
     pub name: EnvironmentName,
-    /// What people see; the broker makes one of the name when there is none.
+    /// The display name; the broker derives it from the name when there is none.
     pub display_name: Option<String>,
     /// Whether it is a production environment.
     pub production: bool,
@@ -72,18 +72,18 @@ impl Broker {
     /// The environment with this name, or `None`.
     ///
     /// # Errors
-    /// Any [`BrokerError`] but the missing ones.
+    /// Any [`BrokerError`] but those for something missing.
     pub async fn environment(&self, name: &EnvironmentName) -> Result<Option<Environment>, BrokerError> {
         let query = [("name", name.as_str())];
         let found = self.read_environments(&query).await?;
-        // The broker filters; one that does not must not make us take the wrong one.
+        // The broker filters; if it did not, the wrong environment must not be taken.
         Ok(found.into_iter().find(|environment| environment.name == *name))
     }
 
-    /// All environments, those with unreadable names left out.
+    /// All environments except those with unreadable names.
     ///
     /// # Errors
-    /// Any [`BrokerError`] but the missing ones.
+    /// Any [`BrokerError`] but those for something missing.
     pub async fn environments(&self) -> Result<Vec<Environment>, BrokerError> {
         self.read_environments(&[]).await
     }
@@ -97,10 +97,9 @@ impl Broker {
         Ok(Rows::read("environments", list.embedded.environments, EnvironmentRow::read).rows)
     }
 
-    /// Creates an environment; when there is one of that name already, returns that one as it is. Two requests then.
+    /// Creates an environment; if one of that name exists, returns it unchanged. Two requests then.
     ///
-    /// # Errors
-    /// Any [`BrokerError`] but the missing ones.
+    /// # Errors Any [`BrokerError`] but those for something missing.
     pub async fn create_environment(&self, new: &NewEnvironment) -> Result<Environment, BrokerError> {
         let operation = Operation::CreateEnvironment;
         let mut body = json!({ "name": new.name.as_str(), "production": new.production });
@@ -110,7 +109,7 @@ impl Broker {
         match self.ask(Request::post(operation, &["environments"], body)).await {
             Ok(Some(document)) => read_created(&document),
             Ok(None) => Err(too_old(operation)),
-            // A broker answers 400 when the name is taken, and 500 when two take it at once.
+            // A broker answers 400 when the name is taken, and 500 when two requests take it at once.
             Err(error @ (BrokerError::Rejected { status: 400, .. } | BrokerError::Server { status: 500, .. })) => {
                 self.environment(&new.name).await?.ok_or(error)
             }

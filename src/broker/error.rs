@@ -1,4 +1,4 @@
-//! Why a broker did not do what it was asked, so that a person can help and a machine knows what to do.
+//! Why a request to a broker failed, for people and for the caller's decisions.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,25 +10,25 @@ use super::operation::Operation;
 use crate::api::names::{Pacticipant, Version, quoted};
 use crate::decide::Reason;
 
-/// Why a call at a broker failed. Never holds a credential; `Display` says what, why and what to do.
+/// Why a call at a broker failed. Never holds a credential; `Display` names the operation, the cause and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BrokerError {
-    /// 401; also 400 with an empty body, which is how a broker with basic auth answers a bearer token. A read-only
-    /// user that writes gets 401 too.
+    /// 401; also 400 with an empty body, which is how a broker with basic auth answers a bearer token. A read-only user
+    /// that writes gets 401 too.
     #[error("the Pact Broker refused the credentials (HTTP {status}) when asked to {operation}: {}", unauthorized(*.status))]
     Unauthorized {
-        /// What was asked.
+        /// The operation.
         operation: Operation,
         /// 401 or 400.
         status: u16,
     },
-    /// 403: who we are is known, but may not.
+    /// 403: the credentials are known, but lack the permission.
     #[error(
         "the Pact Broker forbids us to {operation} (HTTP 403): give the operator's user the permission, or use another in \
          the PactBroker's auth"
     )]
     Forbidden {
-        /// What was asked.
+        /// The operation.
         operation: Operation,
     },
     /// The pacticipant does not exist.
@@ -37,7 +37,7 @@ pub enum BrokerError {
          annotation (names are case-sensitive)", quoted(.pacticipant.as_str())
     )]
     PacticipantMissing {
-        /// Which.
+        /// The missing pacticipant.
         pacticipant: Pacticipant,
     },
     /// The pacticipant exists, this version of it does not.
@@ -46,9 +46,9 @@ pub enum BrokerError {
          the version here", quoted(.version.as_str()), quoted(.pacticipant.as_str())
     )]
     VersionMissing {
-        /// Whose.
+        /// The pacticipant.
         pacticipant: Pacticipant,
-        /// Which.
+        /// The missing version.
         version: Version,
     },
     /// No environment has this uuid (any more): resolve its name again.
@@ -57,13 +57,13 @@ pub enum BrokerError {
          name another"
     )]
     EnvironmentMissing {
-        /// Which.
+        /// The unknown uuid.
         environment: EnvironmentId,
     },
-    /// The broker, or what stands before it, asks us to wait. Until then nothing is sent.
+    /// The broker, or a proxy in front of it, asks the client to wait. Until then nothing is sent.
     #[error("the Pact Broker asks to be called less often{}", waiting(*.retry_after))]
     RateLimited {
-        /// For how long, where it said so.
+        /// For how long, if it was stated.
         retry_after: Option<Duration>,
     },
     /// 5xx or 408.
@@ -72,63 +72,63 @@ pub enum BrokerError {
         waiting(*.retry_after)
     )]
     Server {
-        /// What was asked.
+        /// The operation.
         operation: Operation,
         /// The status.
         status: u16,
-        /// The reference under which the broker logged it, or the beginning of what it said.
+        /// The reference under which the broker logged it, or the beginning of its message.
         reference: Option<String>,
-        /// How long it asks us to wait.
+        /// How long the broker asks to wait.
         retry_after: Option<Duration>,
     },
-    /// No whole answer came.
+    /// No complete answer arrived.
     #[error("the Pact Broker could not be asked to {operation}: {fault} ({cause}); {}", .fault.remedy())]
     Transport {
-        /// What was asked.
+        /// The operation.
         operation: Operation,
         /// At which point it failed.
         fault: TransportFault,
         /// The chain of causes, without the URL.
         cause: String,
     },
-    /// Nothing was sent: all places for requests stayed taken.
+    /// Nothing was sent: all slots for requests stayed in use.
     #[error(
-        "the Pact Broker was not asked to {operation}: {}s passed without a free environment_ref for a request; it answers slowly, or \
+        "the Pact Broker was not asked to {operation}: {}s passed without a free slot for a request; it answers slowly, or \
          the PactBroker's concurrency is too low", .waited.as_secs_f32()
     )]
     Busy {
-        /// What was to be asked.
+        /// The operation.
         operation: Operation,
-        /// How long was waited.
+        /// How long the request waited.
         waited: Duration,
     },
-    /// Something answered that is no Pact Broker.
+    /// The answer is not a Pact Broker's.
     #[error(
         "no Pact Broker answers at the PactBroker's url when asked to {operation}: {answered}; check the url and its path"
     )]
     NotABroker {
-        /// What was asked.
+        /// The operation.
         operation: Operation,
-        /// What came, in short.
+        /// A short quote of the answer.
         answered: String,
     },
-    /// A redirect. It is never followed: a write would become a read, and credentials would go elsewhere.
+    /// A redirect. It is never followed: a write would become a read, and another host would receive the credentials.
     #[error(
         "the Pact Broker's url redirects to {to} when asked to {operation}: write the final url into the PactBroker; a \
          redirect to a login page means that a proxy wants other credentials"
     )]
     Redirected {
-        /// What was asked.
+        /// The operation.
         operation: Operation,
-        /// Scheme, host and port of where it leads.
+        /// Scheme, host and port of the target.
         to: String,
     },
-    /// The answer is longer than is read.
+    /// The answer is longer than the limit.
     #[error("the Pact Broker's answer when asked to {operation} is longer than {} MiB and was not read further: is the url right?", .limit >> 20)]
     TooLarge {
-        /// What was asked.
+        /// The operation.
         operation: Operation,
-        /// How many bytes are read at most.
+        /// The limit in bytes.
         limit: usize,
     },
     /// Another 4xx: the request itself was wrong.
@@ -136,11 +136,11 @@ pub enum BrokerError {
         "the Pact Broker refused to {operation} (HTTP {status}): {message}; if the names are right, please report it as a bug"
     )]
     Rejected {
-        /// What was asked.
+        /// The operation.
         operation: Operation,
         /// The status.
         status: u16,
-        /// What it said.
+        /// The broker's message.
         message: String,
     },
     /// The name cannot be part of a URL's path: it is `.` or `..`. Nothing was sent.
@@ -148,7 +148,7 @@ pub enum BrokerError {
         "{name} cannot stand in a URL, which reads it as a folder; the Pact Broker was not asked to {operation}: choose another name"
     )]
     Unaddressable {
-        /// What was to be asked.
+        /// The operation.
         operation: Operation,
         /// The name, quoted.
         name: String,
@@ -158,13 +158,13 @@ pub enum BrokerError {
 /// At which point of a request the network failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransportFault {
-    /// The host's name is not known.
+    /// The host's name is unknown.
     Dns,
     /// No connection.
     Connect,
-    /// A connection, but no trust.
+    /// A connection, but no trusted certificate.
     Tls,
-    /// No whole answer in the time that a request may take.
+    /// No complete answer within the request's time limit.
     Timeout,
     /// The connection ended before an answer began.
     Closed,
@@ -198,14 +198,14 @@ impl fmt::Display for TransportFault {
 }
 
 impl BrokerError {
-    /// Whether the same call may succeed soon without anybody changing anything. What is missing may be published
-    /// later, but that is for the caller to poll, slowly.
+    /// Whether the same call may succeed soon without any change by a person. A missing object may be published later,
+    /// but the caller should poll for it slowly.
     #[must_use]
     pub fn retryable(&self) -> bool {
         matches!(self, Self::RateLimited { .. } | Self::Server { .. } | Self::Transport { .. } | Self::Busy { .. })
     }
 
-    /// The reason for a condition, `CamelCase` as the Kubernetes API conventions ask.
+    /// The reason for a condition, `CamelCase` as the Kubernetes API conventions require.
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
@@ -224,7 +224,7 @@ impl BrokerError {
         }
     }
 
-    /// How long the broker asked everyone to wait.
+    /// How long the broker asked all clients to wait.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::broker::answer::short;
 
-/// Every error, as long as it can get.
+/// Every error, with the longest possible values.
 fn all() -> Vec<(BrokerError, &'static str, bool)> {
     let operation = Operation::ReadSupported;
     let long = "ü".repeat(255);
@@ -51,7 +51,7 @@ fn each_error_has_its_reason_and_a_text_that_a_condition_can_carry() {
 }
 
 #[test]
-fn a_wait_is_told_in_whole_seconds() {
+fn a_wait_is_reported_in_whole_seconds() {
     let error = BrokerError::RateLimited { retry_after: Some(Duration::from_millis(1500)) };
     assert!(error.to_string().contains("for 2s"), "{error}");
     assert_eq!(error.retry_after(), Some(Duration::from_millis(1500)));

@@ -1,13 +1,13 @@
-//! The identifiers that a broker gives: taken from bodies, put into paths, never interpreted.
+//! The identifiers of a broker: taken from bodies, put into paths, never interpreted.
 
 use std::fmt;
 
 use thiserror::Error;
 
-/// The longest identifier that is taken from a broker, in bytes. It gives UUIDs, of 36.
+/// The longest identifier that is accepted from a broker, in bytes. Brokers use UUIDs, of 36.
 const MAX_ID_BYTES: usize = 100;
 
-/// A text that cannot stand as one segment of a path.
+/// A text that cannot be one segment of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("an identifier has 1 to {MAX_ID_BYTES} of the characters A-Z a-z 0-9 - _")]
 pub struct IdError;
@@ -19,10 +19,9 @@ macro_rules! id {
         pub struct $type(String);
 
         impl $type {
-            /// Takes an identifier as the broker gave it.
+            /// Takes an identifier as the broker sent it.
             ///
-            /// # Errors
-            /// When it is not one safe segment of a path.
+            /// # Errors When it is not one safe segment of a path.
             pub fn parse(text: &str) -> Result<Self, IdError> {
                 let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
                 if text.is_empty() || text.len() > MAX_ID_BYTES || !text.bytes().all(safe) {
@@ -31,7 +30,7 @@ macro_rules! id {
                 Ok(Self(text.to_owned()))
             }
 
-            /// The identifier as the broker gave it.
+            /// The identifier as the broker sent it.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -47,7 +46,7 @@ macro_rules! id {
 }
 
 id!(
-    /// An environment's uuid. It changes when an environment is deleted and made again.
+    /// An environment's uuid. It changes when an environment is deleted and created again.
     EnvironmentId
 );
 id!(

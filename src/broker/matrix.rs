@@ -14,12 +14,12 @@ use crate::{
     decide::{Matrix, MatrixRow, Question},
 };
 
-/// More rows than any environment has: without it a broker looks at the newest 100 only, and says yes though row 101
-/// failed (docs/contributing/broker-api.md#the-limit-of-100-rows).
+/// More rows than any environment has: without a limit a broker reads the newest 100 only, and answers yes although row
+/// 101 failed (docs/contributing/broker-api.md#the-limit-of-100-rows).
 const LIMIT: &str = "100000";
 
 /// One row for each consumer version and provider version: `cvp`, which the official clients send, hides older provider
-/// versions that are live, and what the environment says by itself is right only from 2.120.0 on.
+/// versions that are live; the parameter `environment` alone is right only from 2.120.0 on.
 const LATEST_BY: &str = "cvpv";
 
 #[derive(Deserialize)]
@@ -93,7 +93,7 @@ impl Body {
 }
 
 impl Broker {
-    /// The matrix of a question: every pact and result that counts for it, whatever the broker makes of them.
+    /// The matrix of a question: every pact and result that counts for it, whatever the broker concludes from them.
     ///
     /// # Errors
     /// [`BrokerError::Rejected`] with status 400 when the pacticipant or the environment does not exist, and any other.

@@ -7,7 +7,7 @@ use crate::{
     decide::{LiveVersions, Verdict, judge},
 };
 
-/// A body as a broker gives it, reduced to what is read and a bit of what is not.
+/// A body as a broker sends it, reduced to the parts that are read and a few others.
 fn body(success: bool) -> Value {
     let side =
         |name: &str, number: &str| json!({"name": name, "version": {"number": number, "tags": []}, "_links": {}});
@@ -121,17 +121,18 @@ proptest! {
     }
 
     #[test]
-    fn whatever_becomes_of_a_failed_answer_it_is_no_yes(which in any::<prop::sample::Index>(), value in any_json()) {
-        // Changed in one place, be it the whole: it fails in its row and its summary, so what is left still says so.
+    fn no_change_turns_a_failed_answer_into_a_yes(which in any::<prop::sample::Index>(), value in any_json()) {
+        // One value is changed, or the whole body: the failure is in the row and in the summary, so one of them
+        // remains.
         let mut changed = body(false);
         changed["summary"]["failed"] = json!(1);
         changed["summary"]["success"] = json!(0);
-        let places = pointers(&changed, "");
-        let place = &places[which.index(places.len())];
-        prop_assume!(!place.is_empty());
-        *changed.pointer_mut(place).unwrap() = value;
+        let all = pointers(&changed, "");
+        let pointer = &all[which.index(all.len())];
+        prop_assume!(!pointer.is_empty());
+        *changed.pointer_mut(pointer).unwrap() = value;
         if let Some(matrix) = read_value(&changed) {
-            prop_assert!(!verdict(&matrix).is_yes(), "{} changed: {:?}", place, matrix);
+            prop_assert!(!verdict(&matrix).is_yes(), "{} changed: {:?}", pointer, matrix);
         }
     }
 

@@ -1,4 +1,4 @@
-//! What is counted of the requests at brokers. Label sets are closed.
+//! Counts of the requests at brokers. Label sets are closed.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ struct RequestLabels {
     outcome: &'static str,
 }
 
-/// Registers the counters and gives what counts the requests of a client.
+/// Registers the counters and returns the observer of a client's requests.
 #[must_use]
 pub fn observer(metrics: &Metrics) -> Observer {
     let requests = Family::<RequestLabels, Counter>::default();

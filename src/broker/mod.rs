@@ -1,8 +1,8 @@
 //! The Pact Broker's HTTP API as typed calls.
 //!
-//! What a broker does was observed on 2.120.0; the requests and answers are replayed in the tests. URLs are built from
-//! the configured base, only identifiers are taken from answers, and every answer that a broker would not give is an
-//! error that says so.
+//! The behaviour of a broker was observed on 2.120.0; the requests and answers are replayed in the tests. URLs are
+//! built from the configured base, and only identifiers are taken from answers. An answer that a broker would not give
+//! becomes an error that describes it.
 
 mod answer;
 mod can_i_deploy;
@@ -46,10 +46,10 @@ pub use transport::{LONGEST_ANSWER, Observer};
 use answer::Answer;
 use transport::{Request, Transport};
 
-/// One Pact Broker. Clones share its connections, its limit of requests at once and its pause.
+/// One Pact Broker. Clones share its connections, its limit of requests in flight and its pause.
 ///
-/// Every call is one request unless it says otherwise, is bounded in time and in memory, and may be repeated: no call
-/// does more when it is made twice.
+/// Every call is one request unless its documentation says otherwise, is limited in time and in memory, and may be
+/// repeated: calling it twice has the same effect as calling it once.
 #[derive(Clone)]
 pub struct Broker {
     transport: Arc<Transport>,
@@ -62,10 +62,10 @@ impl fmt::Debug for Broker {
     }
 }
 
-/// What a broker says of itself.
+/// What a broker reports of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// Its version, where it (and what stands before it) tells.
+    /// Its version, if it (and any proxy in front of it) reports one.
     pub broker_version: Option<String>,
 }
 
@@ -73,26 +73,26 @@ impl Broker {
     /// Makes a client for a broker. Nothing is sent yet.
     ///
     /// # Errors
-    /// When the configuration cannot work, whatever the broker would say.
+    /// When the configuration is invalid, whatever the broker would answer.
     pub fn new(config: BrokerConfig) -> Result<Self, ConfigError> {
         Ok(Self { transport: Arc::new(Transport::new(config)?), observer: None })
     }
 
-    /// The same broker; requests through this handle (and its clones) are told to the observer.
+    /// The same broker; requests through this handle (and its clones) are reported to the observer.
     #[must_use]
     pub fn with_observer(mut self, observer: Observer) -> Self {
         self.observer = Some(observer);
         self
     }
 
-    /// Where it is.
+    /// The broker's URL.
     #[must_use]
     pub fn base_url(&self) -> &BaseUrl {
         self.transport.base()
     }
 
-    /// Asks whether a broker is there and takes our credentials: `GET /`. It touches no database, so a broker whose
-    /// database is down passes.
+    /// Checks whether a broker answers and accepts our credentials: `GET /`. The request does not use the database, so
+    /// a broker whose database is down passes.
     ///
     /// # Errors
     /// [`BrokerError::NotABroker`] when what answers does not link to a broker's resources, and any other.

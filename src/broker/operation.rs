@@ -1,4 +1,4 @@
-//! What is asked of a broker, by name: for errors and for metrics.
+//! The requests to a broker, by name: for errors and for metrics.
 
 use std::fmt;
 
@@ -32,7 +32,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The name that metrics carry.
+    /// The name in metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -53,7 +53,7 @@ impl Operation {
 }
 
 impl fmt::Display for Operation {
-    /// As a person says it, to stand after "to": `read the environments`.
+    /// A phrase to follow "to": `read the environments`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Probe => "read the index",

@@ -28,7 +28,7 @@ impl Broker {
     /// Whether the broker knows this pacticipant.
     ///
     /// # Errors
-    /// Any [`BrokerError`] but the missing ones.
+    /// Any [`BrokerError`] but those for something missing.
     pub async fn pacticipant_exists(&self, pacticipant: &Pacticipant) -> Result<bool, BrokerError> {
         let segments = ["pacticipants", pacticipant.as_str()];
         match self.ask(Request::get(Operation::ReadPacticipant, &segments)).await? {
@@ -40,7 +40,7 @@ impl Broker {
     /// Whether the broker knows this version of this pacticipant. A missing pacticipant has no versions.
     ///
     /// # Errors
-    /// Any [`BrokerError`] but the missing ones.
+    /// Any [`BrokerError`] but those for something missing.
     pub async fn version_exists(&self, pacticipant: &Pacticipant, version: &Version) -> Result<bool, BrokerError> {
         let segments = ["pacticipants", pacticipant.as_str(), "versions", version.as_str()];
         match self.ask(Request::get(Operation::ReadVersion, &segments)).await? {
@@ -49,8 +49,8 @@ impl Broker {
         }
     }
 
-    /// Finds out what a 404 on a record meant: the broker's answer is the same whichever of the three is missing.
-    /// One or two requests; when one of them fails, that is the error.
+    /// Determines the cause of a 404 on a record: the broker's answer is the same whichever of the three is missing.
+    /// One or two requests; when one of them fails, its error is returned.
     pub(super) async fn what_is_missing(
         &self,
         pacticipant: &Pacticipant,

@@ -1,38 +1,38 @@
-//! The broker's wish to be left alone (`Retry-After`), shared by all who would call it.
+//! The pause that a broker asked for (`Retry-After`), shared by all callers.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-/// The longest pause that a broker can ask for. A wrong clock or a typing error must not silence us for a day.
+/// The longest accepted pause. A wrong clock or a typing error must not stop the operator for a day.
 pub const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
-/// Until when nobody may call. It can only move later.
+/// The time until which no request may be sent. It can only move later.
 #[derive(Debug, Default)]
 pub(super) struct Pause(Mutex<Option<Instant>>);
 
 impl Pause {
-    /// Asks for a pause from `now` on; a longer one that is already there stays.
+    /// Begins a pause at `now`; a longer one that is already running stays.
     pub(super) fn ask(&self, now: Instant, wait: Duration) {
         let until = now + wait.min(LONGEST_PAUSE);
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *held = Some(held.map_or(until, |before| before.max(until)));
     }
 
-    /// How long everyone still has to wait, or `None` when the broker may be called.
+    /// The remaining pause, or `None` when the broker may be called.
     pub(super) fn left(&self, now: Instant) -> Option<Duration> {
         let held = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.and_then(|until| until.checked_duration_since(now)).filter(|left| !left.is_zero())
     }
 }
 
-/// Reads a `Retry-After` header: seconds or a date (RFC 9110, 10.2.3), the date measured against the answer's own
-/// `Date` where it has one, because clocks differ. `None` when it cannot be read; at most [`LONGEST_PAUSE`].
+/// Reads a `Retry-After` header: seconds or a date (RFC 9110, 10.2.3). The date is compared with the answer's own
+/// `Date` if it has one, because clocks differ. `None` when it cannot be read; at most [`LONGEST_PAUSE`].
 pub(super) fn retry_after(value: &str, date: Option<&str>, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than a number can hold is longer than any pause.
+        // A number with too many digits is longer than any pause.
         Duration::from_secs(value.parse().unwrap_or(u64::MAX))
     } else {
         let until = httpdate::parse_http_date(value).ok()?;

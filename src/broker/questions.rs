@@ -1,5 +1,5 @@
-//! Questions put to one broker: equal ones once, few at a time, answers kept for seconds, and none while the broker is
-//! known to be down. Memory stays flat, however many ask.
+//! Questions to one broker: equal ones are asked once, few at a time, answers are kept for seconds, and none is asked
+//! while the broker is known to be down. The use of memory is bounded, however many callers there are.
 
 use std::{
     collections::HashMap,
@@ -19,30 +19,30 @@ use crate::{
     decide::{Judgement, Question, Verdict},
 };
 
-/// How long a yes is remembered. What the operator records itself is forgotten at once ([`Questions::forget`]); this is
-/// how long somebody else's write at the broker may go unseen.
+/// How long a yes is kept. The operator's own records invalidate it at once ([`Questions::forget`]); this is how long
+/// another client's write at the broker may stay unnoticed.
 const YES_LIVES: Duration = Duration::from_secs(10);
-/// How long everything else is remembered: long enough that a storm of retries is one question a second, short enough
-/// that whoever publishes a verification and tries again at once gets the new answer.
+/// How long every other answer is kept: long enough that a storm of retries causes one question a second, short enough
+/// that a team which publishes a verification and retries at once gets the new answer.
 const OTHERS_LIVE: Duration = Duration::from_secs(1);
-/// How many answers are remembered.
-const REMEMBERED: u64 = 10_000;
-/// How many different questions may wait for an answer at once; more are told at once that the broker is too slow.
+/// How many answers are kept.
+const MOST_ANSWERS: u64 = 10_000;
+/// How many different questions may wait for an answer at once; further ones are refused at once.
 const WAITING: usize = 256;
-/// How long a question is pursued though nobody may be left who waits: the answer serves the next try.
+/// How long a question is pursued even without a waiting caller: the answer serves the next try.
 const PURSUED: Duration = Duration::from_secs(30);
 
 type Answer = Arc<Judgement>;
 type Waiting = watch::Sender<Option<Answer>>;
 
-/// A question in one state of the environment that it is about, as far as we know of it.
+/// A question in one state of its environment, as far as the operator knows it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     question: Question,
     state: u64,
 }
 
-/// The questions put to one broker. Clones share everything.
+/// The questions to one broker. Clones share all state.
 #[derive(Clone)]
 pub struct Questions {
     shared: Arc<Shared>,
@@ -50,7 +50,7 @@ pub struct Questions {
 
 struct Shared {
     broker: Broker,
-    places: Semaphore,
+    slots: Semaphore,
     answers: Cache<Key, Answer>,
     state: Mutex<State>,
 }
@@ -71,36 +71,36 @@ impl Expiry<Key, Answer> for ByVerdict {
     }
 }
 
-/// Where an answer came from, for metrics.
+/// The origin of an answer, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// It was remembered.
+    /// The answer was kept from an earlier question.
     Remembered,
-    /// The broker was asked, by us or by whoever asked the same before us.
+    /// The broker was asked, for this caller or for an earlier one with the same question.
     Asked,
-    /// Nobody was asked, or the broker did not answer in time.
+    /// The broker was not asked, or did not answer in time.
     None,
 }
 
 impl Questions {
-    /// No questions yet. At most `at_once` are put to the broker at a time.
+    /// No questions yet. At most `at_once` are sent to the broker at a time.
     #[must_use]
     pub fn new(broker: Broker, at_once: usize) -> Self {
-        let answers = Cache::builder().max_capacity(REMEMBERED).expire_after(ByVerdict).build();
-        let places = Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS));
-        Self { shared: Arc::new(Shared { broker, places, answers, state: Mutex::default() }) }
+        let answers = Cache::builder().max_capacity(MOST_ANSWERS).expire_after(ByVerdict).build();
+        let slots = Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS));
+        Self { shared: Arc::new(Shared { broker, slots, answers, state: Mutex::default() }) }
     }
 
-    /// The answer to a question, by `deadline` at the latest: what is not known by then is
+    /// The answer to a question, by `deadline` at the latest: an answer that is not known by then is
     /// [`Verdict::BrokerUnavailable`].
     pub async fn ask(&self, question: &Question, deadline: Instant) -> (Answer, Source) {
         let asked = Instant::now();
         let mut answer = match self.shared.look_up(question) {
-            Found::Remembered(answer) => return (answer, Source::Remembered),
+            Found::Kept(answer) => return (answer, Source::Remembered),
             Found::Refused(why) => return (unavailable(&why), Source::None),
             Found::UnderWay(answer) => answer,
             Found::New(key, answer) => {
-                // A task of its own: who asked first may have the least time, and the others wait for the same answer.
+                // A separate task: the first caller may have the least time, and the others wait for the same answer.
                 tokio::spawn(Arc::clone(&self.shared).pursue(key));
                 answer
             }
@@ -118,8 +118,7 @@ impl Questions {
         }
     }
 
-    /// Forgets what was answered about an environment, and does not take an answer for one that is under way: something
-    /// was recorded there.
+    /// Invalidates the answers about an environment, including those in flight: something was recorded there.
     pub fn forget(&self, environment: &EnvironmentName) {
         let mut state = self.shared.state();
         let changes = state.changes.entry(environment.clone()).or_default();
@@ -128,7 +127,7 @@ impl Questions {
 }
 
 enum Found {
-    Remembered(Answer),
+    Kept(Answer),
     UnderWay(watch::Receiver<Option<Answer>>),
     New(Key, watch::Receiver<Option<Answer>>),
     Refused(String),
@@ -142,7 +141,7 @@ impl Shared {
             state: state.changes.get(&question.environment).copied().unwrap_or_default(),
         };
         if let Some(answer) = self.answers.get(&key) {
-            return Found::Remembered(answer);
+            return Found::Kept(answer);
         }
         if let Some(waiting) = state.under_way.get(&key) {
             return Found::UnderWay(waiting.subscribe());
@@ -158,17 +157,17 @@ impl Shared {
         Found::New(key, answer)
     }
 
-    /// Puts a question and gives everybody the answer.
+    /// Sends a question and gives the answer to all its callers.
     async fn pursue(self: Arc<Self>, key: Key) {
         let pursuit = Pursuit { shared: &self, key: &key, over: false };
-        let _place = loop {
-            let environment_ref = timeout(PURSUED, self.places.acquire()).await;
+        let _slot = loop {
+            let slot = timeout(PURSUED, self.slots.acquire()).await;
             // Nothing was sent yet.
             if self.gave_up(&key) {
                 return pursuit.over();
             }
-            if let Ok(environment_ref) = environment_ref {
-                break environment_ref;
+            if let Ok(slot) = slot {
+                break slot;
             }
         };
         let judged = timeout(PURSUED, self.broker.judge(&key.question)).await;
@@ -199,8 +198,8 @@ impl Shared {
         }
     }
 
-    /// Gives a question up if nobody waits for it any more. Whoever joins later finds it gone and asks anew: joining
-    /// and giving up exclude each other.
+    /// Abandons a question that has no waiting caller. A later caller finds it gone and asks again: joining and
+    /// abandoning exclude each other.
     fn gave_up(&self, key: &Key) -> bool {
         let mut state = self.state();
         let waited_for = state.under_way.get(key).is_some_and(|waiting| waiting.receiver_count() > 0);
@@ -216,7 +215,7 @@ impl Shared {
     }
 }
 
-/// A question while it is pursued. Should that end in a panic, those who wait are told so, and the next one asks anew.
+/// A question while it is pursued. If the pursuit panics, its callers are notified, and the next caller asks again.
 struct Pursuit<'a> {
     shared: &'a Shared,
     key: &'a Key,
@@ -224,7 +223,7 @@ struct Pursuit<'a> {
 }
 
 impl Pursuit<'_> {
-    /// It has ended as it should.
+    /// Ends the pursuit regularly.
     fn over(mut self) {
         self.over = true;
     }
@@ -240,7 +239,8 @@ impl Drop for Pursuit<'_> {
     }
 }
 
-/// Whether an error says that the broker, or the way to it, is down, rather than that it will not answer this.
+/// Whether an error means that the broker, or the network in between, is down, rather than that it refuses this
+/// question.
 fn is_down(error: &BrokerError) -> bool {
     error.retryable() || matches!(error, BrokerError::NotABroker { .. } | BrokerError::Redirected { .. })
 }

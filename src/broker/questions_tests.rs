@@ -1,4 +1,4 @@
-//! Many who ask, one broker that is asked little: against a broker in this process that counts what it is asked.
+//! Many callers, few requests: against a broker in this process that counts its requests.
 
 use std::{
     collections::HashMap,
@@ -21,10 +21,10 @@ use crate::{
     broker::{BaseUrl, BrokerConfig, Credentials, TlsSettings},
 };
 
-/// How long a machine that is busy may take for what should happen at once.
+/// How long a busy machine may take for something that should happen at once.
 const SOON: Duration = Duration::from_secs(20);
 
-/// A broker whose answer is in the version that it is asked about: `yes…`, `no…`, `down…`.
+/// A broker that takes its answer from the version in the question: `yes…`, `no…`, `down…`.
 struct Fake {
     url: String,
     counts: Arc<Counts>,
@@ -35,7 +35,7 @@ struct Counts {
     asked: Mutex<Vec<String>>,
     under_way: AtomicUsize,
     most: AtomicUsize,
-    /// Answers are held back until this is true.
+    /// Answers are delayed until this is true.
     answering: watch::Sender<bool>,
 }
 
@@ -70,7 +70,7 @@ impl Fake {
         self.counts.answering.send_replace(!held);
     }
 
-    /// How often it was asked about versions that begin so.
+    /// How often the broker was asked about versions with this beginning.
     fn asked(&self, beginning: &str) -> usize {
         self.counts.asked.lock().unwrap().iter().filter(|version| version.starts_with(beginning)).count()
     }
@@ -93,7 +93,7 @@ async fn answer(State(counts): State<Arc<Counts>>, request: Request) -> Result<R
     drop(counts.answering.subscribe().wait_for(|answering| *answering).await);
     counts.under_way.fetch_sub(1, Ordering::SeqCst);
     let success = version.starts_with("yes");
-    // Ours is the provider, so that nothing else has to be read.
+    // The version in question is the provider's, so that nothing else has to be read.
     let row = json!({
         "consumer": {"name": "web", "version": {"number": "1"}},
         "provider": {"name": "orders", "version": {"number": version}},
@@ -129,7 +129,7 @@ fn under_way(questions: &Questions) -> usize {
 }
 
 #[tokio::test]
-async fn equal_questions_in_flight_are_asked_once_and_then_remembered() {
+async fn equal_questions_in_flight_are_asked_once_and_their_answer_is_kept() {
     let fake = Fake::start().await;
     let questions = fake.questions(4);
     fake.hold(true);
@@ -163,7 +163,7 @@ async fn questions_that_differ_in_anything_have_answers_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_caller_with_little_time_is_told_in_time_while_the_others_get_the_answer_and_so_does_its_next_try() {
+async fn a_caller_with_little_time_gets_a_timely_answer_while_the_others_and_its_next_try_get_the_real_one() {
     let fake = Fake::start().await;
     let questions = fake.questions(4);
     fake.hold(true);
@@ -173,12 +173,12 @@ async fn a_caller_with_little_time_is_told_in_time_while_the_others_get_the_answ
         let (answer, source) = questions.ask(&question, began + Duration::from_millis(100)).await;
         assert!(began.elapsed() < SOON / 2, "{:?}", began.elapsed());
         assert_eq!((answer.verdict, source), (Verdict::BrokerUnavailable, Source::None));
-        let said = answer.explanation.clone().unwrap();
-        assert!(said.contains("no answer within 0."), "{said}");
+        let message = answer.explanation.clone().unwrap();
+        assert!(message.contains("no answer within 0."), "{message}");
         fake.wait_asked("", 1).await;
         fake.hold(false);
     };
-    // The hasty one asks first: what it began must not end with it.
+    // The caller with little time asks first: its question must not end with it.
     let ((), patient, other) = tokio::join!(hasty, ask(&questions, &question), ask(&questions, &question));
     assert_eq!((patient, other), ((Verdict::Yes, Source::Asked), (Verdict::Yes, Source::Asked)));
     let (again, source) = questions.ask(&question, Instant::now()).await;
@@ -187,7 +187,7 @@ async fn a_caller_with_little_time_is_told_in_time_while_the_others_get_the_answ
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_after_its_only_caller_has_gone_serves_the_next_try() {
+async fn an_answer_without_a_waiting_caller_serves_the_next_try() {
     let fake = Fake::start().await;
     let questions = fake.questions(4);
     fake.hold(true);
@@ -206,7 +206,7 @@ async fn an_answer_that_comes_after_its_only_caller_has_gone_serves_the_next_try
 }
 
 #[test]
-fn a_yes_is_remembered_for_ten_seconds_and_everything_else_for_one() {
+fn a_yes_is_kept_for_ten_seconds_and_every_other_answer_for_one() {
     let key = || Key { question: about("1"), state: 0 };
     for verdict in [
         Verdict::Yes,
@@ -227,7 +227,7 @@ fn a_yes_is_remembered_for_ten_seconds_and_everything_else_for_one() {
 }
 
 #[tokio::test]
-async fn a_no_is_asked_again_after_a_second_in_which_a_yes_is_still_remembered() {
+async fn a_no_is_asked_again_after_a_second_in_which_a_yes_is_still_kept() {
     let fake = Fake::start().await;
     let questions = fake.questions(4);
     let began = Instant::now();
@@ -242,7 +242,7 @@ async fn a_no_is_asked_again_after_a_second_in_which_a_yes_is_still_remembered()
         assert!(began.elapsed() < SOON, "a no is never asked again");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    // From its answer on, which came after the start.
+    // Counted from its answer, which came after the start.
     assert!(began.elapsed() >= OTHERS_LIVE, "{:?}", began.elapsed());
     if began.elapsed() < YES_LIVES {
         assert_eq!(ask(&questions, &about("yes")).await, (Verdict::Yes, Source::Remembered));
@@ -251,7 +251,7 @@ async fn a_no_is_asked_again_after_a_second_in_which_a_yes_is_still_remembered()
 }
 
 #[tokio::test]
-async fn what_was_recorded_in_an_environment_makes_its_answers_old_and_those_under_way_but_no_other_ones() {
+async fn a_record_in_an_environment_invalidates_its_answers_and_those_in_flight_but_no_others() {
     let fake = Fake::start().await;
     let questions = fake.questions(8);
     let (here, there) = (about_in("yes-here", "production"), about_in("yes-there", "test"));
@@ -275,7 +275,7 @@ async fn what_was_recorded_in_an_environment_makes_its_answers_old_and_those_und
         };
         tokio::join!(second, release).0
     };
-    // Who asked before is told what was true then; who asks afterwards must not be.
+    // An earlier caller gets the answer of that time; a later caller must not get it.
     let (before, after) = tokio::join!(before, after);
     assert_eq!((before.0, after), (Verdict::Yes, (Verdict::Yes, Source::Asked)));
     assert_eq!(fake.asked("yes-slow"), 2);
@@ -295,9 +295,9 @@ async fn no_more_than_a_few_are_put_at_a_time_and_too_many_that_wait_are_refused
         let (refused, source) = questions.ask(&about("yes-one-too-many"), began + SOON).await;
         assert!(began.elapsed() < SOON / 2, "{:?}", began.elapsed());
         assert_eq!((refused.verdict, source), (Verdict::BrokerUnavailable, Source::None));
-        let said = refused.explanation.clone().unwrap();
-        assert!(said.contains("256 other questions wait"), "{said}");
-        // What is under way already is no further question.
+        let message = refused.explanation.clone().unwrap();
+        assert!(message.contains("256 other questions wait"), "{message}");
+        // A question that is in flight already is not an additional one.
         let known = tokio::time::timeout(Duration::from_millis(50), ask(&questions, &different[0])).await;
         assert!(known.is_err(), "it waits with the others");
         fake.hold(false);
@@ -310,7 +310,7 @@ async fn no_more_than_a_few_are_put_at_a_time_and_too_many_that_wait_are_refused
 }
 
 #[tokio::test]
-async fn what_nobody_waits_for_any_more_is_not_sent_and_can_be_asked_again() {
+async fn a_question_without_a_waiting_caller_is_not_sent_and_can_be_asked_again() {
     let fake = Fake::start().await;
     let questions = fake.questions(1);
     fake.hold(true);
@@ -326,7 +326,7 @@ async fn what_nobody_waits_for_any_more_is_not_sent_and_can_be_asked_again() {
     }
     fake.hold(false);
     assert_eq!(first.await.unwrap().0, Verdict::Yes);
-    // The last in line: when it is answered, those before it have had their turn.
+    // The last in line: when it is answered, the questions before it have been handled.
     assert_eq!(ask(&questions, &about("yes-last")).await.0, Verdict::Yes);
     assert_eq!(fake.asked("yes-gone"), 0);
     assert_eq!(under_way(&questions), 0, "nothing is left behind");
@@ -334,10 +334,10 @@ async fn what_nobody_waits_for_any_more_is_not_sent_and_can_be_asked_again() {
 }
 
 #[tokio::test]
-async fn a_question_whose_callers_left_is_not_given_up_under_one_who_just_came() {
+async fn a_question_whose_callers_left_is_not_abandoned_under_a_new_caller() {
     let fake = Fake::start().await;
     let questions = fake.questions(1);
-    // Everybody leaves at once and comes back at once, over and over: no one who waits may be told that it was given up.
+    // All callers leave at once and return at once, over and over: no waiting caller may get an abandoned question.
     for round in 0..300 {
         let question = about(&format!("yes-{round}"));
         let leaving = questions.ask(&question, Instant::now() + SOON);
@@ -353,7 +353,7 @@ async fn a_question_whose_callers_left_is_not_given_up_under_one_who_just_came()
 }
 
 #[tokio::test]
-async fn a_broker_that_fails_is_left_alone_tried_by_one_and_asked_by_all_when_it_is_back() {
+async fn a_failing_broker_is_not_asked_then_tried_by_one_and_asked_by_all_once_it_answers() {
     let fake = Fake::start().await;
     let questions = fake.questions(8);
     for number in 0..3 {
@@ -365,15 +365,15 @@ async fn a_broker_that_fails_is_left_alone_tried_by_one_and_asked_by_all_when_it
     let opened = Instant::now();
     let (refused, source) = questions.ask(&about("yes-refused"), Instant::now() + SOON).await;
     assert_eq!((refused.verdict, source), (Verdict::BrokerUnavailable, Source::None));
-    let said = refused.explanation.clone().unwrap();
-    assert!(said.contains("left alone") && said.contains("HTTP 503"), "{said}");
+    let message = refused.explanation.clone().unwrap();
+    assert!(message.contains("left alone") && message.contains("HTTP 503"), "{message}");
     assert_eq!((fake.asked("down"), fake.asked("yes")), (3, 0));
 
-    // Half open: one of many is let through, and only one.
+    // Half open: exactly one of many is let through.
     fake.hold(true);
     let one = loop {
         let answer = questions.ask(&about("yes-trying"), Instant::now() + Duration::from_millis(20)).await.0;
-        if !answer.explanation.as_ref().is_some_and(|said| said.contains("left alone")) {
+        if !answer.explanation.as_ref().is_some_and(|message| message.contains("left alone")) {
             break answer;
         }
         assert!(opened.elapsed() < SOON, "it is never tried again");
@@ -397,14 +397,15 @@ async fn a_broker_that_fails_is_left_alone_tried_by_one_and_asked_by_all_when_it
 }
 
 #[tokio::test]
-async fn a_try_that_nobody_waits_for_does_not_leave_the_broker_alone_for_ever() {
+async fn a_try_without_a_waiting_caller_does_not_keep_the_circuit_open() {
     let fake = Fake::start().await;
     let questions = fake.questions(1);
     for number in 0..3 {
         ask(&questions, &about(&format!("down-{number}"))).await;
     }
     let opened = Instant::now();
-    // Callers that come and go at once: whichever of them was let through as the try is gone before it is its turn.
+    // Callers that come and go at once: the caller that was let through as the try has left before its question is
+    // sent.
     loop {
         drop(timeout(Duration::ZERO, questions.ask(&about("yes-1"), Instant::now() + SOON)).await);
         if ask(&questions, &about("yes-2")).await.0 == Verdict::Yes {
@@ -416,7 +417,7 @@ async fn a_try_that_nobody_waits_for_does_not_leave_the_broker_alone_for_ever() 
 }
 
 #[tokio::test]
-async fn a_burst_of_failures_leaves_the_broker_alone_no_longer_than_a_few_do() {
+async fn a_burst_of_failures_opens_the_circuit_no_longer_than_a_few_do() {
     let fake = Fake::start().await;
     let questions = fake.questions(64);
     fake.hold(true);
@@ -429,7 +430,7 @@ async fn a_burst_of_failures_leaves_the_broker_alone_no_longer_than_a_few_do() {
     assert!(answers.iter().all(|answer| *answer == (Verdict::BrokerUnavailable, Source::Asked)));
     let failed = Instant::now();
     while ask(&questions, &about("yes")).await.0 != Verdict::Yes {
-        // One second is meant; ten would be the longest rest, after many tries that failed one by one.
+        // One second is expected; ten would be the longest rest, after many failed single tries.
         assert!(failed.elapsed() < Duration::from_secs(5), "64 failures at once count as 64 tries");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -447,15 +448,15 @@ async fn a_defect_while_a_question_is_pursued_costs_that_question_and_no_later_o
     let questions = Questions::new(broker, 1);
     let began = Instant::now();
     let (answer, source) = questions.ask(&about("yes"), began + SOON).await;
-    assert!(began.elapsed() < SOON / 2, "the callers are told at once: {:?}", began.elapsed());
+    assert!(began.elapsed() < SOON / 2, "the callers are answered at once: {:?}", began.elapsed());
     assert_eq!((answer.verdict, source), (Verdict::BrokerUnavailable, Source::None));
-    assert_eq!(under_way(&questions), 0, "nobody waits for it for ever");
-    assert_eq!(ask(&questions, &about("yes")).await, (Verdict::Yes, Source::Asked), "its place is free again");
+    assert_eq!(under_way(&questions), 0, "no caller waits for it for ever");
+    assert_eq!(ask(&questions, &about("yes")).await, (Verdict::Yes, Source::Asked), "its slot is free again");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_broker_that_never_answers_costs_each_caller_its_own_deadline_and_ends_by_itself() {
-    // Nothing listens to this stand-in's answers: time passes only for those who wait.
+    // This stand-in never answers: time passes only for the callers.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let fake = Fake { url: format!("http://{}", listener.local_addr().unwrap()), counts: Arc::default() };
     let questions = fake.questions(1);
@@ -467,8 +468,8 @@ async fn a_broker_that_never_answers_costs_each_caller_its_own_deadline_and_ends
     );
     assert_eq!(began.elapsed(), Duration::from_secs(4));
     for (answer, within) in [(first.0, "4.0 s"), (second.0, "0.6 s")] {
-        let said = answer.explanation.clone().unwrap();
-        assert!(answer.verdict == Verdict::BrokerUnavailable && said.contains(within), "{said}");
+        let message = answer.explanation.clone().unwrap();
+        assert!(answer.verdict == Verdict::BrokerUnavailable && message.contains(within), "{message}");
     }
     while under_way(&questions) > 0 {
         assert!(began.elapsed() <= 2 * PURSUED + Duration::from_secs(1), "{:?}", began.elapsed());

@@ -1,4 +1,4 @@
-//! What is released and supported: many versions of one application at once, without instances.
+//! Released and supported versions: many versions of one application at once, without instances.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -14,11 +14,11 @@ use crate::api::names::{Pacticipant, Version};
 /// A version that is recorded as released in an environment, and supported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReleasedVersion {
-    /// The record's uuid; the same even after its support has ended and begun again.
+    /// The record's uuid; unchanged even after its support has ended and begun again.
     pub id: ReleaseId,
-    /// Which application.
+    /// The application.
     pub pacticipant: Pacticipant,
-    /// Which version of it.
+    /// Its version.
     pub version: Version,
     /// When it was first recorded, as the broker wrote it (RFC 3339).
     pub created_at: Option<String>,
@@ -60,7 +60,7 @@ struct Ended {
 }
 
 impl Broker {
-    /// What is supported in an environment, of all applications or of one; rows that cannot be read are left out (see
+    /// The versions supported in an environment, of all applications or of one; unreadable rows are left out (see
     /// [`Rows`]).
     ///
     /// # Errors
@@ -73,7 +73,7 @@ impl Broker {
         self.currently_supported_rows(environment, pacticipant).await.map(|rows| rows.rows)
     }
 
-    /// What is supported in an environment, with the number of rows that could not be read.
+    /// The versions supported in an environment, with the number of unreadable rows.
     ///
     /// # Errors
     /// [`BrokerError::EnvironmentMissing`] and any other.
@@ -92,12 +92,11 @@ impl Broker {
         Ok(Rows::read("released versions", list.embedded.released_versions, ReleaseRow::read))
     }
 
-    /// Records that a version is released and supported. Others stay supported; recording it again changes nothing,
-    /// or supports it again when its support had ended.
+    /// Records that a version is released and supported. Other versions stay supported. Recording a version again
+    /// changes nothing, or supports it again when its support had ended.
     ///
-    /// # Errors
-    /// [`BrokerError::PacticipantMissing`], [`BrokerError::VersionMissing`] or [`BrokerError::EnvironmentMissing`]
-    /// (found out with one or two more requests), and any other.
+    /// # Errors [`BrokerError::PacticipantMissing`], [`BrokerError::VersionMissing`] or
+    /// [`BrokerError::EnvironmentMissing`] (determined with one or two more requests), and any other.
     pub async fn record_release(
         &self,
         pacticipant: &Pacticipant,
@@ -113,10 +112,10 @@ impl Broker {
         row.read().ok_or_else(|| document.other_shape("a released version without readable uuid and names"))
     }
 
-    /// Ends the support of one recorded release. One that has ended, or is unknown (404), is a success.
+    /// Ends the support of one recorded release. For one that has ended, or is unknown (404), this is a success.
     ///
     /// # Errors
-    /// Any [`BrokerError`] but the missing ones.
+    /// Any [`BrokerError`] but those for something missing.
     pub async fn end_support(&self, release: &ReleaseId) -> Result<(), BrokerError> {
         let segments = ["released-versions", release.as_str()];
         let request = Request::patch(Operation::EndSupport, &segments, json!({ "currentlySupported": false }));

@@ -1,26 +1,26 @@
-//! Rows of a broker's lists, read one by one: what cannot be read must not hide the others.
+//! Rows of a broker's lists, read one by one: an unreadable row must not hide the others.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::api::names::{NameError, Pacticipant, Version};
 
-/// A list that a broker gave: what could be read, and how many rows could not.
+/// A list from a broker: the readable rows, and the number of unreadable ones.
 ///
-/// A row cannot be read when its uuid is no path segment, when a name in it is one that we would never send (control
-/// characters, surrounding white space, more than 255 characters), or when its application instance is the empty
-/// string. That last one is neither "no instance" nor any instance: a client that sends `""` takes the place of the row
-/// without an instance (case 33). For us it does not exist, so our own next record, without an instance,
-/// takes its place back.
+/// A row is unreadable when its uuid is not a path segment, when a name in it is one that the operator would never send
+/// (control characters, surrounding white space, more than 255 characters), or when its application instance is the
+/// empty string. An empty string is neither "no instance" nor any instance: a client that sends `""` replaces the row
+/// without an instance (case 33). The operator treats such a row as absent, so its own next record, without an
+/// instance, replaces it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rows<T> {
-    /// The rows that could be read, in the broker's order.
+    /// The readable rows, in the broker's order.
     pub rows: Vec<T>,
-    /// How many could not. Whoever concludes from a row's absence must look here first.
+    /// The number of unreadable rows. A caller that concludes from a row's absence must check this number first.
     pub unreadable: usize,
 }
 
-/// One element of a list, whatever it is.
+/// One element of a list, readable or not.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(super) enum Row<T> {
@@ -49,7 +49,7 @@ impl<T> Rows<T> {
     }
 }
 
-/// The part of a deployed or released version that says what it is.
+/// The part of a deployed or released version that identifies it.
 #[derive(Deserialize)]
 pub(super) struct Embedded {
     pacticipant: Named,
@@ -74,7 +74,7 @@ impl Embedded {
     }
 }
 
-/// Parses a name that a broker has; one that parsing would change is another name there.
+/// Parses a name from a broker; a name that parsing would change is a different name there.
 pub(super) fn exact<N>(text: &str, parse: fn(&str) -> Result<N, NameError>, as_str: fn(&N) -> &str) -> Option<N> {
     parse(text).ok().filter(|name| as_str(name) == text)
 }

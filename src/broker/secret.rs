@@ -1,8 +1,8 @@
-//! Texts that must never be shown, and how they are kept out of what is shown.
+//! Texts that must never be shown, and their removal from other texts.
 
 use std::fmt;
 
-/// What stands where a secret would have been.
+/// The replacement of a secret.
 pub(super) const REDACTED: &str = "[redacted]";
 
 /// A secret as text: a password, a token, a header's value. Neither `Debug` nor `Display` shows it.
@@ -10,13 +10,13 @@ pub(super) const REDACTED: &str = "[redacted]";
 pub struct SecretText(String);
 
 impl SecretText {
-    /// Takes the text as it is; nothing is checked and nothing is trimmed.
+    /// Takes the text as it is, without checks and without trimming.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The secret itself, for the one place that sends it.
+    /// The secret itself, for the code that sends it.
     #[must_use]
     pub(super) fn expose(&self) -> &str {
         &self.0
@@ -47,23 +47,23 @@ impl fmt::Display for SecretText {
     }
 }
 
-/// Takes a broker's secrets out of texts that came from outside: a server may echo what it was sent.
+/// Removes a broker's secrets from texts that came from outside: a server may echo what it was sent.
 #[derive(Clone, Default)]
 pub(super) struct Redactor {
     secrets: Vec<String>,
 }
 
 impl Redactor {
-    /// Remembers one more secret. Empty ones hide nothing.
+    /// Adds a secret. An empty one is ignored.
     pub(super) fn hide(&mut self, secret: &str) {
         if !secret.is_empty() && !self.secrets.iter().any(|known| known == secret) {
             self.secrets.push(secret.to_owned());
-            // The longest first: a secret may contain another, and what is left of it would be shown.
+            // The longest first: a secret may contain another, and its remainder would be shown.
             self.secrets.sort_by_key(|known| std::cmp::Reverse(known.len()));
         }
     }
 
-    /// The text with every secret replaced by `[redacted]`. Must run before the text is cut short.
+    /// The text with every secret replaced by `[redacted]`. Call it before the text is shortened.
     pub(super) fn clean(&self, text: &str) -> String {
         self.secrets.iter().fold(text.to_owned(), |text, secret| {
             if text.contains(secret.as_str()) { text.replace(secret.as_str(), REDACTED) } else { text }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_secret_is_taken_out_first() {
+    fn the_longest_secret_is_removed_first() {
         let mut redactor = Redactor::default();
         for secret in ["abc", "", "abcdef", "abc"] {
             redactor.hide(secret);

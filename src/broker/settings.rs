@@ -1,4 +1,4 @@
-//! A `PactBroker` and its Secrets, parsed into what the broker client takes. Pure.
+//! A `PactBroker` and its Secrets, parsed into the configuration of the broker client. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,7 @@ use crate::{
     decide::{Explanation, Reason},
 };
 
-/// The contents of a Secret by key, or `None` when there is no such Secret.
+/// The contents of a Secret by key, or `None` when the Secret does not exist.
 pub type SecretData = Option<BTreeMap<String, Vec<u8>>>;
 
 /// The names of the Secrets that a `PactBroker` refers to.
@@ -30,9 +30,8 @@ pub fn secrets_of(spec: &PactBrokerSpec) -> BTreeSet<String> {
 
 /// The settings of the client for a `PactBroker`.
 ///
-/// # Errors
-/// When a Secret or a key in it is missing or unreadable, or a setting cannot be used. The text names the Secret, the
-/// key and the remedy, never a value.
+/// # Errors When a Secret or a key in it is missing or unreadable, or a setting is invalid. The text names the Secret,
+/// the key and the remedy, never a value.
 pub fn broker_config(
     spec: &PactBrokerSpec,
     namespace: &str,
@@ -67,7 +66,7 @@ pub fn broker_config(
                 format!("Secret {namespace}/{name}, key {key}: the value is not UTF-8 text"),
             )
         })?;
-        // A line break at the end is what `echo` and editors leave behind; no credential ends in one on purpose.
+        // `echo` and editors add a line break at the end; no credential ends in one on purpose.
         let text = text.trim_end_matches(['\r', '\n']);
         if text.is_empty() {
             return Err(no_value(name, key));

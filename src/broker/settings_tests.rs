@@ -1,4 +1,4 @@
-//! The settings of a broker's client, from a `PactBroker` and its Secrets; and what is said when one is wrong.
+//! The settings of a broker's client, from a `PactBroker` and its Secrets; and the message when one is invalid.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ fn bearer() -> Value {
     json!({"auth": {"bearer": {"secretRef": {"name": "login"}}}})
 }
 
-#[allow(clippy::unnecessary_wraps, reason = "a Secret that is there, among some that are not")]
+#[allow(clippy::unnecessary_wraps, reason = "an existing Secret, among some that do not exist")]
 fn secret(entries: &[(&str, &[u8])]) -> SecretData {
     Some(entries.iter().map(|(key, value)| ((*key).to_owned(), value.to_vec())).collect())
 }
@@ -65,7 +65,7 @@ fn a_bearer_token_is_taken_without_the_line_break_that_an_editor_left() {
 }
 
 #[test]
-fn what_is_wrong_with_a_secret_names_secret_key_and_remedy_and_never_a_value() {
+fn an_invalid_secret_is_reported_with_its_key_and_remedy_and_never_with_a_value() {
     let token = |value: &[u8]| vec![("login", secret(&[("token", value), ("other", TOKEN.as_bytes())]))];
     let beginning = TOKEN.as_bytes();
     for (case, secrets, reason) in [
@@ -84,13 +84,13 @@ fn what_is_wrong_with_a_secret_names_secret_key_and_remedy_and_never_a_value() {
         assert_eq!(why.reason.as_str(), reason, "{case}");
         assert!(why.message.contains("login") && why.message.contains("operators"), "{case}: {}", why.message);
         assert!(reason == "SecretMissing" || why.message.contains("key token"), "{case}: {}", why.message);
-        let told = format!("{why:?}");
-        assert!(!told.contains(TOKEN) && !told.contains("s3cr3t"), "{case}: {told}");
+        let report = format!("{why:?}");
+        assert!(!report.contains(TOKEN) && !report.contains("s3cr3t"), "{case}: {report}");
     }
 }
 
 #[test]
-fn each_key_of_basic_auth_is_asked_for() {
+fn each_key_of_basic_auth_is_required() {
     for (missing, present) in [("username", "password"), ("password", "username")] {
         let why = settings(&spec(basic()), &login(&[(present, TOKEN.as_bytes())])).unwrap_err();
         assert_eq!(why.reason.as_str(), "SecretKeyMissing");

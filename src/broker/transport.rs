@@ -1,4 +1,4 @@
-//! Sends one request: waits for its place, keeps its deadline, reads no more than it may, tells what came.
+//! Sends one request: waits for a slot, keeps its deadline, limits what it reads, and classifies the answer.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -19,17 +19,17 @@ use super::pause::{Pause, retry_after};
 use super::secret::Redactor;
 use crate::api::names::quoted;
 
-/// How much of an answer is read. What is deployed of 200 pacticipants are 95 kB: this is some 60,000.
+/// How much of an answer is read. The deployed versions of 200 pacticipants are 95 kB: this is enough for some 60,000.
 pub const LONGEST_ANSWER: usize = 32 << 20;
 
-/// How much of an error's body is read; what is longer says nothing more.
+/// How much of an error's body is read; the rest adds nothing.
 const LONGEST_ERROR: usize = 64 << 10;
 
-/// Told of every request: the operation, how it ended (`Ok`, `NotFound`, or the error's reason; `Paused` and `Busy`
-/// when nothing was sent), and how long it took without waiting for its place.
+/// Called for every request: the operation, its result (`Ok`, `NotFound`, or the error's reason; `Paused` and `Busy`
+/// when nothing was sent), and its duration without the wait for a slot.
 pub type Observer = Arc<dyn Fn(&'static str, &'static str, Duration) + Send + Sync>;
 
-/// What is to be sent.
+/// The request to send.
 pub(super) struct Request<'a> {
     pub(super) operation: Operation,
     pub(super) method: Method,
@@ -62,12 +62,12 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The way to one broker, shared by all who call it.
+/// The connection to one broker, shared by all callers.
 pub(super) struct Transport {
     client: Client,
     base: BaseUrl,
     redactor: Redactor,
-    places: Semaphore,
+    slots: Semaphore,
     pause: Pause,
     timeout: Duration,
 }
@@ -84,16 +84,16 @@ impl Transport {
             return Err(ConfigError::Setting { what: "request timeout", problem: "is 0; give it at least a second" });
         }
         let (client, redactor) = build(&config)?;
-        let places = Semaphore::new(config.concurrency.min(Semaphore::MAX_PERMITS));
+        let slots = Semaphore::new(config.concurrency.min(Semaphore::MAX_PERMITS));
         let (base, timeout) = (config.base_url, config.request_timeout);
-        Ok(Self { client, base, redactor, places, pause: Pause::default(), timeout })
+        Ok(Self { client, base, redactor, slots, pause: Pause::default(), timeout })
     }
 
     pub(super) fn base(&self) -> &BaseUrl {
         &self.base
     }
 
-    /// Sends a request and says what its answer means.
+    /// Sends a request and classifies its answer.
     pub(super) async fn send(&self, request: Request<'_>, observer: Option<&Observer>) -> Result<Answer, BrokerError> {
         let operation = request.operation;
         let observe = |outcome, took| {
@@ -105,8 +105,8 @@ impl Transport {
             let dots = request.segments.iter().find(|segment| matches!(**segment, "." | ".."));
             return Err(BrokerError::Unaddressable { operation, name: quoted(dots.copied().unwrap_or_default()) });
         };
-        let _place = match self.place(operation).await {
-            Ok(place) => place,
+        let _slot = match self.slot(operation).await {
+            Ok(slot) => slot,
             Err(error) => {
                 observe(if error.retry_after().is_some() { "Paused" } else { "Busy" }, Duration::ZERO);
                 return Err(error);
@@ -137,19 +137,19 @@ impl Transport {
         answer
     }
 
-    /// Waits for a place among the requests under way, unless the broker asked for a pause, before or meanwhile.
-    async fn place(&self, operation: Operation) -> Result<SemaphorePermit<'_>, BrokerError> {
+    /// Waits for a free slot, unless the broker asked for a pause, before or meanwhile.
+    async fn slot(&self, operation: Operation) -> Result<SemaphorePermit<'_>, BrokerError> {
         let paused = || match self.pause.left(Instant::now()) {
             Some(left) => Err(BrokerError::RateLimited { retry_after: Some(left) }),
             None => Ok(()),
         };
         paused()?;
         // The semaphore is never closed, so an error is a timeout.
-        let Ok(Ok(place)) = timeout(self.timeout, self.places.acquire()).await else {
+        let Ok(Ok(slot)) = timeout(self.timeout, self.slots.acquire()).await else {
             return Err(BrokerError::Busy { operation, waited: self.timeout });
         };
         paused()?;
-        Ok(place)
+        Ok(slot)
     }
 
     async fn exchange(&self, request: &Request<'_>, url: Url) -> Result<Response, BrokerError> {
@@ -159,8 +159,8 @@ impl Transport {
             BrokerError::Transport { operation, fault, cause }
         };
         let mut response = match self.attempt(request, url.clone()).await {
-            // The server closed a kept connection just as it was used again. Reading twice does no harm; whether a
-            // write arrived is for the caller to find out by reading.
+            // The server closed a kept connection just as it was used again. Reading twice does no harm; a caller must
+            // determine by reading whether a write arrived.
             Err(error) if request.method == Method::GET && fault(&error) == TransportFault::Closed => {
                 self.attempt(request, url).await
             }
@@ -184,7 +184,7 @@ impl Transport {
                 Ok(Some(chunk)) if body.len() + chunk.len() <= limit => body.extend_from_slice(&chunk),
                 Ok(Some(_)) if status.is_success() => return Err(too_large),
                 Err(error) if status.is_success() => return Err(failed(TransportFault::BodyCut, error)),
-                // Of an error, the status says enough.
+                // For an error, the status is enough.
                 Ok(_) | Err(_) => return Ok(Response { body, ..head }),
             }
         }
@@ -214,7 +214,7 @@ fn head(status: u16, headers: &HeaderMap, base: &BaseUrl) -> Response {
     }
 }
 
-/// At which point a request failed whose answer did not begin.
+/// The point at which a request failed whose answer did not begin.
 fn fault(error: &reqwest::Error) -> TransportFault {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = source {
@@ -233,7 +233,7 @@ fn fault(error: &reqwest::Error) -> TransportFault {
     }
 }
 
-/// Whether rustls failed. Its error travels inside I/O errors, which leave out what they hold when asked for a source.
+/// Whether rustls failed. Its error is wrapped in I/O errors, which leave out their content when asked for a source.
 fn is_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
     let held = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     cause.is::<rustls::Error>() || held.is_some_and(|held| is_tls(held))

@@ -1,4 +1,4 @@
-//! Where the broker is, and the URLs below it. They are built from the configured base only: a link in an answer starts
+//! The broker's URL, and the URLs below it. They are built from the configured base only: a link in an answer starts
 //! with the URL that the broker believes to have, and following it could send the credentials elsewhere.
 
 use std::fmt;
@@ -9,7 +9,7 @@ use url::Url;
 use super::config::ConfigError;
 use crate::api::names::quoted;
 
-/// What stays as it is in a path segment or a query value: RFC 3986's unreserved characters. All else is encoded,
+/// The characters that are kept in a path segment or a query value: RFC 3986's unreserved ones. All others are encoded,
 /// `+` above all, which a broker reads as a space in a query.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -30,7 +30,7 @@ impl BaseUrl {
             Err(error) => return wrong(format!("cannot be read ({error}); write it like https://broker.example.com")),
         };
         if !matches!(url.scheme(), "http" | "https") {
-            // Of `user:password@host` the user would be shown as the scheme.
+            // In `user:password@host` the user would be shown as the scheme.
             let instead =
                 if text.contains('@') { String::new() } else { format!(" but with {}", quoted(url.scheme())) };
             return wrong(format!("does not begin with http:// or https://{instead}"));
@@ -46,7 +46,7 @@ impl BaseUrl {
         Ok(Self(url))
     }
 
-    /// Whether what is sent there is encrypted.
+    /// Whether the connection is encrypted.
     #[must_use]
     pub fn is_https(&self) -> bool {
         self.0.scheme() == "https"
@@ -58,7 +58,7 @@ impl BaseUrl {
         self.0.origin().ascii_serialization()
     }
 
-    /// The origin that a `Location` header of this broker leads to; `None` when it cannot be read.
+    /// The origin of the target of a `Location` header of this broker; `None` when it cannot be read.
     pub(super) fn origin_of(&self, location: &str) -> Option<String> {
         self.0.join(location).ok().map(|to| to.origin().ascii_serialization()).filter(|origin| origin != "null")
     }
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_origin_of_a_redirect_is_told() {
+    fn only_the_origin_of_a_redirect_is_reported() {
         let base = base("https://broker/p");
         for (location, origin) in [
             ("https://bob:s3cret@login.example.com/a?token=1", Some("https://login.example.com")),

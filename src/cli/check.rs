@@ -1,4 +1,4 @@
-//! `pact-operator check`: puts the gate's own question by hand, through the same code.
+//! `pact-operator check`: asks the gate's question from the command line, through the same code.
 
 use std::{
     fs,
@@ -22,11 +22,11 @@ use crate::{
 const YES: u8 = 0;
 /// The exit code when the broker answered, and it was not a yes.
 const NO: u8 = 1;
-/// The exit code when no answer could be had; clap ends with the same for arguments that it cannot read.
-const COULD_NOT_TELL: u8 = 2;
+/// The exit code without an answer; clap uses the same for invalid arguments.
+const NO_ANSWER: u8 = 2;
 
-/// Arguments of the verb `check`. Credentials are taken from the environment, as the official command line takes them:
-/// arguments can be read by everybody on a machine.
+/// Arguments of the verb `check`. Credentials are taken from environment variables, as the official command line does:
+/// every user of a machine can read arguments.
 #[derive(Args, Debug)]
 #[command(after_help = "Credentials: PACT_BROKER_TOKEN, or PACT_BROKER_USERNAME and PACT_BROKER_PASSWORD.\n\
     Exit codes: 0 yes; 1 the broker answered, and not with a yes (No, Unknown, VersionMissing, PacticipantUnknown); \
@@ -44,13 +44,13 @@ pub(super) struct CheckArguments {
     /// Its version.
     #[arg(long = "version", short = 'v', value_name = "VERSION")]
     pacticipant_version: String,
-    /// An application to leave out of consideration; may be repeated.
+    /// An application that the check ignores; may be repeated.
     #[arg(long, value_name = "NAME")]
     ignore: Vec<String>,
-    /// One version of an application to leave out of consideration; may be repeated.
+    /// One version of an application that the check ignores; may be repeated.
     #[arg(long, num_args = 2, value_names = ["NAME", "VERSION"])]
     ignore_version: Vec<String>,
-    /// How the answer looks: a table for people, JSON for programs.
+    /// The format of the answer: a table for people, JSON for programs.
     #[arg(long, short, default_value = "table", value_enum)]
     output: Output,
     /// How long each request may take, in seconds.
@@ -59,13 +59,13 @@ pub(super) struct CheckArguments {
     /// A PEM file with authorities to trust besides those of the system.
     #[arg(long, env = "SSL_CERT_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// A PEM file with the certificate to show.
+    /// A PEM file with the client certificate to present.
     #[arg(long, env = "X509_CLIENT_CERT_FILE", value_name = "FILE", requires = "client_key_file")]
     client_certificate_file: Option<PathBuf>,
     /// A PEM file with the key of that certificate.
     #[arg(long, env = "X509_CLIENT_KEY_FILE", value_name = "FILE")]
     client_key_file: Option<PathBuf>,
-    /// Accept any certificate. Whoever sits between then reads the credentials.
+    /// Accept any certificate. Anyone who intercepts the connection can then read the credentials.
     #[arg(long)]
     insecure_skip_verify: bool,
 }
@@ -77,16 +77,16 @@ enum Output {
 }
 
 pub(super) fn run(arguments: &CheckArguments) -> ExitCode {
-    match asked(arguments) {
+    match ask(arguments) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             drop(writeln!(io::stderr(), "pact-operator check: {error}"));
-            ExitCode::from(COULD_NOT_TELL)
+            ExitCode::from(NO_ANSWER)
         }
     }
 }
 
-fn asked(arguments: &CheckArguments) -> Result<u8, Failure> {
+fn ask(arguments: &CheckArguments) -> Result<u8, Failure> {
     let question = question(arguments)?;
     let broker = Broker::new(config(arguments)?)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -148,7 +148,7 @@ fn config(arguments: &CheckArguments) -> Result<BrokerConfig, Failure> {
     })
 }
 
-/// The credentials that the official command line would take, too.
+/// The credentials that the official command line would use, too.
 fn credentials(variable: impl Fn(&str) -> Option<String>) -> Result<Credentials, Failure> {
     if let Some(token) = variable("PACT_BROKER_TOKEN") {
         return Ok(Credentials::Bearer(SecretText::new(token)));
@@ -167,10 +167,10 @@ fn credentials(variable: impl Fn(&str) -> Option<String>) -> Result<Credentials,
     }
 }
 
-/// The answer for people: the verdict, why, every pair, where to look.
+/// The answer for people: the verdict, the reason, every pair, and a link.
 fn table(question: &Question, judgement: &Judgement, link: &str) -> String {
-    let because = messages::reason_clause(&question.pacticipant, &question.environment, judgement);
-    let mut text = format!("{question}: {}\n{}\n", judgement.verdict, messages::one_line(&because));
+    let reason = messages::reason_clause(&question.pacticipant, &question.environment, judgement);
+    let mut text = format!("{question}: {}\n{}\n", judgement.verdict, messages::one_line(&reason));
     if !judgement.pairs.is_empty() {
         let head = ["RESULT", "CONSUMER", "VERSION", "PROVIDER", "VERSION"].map(str::to_owned);
         let rows = judgement.pairs.iter().map(|pair| {
@@ -201,7 +201,7 @@ fn table(question: &Question, judgement: &Judgement, link: &str) -> String {
     text
 }
 
-/// The answer for programs. `deployable` is null where it is unknown or could not be told.
+/// The answer for programs. `deployable` is null when it is unknown or there is no answer.
 fn document(question: &Question, judgement: &Judgement, link: &str) -> Value {
     let pairs: Vec<_> = judgement
         .pairs

@@ -1,4 +1,4 @@
-//! What people and programs read of an answer, and how it ends.
+//! The answer for people and for programs, and the exit code.
 
 use super::*;
 use crate::decide::{Pair, PairResult, Verdict};
@@ -30,7 +30,7 @@ fn each_verdict_ends_with_its_exit_code() {
 }
 
 #[test]
-fn people_read_the_verdict_the_reason_every_pair_and_where_to_look() {
+fn the_table_shows_the_verdict_the_reason_every_pair_and_a_link() {
     let pairs = vec![
         pair(PairResult::Failed, "web-shop", Some("2.0.0")),
         pair(PairResult::NotDeployed, "mobile", None),
@@ -52,7 +52,7 @@ see https://broker/matrix
 }
 
 #[test]
-fn programs_read_the_same_and_null_for_what_is_not_known() {
+fn the_document_holds_the_same_and_null_for_unknown_values() {
     for (verdict, deployable) in [
         (Verdict::Yes, json!(true)),
         (Verdict::YesVacuous, json!(true)),

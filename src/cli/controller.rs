@@ -1,4 +1,4 @@
-//! `pact-operator controller`: wires the recorder to a cluster.
+//! `pact-operator controller`: connects the recorder to a cluster.
 
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
@@ -18,22 +18,22 @@ use operator_kit::{
 /// Arguments of the verb `controller`.
 #[derive(Args, Debug)]
 pub(super) struct ControllerArguments {
-    /// The operator's own namespace: the Lease and the brokers' Secrets are there.
+    /// The operator's own namespace, with the Lease and the brokers' Secrets.
     #[arg(long, env = "POD_NAMESPACE", default_value = "pact-operator")]
     namespace: String,
     /// The name of this process among its replicas, in the Lease and in Events.
     #[arg(long, env = "POD_NAME", default_value = "pact-operator")]
     name: String,
-    /// Where /readyz, /livez and /metrics are served, over plain HTTP.
+    /// The address that serves /readyz, /livez and /metrics, over plain HTTP.
     #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS:PORT")]
     probe_address: SocketAddr,
-    /// Lead without asking others. Only where there is never a second replica.
+    /// Lead without an election. Only where there is never a second replica.
     #[arg(long)]
     no_leader_election: bool,
-    /// The name of the Lease that replicas elect a leader by.
+    /// The name of the Lease for the leader election.
     #[arg(long, default_value = "pact-operator-controller", value_name = "NAME")]
     lease: String,
-    /// How long a leader may be silent before another takes over, in seconds.
+    /// How long a leader may go without renewing its Lease before another takes over, in seconds.
     #[arg(long, default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(3..=600))]
     lease_seconds: u64,
     /// How often a broker is probed and its Secrets are read again, in seconds.
@@ -42,7 +42,7 @@ pub(super) struct ControllerArguments {
     /// How often what the brokers have recorded is compared with what runs, in seconds.
     #[arg(long, default_value_t = 600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     resync_seconds: u64,
-    /// The longest delay between two tries of what cannot be done yet, in seconds.
+    /// The longest delay between two tries of a write that is not possible yet, in seconds.
     #[arg(long, default_value_t = 300, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     retry_seconds: u64,
     #[command(flatten)]
@@ -76,7 +76,7 @@ async fn serve(arguments: ControllerArguments, shutdown: CancellationToken) -> R
         (leadership, Some(tokio::spawn(lease::run(client.clone(), settings, sender, stopped.clone()))))
     };
     let lead = leadership.clone();
-    let help = "1 for the replica that leads and records, 0 for those that wait";
+    let help = "1 for the replica that leads and records, 0 for the standbys";
     metrics.observe("leader", help, move || Some(i64::from(lead.is_leader())));
     let settings = Settings {
         namespace: arguments.namespace,
@@ -91,7 +91,7 @@ async fn serve(arguments: ControllerArguments, shutdown: CancellationToken) -> R
         Surroundings { client, leadership, readiness, liveness, metrics, instance: arguments.name, shutdown };
     recorder::run(settings, surroundings).await;
 
-    // Only now, with no write under way any more, may another process lead.
+    // Another process may lead only now, when no write is in progress any more.
     stopped.cancel();
     if let Some(electing) = electing {
         electing.await??;

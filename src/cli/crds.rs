@@ -1,4 +1,4 @@
-//! `pact-operator crds`: prints the custom resource definitions, which `crds/` holds checked in.
+//! `pact-operator crds`: prints the custom resource definitions, which are checked in under `crds/`.
 
 use std::{
     fs,
@@ -52,7 +52,7 @@ fn yaml(definition: &CustomResourceDefinition) -> io::Result<String> {
     Ok(yaml.lines().flat_map(|line| [quoted(line), "\n".to_owned()]).collect())
 }
 
-/// The line, with quotes around words that kubectl and helm, which read YAML 1.1, would take for booleans: our writer
+/// The line with quotes around words that kubectl and helm, which read YAML 1.1, would read as booleans: our writer
 /// follows YAML 1.2, where `Off` and `no` are strings.
 fn quoted(line: &str) -> String {
     let text = line.trim_start_matches([' ', '-']);

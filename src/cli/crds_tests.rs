@@ -1,4 +1,4 @@
-//! The definitions that are checked in are those of the types, and show people what they should.
+//! The checked-in definitions are those of the types, and show the documented columns.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -9,7 +9,7 @@ fn definitions() -> [CustomResourceDefinition; 3] {
 }
 
 #[test]
-fn what_is_checked_in_is_what_the_types_say() {
+fn the_checked_in_definitions_are_those_of_the_types() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
     let mut files: Vec<_> =
         fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -18,16 +18,16 @@ fn what_is_checked_in_is_what_the_types_say() {
     for definition in definitions() {
         let file = format!("{}.yaml", definition.spec.names.plural);
         let checked_in = fs::read_to_string(folder.join(&file)).unwrap();
-        assert!(checked_in == yaml(&definition).unwrap(), "crds/{file} is not what the types say; run: make crds");
+        assert!(checked_in == yaml(&definition).unwrap(), "crds/{file} differs from the types; run: make crds");
         // kubectl apply without --server-side keeps the whole object in an annotation, which may hold 256 KiB.
         assert!(checked_in.len() < 100 << 10, "crds/{file} has grown to {} bytes", checked_in.len());
         let chart = folder.with_file_name("charts/pact-operator/files/crds").join(&file);
-        assert!(fs::read_to_string(chart).unwrap() == checked_in, "the chart's {file} is another; run: make crds");
+        assert!(fs::read_to_string(chart).unwrap() == checked_in, "the chart's {file} differs; run: make crds");
     }
 }
 
 #[test]
-fn what_yaml_1_1_takes_for_a_boolean_is_quoted() {
+fn a_boolean_of_yaml_1_1_is_quoted() {
     for (line, written) in [
         ("  - Off", "  - \"Off\""),
         ("default: No", "default: \"No\""),
@@ -62,7 +62,7 @@ fn every_kind_is_cluster_scoped_has_a_status_and_the_short_name_that_is_document
 }
 
 #[test]
-fn the_columns_are_those_that_are_documented_and_each_shows_a_field_that_there_is() {
+fn the_columns_are_the_documented_ones_and_each_shows_an_existing_field() {
     let columns = BTreeMap::from([
         ("PactBroker", vec!["URL", "Ready", "Reason", "Version", "Age"]),
         (

@@ -1,4 +1,4 @@
-//! Arguments, wiring, output for people.
+//! The command line: arguments, wiring, output for people.
 
 mod check;
 mod controller;
@@ -27,13 +27,13 @@ enum Verb {
     Webhook(Box<webhook::WebhookArguments>),
     /// Ask whether a version may be deployed to an environment, as the gate asks.
     Check(Box<check::CheckArguments>),
-    /// Say whether an installed operator works: ask the API server for its gate, and the brokers.
+    /// Check an installed operator: ask the API server for its gate, and the brokers.
     SelfTest(Box<self_test::SelfTestArguments>),
     /// Print the custom resource definitions as YAML, for `kubectl apply --server-side -f -`.
     Crds(crds::CrdsArguments),
 }
 
-/// Runs the program with the arguments of the process and answers its exit code: 0 well, 1 failed, 2 bad arguments.
+/// Runs the program with the arguments of the process and returns its exit code: 0 success, 1 failure, 2 bad arguments.
 #[must_use]
 pub fn run() -> ExitCode {
     match Arguments::parse().verb {

@@ -1,4 +1,4 @@
-//! What every long-running verb does around its work: logging, threads, signals, an exit code.
+//! The frame of every long-running verb: logging, threads, signals, an exit code.
 
 use std::{
     future::Future,
@@ -19,10 +19,10 @@ use operator_kit::{
     telemetry::{self, LogFormat},
 };
 
-/// How a process logs.
+/// The logging of a process.
 #[derive(Args, Clone, Debug)]
 pub(super) struct LogArguments {
-    /// How log lines look.
+    /// The format of log lines.
     #[arg(long, default_value = "text", value_enum)]
     log_format: Format,
     /// What is logged, as for `RUST_LOG`: `info`, `debug`, `pact_operator=debug`.
@@ -36,10 +36,11 @@ enum Format {
     Json,
 }
 
-/// Why a process ended badly.
+/// Why a process failed.
 pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Runs the work of a verb until it ends; the first signal asks it to, by the token, and the second one insists.
+/// Runs the work of a verb until it ends; the first signal requests that by the token, and the second one ends it at
+/// once.
 pub(super) fn run<W>(verb: &str, log: &LogArguments, work: impl FnOnce(CancellationToken) -> W) -> ExitCode
 where
     W: Future<Output = Result<(), Failure>>,
@@ -55,7 +56,7 @@ where
     if let Err(error) = telemetry::init(format, log.log.as_deref()) {
         return fail(&error);
     }
-    // reqwest and kube both ask for the process's default; the only way this can fail is that it is set already.
+    // reqwest and kube both use the process's default provider; this fails only when one is installed already.
     drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -63,7 +64,7 @@ where
     };
     let ended = runtime.block_on(async {
         let asked = CancellationToken::new();
-        let signals = Signals::listen().map_err(|error| format!("signals cannot be listened to: {error}"))?;
+        let signals = Signals::listen().map_err(|error| format!("the signal handlers cannot be installed: {error}"))?;
         match signals.run(asked.clone(), work(asked)).await {
             Outcome::Finished(ended) => ended.map(|()| ExitCode::SUCCESS),
             Outcome::Abandoned { exit_code } => Ok(ExitCode::from(exit_code)),
@@ -76,24 +77,24 @@ where
     }
 }
 
-/// How it names itself to brokers.
+/// The user agent for brokers.
 pub(super) const USER_AGENT: &str = concat!("pact-operator/", env!("CARGO_PKG_VERSION"));
 
-/// A registry for the metrics of a process, which all carry its version.
+/// A registry for the metrics of a process, with its version.
 pub(super) fn metrics() -> Metrics {
     Metrics::new("pact_operator", vec![("version", env!("CARGO_PKG_VERSION").to_owned())])
 }
 
-/// What /readyz, /livez and /metrics answer from.
+/// The state behind /readyz, /livez and /metrics.
 pub(super) fn probes(readiness: &Readiness, liveness: &Liveness, metrics: &Metrics) -> Probes {
     let metrics = metrics.clone();
     Probes { readiness: readiness.clone(), liveness: liveness.clone(), metrics: Arc::new(move || metrics.render()) }
 }
 
-/// A client for the API server, in a cluster or by `KUBECONFIG`.
+/// A client for the API server, from the cluster or from `KUBECONFIG`.
 pub(super) async fn api_server() -> Result<kube::Client, Failure> {
     let client = kube::Client::try_default().await;
     client.map_err(|error| {
-        format!("no way to the API server is configured: {error}; run it in a cluster, or set KUBECONFIG").into()
+        format!("no access to the API server is configured: {error}; run it in a cluster, or set KUBECONFIG").into()
     })
 }

@@ -1,5 +1,5 @@
-//! `pact-operator self-test`: whether what was installed works, asked from outside: the gate by way of the API server,
-//! and the brokers. `helm test` runs it.
+//! `pact-operator self-test`: checks an installation from outside: the gate through the API server, and the brokers.
+//! `helm test` runs it.
 
 use std::{
     io::{self, Write},
@@ -20,8 +20,8 @@ use crate::{
 };
 use operator_kit::refusal;
 
-/// How often the gate is asked again when it does not answer: an API server learns of a webhook some seconds after it
-/// was configured.
+/// How often the gate is called when it does not answer: an API server reads a new webhook configuration some seconds
+/// after it was written.
 const TRIES: u32 = 5;
 /// How long to wait between two tries.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -29,10 +29,10 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Arguments of the verb `self-test`.
 #[derive(Args, Debug)]
 pub(super) struct SelfTestArguments {
-    /// The namespace that the operator runs in; the Secrets of the brokers are read there.
+    /// The namespace of the operator, with the Secrets of the brokers.
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
     namespace: String,
-    /// The namespace in which a Deployment is created as a dry-run. The gate must be asked about it: not the operator's
+    /// The namespace in which a Deployment is created as a dry-run. The gate must be called for it: not the operator's
     /// own, and none that is excluded.
     #[arg(long, default_value = "default", value_name = "NAME")]
     dry_run_namespace: String,
@@ -50,7 +50,7 @@ pub(super) fn run(arguments: SelfTestArguments) -> ExitCode {
     })
 }
 
-/// Prints a line for each thing that was tried, and fails when one of them failed.
+/// Prints a line for each check, and fails when one of them failed.
 async fn test(arguments: &SelfTestArguments) -> Result<(), Failure> {
     let client = process::api_server().await?;
     let mut failed = 0_u32;
@@ -89,7 +89,7 @@ async fn test(arguments: &SelfTestArguments) -> Result<(), Failure> {
     }
 }
 
-/// Reads from a broker what every client reads first.
+/// Reads the index of a broker, which every client reads first.
 async fn broker(client_factory: &ClientFactory, object: &PactBroker) -> Result<String, Failure> {
     let made = client_factory.make(object, None).await.map_err(|why| why.message)?;
     let broker = made.ok_or("no client was made")?.client.map_err(|why| why.message)?;
@@ -98,17 +98,17 @@ async fn broker(client_factory: &ClientFactory, object: &PactBroker) -> Result<S
     Ok(format!("{} answers{version}", broker.base_url()))
 }
 
-/// Asks the API server for a Deployment that greets the gate, as a dry-run: nothing is stored.
+/// Creates a Deployment with the self-test annotation as a dry-run: nothing is stored.
 async fn gate(client: &Client, namespace: &str) -> Result<String, Failure> {
-    let mut heard = greeting(client, namespace).await;
+    let mut answer = greeting(client, namespace).await;
     for _ in 1..TRIES {
-        if heard.is_ok() {
+        if answer.is_ok() {
             break;
         }
         tokio::time::sleep(PAUSE).await;
-        heard = greeting(client, namespace).await;
+        answer = greeting(client, namespace).await;
     }
-    heard
+    answer
 }
 
 async fn greeting(client: &Client, namespace: &str) -> Result<String, Failure> {
@@ -147,11 +147,11 @@ async fn greeting(client: &Client, namespace: &str) -> Result<String, Failure> {
         .map(|warning| String::from_utf8_lossy(warning.as_bytes()).into_owned())
         .collect();
     let body = String::from_utf8_lossy(&answer.into_body().collect_bytes().await?).into_owned();
-    heard(namespace, status, &warnings, &body).map_err(Into::into)
+    gate_answer(namespace, status, &warnings, &body).map_err(Into::into)
 }
 
-/// What came back says whether the gate was asked.
-fn heard(namespace: &str, status: http::StatusCode, warnings: &[String], body: &str) -> Result<String, String> {
+/// Whether the answer proves that the gate was called.
+fn gate_answer(namespace: &str, status: http::StatusCode, warnings: &[String], body: &str) -> Result<String, String> {
     if let Some(warning) = warnings.iter().find(|warning| warning.contains(messages::GREETING)) {
         // 299 - "text"
         let text = warning.split_once('"').map_or(warning.as_str(), |(_, text)| text.trim_end_matches('"'));
@@ -179,10 +179,11 @@ mod tests {
     fn only_the_greeting_says_that_the_gate_was_asked() {
         let greeting = format!("299 - \"{}\"", messages::greeting());
         let others = ["299 - \"something else\"".to_owned(), greeting];
-        assert_eq!(heard("default", StatusCode::CREATED, &others, "{}").unwrap(), messages::greeting());
-        let silent = heard("default", StatusCode::CREATED, &others[..1], "{}").unwrap_err();
+        assert_eq!(gate_answer("default", StatusCode::CREATED, &others, "{}").unwrap(), messages::greeting());
+        let silent = gate_answer("default", StatusCode::CREATED, &others[..1], "{}").unwrap_err();
         assert!(silent.contains("without asking the gate"), "{silent}");
-        let refused = heard("default", StatusCode::FORBIDDEN, &[], r#"{"message": "no right to create"}"#).unwrap_err();
+        let refused =
+            gate_answer("default", StatusCode::FORBIDDEN, &[], r#"{"message": "no right to create"}"#).unwrap_err();
         assert!(refused.contains("403") && refused.ends_with("no right to create"), "{refused}");
     }
 }

@@ -1,26 +1,26 @@
-//! The closed list of reasons that conditions and Events of ours give, each with what it means for the object that has it.
+//! The closed list of reasons in our conditions and Events, each with its meaning for the object.
 //!
-//! A reason is an interface: people write alerts on it. One that is renamed is named in CHANGELOG.md.
+//! A reason is an interface: people write alerts on it. CHANGELOG.md names every renamed reason.
 
 use std::fmt;
 
 use crate::workload::{IdentityProblem, VersionProblem};
 
-/// What a reason means for a record: whether anybody has to do something about it.
+/// What a reason means for a record: whether a person has to act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// All is as it should be: `Ready` is `True`.
+    /// Nothing has to be done: `Ready` is `True`.
     Settled,
-    /// It goes on by itself: kstatus' `Reconciling`.
+    /// The operator continues by itself: kstatus' `Reconciling`.
     UnderWay,
-    /// Nothing goes on without a person: kstatus' `Stalled`.
+    /// Nothing continues without a person: kstatus' `Stalled`.
     Stalled,
 }
 
-/// Makes the enum, its list and its texts from one table: the documentation of a reason is what users read of it.
+/// Makes the enum, its list and its texts from one table: users read the documentation comment of a reason.
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $name:ident => $meaning:ident,)+) => {
-        /// Why a condition is as it is, or why an Event was written.
+        /// Why a condition has its status, or why an Event was written.
         #[allow(clippy::doc_markdown, reason = "the texts are read in a terminal, too")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Reason {
@@ -28,7 +28,7 @@ macro_rules! reasons {
         }
 
         impl Reason {
-            /// All of them, by name.
+            /// All reasons, by name.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
 
             /// The reason as the API writes it, CamelCase.
@@ -37,13 +37,13 @@ macro_rules! reasons {
                 match self { $(Self::$name => stringify!($name),)+ }
             }
 
-            /// What it means for the object that has it.
+            /// What the reason means for its object.
             #[must_use]
             pub const fn meaning(self) -> Meaning {
                 match self { $(Self::$name => Meaning::$meaning,)+ }
             }
 
-            /// What it says, in a sentence or two.
+            /// What the reason says, in a sentence or two.
             #[must_use]
             pub fn description(self) -> String {
                 match self { $(Self::$name => [$($doc,)+].concat().trim().to_owned(),)+ }
@@ -53,9 +53,9 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The container that tells the version is not named, and there are several.
+    /// There are several containers, and the one that gives the version is not named.
     AmbiguousContainer => Stalled,
-    /// The version annotation is there, but the environment refuses annotations.
+    /// The workload has a version annotation, but the environment refuses annotations.
     AnnotationRefused => Stalled,
     /// The broker's answer is longer than the operator reads.
     AnswerTooLarge => UnderWay,
@@ -63,13 +63,13 @@ reasons! {
     Answering => Settled,
     /// The API server could not be asked for what a decision needs.
     ApiServerUnavailable => UnderWay,
-    /// The annotation of the application instance does not hold a name that a broker takes.
+    /// The annotation of the application instance does not hold a name that a broker accepts.
     ApplicationInstanceInvalid => Stalled,
     /// None of the operator's records is at the broker any more; nothing is taken back until they were read again.
     BrokerAnomaly => UnderWay,
     /// There is no PactBroker of the name that the PactEnvironment refers to.
     BrokerMissing => UnderWay,
-    /// The broker has not been asked for the first time.
+    /// The broker has not been probed yet.
     BrokerNotProbed => UnderWay,
     /// The broker does not answer, or answers with an error of its own.
     BrokerUnavailable => UnderWay,
@@ -77,11 +77,11 @@ reasons! {
     Conflicted => Stalled,
     /// The container that the annotation names is not in the pod template.
     ContainerMissing => Stalled,
-    /// Somebody else keeps writing the same record; it was put right once and is left alone now.
+    /// Another client keeps writing the same record; the operator corrected it once and no longer changes it.
     Contested => Stalled,
     /// The broker does not have the environment.
     EnvironmentMissing => UnderWay,
-    /// What the environment has recorded has not been read yet.
+    /// The records of the environment have not been read yet.
     EnvironmentNotRead => UnderWay,
     /// No PactEnvironment records there any more; the record stays as it is.
     EnvironmentUnmanaged => Stalled,
@@ -89,15 +89,15 @@ reasons! {
     Forbidden => UnderWay,
     /// The broker has the environment.
     Found => Settled,
-    /// The PactEnvironment cannot be followed.
+    /// The PactEnvironment holds a value that cannot be used.
     InvalidEnvironment => Stalled,
     /// A name cannot be written into an address of the broker.
     InvalidName => UnderWay,
-    /// The object says something that cannot be followed.
+    /// The object holds a value that cannot be used.
     InvalidSpec => UnderWay,
     /// Another replica leads now.
     LeaseLost => UnderWay,
-    /// A workload that ran it is there, but cannot be judged yet; the record stays as it is.
+    /// A workload that ran the pacticipant exists, but cannot be judged yet; the record stays as it is.
     MembersUncertain => Stalled,
     /// Members of the group are, or roll out to, different versions.
     Mixed => UnderWay,
@@ -109,27 +109,27 @@ reasons! {
     NotABroker => UnderWay,
     /// Nothing has to be done at the broker.
     NothingPending => Settled,
-    /// No workload runs it and nothing is recorded.
+    /// No workload runs the pacticipant and nothing is recorded.
     NothingRecorded => Settled,
-    /// No workload runs it any more; the record is taken back after the grace.
+    /// No workload runs the pacticipant any more; the record is taken back after the grace.
     Orphaned => UnderWay,
     /// The pacticipant annotation is empty, or has an empty item.
     PacticipantEmpty => Stalled,
-    /// The pacticipant annotation holds a name that no broker takes.
+    /// The pacticipant annotation holds a name that no broker accepts.
     PacticipantInvalid => Stalled,
     /// The broker does not know the pacticipant: nothing was published under that name.
     PacticipantMissing => UnderWay,
     /// The pacticipant annotation holds more names than are read.
     PacticipantsTooMany => Stalled,
-    /// The broker asked everyone to wait.
+    /// The broker asked its clients to wait.
     RateLimited => UnderWay,
     /// A version that runs is not recorded yet; the message says why.
     RecordFailed => UnderWay,
-    /// The version was recorded, but the broker said another one right after.
+    /// The version was recorded, but the broker reported another one right after.
     RecordNotKept => UnderWay,
-    /// The broker says what runs.
+    /// The broker has recorded what runs.
     Recorded => Settled,
-    /// The broker has a version that this operator did not record: left as it is.
+    /// The broker has a version that this operator did not record; the operator does not change it.
     RecordedByOthers => Settled,
     /// What runs in the environment's namespaces is recorded.
     Recording => Settled,
@@ -159,27 +159,27 @@ reasons! {
     SecretMissing => UnderWay,
     /// The Secret could not be read.
     SecretUnreadable => UnderWay,
-    /// The broker does not take the credentials.
+    /// The broker refuses the credentials.
     Unauthorized => UnderWay,
     /// A version that runs has no verdict yet, because the broker could not be asked.
     Unchecked => UnderWay,
-    /// No workload runs it any more, and it is no longer recorded.
+    /// No workload runs the pacticipant any more, and it is no longer recorded.
     Undeployed => Settled,
-    /// A workload that ran it is there, but is not managed any more; the record stays.
+    /// A workload that ran the pacticipant exists, but is not managed any more; the record stays.
     Unmanaged => Settled,
     /// The object cannot be read and is not followed.
     Unreadable => Stalled,
     /// The image changed while the version annotation stayed.
     VersionAnnotationStale => UnderWay,
-    /// The workload's version is none that a broker takes.
+    /// The workload's version is not one that a broker accepts.
     VersionInvalid => Stalled,
-    /// The annotation and the image's tag say different versions.
+    /// The annotation and the image's tag state different versions.
     VersionMismatch => Stalled,
     /// The broker does not have the version: nothing was published with it (yet).
     VersionMissing => UnderWay,
     /// The tag is one that is never a version, such as `latest`.
     VersionMutable => Stalled,
-    /// No version can be told from the workload.
+    /// The version of the workload cannot be determined.
     VersionUnresolved => Stalled,
 }
 
@@ -229,7 +229,7 @@ impl From<&IdentityProblem> for Reason {
 pub struct Explanation {
     /// Why.
     pub reason: Reason,
-    /// For people: thing, cause, remedy.
+    /// For people: object, cause, remedy.
     pub message: String,
 }
 
@@ -246,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasons_are_what_the_api_takes_and_each_says_something() {
+    fn reasons_are_valid_and_each_has_a_description() {
         let pattern = regex::Regex::new("^[A-Z][A-Za-z]{2,40}$").unwrap();
         for reason in Reason::ALL {
             assert!(pattern.is_match(reason.as_str()), "{reason}");
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_of_reasons_says_what_they_say() {
+    fn the_page_of_reasons_has_their_descriptions() {
         let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reasons.md");
         let page = std::fs::read_to_string(file).unwrap();
         let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
@@ -271,6 +271,6 @@ mod tests {
                 format!("| `{reason}` | {meaning} | {} |", reason.description())
             })
             .collect();
-        assert_eq!(rows, expected, "write them anew into docs/reasons.md");
+        assert_eq!(rows, expected, "write them into docs/reasons.md");
     }
 }

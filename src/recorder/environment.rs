@@ -1,4 +1,4 @@
-//! The reconciler of an environment at a broker: whether it is there, and what it has recorded.
+//! The reconciler of an environment at a broker: whether it exists, and what it has recorded.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,10 +22,10 @@ use crate::{
     workload::{EnvironmentRef, EnvironmentRules},
 };
 
-/// How soon a suspicious answer is asked for again before it is believed.
+/// How soon a suspicious answer is checked by a second reading.
 const SECOND_LOOK: Duration = Duration::from_mins(1);
 
-/// See the module.
+/// The reconciler; see the module documentation.
 pub(super) struct EnvironmentReconciler {
     pub(super) cluster: Arc<Cluster>,
     pub(super) schedule: Schedule,
@@ -34,7 +34,7 @@ pub(super) struct EnvironmentReconciler {
 }
 
 impl EnvironmentReconciler {
-    /// Reads what an environment has recorded, and has every key there compared with it.
+    /// Reads the records of an environment, and schedules the comparison of every key in it.
     pub(super) async fn reconcile(&self, environment_ref: &EnvironmentRef, mut tries: Tries) -> Next {
         let rules: Vec<EnvironmentRules> = self
             .cluster
@@ -49,7 +49,7 @@ impl EnvironmentReconciler {
         }
         let before = self.cluster.snapshots.state(environment_ref);
         let read = match self.cluster.brokers.get(&environment_ref.broker) {
-            // It is read once the broker was probed.
+            // The environment is read after the broker was probed.
             Err(why) if why.reason == Reason::BrokerNotProbed => return Next::wait(),
             Err(why) => Err(why),
             Ok(broker) => self.find_and_read(&broker, environment_ref, &rules).await,
@@ -75,7 +75,7 @@ impl EnvironmentReconciler {
                 }
                 self.cluster.snapshots.set(environment_ref, Ok(snapshot.marked(odd)));
                 Next::after(if first_time {
-                    warn!(%environment_ref, records = ours.len(), "none of our records is at the broker any more; asking again before anything is changed");
+                    warn!(%environment_ref, records = ours.len(), "none of our records is at the broker any more; reading again before anything is changed");
                     SECOND_LOOK.min(self.settings.resync_period)
                 } else {
                     self.settings.resync_period + fraction(self.settings.resync_period / 10, entropy())
@@ -103,7 +103,7 @@ impl EnvironmentReconciler {
         next
     }
 
-    /// Reads an environment; makes it first when it is missing and a `PactEnvironment` says so.
+    /// Reads an environment; creates it first when it is missing and a `PactEnvironment` allows that.
     async fn find_and_read(
         &self,
         broker: &Broker,
@@ -129,7 +129,7 @@ impl EnvironmentReconciler {
         snapshots::read(broker, environment, releases).await.map_err(why)
     }
 
-    /// How the environment is to be made at the broker, if one of its `PactEnvironment`s says so.
+    /// The environment to create at the broker, if one of its `PactEnvironment`s allows that.
     fn creation(&self, rules: &[EnvironmentRules]) -> Option<NewEnvironment> {
         let environments = self.cluster.environments();
         rules.iter().find_map(|rules| {

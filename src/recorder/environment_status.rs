@@ -34,7 +34,8 @@ impl EnvironmentReconciler {
 
         let before = environment.status.clone().unwrap_or_default();
         let generation = environment.metadata.generation;
-        // A restart is no news: what was said last holds until the environment was read, which asks for this again.
+        // A restart is no change: the last status holds until the environment was read, which schedules this task
+        // again.
         let unread = rules.is_ok() && state.snapshot.is_none() && state.trouble.is_none();
         if unread && before.observed_generation == generation {
             return Next::wait();
@@ -75,7 +76,7 @@ impl EnvironmentReconciler {
                 Next::wait()
             }
             Err(kube::Error::Api(answer)) if answer.is_not_found() => Next::wait(),
-            // The watch brings the newer object.
+            // The watch delivers the newer object.
             Err(kube::Error::Api(answer)) if answer.is_conflict() => Next::after(STATUS_DELAY),
             Err(error) => {
                 let error = refusal::explain(&error);

@@ -1,4 +1,4 @@
-//! What the recorder counts. Label sets are closed: names of objects belong in logs and Events.
+//! The recorder's metrics. Label sets are closed: names of objects belong in logs and Events.
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -8,7 +8,7 @@ use prometheus_client::{
 use crate::cluster::Cluster;
 use operator_kit::{lease::Leadership, metrics::Metrics};
 
-/// One verdict on a version that runs.
+/// One verdict on a running version.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CheckLabels {
     verdict: String,
@@ -16,27 +16,28 @@ struct CheckLabels {
     late: &'static str,
 }
 
-/// What the recorder counts as it goes.
+/// The recorder's counters.
 #[derive(Clone, Default)]
 pub(super) struct RecorderMetrics {
-    /// Versions recorded, corrections included.
+    /// Versions recorded, including corrections.
     pub(super) recorded: Counter,
     /// Records taken back.
     pub(super) undeployed: Counter,
-    /// Passes that could not do what was due.
+    /// Passes that could not do a due write.
     pub(super) pending: Counter,
     checks: Family<CheckLabels, Counter>,
 }
 
 impl RecorderMetrics {
-    /// Counters, and two gauges over what is known when they are asked for: what waits for a person.
+    /// Registers the counters, and two gauges of what needs a person.
     pub(super) fn register(metrics: &Metrics, leadership: &Leadership, cluster: &Cluster) -> Self {
         let (leadership, records, snapshots) = (leadership.clone(), cluster.records.clone(), cluster.snapshots.clone());
-        let help = "Records that somebody else writes, too, and that are left alone";
+        let help = "Records that another client writes, too, and that the operator no longer changes";
         metrics.observe("records_contested", help, move || i64::try_from(records.contested()).ok());
         let help = "Environments whose records are gone all at once: nothing is taken back there";
         metrics.observe("environments_suspicious", help, move || {
-            // Only the leader reads environments; one that no longer leads would say for ever what it read last.
+            // Only the leader reads environments; a replica that lost the leadership would report its last reading for
+            // ever.
             leadership.is_leader().then(|| i64::try_from(snapshots.suspicious()).ok()).flatten()
         });
 
@@ -54,7 +55,7 @@ impl RecorderMetrics {
         this
     }
 
-    /// A version has another verdict than before; `verdict` is one of the names that a check can have.
+    /// Counts a version's new verdict; `verdict` is one of the names of a check's verdict.
     pub(super) fn checked(&self, verdict: &str, would_deny: bool, late: bool) {
         let truth = |it| if it { "true" } else { "false" };
         let labels = CheckLabels { verdict: verdict.to_owned(), would_deny: truth(would_deny), late: truth(late) };

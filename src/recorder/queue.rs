@@ -1,6 +1,6 @@
-//! What has to be looked at, and when: each task at most once at a time, and a bounded number for each broker.
+//! Which tasks are due, and when: each task runs at most once at a time, and a bounded number for each broker.
 //!
-//! Every broker has a lane of its own, so that one that answers slowly, or never, holds up nobody else's.
+//! Every broker has a lane of its own, so that a slow or dead broker does not delay the tasks of others.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -22,29 +22,29 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-/// Something to look at. Doing a task twice does no harm; what it needs to know it finds out for itself.
+/// A task. Running it twice does no harm; it reads the state that it needs by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Task {
     /// A `PactBroker` by name: its settings, Secrets, reachability.
     Broker(String),
-    /// An environment at a broker: whether it is there, and what it has recorded.
+    /// An environment at a broker: whether it exists, and what it has recorded.
     Environment(EnvironmentRef),
     /// A `PactEnvironment` by name: its status.
     EnvironmentStatus(String),
     /// One record key.
     Record(RecordKey),
-    /// What the gate's policy says of the versions of one record key.
+    /// The verdicts of the gate's policy on the versions of one record key.
     Verdict(RecordKey),
 }
 
-/// What tasks share that wait for each other.
+/// A group of tasks that wait for each other.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Lane {
-    /// What feels no broker's slowness.
+    /// Tasks that do not depend on a broker's speed.
     Free,
     /// A broker's records.
     Records(String),
-    /// A broker's checks: they cost it far more than records do and can wait.
+    /// A broker's checks: they cost the broker far more than records do, and can wait.
     Verdicts(String),
 }
 
@@ -59,8 +59,8 @@ impl Lane {
 }
 
 impl Task {
-    /// By the broker whose slowness this task may feel. A broker's own probe is not in its lane: it has to find out that
-    /// the broker is back while everything in the lane waits.
+    /// The lane of the task, by the broker that may delay it. A broker's own probe is not in its lane: it has to detect
+    /// that the broker has recovered while everything in the lane waits.
     fn lane(&self) -> Lane {
         match self {
             Self::Environment(environment_ref) => Lane::Records(environment_ref.broker.clone()),
@@ -71,23 +71,23 @@ impl Task {
     }
 }
 
-/// When to do a task again though nothing changes, and what is remembered of its tries until then.
+/// When to run a task again although nothing changes, and the count of its tries until then.
 #[derive(Debug, Default)]
 pub struct Next {
-    /// After that time; `None`: only when something asks for it.
+    /// After that time; `None`: only on request.
     pub after: Option<Duration>,
-    /// What the task is handed when it is done again.
+    /// The tries that the task receives when it runs again.
     pub tries: Tries,
 }
 
 impl Next {
-    /// Only when something asks for it; earlier tries are forgotten.
+    /// Only on request; earlier tries are dropped.
     #[must_use]
     pub fn wait() -> Self {
         Self::default()
     }
 
-    /// After that time; earlier tries are forgotten.
+    /// After that time; earlier tries are dropped.
     #[must_use]
     pub fn after(delay: Duration) -> Self {
         Self { after: Some(delay), tries: Tries::default() }
@@ -100,7 +100,7 @@ impl Next {
     }
 }
 
-/// How often in a row, and since when, a task had to be tried again for the same cause.
+/// How often in a row, and since when, a task has failed for the same cause.
 #[derive(Clone, Debug, Default)]
 pub struct Tries {
     cause: String,
@@ -109,7 +109,7 @@ pub struct Tries {
 }
 
 impl Tries {
-    /// Counts one more try for this cause, or the first for a new one, and gives the delay before the next.
+    /// Counts one more try for this cause, or the first for a new one, and returns the delay before the next.
     pub fn delay(&mut self, backoff: Backoff, cause: impl Into<String>) -> Duration {
         self.begin(cause);
         let delay = backoff.delay(self.times, entropy());
@@ -131,54 +131,54 @@ impl Tries {
     }
 }
 
-/// A place in a lane, held while a task keeps the lane's broker busy. Dropping it lets the next task begin.
+/// A slot of a lane, held while a task occupies the lane's broker. Dropping it lets the next task begin.
 pub type Slot = OwnedSemaphorePermit;
 
-/// How many tasks of one lane may hold a slot. Far more than a broker's own limit of requests: a task also reads from the
-/// API server, which may be slow, while others talk to the broker.
+/// How many tasks of one lane may hold a slot. Far more than a broker's own limit of requests: a task also reads from
+/// the API server, which may be slow, while others call the broker.
 const SLOTS_PER_LANE: usize = 64;
-/// How many checks of one broker may be under way at once.
+/// How many checks of one broker may run at once.
 const VERDICTS_AT_ONCE: usize = 2;
-/// How many tasks of one lane may be under way in all, those included that have given back their slot: what is told in
-/// the cluster may fall behind what is recorded by that many keys, at some kilobytes each.
+/// How many tasks of one lane may run in all, including those that have released their slot: the reports in the cluster
+/// may lag behind the records by that many keys, at some kilobytes each.
 const UNDER_WAY_PER_LANE: usize = 4_096;
 
 type Request = ScheduleRequest<Task>;
 type Lanes = HashMap<Lane, mpsc::UnboundedSender<Request>>;
 
-/// The end at which tasks are put in. Cheap to clone.
+/// The sending end of the queue. Cheap to clone.
 ///
-/// Its channels are unbounded, but a lane takes requests in at once and keeps each task once, so what waits is bounded
-/// by what there is to look at.
+/// Its channels are unbounded, but a lane accepts requests at once and keeps each task once, so the number of waiting
+/// tasks is bounded by the number of objects.
 #[derive(Clone)]
 pub struct Queue {
     lanes: Arc<Mutex<Lanes>>,
     new_lanes: mpsc::UnboundedSender<(Lane, mpsc::UnboundedReceiver<Request>)>,
 }
 
-/// The other end of a [`Queue`], for [`run`].
+/// The receiving end of a [`Queue`], for [`run`].
 pub struct Receiver(mpsc::UnboundedReceiver<(Lane, mpsc::UnboundedReceiver<Request>)>);
 
 impl Queue {
-    /// A queue and its other end.
+    /// A queue and its receiving end.
     #[must_use]
     pub fn new() -> (Self, Receiver) {
         let (new_lanes, receiver) = mpsc::unbounded_channel();
         (Self { lanes: Arc::default(), new_lanes }, Receiver(receiver))
     }
 
-    /// Do the task as soon as possible.
+    /// Run the task as soon as possible.
     pub fn now(&self, task: Task) {
         self.after(Duration::ZERO, task);
     }
 
-    /// Do the task after that time, or earlier if it is asked for earlier.
+    /// Run the task after that time, or earlier if another request asks for it.
     pub fn after(&self, delay: Duration, task: Task) {
         let lane = task.lane();
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = lanes.entry(lane.clone()).or_insert_with(|| {
             let (sender, receiver) = mpsc::unbounded_channel();
-            // Nobody takes lanes any more once the process shuts down; then there is nothing left to be done.
+            // No new lanes are received once the process shuts down; then no task has to run any more.
             drop(self.new_lanes.send((lane, receiver)));
             sender
         });
@@ -186,7 +186,7 @@ impl Queue {
     }
 }
 
-/// Does tasks as they fall due until the token is cancelled; tasks under way then are finished first.
+/// Runs tasks as they fall due until the token is cancelled; tasks in progress then are finished first.
 pub async fn run<F>(queue: Queue, mut requests: Receiver, shutdown: CancellationToken, work: Arc<F>)
 where
     F: Fn(Task, Slot, Tries) -> BoxFuture<'static, Next> + Send + Sync + 'static,
@@ -220,7 +220,7 @@ async fn run_lane<F>(
     let slots = Arc::new(Semaphore::new(slots));
     let mut under_way = HashSet::new();
     let mut running: FuturesUnordered<BoxFuture<'static, (Task, Result<Next, JoinError>)>> = FuturesUnordered::new();
-    // Of tasks that are tried again; the others have none.
+    // Of tasks that are retried; the others have none.
     let mut tries: HashMap<Task, Tries> = HashMap::new();
     loop {
         tokio::select! {
@@ -249,7 +249,7 @@ async fn run_lane<F>(
     while running.next().await.is_some() {}
 }
 
-/// The next task that is due and may begin, and its slot. Takes requests in all the while.
+/// The next task that is due and may begin, and its slot. Requests are accepted meanwhile.
 async fn next_due<S>(
     scheduler: &mut Pin<Box<Scheduler<Task, S>>>,
     under_way: &HashSet<Task>,
@@ -264,13 +264,13 @@ where
         }
         match Arc::clone(slots).acquire_owned().await {
             Ok(slot) => slot,
-            // It is never closed.
+            // The semaphore is never closed.
             Err(_) => std::future::pending().await,
         }
     };
     let held = async {
         loop {
-            // Nothing comes out while it holds, but what is put in is taken in.
+            // While held, the scheduler returns no task, but accepts requests.
             if scheduler.as_mut().hold().next().await.is_none() {
                 return std::future::pending().await;
             }
@@ -305,7 +305,7 @@ mod tests {
         })
     }
 
-    /// Runs the queue over `work` until the test drops what is returned.
+    /// Runs the queue over `work` until the test drops the returned guard.
     fn start<F>(work: F) -> (Queue, tokio_util::sync::DropGuard)
     where
         F: Fn(Task, Slot, Tries) -> BoxFuture<'static, Next> + Send + Sync + 'static,
@@ -317,8 +317,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_never_runs_beside_itself_and_a_request_meanwhile_is_not_lost() {
-        let (done, mut seen) = mpsc::unbounded_channel();
+    async fn a_task_never_runs_concurrently_with_itself_and_a_request_meanwhile_is_not_lost() {
+        let (done, mut done_tasks) = mpsc::unbounded_channel();
         let at_once = Arc::new(AtomicUsize::new(0));
         let (queue, _guard) = start(move |_, _slot, _tries| {
             let (at_once, done) = (Arc::clone(&at_once), done.clone());
@@ -335,15 +335,18 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(500)).await;
         queue.now(record("a", "x"));
         queue.now(record("a", "x"));
-        let first = seen.recv().await.unwrap();
-        let second = seen.recv().await.unwrap();
+        let first = done_tasks.recv().await.unwrap();
+        let second = done_tasks.recv().await.unwrap();
         assert!(second - first >= Duration::from_secs(1));
-        assert!(tokio::time::timeout(Duration::from_mins(1), seen.recv()).await.is_err(), "asked twice, done once");
+        assert!(
+            tokio::time::timeout(Duration::from_mins(1), done_tasks.recv()).await.is_err(),
+            "asked twice, done once"
+        );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_broker_that_never_answers_holds_up_nobody_else() {
-        let (done, mut seen) = mpsc::unbounded_channel();
+    async fn a_broker_that_never_answers_delays_no_other() {
+        let (done, mut done_tasks) = mpsc::unbounded_channel();
         let (queue, _guard) = start(move |task, _slot, _tries| {
             let done = done.clone();
             async move {
@@ -366,8 +369,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_to_be_done_again_is_and_an_earlier_request_wins() {
-        let (done, mut seen) = mpsc::unbounded_channel();
+    async fn a_repeated_task_runs_again_and_an_earlier_request_wins() {
+        let (done, mut done_tasks) = mpsc::unbounded_channel();
         let (queue, _guard) = start(move |_, _slot, _tries| {
             let done = done.clone();
             async move {
@@ -378,17 +381,17 @@ mod tests {
         });
         let start = Instant::now();
         queue.now(record("a", "x"));
-        seen.recv().await.unwrap();
+        done_tasks.recv().await.unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;
         queue.after(Duration::from_secs(9), record("a", "x"));
-        assert_eq!((seen.recv().await.unwrap() - start).as_secs(), 10);
-        assert_eq!((seen.recv().await.unwrap() - start).as_secs(), 110);
+        assert_eq!((done_tasks.recv().await.unwrap() - start).as_secs(), 10);
+        assert_eq!((done_tasks.recv().await.unwrap() - start).as_secs(), 110);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_panics_is_tried_again_and_the_others_go_on() {
+    async fn a_task_that_panics_is_retried_and_the_others_continue() {
         let times = Arc::new(AtomicUsize::new(0));
-        let (done, mut seen) = mpsc::unbounded_channel();
+        let (done, mut done_tasks) = mpsc::unbounded_channel();
         let (queue, _guard) = start(move |task, _slot, _tries| {
             let (times, done) = (Arc::clone(&times), done.clone());
             async move {
@@ -400,7 +403,7 @@ mod tests {
         });
         queue.now(record("a", "bad"));
         queue.now(record("a", "good"));
-        assert_eq!(seen.recv().await.unwrap(), record("a", "good"));
-        assert_eq!(seen.recv().await.unwrap(), record("a", "bad"));
+        assert_eq!(done_tasks.recv().await.unwrap(), record("a", "good"));
+        assert_eq!(done_tasks.recv().await.unwrap(), record("a", "bad"));
     }
 }

@@ -1,7 +1,7 @@
-//! The reconciler of a record: gather → assess → act → remember → report.
+//! The reconciler of a record: gather → assess → act → report → write the status.
 //!
-//! Level-triggered: each pass compares what the broker should say with what it says. What is due is decided by
-//! [`crate::decide::record::assess()`]; here it is done.
+//! Level-triggered: each pass compares the desired record with the broker's. [`crate::decide::record::assess()`]
+//! decides what is due; this module does it.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -27,15 +27,15 @@ use crate::{
     workload::RecordKey,
 };
 
-/// How soon to look again when the world moved while we looked: the watch is about to report it, this is in case it does
-/// not.
+/// When to assess again after the state changed during a pass: the watch is about to report the change; this delay
+/// covers the case that it does not.
 const MOVED_AGAIN: Duration = Duration::from_secs(1);
-/// When to try again to report a rollout under way while there is much else to report.
+/// When to try again to report a rollout in progress while many other reports wait.
 const REPORT_LATER: Duration = Duration::from_secs(1);
 /// How long the status of a record waits for the verdict on its version.
 const TOGETHER: Duration = Duration::from_millis(500);
 
-/// See the module.
+/// The reconciler; see the module documentation.
 pub(super) struct RecordReconciler {
     pub(super) cluster: Arc<Cluster>,
     pub(super) schedule: Schedule,
@@ -46,7 +46,7 @@ pub(super) struct RecordReconciler {
 }
 
 impl RecordReconciler {
-    /// Looks at a key and does what is due; answers when to look again though nothing changes.
+    /// Assesses a key and does what is due; returns when to assess it again although nothing changes.
     pub(super) async fn reconcile(&self, key: &RecordKey, slot: Slot, mut tries: Tries) -> Next {
         let now = Timestamp::now();
         let object = self.cluster.records.get(key);
@@ -63,7 +63,7 @@ impl RecordReconciler {
         let (state, look_again) = match assessment {
             Assessment::Act(_) | Assessment::Moved => return Next::retry(MOVED_AGAIN, tries),
             Assessment::NotRead => return Next { after: None, tries },
-            Assessment::Unchanged if never_recorded(object) => return self.forget(key, object, tries).await,
+            Assessment::Unchanged if never_recorded(object) => return self.delete(key, object, tries).await,
             Assessment::Unchanged => return Next::wait(),
             Assessment::Done { state, look_again } => (state, look_again),
             Assessment::Retry { why, version, at_least } => {
@@ -72,17 +72,17 @@ impl RecordReconciler {
             }
         };
         self.log(key, &state);
-        // The broker is told of the next key while the cluster is told of this one.
+        // The slot is released: the next key may be recorded at the broker while this one is reported in the cluster.
         drop(slot);
         if matches!(state, RecordState::Undeployed(_)) && never_recorded(object) {
-            return self.forget(key, object, tries).await;
+            return self.delete(key, object, tries).await;
         }
         let after = look_again.map(|at| until(now, at));
-        if let Some(quiet) = self.still_quiet(&state, object, &facts.members, &mut tries) {
+        if let Some(quiet) = self.remaining_quiet(&state, object, &facts.members, &mut tries) {
             return Next { after: Some(after.map_or(quiet, |after| after.min(quiet))), tries };
         }
         let permit = if matches!(state, RecordState::Waiting { .. }) {
-            // A rollout under way can be reported later: the pass that finds it finished must not wait for that.
+            // A rollout in progress can be reported later: the pass that finds it finished must not wait for that.
             let Some(permit) = self.reporter.permit_now() else {
                 return Next { after: Some(after.map_or(REPORT_LATER, |after| after.min(REPORT_LATER))), tries };
             };
@@ -91,18 +91,19 @@ impl RecordReconciler {
             self.await_verdict(key, &state).await;
             self.reporter.permit().await
         };
-        // Reported before it is remembered: should the status not be written, the next pass finds nothing left to report.
+        // The Events come before the status: if its write fails, the next pass finds the version recorded already, and
+        // has nothing to report.
         self.reporter.record(key, &facts.members, object, &state).await;
-        let remembered = self.remember(key, object, &facts.members, &state, now).await;
+        let written = self.write_status(key, object, &facts.members, &state, now).await;
         drop(permit);
-        match (remembered, state) {
+        match (written, state) {
             (false, _) => Next::retry(self.delay(&mut tries, None, None), tries),
             (true, RecordState::Pending { .. } | RecordState::Waiting { .. }) => Next { after, tries },
             (true, _) => Next { after, tries: Tries::default() },
         }
     }
 
-    /// What is known of a key without asking anybody.
+    /// The known facts about a key, without any request.
     fn gather<'a>(&self, key: &'a RecordKey, object: Option<&'a PactDeployment>, now: Timestamp) -> Facts<'a> {
         let index = self.cluster.index();
         let invalid = |object: &str, problem: &str| {
@@ -121,7 +122,7 @@ impl RecordReconciler {
             rules,
             unreadable: index.environments().unreadable().map(|broken| invalid(&broken.object, &broken.problem)),
             members: index.members(key).into_iter().map(|member| member.at(now)).collect(),
-            remembered: object.and_then(|object| object.status.as_ref()),
+            status: object.and_then(|object| object.status.as_ref()),
             snapshot: self.cluster.snapshots.of(key),
             broker: self.cluster.brokers.get(&key.environment_ref.broker).err(),
             fates: None,
@@ -130,8 +131,8 @@ impl RecordReconciler {
         }
     }
 
-    /// Writes the status if it changed; answers whether nothing is left to be written.
-    async fn remember(
+    /// Writes the status if it changed; returns whether nothing is left to be written.
+    async fn write_status(
         &self,
         key: &RecordKey,
         object: Option<&PactDeployment>,
@@ -163,15 +164,15 @@ impl RecordReconciler {
         true
     }
 
-    /// Has a key judged if one of its versions never was.
+    /// Schedules the check of a key if one of its versions was never judged.
     fn judge_if_new(&self, key: &RecordKey, members: &[MemberView], object: Option<&PactDeployment>) {
         if self.verdicts.begin(key, &versions(members), object) {
             self.schedule.queue.now(Task::Verdict(key.clone()));
         }
     }
 
-    /// After a version was recorded: one write of the status tells the record and the verdict. Of a version of which the
-    /// verdict was no, somebody may have published what was missing.
+    /// After a version was recorded: waits for its verdict, so that one write of the status reports both. If a verdict
+    /// was not a yes, it is checked again: the missing result may have been published meanwhile.
     async fn await_verdict(&self, key: &RecordKey, state: &RecordState) {
         if matches!(state, RecordState::Recorded { write, .. } if *write != Write::None) {
             if self.verdicts.of(key).iter().any(|check| !is_yes(check)) {
@@ -187,12 +188,12 @@ impl RecordReconciler {
         let backoff = Backoff { min: self.settings.retry_min, max: self.settings.retry_max };
         let cause = version.map_or_else(|| "record".to_owned(), |version| format!("record {version}"));
         let delay = tries.delay(backoff, cause);
-        // Jitter on top of what was asked for, or all callers would come back at the same moment.
+        // Jitter is added to the broker's delay, or all callers would return at the same moment.
         at_least.map_or(delay, |asked| asked + delay.min(self.settings.retry_min))
     }
 
-    /// How long the status may still leave out that a rollout is under way. `None` when it should be written now.
-    fn still_quiet(
+    /// How long the status may still omit a rollout in progress. `None` when it should be written now.
+    fn remaining_quiet(
         &self,
         state: &RecordState,
         object: Option<&PactDeployment>,
@@ -208,14 +209,14 @@ impl RecordReconciler {
             reports(shown, why, version.as_ref())
                 && shown.members == members.iter().map(MemberView::shown).collect::<Vec<_>>()
         }) {
-            // It is reported already; how far it is changes too often to be written each time.
+            // It is reported already; its progress changes too often to be written each time.
             return Some(self.settings.resync_period);
         }
         self.settings.quiet_period.checked_sub(lasting).filter(|left| !left.is_zero())
     }
 
-    /// Drops the `PactDeployment` of a key about which nothing is worth remembering.
-    async fn forget(&self, key: &RecordKey, object: Option<&PactDeployment>, mut tries: Tries) -> Next {
+    /// Deletes the `PactDeployment` of a key without any record.
+    async fn delete(&self, key: &RecordKey, object: Option<&PactDeployment>, mut tries: Tries) -> Next {
         self.verdicts.forget(key);
         let Some(object) = object else { return Next::wait() };
         match self.cluster.records.delete(object).await {
@@ -250,20 +251,20 @@ impl RecordReconciler {
     }
 }
 
-/// Whether nothing would be lost with the object: nothing is recorded, and nothing ever was.
+/// Whether the object holds nothing worth keeping: nothing is recorded, and nothing ever was.
 fn never_recorded(object: Option<&PactDeployment>) -> bool {
     object
         .and_then(|object| object.status.as_ref())
         .is_none_or(|status| status.recorded.is_none() && status.supported.is_empty() && status.history.is_empty())
 }
 
-/// The versions that a status says are recorded, and so live in the environment.
+/// The recorded versions in a status, which are live in the environment.
 fn live(status: Option<&PactDeploymentStatus>) -> BTreeSet<&str> {
     let recorded = status.into_iter().flat_map(|status| status.recorded.iter().chain(&status.supported));
     recorded.map(|recorded| recorded.version.as_str()).collect()
 }
 
-/// Whether a status already reports a rollout under way for this reason and to this version.
+/// Whether a status already reports a rollout in progress for this reason and to this version.
 fn reports(status: &PactDeploymentStatus, why: &Explanation, version: Option<&Version>) -> bool {
     status.desired_version.as_deref() == version.map(Version::as_str)
         && status

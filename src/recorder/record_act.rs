@@ -1,4 +1,4 @@
-//! What an assessment of a record asks for, done: reads from the API server and the broker, and writes at the broker.
+//! The actions of an assessment: reads from the API server and the broker, and writes at the broker.
 
 use futures::future::join;
 
@@ -15,11 +15,11 @@ use crate::{
 };
 
 impl RecordReconciler {
-    /// Does it, and puts what came of it among the facts.
+    /// Does the action, and adds its result to the facts.
     pub(super) async fn act(&self, action: Action, facts: &mut Facts<'_>) {
         match action {
             Action::FindFates => {
-                let members = facts.remembered.map(|status| status.members.as_slice()).unwrap_or_default();
+                let members = facts.status.map(|status| status.members.as_slice()).unwrap_or_default();
                 facts.fates = Some(self.cluster.fates(facts.key, members).await);
             }
             Action::ReadLive => facts.live = Some(self.read_live(facts).await),
@@ -27,7 +27,7 @@ impl RecordReconciler {
         }
     }
 
-    /// Reads the members and the key's rows anew.
+    /// Reads the members and the key's rows live.
     async fn read_live(&self, facts: &Facts<'_>) -> Result<Live, Failure> {
         let (broker, environment) = self.reach(facts.key)?;
         let live_members = self.cluster.live_members(facts.key, &facts.members);
@@ -35,13 +35,13 @@ impl RecordReconciler {
         let rows = rows.map_err(|error| self.refused(facts.key, &error))?;
         let mut members = members.map_err(|why| Failure { why, retry_after: None })?;
         if facts.members.is_empty() {
-            // Those that came meanwhile; whoever was there was read live for its fate.
+            // The members that appeared meanwhile; the former ones were read live for their fate.
             members = self.cluster.index().members(facts.key);
         }
         Ok(Live { members, ..rows })
     }
 
-    /// Writes at the broker and reads back what it says then.
+    /// Writes at the broker and reads back the result.
     async fn write(&self, write: &BrokerWrite, facts: &mut Facts<'_>) {
         let (broker, environment) = match self.reach(facts.key) {
             Ok(reached) => reached,
@@ -72,7 +72,7 @@ impl RecordReconciler {
         }
     }
 
-    /// What the broker has for a key now. The members are those that were read before.
+    /// The broker's current rows of a key. The members are those that were read before.
     async fn read_rows(
         &self,
         broker: &Broker,
@@ -97,7 +97,7 @@ impl RecordReconciler {
         Ok(Live { members, row: found.as_ref().map(row), releases: Vec::new() })
     }
 
-    /// A call at the broker failed: says so, and has whoever can find out more look into it.
+    /// Converts a failed call at the broker, and schedules the task that can determine its cause.
     fn refused(&self, key: &RecordKey, error: &BrokerError) -> Failure {
         self.schedule.look_into(&key.environment_ref, error);
         Failure { why: Explanation::new(error.reason(), error.to_string()), retry_after: error.retry_after() }

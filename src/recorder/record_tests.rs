@@ -1,4 +1,4 @@
-//! The decisions at the edges of a pass: what needs no memory, what is told already, and times.
+//! The edges of a pass: when an object is deleted, when a rollout is reported already, and times.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -19,7 +19,7 @@ fn object(status: Option<PactDeploymentStatus>) -> PactDeployment {
 }
 
 #[test]
-fn a_key_is_forgotten_only_when_nothing_of_it_was_ever_recorded() {
+fn an_object_is_deleted_only_when_nothing_was_ever_recorded() {
     let record = || Recorded { version: "1".into(), uuid: None, at: Time(at(1)) };
     assert!(never_recorded(None));
     assert!(never_recorded(Some(&object(None))));
@@ -34,11 +34,11 @@ fn a_key_is_forgotten_only_when_nothing_of_it_was_ever_recorded() {
 }
 
 #[test]
-fn a_rollout_under_way_is_told_once_for_each_reason_and_version() {
-    let told = RecordState::Waiting { why: why(Reason::RolloutInProgress), version: Some(version("2")) };
-    let shown = status(None, &[member("a", Ok("2"), progressing())], &told, at(1));
+fn a_rollout_in_progress_is_reported_once_for_each_reason_and_version() {
+    let reported = RecordState::Waiting { why: why(Reason::RolloutInProgress), version: Some(version("2")) };
+    let shown = status(None, &[member("a", Ok("2"), progressing())], &reported, at(1));
     assert!(reports(&shown, &why(Reason::RolloutInProgress), Some(&version("2"))));
-    assert!(reports(&shown, &Explanation::new(Reason::RolloutInProgress, "other words"), Some(&version("2"))));
+    assert!(reports(&shown, &Explanation::new(Reason::RolloutInProgress, "another message"), Some(&version("2"))));
     assert!(!reports(&shown, &why(Reason::Mixed), Some(&version("2"))));
     assert!(!reports(&shown, &why(Reason::RolloutInProgress), Some(&version("3"))));
     assert!(!reports(&shown, &why(Reason::RolloutInProgress), None));
@@ -46,7 +46,7 @@ fn a_rollout_under_way_is_told_once_for_each_reason_and_version() {
 }
 
 #[test]
-fn case_24_old_pods_that_end_are_waited_for_until_their_time_and_no_longer() {
+fn case_24_terminating_pods_are_waited_for_until_their_time_and_no_longer() {
     let ending = || member("a", Ok("1"), terminating(30));
     assert_eq!(ending().at(at(29)), ending());
     assert!(ending().at(at(30)).rollout.finished() && ending().at(at(31)).rollout.finished());
@@ -55,10 +55,10 @@ fn case_24_old_pods_that_end_are_waited_for_until_their_time_and_no_longer() {
 }
 
 #[test]
-fn times_that_cannot_be_are_the_nearest_that_can() {
+fn times_out_of_range_become_the_nearest_possible_ones() {
     assert_eq!(later(at(10), Duration::from_secs(5)), at(15));
     assert_eq!(later(at(10), Duration::MAX), Timestamp::MAX);
     assert_eq!(later(Timestamp::MAX, Duration::from_secs(5)), Timestamp::MAX);
     assert_eq!(until(at(10), at(15)), Duration::from_secs(5));
-    assert_eq!(until(at(15), at(10)), Duration::ZERO, "what is over is due now");
+    assert_eq!(until(at(15), at(10)), Duration::ZERO, "a past time is due now");
 }

@@ -1,4 +1,4 @@
-//! What people are told: Events on workloads and on the operator's own objects.
+//! The Events on workloads and on the operator's own objects.
 
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ use crate::{
     workload::{RecordKey, Workload, WorkloadRef},
 };
 
-/// How many passes may write Events and statuses at once: many rollouts that end together are recorded at the broker's
-/// own pace, and what is reported of them in the cluster follows.
+/// How many passes may write Events and statuses at once: many rollouts that finish together are recorded at the
+/// broker's pace, and their reports in the cluster follow.
 const REPORTS_AT_ONCE: usize = 8;
 
 /// Publishes Events. Cheap to clone.
@@ -37,17 +37,17 @@ impl Reporter {
         Self { leadership, events, permits: Arc::new(Semaphore::new(REPORTS_AT_ONCE)) }
     }
 
-    /// A permit to report, waited for. It is never closed, so nobody reports without one.
+    /// Waits for a permit to report. The semaphore is never closed, so every report has a permit.
     pub(super) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
         self.permits.acquire().await.ok()
     }
 
-    /// A permit to report, if there is one now.
+    /// A permit to report, if one is free now.
     pub(super) fn permit_now(&self) -> Option<SemaphorePermit<'_>> {
         self.permits.try_acquire().ok()
     }
 
-    /// Publishes the Events that a pass gives rise to. What is said again is dropped by the sink.
+    /// Publishes the Events of a pass. The sink drops repeated ones.
     pub(super) async fn record(
         &self,
         key: &RecordKey,
@@ -64,11 +64,11 @@ impl Reporter {
             && let Some(object) = object
             && let Some(event) = events::last_event(key, state)
         {
-            self.publish(&regarding_memory(object), &event).await;
+            self.publish(&regarding_record(object), &event).await;
         }
     }
 
-    /// Tells that a workload's annotations cannot be followed.
+    /// Reports that a workload's annotations are invalid.
     pub(super) async fn invalid_workload(&self, invalid: &InvalidWorkload) {
         let note = invalid.problem.to_string();
         let once_key = note.clone();
@@ -77,27 +77,29 @@ impl Reporter {
         self.publish(&regarding(&invalid.workload, &invalid.uid), &event).await;
     }
 
-    /// Tells what was found out about a version that runs: that it would be denied, or that nobody could be asked yet.
+    /// Reports a verdict on a running version: that it would be denied, or that it could not be checked yet.
     pub(super) async fn checked_member(&self, key: &RecordKey, member: &MemberView, check: &Check, mode: GateMode) {
-        // Who switched the gate off wants the numbers at most.
+        // With the gate off, the metrics are enough.
         if mode == GateMode::Off {
             return;
         }
-        let (version, environment_ref) = (&check.version, &key.environment_ref.environment);
-        let who = format!("{} {version} in {environment_ref}", key.pacticipant);
+        let (version, environment) = (&check.version, &key.environment_ref.environment);
+        let subject = format!("{} {version} in {environment}", key.pacticipant);
         let (reason, note) = match (check.would_deny, mode) {
             (true, GateMode::Enforce) => (
                 Reason::RunsUnsafe.as_str(),
                 format!(
-                    "{who} would be denied now: {}. It was admitted while nobody could be asked, by somebody who may bypass \
+                    "{subject} would be denied now: {}. It was admitted while nobody could be asked, by a user who may bypass \
                      the gate, or before the verdict changed",
                     check.message
                 ),
             ),
-            (true, _) => (Reason::RolloutWouldBeDenied.as_str(), format!("{who} would be denied: {}", check.message)),
+            (true, _) => {
+                (Reason::RolloutWouldBeDenied.as_str(), format!("{subject} would be denied: {}", check.message))
+            }
             (false, _) if check.verdict == UNCHECKED => (
                 UNCHECKED,
-                format!("{who} could not be checked yet: {}. It is checked once the broker answers", check.message),
+                format!("{subject} could not be checked yet: {}. It is checked once the broker answers", check.message),
             ),
             (false, _) => return,
         };
@@ -107,7 +109,7 @@ impl Reporter {
         self.publish(&regarding(&member.workload, &member.uid), &event).await;
     }
 
-    /// Tells that an object cannot be read.
+    /// Reports that an object cannot be decoded.
     pub(super) async fn unreadable(&self, regarding: &Regarding, problem: &str) {
         let note = format!(
             "the object cannot be read and is not followed: {problem}; correct it, and have the CRDs of this version of \
@@ -128,7 +130,7 @@ impl Reporter {
         let stated = workload.annotations.version.clone().unwrap_or_default();
         let note = format!(
             "the image changed, but the annotation {} still says {stated}: if that is not what the new image holds, the \
-             broker is told the wrong version. Change the annotation with the image, or remove it",
+             wrong version is recorded. Change the annotation with the image, or remove it",
             crate::api::annotations::VERSION
         );
         let images: Vec<_> = workload.containers.iter().map(|container| container.image.as_str()).collect();
@@ -144,7 +146,7 @@ impl Reporter {
         }
     }
 
-    /// Publishes, while this process leads, what there is to say about workloads whose annotations cannot be followed.
+    /// Publishes, while this process leads, the Events about workloads with invalid annotations.
     pub(super) fn invalid_workloads_soon(&self, cluster: &Cluster) {
         if !self.leadership.is_leader() {
             return;
@@ -169,7 +171,7 @@ fn regarding(workload: &WorkloadRef, uid: &str) -> Regarding {
     }
 }
 
-fn regarding_memory(object: &PactDeployment) -> Regarding {
+fn regarding_record(object: &PactDeployment) -> Regarding {
     Regarding {
         api_version: format!("{}/{}", crate::api::GROUP, crate::api::API_VERSION),
         kind: "PactDeployment".to_owned(),
@@ -185,7 +187,7 @@ mod tests {
     use crate::{api::names::Pacticipant, decide::record::fixtures::key, workload::WorkloadKind};
 
     #[test]
-    fn an_event_is_about_the_very_object_that_was_looked_at() {
+    fn an_event_is_about_the_observed_object() {
         let workload = WorkloadRef { kind: WorkloadKind::Deployment, namespace: "shop".into(), name: "a".into() };
         let about = regarding(&workload, "u-1");
         assert_eq!(
@@ -194,9 +196,9 @@ mod tests {
         );
         assert_eq!((about.namespace.as_deref(), about.name.as_str()), (Some("shop"), "a"));
         let key = RecordKey { pacticipant: Pacticipant::parse("Order Service").unwrap(), ..key("production", "x") };
-        let mut memory = PactDeployment::new(&key.object_name(), key.spec());
-        memory.metadata.uid = Some("u-2".into());
-        let about = regarding_memory(&memory);
+        let mut record = PactDeployment::new(&key.object_name(), key.spec());
+        record.metadata.uid = Some("u-2".into());
+        let about = regarding_record(&record);
         assert_eq!((about.kind.as_str(), about.namespace, about.name), ("PactDeployment", None, key.object_name()));
         assert_eq!(about.api_version, "pact-operator.dev/v1alpha1");
     }

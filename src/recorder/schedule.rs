@@ -1,4 +1,4 @@
-//! Who has to be looked at when something changed: puts tasks into the queue.
+//! Which tasks a change makes due: puts them into the queue.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -13,23 +13,24 @@ use crate::{
     workload::{EnvironmentRef, RecordKey},
 };
 
-/// How long changes of the counts gather before the status of a `PactEnvironment` is written: many rollouts end at once.
+/// How long changes of the counts are collected before the status of a `PactEnvironment` is written: many rollouts
+/// finish at once.
 pub(super) const STATUS_DELAY: Duration = Duration::from_secs(2);
-/// How long changes in an environment gather before what they may touch is judged again.
+/// How long changes in an environment are collected before the verdicts that they may affect are checked again.
 const GATHER: Duration = Duration::from_secs(5);
 
-/// See the module. Cheap to clone.
+/// The schedule; see the module documentation. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Schedule {
     pub(super) queue: Queue,
     pub(super) cluster: Arc<Cluster>,
     pub(super) verdicts: Arc<Verdicts>,
-    /// How often what an environment has recorded is read and compared.
+    /// How often the records of an environment are read and compared.
     pub(super) resync_period: Duration,
 }
 
 impl Schedule {
-    /// Everything there is.
+    /// All brokers, environments and records.
     pub(super) fn everything(&self) {
         for name in self.cluster.brokers.names() {
             self.queue.now(Task::Broker(name));
@@ -78,7 +79,7 @@ impl Schedule {
         }
     }
 
-    /// A broker answers again, or differently than before: whatever waits for it.
+    /// A broker answers again, or differently than before: schedules the tasks that wait for it.
     pub(super) fn broker_changed(&self, broker: &str) {
         let environments = self.cluster.environment_refs().into_iter();
         for environment_ref in environments.filter(|environment_ref| environment_ref.broker == broker) {
@@ -90,7 +91,7 @@ impl Schedule {
         self.judge(self.verdicts.keys(unanswered));
     }
 
-    /// A call at a broker failed: whoever can find out more.
+    /// A call at the broker failed: schedules the task that can determine the cause.
     pub(super) fn look_into(&self, environment_ref: &EnvironmentRef, error: &BrokerError) {
         match error {
             BrokerError::EnvironmentMissing { .. } => self.queue.now(Task::Environment(environment_ref.clone())),
@@ -102,13 +103,14 @@ impl Schedule {
         }
     }
 
-    /// The gate block of an environment changed: what it makes of each verdict.
+    /// The gate block of an environment changed: schedules all its verdicts.
     pub(super) fn judge_all_in(&self, environment_ref: &EnvironmentRef) {
         self.judge(self.verdicts.keys(|key, _| key.environment_ref == *environment_ref));
     }
 
-    /// Other versions of these pacticipants are recorded in an environment than before: the verdicts that this may
-    /// change, which are those of the counterparts. Bounded by how many applications one is integrated with.
+    /// Other versions of these pacticipants are recorded in an environment than before: schedules the verdicts that
+    /// this may change, which are those of the counterparts. Their number is bounded by the number of an application's
+    /// integrations.
     pub(super) fn judge_counterparts(&self, environment_ref: &EnvironmentRef, pacticipants: &BTreeSet<String>) {
         let here = |key: &RecordKey| key.environment_ref == *environment_ref;
         let changed = |key: &RecordKey| pacticipants.contains(key.pacticipant.as_str());
@@ -126,7 +128,7 @@ impl Schedule {
             .collect();
         let counterparts =
             self.verdicts.keys(|key, _| here(key) && named.contains(key.pacticipant.as_str()) && !changed(key));
-        // Of one that nothing here runs, nothing is known yet: its own question names them.
+        // An application that no workload here runs has no checks yet: its own question names its counterparts.
         let elsewhere =
             pacticipants.iter().filter(|changed| own.iter().all(|key| key.pacticipant.as_str() != *changed));
         let elsewhere = elsewhere.filter_map(|name| Pacticipant::parse(name).ok()).map(|pacticipant| RecordKey {

@@ -1,5 +1,5 @@
-//! The reconciler of the verdicts on what runs: asks of each version what the gate would have asked, on the controller's
-//! own budget.
+//! The reconciler of the verdicts on running versions: asks the gate's question about each of them, with the
+//! controller's own limits.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -26,10 +26,10 @@ use crate::{
     workload::RecordKey,
 };
 
-/// How soon a verdict that is not a yes is asked for again, the first time.
+/// How soon a verdict that is not a yes is checked again, the first time.
 const SECOND_LOOK: Duration = Duration::from_secs(30);
 
-/// See the module.
+/// The reconciler; see the module documentation.
 pub(super) struct VerdictReconciler {
     pub(super) cluster: Arc<Cluster>,
     pub(super) schedule: Schedule,
@@ -40,7 +40,7 @@ pub(super) struct VerdictReconciler {
 }
 
 impl VerdictReconciler {
-    /// Asks about every version of a key; answers when to ask again though nothing changes.
+    /// Checks every version of a key; returns when to check again although nothing changes.
     pub(super) async fn reconcile(&self, key: &RecordKey, mut tries: Tries) -> Next {
         let members = self.cluster.index().members(key);
         if members.is_empty() {
@@ -80,14 +80,14 @@ impl VerdictReconciler {
         let again = self.ask_again(&found, tries);
         if let Some((check, before)) = self.verdicts.set(key, found) {
             self.report(key, members, &check, before.as_ref()).await;
-            // The status of the key is written by its own pass alone.
+            // Only the pass of the record writes the status of the key.
             self.schedule.queue.after(Duration::from_millis(200), Task::Record(key.clone()));
         }
         again
     }
 
-    /// When to ask again though nothing changes: what is not a yes may become one when somebody publishes a result, and
-    /// what was not answered when the broker can be asked. Soon at first, then ever more seldom.
+    /// When to check again although nothing changes: a verdict may become a yes when a result is published, and an
+    /// unanswered check may be answered when the broker can be asked. Soon at first, then at growing intervals.
     fn ask_again(&self, check: &Check, tries: &mut Tries) -> Option<Duration> {
         if is_yes(check) {
             return None;
@@ -119,8 +119,8 @@ impl VerdictReconciler {
         }
     }
 
-    /// An application that nothing here runs was recorded by somebody else: has those here checked that have a pact
-    /// with it. One question for each of its versions that are live.
+    /// An application that no workload here runs was recorded by another client: schedules the checks of those here
+    /// that have a pact with it. One question for each of its live versions.
     async fn judge_counterparts(&self, stranger: &RecordKey) -> Option<Duration> {
         let environment_ref = &stranger.environment_ref;
         let versions = self.cluster.snapshots.state(environment_ref).snapshot?.versions_of(&stranger.pacticipant);

@@ -1,4 +1,4 @@
-//! What the gate's policy says of the versions that run: found out by the controller itself, whatever happened at
+//! The verdicts of the gate's policy on running versions: determined by the controller itself, independently of
 //! admission, and kept on the `PactDeployment`s.
 
 use std::{
@@ -29,7 +29,7 @@ use crate::{
 /// The verdict of a version that was never judged, because the broker could not be asked.
 pub const UNCHECKED: &str = Reason::Unchecked.as_str();
 
-/// What a judgement comes to under a policy, as a `PactDeployment` shows it.
+/// The check of a judgement under a policy, for the status of a `PactDeployment`.
 #[must_use]
 pub fn check(
     pacticipant: &Pacticipant,
@@ -52,7 +52,7 @@ pub fn check(
     Check {
         version: version.to_string(),
         verdict: if unchecked { UNCHECKED } else { judgement.verdict.name() }.to_owned(),
-        // What runs is judged as if it were new: that it is recorded would excuse everything.
+        // A running version is judged as if it were new: the exception for recorded versions would excuse every one.
         would_deny: !unchecked && wanted(&Cause::Judged(judgement.clone()), Basis::New, rules) == GateAction::Deny,
         message: crate::api::condition::truncated(&messages::one_line(&message), 512),
         since: Time(now),
@@ -61,7 +61,7 @@ pub fn check(
     }
 }
 
-/// Whether the broker answered: other checks are tried again when it is back.
+/// Whether the broker answered: unanswered checks are repeated when it is back.
 #[must_use]
 pub fn answered(check: &Check) -> bool {
     let unanswered = [Verdict::EnvironmentMissing, Verdict::Unauthorized, Verdict::BrokerUnavailable];
@@ -74,7 +74,7 @@ pub fn is_yes(check: &Check) -> bool {
     [Verdict::Yes, Verdict::YesVacuous].iter().any(|verdict| verdict.name() == check.verdict)
 }
 
-/// The versions that members run or roll out to, in the members' order, each once; none while they must be left alone.
+/// The versions that members run or roll out to, in the members' order, each once; none for members on hold.
 #[must_use]
 pub fn versions(members: &[MemberView]) -> Vec<Version> {
     let mut seen = BTreeSet::new();
@@ -83,18 +83,18 @@ pub fn versions(members: &[MemberView]) -> Vec<Version> {
     versions.filter(|version| seen.insert(*version)).take(CHECKS_LIMIT).cloned().collect()
 }
 
-/// The checks by key, as this process knows them.
+/// The checks by key that this process knows.
 #[derive(Default)]
 pub(super) struct Verdicts {
     by_key: Mutex<HashMap<RecordKey, Vec<Check>>>,
-    /// Keys that wait for their first check of a version.
+    /// Keys that wait for the first check of a version.
     pending: Mutex<HashSet<RecordKey>>,
     done: Notify,
 }
 
 impl Verdicts {
-    /// Of these versions, whether one was never judged, or not by a broker that this process asked: then the key has to
-    /// be checked. Takes over what the object remembers.
+    /// Whether one of these versions was never judged, or not answered since this process started: then the key has to
+    /// be checked. Takes over the checks in the object's status.
     pub(super) fn begin(&self, key: &RecordKey, versions: &[Version], object: Option<&PactDeployment>) -> bool {
         let mut by_key = self.by_key();
         let fresh = !by_key.contains_key(key);
@@ -113,8 +113,8 @@ impl Verdicts {
         needed && self.pending().insert(key.clone())
     }
 
-    /// Takes in the outcome for a version. An answer is not given up for the news that there is none now. Gives back
-    /// what was known before, when that changes something.
+    /// Stores the check of a version. An answer is not replaced by a check without one. Returns the new check and the
+    /// one before, if they differ.
     pub(super) fn set(&self, key: &RecordKey, mut check: Check) -> Option<(Check, Option<Check>)> {
         let mut by_key = self.by_key();
         let checks = by_key.entry(key.clone()).or_default();
@@ -138,18 +138,18 @@ impl Verdicts {
         Some((check, Some(before)))
     }
 
-    /// A key's checks have been made, or could not be.
+    /// Marks a key's checks as finished, successful or not.
     pub(super) fn end(&self, key: &RecordKey) {
         self.pending().remove(key);
         self.done.notify_waiters();
     }
 
-    /// What a `PactDeployment` shows.
+    /// The checks of a key, for the status of its `PactDeployment`.
     pub(super) fn of(&self, key: &RecordKey) -> Vec<Check> {
         self.by_key().get(key).cloned().unwrap_or_default()
     }
 
-    /// Forgets a key.
+    /// Drops a key.
     pub(super) fn forget(&self, key: &RecordKey) {
         self.by_key().remove(key);
         self.end(key);
@@ -161,7 +161,7 @@ impl Verdicts {
         by_key.iter().filter(|(key, checks)| wanted(key, checks)).map(|(key, _)| key.clone()).collect()
     }
 
-    /// Waits until a key's first checks are made, or the time is up: so that one write of the status tells both.
+    /// Waits until a key's first checks are finished, or the time is up, so that one write of the status reports both.
     pub(super) async fn settled(&self, key: &RecordKey, limit: Duration) {
         let settled = async {
             loop {

@@ -1,4 +1,4 @@
-//! What becomes of checks: which are due, which are kept, what is news, and who waits for whom.
+//! Checks: which are due, which are kept, which are new, and how long a pass waits for them.
 
 use proptest::prelude::*;
 
@@ -39,7 +39,7 @@ fn made(judgement: &Judgement) -> Check {
     )
 }
 
-/// A check of a version with this verdict, found out at that second.
+/// A check of a version with this verdict, determined at that second.
 fn found(of: &str, verdict: &str, second: i64) -> Check {
     Check {
         version: of.to_owned(),
@@ -52,7 +52,7 @@ fn found(of: &str, verdict: &str, second: i64) -> Check {
     }
 }
 
-fn remembering(checks: &[Check]) -> PactDeployment {
+fn object_with(checks: &[Check]) -> PactDeployment {
     let key = key("production", "orders");
     let mut object = PactDeployment::new(&key.object_name(), key.spec());
     object.status = Some(PactDeploymentStatus { checks: checks.to_vec(), ..PactDeploymentStatus::default() });
@@ -64,7 +64,7 @@ fn all(numbers: &[&str]) -> Vec<Version> {
 }
 
 #[test]
-fn every_verdict_becomes_a_check_that_says_whether_it_would_be_denied_and_whether_it_was_answered() {
+fn every_verdict_becomes_a_check_with_its_denial_and_whether_it_was_answered() {
     for (verdict, shown, would_deny, is_answered) in [
         (Verdict::Yes, "Yes", false, true),
         (Verdict::YesVacuous, "YesVacuous", false, true),
@@ -80,7 +80,7 @@ fn every_verdict_becomes_a_check_that_says_whether_it_would_be_denied_and_whethe
         assert_eq!((check.verdict.as_str(), check.would_deny, answered(&check)), (shown, would_deny, is_answered));
         assert_eq!((check.version.as_str(), check.since.0), ("1", at(9)));
     }
-    // Nobody could be asked: whatever the policy makes of that at admission, it is no verdict on the version.
+    // The broker could not be asked: whatever the policy does then at admission, it is no verdict on the version.
     let mut policy = GatePolicy::default();
     policy.actions.broker_unavailable = GateAction::Deny;
     let (orders, judgement) = (key("production", "orders"), judged(Verdict::BrokerUnavailable, Vec::new()));
@@ -112,7 +112,7 @@ fn a_check_shows_twenty_pairs_as_they_are_and_counts_the_rest() {
 }
 
 #[test]
-fn the_versions_of_members_are_checked_each_once_in_order_and_not_while_they_must_be_left_alone() {
+fn the_versions_of_members_are_checked_each_once_in_order_and_not_while_they_are_on_hold() {
     let held =
         MemberView { hold: Some(Hold::Conflicted(vec!["a".into()])), ..member("c", Ok("3"), RolloutState::Complete) };
     let missing = member("d", Err(VersionProblem::NoTag { image: "x".into() }), progressing());
@@ -140,21 +140,21 @@ fn a_key_is_checked_when_one_of_its_versions_never_was_and_only_once_at_a_time()
     assert!(checks.begin(&key, &all(&["1", "2"]), None), "2 is new");
     checks.set(&key, found("2", UNCHECKED, 2));
     checks.end(&key);
-    // What the broker did not answer is tried again by its own clock, not by each pass.
+    // A check without an answer is repeated by its own task, not by each pass.
     assert!(!checks.begin(&key, &all(&["1", "2"]), None));
     assert!(!checks.begin(&key, &all(&["2"]), None));
     assert_eq!(checks.of(&key), [found("2", UNCHECKED, 2)], "1 no longer runs");
-    assert!(checks.begin(&key, &all(&["1"]), None), "and is asked about when it comes back");
+    assert!(checks.begin(&key, &all(&["1"]), None), "and is checked again when it returns");
     assert!(!checks.begin(&key, &[], None), "nothing runs");
     assert_eq!(checks.of(&key), []);
 }
 
 #[test]
-fn after_a_restart_what_the_object_remembers_is_believed_and_only_what_was_not_answered_is_asked() {
+fn after_a_restart_the_status_is_used_and_only_unanswered_checks_are_repeated() {
     let key = key("production", "orders");
-    let fresh = |remembered: &[Check], running: &[&str]| {
+    let fresh = |stored: &[Check], running: &[&str]| {
         let checks = Verdicts::default();
-        let due = checks.begin(&key, &all(running), Some(&remembering(remembered)));
+        let due = checks.begin(&key, &all(running), Some(&object_with(stored)));
         (due, checks.of(&key))
     };
     let no = found("1", "No", 1);
@@ -167,17 +167,17 @@ fn after_a_restart_what_the_object_remembers_is_believed_and_only_what_was_not_a
         assert_eq!(fresh(std::slice::from_ref(&check), &["1"]), (true, vec![check]), "{unanswered}");
     }
     assert_eq!(fresh(&[], &["1"]), (true, vec![]));
-    // A process that knows a key does not go back to what an older object says.
+    // A process that knows a key does not return to the checks of an older object.
     let checks = Verdicts::default();
     checks.begin(&key, &all(&["1"]), None);
     checks.set(&key, found("1", "Yes", 5));
     checks.end(&key);
-    assert!(!checks.begin(&key, &all(&["1"]), Some(&remembering(&[found("1", "No", 1)]))));
+    assert!(!checks.begin(&key, &all(&["1"]), Some(&object_with(&[found("1", "No", 1)]))));
     assert_eq!(checks.of(&key), [found("1", "Yes", 5)]);
 }
 
 #[test]
-fn what_is_found_out_is_news_only_when_it_differs_and_an_answer_is_not_given_up_for_none() {
+fn only_a_different_check_is_new_and_an_answer_is_not_replaced_by_none() {
     let (checks, key) = (Verdicts::default(), key("production", "orders"));
     let check = found("1", UNCHECKED, 1);
     assert_eq!(checks.set(&key, check.clone()), Some((check.clone(), None)));
@@ -188,7 +188,7 @@ fn what_is_found_out_is_news_only_when_it_differs_and_an_answer_is_not_given_up_
         assert_eq!(checks.set(&key, found("1", unanswered, 4)), None);
     }
     assert_eq!(checks.of(&key), std::slice::from_ref(&yes));
-    // The same verdict for another reason is written, but holds since the first.
+    // The same verdict with another message is written, but keeps its first time.
     let other = Check { message: "another pair".to_owned(), ..found("1", "Yes", 5) };
     let kept = Check { since: yes.since.clone(), ..other.clone() };
     assert_eq!(checks.set(&key, other), Some((kept.clone(), Some(yes))));
@@ -233,7 +233,7 @@ fn keys_are_found_by_what_their_checks_say_and_by_the_counterparts_in_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_the_first_checks_of_a_key_is_woken_by_their_end_and_never_waits_longer_than_it_may() {
+async fn a_waiter_is_woken_by_the_end_of_the_first_checks_and_never_waits_beyond_its_limit() {
     let (checks, key) = (std::sync::Arc::new(Verdicts::default()), key("production", "orders"));
     let began = tokio::time::Instant::now();
     let limit = Duration::from_millis(500);
@@ -247,14 +247,14 @@ async fn who_waits_for_the_first_checks_of_a_key_is_woken_by_their_end_and_never
         async move { checks.settled(&key, Duration::from_mins(10)).await }
     });
     tokio::time::sleep(limit).await;
-    // That another key's are made changes nothing.
+    // The end of another key's checks changes nothing.
     checks.end(&crate::decide::record::fixtures::key("production", "web"));
     tokio::time::sleep(limit).await;
     assert!(!waiting.is_finished());
     checks.end(&key);
     waiting.await.unwrap();
     assert_eq!(began.elapsed(), 3 * limit);
-    // A key that is forgotten meanwhile keeps nobody waiting either.
+    // A key that is dropped meanwhile wakes its waiter as well.
     checks.begin(&key, &all(&["2"]), None);
     let waiting = checks.settled(&key, Duration::from_mins(10));
     let forget = async { checks.forget(&key) };
@@ -278,8 +278,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever happens in whatever order: never two checks of one version, never more than are kept, and a version
-    /// that has an answer keeps one for as long as it runs.
+    /// After any sequence of steps: never two checks of one version, never more than are kept, and a version that has
+    /// an answer keeps one for as long as it runs.
     #[test]
     fn checks_stay_sound(steps in prop::collection::vec(step(), 0..60)) {
         let (checks, key) = (Verdicts::default(), key("production", "orders"));
@@ -297,8 +297,8 @@ proptest! {
                 }
                 Step::Set(version, verdict) => {
                     let verdict = ["Yes", "No", UNCHECKED, "Unauthorized"][usize::from(verdict)];
-                    let told = checks.set(&key, found(&version.to_string(), verdict, i64::try_from(second).unwrap()));
-                    prop_assert_eq!(told.is_some(), checks.of(&key) != before);
+                    let reported = checks.set(&key, found(&version.to_string(), verdict, i64::try_from(second).unwrap()));
+                    prop_assert_eq!(reported.is_some(), checks.of(&key) != before);
                     let had = before.iter().find(|check| check.version == version.to_string()).is_some_and(answered);
                     if had {
                         let after = checks.of(&key);

@@ -1,4 +1,4 @@
-//! Writes at a broker: only while the lease is ours.
+//! Writes at a broker: only while this process holds the lease.
 
 use operator_kit::lease::Leadership;
 
@@ -9,7 +9,7 @@ use crate::{
     workload::RecordKey,
 };
 
-/// Who may write at a broker, and what is counted of it. Cheap to clone.
+/// Writes at a broker while this process leads, and counts them. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Writes {
     pub(super) leadership: Leadership,
@@ -24,8 +24,8 @@ pub(super) struct AtBroker<'a> {
 }
 
 impl Writes {
-    /// Does a write at a broker if the lease is ours, and only for as long as it certainly is. `None` when it is not, or
-    /// is no longer.
+    /// Does a write at a broker if this process leads, and only for as long as it certainly does. `None` when it does
+    /// not lead, or no longer.
     pub(super) async fn while_leading<T>(
         &self,
         write: impl Future<Output = Result<T, BrokerError>>,
@@ -36,10 +36,9 @@ impl Writes {
         tokio::time::timeout(self.leadership.time_left(), write).await.ok()
     }
 
-    /// Does a write that an assessment asks for.
+    /// Does a write of an assessment.
     ///
-    /// # Errors
-    /// When the broker refuses it, or its answer did not come.
+    /// # Errors When the broker refuses it, or its answer did not arrive.
     pub(super) async fn perform(&self, at: &AtBroker<'_>, write: &BrokerWrite) -> Result<Done, BrokerError> {
         let AtBroker { broker, environment, key } = at;
         match write {
@@ -88,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether a write was begun, and what came of one that takes a second.
+    /// Whether a write was begun, and the result of one that takes a second.
     async fn write(leadership: Leadership) -> (bool, Option<()>) {
         let begun = AtomicBool::new(false);
         let writes = Writes { leadership, metrics: RecorderMetrics::default() };
@@ -111,7 +110,7 @@ mod tests {
         sender.lead_until(Instant::now() + Duration::from_millis(500));
         assert_eq!(write(standby.clone()).await, (true, None), "the lease ends before the answer comes");
         sender.lead_until(Instant::now());
-        assert_eq!(write(standby.clone()).await, (false, None), "its lease ran out, though nobody said so");
+        assert_eq!(write(standby.clone()).await, (false, None), "its lease ran out, without a notification");
         sender.lead_until(Instant::now() + Duration::from_secs(5));
         sender.step_down();
         assert_eq!(write(standby).await, (false, None));

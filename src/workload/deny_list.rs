@@ -4,7 +4,7 @@ use wildmatch::WildMatch;
 
 use crate::api::environment::DEFAULT_DENIED_VERSIONS;
 
-/// Globs of texts that are never versions: `*` is any text, `?` any one character, case does not matter.
+/// Globs of texts that are never versions: `*` is any text, `?` any one character, case is ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DenyList(Vec<String>);
 
@@ -16,8 +16,8 @@ impl Default for DenyList {
 }
 
 impl DenyList {
-    /// A list of globs. White space around them is dropped, and so are empty ones. An empty list denies nothing (`latest`
-    /// and digests are never versions even so).
+    /// A list of globs. Surrounding white space and empty globs are dropped. An empty list denies nothing (`latest` and
+    /// digests are still never versions).
     pub fn new<T: AsRef<str>>(globs: impl IntoIterator<Item = T>) -> Self {
         let globs = globs.into_iter().map(|glob| glob.as_ref().trim().to_lowercase());
         Self(globs.filter(|glob| !glob.is_empty()).collect())
@@ -61,7 +61,7 @@ mod tests {
             ("a**", "a", true),
             ("*", "team/shop", true),
             ("team?shop", "team/shop", true),
-            // What other globs know is a plain character here.
+            // Special characters of other globs are plain characters here.
             ("[ab]", "a", false),
             ("[ab]", "[AB]", true),
             ("{a,b}", "a", false),
@@ -70,7 +70,7 @@ mod tests {
         ] {
             assert_eq!(DenyList::new([glob]).denies(text).is_some(), matches, "{glob} against {text}");
         }
-        assert_eq!(DenyList::new(["", "  "]).denies(""), None, "an empty glob is nobody's wish");
+        assert_eq!(DenyList::new(["", "  "]).denies(""), None, "an empty glob is dropped");
         let slow = "a*".repeat(60);
         assert_eq!(DenyList::new([slow + "b"]).denies(&"a".repeat(255)), None);
     }

@@ -1,4 +1,4 @@
-//! A `PactEnvironment` parsed once: which namespaces it claims, where it records, and how it tells versions.
+//! A `PactEnvironment` parsed once: which namespaces it claims, where it records, and how it determines versions.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::api::{
     names::{ApplicationInstance, EnvironmentName},
 };
 
-/// What a `PactEnvironment` says, parsed.
+/// The content of a `PactEnvironment`, parsed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EnvironmentRules {
     /// The object's name.
@@ -22,7 +22,7 @@ pub struct EnvironmentRules {
     pub environment_ref: EnvironmentRef,
     /// The application instance of workloads that name none.
     pub instance: Option<ApplicationInstance>,
-    /// How versions are told.
+    /// How versions are determined.
     pub version: VersionRules,
     /// Which record is written.
     pub kind: RecordKind,
@@ -30,34 +30,32 @@ pub struct EnvironmentRules {
     pub grace: Duration,
 }
 
-/// Why a `PactEnvironment` cannot be followed. What it claims is known all the same, so that it still conflicts.
+/// Why a `PactEnvironment` cannot be used. Its claim is kept where possible, so that it still conflicts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BrokenRules {
     /// The object's name.
     pub object: String,
-    /// Which namespaces it claims, if that much can be told.
+    /// Which namespaces it claims, if the claim can be parsed.
     pub claim: Option<EnvironmentClaim>,
-    /// Where it would record, if that much can be told.
+    /// Where it would record, if that part can be parsed.
     pub environment_ref: Option<EnvironmentRef>,
     /// What is wrong, and the remedy.
     pub problem: String,
 }
 
 /// Parses a `PactEnvironment`.
-///
-/// # Errors
-/// When a name in it cannot be one, its selector is not one, or its pattern does not compile.
+/// # Errors When a name in it is invalid, its selector is invalid, or its pattern does not compile.
 pub fn parse(environment: &PactEnvironment) -> Result<EnvironmentRules, Box<BrokenRules>> {
     let spec = &environment.spec;
     let object = environment.name_any();
     let mut broken = BrokenRules { object: object.clone(), claim: None, environment_ref: None, problem: String::new() };
-    let because = |mut broken: BrokenRules, field: &str, problem: String| {
+    let broken_at = |mut broken: BrokenRules, field: &str, problem: String| {
         broken.problem = format!("spec.{field}: {problem}");
         Box::new(broken)
     };
 
-    // Claim and place are told independently of each other: what is wrong with one must not hide the other, or more
-    // than this environment would be held up.
+    // Claim and environment are parsed independently: a fault in one must not hide the other, or more than this
+    // environment would be blocked.
     let claim = NamespaceSelector::parse(
         spec.namespaces.names.iter().cloned(),
         spec.namespaces.selector.as_ref(),
@@ -72,23 +70,23 @@ pub fn parse(environment: &PactEnvironment) -> Result<EnvironmentRules, Box<Brok
         .map(|environment| EnvironmentRef { broker: spec.broker_ref.name.clone(), environment });
     broken.claim = claim.as_ref().ok().cloned();
     broken.environment_ref = environment_ref.as_ref().ok().cloned();
-    let claim = claim.map_err(|problem| because(broken.clone(), "namespaces.selector", problem.to_string()))?;
+    let claim = claim.map_err(|problem| broken_at(broken.clone(), "namespaces.selector", problem.to_string()))?;
     let environment_ref =
-        environment_ref.map_err(|problem| because(broken.clone(), "environment", problem.to_string()))?;
+        environment_ref.map_err(|problem| broken_at(broken.clone(), "environment", problem.to_string()))?;
 
     let instance = spec
         .application_instance
         .as_deref()
         .map(ApplicationInstance::parse)
         .transpose()
-        .map_err(|problem| because(broken.clone(), "applicationInstance", problem.to_string()))?;
+        .map_err(|problem| broken_at(broken.clone(), "applicationInstance", problem.to_string()))?;
     let tag_pattern = spec
         .version
         .tag_pattern
         .as_deref()
         .map(TagPattern::parse)
         .transpose()
-        .map_err(|problem| because(broken.clone(), "version.tagPattern", problem.to_string()))?;
+        .map_err(|problem| broken_at(broken.clone(), "version.tagPattern", problem.to_string()))?;
 
     Ok(EnvironmentRules {
         object,

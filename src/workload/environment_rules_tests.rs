@@ -1,4 +1,4 @@
-//! A `PactEnvironment` parsed: every field, its default, and what is said when it cannot be one.
+//! A `PactEnvironment` parsed: every field, its default, and the message for an invalid value.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ fn claims(rules: &EnvironmentRules, namespace: &str, labels: &[(&str, &str)]) ->
 }
 
 #[test]
-fn what_is_left_out_has_its_default() {
+fn a_missing_field_has_its_default() {
     let rules = rules(json!({}));
     assert_eq!(rules.object, "production");
     assert_eq!(
@@ -36,7 +36,7 @@ fn what_is_left_out_has_its_default() {
         ("main", "production")
     );
     assert_eq!((rules.claim.name.as_str(), rules.claim.overlap_allowed), ("production", false));
-    assert_eq!(rules.instance, None, "case 33: no instance unless somebody says one");
+    assert_eq!(rules.instance, None, "case 33: no instance unless the spec names one");
     assert_eq!(rules.version, VersionRules::default());
     assert_eq!(rules.kind, RecordKind::Deployment);
     assert_eq!(rules.grace, Duration::from_mins(10));
@@ -44,7 +44,7 @@ fn what_is_left_out_has_its_default() {
 }
 
 #[test]
-fn every_field_is_followed() {
+fn every_field_is_used() {
     let rules = rules(json!({
         "environment": "prod",
         "applicationInstance": " eu 1 ",
@@ -59,7 +59,7 @@ fn every_field_is_followed() {
     assert!(!rules.version.annotation_allowed && rules.version.use_label);
     assert_eq!(rules.version.tag_pattern, Some(TagPattern::parse("^v(?P<version>.+)$").unwrap()));
     assert!(rules.version.denied.denies("pr-7").is_some());
-    assert!(rules.version.denied.denies("main").is_none(), "a list of one's own replaces the default");
+    assert!(rules.version.denied.denies("main").is_none(), "the environment's list replaces the default");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn namespaces_are_claimed_by_name_by_label_or_all() {
 }
 
 #[test]
-fn what_cannot_be_followed_says_the_field_the_cause_and_the_remedy() {
+fn an_invalid_environment_names_the_field_the_cause_and_the_remedy() {
     for (spec, field, remedy) in [
         (
             json!({"namespaces": {"selector": {"matchExpressions": [{"key": "a", "operator": "Like"}]}}}),
@@ -107,7 +107,7 @@ fn what_cannot_be_followed_says_the_field_the_cause_and_the_remedy() {
 }
 
 #[test]
-fn case_41_what_cannot_be_followed_still_claims_its_namespaces() {
+fn case_41_an_invalid_environment_still_claims_its_namespaces() {
     for spec in [
         json!({"environment": "my prod", "overlap": "Allow"}),
         json!({"applicationInstance": " ", "overlap": "Allow"}),
@@ -119,7 +119,7 @@ fn case_41_what_cannot_be_followed_still_claims_its_namespaces() {
 }
 
 #[test]
-fn what_cannot_be_followed_holds_up_its_own_environment_only() {
+fn an_invalid_environment_blocks_only_its_own_records() {
     for spec in [
         json!({"namespaces": {"selector": {"matchExpressions": [{"key": "a", "operator": "Like"}]}}}),
         json!({"applicationInstance": " "}),

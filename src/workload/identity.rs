@@ -1,4 +1,4 @@
-//! Which pacticipants a workload runs, at which version: the one function that recorder and gate both ask.
+//! Which pacticipants a workload runs, at which version: one function for the recorder and the gate.
 
 use thiserror::Error;
 
@@ -13,18 +13,18 @@ pub const MAX_ANNOTATION_BYTES: usize = 4096;
 /// The most pacticipants that one workload may run (case 23). Each costs requests at the broker.
 pub const MAX_PACTICIPANTS: usize = 16;
 
-/// What a workload is at the broker, under the rules of one environment.
+/// The identity of a workload at the broker, under the rules of one environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The pacticipants it runs, each once, in the order written; never empty.
     pub pacticipants: Vec<Pacticipant>,
-    /// The version of all of them, or why there is none.
+    /// The version of all pacticipants, or why there is none.
     pub version: Result<ResolvedVersion, VersionProblem>,
     /// The workload's own application instance; `Ok(None)` leaves it to the environment.
     pub application_instance: Result<Option<ApplicationInstance>, NameError>,
 }
 
-/// Why the annotation does not say which pacticipants a workload runs.
+/// Why the annotation does not name the pacticipants of a workload.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum IdentityProblem {
     /// The annotation, or an item between its commas, is empty.
@@ -44,7 +44,7 @@ pub enum IdentityProblem {
         annotations::PACTICIPANT
     )]
     TooMany {
-        /// How many different names it holds.
+        /// How many different names the annotation holds.
         count: usize,
     },
     /// The annotation is longer than any sensible list of names.
@@ -54,10 +54,10 @@ pub enum IdentityProblem {
         annotations::PACTICIPANT
     )]
     TooLong {
-        /// How many bytes it has.
+        /// How many bytes the annotation has.
         bytes: usize,
     },
-    /// The application instance is not one.
+    /// The application instance is invalid.
     #[error("the annotation {annotation}: {0}: correct or remove it", annotation = annotations::APPLICATION_INSTANCE)]
     InvalidApplicationInstance(#[source] NameError),
 }
@@ -75,12 +75,11 @@ impl IdentityProblem {
     }
 }
 
-/// Which pacticipants a workload runs, at which version, as which instance. `Ok(None)`: it is not annotated, so it is
-/// not ours; the other annotations alone mean nothing.
+/// Which pacticipants a workload runs, at which version, as which instance. `Ok(None)`: the workload is not annotated,
+/// so the operator ignores it; the other annotations alone mean nothing.
 ///
-/// # Errors
-/// When the pacticipant annotation is there but cannot be used. A missing version is not such an error: it stands in
-/// the [`Identity`], because then at least the pacticipants are known.
+/// # Errors When the pacticipant annotation exists but is invalid. A missing version is not such an error: it is part
+/// of the [`Identity`], because then at least the pacticipants are known.
 pub fn identify(workload: &Workload, rules: &VersionRules) -> Result<Option<Identity>, IdentityProblem> {
     let Some(text) = workload.annotations.pacticipant.as_deref() else { return Ok(None) };
     let pacticipants = pacticipants(text)?;
@@ -92,8 +91,8 @@ pub fn identify(workload: &Workload, rules: &VersionRules) -> Result<Option<Iden
     }))
 }
 
-/// The names in a pacticipant annotation. A name cannot hold a comma; everything else that a broker takes stays as it
-/// is. An empty item is refused, not skipped: it is mostly a template value that nobody set, so a name is missing.
+/// The names in a pacticipant annotation. A name cannot hold a comma; everything else that a broker accepts is kept. An
+/// empty item is refused, not skipped: it is mostly an unset template value, so a name is missing.
 fn pacticipants(text: &str) -> Result<Vec<Pacticipant>, IdentityProblem> {
     if text.len() > MAX_ANNOTATION_BYTES {
         return Err(IdentityProblem::TooLong { bytes: text.len() });
@@ -114,9 +113,9 @@ fn pacticipants(text: &str) -> Result<Vec<Pacticipant>, IdentityProblem> {
     Ok(names)
 }
 
-/// Whether the image changed while the version annotation stayed: the commonest human error (case 14). To be
-/// asked where no tag pattern checks the annotation. An annotation that agrees with the new tag is not stale; without
-/// a named or only container any image counts.
+/// Whether the image changed while the version annotation stayed the same: the commonest human error (case 14). For use
+/// where no tag pattern checks the annotation. An annotation that agrees with the new tag is not stale; without a named
+/// or only container any image counts.
 #[must_use]
 pub fn stale_annotation(old: &Workload, new: &Workload) -> bool {
     let Some(stated) = new.annotations.version.as_deref() else { return false };

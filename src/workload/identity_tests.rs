@@ -26,10 +26,10 @@ fn names(annotation: &str) -> Result<Vec<String>, IdentityProblem> {
 
 #[test]
 fn a_workload_without_the_annotation_is_not_ours() {
-    let mut plain = workload(None, "orders:latest");
-    plain.annotations.version = Some("1".into());
-    plain.annotations.container = Some("gone".into());
-    assert_eq!(identify(&plain, &VersionRules::default()), Ok(None));
+    let mut unannotated = workload(None, "orders:latest");
+    unannotated.annotations.version = Some("1".into());
+    unannotated.annotations.container = Some("gone".into());
+    assert_eq!(identify(&unannotated, &VersionRules::default()), Ok(None));
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn case_22_a_sidecar_that_changes_makes_no_annotation_stale_when_the_container_i
     assert!(stale_annotation(&at("orders:a", "proxy:1", true), &at("orders:b", "proxy:1", true)));
     assert!(
         stale_annotation(&at("orders:a", "proxy:1", false), &at("orders:a", "proxy:2", false)),
-        "nobody says which"
+        "no container is named"
     );
     assert!(!stale_annotation(&at("orders:a", "proxy:1", false), &at("orders:a", "proxy:1", false)));
 }

@@ -1,20 +1,21 @@
-//! An image reference, taken apart: `registry:port/path:tag@sha256:…`.
+//! An image reference, split into its parts: `registry:port/path:tag@sha256:…`.
 
 use std::fmt;
 
-/// An image reference in its parts, each as written. Never fails: what a kubelet could not pull is not judged here.
+/// An image reference in its parts, each as written. Parsing never fails: references that a kubelet could not pull are
+/// accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageReference {
     /// Registry and path, without tag and digest.
     pub repository: String,
-    /// The tag, where one is written and not empty.
+    /// The tag, if there is one and it is not empty.
     pub tag: Option<String>,
-    /// The digest with its algorithm, where one is written and not empty.
+    /// The digest with its algorithm, if there is one and it is not empty.
     pub digest: Option<String>,
 }
 
 impl ImageReference {
-    /// Takes a reference apart. A colon before the last slash belongs to the registry's port.
+    /// Splits a reference. A colon before the last slash belongs to the registry's port.
     #[must_use]
     pub fn parse(reference: &str) -> Self {
         let reference = reference.trim();
@@ -45,8 +46,8 @@ impl fmt::Display for ImageReference {
     }
 }
 
-/// Whether a text is a content digest (`sha256:…`, or `sha256-…` as registries spell it in a tag) rather than a version:
-/// nobody publishes pacts under one (case 13).
+/// Whether a text is a content digest (`sha256:…`, or `sha256-…` as registries write it in a tag) rather than a
+/// version: pacts are not published under a digest (case 13).
 #[must_use]
 pub fn is_digest(text: &str) -> bool {
     let Some((algorithm, hash)) = text.split_once([':', '-']) else { return false };
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn references_come_apart_at_the_right_places() {
+    fn references_are_split_at_the_right_characters() {
         let digest = format!("sha256:{}", "a".repeat(64));
         for (reference, repository, tag, has_digest) in [
             ("orders", "orders", None, false),
@@ -109,7 +110,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_comes_apart_without_a_panic(text in ".*") {
+        fn any_text_is_split_without_a_panic(text in ".*") {
             let image = ImageReference::parse(&text);
             prop_assert!(image.tag.as_deref() != Some("") && image.digest.as_deref() != Some(""));
         }

@@ -1,4 +1,4 @@
-//! Which environments a namespace lies in.
+//! Which environments a namespace belongs to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,19 +8,19 @@ use thiserror::Error;
 
 use crate::api::names::quoted;
 
-/// Which namespaces an environment claims: those named, those whose labels match, or every one.
+/// Which namespaces an environment claims: named ones, those whose labels match, or all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NamespaceSelector {
     names: BTreeSet<String>,
-    /// One without requirements matches nothing here.
+    /// A selector without requirements matches nothing here.
     labels: Selector,
     everything: bool,
 }
 
-/// Why a label selector cannot be used.
+/// Why a label selector is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SelectorError {
-    /// Not one of the four operators.
+    /// An operator that is none of the four.
     #[error(
         "the namespace selector's operator {quoted} for the key {key} is unknown: use In, NotIn, Exists or DoesNotExist"
     )]
@@ -49,12 +49,11 @@ pub enum SelectorError {
 }
 
 impl NamespaceSelector {
-    /// Reads a selector as a custom resource states it. A namespace matches when it is named **or** its labels match
-    /// all of the selector's `matchLabels` **and** `matchExpressions`. Unlike in Kubernetes an empty selector matches
-    /// nothing: only `everything` claims every namespace, so that nobody does it by mistake.
+    /// Reads a selector from a custom resource. A namespace matches when it is named **or** its labels match all of the
+    /// selector's `matchLabels` **and** `matchExpressions`. Unlike in Kubernetes an empty selector matches nothing:
+    /// only `everything` claims every namespace, so that it cannot happen by mistake.
     ///
-    /// # Errors
-    /// When an operator is unknown or has values where it takes none, or none where it needs some.
+    /// # Errors When an operator is unknown or has values where it takes none, or none where it needs some.
     pub fn parse(
         names: impl IntoIterator<Item = String>,
         selector: Option<&LabelSelector>,
@@ -78,7 +77,7 @@ impl NamespaceSelector {
     }
 }
 
-/// A requirement as kube has it. kube's own conversion would take `In` without values and `Exists` with some.
+/// A requirement in kube's type. kube's own conversion would accept `In` without values and `Exists` with some.
 fn expression(requirement: &LabelSelectorRequirement) -> Result<Expression, SelectorError> {
     let key = requirement.key.clone();
     let values: BTreeSet<String> = requirement.values.iter().flatten().cloned().collect();
@@ -99,23 +98,23 @@ fn expression(requirement: &LabelSelectorRequirement) -> Result<Expression, Sele
     }
 }
 
-/// What one `PactEnvironment` says about namespaces.
+/// The namespaces that one `PactEnvironment` claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnvironmentClaim {
     /// The name of the `PactEnvironment` object.
     pub name: String,
     /// The namespaces it claims.
     pub selector: NamespaceSelector,
-    /// Whether it shares them with others that allow it too.
+    /// Whether it shares them with other environments that allow it too.
     pub overlap_allowed: bool,
 }
 
-/// Where a namespace lies. The names are those of `PactEnvironment` objects, in the order of the claims.
+/// The environments of a namespace. The names are those of `PactEnvironment` objects, in the order of the claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NamespaceMapping {
-    /// No environment claims it: nothing there is ours.
+    /// No environment claims it: the operator ignores the namespace.
     Unmapped,
-    /// It lies in these; never empty.
+    /// It belongs to these; never empty.
     Mapped(Vec<String>),
     /// These claim it and not all of them allow an overlap: nothing is recorded for it (case 41).
     Conflicted(Vec<String>),

@@ -58,7 +58,7 @@ fn selectors_mean_what_they_mean_in_kubernetes() {
 }
 
 #[test]
-fn a_selector_that_cannot_work_says_what_to_do() {
+fn an_invalid_selector_names_its_remedy() {
     let error = |operator: &str, values: Value| {
         let expression = json!({"matchExpressions": [{"key": "stage", "operator": operator, "values": values}]});
         selector(expression).unwrap_err()
@@ -85,7 +85,7 @@ fn names_or_labels_or_everything() {
 }
 
 #[test]
-fn a_namespace_nobody_claims_is_not_ours() {
+fn a_namespace_without_a_claim_is_ignored() {
     assert_eq!(mapping(&[]), NamespaceMapping::Unmapped);
     assert_eq!(mapping(&[claim("test", &["other"], false)]), NamespaceMapping::Unmapped);
     assert_eq!(mapping(&[claim("test", &["shop"], false)]), NamespaceMapping::Mapped(vec!["test".into()]));
@@ -101,13 +101,13 @@ fn case_41_two_mappings_that_match_one_namespace_conflict() {
 }
 
 #[test]
-fn case_42_one_namespace_lies_in_two_environments_when_both_allow_it() {
+fn case_42_one_namespace_belongs_to_two_environments_when_both_allow_it() {
     let claims = [claim("eu", &["shop"], true), claim("prod", &["shop"], true), claim("test", &["other"], false)];
     assert_eq!(mapping(&claims), NamespaceMapping::Mapped(vec!["eu".into(), "prod".into()]));
 }
 
 #[test]
-fn two_namespaces_lie_in_one_environment() {
+fn two_namespaces_belong_to_one_environment() {
     let claims = [claim("prod", &["shop", "shop-2"], false)];
     for namespace in ["shop", "shop-2"] {
         assert_eq!(
@@ -118,7 +118,8 @@ fn two_namespaces_lie_in_one_environment() {
 }
 
 proptest! {
-    /// Whoever claims the namespace is named, nobody else is, and it is a conflict exactly when somebody minds.
+    /// The mapping names exactly the claiming environments. It is a conflict exactly when one of several forbids the
+    /// overlap.
     #[test]
     fn every_claim_is_named_and_none_is_invented(claims in proptest::collection::vec(any::<(bool, bool)>(), 0..6)) {
         let built: Vec<_> = claims

@@ -1,8 +1,9 @@
-//! Pure: a workload to its pacticipants, version and rollout state; a namespace to its environments.
+//! Pure functions: from a workload to its pacticipants, version and rollout state; from a namespace to its
+//! environments.
 //!
-//! Nothing here does I/O or waits. The recorder and the gate ask the same functions, so that they can never disagree
-//! about what a workload is: [`identify`] says which pacticipants at which version, [`View::observe`] says how far
-//! the rollout is, [`environments_of`] says where it counts.
+//! Nothing here does I/O or waits. The recorder and the gate call the same functions, so that they can never disagree
+//! about a workload: [`identify`] gives its pacticipants and version, [`View::observe`] gives the state of its rollout,
+//! [`environments_of`] gives its environments.
 //!
 //! Another kind of workload is one more file in [`kinds`].
 
@@ -37,7 +38,7 @@ pub use version::{ResolvedVersion, VersionSource};
 pub use version_problem::VersionProblem;
 pub use version_rules::VersionRules;
 
-/// Which workload: its kind, namespace and name. Says nothing about which incarnation (see [`Workload::uid`]).
+/// Which workload: its kind, namespace and name. It does not identify the incarnation (see [`Workload::uid`]).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkloadRef {
     /// The kind of workload.
@@ -54,7 +55,7 @@ impl fmt::Display for WorkloadRef {
     }
 }
 
-/// The operator's annotations on a workload, raw: `None` is absent, an empty text is a mistake that somebody is told.
+/// The operator's annotations on a workload, raw. `None` means absent; an empty text is a mistake, which is reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PactAnnotations {
     /// [`crate::api::annotations::PACTICIPANT`].
@@ -76,14 +77,14 @@ pub struct Container {
     pub image: String,
 }
 
-/// What every kind of workload is to us, small enough to keep 10,000 of them.
+/// A workload of any kind, small enough to keep 10,000 of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
     /// Which workload.
     pub reference: WorkloadRef,
-    /// Which incarnation of it; empty when the object has not been stored yet.
+    /// Which incarnation of it; empty for an object that is not stored yet.
     pub uid: String,
-    /// `metadata.generation`: rises with each change of the spec. 0 when the object has not been stored yet.
+    /// `metadata.generation`: rises with each change of the spec. 0 for an object that is not stored yet.
     pub generation: i64,
     /// The operator's annotations on it.
     pub annotations: PactAnnotations,
@@ -91,7 +92,7 @@ pub struct Workload {
     pub version_label: Option<String>,
     /// The containers of its pod template, in order.
     pub containers: Vec<Container>,
-    /// How far its rollout is, as of the moment of observation.
+    /// The state of its rollout at the moment of observation.
     pub rollout: RolloutState,
     /// Whether it is being deleted.
     pub deleting: bool,
@@ -100,7 +101,7 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// Whether it asks to be managed: an annotation that names pacticipants is there, be it a bad one.
+    /// Whether it asks to be managed: it has an annotation that names pacticipants, even an invalid one.
     #[must_use]
     pub fn annotated(&self) -> bool {
         self.annotations.pacticipant.is_some()

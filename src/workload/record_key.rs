@@ -1,4 +1,4 @@
-//! The record key: what the broker keeps one current row for, and what we keep one `PactDeployment` for.
+//! The record key: the broker keeps one current row for each, and the operator keeps one `PactDeployment` for each.
 
 use std::fmt::{self, Write};
 
@@ -27,9 +27,9 @@ impl fmt::Display for EnvironmentRef {
 /// The key of one record: at most one version of it is current at the broker. Work is serialised per key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordKey {
-    /// Where it is recorded.
+    /// The environment in which it is recorded.
     pub environment_ref: EnvironmentRef,
-    /// Whose version it is.
+    /// The pacticipant whose version is recorded.
     pub pacticipant: Pacticipant,
     /// Which permanent copy of the application; `None` is a key of its own.
     pub instance: Option<ApplicationInstance>,
@@ -73,7 +73,8 @@ impl RecordKey {
         slug + &self.hash()
     }
 
-    /// Ten hexadecimal digits of a hash over the exact key, each part with its length so that no two keys run together.
+    /// Ten hexadecimal digits of a hash over the exact key, each part with its length so that different keys differ in
+    /// the hashed text.
     fn hash(&self) -> String {
         let instance = self.instance.as_ref().map_or("", ApplicationInstance::as_str);
         let mut hasher = Sha256::new();
@@ -105,10 +106,9 @@ impl RecordKey {
         }
     }
 
-    /// The key that a `PactDeployment` is about.
+    /// The key of a `PactDeployment`.
     ///
-    /// # Errors
-    /// When a person made the object with a name in it that cannot be one.
+    /// # Errors When a person created the object with an invalid name in it.
     pub fn of(object: &PactDeployment) -> Result<Self, NameError> {
         let spec = &object.spec;
         Ok(Self {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_is_readable_and_tells_keys_apart() {
+    fn the_name_is_readable_and_distinguishes_keys() {
         let name = key("production", "Order Service", None).object_name();
         assert!(name.starts_with("production-order-service-"), "{name}");
         for (one, other) in [

@@ -1,41 +1,41 @@
-//! How far a rollout is.
+//! The state of a rollout.
 
 use std::fmt;
 
 use k8s_openapi::jiff::Timestamp;
 
-/// How far the rollout of a workload is, whatever its kind.
+/// The state of a workload's rollout, for any kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RolloutState {
-    /// Every pod asked for runs the newest template and is available, and none of an older one is left.
+    /// Every requested pod runs the newest template and is available, and no pod of an older one is left.
     Complete,
-    /// No pods are asked for and none are left: it stays recorded, and a template change at zero is finished at once
-    /// (case 31).
+    /// No pods are requested and none are left: the version stays recorded, and a template change at zero replicas is
+    /// finished at once (case 31).
     ScaledToZero,
     /// Something is still missing; never an error by itself.
     Progressing {
         /// What is missing, for people.
         message: String,
     },
-    /// All is there, but pods that were replaced still end. The broker must not say that the old version is gone while
-    /// it still answers.
+    /// All pods are available, but replaced pods are still terminating. The broker must not report the old version as
+    /// gone while it still answers.
     Terminating {
         /// When waiting ends at the latest, even if pods still hang.
         until: Timestamp,
-        /// How many pods still end.
+        /// How many pods are still terminating.
         remaining: i32,
     },
-    /// Somebody has only a part of the pods updated for as long as they want: both versions are live, and nothing is
-    /// recorded until the rest follows.
+    /// Only a part of the pods is updated, for an unlimited time and on purpose: both versions are live, and nothing is
+    /// recorded until the others are updated.
     Mixed {
-        /// What keeps them apart, for people.
+        /// Why both versions run, for people.
         message: String,
     },
-    /// Paused by a person or a tool: nothing is recorded until it goes on (case 26).
+    /// Paused by a person or a tool: nothing is recorded until it continues (case 26).
     Paused,
     /// The controller gave up for now, mostly `ProgressDeadlineExceeded`. It may still finish later (case 25).
     Failed {
-        /// What the controller says.
+        /// The message of the controller.
         message: String,
     },
     /// The object is being deleted.
@@ -43,13 +43,13 @@ pub enum RolloutState {
 }
 
 impl RolloutState {
-    /// Whether this is the moment to record: nothing is missing and nothing old is left.
+    /// Whether the version may be recorded now: nothing is missing and no old pod is left.
     #[must_use]
     pub fn finished(&self) -> bool {
         matches!(self, Self::Complete | Self::ScaledToZero)
     }
 
-    /// The same state at a later moment at which nothing else was observed: the wait for pods that end is over in time.
+    /// The same state at a later time without a new observation: waiting for terminating pods may have ended.
     #[must_use]
     pub fn at(self, now: Timestamp) -> Self {
         match self {
@@ -58,7 +58,7 @@ impl RolloutState {
         }
     }
 
-    /// The state in one word, as a status shows it.
+    /// The name of the state, as a status shows it.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waiting_for_pods_that_end_is_over_when_its_time_is_and_nothing_else_changes_with_time() {
+    fn only_waiting_for_terminating_pods_changes_with_time() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let terminating = RolloutState::Terminating { until: at(30), remaining: 2 };
         assert_eq!(terminating.clone().at(at(29)), terminating);

@@ -1,4 +1,4 @@
-//! How a version is taken out of an image tag.
+//! How a version is extracted from an image tag.
 
 use regex::{Regex, RegexBuilder};
 use thiserror::Error;
@@ -13,11 +13,11 @@ const MAX_PATTERN_BYTES: usize = 1024;
 const MAX_COMPILED_BYTES: usize = 1 << 20;
 
 /// A regular expression with a named group `version`, in the syntax of the crate `regex` (linear time, no look-around).
-/// It is searched anywhere in the tag: `^` and `$` pin it. Two patterns are equal when their sources are.
+/// It may match anywhere in the tag: `^` and `$` anchor it. Two patterns are equal when their sources are.
 #[derive(Clone, Debug)]
 pub struct TagPattern(Regex);
 
-/// Why a text is not a tag pattern.
+/// Why a text is not a valid tag pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PatternError {
     /// Longer than a pattern needs to be.
@@ -31,10 +31,10 @@ pub enum PatternError {
     DoesNotCompile {
         /// The beginning of the pattern.
         quoted: String,
-        /// The last line of the compiler's message: what is wrong.
+        /// The last line of the compiler's message: the problem.
         cause: String,
     },
-    /// No group is named `version`, so nothing says which part is the version.
+    /// No group is named `version`, so the version cannot be found in a match.
     #[error(
         "the tag pattern {quoted} has no group named version: put (?<version>…) around the part of the tag that is \
          the version"
@@ -94,7 +94,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_pattern_takes_the_version_out_of_a_tag() {
+    fn a_pattern_extracts_the_version_of_a_tag() {
         let pattern = TagPattern::parse(r"^(?:release-)?v?(?P<version>\d+\.\d+\.\d+)(?:-alpine)?$").unwrap();
         assert_eq!(pattern.version_in("v1.2.3"), Some("1.2.3"));
         assert_eq!(pattern.version_in("release-1.2.3-alpine"), Some("1.2.3"));
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_cannot_work_says_what_to_do() {
+    fn an_invalid_pattern_names_its_remedy() {
         let broken = TagPattern::parse("(?<version>").unwrap_err().to_string();
         assert!(broken.contains("unclosed group") && broken.contains("correct it"), "{broken}");
         let look_around = TagPattern::parse("(?=x)(?<version>.+)").unwrap_err().to_string();

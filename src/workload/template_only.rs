@@ -1,8 +1,9 @@
-//! Workloads that are only a template for something else: a Deployment that an Argo Rollout names in its workloadRef, or
-//! the target of a Flagger Canary, which may be of another kind. They look finished at zero replicas before a single new pod runs, so the gate judges
-//! them, but the recorder never takes one as a member (case 31 and 71).
+//! Workloads that are only a template for something else: a Deployment that an Argo Rollout names in its workloadRef,
+//! or the target of a Flagger Canary, which may be of another kind. They look finished at zero replicas before a single
+//! new pod runs, so the gate judges them, but the recorder never makes one a member (case 31 and 71).
 //!
-//! For Argo the member is the Rollout itself; for Flagger it is the primary, the workload that the Canary controls, with the annotations of the target: Flagger wipes the primary's at the first promotion.
+//! For Argo the member is the Rollout itself. For Flagger it is the primary, the workload that the Canary controls,
+//! with the annotations of the target: Flagger deletes the primary's at the first promotion.
 
 use std::borrow::Cow;
 
@@ -12,37 +13,37 @@ use serde::Deserialize;
 
 use super::{PactAnnotations, Workload, WorkloadKind, WorkloadRef};
 
-/// An Argo Rollout (`argoproj.io/v1alpha1`), as far as it says which Deployment is its template.
+/// An Argo Rollout (`argoproj.io/v1alpha1`), reduced to its reference to a template.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct RolloutView {
     /// Name and namespace.
     #[serde(default)]
     pub metadata: ObjectMeta,
-    /// What is asked for.
+    /// The spec.
     pub spec: Option<RolloutSpecView>,
 }
 
-/// The part of a Rollout's spec that matters here.
+/// The part of a Rollout's spec that the operator reads.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutSpecView {
-    /// The workload whose pod template it takes; absent when it has its own.
+    /// The workload whose pod template it uses; absent when it has its own.
     pub workload_ref: Option<TargetView>,
 }
 
-/// A Flagger Canary (`flagger.app/v1beta1`), as far as it says which workloads belong to it.
+/// A Flagger Canary (`flagger.app/v1beta1`), reduced to the workloads that belong to it.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct CanaryView {
     /// Name and namespace.
     #[serde(default)]
     pub metadata: ObjectMeta,
-    /// What is asked for.
+    /// The spec.
     pub spec: Option<CanarySpecView>,
-    /// What Flagger last said.
+    /// What Flagger last reported.
     pub status: Option<CanaryStatusView>,
 }
 
-/// The part of a Canary's spec that matters here.
+/// The part of a Canary's spec that the operator reads.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct CanarySpecView {
@@ -50,13 +51,13 @@ pub struct CanarySpecView {
     pub target_ref: Option<TargetView>,
 }
 
-/// The part of a Canary's status that matters here: hashes of the target's pod template.
+/// The part of a Canary's status that the operator reads: hashes of the target's pod template.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct CanaryStatusView {
-    /// The template that Flagger last saw.
+    /// The template that Flagger last observed.
     pub last_applied_spec: Option<String>,
-    /// The template that it last promoted.
+    /// The template that Flagger last promoted.
     pub last_promoted_spec: Option<String>,
 }
 
@@ -108,21 +109,21 @@ macro_rules! foreign_resource {
 foreign_resource!(RolloutView, "argoproj.io", "v1alpha1", "Rollout", "rollouts");
 foreign_resource!(CanaryView, "flagger.app", "v1beta1", "Canary", "canaries");
 
-/// The Deployment whose template a Rollout takes; `None` when it has its own or takes another kind's.
+/// The Deployment whose template a Rollout uses; `None` when it has its own or uses another kind's.
 #[must_use]
 pub fn template_of(rollout: &RolloutView) -> Option<WorkloadRef> {
     let template = workload(&rollout.metadata, rollout.spec.as_ref()?.workload_ref.as_ref()?)?;
     (template.kind == WorkloadKind::Deployment).then_some(template)
 }
 
-/// The workload that a Canary targets; `None` when it is of a kind that the operator does not know.
+/// The workload that a Canary targets; `None` for a kind that the operator does not know.
 #[must_use]
 pub fn target_of(canary: &CanaryView) -> Option<WorkloadRef> {
     workload(&canary.metadata, canary.spec.as_ref()?.target_ref.as_ref()?)
 }
 
-/// A missing apiVersion is read as the kind's own, for safety: it is better to leave a workload out than to record from a
-/// template.
+/// A missing apiVersion is read as the kind's own, for safety: it is better to leave a workload out than to record from
+/// a template.
 fn workload(owner: &ObjectMeta, target: &TargetView) -> Option<WorkloadRef> {
     let kind = WorkloadKind::named(target.kind.as_deref()?)?;
     let api = target.api_version.as_deref().unwrap_or_default();
@@ -132,7 +133,7 @@ fn workload(owner: &ObjectMeta, target: &TargetView) -> Option<WorkloadRef> {
 }
 
 impl CanaryView {
-    /// Whether a workload is this Canary's primary: known by its controller, not by its name.
+    /// Whether a workload is this Canary's primary: identified by its controller, not by its name.
     #[must_use]
     pub fn controls(&self, workload: &Workload) -> bool {
         workload.canary_owner.is_some()
@@ -140,7 +141,7 @@ impl CanaryView {
             && self.metadata.namespace.as_deref() == Some(workload.reference.namespace.as_str())
     }
 
-    /// Whether, as of Flagger's last look, what the team applied is what was promoted.
+    /// Whether, at Flagger's last observation, the applied template was the promoted one.
     #[must_use]
     pub fn promoted(&self) -> bool {
         let Some(status) = &self.status else { return false };
@@ -149,12 +150,13 @@ impl CanaryView {
     }
 }
 
-/// The annotations that count for a Canary's primary: the target's, for Flagger drops the primary's own.
+/// The annotations that count for a Canary's primary: the target's, because Flagger deletes the primary's own.
 ///
-/// The version annotation is the exception. One that survived on the primary was copied together with its template, so
-/// it is right. The target's speaks of the target's image, which may be one that is still analysed or was rolled back:
-/// it counts only when it is `promoted` ([`CanaryView::promoted`]) and both run the same images, because Flagger's
-/// status lags behind the team by up to an interval. Otherwise there is no telling yet: `None`, and the record stays.
+/// The version annotation is the exception. One that was kept on the primary was copied together with its template, so
+/// it is right. The target's describes the target's image, which may still be under analysis or may have been rolled
+/// back: it counts only when the target is `promoted` ([`CanaryView::promoted`]) and both run the same images, because
+/// Flagger's status lags behind the team by up to an interval. Otherwise the version is not known yet: `None`, and the
+/// record stays.
 #[must_use]
 pub fn effective_annotations(primary: &Workload, target: &Workload, promoted: bool) -> Option<PactAnnotations> {
     let own_version = primary.annotations.version.clone();

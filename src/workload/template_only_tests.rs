@@ -105,11 +105,11 @@ fn case_71_the_primary_counts_with_the_annotations_of_the_target() {
     let wiped = || primary(PactAnnotations::default());
     let named = annotated(Some("orders"), None);
 
-    // Wiped at the first promotion, or not yet, or renamed by the team meanwhile: the target's name counts.
+    // Deleted at the first promotion, or not yet, or renamed by the team meanwhile: the target's name counts.
     assert_eq!(effective_annotations(&wiped(), &target("orders:2", named.clone()), false), Some(named.clone()));
     let stale = primary(annotated(Some("old name"), None));
     assert_eq!(effective_annotations(&stale, &target("orders:1", named.clone()), true), Some(named));
-    // Nobody asks to be managed.
+    // No workload asks to be managed.
     let none = PactAnnotations::default();
     assert_eq!(effective_annotations(&wiped(), &target("orders:1", none.clone()), true), Some(none));
 
@@ -118,7 +118,7 @@ fn case_71_the_primary_counts_with_the_annotations_of_the_target() {
     assert_eq!(effective_annotations(&wiped(), &target("orders:1", stated.clone()), true), Some(stated.clone()));
     assert_eq!(effective_annotations(&wiped(), &target("orders:1", stated.clone()), false), None);
     assert_eq!(effective_annotations(&wiped(), &target("orders:2", stated.clone()), true), None, "Flagger lags behind");
-    // One that survived on the primary is the primary's.
+    // A version annotation that was kept on the primary is the primary's.
     let kept = primary(annotated(Some("orders"), Some("1.2.2")));
     let expected = annotated(Some("orders"), Some("1.2.2"));
     assert_eq!(effective_annotations(&kept, &target("orders:2", stated), false), Some(expected));

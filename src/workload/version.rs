@@ -1,22 +1,22 @@
-//! The version of a workload: the first that applies of the annotation, the image tag, the label.
+//! The version of a workload: from the annotation, the image tag or the label, in this order.
 //!
-//! - The annotation, where the environment allows it. With a tag pattern it is checked against the tag of the named or
-//!   only container: it must be equal (a `+`, which no tag can hold, may be spelled `_` or `-` there: case
+//! - The annotation, where the environment allows it. With a tag pattern it is compared with the tag of the named or
+//!   only container: it must be equal (a `+`, which no tag can hold, may be written `_` or `-` there: case
 //!   15) or one must be a commit-sha prefix of the other, else it is a [`VersionProblem::Mismatch`]. Where the pattern
 //!   finds no version in the tag, the annotation is compared with the whole tag: what cannot be checked is a mismatch.
-//!   Only an image that is pinned by a digest alone has nothing to disagree with, so there the annotation stands.
+//!   An image that is pinned by a digest alone has no tag to disagree with, so the annotation counts.
 //! - The image tag of the named or only container, through the pattern if there is one.
-//! - The label, where the environment's rules say so, when the image gives none because nobody said which container,
-//!   or its tag is missing, mutable or not of the pattern.
+//! - The label, where the environment's rules allow it, when the image gives no version: no container is named, or the
+//!   tag is missing, mutable or outside the pattern.
 //!
 //! An annotation that the environment refuses is never used, and never silently ignored either: unless it agrees with
-//! what is found without it, it is a [`VersionProblem::AnnotationRefused`].
+//! the version found without it, the result is a [`VersionProblem::AnnotationRefused`].
 
 use super::image::{ImageReference, is_digest};
 use super::{Container, VersionProblem, VersionRules, Workload};
 use crate::api::names::Version;
 
-/// How many characters of a commit's sha are enough to take it for that commit.
+/// How many characters of a commit's sha are enough to identify the commit.
 const MIN_SHA_PREFIX: usize = 7;
 
 /// Where a version was found.
@@ -30,7 +30,7 @@ pub enum VersionSource {
     Label,
 }
 
-/// A version that may be recorded and asked about, and where it comes from.
+/// A version that may be recorded and checked, and its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolvedVersion {
     /// The version, as it is sent to the broker.
@@ -42,7 +42,7 @@ pub struct ResolvedVersion {
 /// The version of a workload under the rules of one environment.
 ///
 /// # Errors
-/// Each [`VersionProblem`]; nothing is ever guessed.
+/// Each [`VersionProblem`]; a version is never guessed.
 pub fn resolve(workload: &Workload, rules: &VersionRules) -> Result<ResolvedVersion, VersionProblem> {
     let stated = workload.annotations.version.as_deref();
     match stated {
@@ -65,7 +65,7 @@ pub fn resolve(workload: &Workload, rules: &VersionRules) -> Result<ResolvedVers
 /// The container whose image counts: the one named by the annotation, or the only one.
 ///
 /// # Errors
-/// When there is none, the named one is missing, or nobody says which of several.
+/// When there is none, the named one is missing, or there are several and none is named.
 pub fn chosen_container(workload: &Workload) -> Result<&Container, VersionProblem> {
     let names = || workload.containers.iter().map(|container| container.name.clone()).collect();
     if let Some(name) = workload.annotations.container.as_deref() {
@@ -79,7 +79,7 @@ pub fn chosen_container(workload: &Workload) -> Result<&Container, VersionProble
     }
 }
 
-/// Whether an annotated version and the text of a tag mean the same build.
+/// Whether an annotated version and the text of a tag name the same build.
 #[must_use]
 pub fn agrees(annotation: &str, tag: &str) -> bool {
     annotation == tag
@@ -89,7 +89,7 @@ pub fn agrees(annotation: &str, tag: &str) -> bool {
 }
 
 /// Whether `short` is the beginning of the commit sha `long`. Texts of digits alone are more likely build numbers or
-/// dates, unless the longer is a whole sha.
+/// dates, unless the longer one is a complete sha.
 fn is_sha_prefix(short: &str, long: &str) -> bool {
     let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let whole = matches!(long.len(), 40 | 64);
@@ -102,7 +102,7 @@ fn is_sha_prefix(short: &str, long: &str) -> bool {
         && long.as_bytes()[..short.len()].eq_ignore_ascii_case(short.as_bytes())
 }
 
-/// A text as a version: a name that a broker can hold, and neither `latest`, a digest nor on the deny-list.
+/// A text as a version: a name that a broker can hold, which is neither `latest`, nor a digest, nor denied.
 fn judge(text: &str, rules: &VersionRules) -> Result<Version, VersionProblem> {
     let version = Version::parse(text)?;
     let text = version.as_str();
@@ -144,8 +144,8 @@ fn unannotated(workload: &Workload, rules: &VersionRules) -> Result<ResolvedVers
     }
 }
 
-/// Whether the image merely has no version to give. A wrong container name or a malformed tag is a mistake that must
-/// come to light, not one that a label may hide.
+/// Whether the image merely has no usable version. A wrong container name or a malformed tag is a mistake that must be
+/// reported, and that a label must not hide.
 fn gives_way_to_the_label(problem: &VersionProblem) -> bool {
     matches!(
         problem,
@@ -169,7 +169,7 @@ fn from_tag(workload: &Workload, rules: &VersionRules) -> Result<Version, Versio
             None => VersionProblem::NoTag { image: image_text },
         });
     };
-    // The whole tag first: a `-dirty` that the pattern leaves out must not slip by.
+    // The whole tag is judged first: a `-dirty` that the pattern leaves out must not pass.
     let whole = judge(&tag, rules)?;
     let Some(pattern) = &rules.tag_pattern else { return Ok(whole) };
     match pattern.version_in(&tag) {

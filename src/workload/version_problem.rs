@@ -1,4 +1,4 @@
-//! Why a workload has no version that may be recorded or asked about.
+//! Why a workload has no version that may be recorded or checked.
 
 use thiserror::Error;
 
@@ -6,21 +6,21 @@ use super::excerpt::{quoted_long, quoted_names};
 use crate::api::annotations;
 use crate::api::names::{NameError, Version};
 
-/// Why a workload has no version. Its words name the thing, the cause and the remedy; texts from outside are cut short
-/// and escaped in them.
+/// Why a workload has no version. Each message names the object, the cause and the remedy; texts from outside are
+/// shortened and escaped in it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum VersionProblem {
     /// The pod template has no containers.
     #[error("the pod template has no containers, so no image tag can be the version: add one, or {STATE_IT}")]
     NoContainers,
-    /// Several containers and none named: no version, rather than a guess (case 22).
+    /// Several containers and none is named: no version, rather than a guess (case 22).
     #[error(
         "the pod template has several containers ({}): name the one whose image tag is the version in the annotation {}",
         quoted_names(names),
         annotations::CONTAINER
     )]
     AmbiguousContainer {
-        /// The containers there are.
+        /// The containers of the pod template.
         names: Vec<String>,
     },
     /// The annotation names a container that the pod template does not have.
@@ -33,7 +33,7 @@ pub enum VersionProblem {
     ContainerMissing {
         /// The container named.
         name: String,
-        /// The containers there are.
+        /// The containers of the pod template.
         names: Vec<String>,
     },
     /// The image has neither tag nor digest, which means `latest`.
@@ -45,7 +45,7 @@ pub enum VersionProblem {
         /// The image reference.
         image: String,
     },
-    /// The image has a digest and no tag; nobody publishes pacts under a digest (case 13).
+    /// The image has a digest and no tag; pacts are not published under a digest (case 13).
     #[error(
         "the image {} has a digest but no tag, and a digest is not a version: write it as repository:tag@digest, or \
          {STATE_IT}",
@@ -58,19 +58,19 @@ pub enum VersionProblem {
     /// The annotation, the label or the tag is itself a digest.
     #[error("{} is a digest, not a version: use the version under which the pacts were published", quoted_long(text))]
     BareDigest {
-        /// The text that should have been a version.
+        /// The text in question.
         text: String,
     },
-    /// `latest`, or on the environment's deny-list: it names whatever was built last (case 12 and 17).
+    /// `latest`, or on the environment's deny-list: it names the latest build, not a fixed one (case 12 and 17).
     #[error(
         "{} is never a version, because it does not name one published build: use a tag of its own per build, or {STATE_IT}",
         quoted_long(text)
     )]
     Mutable {
-        /// The text that should have been a version.
+        /// The text in question.
         text: String,
     },
-    /// The tag does not have the form that the environment's pattern asks for.
+    /// The tag does not match the environment's pattern.
     #[error(
         "the image tag {} does not match the environment's pattern {}: tag the image as the pattern asks, or have the \
          pattern in the PactEnvironment corrected",
@@ -83,7 +83,7 @@ pub enum VersionProblem {
         /// The pattern's source.
         pattern: String,
     },
-    /// The annotation says another version than the image tag (case 14): it is stale, or the image is wrong.
+    /// The annotation states another version than the image tag (case 14): it is stale, or the image is wrong.
     #[error(
         "the annotation {} says {}, but the image tag says {}: update the annotation together with the image, or remove it",
         annotations::VERSION,
@@ -96,12 +96,12 @@ pub enum VersionProblem {
         /// The tag's version, or the whole tag where the pattern finds none in it.
         tag: String,
     },
-    /// The environment refuses annotated versions, and this one does not agree with what is found without it.
+    /// The environment refuses annotated versions, and this one does not agree with the version found without it.
     #[error(
         "the annotation {} says {}, but the environment refuses annotated versions and without it {}: remove the annotation",
         annotations::VERSION,
         quoted_long(annotation),
-        otherwise_in_words(otherwise)
+        otherwise_text(otherwise)
     )]
     AnnotationRefused {
         /// The annotation's text.
@@ -114,10 +114,10 @@ pub enum VersionProblem {
     InvalidVersion(#[from] NameError),
 }
 
-/// The remedy that is left where the image cannot help.
+/// The remedy that remains where the image gives no version.
 const STATE_IT: &str = "state the version in the annotation pact-operator.dev/version where the environment allows it";
 
-fn otherwise_in_words(otherwise: &Result<Version, Box<VersionProblem>>) -> String {
+fn otherwise_text(otherwise: &Result<Version, Box<VersionProblem>>) -> String {
     match otherwise {
         Ok(version) => format!("the version is {}", quoted_long(version.as_str())),
         Err(problem) => format!("there is none ({problem})"),

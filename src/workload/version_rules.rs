@@ -1,22 +1,22 @@
-//! What an environment allows as a version: the rules of [`crate::workload::version`].
+//! What an environment allows as a version: the rules for [`crate::workload::version`].
 
 use super::{DenyList, TagPattern};
 
-/// Which sources of a version an environment accepts, and what it never accepts.
+/// Which sources of a version an environment accepts, and which texts it never accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionRules {
     /// Whether the annotation `pact-operator.dev/version` may state the version.
     pub annotation_allowed: bool,
-    /// Whether the label `app.kubernetes.io/version` may state it where annotation and tag give none.
+    /// Whether the label `app.kubernetes.io/version` may state the version where annotation and tag give none.
     pub use_label: bool,
-    /// How a version is taken out of an image tag; without one the whole tag is the version.
+    /// How a version is extracted from an image tag; without a pattern the whole tag is the version.
     pub tag_pattern: Option<TagPattern>,
     /// Texts that are never versions, on top of `latest` and digests.
     pub denied: DenyList,
 }
 
 impl Default for VersionRules {
-    /// Annotations are allowed, labels are not asked, the whole tag is the version, the usual mutable names are denied.
+    /// Annotations are allowed, labels are not read, the whole tag is the version, the usual mutable names are denied.
     fn default() -> Self {
         Self { annotation_allowed: true, use_label: false, tag_pattern: None, denied: DenyList::default() }
     }

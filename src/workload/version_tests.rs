@@ -36,7 +36,7 @@ fn labels_too() -> VersionRules {
     VersionRules { use_label: true, ..VersionRules::default() }
 }
 
-/// The version and its source, or the problem's reason.
+/// The version and its source, or the reason of the problem.
 fn outcome(workload: &Workload, rules: &VersionRules) -> Result<(String, VersionSource), &'static str> {
     resolve(workload, rules).map(|found| (found.version.to_string(), found.source)).map_err(|problem| problem.reason())
 }
@@ -61,7 +61,7 @@ fn case_12_latest_is_never_a_version() {
         let rules = VersionRules { use_label: true, ..rules.clone() };
         assert_eq!(outcome(&labelled, &rules), Err("VersionMutable"), "not by label");
     }
-    // Nor as the part that a pattern takes out of a tag.
+    // Nor as the part that a pattern extracts from a tag.
     let part = VersionRules { denied: DenyList::new([""; 0]), ..with_pattern("^(?<version>[a-z]+)-alpine$") };
     assert_eq!(outcome(&workload(&["orders:latest-alpine"]), &part), Err("VersionMutable"));
 }
@@ -109,14 +109,14 @@ fn case_14_an_annotation_that_disagrees_with_the_tag_is_a_mismatch() {
     assert_eq!(problem, VersionProblem::Mismatch { annotation: "1.2.3".into(), tag: "1.2.4".into() });
     assert_eq!(problem.reason(), "VersionMismatch");
     assert!(problem.to_string().contains("update the annotation together with the image"), "{problem}");
-    // Without a pattern there is nothing to check by: the annotation stands (and `stale_annotation` warns).
+    // Without a pattern the annotation cannot be checked: it is used (and `stale_annotation` warns).
     assert_eq!(outcome(&stating("1.2.3", "orders:v1.2.4"), &VersionRules::default()), agreeing);
 }
 
 #[test]
-fn case_14_an_annotation_that_cannot_be_checked_is_not_believed() {
+fn case_14_an_annotation_that_cannot_be_checked_is_a_mismatch() {
     let rules = with_pattern("^v(?<version>.+)$");
-    // The tag is not of the pattern: compared as a whole.
+    // The tag does not match the pattern: the annotation is compared with the whole tag.
     assert_eq!(outcome(&stating("1.2.3", "orders:1.2.3"), &rules), found("1.2.3", VersionSource::Annotation));
     assert_eq!(outcome(&stating("1.2.3", "orders:build-7"), &rules), Err("VersionMismatch"));
     assert_eq!(outcome(&stating("1.2.3", "orders:main"), &rules), Err("VersionMutable"));
@@ -227,13 +227,13 @@ fn the_label_is_asked_last_and_only_where_the_rules_say_so() {
     assert_eq!(outcome(&dirty, &labels_too()), Err("VersionMutable"));
     let mut two = workload(&["orders:1", "proxy:2"]);
     two.version_label = Some("1.2.3".into());
-    assert_eq!(outcome(&two, &labels_too()), by_label, "nobody named a container, but the label says it");
+    assert_eq!(outcome(&two, &labels_too()), by_label, "no container is named, but the label states the version");
 }
 
 #[test]
 fn a_refused_annotation_is_neither_used_nor_silently_ignored() {
     let by_tag = found("1.2.3", VersionSource::ImageTag);
-    assert_eq!(outcome(&stating(" 1.2.3 ", "orders:1.2.3"), &no_annotations()), by_tag, "it says the same");
+    assert_eq!(outcome(&stating(" 1.2.3 ", "orders:1.2.3"), &no_annotations()), by_tag, "it agrees with the tag");
     let problem = resolve(&stating("1.2.4", "orders:1.2.3"), &no_annotations()).unwrap_err();
     assert_eq!(problem.reason(), "AnnotationRefused");
     assert!(problem.to_string().contains("\"1.2.4\"") && problem.to_string().contains("\"1.2.3\""), "{problem}");

@@ -3,8 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-/// Exponential back-off with jitter: it doubles from `min` to `max`, and up to a quarter is added so that things that
-/// failed together do not try again together.
+/// Exponential back-off with jitter. The wait doubles from `min` to `max`. Up to a quarter is added, so that tasks
+/// which failed together do not retry together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     /// The wait after the first failure. Taken as one millisecond when it is shorter.
@@ -30,12 +30,12 @@ impl Backoff {
 /// A part of `whole`, chosen by `entropy`: from zero up to, but not including, all of it.
 #[must_use]
 pub fn fraction(whole: Duration, entropy: u64) -> Duration {
-    // 10 bits are plenty to spread a herd, and the product stays exact.
+    // 10 bits spread retries enough, and the product stays exact.
     let parts = u32::try_from(entropy % 1024).unwrap_or(0);
     whole.saturating_mul(parts) / 1024
 }
 
-/// A number that differs from call to call and from process to process. Good enough to spread load; not a secret.
+/// A number that differs from call to call and from process to process. It spreads load; it is not a secret.
 #[must_use]
 pub fn entropy() -> u64 {
     // std seeds every RandomState differently, from the operating system once per thread.

@@ -1,9 +1,9 @@
-//! Kubernetes Events that are reported once.
+//! Kubernetes Events, each published once.
 //!
-//! The name of an Event is computed from what it is about, so saying the same again, after a restart or from another
-//! replica, finds it there already. (kube's own recorder counts by reason and keeps the first note, so news under a
-//! known reason would be lost.) Kubernetes drops Events after an hour by default; what is said again later appears
-//! again.
+//! The name of an Event is computed from its subject, so a repeated Event, after a restart or from another replica,
+//! meets the existing object. (kube's own recorder counts by reason and keeps the first note, so a new note under a
+//! known reason would be lost.) Kubernetes deletes Events after an hour by default; an Event that is published again
+//! later appears again.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -22,17 +22,17 @@ use thiserror::Error;
 #[cfg(test)]
 mod tests;
 
-/// What the API server takes for a note, in bytes.
+/// The longest note that the API server accepts, in bytes.
 const MAX_NOTE: usize = 1024;
-/// What it takes for a reason, an action and an instance.
-const MAX_WORD: usize = 128;
+/// The longest reason, action and instance that the API server accepts, in bytes.
+const MAX_FIELD: usize = 128;
 /// The longest name of an object.
 const MAX_NAME: usize = 253;
-/// An Event is not worth more of anybody's time.
+/// The limit of a request. A missing Event is not worth a longer wait.
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 /// How many Events are remembered as published.
 const MOST_PUBLISHED: u64 = 8192;
-/// For how long. Kubernetes keeps Events for an hour; remembering longer would suppress what is no longer there.
+/// For how long. Kubernetes keeps Events for an hour; a longer time would suppress Events that no longer exist.
 const PUBLISHED_FOR: Duration = Duration::from_mins(30);
 
 /// The object that an Event is about.
@@ -57,24 +57,24 @@ pub struct Event<'a> {
     pub reason: &'a str,
     /// What was done or tried, in one `CamelCase` word. At most 128 bytes.
     pub action: &'a str,
-    /// Whether somebody has to look.
+    /// Whether a person has to act.
     pub warning: bool,
-    /// The whole story for a person; cut at 1024 bytes. Never a credential.
+    /// The message for a person; cut at 1024 bytes. Never a credential.
     pub note: String,
     /// What makes this Event different from others with the same reason about the same object.
     pub once_key: String,
 }
 
-/// How publishing ended well.
+/// The result of a successful publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Published {
     /// The Event is new.
     New,
-    /// It had been said already.
+    /// The Event existed already.
     Before,
 }
 
-/// Why an Event could not be published. It is never worth failing anything else for.
+/// Why an Event could not be published. No caller should fail because of it.
 #[derive(Debug, Error)]
 pub enum EventError {
     /// 403.
@@ -85,10 +85,10 @@ pub enum EventError {
     Forbidden {
         /// The Event's namespace.
         namespace: String,
-        /// What the API server says.
+        /// The message of the API server.
         message: String,
     },
-    /// The namespace is gone or going.
+    /// The namespace is deleted or being deleted.
     #[error("the namespace {namespace} is gone or being deleted: no Event about {regarding}")]
     NamespaceGone {
         /// The Event's namespace.
@@ -116,13 +116,13 @@ pub enum EventError {
     },
 }
 
-/// Where Events are published. Clones share the memory of what was said.
+/// Where Events are published. Clones share the record of published Events.
 #[derive(Clone)]
 pub struct EventSink {
     client: Client,
     controller: String,
     instance: String,
-    /// The digests of what was published lately.
+    /// The digests of the Events that were published lately.
     published: Cache<u64, ()>,
 }
 
@@ -134,18 +134,17 @@ impl EventSink {
         Self {
             client,
             controller: reporting_controller.into(),
-            instance: cut(instance, MAX_WORD).to_owned(),
-            published: memory(MOST_PUBLISHED, PUBLISHED_FOR),
+            instance: cut(instance, MAX_FIELD).to_owned(),
+            published: recently_published(MOST_PUBLISHED, PUBLISHED_FOR),
         }
     }
 
     /// Publishes `event` unless the same reason and key about the same object were published before.
     ///
-    /// What this process published within the last 30 minutes is remembered (for some thousand Events): no request is
-    /// sent again.
+    /// What this process published within the last 30 minutes (up to some thousand Events) is not sent again.
     ///
-    /// # Errors
-    /// When the API server refuses it or does not answer within 5 s. Nothing is remembered then.
+    /// # Errors When the API server refuses the Event or does not answer within 5 s. The Event then counts as not
+    /// published.
     pub async fn publish(&self, regarding: &Regarding, event: &Event<'_>) -> Result<Published, EventError> {
         let digest = digest(&regarding.uid, event.reason, &event.once_key);
         if self.published.contains_key(&digest) {
@@ -170,8 +169,8 @@ impl EventSink {
     fn object(&self, regarding: &Regarding, event: &Event<'_>, digest: u64) -> KubeEvent {
         let namespace = regarding.namespace.clone().unwrap_or_else(|| "default".to_owned());
         let mut object = KubeEvent {
-            action: Some(cut(event.action, MAX_WORD).to_owned()),
-            reason: Some(cut(event.reason, MAX_WORD).to_owned()),
+            action: Some(cut(event.action, MAX_FIELD).to_owned()),
+            reason: Some(cut(event.reason, MAX_FIELD).to_owned()),
             note: Some(shortened(&event.note, MAX_NOTE)),
             type_: Some(if event.warning { "Warning" } else { "Normal" }.to_owned()),
             event_time: Some(MicroTime(Timestamp::now())),
@@ -199,8 +198,8 @@ impl std::fmt::Debug for EventSink {
     }
 }
 
-/// A bounded memory. When it is full the longest unused makes room, whatever its age.
-fn memory(most: u64, age: Duration) -> Cache<u64, ()> {
+/// A bounded record of published Events. When it is full, the entry unused for longest is evicted, whatever its age.
+fn recently_published(most: u64, age: Duration) -> Cache<u64, ()> {
     Cache::builder().max_capacity(most).time_to_live(age).eviction_policy(EvictionPolicy::lru()).build()
 }
 
@@ -220,7 +219,7 @@ fn failure(error: kube::Error, namespace: String, regarding: &Regarding, event: 
     }
 }
 
-/// A namespace on its way out answers 403 as well, with this cause.
+/// A namespace that is being deleted also answers 403, with this cause.
 fn terminating(status: &kube::core::Status) -> bool {
     let causes = status.details.as_ref().map_or(&[][..], |details| &details.causes);
     causes.iter().any(|cause| cause.reason == "NamespaceTerminating")
@@ -233,7 +232,7 @@ fn called(regarding: &Regarding) -> String {
     }
 }
 
-/// What makes an Event the same: 64 bits of a hash over the three, each with its length before it.
+/// The identity of an Event: 64 bits of a hash over the three values, each with its length before it.
 fn digest(uid: &str, reason: &str, once_key: &str) -> u64 {
     let mut hash = Sha256::new();
     for part in [uid, reason, once_key] {
@@ -243,7 +242,7 @@ fn digest(uid: &str, reason: &str, once_key: &str) -> u64 {
     hash.finalize().iter().take(8).fold(0, |digest, byte| digest << 8 | u64::from(*byte))
 }
 
-/// `{object}.{digest}`, at most 253 characters, and a valid name also for objects whose own name is none.
+/// `{object}.{digest}`, at most 253 characters, and a valid name also for objects whose own name is not valid.
 fn event_name(object: &str, digest: u64) -> String {
     let safe: String = object
         .chars()
@@ -265,7 +264,7 @@ fn cut(text: &str, limit: usize) -> &str {
     &text[..text.floor_char_boundary(limit)]
 }
 
-/// As [`cut`], and visibly so.
+/// As [`cut`], with a mark at the end.
 fn shortened(text: &str, limit: usize) -> String {
     const MARK: &str = "…";
     if text.len() <= limit { text.to_owned() } else { format!("{}{MARK}", cut(text, limit - MARK.len())) }

@@ -1,4 +1,4 @@
-//! Lease, readiness, shutdown, telemetry, watches: what a process in a cluster needs, whatever its purpose.
+//! Lease, readiness, shutdown, telemetry, watches: what any process in a cluster needs.
 
 pub mod backoff;
 pub mod certificates;

@@ -1,13 +1,13 @@
-//! Liveness: whether the main loop still turns, and nothing else. A dependency that is down is no reason to restart.
+//! Liveness: whether the main loop still turns, and nothing else. A failed dependency is no reason to restart.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a loop may be silent by default.
+/// How long a loop may go without a tick by default.
 pub const DEFAULT_LIMIT: Duration = Duration::from_mins(1);
 
-/// The heartbeat of a loop. Clones are the same heart.
+/// The heartbeat of a loop. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Liveness {
     start: Instant,
@@ -23,12 +23,12 @@ impl Liveness {
         Self { start: Instant::now(), last: Arc::default(), limit }
     }
 
-    /// The loop has turned. It must be called more often than `limit`, also when there is nothing to do.
+    /// Records that the loop has turned. Call it more often than `limit`, also when there is nothing to do.
     pub fn tick(&self) {
         self.tick_at(Instant::now());
     }
 
-    /// How long ago the last tick was, when that is too long.
+    /// How long ago the last tick was, once that exceeds the limit.
     #[must_use]
     pub fn silent_for(&self) -> Option<Duration> {
         self.silent_at(Instant::now())

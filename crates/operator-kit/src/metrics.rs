@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 /// The media type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The registry of this process. Clones are the same registry.
+/// The registry of this process. Clones share it.
 #[derive(Clone)]
 pub struct Metrics(Arc<Mutex<Registry>>);
 
@@ -33,7 +33,7 @@ impl Metrics {
         register(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Registers a gauge that is read each time it is asked for; without a value it is left out.
+    /// Registers a gauge that is read at each scrape; without a value it is left out.
     pub fn observe(
         &self,
         name: &'static str,

@@ -1,4 +1,4 @@
-//! Readiness as a list of named gates: ready when every one of them has been passed.
+//! Readiness as a list of named gates: the process is ready when every gate is open.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +14,7 @@ pub struct Readiness {
     shutdown: CancellationToken,
 }
 
-/// One gate, held by whoever knows whether its condition holds. It may close again.
+/// One gate, held by the task that knows its condition. It may close again.
 #[derive(Clone)]
 pub struct Gate {
     name: &'static str,
@@ -26,18 +26,19 @@ pub struct Gate {
 pub struct Pending {
     /// The gate.
     pub gate: &'static str,
-    /// What it waits for.
+    /// The condition that is not met.
     pub why: String,
 }
 
 impl Readiness {
-    /// No gates yet. Once `shutdown` is cancelled this process is never ready again, so that no new work is sent to it.
+    /// No gates yet. Once `shutdown` is cancelled, this process is never ready again, so that no new work is sent to
+    /// it.
     #[must_use]
     pub fn new(shutdown: CancellationToken) -> Self {
         Self { gates: Arc::default(), shutdown }
     }
 
-    /// A gate, closed until it is passed. A second one of the same name is the same gate, closed again.
+    /// A new gate, closed until it is passed. A second gate with the same name is the same gate, closed again.
     #[must_use]
     pub fn gate(&self, name: &'static str) -> Gate {
         let gate = Gate { name, readiness: self.clone() };
@@ -45,7 +46,7 @@ impl Readiness {
         gate
     }
 
-    /// What is pending, by name. Empty: ready.
+    /// The closed gates, by name. Empty: ready.
     #[must_use]
     pub fn pending(&self) -> Vec<Pending> {
         let mut pending: Vec<Pending> = self
@@ -65,19 +66,19 @@ impl Readiness {
         !self.shutdown.is_cancelled() && self.gates().values().all(Option::is_none)
     }
 
-    // A panic elsewhere leaves nothing half-done in a map of this kind.
+    // A panic elsewhere cannot leave this map half-written.
     fn gates(&self) -> MutexGuard<'_, BTreeMap<&'static str, Option<String>>> {
         self.gates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Gate {
-    /// The condition holds.
+    /// Opens the gate: its condition is met.
     pub fn pass(&self) {
         self.readiness.gates().insert(self.name, None);
     }
 
-    /// The condition does not hold (any more), and why. Never put a credential here: it is shown to whoever asks.
+    /// Closes the gate, with the reason. Never pass a credential: every client of the probe port can read the reason.
     pub fn fail(&self, why: impl Into<String>) {
         self.readiness.gates().insert(self.name, Some(why.into()));
     }
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_that_nobody_passes_keeps_the_process_unready_even_after_it_is_dropped() {
+    fn a_gate_that_is_never_passed_keeps_the_process_unready_even_after_it_is_dropped() {
         let readiness = Readiness::new(CancellationToken::new());
         drop(readiness.gate("crds"));
         assert!(!readiness.is_ready());

@@ -1,9 +1,9 @@
-//! What the API server refuses, in words that end with what to do about it.
+//! Refusals of the API server, explained with their remedy.
 
-/// As the error says it; where a right is missing, with the remedy.
+/// The text of the error and, where a right is missing, the remedy.
 ///
-/// 403 alone does not say so: quotas, namespaces on their way out and admission webhooks answer with it, too. What RBAC
-/// refuses reads `User "..." cannot VERB resource "..."`
+/// 403 alone does not prove a missing right: quotas, namespaces that are being deleted and admission webhooks answer
+/// 403, too. A refusal of RBAC reads `User "..." cannot VERB resource "..."`
 /// (<https://kubernetes.io/docs/reference/access-authn-authz/authorization/>).
 #[must_use]
 pub fn explain(error: &kube::Error) -> String {
@@ -26,18 +26,21 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_right_is_said_with_its_remedy_and_nothing_else_is() {
+    fn only_a_missing_right_is_explained_with_a_remedy() {
         let missing = "namespaces is forbidden: User \"system:serviceaccount:pact:pact-operator-controller\" cannot list \
                        resource \"namespaces\" in API group \"\" at the cluster scope";
-        let said = refused(403, missing, "Forbidden");
-        assert!(said.starts_with(missing) && said.contains("Remedy: grant that to this ServiceAccount"), "{said}");
+        let message = refused(403, missing, "Forbidden");
+        assert!(
+            message.starts_with(missing) && message.contains("Remedy: grant that to this ServiceAccount"),
+            "{message}"
+        );
         for (code, message, reason) in [
             (403, "exceeded quota: objects", "Forbidden"),
             (500, "etcd cannot answer", "InternalError"),
             (404, "the server could not find the requested resource", "NotFound"),
         ] {
-            let said = refused(code, message, reason);
-            assert!(said.contains(message) && !said.contains("Remedy"), "{said}");
+            let explained = refused(code, message, reason);
+            assert!(explained.contains(message) && !explained.contains("Remedy"), "{explained}");
         }
     }
 }

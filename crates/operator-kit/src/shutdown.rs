@@ -1,4 +1,4 @@
-//! Ending in good order: the first SIGTERM or SIGINT asks, the second one insists.
+//! Graceful shutdown: the first SIGTERM or SIGINT requests it, the second one ends the process at once.
 
 use std::future::Future;
 use std::io;
@@ -9,19 +9,19 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// How a piece of work ended.
+/// The result of a piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome<T> {
-    /// It ended by itself, asked or not.
+    /// The work ended by itself, requested or not.
     Finished(T),
-    /// It was dropped where it stood, because a second signal came before it had ended.
+    /// The work was dropped, because a second signal arrived before it had ended.
     Abandoned {
-        /// The exit code that says so: 128 plus the number of the signal.
+        /// The exit code for the signal: 128 plus its number.
         exit_code: u8,
     },
 }
 
-/// The signals that ask a process to end. From the moment this exists they no longer kill the process.
+/// The signals that ask a process to end. While a value of this type exists, they do not kill the process.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -29,7 +29,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Begins to listen.
+    /// Installs the signal handlers.
     ///
     /// # Errors
     /// When the operating system refuses to install a handler.
@@ -37,7 +37,7 @@ impl Signals {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for the next one: its name and number.
+    /// Waits for the next signal: its name and number.
     async fn next(&mut self) -> (&'static str, u8) {
         tokio::select! {
             _ = self.terminate.recv() => ("SIGTERM", 15),
@@ -45,11 +45,11 @@ impl Signals {
         }
     }
 
-    /// Runs `work`. The first signal cancels `asked`, upon which `work` should end in good order; a second one drops it.
+    /// Runs `work`. The first signal cancels `asked`, and `work` should then end gracefully; a second one drops it.
     ///
-    /// A library must not end the process, so the second signal is an [`Outcome::Abandoned`] for `main` to turn into
-    /// an exit code. Tasks that `work` spawned live on until the runtime is dropped: `main` should then end the
-    /// runtime with `shutdown_background`, which waits for nobody.
+    /// A library must not end the process, so the second signal is an [`Outcome::Abandoned`], which `main` turns into
+    /// an exit code. Tasks that `work` spawned run until the runtime is dropped: `main` should then end the runtime
+    /// with `shutdown_background`, which does not wait for tasks.
     pub async fn run<T>(self, asked: CancellationToken, work: impl Future<Output = T>) -> Outcome<T> {
         let signals = futures::stream::unfold(self, |mut signals| async { Some((signals.next().await, signals)) });
         run_until(signals, asked, work).await
@@ -86,14 +86,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn work_that_ends_by_itself_is_not_asked() {
+    async fn work_that_ends_by_itself_is_not_cancelled() {
         let asked = CancellationToken::new();
         assert_eq!(run_until(pending(), asked.clone(), async { 7 }).await, Outcome::Finished(7));
         assert!(!asked.is_cancelled());
     }
 
     #[tokio::test]
-    async fn the_first_signal_asks_and_the_work_ends_in_good_order() {
+    async fn the_first_signal_lets_the_work_end_gracefully() {
         let asked = CancellationToken::new();
         let signals = futures::stream::iter([("SIGTERM", 15)]).chain(pending());
         let work = async {

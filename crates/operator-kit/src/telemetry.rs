@@ -5,7 +5,7 @@ use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
-/// How a log line looks.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// One line of text for each event, coloured on a terminal.
@@ -18,33 +18,32 @@ pub enum LogFormat {
 /// Why logging could not be set up.
 #[derive(Debug, Error)]
 pub enum TelemetryError {
-    /// A filter that cannot be understood.
+    /// An invalid filter.
     #[error("the log filter \"{filter}\" is not valid: {source}. Write a level (info) or targets (info,kube=debug)")]
     Filter {
-        /// What was asked for.
+        /// The requested filter.
         filter: String,
-        /// What is wrong with it.
+        /// The problem of the filter.
         source: tracing_subscriber::filter::ParseError,
     },
-    /// Somebody was faster.
+    /// Logging was set up before.
     #[error("logging has been set up already: {0}")]
     AlreadySetUp(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Crates that say much about every request and little about us. Quiet unless the filter names them.
+/// Crates that log much about every request and little about us. At `warn` unless the filter names them.
 const NOISY: [&str; 7] = ["kube", "hyper", "h2", "reqwest", "rustls", "tower", "axum"];
 
-/// Sets up logging for the whole process. `filter` is what `--log` says; without it the variable `RUST_LOG` counts,
-/// and without both the level is `info`. The libraries below us stay at `warn` unless the filter names them.
+/// Sets up logging for the whole process. `filter` is the value of `--log`; without it the variable `RUST_LOG` counts,
+/// and without both the level is `info`. The HTTP and TLS crates stay at `warn` unless the filter names them.
 ///
-/// # Errors
-/// When the filter is not valid, or logging has been set up before.
+/// # Errors When the filter is invalid, or logging was set up before.
 pub fn init(format: LogFormat, filter: Option<&str>) -> Result<(), TelemetryError> {
     let from_env = std::env::var(EnvFilter::DEFAULT_ENV).ok();
     let directives = directives(filter, from_env.as_deref());
     let filter = EnvFilter::try_new(&directives)
         .map_err(|source| TelemetryError::Filter { filter: directives.clone(), source })?;
-    // Lines go to standard error: what a verb prints on standard output may be piped somewhere.
+    // Log lines go to standard error: standard output carries the result of a command and may be piped.
     let writer = BoxMakeWriter::new(std::io::stderr);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match format {
@@ -54,7 +53,7 @@ pub fn init(format: LogFormat, filter: Option<&str>) -> Result<(), TelemetryErro
     .map_err(TelemetryError::AlreadySetUp)
 }
 
-/// The whole filter: the first of the two that says anything, or `info`, and the noisy crates it does not name.
+/// The whole filter: the first of the two that is not empty, or `info`, and the noisy crates it does not name.
 fn directives(asked: Option<&str>, from_env: Option<&str>) -> String {
     let base = [asked, from_env].into_iter().flatten().map(str::trim).find(|text| !text.is_empty()).unwrap_or("info");
     let named = |noisy: &str| {

@@ -1,4 +1,4 @@
-//! What the API server reports of one kind of object, list after list and change after change, fed to whoever wants it.
+//! What the API server reports of one kind of object: lists and changes, passed to a handler.
 
 use std::{
     collections::HashSet,
@@ -27,23 +27,23 @@ use tracing::{info, warn};
 
 use super::{readiness::Gate, refusal};
 
-/// One kind of object, and what is to be done with what the API server reports of it.
+/// One kind of object, and how to handle what the API server reports of it.
 pub trait WatchHandler: Send {
     /// The objects.
     type Object: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned + Send + 'static;
     /// What distinguishes one object from another.
     type Id: Eq + Hash + Send;
 
-    /// The object is there, as it is now. Answers who it is, if it is anybody we know.
+    /// The object exists, in this state. Returns its identity, if the handler knows it.
     fn apply(&self, object: Self::Object) -> Option<Self::Id>;
-    /// The object is there, but cannot be read. Answers who it is, if that much can be read: then what was known of it
-    /// stays.
+    /// The object exists, but cannot be decoded. Returns its identity, if at least that can be read: then the last
+    /// known state of the object is kept.
     fn undecodable(&self, object: &InvalidObject) -> Option<Self::Id>;
-    /// An object that could not be read is gone.
+    /// An object that could not be decoded was deleted.
     fn undecodable_gone(&self, _object: &InvalidObject) {}
-    /// The object is gone.
+    /// The object was deleted.
     fn delete(&self, object: Self::Object);
-    /// A complete list is over: whatever it did not hold is gone.
+    /// A complete list has ended: objects that it did not hold are gone.
     fn retain(&self, listed: &HashSet<Self::Id>);
 }
 
@@ -53,8 +53,8 @@ const PAGE: u32 = 2_000;
 /// How long after a list a kind that may not be watched is listed again.
 const LIST_AGAIN: Duration = Duration::from_secs(30);
 
-/// The first complete list of one kind: opens its readiness gate, and then reports that to whoever waits for it, once.
-/// Clones are the same first list.
+/// The first complete list of one kind: opens its readiness gate, and then calls `complete`, once. Clones share the
+/// state.
 #[derive(Clone)]
 pub struct First<C> {
     gate: Gate,
@@ -63,7 +63,7 @@ pub struct First<C> {
 }
 
 impl<C: Fn()> First<C> {
-    /// The kind was listed.
+    /// Records that the kind was listed.
     pub fn complete(&self) {
         if !self.done.swap(true, Ordering::AcqRel) {
             self.gate.pass();
@@ -71,7 +71,7 @@ impl<C: Fn()> First<C> {
         }
     }
 
-    /// The kind could not be listed: says why at the gate, unless it was listed before.
+    /// Records that the kind could not be listed: closes the gate with the reason, unless the kind was listed before.
     pub fn failed(&self, error: &watcher::Error) {
         if !self.done.load(Ordering::Acquire) {
             self.gate.fail(words(error));
@@ -80,7 +80,7 @@ impl<C: Fn()> First<C> {
 }
 
 /// The first lists of several kinds, in the order of their readiness gates. `complete` is called once, when the last of
-/// them is over.
+/// them has ended.
 pub fn first_lists<const N: usize>(
     gates: [Gate; N],
     complete: impl Fn() + Send + Sync,
@@ -99,7 +99,7 @@ pub fn first_lists<const N: usize>(
     })
 }
 
-/// Why a kind cannot be listed, and what to do about it.
+/// Why a kind cannot be listed, and the remedy.
 #[must_use]
 pub fn words(error: &watcher::Error) -> String {
     let (watcher::Error::InitialListFailed(source) | watcher::Error::WatchStartFailed(source)) = error else {
@@ -115,10 +115,10 @@ pub fn words(error: &watcher::Error) -> String {
     }
 }
 
-/// Everything of a kind: list, then changes, and again after a break.
+/// Everything of a kind: a list, then changes, and again after an interruption.
 ///
-/// Where the kind may be listed but not watched, it is listed again and again. The watcher alone would try nothing but
-/// the watch, and whoever went by the first list would go by it for ever.
+/// Where the kind may be listed but not watched, it is listed again and again. The watcher alone would retry only the
+/// watch, and its consumer would keep the first list for ever.
 pub fn events<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
@@ -139,14 +139,19 @@ where
     })
 }
 
-/// Whether the watch was refused for good, after a list that was not.
+/// Whether the watch was refused for good, after a list that succeeded.
 fn is_unwatchable(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.is_forbidden())
 }
 
-/// Follows a kind until shutdown. An interrupted watch goes on by itself; one object that cannot be read stops nothing.
-pub async fn follow<F, C>(api: Api<DeserializeGuard<F::Object>>, feed: F, first: First<C>, shutdown: CancellationToken)
-where
+/// Follows a kind until shutdown. An interrupted watch resumes by itself; one object that cannot be decoded stops
+/// nothing.
+pub async fn follow<F, C>(
+    api: Api<DeserializeGuard<F::Object>>,
+    handler: F,
+    first: First<C>,
+    shutdown: CancellationToken,
+) where
     F: WatchHandler,
     C: Fn(),
     DeserializeGuard<F::Object>: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned,
@@ -167,24 +172,24 @@ where
                 warn!(kind, error, "watching was interrupted and goes on");
             }
             Some(Ok(Event::Init)) => listed.clear(),
-            Some(Ok(Event::InitApply(object))) => listed.extend(take(&feed, object)),
+            Some(Ok(Event::InitApply(object))) => listed.extend(take(&handler, object)),
             Some(Ok(Event::InitDone)) => {
-                feed.retain(&std::mem::take(&mut listed));
+                handler.retain(&std::mem::take(&mut listed));
                 first.complete();
             }
-            Some(Ok(Event::Apply(object))) => drop(take(&feed, object)),
+            Some(Ok(Event::Apply(object))) => drop(take(&handler, object)),
             Some(Ok(Event::Delete(object))) => match object.0 {
-                Ok(object) => feed.delete(object),
-                Err(invalid) => feed.undecodable_gone(&invalid),
+                Ok(object) => handler.delete(object),
+                Err(invalid) => handler.undecodable_gone(&invalid),
             },
         }
     }
 }
 
-fn take<F: WatchHandler>(feed: &F, object: DeserializeGuard<F::Object>) -> Option<F::Id> {
+fn take<F: WatchHandler>(handler: &F, object: DeserializeGuard<F::Object>) -> Option<F::Id> {
     match object.0 {
-        Ok(object) => feed.apply(object),
-        Err(invalid) => feed.undecodable(&invalid),
+        Ok(object) => handler.apply(object),
+        Err(invalid) => handler.undecodable(&invalid),
     }
 }
 
@@ -205,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_said_with_its_remedy() {
+    fn a_missing_kind_or_right_is_explained_with_its_remedy() {
         let missing = words(&refused(404, "NotFound", "404 page not found"));
         assert!(missing.contains("does not know this kind. Install"), "{missing}");
         let forbidden = words(&refused(403, "Forbidden", "user x cannot list pactbrokers"));
@@ -215,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_may_be_listed_but_not_watched_is_listed_again_and_again() {
+    async fn a_kind_that_may_be_listed_but_not_watched_is_listed_again_and_again() {
         let server = tower::service_fn(|request: http::Request<Body>| async move {
             let (status, body) = if request.uri().query().is_some_and(|query| query.contains("watch=")) {
                 let status =

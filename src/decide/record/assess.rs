@@ -1,4 +1,4 @@
-//! The ladder: from what is known of a record to what is due.
+//! The decision: from the facts about a record to the next step.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{
     desired::{Desired, desired, desired_releases},
-    explanations as say,
+    explanations,
     facts::{Done, Facts, Failure, Live, Row, Snapshot, Suspicion},
     plan::{Removal, Step, plan, removal},
     releases::assess_releases,
@@ -18,43 +18,43 @@ use crate::{
     workload::EnvironmentRules,
 };
 
-/// What is due.
+/// The next step.
 #[derive(Clone, Debug)]
 pub enum Assessment {
-    /// This has to be done first; then everything is assessed anew.
+    /// This action comes first; then everything is assessed again.
     Act(Action),
-    /// Nothing more is to be done now.
+    /// Nothing more has to be done now.
     Done {
-        /// What was found.
+        /// What the pass found.
         state: RecordState,
-        /// When to look again though nothing changes.
+        /// When to assess again although nothing changes.
         look_again: Option<Timestamp>,
     },
-    /// Something should be done and could not be: it is tried again, each time later.
+    /// A write is due and was not possible: it is retried, each time after a longer delay.
     Retry {
-        /// Why it could not be.
+        /// Why it was not possible.
         why: Explanation,
-        /// What should be recorded, if anything.
+        /// The version to record, if any.
         version: Option<Version>,
-        /// How long the broker asked us to wait at least.
+        /// How long the broker asked to wait at least.
         at_least: Option<Duration>,
     },
-    /// The world moved while we looked, or the lease is no longer ours: nothing is known, look again.
+    /// The state changed during the pass, or the lease is lost: nothing is certain, assess again.
     Moved,
-    /// Nothing runs it and nothing of ours is recorded: what was said last still holds.
+    /// No workload runs the pacticipant and nothing of ours is recorded: the last status still holds.
     Unchanged,
-    /// What the broker says has not been read for the first time; the key is looked at again once it was.
+    /// The environment at the broker has not been read yet; the key is assessed again once it was.
     NotRead,
 }
 
-/// What has to be done before more can be said.
+/// What has to be done before the pass can end.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Find out by live reads what became of the members that are remembered.
+    /// Determine by live reads what became of the members in the status.
     FindFates,
-    /// Read the members from the API server, and the key's rows from the broker: what was watched may be old.
+    /// Read the members from the API server, and the key's rows from the broker: the watched state may be stale.
     ReadLive,
-    /// Write at the broker, and read back what it says then.
+    /// Write at the broker, and read back the result.
     Write(BrokerWrite),
 }
 
@@ -65,7 +65,7 @@ pub enum BrokerWrite {
     Record {
         /// The version.
         version: Version,
-        /// Whether this puts right somebody else's write.
+        /// Whether this corrects another client's write.
         correction: bool,
     },
     /// Undeploy this row.
@@ -79,7 +79,7 @@ pub enum BrokerWrite {
     },
 }
 
-/// What is due for a record.
+/// The next step for a record.
 #[must_use]
 pub fn assess(facts: &Facts<'_>, now: Timestamp) -> Assessment {
     let rules = match &facts.rules {
@@ -103,8 +103,8 @@ fn deployment(facts: &Facts<'_>, rules: &EnvironmentRules, now: Timestamp) -> As
             }
             Step::Orphaned => orphaned(facts, rules, now),
             // `plan` answers the other steps only for a version that runs.
-            _ if facts.remembered.is_some_and(|status| !status.members.is_empty()) => {
-                done(RecordState::Undeployed(say::nothing_recorded()))
+            _ if facts.status.is_some_and(|status| !status.members.is_empty()) => {
+                done(RecordState::Undeployed(explanations::nothing_recorded()))
             }
             _ => Assessment::Unchanged,
         };
@@ -136,13 +136,13 @@ fn deployment(facts: &Facts<'_>, rules: &EnvironmentRules, now: Timestamp) -> As
     }
 }
 
-/// The write that is due for a version that runs, now that everything was read anew.
+/// The write that is due for a version that runs, after everything was read live.
 fn write(facts: &Facts<'_>, live: &Live, version: &Version, suspicion: Suspicion) -> Assessment {
     let desired = desired(&live.members);
     if desired != Desired::Runs(version.clone()) {
         return Assessment::Moved;
     }
-    // Nobody contests a broker that was reset: it is told again, as often as that happens.
+    // A broker that was reset is not contested: the version is recorded again after every reset.
     let reset = suspicion == Suspicion::Again;
     let mut memory = facts.memory();
     if reset {
@@ -151,31 +151,31 @@ fn write(facts: &Facts<'_>, live: &Live, version: &Version, suspicion: Suspicion
     match plan(&desired, &memory, live.row.as_ref().map(|row| &row.version)) {
         Step::Settled(_) => live.row.as_ref().map_or(Assessment::Moved, |row| recorded(row, Write::None)),
         Step::Contested { version, found } => {
-            let why = say::contested(facts.key, &version, found.as_ref());
+            let why = explanations::contested(facts.key, &version, found.as_ref());
             done(RecordState::Contested { version, why })
         }
         Step::Record { version, correction } => {
             let correction = correction && !reset;
             if correction && suspicion == Suspicion::Once {
-                return retry(say::anomaly(facts.key), Some(&version));
+                return retry(explanations::anomaly(facts.key), Some(&version));
             }
             Assessment::Act(Action::Write(BrokerWrite::Record { version, correction }))
         }
-        Step::Wait { .. } | Step::Orphaned | Step::Forgotten => Assessment::Moved,
+        Step::Wait { .. } | Step::Orphaned | Step::Nothing => Assessment::Moved,
     }
 }
 
-/// Whether the broker says what was just written.
+/// Whether the broker reports the version that was just written.
 fn read_back(live: &Live, version: &Version, correction: bool) -> Assessment {
     match &live.row {
         Some(row) if row.version == *version => {
             recorded(row, if correction { Write::Correction } else { Write::First })
         }
-        row => retry(say::not_kept(version, row.as_ref()), Some(version)),
+        row => retry(explanations::not_kept(version, row.as_ref()), Some(version)),
     }
 }
 
-/// Nobody runs it any more: waits for the grace, makes sure, and takes back what is ours.
+/// No workload runs the pacticipant any more: waits for the grace, reads live, and takes back our record.
 fn orphaned(facts: &Facts<'_>, rules: &EnvironmentRules, now: Timestamp) -> Assessment {
     if let Some(assessment) = kept_or_waiting(facts, rules, now) {
         return assessment;
@@ -187,7 +187,7 @@ fn orphaned(facts: &Facts<'_>, rules: &EnvironmentRules, now: Timestamp) -> Asse
         Snapshot::NotRead => return Assessment::NotRead,
         Snapshot::Missing(why) | Snapshot::Unavailable(why) => return retry(why.clone(), None),
         Snapshot::Read { suspicion: Suspicion::Once | Suspicion::Again, .. } => {
-            return retry(say::anomaly(facts.key), None);
+            return retry(explanations::anomaly(facts.key), None);
         }
         Snapshot::Read { suspicion: Suspicion::None, .. } => {}
     }
@@ -197,19 +197,20 @@ fn orphaned(facts: &Facts<'_>, rules: &EnvironmentRules, now: Timestamp) -> Asse
         Some(Ok(live)) => live,
     };
     match (&facts.done, &live.row) {
-        (Some(Done::Undeployed { version }), None) => done(RecordState::Undeployed(say::undeployed(version))),
+        (Some(Done::Undeployed { version }), None) => done(RecordState::Undeployed(explanations::undeployed(version))),
         (Some(Done::Undeployed { .. }), Some(_)) => Assessment::Moved,
-        (_, None) => done(RecordState::Undeployed(say::nothing_recorded())),
+        (_, None) => done(RecordState::Undeployed(explanations::nothing_recorded())),
         (_, Some(row)) if Some(&row.version) != facts.memory().recorded.as_ref() => {
-            done(RecordState::Undeployed(say::recorded_by_others(row)))
+            done(RecordState::Undeployed(explanations::recorded_by_others(row)))
         }
-        // A workload may have come back while the broker was asked.
+        // A workload may have returned while the broker was asked.
         (_, Some(_)) if !live.members.is_empty() => Assessment::Moved,
         (_, Some(row)) => Assessment::Act(Action::Write(BrokerWrite::Undeploy(row.clone()))),
     }
 }
 
-/// Why nothing is taken back of a record that no workload runs any more, or not yet. `None` when it is due.
+/// Why the record of a pacticipant that no workload runs any more is kept, or not taken back yet. `None` when it is
+/// due.
 pub(super) fn kept_or_waiting(facts: &Facts<'_>, rules: &EnvironmentRules, now: Timestamp) -> Option<Assessment> {
     if let Some(why) = &facts.unreadable {
         return Some(done(RecordState::Held(why.clone())));
@@ -221,8 +222,8 @@ pub(super) fn kept_or_waiting(facts: &Facts<'_>, rules: &EnvironmentRules, now: 
         Some(Ok(fates)) => fates,
     };
     match removal(fates, since, rules.grace, now) {
-        Removal::Unknown => Some(done(RecordState::Held(say::uncertain()))),
-        Removal::Keep => Some(done(RecordState::Kept(say::unmanaged()))),
+        Removal::Unknown => Some(done(RecordState::Held(explanations::uncertain()))),
+        Removal::Keep => Some(done(RecordState::Kept(explanations::unmanaged()))),
         Removal::Grace(until) => {
             let state = RecordState::Orphaned { since: since.unwrap_or(now), until };
             Some(Assessment::Done { state, look_again: Some(until) })
@@ -231,22 +232,21 @@ pub(super) fn kept_or_waiting(facts: &Facts<'_>, rules: &EnvironmentRules, now: 
     }
 }
 
-/// A rollout to the version that is recorded, such as a restart, or pods that fail (cases 2 and 30), changes nothing
-/// about the record.
+/// A rollout to the recorded version (a restart, or failing pods: cases 2 and 30) does not change the record.
 fn still_recorded(facts: &Facts<'_>, desired: &Desired) -> Option<Assessment> {
     let Desired::Unfinished { version, .. } = desired else { return None };
-    facts.remembered.filter(|status| is_true(&status.conditions, "Recorded"))?;
+    facts.status.filter(|status| is_true(&status.conditions, "Recorded"))?;
     unasked(facts, version)
 }
 
-/// What holds while the broker cannot be asked: what was recorded last is recorded still, if it is what runs.
+/// The state while the broker cannot be asked: the last recorded version still counts as recorded, if it runs.
 fn unasked(facts: &Facts<'_>, version: &Version) -> Option<Assessment> {
-    let recorded = facts.remembered?.recorded.as_ref().filter(|it| it.version == version.as_str())?;
+    let recorded = facts.status?.recorded.as_ref().filter(|it| it.version == version.as_str())?;
     let uuid = recorded.uuid.clone().unwrap_or_default();
     Some(done(RecordState::Recorded { version: version.clone(), uuid, write: Write::None }))
 }
 
-/// What should be recorded, for a status that says that it could not be.
+/// The version to record, for the status of a failed write.
 fn due(facts: &Facts<'_>, kind: RecordKind) -> Option<Version> {
     match (kind, desired(&facts.members)) {
         (RecordKind::Deployment, Desired::Runs(version)) => Some(version),
@@ -280,6 +280,12 @@ pub(super) fn failed(failure: &Failure, version: Option<&Version>) -> Assessment
     Assessment::Retry { why: failure.why.clone(), version: version.cloned(), at_least: failure.retry_after }
 }
 
+#[cfg(test)]
+#[path = "releases_tests.rs"]
+mod releases_tests;
+#[cfg(test)]
+#[path = "removal_tests.rs"]
+mod removal_tests;
 #[cfg(test)]
 #[path = "assess_tests.rs"]
 mod tests;

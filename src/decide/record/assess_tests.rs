@@ -1,5 +1,5 @@
-//! The ladder, rung by rung: what is known of a record, and what is due. Numbers of cases are those of
-//! docs/contributing/cases.md.
+//! The decision row by row: the facts about a record, and the next step. Numbers of cases are those of
+//! docs/contributing/cases.md. The siblings `removal_tests` and `releases_tests` use the facts of this file.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use proptest::prelude::*;
@@ -17,38 +17,38 @@ use crate::{
     workload::{RecordKey, RolloutState, VersionProblem},
 };
 
-/// What is known, in few words; the default is one workload that has finished version 2, of which nothing is remembered,
-/// at a broker that answers and has nothing.
-struct World {
-    key: RecordKey,
-    rules: Result<EnvironmentRules, Explanation>,
-    unreadable: Option<Explanation>,
-    members: Vec<MemberView>,
-    remembered: Option<PactDeploymentStatus>,
-    snapshot: Snapshot,
-    broker: Option<Explanation>,
-    fates: Option<Result<Vec<MemberFate>, Explanation>>,
-    live: Option<Result<Live, Failure>>,
-    done: Option<Done>,
+/// The facts in short. The default is one workload that has finished version 2, without a status, and a broker that
+/// answers and has no record.
+pub(super) struct World {
+    pub(super) key: RecordKey,
+    pub(super) rules: Result<EnvironmentRules, Explanation>,
+    pub(super) unreadable: Option<Explanation>,
+    pub(super) members: Vec<MemberView>,
+    pub(super) status: Option<PactDeploymentStatus>,
+    pub(super) snapshot: Snapshot,
+    pub(super) broker: Option<Explanation>,
+    pub(super) fates: Option<Result<Vec<MemberFate>, Explanation>>,
+    pub(super) live: Option<Result<Live, Failure>>,
+    pub(super) done: Option<Done>,
 }
 
-fn why(reason: Reason) -> Explanation {
+pub(super) fn why(reason: Reason) -> Explanation {
     Explanation::new(reason, "message")
 }
 
-fn failure(reason: Reason) -> Failure {
+pub(super) fn failure(reason: Reason) -> Failure {
     Failure { why: why(reason), retry_after: Some(Duration::from_secs(7)) }
 }
 
-fn row(text: &str) -> Row {
+pub(super) fn row(text: &str) -> Row {
     Row { version: version(text), uuid: format!("uuid-{text}") }
 }
 
-fn runs(text: &str) -> MemberView {
+pub(super) fn runs(text: &str) -> MemberView {
     member("a", Ok(text), RolloutState::Complete)
 }
 
-fn read(row_of: Option<&str>) -> Snapshot {
+pub(super) fn read(row_of: Option<&str>) -> Snapshot {
     Snapshot::Read { row: row_of.map(row), releases: Vec::new(), suspicion: Suspicion::None }
 }
 
@@ -56,11 +56,11 @@ fn doubted(row_of: Option<&str>, suspicion: Suspicion) -> Snapshot {
     Snapshot::Read { row: row_of.map(row), releases: Vec::new(), suspicion }
 }
 
-fn live(members: Vec<MemberView>, row_of: Option<&str>) -> Live {
+pub(super) fn live(members: Vec<MemberView>, row_of: Option<&str>) -> Live {
     Live { members, row: row_of.map(row), releases: Vec::new() }
 }
 
-fn recorded_before(text: &str) -> PactDeploymentStatus {
+pub(super) fn recorded_before(text: &str) -> PactDeploymentStatus {
     PactDeploymentStatus {
         recorded: Some(Recorded { version: text.into(), uuid: Some(format!("uuid-{text}")), at: Time(at(1)) }),
         members: vec![runs(text).shown()],
@@ -77,13 +77,13 @@ fn recorded_before(text: &str) -> PactDeploymentStatus {
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             key: key("production", "orders"),
             rules: Ok(rules("production", &["shop"])),
             unreadable: None,
             members: vec![runs("2")],
-            remembered: None,
+            status: None,
             snapshot: read(None),
             broker: None,
             fates: None,
@@ -92,24 +92,24 @@ impl World {
         }
     }
 
-    /// Nobody runs it any more, and the broker has what we recorded.
-    fn orphan() -> Self {
+    /// No workload runs it any more, and the broker has our record.
+    pub(super) fn orphan() -> Self {
         Self {
             members: Vec::new(),
-            remembered: Some(PactDeploymentStatus { orphaned_since: Some(Time(at(100))), ..recorded_before("1") }),
+            status: Some(PactDeploymentStatus { orphaned_since: Some(Time(at(100))), ..recorded_before("1") }),
             snapshot: read(Some("1")),
             fates: Some(Ok(vec![MemberFate::Gone])),
             ..Self::new()
         }
     }
 
-    /// What is due at the second 10,000.
-    fn due(&self) -> String {
+    /// The next step at the second 10,000.
+    pub(super) fn due(&self) -> String {
         self.due_at(10_000)
     }
 
-    fn due_at(&self, second: i64) -> String {
-        said(&self.assess(at(second)))
+    pub(super) fn due_at(&self, second: i64) -> String {
+        summary(&self.assess(at(second)))
     }
 
     fn assess(&self, now: Timestamp) -> Assessment {
@@ -118,7 +118,7 @@ impl World {
             rules: self.rules.clone(),
             unreadable: self.unreadable.clone(),
             members: self.members.clone(),
-            remembered: self.remembered.as_ref(),
+            status: self.status.as_ref(),
             snapshot: self.snapshot.clone(),
             broker: self.broker.clone(),
             fates: self.fates.clone(),
@@ -133,8 +133,8 @@ fn texts<'a>(versions: impl IntoIterator<Item = &'a Version>) -> String {
     versions.into_iter().map(Version::as_str).collect::<Vec<_>>().join(",")
 }
 
-/// An assessment in few words.
-fn said(assessment: &Assessment) -> String {
+/// An assessment in short.
+fn summary(assessment: &Assessment) -> String {
     match assessment {
         Assessment::Act(Action::FindFates) => "find fates".into(),
         Assessment::Act(Action::ReadLive) => "read live".into(),
@@ -197,7 +197,7 @@ fn cases_27_to_29_the_live_read_decides_whatever_was_watched() {
         ("it is rolled back", vec![runs("1")]),
         ("another rollout began", vec![member("a", Ok("2"), progressing())]),
         ("it is gone", vec![]),
-        ("it is not told any more", vec![member("a", Err(VersionProblem::NoContainers), RolloutState::Complete)]),
+        ("its version is unknown now", vec![member("a", Err(VersionProblem::NoContainers), RolloutState::Complete)]),
         ("a copy runs another version", vec![runs("2"), member("b", Ok("3"), RolloutState::Complete)]),
     ];
     for (case, members) in reads {
@@ -205,13 +205,13 @@ fn cases_27_to_29_the_live_read_decides_whatever_was_watched() {
         assert_eq!(world.due(), "moved", "{case}");
     }
     let lost = World { done: Some(Done::LeaseLost), ..World::new() };
-    assert_eq!(lost.due(), "moved", "nobody knows what was written");
+    assert_eq!(lost.due(), "moved", "it is unknown what was written");
     let settled = World { live: Some(Ok(live(vec![runs("2")], Some("2")))), ..World::new() };
-    assert_eq!(settled.due(), "recorded 2 uuid-2 None", "somebody, or we before a crash, recorded it already");
+    assert_eq!(settled.due(), "recorded 2 uuid-2 None", "another client, or we before a crash, recorded it already");
 }
 
 #[test]
-fn what_holds_up_a_rollout_changes_nothing() {
+fn an_unfinished_rollout_changes_nothing() {
     for (case, members, expected) in [
         ("24, under way", vec![member("a", Ok("2"), progressing())], "waiting 2 RolloutInProgress"),
         ("24, old pods end", vec![member("a", Ok("2"), terminating(30))], "waiting 2 RolloutInProgress again at 30"),
@@ -229,13 +229,13 @@ fn what_holds_up_a_rollout_changes_nothing() {
             "held Conflicted",
         ),
     ] {
-        let world = World { members, remembered: Some(recorded_before("1")), ..World::new() };
+        let world = World { members, status: Some(recorded_before("1")), ..World::new() };
         assert_eq!(world.due(), expected, "{case}");
     }
 }
 
 #[test]
-fn case_31_and_92_who_has_no_pods_has_no_vote_while_another_has_some() {
+fn case_31_and_92_a_member_without_pods_does_not_count_while_another_has_some() {
     let asleep = |version| member("b", Ok(version), RolloutState::ScaledToZero);
     for (case, members, expected) in [
         ("the other half of blue and green", vec![runs("2"), asleep("1")], "read live"),
@@ -260,15 +260,14 @@ fn case_31_and_92_who_has_no_pods_has_no_vote_while_another_has_some() {
 fn cases_2_and_30_a_restart_or_pods_that_fail_leave_the_record() {
     for rollout in [progressing(), rollout_failed(), terminating(30), RolloutState::Paused] {
         let members = vec![member("a", Ok("1"), rollout)];
-        let world =
-            World { members, remembered: Some(recorded_before("1")), snapshot: read(Some("1")), ..World::new() };
+        let world = World { members, status: Some(recorded_before("1")), snapshot: read(Some("1")), ..World::new() };
         assert_eq!(world.due(), "recorded 1 uuid-1 None");
     }
 }
 
 #[test]
 fn case_3_a_rollback_is_recorded_like_any_version() {
-    let mut world = World { members: vec![runs("1")], remembered: Some(recorded_before("2")), ..World::new() };
+    let mut world = World { members: vec![runs("1")], status: Some(recorded_before("2")), ..World::new() };
     world.snapshot = read(Some("2"));
     assert_eq!(world.due(), "read live");
     world.live = Some(Ok(live(vec![runs("1")], Some("2"))));
@@ -276,7 +275,7 @@ fn case_3_a_rollback_is_recorded_like_any_version() {
 }
 
 #[test]
-fn case_20_what_the_broker_refuses_is_tried_again_when_it_says() {
+fn case_20_a_refused_write_is_retried_when_the_broker_allows() {
     let world = World {
         live: Some(Ok(live(vec![runs("2")], None))),
         done: Some(Done::Refused(failure(Reason::VersionMissing))),
@@ -286,18 +285,18 @@ fn case_20_what_the_broker_refuses_is_tried_again_when_it_says() {
 }
 
 #[test]
-fn case_37_somebody_elses_write_is_put_right_once() {
-    let mut world = World { remembered: Some(recorded_before("2")), snapshot: read(Some("9")), ..World::new() };
+fn case_37_another_clients_write_is_corrected_once() {
+    let mut world = World { status: Some(recorded_before("2")), snapshot: read(Some("9")), ..World::new() };
     world.live = Some(Ok(live(vec![runs("2")], Some("9"))));
     assert_eq!(world.due(), "correct 2");
     let read_back = World {
         live: Some(Ok(live(vec![runs("2")], Some("2")))),
         done: Some(Done::Recorded { version: version("2"), correction: true }),
-        remembered: world.remembered.clone(),
+        status: world.status.clone(),
         ..World::new()
     };
     assert_eq!(read_back.due(), "recorded 2 uuid-2 Correction");
-    world.remembered = Some(PactDeploymentStatus { corrected_version: Some("2".into()), ..recorded_before("2") });
+    world.status = Some(PactDeploymentStatus { corrected_version: Some("2".into()), ..recorded_before("2") });
     assert_eq!(world.due(), "contested 2");
     let not_kept = World {
         live: Some(Ok(live(vec![runs("2")], Some("9")))),
@@ -308,9 +307,9 @@ fn case_37_somebody_elses_write_is_put_right_once() {
 }
 
 #[test]
-fn cases_45_and_46_an_answer_without_our_records_is_doubted_once_and_a_reset_broker_is_told_anew() {
+fn cases_45_and_46_an_answer_without_our_records_is_doubted_once_and_a_reset_broker_is_recorded_again() {
     let live_read = || Some(Ok(live(vec![runs("2")], None)));
-    for (suspicion, remembered, expected) in [
+    for (suspicion, status, expected) in [
         (Suspicion::Once, Some(recorded_before("2")), "retry 2 BrokerAnomaly"),
         (Suspicion::Once, Some(recorded_before("1")), "record 2"),
         (Suspicion::Again, Some(recorded_before("2")), "record 2"),
@@ -320,7 +319,7 @@ fn cases_45_and_46_an_answer_without_our_records_is_doubted_once_and_a_reset_bro
             "record 2",
         ),
     ] {
-        let world = World { snapshot: doubted(None, suspicion), remembered, live: live_read(), ..World::new() };
+        let world = World { snapshot: doubted(None, suspicion), status, live: live_read(), ..World::new() };
         assert_eq!(world.due(), expected, "{suspicion:?}");
     }
     for suspicion in [Suspicion::Once, Suspicion::Again] {
@@ -330,9 +329,9 @@ fn cases_45_and_46_an_answer_without_our_records_is_doubted_once_and_a_reset_bro
 }
 
 #[test]
-fn case_65_while_the_broker_is_away_what_was_recorded_holds() {
+fn case_65_while_the_broker_is_down_the_last_record_holds() {
     let away = || Snapshot::Unavailable(why(Reason::BrokerUnavailable));
-    for (case, snapshot, broker, remembered, expected) in [
+    for (case, snapshot, broker, status, expected) in [
         ("not read yet", Snapshot::NotRead, None, Some("2"), "not read"),
         ("away, and it runs what is recorded", away(), None, Some("2"), "recorded 2 uuid-2 None"),
         ("away, and something else runs", away(), None, Some("1"), "retry 2 BrokerUnavailable"),
@@ -352,7 +351,7 @@ fn case_65_while_the_broker_is_away_what_was_recorded_holds() {
             "recorded 2 uuid-2 None",
         ),
     ] {
-        let world = World { snapshot, broker, remembered: remembered.map(recorded_before), ..World::new() };
+        let world = World { snapshot, broker, status: status.map(recorded_before), ..World::new() };
         assert_eq!(world.due(), expected, "{case}");
     }
     let unread = World { live: Some(Err(failure(Reason::ApiServerUnavailable))), ..World::new() };
@@ -367,134 +366,6 @@ fn without_rules_nothing_is_done() {
         let orphan = World { rules: Err(why(reason)), ..World::orphan() };
         assert_eq!(orphan.due(), format!("held {reason}"), "cases 43 and 52: the record stays");
     }
-}
-
-#[test]
-fn cases_48_to_50_what_nobody_runs_is_taken_back_after_the_grace_and_a_second_look() {
-    let mut world = World { fates: None, ..World::orphan() };
-    assert_eq!(world.due(), "find fates");
-    world.fates = Some(Err(why(Reason::ApiServerUnavailable)));
-    assert_eq!(world.due(), "retry ApiServerUnavailable");
-    world.fates = Some(Ok(vec![MemberFate::Gone]));
-    assert_eq!(world.due_at(699), "orphaned since 100 until 700 again at 700");
-    assert_eq!(world.due_at(700), "read live");
-    world.live = Some(Ok(live(vec![], Some("1"))));
-    assert_eq!(world.due_at(700), "undeploy uuid-1");
-    world.done = Some(Done::Undeployed { version: version("1") });
-    assert_eq!(world.due_at(700), "moved", "it is still there");
-    world.live = Some(Ok(live(vec![], None)));
-    assert_eq!(world.due_at(700), "undeployed Undeployed");
-    let fresh = World { remembered: Some(recorded_before("1")), ..World::orphan() };
-    assert_eq!(fresh.due_at(10_000), "orphaned since 10000 until 10600 again at 10600", "the grace begins now");
-}
-
-#[test]
-fn what_is_not_certainly_ours_and_gone_is_not_taken_back() {
-    let row_of = |text| Some(Ok(live(vec![], text)));
-    for (case, world, expected) in [
-        (
-            "39, the annotation is gone",
-            World { fates: Some(Ok(vec![MemberFate::Unmanaged])), ..World::orphan() },
-            "kept Unmanaged",
-        ),
-        (
-            "a member cannot be judged",
-            World { fates: Some(Ok(vec![MemberFate::Gone, MemberFate::Unknown])), ..World::orphan() },
-            "held MembersUncertain",
-        ),
-        (
-            "an environment cannot be read, which may claim it",
-            World { unreadable: Some(why(Reason::InvalidEnvironment)), ..World::orphan() },
-            "held InvalidEnvironment",
-        ),
-        (
-            "the row is somebody else's",
-            World { live: row_of(Some("9")), ..World::orphan() },
-            "undeployed RecordedByOthers",
-        ),
-        ("there is no row", World { live: row_of(None), ..World::orphan() }, "undeployed NothingRecorded"),
-        (
-            "one came back meanwhile",
-            World { live: Some(Ok(live(vec![runs("1")], Some("1")))), ..World::orphan() },
-            "moved",
-        ),
-        (
-            "the broker fails its probe",
-            World { broker: Some(why(Reason::BrokerUnavailable)), ..World::orphan() },
-            "retry BrokerUnavailable",
-        ),
-        ("nothing was read", World { snapshot: Snapshot::NotRead, ..World::orphan() }, "not read"),
-        ("the lease is lost", World { done: Some(Done::LeaseLost), ..World::orphan() }, "moved"),
-        ("53, nothing is remembered", World { remembered: None, ..World::orphan() }, "unchanged"),
-        (
-            "nothing was recorded",
-            World {
-                remembered: Some(PactDeploymentStatus { recorded: None, ..recorded_before("1") }),
-                ..World::orphan()
-            },
-            "undeployed NothingRecorded",
-        ),
-    ] {
-        assert_eq!(world.due(), expected, "{case}");
-    }
-}
-
-fn releases(world: World, supported: &[&str], at_broker: &[&str]) -> World {
-    let recorded = |text: &&str| Recorded { version: (*text).into(), uuid: None, at: Time(at(1)) };
-    let remembered = PactDeploymentStatus {
-        supported: supported.iter().map(recorded).collect(),
-        recorded: None,
-        ..world.remembered.unwrap_or_else(|| recorded_before("1"))
-    };
-    let snapshot = Snapshot::Read {
-        row: None,
-        releases: at_broker.iter().map(|text| row(text)).collect(),
-        suspicion: Suspicion::None,
-    };
-    let rules = EnvironmentRules { kind: RecordKind::Release, ..rules("production", &["shop"]) };
-    World { rules: Ok(rules), remembered: Some(remembered), snapshot, ..world }
-}
-
-#[test]
-fn releases_are_recorded_for_what_runs_and_ended_for_what_is_ours_and_no_longer_runs() {
-    let live_with = |members: Vec<MemberView>, texts: &[&str]| {
-        Some(Ok(Live { members, row: None, releases: texts.iter().map(|text| row(text)).collect() }))
-    };
-    let mut world = releases(World::new(), &["1"], &["1", "7"]);
-    assert_eq!(world.due(), "read live");
-    world.live = live_with(vec![runs("2")], &["1", "7"]);
-    assert_eq!(world.due(), "release [2] end [1]", "7 is somebody else's");
-    world.live = live_with(vec![runs("3")], &["1", "7"]);
-    assert_eq!(world.due(), "moved");
-    world.live = live_with(vec![runs("2")], &["2", "7"]);
-    world.done = Some(Done::Released);
-    assert_eq!(world.due(), "released [2]");
-    let settled = releases(World::new(), &["2"], &["2"]);
-    assert_eq!(settled.due(), "released [2]", "nothing is read anew when all is as it should be");
-    let under_way =
-        releases(World { members: vec![member("a", Ok("2"), progressing())], ..World::new() }, &["1"], &["1"]);
-    assert_eq!(under_way.due(), "released [1] RolloutInProgress", "support ends only once the rollout has finished");
-}
-
-#[test]
-fn releases_of_what_nobody_runs_end_after_the_grace() {
-    let orphan = releases(World::orphan(), &["1"], &["1"]);
-    assert_eq!(orphan.due_at(699), "orphaned since 100 until 700 again at 700");
-    assert_eq!(orphan.due_at(700), "read live");
-    let read = |members| Some(Ok(Live { members, row: None, releases: vec![row("1")] }));
-    assert_eq!(World { live: read(vec![]), ..releases(World::orphan(), &["1"], &["1"]) }.due(), "release [] end [1]");
-    assert_eq!(World { live: read(vec![runs("1")]), ..releases(World::orphan(), &["1"], &["1"]) }.due(), "moved");
-    assert_eq!(releases(World::orphan(), &["1"], &[]).due(), "undeployed Undeployed");
-    assert_eq!(releases(World { remembered: None, ..World::orphan() }, &[], &[]).due(), "undeployed NothingRecorded");
-    let kept = World { fates: Some(Ok(vec![MemberFate::Unmanaged])), ..releases(World::orphan(), &["1"], &["1"]) };
-    assert_eq!(kept.due(), "kept Unmanaged");
-    let away = World {
-        snapshot: Snapshot::Unavailable(why(Reason::BrokerUnavailable)),
-        ..releases(World::new(), &["2"], &[])
-    };
-    assert_eq!(away.due(), "released [2]", "what was released last is supported still");
-    let refused = World { done: Some(Done::Refused(failure(Reason::RateLimited))), ..releases(World::new(), &[], &[]) };
-    assert_eq!(refused.due(), "retry 2 RateLimited after 7");
 }
 
 fn any_member() -> impl Strategy<Value = MemberView> {
@@ -512,29 +383,29 @@ fn any_row() -> impl Strategy<Value = Option<Row>> {
 }
 
 proptest! {
-    /// Whatever is known: nothing is written that was not read live in the same pass; only what every live member runs is
-    /// recorded; only a row that we wrote, of which the grace has passed and nobody is left, is undeployed.
+    /// For any facts: nothing is written that was not read live in the same pass; only a version that every live member
+    /// runs is recorded; only a row that we wrote, whose grace has passed and that has no member, is undeployed.
     #[test]
-    fn nothing_is_written_without_a_live_read_that_says_so(
+    fn nothing_is_written_without_a_live_read_that_agrees(
         members in proptest::collection::vec(any_member(), 0..3),
         live_members in proptest::option::of(proptest::collection::vec(any_member(), 0..3)),
-        seen in any_row(),
+        watched in any_row(),
         live_row in any_row(),
-        remembered in proptest::option::of(0..3_u8),
+        status in proptest::option::of(0..3_u8),
         fates in proptest::collection::vec(
             prop_oneof![Just(MemberFate::Gone), Just(MemberFate::Unknown), Just(MemberFate::Unmanaged)], 0..3),
         suspicion in prop_oneof![Just(Suspicion::None), Just(Suspicion::Once), Just(Suspicion::Again)],
         now in 0_i64..1_000,
     ) {
-        let remembered = remembered.map(|number| PactDeploymentStatus {
+        let status = status.map(|number| PactDeploymentStatus {
             orphaned_since: Some(Time(at(100))), ..recorded_before(&number.to_string())
         });
         let world = World {
             members,
             live: live_members.map(|members| Ok(Live { members, row: live_row, releases: Vec::new() })),
-            snapshot: Snapshot::Read { row: seen, releases: Vec::new(), suspicion },
+            snapshot: Snapshot::Read { row: watched, releases: Vec::new(), suspicion },
             fates: Some(Ok(fates.clone())),
-            remembered,
+            status,
             ..World::new()
         };
         match world.assess(at(now)) {
@@ -547,7 +418,7 @@ proptest! {
                 let live = world.live.unwrap().unwrap();
                 prop_assert!(live.members.is_empty() && world.members.is_empty());
                 prop_assert_eq!(live.row.as_ref(), Some(&row));
-                let ours = world.remembered.unwrap().recorded.unwrap().version;
+                let ours = world.status.unwrap().recorded.unwrap().version;
                 prop_assert_eq!(row.version.as_str(), ours.as_str());
                 prop_assert!(now >= 700 && suspicion == Suspicion::None);
                 prop_assert!(fates.iter().all(|fate| *fate == MemberFate::Gone));

@@ -1,4 +1,4 @@
-//! What the broker should say about a key, told by its members alone. Pure.
+//! What the broker should report about a key, determined by its members alone. Pure.
 
 use std::collections::BTreeSet;
 
@@ -11,36 +11,37 @@ use crate::{
     workload::RolloutState,
 };
 
-/// What the broker should say about a key.
+/// What the broker should report about a key.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Desired {
-    /// No workload runs it.
-    Nobody,
-    /// Nothing may be written: a person has to put something right first.
+    /// No workload runs the pacticipant.
+    NoWorkload,
+    /// Nothing may be written: a person has to correct something first.
     Held(Explanation),
     /// Members are, or roll out to, different versions (case 35).
     Mixed(Explanation),
-    /// A rollout is not finished; the broker keeps what it has.
+    /// A rollout is not finished; the broker's record is not changed.
     Unfinished {
-        /// Why it is not.
+        /// Why it is not finished.
         why: Explanation,
         /// The version that it rolls out to.
         version: Version,
-        /// When to look again though nothing changes.
+        /// When to assess again although nothing changes.
         look_again: Option<Timestamp>,
     },
     /// Every member runs this version and nothing else.
     Runs(Version),
 }
 
-/// What the broker should say about the key that these are the members of, for `record-deployment`.
+/// What the broker should report about the key of these members, for `record-deployment`.
 ///
-/// A member that is being deleted no longer counts as long as others remain. Order: what a person has to put right,
-/// then versions that differ, then what is not finished: a group is recorded once all its members run one version.
+/// A member that is being deleted no longer counts while others remain. Order of precedence: what a person has to
+/// correct, then differing versions, then unfinished rollouts. A group is recorded once all its members run one
+/// version.
 #[must_use]
 pub fn desired(members: &[MemberView]) -> Desired {
     if members.is_empty() {
-        return Desired::Nobody;
+        return Desired::NoWorkload;
     }
     if let Some(why) = held(members) {
         return Desired::Held(why);
@@ -54,7 +55,7 @@ pub fn desired(members: &[MemberView]) -> Desired {
         }
     }
     let versions: BTreeSet<_> = counted.iter().filter_map(|member| member.version.as_ref().ok()).collect();
-    let Some(version) = versions.first().copied().cloned() else { return Desired::Nobody };
+    let Some(version) = versions.first().copied().cloned() else { return Desired::NoWorkload };
     if versions.len() > 1 {
         return Desired::Mixed(Explanation::new(Reason::Mixed, different(&counted)));
     }
@@ -66,7 +67,8 @@ pub fn desired(members: &[MemberView]) -> Desired {
     Desired::Runs(version)
 }
 
-/// Who without pods has no vote while another member has some (blue/green, scale to zero). If none has, all count.
+/// The members that count: one without pods does not while another has some (blue/green, scale to zero). If none has
+/// pods, all count.
 fn voters(members: Vec<&MemberView>) -> Vec<&MemberView> {
     let with_pods: Vec<_> =
         members.iter().copied().filter(|member| member.rollout != RolloutState::ScaledToZero).collect();
@@ -76,13 +78,13 @@ fn voters(members: Vec<&MemberView>) -> Vec<&MemberView> {
 /// What should be supported, for `record-release`: versions are released independently of each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredReleases {
-    /// Versions that a member runs, with its rollout finished.
+    /// Versions that a member runs, with a finished rollout.
     pub supported: BTreeSet<Version>,
     /// Whether support of other versions may end: every member's version is known and its rollout finished.
     pub others_end: bool,
 }
 
-/// The versions that should be supported for the key that these are the members of.
+/// The versions that should be supported for the key of these members.
 #[must_use]
 pub fn desired_releases(members: &[MemberView]) -> DesiredReleases {
     let mut releases = DesiredReleases { supported: BTreeSet::new(), others_end: true };
@@ -97,8 +99,8 @@ pub fn desired_releases(members: &[MemberView]) -> DesiredReleases {
     releases
 }
 
-/// What holds up the first member, by name, that is not recorded yet, and when to look again though nothing changes:
-/// where versions are released, the others are recorded all the same.
+/// Why the first member, by name, that is not recorded yet has to wait, and when to assess again although nothing
+/// changes. Where versions are released, the other members are recorded all the same.
 #[must_use]
 pub fn standing(members: &[MemberView]) -> (Option<Explanation>, Option<Timestamp>) {
     for member in members {
@@ -116,7 +118,7 @@ pub fn standing(members: &[MemberView]) -> (Option<Explanation>, Option<Timestam
     (None, None)
 }
 
-/// Why nothing may be written about a key with these members, if so.
+/// Why nothing may be written about a key with these members, if anything forbids it.
 #[must_use]
 pub fn held(members: &[MemberView]) -> Option<Explanation> {
     members.iter().find_map(|member| {
@@ -132,7 +134,7 @@ pub fn held(members: &[MemberView]) -> Option<Explanation> {
     })
 }
 
-/// Why a member's rollout is not finished, and when to look again though nothing changes.
+/// Why a member's rollout is not finished, and when to assess again although nothing changes.
 fn unfinished(member: &MemberView) -> Option<(Explanation, Option<Timestamp>)> {
     let workload = &member.workload;
     let (reason, message, look_again) = match &member.rollout {

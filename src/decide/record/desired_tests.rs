@@ -1,4 +1,4 @@
-//! What the broker should say, for each state that the members of a key can be in.
+//! What the broker should report, for each state of the members of a key.
 
 use proptest::prelude::*;
 
@@ -12,15 +12,15 @@ fn mutable() -> VersionProblem {
     VersionProblem::Mutable { text: "latest".into() }
 }
 
-fn held_back(mut member: MemberView) -> MemberView {
+fn conflicted(mut member: MemberView) -> MemberView {
     member.hold = Some(Hold::Conflicted(vec!["one".into(), "two".into()]));
     member
 }
 
-/// What was decided, in few words.
-fn said(desired: &Desired) -> String {
+/// The decision in short.
+fn summary(desired: &Desired) -> String {
     match desired {
-        Desired::Nobody => "nobody".into(),
+        Desired::NoWorkload => "no workload".into(),
         Desired::Held(why) => format!("held {}", why.reason),
         Desired::Mixed(why) => why.reason.to_string(),
         Desired::Unfinished { why, version, look_again } => {
@@ -32,14 +32,14 @@ fn said(desired: &Desired) -> String {
 }
 
 #[test]
-fn cases_24_to_35_each_state_of_the_members_says_one_thing() {
+fn cases_24_to_35_each_state_of_the_members_has_one_result() {
     use RolloutState::{Complete, Deleting, Paused, ScaledToZero};
     let one = |rollout| vec![member("a", Ok("1"), rollout)];
     let two = |first: (&str, RolloutState), second: (&str, RolloutState)| {
         vec![member("a", Ok(first.0), first.1), member("b", Ok(second.0), second.1)]
     };
     for (case, members, expected) in [
-        ("nobody", vec![], "nobody"),
+        ("no member", vec![], "no workload"),
         ("24: finished", one(Complete), "runs 1"),
         ("24: not finished", one(progressing()), "1 RolloutInProgress"),
         ("24: old pods still answer", one(terminating(9)), "1 RolloutInProgress until 9"),
@@ -70,14 +70,14 @@ fn cases_24_to_35_each_state_of_the_members_says_one_thing() {
             vec![member("a", Err(mutable()), Deleting), member("b", Ok("2"), Complete)],
             "runs 2",
         ),
-        ("41: in conflict", vec![held_back(member("a", Ok("1"), Complete))], "held Conflicted"),
+        ("41: in conflict", vec![conflicted(member("a", Ok("1"), Complete))], "held Conflicted"),
         (
             "41: a conflict outranks what else is wrong",
-            vec![member("a", Err(mutable()), Complete), held_back(member("b", Ok("1"), Complete))],
+            vec![member("a", Err(mutable()), Complete), conflicted(member("b", Ok("1"), Complete))],
             "held Conflicted",
         ),
     ] {
-        assert_eq!(said(&desired(&members)), expected, "{case}");
+        assert_eq!(summary(&desired(&members)), expected, "{case}");
     }
 }
 
@@ -89,7 +89,7 @@ fn every_reason_names_the_workload_and_what_to_do() {
     };
     let version = message(&[member("a", Err(mutable()), RolloutState::Complete)]);
     assert!(version.starts_with("Deployment shop/a: \"latest\" is never a version"), "{version}");
-    let conflict = message(&[held_back(member("a", Ok("1"), RolloutState::Complete))]);
+    let conflict = message(&[conflicted(member("a", Ok("1"), RolloutState::Complete))]);
     assert!(conflict.contains("namespace shop is claimed by one, two") && conflict.contains("overlap: Allow"));
     for rollout in [progressing(), terminating(9), failed(), mixed(), RolloutState::Paused, RolloutState::Deleting] {
         let message = message(&[member("a", Ok("1"), rollout)]);
@@ -134,7 +134,7 @@ fn releases_are_independent_of_each_other_and_others_end_only_when_all_is_known(
 }
 
 #[test]
-fn what_holds_up_a_release_is_told_of_the_first_member_by_name() {
+fn a_waiting_release_is_explained_by_its_first_member_by_name() {
     let done = member("a", Ok("1"), RolloutState::Complete);
     assert_eq!(standing(std::slice::from_ref(&done)), (None, None));
     let (why, look) =
@@ -145,7 +145,7 @@ fn what_holds_up_a_release_is_told_of_the_first_member_by_name() {
 }
 
 fn members() -> impl Strategy<Value = Vec<MemberView>> {
-    let told = prop::sample::select(vec![Ok("1"), Ok("1"), Ok("1"), Ok("2"), Err(mutable())]);
+    let version_of = prop::sample::select(vec![Ok("1"), Ok("1"), Ok("1"), Ok("2"), Err(mutable())]);
     let rollout = prop::sample::select(vec![
         RolloutState::Complete,
         RolloutState::Complete,
@@ -156,10 +156,10 @@ fn members() -> impl Strategy<Value = Vec<MemberView>> {
         terminating(9),
         failed(),
     ]);
-    prop::collection::vec((told, rollout, prop::bool::weighted(0.1)), 0..4).prop_map(|parts| {
+    prop::collection::vec((version_of, rollout, prop::bool::weighted(0.1)), 0..4).prop_map(|parts| {
         let numbered = parts.into_iter().enumerate();
-        let made = numbered.map(|(n, (told, rollout, conflict))| {
-            let member = member(&format!("w{n}"), told, rollout);
+        let made = numbered.map(|(n, (version_of, rollout, conflict))| {
+            let member = member(&format!("w{n}"), version_of, rollout);
             if conflict { held_back(member) } else { member }
         });
         made.collect()
@@ -174,7 +174,7 @@ proptest! {
         let stays = |member: &&MemberView| member.rollout != RolloutState::Deleting;
         let has_pods = |member: &&MemberView| member.rollout != RolloutState::ScaledToZero;
         let mut staying: Vec<_> = members.iter().filter(stays).collect();
-        // Case 92: who has no pods has no vote while another has some.
+        // Case 92: a member without pods does not count while another has some.
         if staying.iter().any(has_pods) {
             staying.retain(has_pods);
         }
@@ -190,15 +190,15 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_the_members_never_changes_what_is_recorded(members in members(), turn in 0_usize..4) {
-        let mut turned = members.clone();
-        turned.rotate_left(turn.min(members.len()));
+    fn the_order_of_the_members_never_changes_what_is_recorded(members in members(), rotation in 0_usize..4) {
+        let mut rotated = members.clone();
+        rotated.rotate_left(rotation.min(members.len()));
         let kind = |members: &[MemberView]| match desired(members) {
             Desired::Runs(version) => format!("runs {version}"),
             Desired::Unfinished { version, .. } => format!("unfinished {version}"),
-            other => said(&other),
+            other => summary(&other),
         };
-        prop_assert_eq!(kind(&members), kind(&turned));
+        prop_assert_eq!(kind(&members), kind(&rotated));
     }
 
     #[test]

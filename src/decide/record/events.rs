@@ -1,4 +1,4 @@
-//! What workloads are told of their record, in Events: for each way that a pass can end.
+//! The Events of workloads about their record: for each result of a pass.
 
 use operator_kit::events::Event;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{decide::reason::Reason, workload::RecordKey};
 
-/// The Event on a member that a state gives rise to.
+/// The Event of a state on a member.
 #[must_use]
 pub fn event(key: &RecordKey, member: &MemberView, state: &RecordState) -> Option<Event<'static>> {
     let warning = |reason: Reason, note: String, once_key: String| {
@@ -23,12 +23,12 @@ pub fn event(key: &RecordKey, member: &MemberView, state: &RecordState) -> Optio
     match state {
         RecordState::Recorded { write: Write::None, .. } => None,
         RecordState::Recorded { version, uuid, write } => {
-            let put_right = if *write == Write::Correction { "; somebody else's record was put right" } else { "" };
+            let corrected = if *write == Write::Correction { "; another client's record was corrected" } else { "" };
             Some(Event {
                 reason: Reason::Recorded.as_str(),
                 action: "Record",
                 warning: false,
-                note: format!("version {version} of {key} is recorded as deployed{put_right}"),
+                note: format!("version {version} of {key} is recorded as deployed{corrected}"),
                 once_key: format!("{} {uuid}", key.object_name()),
             })
         }
@@ -90,7 +90,7 @@ pub fn event(key: &RecordKey, member: &MemberView, state: &RecordState) -> Optio
     }
 }
 
-/// The Event on the operator's memory when no workload is left to tell.
+/// The Event on the `PactDeployment` when no workload is left.
 #[must_use]
 pub fn last_event(key: &RecordKey, state: &RecordState) -> Option<Event<'static>> {
     let (reason, note, once_key) = match state {
@@ -99,7 +99,8 @@ pub fn last_event(key: &RecordKey, state: &RecordState) -> Option<Event<'static>
             format!("no workload runs {key} any more; its record is taken back after {until:.0}"),
             since.to_string(),
         ),
-        // Said once for each time: the object's own resource version would differ, the state's messages do not.
+        // Published once for each distinct message: the object's resource version would differ, the state's messages do
+        // not.
         RecordState::Undeployed(why) | RecordState::Kept(why) if why.reason != Reason::NothingRecorded => {
             (why.reason, format!("{key}: {}", why.message), why.message.clone())
         }

@@ -1,4 +1,4 @@
-//! What is told to whom, for each way that a pass can end: a member's Event, and the parting word.
+//! Which Event goes to which object, for each result of a pass: a member's Event, and the last one.
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
@@ -34,16 +34,16 @@ fn ambiguous() -> MemberView {
     member("a", Err(VersionProblem::AmbiguousContainer { names }), RolloutState::Complete)
 }
 
-fn told(member: &MemberView, state: &RecordState) -> Option<Event<'static>> {
+fn event_of(member: &MemberView, state: &RecordState) -> Option<Event<'static>> {
     event(&key("production", "orders"), member, state)
 }
 
 fn reason(member: &MemberView, state: &RecordState) -> Option<(&'static str, bool)> {
-    told(member, state).map(|event| (event.reason, event.warning))
+    event_of(member, state).map(|event| (event.reason, event.warning))
 }
 
 #[test]
-fn each_finish_tells_its_members_what_they_should_know() {
+fn each_state_has_its_event_on_a_member() {
     let released = |supported: Vec<Recorded>| RecordState::Released { supported, waiting: None };
     let release = Recorded { version: "1".into(), uuid: Some("u".into()), at: Time(at(1)) };
     let waiting = |reason| RecordState::Waiting { why: why(reason), version: Some(version("1")) };
@@ -51,7 +51,7 @@ fn each_finish_tells_its_members_what_they_should_know() {
     conflicted.hold = Some(Hold::Conflicted(vec!["one".into(), "two".into()]));
     for (case, member, state, expected) in [
         ("recorded", done("1"), recorded("1", "u", Write::First), Some(("Recorded", false))),
-        ("put right", done("1"), recorded("1", "u", Write::Correction), Some(("Recorded", false))),
+        ("corrected", done("1"), recorded("1", "u", Write::Correction), Some(("Recorded", false))),
         ("there already", done("1"), recorded("1", "u", Write::None), None),
         ("released", done("1"), released(vec![release.clone()]), Some(("Recorded", false))),
         ("not released yet", done("2"), released(vec![release.clone()]), None),
@@ -63,7 +63,7 @@ fn each_finish_tells_its_members_what_they_should_know() {
             Some(("VersionMissing", true)),
         ),
         (
-            "nobody knows it",
+            "the broker does not know it",
             done("1"),
             pending(Reason::PacticipantMissing, Some(version("1")), at(9)),
             Some(("PacticipantMissing", true)),
@@ -76,7 +76,7 @@ fn each_finish_tells_its_members_what_they_should_know() {
         ),
         ("nothing to record failed", done("1"), pending(Reason::BrokerUnavailable, None, at(9)), None),
         (
-            "cannot be told",
+            "no version",
             ambiguous(),
             RecordState::Held(why(Reason::AmbiguousContainer)),
             Some(("AmbiguousContainer", true)),
@@ -105,21 +105,21 @@ fn each_finish_tells_its_members_what_they_should_know() {
 }
 
 #[test]
-fn a_record_is_told_with_its_version_key_and_instance_and_once_for_each_row() {
-    let first = told(&done("1.2"), &recorded("1.2", "u-1", Write::First)).unwrap();
+fn a_record_is_reported_with_its_version_key_and_instance_and_once_for_each_row() {
+    let first = event_of(&done("1.2"), &recorded("1.2", "u-1", Write::First)).unwrap();
     assert_eq!(first.note, "version 1.2 of orders in production is recorded as deployed");
-    let again = told(&done("1.2"), &recorded("1.2", "u-1", Write::First)).unwrap();
-    let anew = told(&done("1.2"), &recorded("1.2", "u-2", Write::Correction)).unwrap();
+    let again = event_of(&done("1.2"), &recorded("1.2", "u-1", Write::First)).unwrap();
+    let corrected = event_of(&done("1.2"), &recorded("1.2", "u-2", Write::Correction)).unwrap();
     assert_eq!(again.once_key, first.once_key);
-    assert_ne!(anew.once_key, first.once_key);
-    assert!(anew.note.ends_with("; somebody else's record was put right"), "{}", anew.note);
+    assert_ne!(corrected.once_key, first.once_key);
+    assert!(corrected.note.ends_with("; another client's record was corrected"), "{}", corrected.note);
     let blue = key_of_instance("production", "orders", "blue");
     let of_blue = event(&blue, &done("1.2"), &recorded("1.2", "u-1", Write::First)).unwrap();
     assert!(of_blue.note.contains("(application instance blue)"), "{}", of_blue.note);
 }
 
 #[test]
-fn case_23_what_is_said_of_one_pacticipant_does_not_silence_the_other() {
+fn case_23_an_event_about_one_pacticipant_does_not_suppress_the_other() {
     for state in [
         recorded("1", "u", Write::First),
         pending(Reason::VersionMissing, Some(version("1")), at(9)),
@@ -127,25 +127,25 @@ fn case_23_what_is_said_of_one_pacticipant_does_not_silence_the_other() {
         RecordState::Contested { version: version("1"), why: why(Reason::Contested) },
     ] {
         let other = key("production", "bff");
-        let (one, other) = (told(&done("1"), &state).unwrap(), event(&other, &done("1"), &state).unwrap());
+        let (one, other) = (event_of(&done("1"), &state).unwrap(), event(&other, &done("1"), &state).unwrap());
         assert_ne!(one.once_key, other.once_key, "{state:?}");
     }
 }
 
 #[test]
-fn a_failure_is_told_once_for_each_version_and_cause_and_not_for_each_try() {
-    let told = |reason, text: &str, next_try| {
-        told(&done(text), &pending(reason, Some(version(text)), at(next_try))).unwrap().once_key
+fn a_failure_is_reported_once_for_each_version_and_cause_and_not_for_each_try() {
+    let once_key = |reason, text: &str, next_try| {
+        event_of(&done(text), &pending(reason, Some(version(text)), at(next_try))).unwrap().once_key
     };
-    assert_eq!(told(Reason::BrokerUnavailable, "1", 9), told(Reason::BrokerUnavailable, "1", 99));
-    assert_ne!(told(Reason::BrokerUnavailable, "1", 9), told(Reason::BrokerUnavailable, "2", 9));
-    assert_ne!(told(Reason::BrokerUnavailable, "1", 9), told(Reason::Unauthorized, "1", 9));
-    assert_eq!(told(Reason::VersionMissing, "1", 9), told(Reason::VersionMissing, "1", 99));
-    assert_ne!(told(Reason::VersionMissing, "1", 9), told(Reason::VersionMissing, "2", 9));
+    assert_eq!(once_key(Reason::BrokerUnavailable, "1", 9), once_key(Reason::BrokerUnavailable, "1", 99));
+    assert_ne!(once_key(Reason::BrokerUnavailable, "1", 9), once_key(Reason::BrokerUnavailable, "2", 9));
+    assert_ne!(once_key(Reason::BrokerUnavailable, "1", 9), once_key(Reason::Unauthorized, "1", 9));
+    assert_eq!(once_key(Reason::VersionMissing, "1", 9), once_key(Reason::VersionMissing, "1", 99));
+    assert_ne!(once_key(Reason::VersionMissing, "1", 9), once_key(Reason::VersionMissing, "2", 9));
 }
 
 #[test]
-fn when_no_workload_is_left_the_memory_is_told() {
+fn without_workloads_the_event_is_on_the_pact_deployment() {
     let parting = |state: &RecordState| last_event(&key("production", "orders"), state);
     let orphaned = parting(&RecordState::Orphaned { since: at(0), until: at(600) }).unwrap();
     assert_eq!(orphaned.reason, "Orphaned");

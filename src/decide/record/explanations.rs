@@ -1,4 +1,4 @@
-//! What is said of a record that is not simply recorded.
+//! The explanations of a record that is not simply recorded.
 
 use super::facts::Row;
 use crate::{
@@ -7,13 +7,13 @@ use crate::{
     workload::RecordKey,
 };
 
-/// Somebody else keeps writing it.
+/// Another client keeps writing the record.
 pub(super) fn contested(key: &RecordKey, version: &Version, found: Option<&Version>) -> Explanation {
     let found = found.map_or_else(|| "nothing".to_owned(), Version::to_string);
     Explanation::new(
         Reason::Contested,
         format!(
-            "{version} runs, but somebody else made the broker say {found} again after it was put right once; stop the \
+            "{version} runs, but another client recorded {found} again after the operator had corrected it once; stop the \
              other recorder of {key}, or give one of the two an application instance"
         ),
     )
@@ -24,29 +24,29 @@ pub(super) fn anomaly(key: &RecordKey) -> Explanation {
     Explanation::new(
         Reason::BrokerAnomaly,
         format!(
-            "the broker says that nothing recorded in {} is there any more; nothing is changed until it was read again: \
+            "none of the operator's records in {} is at the broker any more; nothing is changed until it was read again: \
              was the broker reset, or may the operator's user no longer see it?",
             key.environment_ref
         ),
     )
 }
 
-/// The broker says something else than what was just written.
+/// The broker reports another version than the one that was just written.
 pub(super) fn not_kept(version: &Version, row: Option<&Row>) -> Explanation {
     let found = row.map_or_else(|| "nothing".to_owned(), |row| row.version.to_string());
     let message =
-        format!("{version} was recorded, but the broker then said {found}: does somebody else record it, too?");
+        format!("{version} was recorded, but the broker then reported {found}: does another client record it, too?");
     Explanation::new(Reason::RecordNotKept, message)
 }
 
-/// Nothing is there to take back.
+/// There is no record to take back.
 pub(super) fn nothing_recorded() -> Explanation {
     Explanation::new(Reason::NothingRecorded, "no workload runs it and nothing is recorded")
 }
 
 /// The row is not ours.
 pub(super) fn recorded_by_others(row: &Row) -> Explanation {
-    let message = format!("the broker has {}, which this operator did not record: left as it is", row.version);
+    let message = format!("the broker has {}, which this operator did not record: it stays as it is", row.version);
     Explanation::new(Reason::RecordedByOthers, message)
 }
 
@@ -65,7 +65,7 @@ pub(super) fn all_ended() -> Explanation {
 pub(super) fn uncertain() -> Explanation {
     Explanation::new(
         Reason::MembersUncertain,
-        "a workload that ran it is there, but cannot be judged: it is being deleted, its annotations cannot be read, or \
+        "a workload that ran it exists, but cannot be judged: it is being deleted, its annotations cannot be read, or \
          its namespace is in no environment; the record stays as it is until that is clear",
     )
 }
@@ -74,7 +74,7 @@ pub(super) fn uncertain() -> Explanation {
 pub(super) fn unmanaged() -> Explanation {
     Explanation::new(
         Reason::Unmanaged,
-        "a workload that ran it is there, but no longer annotated, or only the template of another: it is not managed any \
+        "a workload that ran it exists, but is no longer annotated, or is only the template of another: it is not managed any \
          more, and the record stays as it is",
     )
 }

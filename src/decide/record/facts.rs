@@ -1,4 +1,4 @@
-//! What is known when a record is assessed.
+//! The facts on which the assessment of a record is based.
 
 use std::time::Duration;
 
@@ -11,59 +11,59 @@ use crate::{
     workload::{EnvironmentRules, RecordKey},
 };
 
-/// Everything that [`super::assess()`] goes by. What is `None` was not read in this pass.
+/// The input of [`super::assess()`]. A field that is `None` was not read in this pass.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
-    /// Which record.
+    /// The key of the record.
     pub key: &'a RecordKey,
-    /// The rules that it is under, or why there are none to follow.
+    /// The rules of its environment, or why there are none.
     pub rules: Result<EnvironmentRules, Explanation>,
-    /// Why nothing may be taken back anywhere, if so.
+    /// Why no record at all may be taken back, if so.
     pub unreadable: Option<Explanation>,
-    /// The workloads that run it, as they were watched.
+    /// The workloads that run it, from the watches.
     pub members: Vec<MemberView>,
-    /// What its `PactDeployment` says.
-    pub remembered: Option<&'a PactDeploymentStatus>,
-    /// What the broker said last of the environment.
+    /// The status of its `PactDeployment`.
+    pub status: Option<&'a PactDeploymentStatus>,
+    /// The last answer of the broker about the environment.
     pub snapshot: Snapshot,
     /// Why the broker cannot be called, if so.
     pub broker: Option<Explanation>,
-    /// What became of the members that are remembered, by live reads, or why that cannot be known.
+    /// What became of the members in the status, by live reads, or why that is unknown.
     pub fates: Option<Result<Vec<MemberFate>, Explanation>>,
-    /// What was read anew in this pass, or why it could not be.
+    /// What was read live in this pass, or why that failed.
     pub live: Option<Result<Live, Failure>>,
-    /// What this pass has done at the broker.
+    /// What this pass did at the broker.
     pub done: Option<Done>,
 }
 
-/// What the broker said last of an environment.
+/// The last answer of the broker about an environment.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Snapshot {
-    /// It has not been read for the first time.
+    /// The environment has not been read yet.
     NotRead,
     /// The broker does not have the environment.
     Missing(Explanation),
-    /// It cannot be read now.
+    /// The environment cannot be read now.
     Unavailable(Explanation),
-    /// What it has recorded for the key.
+    /// The records of the key in the environment.
     Read {
         /// The row of the key, for deployments.
         row: Option<Row>,
         /// The supported releases of the pacticipant, for releases.
         releases: Vec<ReleasedRow>,
-        /// Whether the answer as a whole is believed.
+        /// Whether the answer as a whole is trusted.
         suspicion: Suspicion,
     },
 }
 
-/// Whether an environment's answer is believed: not one of our records was in it (cases 45 and 46).
+/// Whether an environment's answer is trusted: it held none of our records (cases 45 and 46).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suspicion {
-    /// It is believed.
+    /// It is trusted.
     None,
-    /// It came once: nothing is changed until it was read again.
+    /// The first such answer: nothing is changed until the environment was read again.
     Once,
-    /// It came again: the broker was reset, so what runs is recorded anew. Nothing is taken back all the same.
+    /// Another such answer: the broker was reset, so running versions are recorded again. Still nothing is taken back.
     Again,
 }
 
@@ -79,10 +79,10 @@ pub struct Row {
 /// A release that the broker supports.
 pub type ReleasedRow = Row;
 
-/// What was read anew right before a write, or back right after it.
+/// What was read live right before a write, or read back right after it.
 #[derive(Clone, Debug)]
 pub struct Live {
-    /// The members as the API server has them; without members, those that came meanwhile.
+    /// The members, read from the API server; for a key without members, those that appeared meanwhile.
     pub members: Vec<MemberView>,
     /// The key's row at the broker.
     pub row: Option<Row>,
@@ -99,14 +99,14 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
 }
 
-/// What a pass has done at the broker.
+/// What a pass did at the broker.
 #[derive(Clone, Debug)]
 pub enum Done {
     /// The version was recorded.
     Recorded {
         /// The version.
         version: Version,
-        /// Whether it put right somebody else's write.
+        /// Whether it corrected another client's write.
         correction: bool,
     },
     /// The row of this version was undeployed.
@@ -114,33 +114,33 @@ pub enum Done {
         /// The version.
         version: Version,
     },
-    /// Every release that was due was recorded, and every support ended.
+    /// Every release that was due was recorded, and every support that was due ended.
     Released,
-    /// The write was refused, or its answer did not come.
+    /// The write was refused, or its answer did not arrive.
     Refused(Failure),
-    /// The lease is no longer ours: nothing was written, or nobody knows.
+    /// The lease is lost: nothing was written, or that is unknown.
     LeaseLost,
 }
 
-/// What we remember of a key, from its `PactDeployment`.
+/// What the operator knows of a key from earlier passes, from its `PactDeployment`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
-    /// The version that we last saw recorded as it should be.
+    /// The version that was last found recorded as desired.
     pub recorded: Option<Version>,
-    /// The version for which somebody else's record was put right once.
+    /// The version for which another client's record was corrected once.
     pub corrected: Option<Version>,
     /// Since when no workload runs it.
     pub orphaned_since: Option<Timestamp>,
 }
 
-/// What an object remembers.
+/// The memory in a `PactDeployment`.
 #[must_use]
 pub fn memory_of(object: Option<&PactDeployment>) -> Memory {
     object.and_then(|object| object.status.as_ref()).map(Memory::of).unwrap_or_default()
 }
 
 impl Memory {
-    /// What a status remembers; a version that is none is not remembered.
+    /// The memory in a status; a text that is not a valid version is left out.
     #[must_use]
     pub fn of(status: &PactDeploymentStatus) -> Self {
         let version = |text: &str| Version::parse(text).ok();
@@ -153,9 +153,9 @@ impl Memory {
 }
 
 impl Facts<'_> {
-    /// What the `PactDeployment` remembers.
+    /// The memory in the status of the `PactDeployment`.
     #[must_use]
     pub fn memory(&self) -> Memory {
-        self.remembered.map(Memory::of).unwrap_or_default()
+        self.status.map(Memory::of).unwrap_or_default()
     }
 }

@@ -1,4 +1,4 @@
-//! What the tests of the pure rooms are made of: short ways to say keys, members, workloads and rules.
+//! Building blocks of tests: short ways to write keys, members, workloads and rules.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -60,7 +60,7 @@ pub(crate) fn workload(namespace: &str, name: &str, pacticipant: &str) -> Worklo
     }
 }
 
-/// A `PactEnvironment` that records deployments under its own name, for the namespaces named.
+/// A `PactEnvironment` that records deployments under its own name, for these namespaces.
 pub(crate) fn rules(object: &str, namespaces: &[&str]) -> EnvironmentRules {
     EnvironmentRules {
         object: object.into(),
@@ -82,13 +82,13 @@ pub(crate) fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-/// A member named so in the namespace `shop`.
-pub(crate) fn member(name: &str, told: Result<&str, VersionProblem>, rollout: RolloutState) -> MemberView {
+/// A member with this name in the namespace `shop`.
+pub(crate) fn member(name: &str, version_of: Result<&str, VersionProblem>, rollout: RolloutState) -> MemberView {
     MemberView {
         workload: reference("shop", name),
         uid: format!("uid-{name}"),
         environment_object: "production".into(),
-        version: told.map(version),
+        version: version_of.map(version),
         rollout,
         hold: None,
     }

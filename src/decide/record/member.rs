@@ -8,7 +8,7 @@ use crate::{
     workload::{RolloutState, VersionProblem, WorkloadRef},
 };
 
-/// Why a member's key must be left alone.
+/// Why nothing may be changed for a member's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hold {
     /// Several `PactEnvironment`s claim its namespace and not all of them allow that (case 41).
@@ -24,22 +24,22 @@ pub struct MemberView {
     pub uid: String,
     /// The `PactEnvironment` by which it is a member.
     pub environment_object: String,
-    /// Its version, or why none can be told.
+    /// Its version, or why none can be determined.
     pub version: Result<Version, VersionProblem>,
-    /// How far its rollout is.
+    /// The state of its rollout.
     pub rollout: RolloutState,
-    /// Why the key must be left alone, if it must.
+    /// Why nothing may be changed for the key, if so.
     pub hold: Option<Hold>,
 }
 
 impl MemberView {
-    /// The same member at a later moment: a rollout that only waits may have waited long enough.
+    /// The same member at a later time: waiting for terminating pods may have ended.
     #[must_use]
     pub fn at(self, now: Timestamp) -> Self {
         Self { rollout: self.rollout.at(now), ..self }
     }
 
-    /// The member as a `PactDeployment`'s status shows it.
+    /// The member for the status of a `PactDeployment`.
     #[must_use]
     pub fn shown(&self) -> Member {
         Member {

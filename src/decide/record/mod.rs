@@ -1,10 +1,11 @@
 //! What to do about a record: every rule of it, for deployments and for releases. Pure.
 //!
-//! [`assess()`] is asked with what is known ([`Facts`]) and answers what is due ([`Assessment`]): a read or a write, after
-//! which it is asked again, or what the pass found. So the order of the steps, what is read anew before a write, and what
-//! is read back after it are rules like the others, and tables in `assess_tests.rs` try them in milliseconds.
+//! [`assess()`] gets the known [`Facts`] and answers the next step as an [`Assessment`]: a read or a write, after which
+//! it is called again, or the result of the pass. So the order of the steps, the live reads before a write and the
+//! reading back after it are rules like all others, and tables in `assess_tests.rs` and `releases_tests.rs` test them
+//! in milliseconds.
 //!
-//! [`status()`] is what the `PactDeployment` says afterwards, [`events`] what workloads are told.
+//! [`status()`] is the resulting status of the `PactDeployment`, [`events`] are the Events of the workloads.
 
 mod assess;
 mod desired;

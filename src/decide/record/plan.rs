@@ -1,4 +1,4 @@
-//! What to do about a key: what should be, what we remember and what the broker says, in; one step, out. Pure.
+//! What to do about a key: from the desired version, the memory and the broker's row to one step. Pure.
 
 use std::time::Duration;
 
@@ -10,43 +10,43 @@ use crate::{api::names::Version, decide::reason::Explanation};
 /// The step to take for a key that is recorded as deployed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// The broker says what it should: remember that, do nothing.
+    /// The broker reports the desired version: keep that in the status, do nothing.
     Settled(Version),
-    /// Nothing is to be done at the broker, for this reason.
+    /// Nothing has to be done at the broker, for this reason.
     Wait {
         /// Why.
         why: Explanation,
-        /// When to look again though nothing changes.
+        /// When to assess again although nothing changes.
         look_again: Option<Timestamp>,
     },
-    /// Record the version. `correction` when it only puts right what somebody else wrote.
+    /// Record the version. `correction` if this only corrects another client's write.
     Record {
         /// The version.
         version: Version,
-        /// Whether this puts right somebody else's write.
+        /// Whether this corrects another client's write.
         correction: bool,
     },
-    /// Somebody else keeps writing this key: leave it alone (case 37).
+    /// Another client keeps writing this key: do not change it (case 37).
     Contested {
-        /// What we would record.
+        /// The version that we would record.
         version: Version,
         /// What the broker has.
         found: Option<Version>,
     },
-    /// No workload runs it any more: find out what became of its members, and take the record back after the grace.
+    /// No workload runs it any more: determine what became of its members, and take the record back after the grace.
     Orphaned,
-    /// Nothing runs it and nothing of ours is recorded.
-    Forgotten,
+    /// No workload runs it and nothing of ours is recorded.
+    Nothing,
 }
 
-/// The step to take for a key, given what the broker currently says about it.
+/// The step to take for a key, given the broker's current row.
 #[must_use]
 pub fn plan(desired: &Desired, memory: &Memory, row: Option<&Version>) -> Step {
     match desired {
         Desired::Held(why) | Desired::Mixed(why) => Step::Wait { why: why.clone(), look_again: None },
         Desired::Unfinished { why, look_again, .. } => Step::Wait { why: why.clone(), look_again: *look_again },
-        Desired::Nobody if memory.recorded.is_some() => Step::Orphaned,
-        Desired::Nobody => Step::Forgotten,
+        Desired::NoWorkload if memory.recorded.is_some() => Step::Orphaned,
+        Desired::NoWorkload => Step::Nothing,
         Desired::Runs(version) if row == Some(version) => Step::Settled(version.clone()),
         Desired::Runs(version) if memory.recorded.as_ref() != Some(version) => {
             Step::Record { version: version.clone(), correction: false }
@@ -58,27 +58,27 @@ pub fn plan(desired: &Desired, memory: &Memory, row: Option<&Version>) -> Step {
     }
 }
 
-/// What became of a member that we remember, told by a live read.
+/// What became of a member in the status, according to a live read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemberFate {
-    /// It is gone, or is another object by now, or names other pacticipants, or runs in another environment.
+    /// It is gone, or replaced by another object, or names other pacticipants, or runs in another environment.
     Gone,
-    /// It is there, but no longer annotated, or a template only: we stop managing and keep the record (case 39).
+    /// It exists, but is no longer annotated, or is a template only: we stop managing it and keep the record (case 39).
     Unmanaged,
-    /// It is there and may still run this: nothing is taken back.
+    /// It exists and may still run this pacticipant: nothing is taken back.
     Unknown,
 }
 
 /// The step to take for a key that no workload runs any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// Wait until then; a workload may come back (case 48).
+    /// Wait until then; a workload may return (case 48).
     Grace(Timestamp),
     /// The grace has passed: take the record back, if the broker's row still has our version.
     Undeploy,
     /// The annotation was removed: keep the record, stop managing.
     Keep,
-    /// Nothing is sure enough to act on.
+    /// Nothing is certain enough to act on.
     Unknown,
 }
 

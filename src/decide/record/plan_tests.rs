@@ -1,4 +1,4 @@
-//! One step for each cell of what should be, what is remembered and what the broker says.
+//! One step for each combination of the desired version, the memory and the broker's row.
 
 use std::collections::BTreeSet;
 
@@ -27,26 +27,26 @@ fn versions(texts: &[&str]) -> BTreeSet<Version> {
 }
 
 #[test]
-fn every_cell_of_a_version_that_runs() {
+fn every_combination_of_a_version_that_runs() {
     let settled = || Step::Settled(version("1"));
     let record = |correction| Step::Record { version: version("1"), correction };
     let contested = |found: Option<&str>| Step::Contested { version: version("1"), found: found.map(version) };
     for (recorded, corrected, row, expected) in [
-        // The broker says so: whoever wrote it, whatever was before.
+        // The broker reports it: no matter who wrote it, and what was before.
         (None, None, Some("1"), settled()),
         (Some("1"), None, Some("1"), settled()),
         (Some("2"), None, Some("1"), settled()),
         (Some("1"), Some("1"), Some("1"), settled()),
-        // First of this version: also the way back (case 3), and after somebody else's write.
+        // The first record of this version: also for a rollback (case 3), and after another client's write.
         (None, None, None, record(false)),
         (None, None, Some("2"), record(false)),
         (Some("2"), None, Some("2"), record(false)),
         (Some("2"), None, None, record(false)),
         (Some("2"), None, Some("3"), record(false)),
         (Some("2"), Some("2"), Some("2"), record(false)),
-        // Going back to a version that was once put right is a rollout, not a quarrel.
+        // Returning to a version that was corrected once is a rollout, not a contest.
         (Some("2"), Some("1"), Some("2"), record(false)),
-        // Case 37: recorded, and then changed by somebody else.
+        // Case 37: recorded, and then changed by another client.
         (Some("1"), None, Some("2"), record(true)),
         (Some("1"), None, None, record(true)),
         (Some("1"), Some("2"), Some("2"), record(true)),
@@ -59,7 +59,7 @@ fn every_cell_of_a_version_that_runs() {
 }
 
 #[test]
-fn what_is_not_sure_waits_whatever_is_recorded() {
+fn an_uncertain_state_waits_whatever_is_recorded() {
     let wait = |look_again| Step::Wait { why: why(), look_again };
     for recorded in [None, Some("1")] {
         for row in [None, Some("1"), Some("2")] {
@@ -70,7 +70,7 @@ fn what_is_not_sure_waits_whatever_is_recorded() {
                 (Desired::Mixed(why()), wait(None)),
                 (Desired::Unfinished { why: why(), version: version("1"), look_again: None }, wait(None)),
                 (Desired::Unfinished { why: why(), version: version("2"), look_again: Some(at(9)) }, wait(Some(at(9)))),
-                (Desired::Nobody, if recorded.is_some() { Step::Orphaned } else { Step::Forgotten }),
+                (Desired::NoWorkload, if recorded.is_some() { Step::Orphaned } else { Step::Nothing }),
             ] {
                 assert_eq!(plan(&desired, &memory, row.as_ref()), expected, "{desired:?}, {memory:?}, {row:?}");
             }
@@ -79,17 +79,17 @@ fn what_is_not_sure_waits_whatever_is_recorded() {
 }
 
 #[test]
-fn case_37_one_correction_and_then_the_key_is_left_alone() {
+fn case_37_a_key_is_corrected_only_once() {
     let runs = Desired::Runs(version("1"));
-    let somebody_elses = version("9");
+    let another_clients = version("9");
     let mut memory = memory(Some("1"), None);
-    assert_eq!(plan(&runs, &memory, Some(&somebody_elses)), Step::Record { version: version("1"), correction: true });
+    assert_eq!(plan(&runs, &memory, Some(&another_clients)), Step::Record { version: version("1"), correction: true });
     memory.corrected = Some(version("1"));
     for _ in 0..3 {
-        assert!(matches!(plan(&runs, &memory, Some(&somebody_elses)), Step::Contested { .. }));
+        assert!(matches!(plan(&runs, &memory, Some(&another_clients)), Step::Contested { .. }));
     }
     assert_eq!(
-        plan(&Desired::Runs(version("2")), &memory, Some(&somebody_elses)),
+        plan(&Desired::Runs(version("2")), &memory, Some(&another_clients)),
         Step::Record { version: version("2"), correction: false },
         "a rollout is recorded all the same"
     );
@@ -110,7 +110,7 @@ fn case_48_a_record_is_taken_back_only_when_all_are_gone_and_the_grace_has_passe
         (vec![Gone, Unmanaged], Some(1_000), 1_001, Removal::Keep),
         (vec![Gone, Unknown], Some(1_000), 9_999, Removal::Unknown),
         (vec![Unknown, Unmanaged], Some(1_000), 9_999, Removal::Unknown),
-        // A clock that went backwards only lets it wait longer.
+        // A clock that was set back only prolongs the wait.
         (vec![Gone], Some(1_000), 0, Removal::Grace(at(1_600))),
     ] {
         assert_eq!(removal(&fates, since.map(at), grace, at(now)), expected, "{fates:?} {since:?} {now}");
@@ -126,11 +126,11 @@ fn releases_are_recorded_when_missing_and_end_only_when_they_are_ours_and_nothin
         ("first", wanted(&["1"], true), vec![], vec![], vec!["1"], vec![]),
         ("there already", wanted(&["1"], true), vec![], vec!["1"], vec![], vec![]),
         ("the next, and the one before ends", wanted(&["2"], true), vec!["1"], vec!["1"], vec!["2"], vec!["1"]),
-        ("somebody else's stays", wanted(&["2"], true), vec![], vec!["1"], vec!["2"], vec![]),
+        ("another client's stays", wanted(&["2"], true), vec![], vec!["1"], vec!["2"], vec![]),
         ("while open none ends", wanted(&["2"], false), vec!["1"], vec!["1"], vec!["2"], vec![]),
         ("it has ended already", wanted(&["2"], true), vec!["1"], vec!["2"], vec![], vec![]),
-        ("nobody is left", wanted(&[], true), vec!["1", "2"], vec!["1", "2", "3"], vec![], vec!["1", "2"]),
-        ("ended by somebody else", wanted(&["1"], true), vec!["1"], vec![], vec!["1"], vec![]),
+        ("no workload is left", wanted(&[], true), vec!["1", "2"], vec!["1", "2", "3"], vec![], vec!["1", "2"]),
+        ("ended by another client", wanted(&["1"], true), vec!["1"], vec![], vec!["1"], vec![]),
     ] {
         let plan = plan_releases(&desired, &versions(&ours), &versions(&at_broker));
         assert_eq!(plan, ReleasePlan { release: versions(&release), end: versions(&end) }, "{case}");
@@ -143,7 +143,7 @@ fn some_version() -> impl Strategy<Value = Version> {
 
 fn some_desired() -> impl Strategy<Value = Desired> {
     prop_oneof![
-        1 => Just(Desired::Nobody),
+        1 => Just(Desired::NoWorkload),
         1 => Just(Desired::Held(why())),
         1 => Just(Desired::Mixed(why())),
         1 => some_version().prop_map(|version| Desired::Unfinished { why: why(), version, look_again: None }),
@@ -175,12 +175,12 @@ proptest! {
                 prop_assert_eq!(memory.corrected, Some(version));
                 prop_assert_eq!(found, row);
             }
-            Step::Orphaned | Step::Forgotten => prop_assert_eq!(desired, Desired::Nobody),
-            Step::Wait { .. } => prop_assert!(!matches!(desired, Desired::Runs(_) | Desired::Nobody)),
+            Step::Orphaned | Step::Nothing => prop_assert_eq!(desired, Desired::NoWorkload),
+            Step::Wait { .. } => prop_assert!(!matches!(desired, Desired::Runs(_) | Desired::NoWorkload)),
         }
     }
 
-    /// Recording what should be ends the work: there is no flapping.
+    /// Recording the desired version ends the work: there is no flapping.
     #[test]
     fn what_was_recorded_is_settled(
         desired in some_desired(),

@@ -1,4 +1,4 @@
-//! The ladder for a key whose versions are released, not deployed: several may be supported at once.
+//! The decision for a key whose versions are released, not deployed: several may be supported at once.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use super::{
     assess::{Action, Assessment, BrokerWrite, done, failed, kept_or_waiting, retry},
     desired::{DesiredReleases, desired_releases, held, standing},
-    explanations as say,
+    explanations,
     facts::{Done, Facts, Live, ReleasedRow, Snapshot, Suspicion},
     state::RecordState,
 };
@@ -16,7 +16,7 @@ use crate::{
     workload::EnvironmentRules,
 };
 
-/// What is due for a record of releases.
+/// The next step for a record of releases.
 pub(super) fn assess_releases(facts: &Facts<'_>, rules: &EnvironmentRules, now: Timestamp) -> Assessment {
     let ours = ours(facts);
     let wanted = match wanted(facts, &ours, rules, now) {
@@ -24,11 +24,11 @@ pub(super) fn assess_releases(facts: &Facts<'_>, rules: &EnvironmentRules, now: 
         Err(assessment) => return assessment,
     };
     let newest = wanted.supported.last();
-    let (seen, suspicion) = match &facts.snapshot {
+    let (at_broker, suspicion) = match &facts.snapshot {
         Snapshot::NotRead => return Assessment::NotRead,
         Snapshot::Unavailable(_) if !facts.members.is_empty() && wanted.supported == ours => {
-            // While the broker cannot be asked, what was released last is supported still.
-            let supported = facts.remembered.map(|status| status.supported.clone()).unwrap_or_default();
+            // While the broker cannot be asked, the last released versions still count as supported.
+            let supported = facts.status.map(|status| status.supported.clone()).unwrap_or_default();
             return released(facts, supported);
         }
         Snapshot::Missing(why) | Snapshot::Unavailable(why) => return retry(why.clone(), newest),
@@ -36,13 +36,13 @@ pub(super) fn assess_releases(facts: &Facts<'_>, rules: &EnvironmentRules, now: 
     };
     let believed = suspicion == Suspicion::None;
     if !believed && facts.members.is_empty() {
-        return retry(say::anomaly(facts.key), None);
+        return retry(explanations::anomaly(facts.key), None);
     }
-    if facts.live.is_none() && plan_releases(&wanted, &ours, &versions(seen)).is_empty() {
-        return finished(facts, &wanted, seen, now);
+    if facts.live.is_none() && plan_releases(&wanted, &ours, &versions(at_broker)).is_empty() {
+        return finished(facts, &wanted, at_broker, now);
     }
     if suspicion == Suspicion::Once {
-        return retry(say::anomaly(facts.key), newest);
+        return retry(explanations::anomaly(facts.key), newest);
     }
     if let Some(why) = &facts.broker {
         return retry(why.clone(), newest);
@@ -55,7 +55,7 @@ pub(super) fn assess_releases(facts: &Facts<'_>, rules: &EnvironmentRules, now: 
     }
 }
 
-/// What should be supported; or what is found without asking the broker.
+/// What should be supported; or the result without asking the broker.
 fn wanted(
     facts: &Facts<'_>,
     ours: &BTreeSet<Version>,
@@ -69,8 +69,8 @@ fn wanted(
         };
     }
     if ours.is_empty() {
-        let stale = facts.remembered.is_some_and(|status| !status.members.is_empty());
-        let nothing = done(RecordState::Undeployed(say::nothing_recorded()));
+        let stale = facts.status.is_some_and(|status| !status.members.is_empty());
+        let nothing = done(RecordState::Undeployed(explanations::nothing_recorded()));
         return Err(if stale { nothing } else { Assessment::Unchanged });
     }
     match kept_or_waiting(facts, rules, now) {
@@ -79,7 +79,7 @@ fn wanted(
     }
 }
 
-/// The writes that are due, now that everything was read anew.
+/// The writes that are due, after everything was read live.
 fn write(
     facts: &Facts<'_>,
     live: &Live,
@@ -100,16 +100,16 @@ fn write(
     Assessment::Act(Action::Write(BrokerWrite::Release { release: plan.release.into_iter().collect(), end }))
 }
 
-/// What to do about releases: which versions to record as released, and of which to end the support.
+/// What to do about releases: which versions to record as released, and for which to end the support.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ReleasePlan {
     /// Versions that run and are not supported yet.
     pub release: BTreeSet<Version>,
-    /// Versions that we released, that are still supported and that nothing runs any more.
+    /// Versions that we released, that are still supported and that no workload runs any more.
     pub end: BTreeSet<Version>,
 }
 
-/// The releases to record and to end. Support is only ended for what we released ourselves.
+/// The releases to record and to end. Support is ended only for versions that we released ourselves.
 #[must_use]
 pub(super) fn plan_releases(
     desired: &DesiredReleases,
@@ -137,7 +137,7 @@ impl ReleasePlan {
 
 /// The versions that we released and that still count as supported by us.
 fn ours(facts: &Facts<'_>) -> BTreeSet<Version> {
-    let supported = facts.remembered.map(|status| &status.supported);
+    let supported = facts.status.map(|status| &status.supported);
     supported.into_iter().flatten().filter_map(|recorded| Version::parse(&recorded.version).ok()).collect()
 }
 
@@ -145,23 +145,22 @@ fn versions(releases: &[ReleasedRow]) -> BTreeSet<Version> {
     releases.iter().map(|release| release.version.clone()).collect()
 }
 
-/// What is remembered after the broker supports what it should: of the versions that run or may still run, those that
-/// it supports.
-fn finished(facts: &Facts<'_>, wanted: &DesiredReleases, seen: &[ReleasedRow], now: Timestamp) -> Assessment {
+/// The result once the broker supports what it should: the supported ones of the versions that run or may still run.
+fn finished(facts: &Facts<'_>, wanted: &DesiredReleases, at_broker: &[ReleasedRow], now: Timestamp) -> Assessment {
     if facts.members.is_empty() {
-        return done(RecordState::Undeployed(say::all_ended()));
+        return done(RecordState::Undeployed(explanations::all_ended()));
     }
-    let before = facts.remembered.map(|status| status.supported.as_slice()).unwrap_or_default();
+    let before = facts.status.map(|status| status.supported.as_slice()).unwrap_or_default();
     let mut supported: Vec<Recorded> = before
         .iter()
         .filter(|recorded| {
             let still_wanted = wanted.supported.iter().any(|version| version.as_str() == recorded.version);
-            let still_there = seen.iter().any(|release| release.version.as_str() == recorded.version);
+            let still_there = at_broker.iter().any(|release| release.version.as_str() == recorded.version);
             still_there && (still_wanted || !wanted.others_end)
         })
         .cloned()
         .collect();
-    for release in seen.iter().filter(|release| wanted.supported.contains(&release.version)) {
+    for release in at_broker.iter().filter(|release| wanted.supported.contains(&release.version)) {
         if !supported.iter().any(|recorded| recorded.version == release.version.as_str()) {
             let uuid = Some(release.uuid.clone());
             supported.insert(0, Recorded { version: release.version.as_str().to_owned(), uuid, at: Time(now) });

@@ -1,4 +1,4 @@
-//! How a pass over a record ends.
+//! The result of a pass over a record.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -10,18 +10,18 @@ use crate::{
 /// What was written at the broker for a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// Nothing: it said so already.
+    /// Nothing: the broker reported the version already.
     None,
     /// The version was recorded.
     First,
-    /// Somebody else's write was put right.
+    /// Another client's write was corrected.
     Correction,
 }
 
-/// What a pass over a key found, at its end.
+/// The result of a pass over a key.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RecordState {
-    /// The broker says what it should.
+    /// The broker reports the desired version.
     Recorded {
         /// The version.
         version: Version,
@@ -32,41 +32,41 @@ pub enum RecordState {
     },
     /// The broker supports exactly the releases that it should.
     Released {
-        /// What we released and still runs, newest first.
+        /// The versions that we released and that still run, newest first.
         supported: Vec<Recorded>,
-        /// What holds up a member that is not recorded yet.
+        /// Why a member is not recorded yet.
         waiting: Option<Explanation>,
     },
-    /// A rollout is not finished, or members differ: the broker keeps what it has.
+    /// A rollout is not finished, or members differ: the broker's record is not changed.
     Waiting {
         /// Why.
         why: Explanation,
-        /// The version that is rolled out to, if they agree on one.
+        /// The version that is rolled out to, if all members agree.
         version: Option<Version>,
     },
-    /// A person has to put something right first.
+    /// A person has to correct something first.
     Held(Explanation),
-    /// Something should be done and could not be yet; it is tried again.
+    /// A write is due and was not possible yet; it is retried.
     Pending {
-        /// Why it could not be.
+        /// Why it was not possible.
         why: Explanation,
-        /// What should be recorded, if anything.
+        /// The version to record, if any.
         version: Option<Version>,
-        /// When it is tried again at the latest.
+        /// The latest time of the next attempt.
         next_try: Timestamp,
     },
-    /// Somebody else keeps writing this key.
+    /// Another client keeps writing this key.
     Contested {
-        /// What we would record.
+        /// The version that we would record.
         version: Version,
         /// For people.
         why: Explanation,
     },
-    /// No workload runs it any more; the record is taken back then.
+    /// No workload runs it any more; the record is taken back after `until`.
     Orphaned {
         /// Since when.
         since: Timestamp,
-        /// Until when a workload may come back.
+        /// Until when a workload may return.
         until: Timestamp,
     },
     /// No workload runs it any more, and nothing of ours is recorded any more.

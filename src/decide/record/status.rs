@@ -1,4 +1,4 @@
-//! The status of a `PactDeployment` after a pass: pure, so that a write is needed only when it differs.
+//! The status of a `PactDeployment` after a pass: pure, so that only a different status has to be written.
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
@@ -30,21 +30,21 @@ pub fn status(
     if matches!(state, RecordState::Undeployed(_)) && parted(&status) {
         return status;
     }
-    // While nobody runs it, the last members stay: they are who has to be gone for good before anything is undone.
+    // Without members the last ones stay in the status: they must be gone for good before the record is taken back.
     if !members.is_empty() {
         status.members = members.iter().map(MemberView::shown).collect();
     }
     status.next_try = None;
-    // The grace is for a workload that is gone all the while: whoever came back, or may have, lets it begin anew.
+    // The grace counts only while no workload exists: one that returned, or may have, restarts it.
     if !members.is_empty() || !matches!(state, RecordState::Orphaned { .. } | RecordState::Pending { .. }) {
         status.orphaned_since = None;
     }
-    remember(&mut status, members, state, now);
+    update(&mut status, members, state, now);
     status.conditions = conditions(&status.conditions, &findings(state), generation, now);
     status
 }
 
-/// Whether nothing is ours any more and the conditions say why: later passes know less about it, so that stays.
+/// Whether nothing is ours any more and the conditions say why: later passes know less, so the conditions stay.
 fn parted(status: &PactDeploymentStatus) -> bool {
     status.members.is_empty()
         && status.recorded.is_none()
@@ -62,7 +62,7 @@ pub fn agreed(members: &[MemberView]) -> Option<&Version> {
     members.iter().all(|member| member.version.as_ref() == Ok(version)).then_some(version)
 }
 
-fn remember(status: &mut PactDeploymentStatus, members: &[MemberView], state: &RecordState, now: Timestamp) {
+fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &RecordState, now: Timestamp) {
     let text = |version: &Version| Some(version.as_str().to_owned());
     match state {
         RecordState::Recorded { version, uuid, write } => {
@@ -105,7 +105,7 @@ fn remember(status: &mut PactDeploymentStatus, members: &[MemberView], state: &R
             status.desired_version = None;
             status.orphaned_since = Some(Time(*since));
         }
-        // What is kept is no longer ours: it is not undeployed later, when the workload goes without its annotation.
+        // A kept record is no longer ours: it is not undeployed later, when the workload without annotation is deleted.
         RecordState::Undeployed(_) | RecordState::Kept(_) => {
             status.desired_version = None;
             status.corrected_version = None;
@@ -125,7 +125,7 @@ fn archive(status: &mut PactDeploymentStatus) {
 }
 
 /// The conditions: `Ready`, `Recorded` and `RecordPending` always, the others while they are true. `Reconciling` and
-/// `Stalled` are kstatus's: something is under way; nothing goes on without a person.
+/// `Stalled` are kstatus's: the operator continues by itself; nothing continues without a person.
 fn findings(state: &RecordState) -> Vec<Finding> {
     match state {
         RecordState::Recorded { version, .. } => {
@@ -146,12 +146,12 @@ fn findings(state: &RecordState) -> Vec<Finding> {
             let message = format!("no workload runs it any more; the record is taken back after {until:.0}");
             unsettled(Reason::Orphaned, &message, false)
         }
-        // Nothing is left to be done, so all is well, though nothing (of ours) is recorded.
+        // Nothing is left to do, so `Ready` is true, though nothing (of ours) is recorded.
         RecordState::Undeployed(why) | RecordState::Kept(why) => settled(Truth::False, why.reason, &why.message),
     }
 }
 
-/// All is well, and whether that is because it is recorded.
+/// The conditions of a finished record, and whether it is recorded.
 fn settled(recorded: Truth, reason: Reason, message: &str) -> Vec<Finding> {
     let nothing_pending = if recorded == Truth::True { reason } else { Reason::NothingPending };
     vec![
@@ -161,9 +161,10 @@ fn settled(recorded: Truth, reason: Reason, message: &str) -> Vec<Finding> {
     ]
 }
 
-/// Something is missing: by itself or with a person's help, as the reason says. What has a condition of its own gets it.
+/// The conditions of an unfinished record: the reason decides whether a person is needed. Some reasons have a condition
+/// of their own.
 fn unsettled(reason: Reason, message: &str, pending: bool) -> Vec<Finding> {
-    let (why_pending, said) = if pending { (reason, message) } else { (Reason::NothingPending, "") };
+    let (why_pending, pending_message) = if pending { (reason, message) } else { (Reason::NothingPending, "") };
     let own = match reason {
         Reason::Mixed => Some("Mixed"),
         Reason::Contested => Some("Contested"),
@@ -175,7 +176,7 @@ fn unsettled(reason: Reason, message: &str, pending: bool) -> Vec<Finding> {
     let mut findings = vec![
         Finding::new("Ready", false, reason, message),
         Finding::new("Recorded", false, reason, message),
-        Finding::new("RecordPending", pending, why_pending, said),
+        Finding::new("RecordPending", pending, why_pending, pending_message),
     ];
     let more = own.into_iter().chain([going_on]);
     findings.extend(more.map(|type_| Finding::new(type_, true, reason, message)));

@@ -1,4 +1,4 @@
-//! The status of a key after each way that a pass can end, and what it keeps from before.
+//! The status of a key after each result of a pass, and what it keeps from before.
 
 use std::collections::BTreeSet;
 
@@ -33,8 +33,8 @@ fn orphaned(since: i64) -> RecordState {
     RecordState::Orphaned { since: at(since), until: at(since + 600) }
 }
 
-/// One of each way that a pass can end.
-fn every_finish() -> Vec<RecordState> {
+/// One state of each kind.
+fn every_state() -> Vec<RecordState> {
     let waiting = |reason, text: Option<&str>| RecordState::Waiting { why: why(reason), version: text.map(version) };
     vec![
         recorded("1", Write::None),
@@ -68,7 +68,7 @@ fn object(status: PactDeploymentStatus) -> PactDeployment {
     object
 }
 
-/// The status after passes that end so, one second apart; each with the members that it was about.
+/// The status after passes with these results, one second apart, each with its members.
 fn after(passes: &[(&[MemberView], RecordState)]) -> PactDeploymentStatus {
     let mut before = None;
     for (second, (members, state)) in (1..).zip(passes) {
@@ -90,7 +90,7 @@ fn current(status: &PactDeploymentStatus) -> Option<&str> {
 }
 
 #[test]
-fn a_first_record_is_remembered_with_its_row_and_time() {
+fn a_first_record_is_kept_with_its_row_and_time() {
     let status = after(&[(&running("1"), recorded("1", Write::First))]);
     assert_eq!(status.recorded, Some(release("1", 1)));
     assert_eq!(status.desired_version.as_deref(), Some("1"));
@@ -100,7 +100,7 @@ fn a_first_record_is_remembered_with_its_row_and_time() {
 }
 
 #[test]
-fn a_record_that_is_seen_again_keeps_its_time_and_takes_its_new_row() {
+fn a_record_that_is_found_again_keeps_its_time_and_gets_its_new_row() {
     let again = RecordState::Recorded { version: version("1"), uuid: "other".into(), write: Write::None };
     let status = after(&[(&running("1"), recorded("1", Write::First)), (&running("1"), again)]);
     assert_eq!(status.recorded, Some(Recorded { uuid: Some("other".into()), ..release("1", 1) }));
@@ -126,15 +126,15 @@ fn a_rollback_is_a_record_like_any_other() {
 }
 
 #[test]
-fn case_37_what_was_put_right_is_remembered_for_as_long_as_that_version_runs() {
+fn case_37_a_correction_is_kept_for_as_long_as_that_version_runs() {
     let members = running("1");
     let corrected = |passes: &[RecordState]| {
         let passes: Vec<_> = passes.iter().map(|state| (members.as_slice(), state.clone())).collect();
         after(&passes).corrected_version
     };
-    let (first, put_right) = (recorded("1", Write::First), recorded("1", Write::Correction));
+    let (first, corrected_record) = (recorded("1", Write::First), recorded("1", Write::Correction));
     assert_eq!(corrected(std::slice::from_ref(&first)), None);
-    let both = [first, put_right];
+    let both = [first, corrected_record];
     assert_eq!(corrected(&both).as_deref(), Some("1"));
     let contested = RecordState::Contested { version: version("1"), why: why(Reason::Contested) };
     for stays in [recorded("1", Write::None), contested, pending(Some("1"), Reason::BrokerUnavailable, 9), orphaned(3)]
@@ -148,7 +148,7 @@ fn case_37_what_was_put_right_is_remembered_for_as_long_as_that_version_runs() {
 }
 
 #[test]
-fn cases_39_and_48_what_is_undeployed_or_kept_is_no_longer_ours() {
+fn cases_39_and_48_an_undeployed_or_kept_record_is_no_longer_ours() {
     for state in [RecordState::Undeployed(why(Reason::Undeployed)), RecordState::Kept(why(Reason::Unmanaged))] {
         let before = (&running("1")[..], recorded("1", Write::First));
         let status = after(&[before, (&[], orphaned(2)), (&[], state.clone())]);
@@ -159,7 +159,7 @@ fn cases_39_and_48_what_is_undeployed_or_kept_is_no_longer_ours() {
 }
 
 #[test]
-fn case_39_why_a_record_was_kept_is_still_told_by_later_passes() {
+fn case_39_later_passes_still_report_why_a_record_was_kept() {
     let later = (&[][..], RecordState::Undeployed(why(Reason::NothingRecorded)));
     for state in [RecordState::Undeployed(why(Reason::Undeployed)), RecordState::Kept(why(Reason::Unmanaged))] {
         let passes = [(&running("1")[..], recorded("1", Write::First)), (&[], state), later.clone()];
@@ -172,7 +172,7 @@ fn case_39_why_a_record_was_kept_is_still_told_by_later_passes() {
 }
 
 #[test]
-fn case_48_the_last_members_stay_while_nobody_runs_it() {
+fn case_48_the_last_members_stay_without_a_workload() {
     let before = (&running("1")[..], recorded("1", Write::First));
     for state in
         [orphaned(2), pending(None, Reason::BrokerUnavailable, 9), RecordState::Held(why(Reason::MembersUncertain))]
@@ -184,24 +184,24 @@ fn case_48_the_last_members_stay_while_nobody_runs_it() {
 }
 
 #[test]
-fn case_48_the_grace_goes_on_through_troubles_and_begins_anew_when_somebody_came_back() {
+fn case_48_the_grace_continues_through_failures_and_restarts_when_a_workload_returned() {
     let before = [(&running("1")[..], recorded("1", Write::First)), (&[][..], orphaned(2))];
     let since = |members: &[MemberView], state: RecordState| {
         after(&[before[0].clone(), before[1].clone(), (members, state)]).orphaned_since.map(|time| time.0)
     };
     assert_eq!(since(&[], orphaned(2)), Some(at(2)));
-    assert_eq!(since(&[], pending(None, Reason::BrokerUnavailable, 9)), Some(at(2)), "nobody came back");
-    assert_eq!(since(&[], RecordState::Held(why(Reason::MembersUncertain))), None, "somebody may have");
+    assert_eq!(since(&[], pending(None, Reason::BrokerUnavailable, 9)), Some(at(2)), "no workload returned");
+    assert_eq!(since(&[], RecordState::Held(why(Reason::MembersUncertain))), None, "one may have returned");
     let broken = [member("a", Err(VersionProblem::Mutable { text: "latest".into() }), RolloutState::Complete)];
     assert_eq!(since(&broken, RecordState::Held(why(Reason::VersionMutable))), None);
-    for state in every_finish().into_iter().filter(|state| !matches!(state, RecordState::Orphaned { .. })) {
+    for state in every_state().into_iter().filter(|state| !matches!(state, RecordState::Orphaned { .. })) {
         assert_eq!(since(&running("1"), state.clone()), None, "{state:?}");
     }
 }
 
 #[test]
-fn the_next_try_is_told_only_while_something_is_pending() {
-    for state in every_finish() {
+fn the_next_try_is_reported_only_while_something_is_pending() {
+    for state in every_state() {
         let pending = pending(Some("1"), Reason::BrokerUnavailable, 77);
         let status = after(&[(&running("1"), pending), (&running("1"), state.clone())]);
         let expected = if let RecordState::Pending { next_try, .. } = &state { Some(*next_try) } else { None };
@@ -211,7 +211,7 @@ fn the_next_try_is_told_only_while_something_is_pending() {
 }
 
 #[test]
-fn what_should_be_is_told_where_it_can_be() {
+fn the_desired_version_is_reported_where_it_is_known() {
     let problem = || Err(VersionProblem::Mutable { text: "latest".into() });
     let desired = |members: &[MemberView], state: RecordState| {
         after(&[(&running("1"), recorded("1", Write::First)), (members, state)]).desired_version
@@ -229,7 +229,7 @@ fn what_should_be_is_told_where_it_can_be() {
 }
 
 #[test]
-fn releases_are_remembered_beside_each_other_and_the_newest_is_the_recorded_one() {
+fn releases_are_kept_beside_each_other_and_the_newest_is_the_recorded_one() {
     let released = |supported: Vec<Recorded>| RecordState::Released { supported, waiting: None };
     let members = running("1");
     let first = (&members[..], released(vec![release("1", 1)]));
@@ -248,7 +248,7 @@ fn releases_are_remembered_beside_each_other_and_the_newest_is_the_recorded_one(
 }
 
 #[test]
-fn each_finish_has_its_conditions() {
+fn each_state_has_its_conditions() {
     for (state, ready, more) in [
         (recorded("1", Write::First), ("True", "Recorded"), &[][..]),
         (RecordState::Released { supported: vec![release("1", 1)], waiting: None }, ("True", "Recorded"), &[]),
@@ -320,16 +320,16 @@ fn each_finish_has_its_conditions() {
 }
 
 #[test]
-fn what_is_over_is_ready_and_not_recorded() {
+fn a_finished_removal_is_ready_and_not_recorded() {
     for state in [RecordState::Undeployed(why(Reason::Undeployed)), RecordState::Kept(why(Reason::Unmanaged))] {
         let status = after(&[(&running("1"), state)]);
-        let said: Vec<_> = status.conditions.iter().map(|it| format!("{}={}", it.type_, it.status)).collect();
-        assert_eq!(said, ["Ready=True", "Recorded=False", "RecordPending=False"]);
+        let conditions: Vec<_> = status.conditions.iter().map(|it| format!("{}={}", it.type_, it.status)).collect();
+        assert_eq!(conditions, ["Ready=True", "Recorded=False", "RecordPending=False"]);
     }
 }
 
 #[test]
-fn messages_say_when_it_goes_on() {
+fn messages_name_the_next_time() {
     let status = after(&[(&running("1"), pending(Some("1"), Reason::BrokerUnavailable, 90))]);
     let message = "message of BrokerUnavailable; next try by 1970-01-01T00:01:30Z";
     assert_eq!(condition(&status, "RecordPending").message, message);
@@ -340,7 +340,7 @@ fn messages_say_when_it_goes_on() {
 }
 
 #[test]
-fn conditions_that_are_over_go_and_the_others_keep_their_time() {
+fn ended_conditions_are_dropped_and_the_others_keep_their_time() {
     let members = running("1");
     let mixed = RecordState::Waiting { why: why(Reason::Mixed), version: None };
     let status = after(&[(&members, mixed.clone()), (&members, mixed), (&members, recorded("1", Write::First))]);
@@ -351,7 +351,7 @@ fn conditions_that_are_over_go_and_the_others_keep_their_time() {
 }
 
 #[test]
-fn the_status_speaks_of_the_generation_that_was_looked_at() {
+fn the_status_names_the_observed_generation() {
     let first = status(None, &running("1"), &recorded("1", Write::First), at(1));
     assert_eq!(first.observed_generation, Some(1), "the object is about to be made");
     let mut object = object(first);
@@ -363,7 +363,7 @@ fn the_status_speaks_of_the_generation_that_was_looked_at() {
 
 #[test]
 fn a_status_can_be_read_by_people_and_tools() {
-    for state in every_finish() {
+    for state in every_state() {
         let status = after(&[(&running("1"), state.clone())]);
         for condition in &status.conditions {
             let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric());
@@ -382,9 +382,9 @@ fn a_status_can_be_read_by_people_and_tools() {
 proptest! {
     #[test]
     fn a_pass_that_finds_the_same_changes_nothing(
-        finishes in prop::collection::vec(prop::sample::select(every_finish()), 1..8), nobody in any::<bool>()
+        finishes in prop::collection::vec(prop::sample::select(every_state()), 1..8), empty in any::<bool>()
     ) {
-        let members = if nobody { vec![] } else { running("1") };
+        let members = if empty { vec![] } else { running("1") };
         let mut passes: Vec<_> = finishes.into_iter().map(|state| (members.as_slice(), state)).collect();
         let once = after(&passes);
         passes.extend(passes.last().cloned());
@@ -392,8 +392,8 @@ proptest! {
     }
 
     #[test]
-    fn what_is_recorded_goes_into_the_history_and_is_never_lost_on_the_way(
-        finishes in prop::collection::vec(prop::sample::select(every_finish()), 1..12)
+    fn a_recorded_version_goes_into_the_history_and_is_never_lost(
+        finishes in prop::collection::vec(prop::sample::select(every_state()), 1..12)
     ) {
         let members = running("1");
         let passes: Vec<_> = finishes.into_iter().map(|state| (members.as_slice(), state)).collect();

@@ -1,9 +1,9 @@
-//! `DaemonSet`s: how far one's rollout is.
+//! The progress of a `DaemonSet`'s rollout.
 //!
-//! Finished means: on every node that is to have a pod, the pod is updated and available. Where an old and a new pod are
-//! on one node, the controller counts the old one, so nothing old is left then
-//! (<https://kubernetes.io/docs/tasks/manage-daemon/update-daemon-set/>). With the strategy `OnDelete` that is when
-//! somebody has deleted the last old pod. The controller never gives up, so there is nothing that has failed.
+//! Finished means: on every node that is to have a pod, the pod is updated and available. Where an old and a new pod
+//! are on one node, the controller counts the old one, so no old pod is left then
+//! (<https://kubernetes.io/docs/tasks/manage-daemon/update-daemon-set/>). With the strategy `OnDelete` a person must
+//! delete the last old pod first. The controller never gives up, so there is no failed state.
 
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use crate::workload::RolloutState;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DaemonSet;
 
-/// The part of a `DaemonSet`'s spec that matters here.
+/// The part of a `DaemonSet`'s spec that the operator reads.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct DaemonSetSpecView {
@@ -29,24 +29,24 @@ pub struct DaemonSetSpecView {
 /// How pods are replaced.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct DaemonSetStrategyView {
-    /// `RollingUpdate`, also where it is missing, or `OnDelete`.
+    /// `RollingUpdate`, which is the default, or `OnDelete`.
     #[serde(rename = "type")]
     pub type_: Option<String>,
 }
 
-/// The part of a `DaemonSet`'s status that matters here. A number that is missing reads 0.
+/// The part of a `DaemonSet`'s status that the operator reads. A missing number counts as 0.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct DaemonSetStatusView {
-    /// The generation that the rest of the status speaks of.
+    /// The generation that the rest of the status describes.
     pub observed_generation: Option<i64>,
-    /// Nodes that are to have a pod.
+    /// Nodes that should have a pod.
     pub desired_number_scheduled: Option<i32>,
-    /// Nodes of these whose pod is of the present template.
+    /// How many of these nodes have a pod of the current template.
     pub updated_number_scheduled: Option<i32>,
-    /// Nodes of these whose pod has been ready for `minReadySeconds`.
+    /// How many of these nodes have a pod that has been ready for `minReadySeconds`.
     pub number_available: Option<i32>,
-    /// Nodes that have a pod and are not to have one.
+    /// Nodes that have a pod and should not.
     pub number_misscheduled: Option<i32>,
 }
 
@@ -64,9 +64,9 @@ impl Kind for DaemonSet {
         status.observed_generation
     }
 
-    /// Pods on nodes that are not to have one are in no other number. They count where they may be old for ever: with
-    /// `OnDelete`, where nobody replaces them; and where they are all that there is. Elsewhere the controller ends old
-    /// ones by itself, and one that is not old may stay for as long as its node does.
+    /// Pods on nodes that should not have one are in no other number. They count in two cases in which they may stay
+    /// old for ever: with `OnDelete`, where only a person replaces them, and when there are no other pods. Otherwise
+    /// the controller ends old ones by itself, and one that is not old may stay for as long as its node does.
     fn progress(spec: &DaemonSetSpecView, status: &DaemonSetStatusView, _now: Timestamp) -> RolloutState {
         let on_delete = spec.update_strategy.as_ref().and_then(|it| it.type_.as_deref()) == Some("OnDelete");
         let read = |number: Option<i32>| number.unwrap_or_default();

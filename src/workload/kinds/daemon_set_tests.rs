@@ -5,7 +5,7 @@ use crate::workload::kinds::fixtures::{self, Row, with};
 
 const NOW: &str = "2026-11-23T10:01:00Z";
 
-/// A `DaemonSet` at generation 2 on three nodes, all of them served.
+/// A `DaemonSet` at generation 2 on three nodes, each with an available pod.
 fn complete() -> Value {
     json!({
         "metadata": {"name": "agent", "namespace": "shop", "generation": 2},
@@ -51,7 +51,7 @@ fn case_24_finished_means_observed_updated_and_available_on_every_node() {
         &[
             ("all there", &[], "Complete"),
             ("the controller is ahead", &[("/status/observedGeneration", json!(3))], "Complete"),
-            ("no strategy said", &[("/spec/updateStrategy", Value::Null)], "Complete"),
+            ("no strategy", &[("/spec/updateStrategy", Value::Null)], "Complete"),
             ("stale status", &[("/status/observedGeneration", json!(1))], "Progressing"),
             ("never observed", &[("/status/observedGeneration", Value::Null)], "Progressing"),
             ("no status", &[("/status", Value::Null)], "Progressing"),
@@ -66,16 +66,16 @@ fn case_24_finished_means_observed_updated_and_available_on_every_node() {
             ("a pod stays on a node that is tainted since", &[elsewhere(1)], "Complete"),
         ],
     );
-    let (_, words) = judge(&with(complete(), &numbers_of(3, 1, 2)));
-    assert_eq!(words, "progressing: 1 of 3 pods are updated, 2 available");
+    let (_, text) = judge(&with(complete(), &numbers_of(3, 1, 2)));
+    assert_eq!(text, "progressing: 1 of 3 pods are updated, 2 available");
 }
 
 #[test]
 fn case_27_the_status_of_an_overtaken_rollout_says_nothing_about_the_next() {
     let overtaken = with(complete(), &[("/metadata/generation", json!(3))]);
-    let (word, words) = judge(&overtaken);
+    let (word, text) = judge(&overtaken);
     assert_eq!(word, "Progressing");
-    assert_eq!(words, "progressing: the DaemonSet controller has not yet seen generation 3");
+    assert_eq!(text, "progressing: the DaemonSet controller has not yet seen generation 3");
 }
 
 #[test]
@@ -91,10 +91,10 @@ fn with_on_delete_it_is_finished_when_the_last_old_pod_is_gone() {
             ("a pod that may be old is on a node that should have none", &[elsewhere(1)], "Progressing"),
         ],
     );
-    let (_, words) = judge(&with(on_delete(), &numbers_of(3, 2, 3)));
-    assert_eq!(words, "progressing: 2 of 3 pods are updated, 3 available; old ones wait to be deleted");
-    let (_, words) = judge(&with(on_delete(), &[elsewhere(2)]));
-    assert_eq!(words, "progressing: 2 pods are left on nodes that should have none, of whatever version");
+    let (_, text) = judge(&with(on_delete(), &numbers_of(3, 2, 3)));
+    assert_eq!(text, "progressing: 2 of 3 pods are updated, 3 available; old ones wait to be deleted");
+    let (_, text) = judge(&with(on_delete(), &[elsewhere(2)]));
+    assert_eq!(text, "progressing: 2 pods are left on nodes that should have none, of whatever version");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn case_31_no_node_that_should_have_one_and_none_left_is_finished() {
 }
 
 #[test]
-fn one_being_deleted_is_nothing_else() {
+fn deletion_outranks_the_rollout() {
     let deleting = ("/metadata/deletionTimestamp", json!(NOW));
     table(
         &complete(),

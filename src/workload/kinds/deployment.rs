@@ -1,8 +1,8 @@
-//! Deployments: how far one's rollout is.
+//! The progress of a Deployment's rollout.
 //!
-//! Finished means: `updatedReplicas`, `replicas` and `availableReplicas` all equal the number asked for, so none of an
-//! older template is left; not paused, not given up (case 24 to 27;
-//! <https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#complete-deployment>). That the controller gave
+//! Finished means: `updatedReplicas`, `replicas` and `availableReplicas` all equal the requested number, so no pod of
+//! an older template is left; the rollout is not paused, and the controller has not given up (case 24 to 27;
+//! <https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#complete-deployment>). A controller that gave
 //! up outranks the numbers.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -23,38 +23,38 @@ const MESSAGE_CHARS: usize = 256;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Deployment;
 
-/// The part of a Deployment's spec that matters here.
+/// The part of a Deployment's spec that the operator reads.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct DeploymentSpecView {
-    /// How many pods are asked for; 1 where it is missing.
+    /// The requested number of pods; the default is 1.
     pub replicas: Option<i32>,
-    /// Whether the rollout is held.
+    /// Whether the rollout is paused.
     pub paused: Option<bool>,
     /// The pod template.
     pub template: Option<PodTemplateView>,
 }
 
-/// The part of a Deployment's status that matters here. A number that is missing reads 0. `terminatingReplicas` is read
-/// though the typed API of the oldest supported version lacks it.
+/// The part of a Deployment's status that the operator reads. A missing number counts as 0. `terminatingReplicas` is
+/// read although the typed API of the oldest supported version lacks it.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct DeploymentStatusView {
-    /// The generation that the rest of the status speaks of.
+    /// The generation that the rest of the status describes.
     pub observed_generation: Option<i64>,
-    /// Pods that are not ending, of any template.
+    /// Pods of any template that are not terminating.
     pub replicas: Option<i32>,
-    /// Pods of the newest template that are not ending.
+    /// Pods of the newest template that are not terminating.
     pub updated_replicas: Option<i32>,
-    /// Pods that have been ready for `minReadySeconds` and are not ending.
+    /// Pods that have been ready for `minReadySeconds` and are not terminating.
     pub available_replicas: Option<i32>,
-    /// Pods that are ending; reported by servers with the feature `DeploymentReplicaSetTerminatingReplicas`.
+    /// Pods that are terminating; reported by servers with the feature `DeploymentReplicaSetTerminatingReplicas`.
     pub terminating_replicas: Option<i32>,
     /// Conditions.
     pub conditions: Option<Vec<DeploymentConditionView>>,
 }
 
-/// The part of a Deployment's condition that matters here.
+/// The part of a Deployment's condition that the operator reads.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct DeploymentConditionView {
@@ -64,9 +64,9 @@ pub struct DeploymentConditionView {
     /// `True`, `False`, `Unknown`.
     #[serde(default)]
     pub status: String,
-    /// Why, as one word.
+    /// The reason, CamelCase.
     pub reason: Option<String>,
-    /// Why, in words.
+    /// The message, for people.
     pub message: Option<String>,
     /// When the controller last confirmed it.
     pub last_update_time: Option<Time>,
@@ -90,16 +90,16 @@ impl Kind for Deployment {
         status.observed_generation
     }
 
-    /// The time matters only while replaced pods still end; a later `now` never turns a finished rollout into an
+    /// The time matters only while replaced pods are terminating; a later `now` never turns a finished rollout into an
     /// unfinished one.
     fn progress(spec: &DeploymentSpecView, status: &DeploymentStatusView, now: Timestamp) -> RolloutState {
         if let Some(failed) = condition(status, "Progressing").filter(|condition| condition.status == "False") {
-            return RolloutState::Failed { message: in_words(failed) };
+            return RolloutState::Failed { message: text_of(failed) };
         }
         let wanted = spec.replicas.unwrap_or(1);
         if let Some(missing) = missing(wanted, status) {
             let failure = condition(status, "ReplicaFailure").filter(|condition| condition.status == "True");
-            return RolloutState::Progressing { message: failure.map_or(missing, in_words) };
+            return RolloutState::Progressing { message: failure.map_or(missing, text_of) };
         }
         if let Some(terminating) = terminating(spec, status, now) {
             return terminating;
@@ -108,7 +108,7 @@ impl Kind for Deployment {
     }
 }
 
-/// What the numbers lack; `None` when nothing is missing and nothing old is left.
+/// What the numbers lack; `None` when nothing is missing and no old pod is left.
 fn missing(wanted: i32, status: &DeploymentStatusView) -> Option<String> {
     let (all, updated, available) = numbers(status);
     if [all, updated, available] == [wanted; 3] {
@@ -126,10 +126,10 @@ fn numbers(status: &DeploymentStatusView) -> (i32, i32, i32) {
     (read(status.replicas), read(status.updated_replicas), read(status.available_replicas))
 }
 
-/// Whether replaced pods still have to be waited for. The wait ends a grace period after the controller confirmed the
-/// rollout, since all of them had been told to end by then; a pod that hangs on a lost node must not hold up the record
-/// for ever. Without that time (no progress deadline, so no condition) there is no wait: better early by a grace period,
-/// as on servers that do not report these pods, than never. A confirmation from the future counts as now.
+/// Whether replaced pods are still waited for. The wait ends a grace period after the controller confirmed the rollout,
+/// since all of them had begun to terminate by then; a pod that hangs on a lost node must not delay the record for
+/// ever. Without that time (no progress deadline, so no condition) there is no wait: recording early by a grace period,
+/// as on servers that do not report these pods, is better than never. A confirmation from the future counts as now.
 fn terminating(spec: &DeploymentSpecView, status: &DeploymentStatusView, now: Timestamp) -> Option<RolloutState> {
     let remaining = status.terminating_replicas.filter(|remaining| *remaining > 0)?;
     let progressing = condition(status, "Progressing")?;
@@ -147,7 +147,7 @@ fn condition<'status>(status: &'status DeploymentStatusView, kind: &str) -> Opti
     status.conditions.as_deref().unwrap_or_default().iter().find(|condition| condition.type_ == kind)
 }
 
-fn in_words(condition: &DeploymentConditionView) -> String {
+fn text_of(condition: &DeploymentConditionView) -> String {
     let reason = condition.reason.as_deref().unwrap_or("no reason given");
     match condition.message.as_deref().map(str::trim).filter(|message| !message.is_empty()) {
         Some(message) => clause(&format!("{reason}: {message}"), MESSAGE_CHARS),

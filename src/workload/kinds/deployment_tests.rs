@@ -16,7 +16,7 @@ fn table(rows: &[Row<'_>]) {
     fixtures::table::<Deployment>(&complete(), NOW, rows);
 }
 
-/// A Deployment at generation 2 with three pods asked for, all there.
+/// A Deployment at generation 2 with three requested pods, all available.
 fn complete() -> Value {
     json!({
         "metadata": {"name": "orders", "namespace": "shop", "generation": 2},
@@ -97,11 +97,11 @@ fn case_25_a_deadline_that_passed_is_a_failure_until_it_recovers() {
         changes.extend(extra);
         with(complete(), &changes)
     };
-    let (word, words) = judge(&failed(numbers_of(3, 4, 1, 3)), NOW);
+    let (word, text) = judge(&failed(numbers_of(3, 4, 1, 3)), NOW);
     assert_eq!(word, "Failed");
-    assert!(words.contains(r#"ProgressDeadlineExceeded: ReplicaSet "orders-5" has timed out progressing"#), "{words}");
-    assert!(!words.ends_with('.'), "it becomes part of a sentence: {words}");
-    assert_eq!(judge(&failed(vec![]), NOW).0, "Failed", "even with all numbers right: it still says so");
+    assert!(text.contains(r#"ProgressDeadlineExceeded: ReplicaSet "orders-5" has timed out progressing"#), "{text}");
+    assert!(!text.ends_with('.'), "it becomes part of a sentence: {text}");
+    assert_eq!(judge(&failed(vec![]), NOW).0, "Failed", "even with all numbers right: the condition decides");
     assert_eq!(judge(&failed(numbers_of(0, 0, 0, 0)), NOW).0, "Failed", "at zero too");
     assert_eq!(
         judge(&failed(vec![("/status/observedGeneration", json!(1))]), NOW).0,
@@ -114,12 +114,12 @@ fn case_25_a_deadline_that_passed_is_a_failure_until_it_recovers() {
 }
 
 #[test]
-fn case_25_a_quota_that_is_exceeded_is_told_while_the_rollout_goes_on() {
+fn case_25_an_exceeded_quota_is_reported_while_the_rollout_continues() {
     let conditions = json!([available(NOW), quota_exceeded()]);
     let mut changes = numbers_of(3, 3, 1, 3);
     changes.push(("/status/conditions", conditions.clone()));
-    let (word, words) = judge(&with(complete(), &changes), NOW);
-    assert_eq!((word, words.as_str()), ("Progressing", "progressing: FailedCreate: exceeded quota: small"));
+    let (word, text) = judge(&with(complete(), &changes), NOW);
+    assert_eq!((word, text.as_str()), ("Progressing", "progressing: FailedCreate: exceeded quota: small"));
     let both = with(complete(), &[("/status/conditions", json!([deadline_exceeded(), quota_exceeded()]))]);
     assert_eq!(judge(&both, NOW).0, "Failed", "the deadline outranks it");
     let left_over = with(complete(), &[("/status/conditions", conditions)]);
@@ -141,11 +141,12 @@ fn case_26_nothing_is_finished_while_paused() {
 
 #[test]
 fn case_27_the_status_of_an_overtaken_rollout_says_nothing_about_the_next() {
-    // Everything is right for generation 2; the image was changed again and nobody has looked at generation 3 yet.
+    // Everything is right for generation 2; the image was changed again, and the controller has not observed generation
+    // 3 yet.
     let overtaken = with(complete(), &[("/metadata/generation", json!(3))]);
-    let (word, words) = judge(&overtaken, NOW);
+    let (word, text) = judge(&overtaken, NOW);
     assert_eq!(word, "Progressing");
-    assert!(words.contains("generation 3"), "{words}");
+    assert!(text.contains("generation 3"), "{text}");
 }
 
 #[test]
@@ -178,7 +179,7 @@ fn case_32_recreate_is_not_finished_between_the_old_pods_and_the_new() {
 }
 
 #[test]
-fn a_deployment_being_deleted_is_nothing_else() {
+fn deletion_outranks_the_rollout() {
     let deleting = ("/metadata/deletionTimestamp", json!("2026-11-23T10:00:59Z"));
     table(&[
         ("complete", std::slice::from_ref(&deleting), "Deleting"),
@@ -189,7 +190,7 @@ fn a_deployment_being_deleted_is_nothing_else() {
 }
 
 #[test]
-fn case_24_replaced_pods_that_still_end_are_waited_for_a_grace_period_at_most() {
+fn case_24_terminating_pods_are_waited_for_a_grace_period_at_most() {
     let ending = |grace: Option<i64>, confirmed: &str, reason: &str, left: i32| {
         let mut condition = available(confirmed);
         condition["reason"] = json!(reason);
@@ -235,11 +236,11 @@ fn case_24_replaced_pods_that_still_end_are_waited_for_a_grace_period_at_most() 
 #[test]
 fn a_long_message_is_cut_and_stays_on_one_line() {
     let condition = json!({"type": "Progressing", "status": "False", "reason": "R", "message": "ä\n".repeat(20_000)});
-    let (_, words) = judge(&with(complete(), &[("/status/conditions", json!([condition]))]), NOW);
-    assert!(words.chars().count() < 600 && !words.contains('\n'), "{words}");
+    let (_, text) = judge(&with(complete(), &[("/status/conditions", json!([condition]))]), NOW);
+    assert!(text.chars().count() < 600 && !text.contains('\n'), "{text}");
 }
 
-/// A Deployment in plain facts, for a judgement of its own.
+/// The facts of a Deployment, for an independent judgement.
 #[derive(Clone, Debug)]
 struct Facts {
     deleting: bool,
@@ -284,7 +285,7 @@ impl Facts {
         .unwrap()
     }
 
-    /// Finished as the rule says it, in one sentence and without order.
+    /// Finished as the rule states it: all conditions at once, in no order.
     fn finished(&self, now: i64) -> bool {
         let read = |number: Option<i32>| number.unwrap_or(0);
         let wanted = self.wanted.unwrap_or(1);
@@ -359,7 +360,7 @@ proptest! {
     }
 
     #[test]
-    fn waiting_ends_by_itself_when_it_says(facts in facts(), now in 0_i64..200) {
+    fn waiting_ends_at_the_stated_time(facts in facts(), now in 0_i64..200) {
         let view = facts.view();
         let now = Timestamp::from_second(now).unwrap();
         if let RolloutState::Terminating { until, remaining } = view.rollout(now) {

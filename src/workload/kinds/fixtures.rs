@@ -1,25 +1,25 @@
-//! What the tests of the kinds are made of: an object with some fields changed, and how its rollout is judged.
+//! Building blocks of the kinds' tests: an object with some fields changed, and the judgement of its rollout.
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Kind, View};
 
-/// What is changed in an object that is complete, why, and the verdict.
+/// A name, the changes to a complete object, and the expected verdict.
 pub(super) type Row<'row> = (&'row str, &'row [(&'row str, Value)], &'row str);
 
 pub(super) fn at(time: &str) -> Timestamp {
     time.parse().unwrap()
 }
 
-/// The verdict in one word, and the words that go with it.
+/// The verdict: its name, and its text.
 pub(super) fn judge<K: Kind>(object: &Value, now: &str) -> (&'static str, String) {
     let view: View<K> = serde_json::from_value(object.clone()).unwrap();
     let state = view.rollout(at(now));
     (state.name(), state.to_string())
 }
 
-/// The base with values put at JSON pointers; `null` takes a field away.
+/// The base with values set at JSON pointers; `null` removes a field.
 pub(super) fn with(mut base: Value, changes: &[(&str, Value)]) -> Value {
     for (pointer, value) in changes {
         let (parent, key) = pointer.rsplit_once('/').unwrap();

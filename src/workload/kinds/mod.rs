@@ -1,8 +1,8 @@
 //! The kinds of workload that the operator knows: one table, and one file for each kind.
 //!
-//! The recorder watches and reads every row, the gate judges every row, and the chart grants and asks for what
-//! `charts/pact-operator/files/kinds.json` lists; a test holds that file and the table together. A kind is added by a
-//! file that implements [`Kind`], a line in the table and a line in that file.
+//! The recorder watches and reads every row, the gate judges every row. The chart grants rights and registers webhook
+//! rules for what `charts/pact-operator/files/kinds.json` lists; a test compares that file with the table. To add a
+//! kind, add a file that implements [`Kind`], a line in the table and a line in that file.
 
 mod daemon_set;
 mod deployment;
@@ -23,16 +23,16 @@ use std::fmt;
 /// A Deployment, as far as the operator reads it.
 pub type DeploymentView = View<Deployment>;
 
-/// What is done with a kind that is known only when the program runs.
+/// An operation on a kind that is known only at run time.
 pub trait Dispatch {
-    /// What comes of it.
+    /// The result.
     type Output;
 
-    /// Does it with that kind.
+    /// Runs the operation for one kind.
     fn with<K: Kind>(self) -> Self::Output;
 }
 
-/// What the API server knows a kind by.
+/// The names of a kind in the Kubernetes API.
 struct Row {
     kind: &'static str,
     group: &'static str,
@@ -65,7 +65,7 @@ macro_rules! table {
                 }
             }
 
-            /// Does something that is written for every kind with this one.
+            /// Runs an operation that is written for every kind with this one.
             pub fn dispatch<D: Dispatch>(self, what: D) -> D::Output {
                 match self {
                     $(Self::$kind => what.with::<$kind>(),)*
@@ -75,7 +75,7 @@ macro_rules! table {
     };
 }
 
-// Each: the kind, its API group, its version, the resource that rights and webhook rules name.
+// Columns: the kind, its API group, its version, the resource that rights and webhook rules name.
 table! {
     Deployment, "apps", "v1", "deployments";
     StatefulSet, "apps", "v1", "statefulsets";
@@ -113,7 +113,7 @@ impl WorkloadKind {
         self.row().resource
     }
 
-    /// The kind of that name, of whatever group.
+    /// The kind of that name, in any group.
     #[must_use]
     pub fn named(kind: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|known| known.kind() == kind)

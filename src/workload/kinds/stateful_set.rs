@@ -1,13 +1,13 @@
-//! `StatefulSet`s: how far one's rollout is.
+//! The progress of a `StatefulSet`'s rollout.
 //!
-//! Finished means: `updatedReplicas`, `replicas` and `availableReplicas` all equal the number asked for. `replicas` counts
-//! pods that are ending, too, and a pod is made anew only when the old one of its name is gone, so nothing old is left
-//! then. `currentRevision` is where a pod goes back to: the controller makes it the `updateRevision` once all pods are
-//! updated and ready, but never with the strategy `OnDelete`, where the numbers alone tell.
+//! Finished means: `updatedReplicas`, `replicas` and `availableReplicas` all equal the requested number. `replicas`
+//! includes terminating pods, and a pod is created again only when the old one of its name is gone, so no old pod is
+//! left then. `currentRevision` is the revision to which pods return: the controller sets it to the `updateRevision`
+//! once all pods are updated and ready, but never with the strategy `OnDelete`, where only the numbers count.
 //!
-//! A partition keeps pods at the current revision for as long as somebody wants: both versions are live, so the record
-//! stays (<https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#partitions>). The controller never gives
-//! up, so there is nothing that has failed.
+//! A partition keeps pods at the current revision for an unlimited time: both versions are live, so the record stays
+//! (<https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#partitions>). The controller never gives
+//! up, so there is no failed state.
 
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
@@ -20,11 +20,11 @@ use crate::workload::RolloutState;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StatefulSet;
 
-/// The part of a `StatefulSet`'s spec that matters here.
+/// The part of a `StatefulSet`'s spec that the operator reads.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct StatefulSetSpecView {
-    /// How many pods are asked for; 1 where it is missing.
+    /// The requested number of pods; the default is 1.
     pub replicas: Option<i32>,
     /// How pods are replaced.
     pub update_strategy: Option<StatefulSetStrategyView>,
@@ -36,36 +36,36 @@ pub struct StatefulSetSpecView {
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct StatefulSetStrategyView {
-    /// `RollingUpdate`, also where it is missing, or `OnDelete`.
+    /// `RollingUpdate`, which is the default, or `OnDelete`.
     #[serde(rename = "type")]
     pub type_: Option<String>,
-    /// What `RollingUpdate` goes by.
+    /// The parameters of `RollingUpdate`.
     pub rolling_update: Option<StatefulSetRollingUpdateView>,
 }
 
-/// What `RollingUpdate` goes by.
+/// The parameters of `RollingUpdate`.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct StatefulSetRollingUpdateView {
-    /// How many pods, from the first on, are not updated; 0 where it is missing.
+    /// How many pods, from the first on, are not updated; the default is 0.
     pub partition: Option<i32>,
 }
 
-/// The part of a `StatefulSet`'s status that matters here. A number that is missing reads 0.
+/// The part of a `StatefulSet`'s status that the operator reads. A missing number counts as 0.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct StatefulSetStatusView {
-    /// The generation that the rest of the status speaks of.
+    /// The generation that the rest of the status describes.
     pub observed_generation: Option<i64>,
-    /// Pods of any revision, those that are ending included.
+    /// Pods of any revision, including terminating ones.
     pub replicas: Option<i32>,
-    /// Pods of the update revision that are not ending.
+    /// Pods of the update revision that are not terminating.
     pub updated_replicas: Option<i32>,
     /// Pods that have been ready for `minReadySeconds`.
     pub available_replicas: Option<i32>,
-    /// The revision that all pods had when a rollout was last finished.
+    /// The revision that all pods had when a rollout last finished.
     pub current_revision: Option<String>,
-    /// The revision of the present pod template.
+    /// The revision of the current pod template.
     pub update_revision: Option<String>,
 }
 
@@ -74,7 +74,7 @@ impl StatefulSetSpecView {
         self.update_strategy.as_ref().and_then(|strategy| strategy.type_.as_deref()) == Some("OnDelete")
     }
 
-    /// How many of the pods asked for are not to be updated.
+    /// How many of the requested pods are not to be updated.
     fn kept_back(&self, wanted: i32) -> i32 {
         let rolling_update = self.update_strategy.as_ref().and_then(|strategy| strategy.rolling_update.as_ref());
         let partition = rolling_update.and_then(|rolling_update| rolling_update.partition).unwrap_or_default();

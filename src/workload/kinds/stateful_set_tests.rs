@@ -6,7 +6,7 @@ use crate::workload::kinds::fixtures::{self, Row, with};
 
 const NOW: &str = "2026-11-23T10:01:00Z";
 
-/// A `StatefulSet` at generation 2 with three pods asked for, all there.
+/// A `StatefulSet` at generation 2 with three requested pods, all available.
 fn complete() -> Value {
     json!({
         "metadata": {"name": "orders", "namespace": "shop", "generation": 2},
@@ -27,7 +27,7 @@ fn rolling() -> Value {
     with(complete(), &[("/status/updateRevision", json!("orders-c")), ("/status/updatedReplicas", json!(1))])
 }
 
-/// The same where somebody deletes the pods that are to be replaced.
+/// The same with `OnDelete`, where a person deletes the pods to be replaced.
 fn on_delete(base: Value) -> Value {
     with(base, &[("/spec/updateStrategy", json!({"type": "OnDelete"}))])
 }
@@ -60,8 +60,8 @@ fn case_24_finished_means_observed_updated_available_and_nothing_old() {
         &[
             ("all there", &[], "Complete"),
             ("the controller is ahead", &[("/status/observedGeneration", json!(3))], "Complete"),
-            ("no strategy said", &[("/spec/updateStrategy", Value::Null)], "Complete"),
-            ("no partition said", &[("/spec/updateStrategy/rollingUpdate", Value::Null)], "Complete"),
+            ("no strategy", &[("/spec/updateStrategy", Value::Null)], "Complete"),
+            ("no partition", &[("/spec/updateStrategy/rollingUpdate", Value::Null)], "Complete"),
             ("one asked for by default", &[("/spec/replicas", Value::Null)], "Progressing"),
             ("stale status", &[("/status/observedGeneration", json!(1))], "Progressing"),
             ("never observed", &[("/status/observedGeneration", Value::Null)], "Progressing"),
@@ -84,23 +84,23 @@ fn case_24_finished_means_observed_updated_available_and_nothing_old() {
             ("one above the number still ends", &numbers_of(2, 3, 2, 2), "Progressing"),
         ],
     );
-    let (_, words) = judge(&with(complete(), &numbers_of(2, 3, 2, 2)));
-    assert_eq!(words, "progressing: 1 pods are left over of 2 asked for");
-    let (_, words) = judge(&rolling());
-    assert_eq!(words, "progressing: 1 of 3 pods are updated, 3 available");
+    let (_, text) = judge(&with(complete(), &numbers_of(2, 3, 2, 2)));
+    assert_eq!(text, "progressing: 1 pods are left over of 2 asked for");
+    let (_, text) = judge(&rolling());
+    assert_eq!(text, "progressing: 1 of 3 pods are updated, 3 available");
 }
 
 #[test]
 fn case_27_the_status_of_an_overtaken_rollout_says_nothing_about_the_next() {
     let overtaken = with(complete(), &[("/metadata/generation", json!(3))]);
-    let (word, words) = judge(&overtaken);
+    let (word, text) = judge(&overtaken);
     assert_eq!(word, "Progressing");
-    assert_eq!(words, "progressing: the StatefulSet controller has not yet seen generation 3");
+    assert_eq!(text, "progressing: the StatefulSet controller has not yet seen generation 3");
 }
 
 #[test]
 fn a_rollout_that_is_rolled_back_half_way_is_finished_when_the_last_pod_is_back() {
-    // The revision is the current one again, but one pod still has the abandoned one.
+    // The current revision is the update revision again, but one pod still has the abandoned one.
     table(
         &complete(),
         &[("one to go", &[("/status/updatedReplicas", json!(2))], "Progressing"), ("back", &[], "Complete")],
@@ -137,16 +137,16 @@ fn case_24_a_partition_that_keeps_old_pods_is_mixed_until_it_is_zero() {
             ("scaled to zero", &[&[partition(2)], &numbers_of(0, 0, 0, 0)[..]].concat(), "ScaledToZero"),
         ],
     );
-    let (_, words) = judge(&with(rolling(), &[partition(2)]));
+    let (_, text) = judge(&with(rolling(), &[partition(2)]));
     assert_eq!(
-        words,
+        text,
         "mixed: the partition keeps 2 of 3 pods at the version before, 1 are updated, 3 available; it is recorded once the \
          partition is 0 and the rollout has finished"
     );
 }
 
 #[test]
-fn with_on_delete_the_numbers_tell_for_the_current_revision_stays_behind() {
+fn with_on_delete_only_the_numbers_count() {
     table(
         &on_delete(rolling()),
         &[
@@ -163,8 +163,8 @@ fn with_on_delete_the_numbers_tell_for_the_current_revision_stays_behind() {
             ),
         ],
     );
-    let (_, words) = judge(&on_delete(rolling()));
-    assert_eq!(words, "progressing: 1 of 3 pods are updated, 3 available; 2 old ones wait to be deleted");
+    let (_, text) = judge(&on_delete(rolling()));
+    assert_eq!(text, "progressing: 1 of 3 pods are updated, 3 available; 2 old ones wait to be deleted");
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn case_31_zero_asked_for_and_none_left_is_finished() {
 }
 
 #[test]
-fn one_being_deleted_is_nothing_else() {
+fn deletion_outranks_the_rollout() {
     let deleting = ("/metadata/deletionTimestamp", json!(NOW));
     table(
         &complete(),
@@ -197,7 +197,7 @@ fn one_being_deleted_is_nothing_else() {
     );
 }
 
-/// What a controller might say, mostly near to a finished rollout.
+/// Numbers that a controller may report, mostly close to a finished rollout.
 fn number() -> impl Strategy<Value = Option<i32>> {
     prop_oneof![3 => Just(Some(2)), 1 => Just(None), 2 => (-1..4).prop_map(Some)]
 }

@@ -6,10 +6,10 @@ use serde_json::json;
 
 use super::*;
 
-/// What a kind says of itself, and what is made of an object of it.
-struct Says;
+/// What a kind reports of itself, and of an object of its kind.
+struct Described;
 
-impl Dispatch for Says {
+impl Dispatch for Described {
     type Output = (WorkloadKind, [String; 4], String);
 
     fn with<K: Kind>(self) -> Self::Output {
@@ -22,11 +22,11 @@ impl Dispatch for Says {
 }
 
 #[test]
-fn every_row_is_about_the_kind_that_its_file_is_about() {
+fn every_row_names_the_kind_of_its_file() {
     for kind in WorkloadKind::ALL {
-        let (of_file, said, reference) = kind.dispatch(Says);
+        let (of_file, names, reference) = kind.dispatch(Described);
         assert_eq!(of_file, kind);
-        assert_eq!(said, [kind.kind(), kind.group(), kind.api_version(), kind.resource()]);
+        assert_eq!(names, [kind.kind(), kind.group(), kind.api_version(), kind.resource()]);
         assert_eq!(reference, format!("{kind} shop/orders"));
         assert_eq!(WorkloadKind::named(kind.kind()), Some(kind));
     }
@@ -34,7 +34,7 @@ fn every_row_is_about_the_kind_that_its_file_is_about() {
 }
 
 #[test]
-fn every_row_is_what_kubernetes_calls_it() {
+fn every_row_has_the_names_of_kubernetes() {
     fn of<R: k8s_openapi::Resource>() -> [&'static str; 4] {
         [R::KIND, R::GROUP, R::API_VERSION, R::URL_PATH_SEGMENT]
     }

@@ -1,4 +1,4 @@
-//! A workload of any kind, as far as the operator reads it: what every kind has is read here, once for all.
+//! The part of a workload that the operator reads. The parts that all kinds share are read here.
 
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -13,66 +13,65 @@ use super::WorkloadKind;
 use crate::api::annotations;
 use crate::workload::{Container, PactAnnotations, RolloutState, Workload, WorkloadRef};
 
-/// What is particular to one kind of workload.
+/// The parts that differ between kinds of workload.
 pub trait Kind: Clone + Debug + Default + PartialEq + Send + Sync + 'static {
-    /// The kind it is.
+    /// The kind.
     const KIND: WorkloadKind;
 
-    /// The part of its spec that matters here. Every field may be missing.
+    /// The part of its spec that the operator reads. Every field may be missing.
     type Spec: DeserializeOwned + Clone + Debug + Default + PartialEq + Send + Sync;
 
-    /// The part of its status that matters here. Every field may be missing.
+    /// The part of its status that the operator reads. Every field may be missing.
     type Status: DeserializeOwned + Clone + Debug + Default + PartialEq + Send + Sync;
 
     /// The pod template.
     fn template(spec: &Self::Spec) -> Option<&PodTemplateView>;
 
-    /// Whether the rollout is held by whoever wrote the spec.
+    /// Whether the spec pauses the rollout.
     fn paused(_spec: &Self::Spec) -> bool {
         false
     }
 
-    /// The generation that the status speaks of.
+    /// The generation that the status describes.
     fn observed_generation(status: &Self::Status) -> Option<i64>;
 
-    /// How far the rollout is at `now`, where the object is not being deleted, is not paused, and its status speaks of
-    /// the present generation.
+    /// The progress of the rollout at `now`, for an object that is not being deleted and not paused, and whose status
+    /// describes the current generation.
     fn progress(spec: &Self::Spec, status: &Self::Status, now: Timestamp) -> RolloutState;
 }
 
-/// A workload without all that the operator does not read: a twentieth of the whole in memory. Every field may be
-/// missing.
+/// A workload reduced to what the operator reads: a twentieth of the whole object's size. Every field may be missing.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(bound = "")]
 pub struct View<K: Kind> {
     /// Name, namespace, uid, generation, annotations, labels, owners.
     #[serde(default)]
     pub metadata: ObjectMeta,
-    /// What is asked for.
+    /// The spec.
     pub spec: Option<K::Spec>,
-    /// What the kind's controller last said.
+    /// What the kind's controller last reported.
     pub status: Option<K::Status>,
 }
 
-/// The part of a pod template that matters here.
+/// The part of a pod template that the operator reads.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct PodTemplateView {
     /// The pods' spec.
     pub spec: Option<PodSpecView>,
 }
 
-/// The part of a pod's spec that matters here. Init containers, and so native sidecars, are left out on purpose
+/// The part of a pod's spec that the operator reads. Init containers, and so native sidecars, are left out on purpose
 /// (case 22).
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct PodSpecView {
     /// The containers, in order.
     pub containers: Option<Vec<ContainerView>>,
-    /// How long a pod may take to end, in seconds; 30 where it is missing.
+    /// How long a pod may take to terminate, in seconds; the default is 30.
     pub termination_grace_period_seconds: Option<i64>,
 }
 
-/// The part of a container that matters here.
+/// The part of a container that the operator reads.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct ContainerView {
     /// Its name.
@@ -111,11 +110,11 @@ impl<K: Kind> kube::Resource for View<K> {
 }
 
 impl<K: Kind> View<K> {
-    /// The kind it is.
+    /// The kind.
     pub const KIND: WorkloadKind = K::KIND;
 
-    /// Drops what the operator never reads (managed fields, other people's annotations and labels), so that a cache
-    /// of thousands stays small. Observing a pruned object gives what observing the whole one gives.
+    /// Drops what the operator never reads (managed fields, foreign annotations and labels), so that a cache of
+    /// thousands stays small. Observing a pruned object gives the same result as observing the whole one.
     pub fn prune(&mut self) {
         let metadata = &mut self.metadata;
         metadata.managed_fields = None;
@@ -126,7 +125,7 @@ impl<K: Kind> View<K> {
         keep(&mut metadata.labels, |key| key == annotations::VERSION_LABEL);
     }
 
-    /// What the object says, with its rollout judged at `now`: only [`RolloutState::Terminating`] depends on the time.
+    /// The observed workload, with its rollout judged at `now`: only [`RolloutState::Terminating`] depends on the time.
     #[must_use]
     pub fn observe(&self, now: Timestamp) -> Workload {
         let metadata = &self.metadata;
@@ -155,10 +154,10 @@ impl<K: Kind> View<K> {
         }
     }
 
-    /// How far the rollout is at `now`.
+    /// The state of the rollout at `now`.
     ///
-    /// What is asked for outranks what was observed: deleting, then paused, then a status of an older generation (which
-    /// says nothing about this rollout, not even that it failed), then what the kind says.
+    /// The spec outranks the status: deletion first, then a pause, then a status of an older generation (which
+    /// describes nothing of this rollout, not even a failure), then the judgement of the kind.
     #[must_use]
     pub fn rollout(&self, now: Timestamp) -> RolloutState {
         let (no_spec, no_status) = (K::Spec::default(), K::Status::default());
@@ -185,7 +184,7 @@ impl From<&ContainerView> for Container {
     }
 }
 
-/// The Flagger Canary that controls an object (case 71). A reference alone is not enough: anybody may own.
+/// The Flagger Canary that controls an object (case 71). An owner reference is not enough: any object may be an owner.
 fn canary_owner(metadata: &ObjectMeta) -> Option<String> {
     let owners = metadata.owner_references.as_deref().unwrap_or_default();
     let canary = owners.iter().find(|owner| {

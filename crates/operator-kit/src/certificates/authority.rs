@@ -1,4 +1,4 @@
-//! A certificate authority with its key, and the leaves it signs. ECDSA on P-256 throughout.
+//! A certificate authority with its key, and the leaf certificates that it signs. All keys are ECDSA on P-256.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 
 use super::certificate::{Certificate, Id, Validity, seconds};
 
-/// Why an authority cannot be had or cannot sign. Never quotes a key.
+/// Why an authority cannot be created, read or used to sign. Never quotes a key.
 #[derive(Debug, Error)]
 pub(super) enum AuthorityError {
     #[error("cannot make a certificate: {0}")]
@@ -36,17 +36,17 @@ pub(super) struct Authority {
     key: KeyPair,
 }
 
-/// What a server shows, with its key.
+/// The certificate that a server presents, with its key.
 #[derive(Clone)]
 pub(super) struct Leaf {
     pub(super) key: Arc<CertifiedKey>,
     pub(super) validity: Validity,
-    /// Which of our authorities signed it; `None` for one that somebody else made.
+    /// Which of our authorities signed it; `None` for a certificate from another issuer.
     pub(super) issuer: Option<Id>,
 }
 
 impl Authority {
-    /// A new one that signs itself.
+    /// Creates a self-signed authority.
     pub(super) fn create(common_name: &str, now: SystemTime, life: Duration) -> Result<Self, AuthorityError> {
         let key = KeyPair::generate()?;
         let mut params = params(Validity::new(now, life))?;
@@ -58,10 +58,9 @@ impl Authority {
         Ok(Self { certificate, key })
     }
 
-    /// One that was kept as PEM.
+    /// Reads an authority that was stored as PEM.
     ///
-    /// # Errors
-    /// [`AuthorityError::Foreign`] when it cannot be one that [`Self::create`] made under this name.
+    /// # Errors [`AuthorityError::Foreign`] when [`Self::create`] cannot have made it under this name.
     pub(super) fn parse(certificate: &[u8], key: &[u8], common_name: &str) -> Result<Self, AuthorityError> {
         let foreign = |why: &str| AuthorityError::Foreign(why.to_owned());
         let der = CertificateDer::from_pem_slice(certificate).map_err(|_| foreign("the certificate is not PEM"))?;
@@ -80,19 +79,19 @@ impl Authority {
         Ok(Self { certificate, key })
     }
 
-    /// The private key. For the Secret only.
+    /// The private key, to be written to the Secret only.
     pub(super) fn key_pem(&self) -> String {
         self.key.serialize_pem()
     }
 
-    /// A fresh leaf with a key of its own, valid for `life` but not longer than this authority.
+    /// Issues a leaf with a new key, valid for `life` but not longer than this authority.
     pub(super) fn issue(&self, names: &[String], now: SystemTime, life: Duration) -> Result<Leaf, AuthorityError> {
         let validity = self.leaf_validity(now, life);
         let mut params = params(validity)?;
         params.subject_alt_names = CertificateParams::new(names.to_vec())?.subject_alt_names;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        // Several authorities of one name may be trusted at once: this says which one signed.
+        // The caBundle may hold several authorities of one name: the key identifier names the one that signed.
         params.use_authority_key_identifier_extension = true;
         let issuer = Issuer::from_ca_cert_der(&self.certificate.der, &self.key)?;
         let key = KeyPair::generate()?;

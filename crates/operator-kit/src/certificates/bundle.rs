@@ -11,12 +11,12 @@ use super::certificate::{Certificate, Id};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Bundle {
     pub(super) certificates: Vec<Certificate>,
-    /// What is in it and not a certificate: how it was found out. Kubernetes itself refuses to use such a bundle.
+    /// What makes the bundle invalid: a part that is not a certificate. Kubernetes itself refuses to use such a bundle.
     pub(super) flaw: Option<String>,
 }
 
 impl Bundle {
-    /// Reads PEM. What comes before a flaw is kept.
+    /// Reads PEM. Certificates before a flaw are kept.
     pub(super) fn parse(pem: &[u8]) -> Self {
         let mut bundle = Self::default();
         for (number, der) in CertificateDer::pem_slice_iter(pem).enumerate() {
@@ -31,7 +31,7 @@ impl Bundle {
         bundle
     }
 
-    /// Whether exactly these are in it, in any order and form.
+    /// Whether the bundle holds exactly the certificates of `wanted`, in any order and form.
     pub(super) fn is(&self, wanted: &[Certificate]) -> bool {
         self.flaw.is_none() && self.ids() == wanted.iter().map(|certificate| certificate.id).collect()
     }

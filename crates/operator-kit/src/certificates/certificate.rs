@@ -1,4 +1,4 @@
-//! A certificate as far as we look into it: who it is, for how long, and whether it may sign.
+//! The parts of a certificate that this module uses: identity, validity, and whether it may sign.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ use x509_parser::time::ASN1Time;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Id(pub(super) [u8; 32]);
 
-/// From when until when, to the second, both ends included.
+/// The time from which and until which a certificate is valid, to the second, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Validity {
     pub(super) from: SystemTime,
@@ -26,16 +26,17 @@ pub(super) struct Certificate {
     pub(super) id: Id,
     pub(super) validity: Validity,
     pub(super) common_name: Option<String>,
-    /// Whether it says of itself that it may sign others.
+    /// Whether the certificate claims to be an authority.
     pub(super) is_authority: bool,
-    /// The `SubjectPublicKeyInfo`, DER.
+    /// The `SubjectPublicKeyInfo` as DER.
     pub(super) public_key: Vec<u8>,
 }
 
 impl Validity {
-    /// For a certificate made at `now` to live for `life`, in whole seconds.
+    /// The validity of a certificate made at `now` to live for `life`, in whole seconds.
     ///
-    /// It begins a little earlier (5 minutes, at most a tenth of its life), for readers whose clocks are behind ours.
+    /// It begins a little before `now` (5 minutes, at most a tenth of `life`), for readers whose clocks are behind
+    /// ours.
     pub(super) fn new(now: SystemTime, life: Duration) -> Self {
         let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let backdate = (life / 10).min(Duration::from_mins(5));
@@ -53,14 +54,14 @@ impl Validity {
         self.until < now
     }
 
-    /// Two thirds of its life are over.
+    /// Whether two thirds of the validity have passed.
     pub(super) fn renewal_due(&self, now: SystemTime) -> bool {
         let life = self.until.duration_since(self.from).unwrap_or_default();
         self.from.checked_add(life / 3 * 2).is_none_or(|due| due <= now)
     }
 }
 
-/// Seconds since the epoch as a point in time; the last one there is where they are too many.
+/// Seconds since the epoch as a point in time; the last possible one when there are too many seconds.
 fn at(seconds: u64) -> SystemTime {
     // The year 9999, where X.509 ends.
     const END: u64 = 253_402_300_799;
@@ -78,8 +79,7 @@ pub(super) fn from_seconds(seconds: i64) -> SystemTime {
 }
 
 impl Certificate {
-    /// # Errors
-    /// With what is wrong, when it is not an X.509 certificate.
+    /// # Errors With the problem, when the input is not an X.509 certificate.
     pub(super) fn parse(der: CertificateDer<'static>) -> Result<Self, String> {
         let (rest, parsed) = x509_parser::parse_x509_certificate(&der).map_err(|error| error.to_string())?;
         if !rest.is_empty() {

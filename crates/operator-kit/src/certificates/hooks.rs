@@ -1,4 +1,4 @@
-//! The webhook configuration as far as certificates go: whom the API server calls, and whom it trusts.
+//! The parts of the webhook configuration that concern certificates: whom the API server calls, and whom it trusts.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use url::{Host, Url};
 use super::bundle::{self, Bundle};
 use super::certificate::{Certificate, Id};
 
-/// A `ValidatingWebhookConfiguration` as it was read.
+/// A `ValidatingWebhookConfiguration` as read from the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Hooks {
     pub(super) name: String,
@@ -23,7 +23,7 @@ pub(super) struct Hooks {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Hook {
     pub(super) name: String,
-    /// The name that the API server expects in the certificate; `None` when the configuration names nobody to call.
+    /// The name that the API server expects in the certificate; `None` when the configuration names no server to call.
     pub(super) server: Option<String>,
     pub(super) bundle: Bundle,
 }
@@ -61,10 +61,10 @@ impl Hooks {
         all.filter(|certificate| seen.insert(certificate.id)).cloned().collect()
     }
 
-    /// The strategic merge patch after which each webhook trusts exactly `wanted`; `None` when that is so already.
+    /// The strategic merge patch after which each webhook trusts exactly `wanted`; `None` when each already does.
     ///
-    /// It names nothing but the `caBundle` of those webhooks that differ (the list is merged by name), and is refused
-    /// if the configuration has changed since it was read.
+    /// The patch holds only the `caBundle` of the webhooks that differ (the list is merged by name). The API server
+    /// refuses the patch if the configuration has changed since it was read.
     pub(super) fn patch(&self, wanted: &[Certificate]) -> Option<Value> {
         let pem = ByteString(bundle::render(wanted));
         let differ = self.list.iter().filter(|hook| !hook.bundle.is(wanted));

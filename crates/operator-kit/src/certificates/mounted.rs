@@ -1,4 +1,4 @@
-//! A mounted folder that somebody else keeps fresh.
+//! Certificates from a mounted folder that something else updates.
 
 use std::fs;
 use std::io;
@@ -22,7 +22,7 @@ use super::run::{Context, Step, StepError};
 use super::settings::MountedSource;
 use super::trust;
 
-/// Why the mounted files cannot be used. Never quotes them.
+/// Why the mounted files cannot be used. Never quotes their content.
 #[derive(Debug, Error)]
 pub(super) enum MountedError {
     #[error("cannot read {path}: {source}. Mount a Secret with tls.crt and tls.key there")]
@@ -36,33 +36,33 @@ pub(super) enum MountedError {
     Authorities { folder: PathBuf, why: String },
 }
 
-/// What the folder held at one moment.
+/// The content of the folder at one moment.
 struct Files {
     certificate: Vec<u8>,
     key: Vec<u8>,
     authorities: Option<Vec<u8>>,
 }
 
-/// Takes over what appears in the folder.
+/// Serves the certificate that is mounted in the folder, and each replacement of it.
 pub(super) struct Mounted {
     source: MountedSource,
-    /// Of the pair that was looked at last.
+    /// The digest of the pair that was read last.
     digest: Option<[u8; 32]>,
-    /// A good pair that is not served yet.
+    /// A valid pair that is not served yet.
     waiting: Option<Leaf>,
-    /// Since when the API server accepts that pair.
+    /// Since when the API server has accepted the waiting pair.
     accepted_since: Option<Instant>,
-    said_untrusted: bool,
+    reported_untrusted: bool,
 }
 
 impl Mounted {
     pub(super) fn new(source: MountedSource) -> Self {
-        Self { source, digest: None, waiting: None, accepted_since: None, said_untrusted: false }
+        Self { source, digest: None, waiting: None, accepted_since: None, reported_untrusted: false }
     }
 
-    /// Reads, and does the first thing that is to be done.
+    /// Reads the folder and the webhook configuration, and takes the first step that is due.
     pub(super) async fn step(&mut self, context: &mut Context) -> Result<Step, StepError> {
-        // First, so that the certificate being served is watched even when the files cannot be used.
+        // This comes first, so that the certificate being served is checked even when the files cannot be used.
         context.look().await?;
         let now = (context.clock)();
         let files = self.read().await?;
@@ -92,23 +92,23 @@ impl Mounted {
         })
     }
 
-    /// Looks at the pair if it is another than before.
+    /// Reads the pair if it differs from the last one.
     fn take(&mut self, files: &Files) -> Result<(), MountedError> {
         let digest = Sha256::new().chain_update(&files.certificate).chain_update(&files.key).finalize().into();
         if self.digest == Some(digest) {
             return Ok(());
         }
-        // A pair may be seen half-written, or one of each: the next check sees it whole. Only a pair that stays bad is
-        // worth more than one line in the log.
+        // The folder may hold half of a file, or one file of each pair: the next check reads both whole. Only a pair
+        // that stays bad is worth more than one line in the log.
         let leaf = files.leaf().map_err(|why| MountedError::Pair { folder: self.source.folder.clone(), why })?;
         self.digest = Some(digest);
         self.waiting = Some(leaf);
         self.accepted_since = None;
-        self.said_untrusted = false;
+        self.reported_untrusted = false;
         Ok(())
     }
 
-    /// What is valid of the live bundle, and `ca.crt`.
+    /// The certificates of the live bundle that are valid, and those of `ca.crt`.
     fn wanted(&self, files: &Files, hooks: &Hooks, now: SystemTime) -> Result<Vec<Certificate>, MountedError> {
         let why = |why: &str| MountedError::Authorities { folder: self.source.folder.clone(), why: why.to_owned() };
         let authorities = files.authorities.as_ref().ok_or_else(|| why("it does not exist"))?;
@@ -129,8 +129,8 @@ impl Mounted {
         Ok(wanted)
     }
 
-    /// Serves the waiting pair once the API server has accepted it for the overlap, or when the one being served is
-    /// not accepted (any more).
+    /// Serves the waiting pair once the API server has accepted it for the overlap, or as soon as the one being served
+    /// is not accepted.
     fn serve(&mut self, context: &Context, now: SystemTime) {
         let Some(waiting) = &self.waiting else { return };
         let accepted = |chain: &[CertificateDer<'static>]| {
@@ -146,8 +146,8 @@ impl Mounted {
         if !served_works || settled {
             info!(folder = %self.source.folder.display(), "serving with the mounted certificate");
             self.waiting.take().into_iter().for_each(|leaf| context.serving.serve(leaf));
-        } else if self.accepted_since.is_none() && !self.said_untrusted {
-            self.said_untrusted = true;
+        } else if self.accepted_since.is_none() && !self.reported_untrusted {
+            self.reported_untrusted = true;
             warn!(
                 folder = %self.source.folder.display(),
                 "the caBundle does not trust the certificate that is mounted now; the one before it stays"

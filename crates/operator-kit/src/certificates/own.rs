@@ -1,4 +1,4 @@
-//! Our own authority: one step at a time, each decided by the plan from what was just read.
+//! Our own authority: the plan decides one step at a time from what was just read.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,20 +21,20 @@ pub(super) struct Own {
     terms: Terms,
 }
 
-/// What to do, and what to say of it once it is done.
+/// What to do, and what to log once it is done.
 #[derive(Debug)]
 pub(super) enum Action {
     /// Create the Secret, or replace the one that was read.
     Write { secret: Box<Secret>, step: RingStep, authority: Id },
     /// Patch the webhook configuration.
     Patch(Value),
-    /// Serve with this from now on.
+    /// Serve with this leaf from now on.
     Serve(Leaf),
-    /// All is as it should be.
+    /// Nothing is due.
     Nothing,
 }
 
-/// What was read, and when, by both clocks.
+/// What was read, and when, by the wall clock and by the monotonic clock.
 pub(super) struct Observed<'a> {
     pub(super) live: &'a Live,
     pub(super) secret: Option<Secret>,
@@ -49,10 +49,11 @@ impl Own {
         Self { source, terms }
     }
 
-    /// Reads, and does the first thing that is to be done.
+    /// Reads the webhook configuration and the Secret, and takes the first step that is due.
     pub(super) async fn step(&mut self, context: &mut Context) -> Result<Step, StepError> {
-        // In this order: whatever authority the live bundle holds was in the Secret before, so the Secret, read later,
-        // knows it, and a patch, which is refused if the configuration has changed since, cannot take it away.
+        // The webhook configuration is read before the Secret: every authority in the live bundle was in the Secret
+        // first, so the later reading of the Secret knows it. A patch is refused if the configuration has changed
+        // since, so it cannot remove an authority that was added meanwhile.
         context.look().await?;
         let secret = context.store.secret(&self.source).await?;
         let observed = Observed {
@@ -82,7 +83,7 @@ impl Own {
         }
     }
 
-    /// The first thing that is to be done.
+    /// The first step that is due.
     pub(super) fn next(&self, observed: Observed<'_>) -> Result<Action, AuthorityError> {
         let Observed { live, secret, served, now, monotonic } = observed;
         let ours = self.ours(live);
@@ -90,7 +91,7 @@ impl Own {
         let keyring = self.keyring(secret.as_ref());
         let ring = keyring.as_ref().ok().map(Keyring::ring);
         let step = plan::ring_step(ring.as_ref(), &published, now, &self.terms);
-        // Before all that has to be written: a leaf costs no request, and must not run out while others are slow.
+        // Leaves come before all writes: a leaf needs no request, and must not expire while requests are slow.
         if let (Ok(keyring), Some(current)) = (&keyring, ring.map(|ring| ring.current).filter(|ca| ca.usable(now)))
             && plan::renew_leaf(served, current, &published.trusted, now, &self.terms)
         {
@@ -116,7 +117,8 @@ impl Own {
         if let Some(patch) = live.hooks().and_then(|hooks| hooks.patch(&keyring.bundle())) {
             return Ok(Action::Patch(patch));
         }
-        // Tidying up comes last: what is trusted a little too long harms nobody, what is trusted too late does.
+        // Pruning comes last: an authority that is trusted a little too long does no harm, one that is trusted too late
+        // does.
         if step == RingStep::Prune {
             keyring.prune(&published, now);
             return Ok(self.write(&keyring, secret, step));
@@ -149,14 +151,15 @@ impl Own {
         if secret.is_some() {
             warn!(secret = self.name(), why, "the Secret holds no authority that can sign; it gets a new one");
         }
-        // Those that the Secret knew and those that are trusted stay trusted: replicas may serve with leaves of them.
+        // Authorities that the Secret listed and those in the caBundle stay trusted: replicas may serve with their
+        // leaves.
         let previous = secret.map(secret::previous).unwrap_or_default();
         let mut keyring = Keyring { current: self.authority(now)?, next: None, previous };
         keyring.adopt(ours, now, &self.terms);
         Ok(keyring)
     }
 
-    /// The authorities of our name that the live `caBundle` holds.
+    /// The authorities in the live `caBundle` that bear our name.
     fn ours(&self, live: &Live) -> Vec<Certificate> {
         let name = Some(self.source.authority.as_str());
         let mut ours = live.hooks().map(Hooks::mentioned).unwrap_or_default();

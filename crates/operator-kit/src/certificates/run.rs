@@ -21,12 +21,12 @@ use crate::readiness::Gate;
 
 /// Keeps `serving` filled with a certificate that the API server trusts, until `shutdown`.
 ///
-/// `gate` is passed exactly while the certificate being served is accepted by the live `caBundle` of every webhook,
-/// now and for the margin; otherwise it says what is missing and what to do. While the API server does not answer, what
-/// it said last counts. Failed requests are logged with their remedy and retried; nothing of that kind ends the loop.
+/// `gate` is passed exactly while the live `caBundle` of every webhook accepts the certificate being served, now and
+/// for the margin; otherwise the gate names what is missing and the remedy. While the API server does not answer, its
+/// last answer counts. Failed requests are logged with their remedy and retried; they never end the loop.
 ///
 /// # Errors
-/// Only when the settings cannot work.
+/// Only for settings that cannot work.
 pub async fn run(
     settings: CertificateSettings,
     client: Client,
@@ -56,7 +56,7 @@ pub async fn run(
     }
 }
 
-/// What both kinds of source work with.
+/// What both kinds of source need.
 pub(super) struct Context {
     pub(super) settings: CertificateSettings,
     pub(super) store: Store,
@@ -65,7 +65,7 @@ pub(super) struct Context {
     pub(super) live: Live,
 }
 
-/// The webhook configuration as it was read last, and since when which authority has been trusted by it.
+/// The webhook configuration as it was read last, and since when it has trusted each authority.
 #[derive(Debug, Default)]
 pub(super) struct Live {
     configuration: Configuration,
@@ -80,16 +80,16 @@ enum Configuration {
     Read(Hooks),
 }
 
-/// How a step ended.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Something was done: look again.
+    /// The step changed something: read again.
     Again,
-    /// Nothing is left to do now.
+    /// Nothing is due now.
     Settled,
 }
 
-/// Why a step could not be finished.
+/// Why a step failed.
 #[derive(Debug, Error)]
 pub(super) enum StepError {
     #[error(transparent)]
@@ -112,7 +112,7 @@ struct Rotation {
 }
 
 impl Live {
-    /// Notes what was read; `now` is when the answer had arrived.
+    /// Records a reading; `now` is the time at which the answer arrived.
     pub(super) fn observe(&mut self, hooks: Option<Hooks>, now: Instant) {
         let trusted = hooks.as_ref().map(Hooks::trusted).unwrap_or_default();
         self.since.retain(|id, _| trusted.contains(id));
@@ -159,7 +159,7 @@ impl Context {
 }
 
 impl Rotation {
-    /// Does what is to be done, says whether we are ready, and gives the time until the next check.
+    /// Takes the steps that are due, sets the readiness gate, and returns the time until the next check.
     async fn check(&mut self, failures: &mut Failures) -> Duration {
         let settled = self.steps().await;
         let verdict = self.context.verdict();
@@ -186,7 +186,7 @@ impl Rotation {
         wait
     }
 
-    /// Steps until nothing is left to do. Others write, too, so this may take a few; it never takes for ever.
+    /// Takes steps until none is due. Other replicas write as well, so this may take several; their number is limited.
     async fn steps(&mut self) -> Result<(), StepError> {
         const STEPS: usize = 10;
         for _ in 0..STEPS {
@@ -207,16 +207,16 @@ impl Rotation {
     }
 }
 
-/// Failed checks in a row: how long to wait, and what was said of them.
+/// Failed checks in a row: how long to wait, and which messages were logged.
 #[derive(Default)]
 struct Failures {
     in_a_row: u32,
-    said: BTreeMap<String, Instant>,
+    logged: BTreeMap<String, Instant>,
 }
 
 impl Failures {
     const BACKOFF: Backoff = Backoff { min: Duration::from_millis(250), max: Duration::from_secs(10) };
-    /// The same is logged once in this time.
+    /// The same message is logged once in this time.
     const REPEAT: Duration = Duration::from_mins(1);
 
     fn count(&mut self, error: &StepError) -> Duration {
@@ -237,11 +237,11 @@ impl Failures {
 
     fn is_news(&mut self, text: &str) -> bool {
         let now = Instant::now();
-        self.said.retain(|_, when| now.saturating_duration_since(*when) < Self::REPEAT);
-        if self.said.contains_key(text) {
+        self.logged.retain(|_, when| now.saturating_duration_since(*when) < Self::REPEAT);
+        if self.logged.contains_key(text) {
             return false;
         }
-        self.said.insert(text.to_owned(), now);
+        self.logged.insert(text.to_owned(), now);
         true
     }
 

@@ -1,9 +1,10 @@
 //! The Secret that holds the authorities, and the changes made in it.
 //!
-//! `current.crt` and `current.key` sign; `next.crt` and `next.key` will; `previous.crt` did, and the line of the same
-//! number in `previous.until` says until when (seconds since 1970) a leaf of it may be alive, or `dropped`: after that
-//! time, and remembered only until the `caBundle` has forgotten it, so that it is not taken for an unknown one. Other
-//! entries and all metadata are left as they are.
+//! `current.crt` and `current.key` sign; `next.crt` and `next.key` will sign next; `previous.crt` holds the authorities
+//! that signed before. For each of them the line of the same number in `previous.until` holds the time (seconds since
+//! 1970) until which one of its leaves may be valid. After that time the line is `dropped`; the entry stays until the
+//! authority has left the `caBundle`, so that it is not adopted as an unknown one. Other entries and all metadata are
+//! left unchanged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
@@ -29,20 +30,19 @@ pub(super) struct Keyring {
     pub(super) previous: Vec<Retired>,
 }
 
-/// An authority that signs no more, and until when a leaf of it may be alive.
+/// An authority that no longer signs, and until when one of its leaves may be valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Retired {
     pub(super) certificate: Certificate,
-    /// `None`: no longer, it does not belong into the `caBundle` any more.
+    /// `None`: all leaves have expired; the authority no longer belongs into the `caBundle`.
     pub(super) until: Option<SystemTime>,
 }
 
 impl Keyring {
     /// Reads the Secret.
     ///
-    /// # Errors
-    /// [`AuthorityError::Foreign`] when its current authority is not one of ours. A next one that is broken counts as
-    /// missing: it has signed nothing.
+    /// # Errors [`AuthorityError::Foreign`] when its current authority is not one of ours. A broken next authority
+    /// counts as missing: it has signed nothing.
     pub(super) fn read(secret: &Secret, common_name: &str) -> Result<Self, AuthorityError> {
         let data = secret.data.as_ref();
         let pair = |[certificate, key]: [&str; 2]| {
@@ -54,7 +54,7 @@ impl Keyring {
         Ok(Self { current, next: pair(NEXT).and_then(Result::ok), previous: previous(secret) })
     }
 
-    /// Writes itself into the Secret.
+    /// Writes the authorities into the Secret.
     pub(super) fn write(&self, secret: &mut Secret) {
         let data = secret.data.get_or_insert_default();
         put(data, CURRENT, Some(&self.current));
@@ -71,7 +71,7 @@ impl Keyring {
         }
     }
 
-    /// What the plan needs to know.
+    /// The authorities, reduced to what the plan needs.
     pub(super) fn ring(&self) -> Ring {
         Ring {
             current: ca(&self.current.certificate),
@@ -88,7 +88,7 @@ impl Keyring {
         signing.chain(trusted.map(|retired| &retired.certificate)).cloned().collect()
     }
 
-    /// The next authority signs from now on. Without a next one, nothing changes.
+    /// Makes the next authority the current one. Without a next one, nothing changes.
     pub(super) fn promote(&mut self, now: SystemTime, terms: &Terms) {
         if let Some(next) = self.next.take() {
             let before = std::mem::replace(&mut self.current, next).certificate;
@@ -97,7 +97,7 @@ impl Keyring {
         }
     }
 
-    /// Takes in those of `ours`, which the live `caBundle` holds, that it does not know.
+    /// Adds the authorities of `ours`, which the live `caBundle` holds, that the keyring does not list.
     pub(super) fn adopt(&mut self, ours: &[Certificate], now: SystemTime, terms: &Terms) {
         let mut known: BTreeSet<Id> = self.previous.iter().map(|retired| retired.certificate.id).collect();
         known.insert(self.current.certificate.id);
@@ -110,7 +110,8 @@ impl Keyring {
         }
     }
 
-    /// Drops what nobody can need any more, and forgets what was dropped and is in no live `caBundle`.
+    /// Drops authorities whose leaves have all expired, and deletes the entries of dropped ones that are in no live
+    /// `caBundle`.
     pub(super) fn prune(&mut self, published: &Published, now: SystemTime) {
         self.next.take_if(|next| !ca(&next.certificate).usable(now));
         for retired in &mut self.previous {
@@ -118,7 +119,7 @@ impl Keyring {
         }
         let trusted = self.previous.iter().filter(|retired| retired.until.is_some()).count();
         let surplus = trusted.saturating_sub(plan::MOST_PREVIOUS);
-        // The oldest first: adopted ones come in the order of the bundle, where the youngest is in front.
+        // The oldest are dropped first; adopted ones come in the order of the bundle, where the youngest is in front.
         self.previous.sort_by_key(|retired| retired.certificate.validity.from);
         let oldest = self.previous.iter_mut().filter(|retired| retired.until.is_some()).take(surplus);
         oldest.for_each(|retired| retired.until = None);
@@ -126,12 +127,12 @@ impl Keyring {
     }
 }
 
-/// The certificate as the plan sees it.
+/// The certificate, reduced to what the plan needs.
 pub(super) fn ca(certificate: &Certificate) -> Ca {
     Ca { id: certificate.id, validity: certificate.validity }
 }
 
-/// The authorities that sign no more; readable also in a Secret whose current one is not ours.
+/// The authorities that no longer sign; readable also in a Secret whose current authority is not ours.
 pub(super) fn previous(secret: &Secret) -> Vec<Retired> {
     let entry = |name| secret.data.as_ref().and_then(|data| data.get(name)).map_or(&[][..], |bytes| &bytes.0);
     let until = String::from_utf8_lossy(entry(PREVIOUS[1])).into_owned();
@@ -142,7 +143,7 @@ pub(super) fn previous(secret: &Secret) -> Vec<Retired> {
         .map(|certificate| {
             let until = match until.next() {
                 Some(DROPPED) => None,
-                // Without a word on it, as long as it can be at all.
+                // No usable entry: it stays until the authority expires.
                 line => {
                     let until = line.and_then(|line| line.parse().ok());
                     Some(until.map_or(certificate.validity.until, from_seconds))

@@ -1,4 +1,4 @@
-//! The certificate that a TLS server shows, replaced while it serves.
+//! The certificate that a TLS server presents. It can be replaced while the server runs.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,13 +10,13 @@ use rustls::sign::CertifiedKey;
 use super::authority::Leaf;
 use super::certificate::{Id, Validity, seconds};
 
-/// The certificate being served. Clones share it; it is rustls' certificate resolver, so that every handshake after a
-/// replacement sees the new one and connections that exist go on.
+/// The certificate being served. Clones share it. It implements rustls' certificate resolver: every handshake after a
+/// replacement uses the new certificate, and existing connections continue.
 #[derive(Clone, Default)]
 pub struct ServingCertificate(Arc<RwLock<Option<Leaf>>>);
 
 impl ServingCertificate {
-    /// None yet: every handshake fails.
+    /// No certificate yet: every handshake fails.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -42,12 +42,12 @@ impl ServingCertificate {
         self.leaf().map(|leaf| leaf.key)
     }
 
-    /// Until when, and by which of our authorities.
+    /// The validity of the certificate being served, and which of our authorities signed it.
     pub(super) fn origin(&self) -> Option<(Validity, Option<Id>)> {
         self.leaf().map(|leaf| (leaf.validity, leaf.issuer))
     }
 
-    // A panic elsewhere leaves nothing half-done in a slot of this kind.
+    // A panic elsewhere cannot leave this value half-written.
     fn leaf(&self) -> Option<Leaf> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

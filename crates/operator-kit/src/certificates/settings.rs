@@ -8,18 +8,19 @@ use thiserror::Error;
 /// Everything that [`super::run()`] needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateSettings {
-    /// The name of the one `ValidatingWebhookConfiguration` whose `caBundle` is read, and written where asked for.
+    /// The name of the one `ValidatingWebhookConfiguration` whose `caBundle` is read, and written if the source
+    /// requires it.
     pub webhook: String,
     /// The name under which the API server notes our writes.
     pub field_manager: String,
     /// Where the certificate comes from.
     pub source: Source,
-    /// How long a new certificate's authority must have been seen in the live `caBundle` before the certificate
-    /// replaces one that works: API servers learn of a new `caBundle` a little after it was written.
+    /// How long a new certificate's authority must have been in the live `caBundle` before the certificate replaces one
+    /// that works: API servers read a new `caBundle` a little after it was written.
     pub overlap: Duration,
     /// How often everything is compared with the wall clock and the API server.
     pub check_every: Duration,
-    /// The same while the certificate is not ready.
+    /// The same interval while the certificate is not ready.
     pub check_unready_every: Duration,
     /// Ready only while the certificate stays valid for at least this long.
     pub margin: Duration,
@@ -32,7 +33,7 @@ pub struct CertificateSettings {
 pub enum Source {
     /// An authority of our own.
     Own(OwnSource),
-    /// Files that somebody else keeps fresh.
+    /// Files that something else updates.
     Mounted(MountedSource),
 }
 
@@ -41,28 +42,28 @@ pub enum Source {
 pub struct OwnSource {
     /// The namespace of the Secret.
     pub namespace: String,
-    /// The name of the Secret. It belongs to us: an authority in it that cannot be ours is replaced.
+    /// The name of the Secret. The Secret belongs to us: an authority in it that cannot be ours is replaced.
     pub secret: String,
     /// The common name of our authorities, which distinguishes them from others in a `caBundle`.
     pub authority: String,
     /// The DNS names and IP addresses for which leaves are issued.
     pub names: Vec<String>,
-    /// How long an authority lives; at two thirds of that the next one is prepared.
+    /// How long an authority lives; the next one is created after two thirds of that time.
     pub authority_life: Duration,
-    /// How long a leaf lives, but never longer than its authority; at two thirds of that it is renewed.
+    /// How long a leaf lives, but never longer than its authority; it is renewed after two thirds of that time.
     pub leaf_life: Duration,
 }
 
-/// A folder that somebody else keeps fresh: `tls.crt`, `tls.key` and maybe `ca.crt`, all PEM.
+/// A folder that something else updates: `tls.crt`, `tls.key` and optionally `ca.crt`, all PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountedSource {
     /// The folder.
     pub folder: PathBuf,
-    /// Whether `ca.crt` is added to the `caBundle`. If not, whoever made the files writes it (cert-manager's
-    /// injector, for instance).
+    /// Whether `ca.crt` is added to the `caBundle`. If not, the tool that made the files writes the `caBundle`
+    /// (cert-manager's injector, for instance).
     ///
-    /// Certificates that are in the `caBundle` already stay until they expire: another replica may have them mounted
-    /// still. To be rid of one earlier, empty the `caBundle`; it is filled again from `ca.crt`.
+    /// Certificates that are in the `caBundle` already stay until they expire: another replica may still have them
+    /// mounted. To remove one earlier, empty the `caBundle`; it is filled again from `ca.crt`.
     pub patch_bundle: bool,
 }
 

@@ -1,5 +1,5 @@
-//! The requests to the API server. Each ends within a limit of its own: kube repeats a request that was answered 429
-//! or 503 for far longer than a check may take.
+//! The requests to the API server. Each has a time limit: kube repeats a request that was answered 429 or 503 for far
+//! longer than a check may take.
 
 use std::future::Future;
 use std::time::Duration;
@@ -17,16 +17,16 @@ use super::settings::{CertificateSettings, OwnSource};
 /// Why a request failed.
 #[derive(Debug, Error)]
 pub(super) enum StoreError {
-    /// Somebody else wrote in between: read again.
-    #[error("{what} was changed by somebody else in between")]
+    /// Another client wrote in between: read again.
+    #[error("{what} was changed by another client in between")]
     Conflict { what: String },
     #[error("not allowed to {verb} {what}: {message}. Remedy: grant this ServiceAccount {verb} on it by name (RBAC)")]
     Forbidden { verb: &'static str, what: String, message: String },
     #[error("could not {verb} {what}: no answer from the API server within {limit:?}")]
     TimedOut { verb: &'static str, what: String, limit: Duration },
     #[error(
-        "the API server refuses to {verb} {what}: {message}. Remedy: if it is an immutable or otherwise unfit object, \
-         delete it; it will be made anew"
+        "the API server refuses to {verb} {what}: {message}. Remedy: if the object is immutable or otherwise unusable, \
+         delete it; the operator creates it again"
     )]
     Invalid { verb: &'static str, what: String, message: String },
     #[error("could not {verb} {what}: {source}")]
@@ -53,7 +53,7 @@ impl Store {
         }
     }
 
-    /// The webhook configuration as etcd has it; `None`: there is none.
+    /// The current webhook configuration, read from etcd; `None` if it does not exist.
     pub(super) async fn hooks(&self) -> Result<Option<Hooks>, StoreError> {
         let configuration = self.ask("get", self.hooks_name(), self.webhooks.get_opt(&self.webhook)).await?;
         Ok(configuration.map(Hooks::read))
@@ -65,7 +65,7 @@ impl Store {
         self.ask("patch", self.hooks_name(), self.webhooks.patch(&self.webhook, &how, &patch)).await.map(drop)
     }
 
-    /// The Secret as etcd has it; `None`: there is none.
+    /// The current Secret, read from etcd; `None` if it does not exist.
     pub(super) async fn secret(&self, own: &OwnSource) -> Result<Option<Secret>, StoreError> {
         self.ask("get", secret_name(own), self.secrets(own).get_opt(&own.secret)).await
     }
@@ -100,7 +100,7 @@ impl Store {
             Ok(Err(kube::Error::Api(status))) if status.is_conflict() || status.is_already_exists() => {
                 Err(StoreError::Conflict { what })
             }
-            // Gone between the reading and the writing of it: what is there now says the next reading.
+            // The object was deleted between the reading and the writing: the next reading shows what exists now.
             Ok(Err(kube::Error::Api(status))) if status.is_not_found() && verb != "create" => {
                 Err(StoreError::Conflict { what })
             }

@@ -1,4 +1,4 @@
-//! Certificates: every row of the plan, any interleaving of replicas, what is read and written, what is accepted.
+//! Certificates: every row of the plan, any interleaving of replicas, the formats, and which certificates are accepted.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,7 @@ const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 const NAME: &str = "test authority";
 
-/// A moment, so many after the first of all tests.
+/// A time, counted from the start of the tests' clock.
 fn at(after: Duration) -> SystemTime {
     UNIX_EPOCH + Duration::from_hours(500_000) + after
 }

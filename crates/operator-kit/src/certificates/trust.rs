@@ -1,4 +1,4 @@
-//! Whether the API server accepts a certificate: the same check that it makes at every call.
+//! Whether the API server accepts a certificate: the same check that the API server makes at every call.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,7 +23,7 @@ pub(super) enum Distrust {
     #[error("the webhook {0} names neither a service nor a usable url to call. Correct its clientConfig")]
     NoServer(String),
     #[error(
-        "the caBundle of the webhook {hook} is empty. It is filled from our own authority, or else by whoever made \
+        "the caBundle of the webhook {hook} is empty. It is filled from our own authority, or else by the issuer of \
              the mounted certificate: check that (cert-manager: the annotation inject-ca-from)"
     )]
     NoBundle { hook: String },
@@ -35,13 +35,13 @@ pub(super) enum Distrust {
     )]
     Name { hook: String, server: String },
     #[error(
-        "the caBundle of the webhook {hook} does not trust our certificate ({cause}). Whoever writes the caBundle has \
+        "the caBundle of the webhook {hook} does not trust our certificate ({cause}). The writer of the caBundle has \
          to add the certificate's authority"
     )]
     Untrusted { hook: String, cause: String },
     #[error(
-        "our certificate is {what}, now or within the margin that it has to stay valid. It must be renewed by whoever \
-         made it; check this machine's clock, too"
+        "our certificate is {what}, now or within the margin that it has to stay valid. It must be renewed by its \
+         issuer; check this machine's clock, too"
     )]
     Time { what: &'static str },
 }
@@ -99,7 +99,8 @@ fn accepts(hook: &Hook, chain: &[CertificateDer<'_>], now: SystemTime) -> Result
     }
 }
 
-/// One that trusts what is valid of `bundle`: the API server looks at the validity of authorities, webpki does not.
+/// A verifier with the valid certificates of `bundle`: the API server checks the validity of authorities, webpki does
+/// not.
 fn verifier(bundle: &Bundle, now: SystemTime) -> Result<Arc<WebPkiServerVerifier>, String> {
     let mut roots = RootCertStore::empty();
     let valid = bundle.certificates.iter().filter(|certificate| certificate.validity.holds(now));

@@ -77,7 +77,7 @@ async fn events_of_cluster_scoped_objects_are_in_the_namespace_default() {
 }
 
 #[tokio::test]
-async fn what_was_said_before_is_success_and_is_not_even_sent_again() {
+async fn a_repeated_event_is_a_success_and_is_not_sent_again() {
     let (sink, mut server) = sink();
     let (deployment, event) = (deployment(), recorded("1.2.3"));
     let (published, _) = tokio::join!(
@@ -85,7 +85,7 @@ async fn what_was_said_before_is_success_and_is_not_even_sent_again() {
         answer(&mut server, StatusCode::CONFLICT, status(409, "AlreadyExists"))
     );
     assert_eq!(published.unwrap(), Published::Before);
-    // Nobody would answer a request now.
+    // A request would get no answer now.
     assert_eq!(sink.clone().publish(&deployment, &event).await.unwrap(), Published::Before);
 }
 
@@ -113,12 +113,12 @@ fn each_of_object_reason_and_key_makes_another_event() {
     let different: std::collections::HashSet<u64> = all.into_iter().collect();
     assert_eq!(different.len(), all.len());
     assert_eq!(digest("a", "b", "c"), digest("a", "b", "c"));
-    // Written down: another release must find the Events of this one.
+    // Fixed text: another release must find the Events of this one.
     assert_eq!(event_name("orders", digest("uid", "Recorded", "1")), "orders.266f312ceb864231");
 }
 
 #[test]
-fn a_long_note_is_cut_between_characters_and_says_so() {
+fn a_long_note_is_cut_between_characters_and_marked() {
     assert_eq!(shortened("short", MAX_NOTE), "short");
     assert_eq!(shortened(&"x".repeat(1024), MAX_NOTE).len(), 1024);
     let cut = shortened(&"ü".repeat(600), MAX_NOTE);
@@ -138,29 +138,29 @@ proptest! {
 }
 
 #[tokio::test]
-async fn what_was_published_is_forgotten_before_kubernetes_forgets_it() {
+async fn a_published_event_is_evicted_before_kubernetes_deletes_it() {
     const HOUR: Duration = Duration::from_hours(1);
     let (sink, _server) = sink();
     assert!(sink.published.policy().time_to_live().is_some_and(|age| age < HOUR), "the Event may be gone by then");
     let age = Duration::from_millis(200);
-    let memory = memory(MOST_PUBLISHED, age);
-    memory.insert(1, ());
+    let published = recently_published(MOST_PUBLISHED, age);
+    published.insert(1, ());
     let began = std::time::Instant::now();
-    while memory.contains_key(&1) {
-        assert!(began.elapsed() < Duration::from_secs(20), "it is remembered for ever");
+    while published.contains_key(&1) {
+        assert!(began.elapsed() < Duration::from_secs(20), "it is never evicted");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(began.elapsed() >= age / 2, "not at once: {:?}", began.elapsed());
 }
 
 #[test]
-fn never_more_is_remembered_than_the_limit_and_the_latest_always() {
-    let memory = memory(MOST_PUBLISHED, PUBLISHED_FOR);
+fn the_record_of_published_events_is_bounded_and_holds_the_latest() {
+    let published = recently_published(MOST_PUBLISHED, PUBLISHED_FOR);
     for digest in 0..100_000 {
-        memory.insert(digest, ());
-        assert!(memory.contains_key(&digest), "{digest}");
+        published.insert(digest, ());
+        assert!(published.contains_key(&digest), "{digest}");
     }
-    memory.run_pending_tasks();
-    assert!(memory.contains_key(&99_999));
-    assert!(memory.entry_count() <= MOST_PUBLISHED, "{}", memory.entry_count());
+    published.run_pending_tasks();
+    assert!(published.contains_key(&99_999));
+    assert!(published.entry_count() <= MOST_PUBLISHED, "{}", published.entry_count());
 }

@@ -1,4 +1,4 @@
-//! A candidate for leadership as a state machine without I/O: what it has seen, what it believes, what it writes.
+//! A candidate for leadership as a state machine without I/O: what it has observed, whether it leads, what it writes.
 
 use std::time::{Duration, Instant};
 
@@ -8,14 +8,14 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::decide::{Claim, Decision, LeaseView, Observation, Terms, decide};
 
-/// What is known of the Lease object itself.
+/// The known state of the Lease object.
 #[derive(Clone, Debug)]
 enum Known {
-    /// Not read yet, or a write failed in a way that proves nothing: read before deciding.
+    /// Not read yet, or a write failed with unknown effect: read before deciding.
     Nothing,
     /// There is no such object.
     Absent,
-    /// The object, whole: a replace must keep what others wrote in it.
+    /// The whole object: a replace must keep what others wrote in it.
     Object(Box<Lease>, LeaseView),
 }
 
@@ -33,7 +33,7 @@ impl Candidate {
         Self { me, terms, known: Known::Nothing, observed: Observation::default() }
     }
 
-    /// The Lease was read (or a watch showed it) at `now`; `None`: there is none.
+    /// The Lease was read (or came from a watch) at `now`; `None` if it does not exist.
     pub(super) fn saw(&mut self, lease: Option<Lease>, now: Instant) {
         let Some(lease) = lease else {
             self.known = Known::Absent;
@@ -46,10 +46,10 @@ impl Candidate {
         self.known = Known::Object(Box::new(lease), view);
     }
 
-    /// A watch showed the Lease at `now`, while we lead or not.
+    /// A watch event with the Lease arrived at `now`; `leads` is whether we lead.
     ///
-    /// A watch lags and may show what was true before our last write. For a follower that is harmless: the worst is a
-    /// write that fails for its resourceVersion. A leader asks before it believes that it lost.
+    /// A watch lags and may deliver a state from before our last write. For a follower that is harmless: at worst a
+    /// write fails for its resourceVersion. A leader reads the Lease before it concludes that it lost the leadership.
     pub(super) fn was_shown(&mut self, lease: Option<Lease>, leads: bool, now: Instant) {
         if !leads {
             self.saw(lease, now);
@@ -58,7 +58,7 @@ impl Candidate {
         }
     }
 
-    /// What is known of the Lease may be out of date.
+    /// Discards the known Lease, which may be out of date.
     pub(super) fn forget(&mut self) {
         self.known = Known::Nothing;
     }
@@ -73,8 +73,8 @@ impl Candidate {
         Some(decide(view, &self.me, &self.observed, now, &self.terms))
     }
 
-    /// The claim to write: a new object when there is none, else the object that was read (with its resourceVersion,
-    /// and everything that others wrote in it) under our name.
+    /// The claim to write: a new object when there is none, else the object that was read (with its resourceVersion and
+    /// everything that others wrote in it) with us as the holder.
     pub(super) fn claim(&self, namespace: &str, name: &str, transitions: i32, wall: Timestamp) -> Lease {
         let mut lease = match &self.known {
             Known::Object(lease, _) => (**lease).clone(),
@@ -98,19 +98,19 @@ impl Candidate {
         self.observed.last.as_ref().map_or(0, |(claim, _)| claim.transitions)
     }
 
-    /// A claim that was sent at `sent` succeeded and the server answered with `lease`. Returns until when we lead.
+    /// Records that a claim sent at `sent` succeeded and was answered with `lease`. Returns until when we lead.
     pub(super) fn claimed(&mut self, lease: Lease, sent: Instant, now: Instant) -> Instant {
         self.saw(Some(lease), now);
         self.observed.renewed_at = Some(sent);
         sent + self.terms.act_for
     }
 
-    /// We no longer believe to lead.
+    /// Records that we no longer lead.
     pub(super) fn stepped_down(&mut self) {
         self.observed.renewed_at = None;
     }
 
-    /// The object that gives the Lease back, when it is ours: nobody holds it.
+    /// The object that releases the Lease, when we hold it: it has no holder.
     pub(super) fn release(&self, wall: Timestamp) -> Option<Lease> {
         let Known::Object(lease, view) = &self.known else { return None };
         if view.claim.holder != self.me {
@@ -123,7 +123,7 @@ impl Candidate {
         Some(lease)
     }
 
-    /// Who holds the Lease, as far as known: `None` when nothing is known or nobody does.
+    /// The holder of the Lease; `None` when it is unknown or there is none.
     pub(super) fn holder(&self) -> Option<&str> {
         match &self.known {
             Known::Object(_, view) if !view.claim.holder.is_empty() => Some(&view.claim.holder),
@@ -162,8 +162,8 @@ fn blank(namespace: &str, name: &str) -> Lease {
     lease
 }
 
-/// Others distinguish renewals by their time, so two in a row must differ even when the wall clock stands still or is
-/// set back. Whole microseconds, as they are transported.
+/// Others detect a renewal by its time, so two renewals in a row must differ even when the wall clock stands still or
+/// is set back. The API transports whole microseconds.
 fn differing(wall: Timestamp, last: Option<&MicroTime>) -> MicroTime {
     let micros = wall.as_microsecond();
     let micros = match last {
@@ -173,7 +173,7 @@ fn differing(wall: Timestamp, last: Option<&MicroTime>) -> MicroTime {
     MicroTime(Timestamp::from_microsecond(micros).unwrap_or(wall))
 }
 
-/// The Lease holds whole seconds: rounded up, so that nobody takes over sooner than promised.
+/// The Lease holds whole seconds: rounded up, so that no candidate takes over sooner than promised.
 fn whole_seconds(duration: Duration) -> i32 {
     let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     i32::try_from(seconds).unwrap_or(i32::MAX).max(1)

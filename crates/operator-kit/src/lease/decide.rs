@@ -1,19 +1,19 @@
-//! What a candidate for leadership does next: a pure function over what it has seen and its own monotonic clock.
+//! What a candidate for leadership does next: a pure function of what it has observed and its own monotonic clock.
 
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 
-/// What the holder of a Lease says of itself. Two equal claims are the same renewal.
+/// The claim of the holder of a Lease. Two equal claims are the same renewal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claim {
-    /// `spec.holderIdentity`; empty when nobody holds the Lease.
+    /// `spec.holderIdentity`; empty when the Lease has no holder.
     pub holder: String,
-    /// `spec.leaseDurationSeconds`: how long the holder may be silent. `None` when missing or not positive.
+    /// `spec.leaseDurationSeconds`: how long the holder may go without a renewal. `None` when missing or not positive.
     pub duration: Option<Duration>,
-    /// `spec.renewTime`, by the holder's wall clock. Only ever compared for equality: clocks of two machines differ.
+    /// `spec.renewTime`, by the holder's wall clock. It is only compared for equality: clocks of two machines differ.
     pub renewed: Option<Timestamp>,
-    /// `spec.leaseTransitions`: how often the Lease has changed hands.
+    /// `spec.leaseTransitions`: how often the holder has changed.
     pub transitions: i32,
 }
 
@@ -22,63 +22,63 @@ pub struct Claim {
 pub struct LeaseView {
     /// `metadata.resourceVersion`, the precondition of the next write.
     pub resource_version: String,
-    /// Who holds it.
+    /// The claim in it.
     pub claim: Claim,
 }
 
-/// What this candidate remembers, in terms of its own monotonic clock.
+/// What this candidate has observed, in terms of its own monotonic clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
-    /// The last claim seen, and the local time at which it was first seen in this form. It is kept when the Lease
-    /// disappears: its holder may not know yet.
+    /// The last claim observed, and the local time at which it was first observed in this form. It is kept when the
+    /// Lease disappears: its holder may not have noticed yet.
     pub last: Option<(Claim, Instant)>,
-    /// When our last successful write of the Lease was *sent*, while we believe to lead.
+    /// When our last successful write of the Lease was *sent*, while we lead.
     pub renewed_at: Option<Instant>,
 }
 
-/// The lengths of time that leadership is made of.
+/// The periods of an election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// How long a holder may be silent before others take over.
+    /// How long a holder may go without a renewal before others take over.
     pub duration: Duration,
     /// How long after a renewal the holder renews again.
     pub renew_every: Duration,
     /// How long after sending a successful renewal the holder still acts. Less than `duration`: the difference is the
-    /// margin for requests under way and for clocks that tick at different speeds.
+    /// margin for requests in flight and for clocks that run at different speeds.
     pub act_for: Duration,
-    /// What this candidate waits beyond the expiry of somebody else's claim, so that candidates do not all jump at
-    /// the same moment.
+    /// How long this candidate waits beyond the expiry of another candidate's claim, so that candidates do not all
+    /// write at the same moment.
     pub patience: Duration,
 }
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Write our name into the Lease (or create it).
+    /// Write our claim into the Lease (or create it).
     Acquire {
         /// The `leaseTransitions` to write.
         transitions: i32,
     },
-    /// We hold it and the renewal is due: write it again.
+    /// We hold the Lease and the renewal is due: write it again.
     Renew,
-    /// We hold it and need do nothing before this moment.
+    /// We hold the Lease and need do nothing before this moment.
     Hold {
         /// When the renewal is due.
         until: Instant,
     },
-    /// Somebody else holds it; nothing to do before this moment unless the Lease changes.
+    /// Another candidate holds the Lease; nothing to do before this moment unless the Lease changes.
     Follow {
-        /// When the claim seen last runs out.
+        /// When the last observed claim expires.
         until: Instant,
     },
-    /// Somebody else holds what we believed was ours: stop acting at once.
+    /// Another candidate holds the Lease that we held: stop acting at once.
     StepDown,
 }
 
-/// Decides what the candidate called `me` does at the local time `now`, having seen `lease` (`None`: there is none).
+/// Decides what the candidate called `me` does at the local time `now`, given `lease` (`None`: it does not exist).
 ///
-/// Expiry is judged only by how long *we* have seen the same claim, with the holder's own promised duration. A Lease
-/// that vanished under a living claim is not taken before that claim has run out.
+/// Expiry depends only on how long *this candidate* has observed the same claim, and on the duration in the claim. When
+/// a Lease disappears under a valid claim, it is not taken before that claim has expired.
 #[must_use]
 pub fn decide(lease: Option<&LeaseView>, me: &str, observed: &Observation, now: Instant, terms: &Terms) -> Decision {
     let Some(lease) = lease else {
@@ -103,8 +103,8 @@ pub fn decide(lease: Option<&LeaseView>, me: &str, observed: &Observation, now: 
     if claim.holder.is_empty() {
         return Decision::Acquire { transitions: claim.transitions.saturating_add(1) };
     }
-    // What we have not seen change before, we see from now on.
-    let since = observed.last.as_ref().filter(|(seen, _)| seen == claim).map_or(now, |(_, since)| *since);
+    // A claim that differs from the last observed one counts from now.
+    let since = observed.last.as_ref().filter(|(last, _)| last == claim).map_or(now, |(_, since)| *since);
     take_or_follow(claim, since, now, terms)
 }
 

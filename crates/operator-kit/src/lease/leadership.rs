@@ -1,4 +1,4 @@
-//! Whether this process leads, answered from memory at any moment.
+//! Whether this process leads. The answer needs no request.
 
 use std::fmt;
 use std::future::Future;
@@ -10,11 +10,12 @@ use tokio::sync::watch;
 
 const ALWAYS: u64 = u64::MAX;
 
-/// Answers whether this process leads. Cheap to clone and to ask.
+/// Answers whether this process leads. Cloning and asking are cheap.
 ///
-/// The answer is a deadline on the local monotonic clock, set from *before* the last successful renewal was sent, so
-/// it turns to no by itself: with the API server gone, with the renewing task stuck, after a pause of the process.
-/// (A machine that was suspended stops this clock as well; a reader of the live state before each write guards that.)
+/// The answer is a deadline on the local monotonic clock, set from *before* the last successful renewal was sent. So it
+/// becomes false without any action: when the API server does not answer, when the renewing task hangs, after a pause
+/// of the process. (This clock stops while a machine is suspended; reading the live state before each write covers that
+/// case.)
 #[derive(Clone)]
 pub struct Leadership {
     shared: Arc<Shared>,
@@ -27,13 +28,13 @@ struct Shared {
     until: AtomicU64,
 }
 
-/// The end of a [`Leadership`] that is held by whoever keeps the Lease. Dropping it ends the leadership.
+/// The granting end of a [`Leadership`], held by the task that keeps the Lease. Dropping it ends the leadership.
 pub struct LeadershipSender {
     shared: Arc<Shared>,
     changes: watch::Sender<bool>,
 }
 
-/// A leadership that nobody has yet, and the end from which it is granted.
+/// A leadership that is not granted yet, and its granting end.
 #[must_use]
 pub fn leadership() -> (LeadershipSender, Leadership) {
     let shared = Arc::new(Shared { start: Instant::now(), until: AtomicU64::new(0) });
@@ -61,30 +62,30 @@ impl Leadership {
         Self { shared, changes }
     }
 
-    /// Whether this process leads now. Ask right before each write.
+    /// Whether this process leads now. Check right before each write.
     #[must_use]
     pub fn is_leader(&self) -> bool {
         !self.time_left().is_zero()
     }
 
-    /// How long this process will certainly still lead: the most that a write which begins now may take to be sent.
+    /// How long this process still leads for certain: the longest time in which a write that begins now may be sent.
     /// Zero when it does not lead, [`Duration::MAX`] without election.
     #[must_use]
     pub fn time_left(&self) -> Duration {
         self.shared.time_left()
     }
 
-    /// Changes of leadership, to wake up on. The value may lag behind [`Self::is_leader`] by a scheduling delay.
+    /// Changes of leadership. The value may lag behind [`Self::is_leader`] by a scheduling delay.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<bool> {
         self.changes.clone()
     }
 
-    /// Waits until this process leads. Never returns when it can no longer be granted.
+    /// Waits until this process leads. Does not return when the granting end is gone and this process does not lead.
     pub async fn wait_leader(&self) {
         let mut changes = self.changes.clone();
         while !self.is_leader() {
-            // A value that is true by now is stale as long as the deadline says no: wait for the next one.
+            // A value that is true here is stale while the deadline has passed: wait for the next one.
             if changes.changed().await.is_err() && !self.is_leader() {
                 std::future::pending::<()>().await;
             }
@@ -98,7 +99,8 @@ impl LeadershipSender {
         let lapsed = !self.is_leader();
         let nanos = deadline.saturating_duration_since(self.shared.start).as_nanos();
         self.shared.until.store(u64::try_from(nanos).unwrap_or(ALWAYS - 1), Ordering::Release);
-        // After a lapse that was not reported, the value is still true: report it again.
+        // After a lapse that was not reported, the last reported value is still true: report the new grant all the
+        // same.
         self.publish(lapsed);
     }
 
@@ -114,7 +116,7 @@ impl LeadershipSender {
         !self.shared.time_left().is_zero()
     }
 
-    /// Awaits `work` and meanwhile reports to the watchers when the deadline passes.
+    /// Awaits `work` and reports to the watchers when the deadline passes meanwhile.
     pub async fn while_watching<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         loop {
@@ -130,9 +132,9 @@ impl LeadershipSender {
         }
     }
 
-    fn publish(&self, anew: bool) {
+    fn publish(&self, repeat: bool) {
         let leads = self.is_leader();
-        self.changes.send_if_modified(|reported| std::mem::replace(reported, leads) != leads || anew);
+        self.changes.send_if_modified(|reported| std::mem::replace(reported, leads) != leads || repeat);
     }
 }
 

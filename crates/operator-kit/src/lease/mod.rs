@@ -1,16 +1,17 @@
-//! Leader election with a Lease of coordination.k8s.io, so that one replica acts and the others stand by.
+//! Leader election with a Lease of coordination.k8s.io: one replica writes, the others stand by.
 //!
 //! Every write of the Lease is a replace with the resourceVersion that was read, so two candidates can never both
-//! succeed. Expiry is judged by the local monotonic clock alone: a claim runs out when *this* process has seen it
+//! succeed. Expiry depends on the local monotonic clock alone: a claim expires when *this* process has observed it
 //! unchanged for as long as its holder promised. The holder counts from before it sent its renewal and stops at two
-//! thirds of that time, so it stops before anybody else may start, as long as no two clocks differ in speed by half.
+//! thirds of that time, so it stops before another candidate may start, as long as no two clocks differ in speed by
+//! half.
 //!
-//! Rights needed in the Lease's namespace: get, create and update on leases; with list and watch a standby follows a
-//! release within milliseconds, without them it looks once a second.
+//! Rights needed in the Lease's namespace: get, create and update on leases. With list and watch a standby reacts to a
+//! release within milliseconds, without them it reads the Lease once a second.
 //!
-//! The one gap that no Lease can close: when a person deletes the Lease under a living leader, a process that starts in
-//! that moment and has seen no holder takes it, and the old leader learns of that only from its watch, milliseconds
-//! later. So whoever acts looks at the world once more before each write.
+//! One gap that no Lease can close: when a person deletes the Lease under a working leader, a process that starts in
+//! that moment and has observed no holder takes the Lease. The old leader notices that only through its watch,
+//! milliseconds later. So a leader must read the live state once more before each write.
 
 mod candidate;
 mod decide;
@@ -32,17 +33,18 @@ pub use run::run;
 /// How long a holder may be silent by default. With [`LeaseSettings::new`] it renews every 5 s and acts for 10 s.
 pub const DEFAULT_DURATION: Duration = Duration::from_secs(15);
 
-/// Which Lease, in whose name, and for how long.
+/// Which Lease, under which identity, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseSettings {
     /// The namespace of the Lease.
     pub namespace: String,
     /// The name of the Lease.
     pub name: String,
-    /// The name under which this process holds it. It must differ from that of every other process, a restarted
-    /// container of the same Pod included.
+    /// The identity of this process as the holder. It must differ from that of every other process, including a
+    /// restarted container of the same Pod.
     pub identity: String,
-    /// How long a holder may be silent before others take over. In the Lease it is whole seconds, rounded up.
+    /// How long a holder may go without a renewal before others take over. In the Lease it is whole seconds, rounded
+    /// up.
     pub duration: Duration,
     /// How long after a renewal the holder renews again.
     pub renew_every: Duration,

@@ -19,14 +19,14 @@ use super::{LeaseError, LeaseSettings};
 use crate::backoff::{Backoff, entropy};
 use crate::watch;
 
-/// Takes part in the election until `shutdown`, then ends its leadership and gives the Lease back.
+/// Takes part in the election until `shutdown`, then ends its leadership and releases the Lease.
 ///
-/// Cancel `shutdown` only after the writes that need leadership have ended: another process may lead at once. When
-/// the API server does not answer, the Lease is left to run out and this returns all the same, within three request
+/// Cancel `shutdown` only after the writes that need leadership have ended: another process may lead at once. When the
+/// API server does not answer, the Lease is left to expire, and this function still returns within three request
 /// limits. A missing right (403) is logged with its remedy and retried.
 ///
 /// # Errors
-/// Only when the settings cannot work.
+/// Only for settings that cannot work.
 pub async fn run(
     client: Client,
     settings: LeaseSettings,
@@ -59,14 +59,14 @@ struct Participant {
     settings: LeaseSettings,
     leadership: LeadershipSender,
     failures: Failures,
-    /// Whether the watch of the Lease works; without it we look once a second.
+    /// Whether the watch of the Lease works; without it the Lease is read once a second.
     watching: bool,
-    /// Whose lead was logged last.
+    /// The holder that was logged last.
     following: Option<String>,
 }
 
 impl Participant {
-    /// Does one thing and says how long nothing needs to be done, unless the watch shows something.
+    /// Takes one step and returns how long nothing needs to be done, unless the watch delivers a change.
     async fn step(&mut self) -> Duration {
         let now = Instant::now();
         match self.candidate.decide(now) {
@@ -74,7 +74,7 @@ impl Participant {
             Some(Decision::StepDown) => {
                 self.leadership.step_down();
                 self.candidate.stepped_down();
-                warn!(lease = %self.lease(), holder = self.candidate.holder(), "lost the leadership to somebody else");
+                warn!(lease = %self.lease(), holder = self.candidate.holder(), "lost the leadership to another process");
                 Duration::ZERO
             }
             Some(Decision::Acquire { transitions }) => self.write(transitions).await,
@@ -117,9 +117,9 @@ impl Participant {
                 Duration::ZERO
             }
             Err(error) => {
-                // Whatever went wrong, the write may have been done: look before the next one.
+                // Whatever the failure, the write may have been applied: read before the next one.
                 self.candidate.forget();
-                // Somebody was faster, which is no failure, unless it goes on: then it is something else that says 409.
+                // Another candidate was faster, which is no failure. If it recurs, the 409 has another cause.
                 if matches!(error, StoreError::Conflict { .. }) && self.failures.overtaken() {
                     debug!(%error, "reading it again");
                     return Duration::ZERO;
@@ -131,11 +131,11 @@ impl Participant {
 
     fn failed(&mut self, error: &StoreError) -> Duration {
         let wait = self.failures.count(error);
-        // A holder that cannot renew tries often; others have time.
+        // A holder that cannot renew retries often; others have time.
         if self.leadership.is_leader() { wait.min(self.settings.request_limit / 2) } else { wait }
     }
 
-    /// Waits, but not beyond what the watch shows or a shutdown.
+    /// Waits for `wait`, for a watch event or for the shutdown, whichever comes first.
     async fn rest(
         &mut self,
         wait: Duration,
@@ -159,13 +159,13 @@ impl Participant {
                 self.candidate.was_shown(lease, self.leadership.is_leader(), Instant::now());
             }
             Some(Some(Err(error))) => {
-                // Said once: from now on it is tried again and again.
+                // Logged once: from now on the watch is retried again and again.
                 if std::mem::replace(&mut self.watching, false) {
                     let error = watch::words(&error);
                     warn!(lease = %self.lease(), error, "cannot watch the Lease; polling it until that works");
                 }
             }
-            // It never ends by itself; a stream that did would otherwise be polled in a loop.
+            // The watch never ends by itself; an ended stream would otherwise be polled in a loop.
             Some(None) => {
                 self.watching = false;
                 tokio::time::sleep(wait.min(self.poll())).await;
@@ -173,15 +173,15 @@ impl Participant {
         }
     }
 
-    /// After a rest in which a follower heard nothing, it asks before it acts.
+    /// A follower that received nothing during its rest reads the Lease before it acts.
     fn look_again(&mut self) {
         if !self.leadership.is_leader() {
             self.candidate.forget();
         }
     }
 
-    /// How long a follower hears nothing before it looks: a living holder is heard of at each renewal, unless the watch
-    /// has died without a word; without a watch, once a second.
+    /// How long a follower waits without a watch event before it reads the Lease. A working holder causes an event at
+    /// each renewal, so silence means a dead watch; without a watch, the Lease is read once a second.
     fn patience_without_news(&self) -> Duration {
         if self.watching { self.settings.renew_every * 2 } else { self.poll() }
     }
@@ -193,7 +193,7 @@ impl Participant {
     /// Ends the leadership here, then in the Lease, so that a standby takes over at once.
     async fn release(&mut self) {
         self.leadership.step_down();
-        // One look, when the last write is in doubt or was overtaken, and one more try.
+        // Read once, in case the last write is in doubt or was overtaken, and try once more.
         for _ in 0..2 {
             if self.candidate.knows_nothing() {
                 match self.store.read().await {
@@ -232,12 +232,12 @@ impl Participant {
     }
 }
 
-/// Failed requests in a row: how long to wait, and what was said of them.
+/// Failed requests in a row: how long to wait, and which message was logged.
 #[derive(Default)]
 struct Failures {
     in_a_row: u32,
     overtaken: u32,
-    said: Option<(String, Instant)>,
+    logged: Option<(String, Instant)>,
 }
 
 impl Failures {
@@ -250,21 +250,25 @@ impl Failures {
         self.in_a_row = self.in_a_row.saturating_add(1);
         let text = error.to_string();
         let now = Instant::now();
-        if self.said.as_ref().is_none_or(|(said, when)| *said != text || now.duration_since(*when) >= Self::REPEAT) {
+        if self
+            .logged
+            .as_ref()
+            .is_none_or(|(logged, when)| *logged != text || now.duration_since(*when) >= Self::REPEAT)
+        {
             warn!(failures = self.in_a_row, next_try_in = ?wait, "{text}");
-            self.said = Some((text, now));
+            self.logged = Some((text, now));
         }
         wait
     }
 
-    /// Counts a write that came too late; false when that happened too often in a row to be chance.
+    /// Counts a conflict; false when there were too many in a row for coincidence.
     fn overtaken(&mut self) -> bool {
         self.overtaken = self.overtaken.saturating_add(1);
         self.overtaken <= 3
     }
 
     fn ended(&mut self, lease: &str) {
-        if self.said.take().is_some() {
+        if self.logged.take().is_some() {
             info!(lease, failures = self.in_a_row, "the Lease can be reached again");
         }
         self.in_a_row = 0;

@@ -1,5 +1,5 @@
-//! The requests that read and write the Lease. Each ends within a limit of its own: kube repeats a request that was
-//! answered 429 or 503 up to 15 times by default, far longer than a renewal may take.
+//! The requests that read and write the Lease. Each has a time limit: kube repeats a request that was answered 429 or
+//! 503 up to 15 times by default, far longer than a renewal may take.
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use thiserror::Error;
 /// Why a request about the Lease failed.
 #[derive(Debug, Error)]
 pub(super) enum StoreError {
-    /// 409: somebody else wrote, or created, the Lease since we read it.
-    #[error("the Lease {lease} was changed by somebody else in between")]
+    /// 409: another client wrote or created the Lease since it was read.
+    #[error("the Lease {lease} was changed by another client in between")]
     Conflict { lease: String },
     /// 404 on a write: the Lease, or its whole namespace, is gone.
     #[error("the Lease {lease} or its namespace does not exist (any more): {message}")]
@@ -29,7 +29,7 @@ pub(super) enum StoreError {
     Failed { verb: &'static str, lease: String, source: Box<kube::Error> },
 }
 
-/// Where the Lease is.
+/// Access to the Lease.
 #[derive(Clone)]
 pub(super) struct LeaseStore {
     api: Api<Lease>,
@@ -47,7 +47,7 @@ impl LeaseStore {
         self.api.clone()
     }
 
-    /// The Lease as etcd has it (a get without resourceVersion is a consistent read); `None`: there is none.
+    /// The current Lease (a get without resourceVersion is a consistent read); `None` if it does not exist.
     pub(super) async fn read(&self) -> Result<Option<Lease>, StoreError> {
         self.ask("get", self.api.get_opt(&self.name)).await
     }

@@ -1,4 +1,4 @@
-//! A listener that serves a bounded number of connections and waits for none of them for ever.
+//! A listener that serves a bounded number of connections, each with a time limit.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,17 +14,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 use tracing::warn;
 
-/// Accepts while fewer than so many connections are open.
+/// Accepts a connection only while fewer than `slots` are open.
 pub(super) struct Bounded {
     listener: TcpListener,
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     limit: Duration,
 }
 
 impl Bounded {
-    /// Each connection gets `limit` for every request to arrive whole, and as long for its answer to be taken.
-    pub(super) fn new(listener: TcpListener, places: usize, limit: Duration) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(places)), limit }
+    /// Each connection has `limit` for every request to arrive completely, and the same time for its answer to be
+    /// taken.
+    pub(super) fn new(listener: TcpListener, slots: usize, limit: Duration) -> Self {
+        Self { listener, slots: Arc::new(Semaphore::new(slots)), limit }
     }
 }
 
@@ -34,16 +35,16 @@ impl Listener for Bounded {
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         loop {
-            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
-                // Nobody closes the semaphore; were it closed, nothing more would be accepted.
+            let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
+                // The semaphore is never closed; if it were, no more connections would be accepted.
                 return std::future::pending().await;
             };
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
                     let deadline = Box::pin(sleep(self.limit));
-                    return (Timed { stream, deadline, limit: self.limit, _place: place }, peer);
+                    return (Timed { stream, deadline, limit: self.limit, _slot: slot }, peer);
                 }
-                // Mostly "too many open files": a pause, or this loop would spin.
+                // Mostly "too many open files": without a pause this loop would spin.
                 Err(error) => {
                     warn!(%error, "could not accept a connection for probes or metrics");
                     sleep(Duration::from_millis(250)).await;
@@ -57,13 +58,13 @@ impl Listener for Bounded {
     }
 }
 
-/// A connection with a deadline that only a written answer moves. So a request that trickles in byte by byte, an idle
-/// connection and a peer that takes nothing all end after the limit.
+/// A connection with a deadline that only a written answer extends. So a request that trickles in, an idle connection
+/// and a peer that reads nothing all end after the limit.
 pub(super) struct Timed {
     stream: TcpStream,
     deadline: Pin<Box<Sleep>>,
     limit: Duration,
-    _place: OwnedSemaphorePermit,
+    _slot: OwnedSemaphorePermit,
 }
 
 impl Timed {

@@ -29,7 +29,7 @@ use listener::Bounded;
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 /// How many connections are served at the same time; more wait in the system's queue.
 const MAX_CONNECTIONS: usize = 64;
-/// How long requests under way are waited for at the end.
+/// How long requests in flight may take to end at shutdown.
 const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 
 /// Renders the metrics; [`metrics::Metrics::render`] is one.
@@ -38,9 +38,9 @@ pub type Render = Arc<dyn Fn() -> Result<String, fmt::Error> + Send + Sync>;
 /// What the probes answer from.
 #[derive(Clone)]
 pub struct Probes {
-    /// `/readyz`: 200, or 503 with what is pending.
+    /// `/readyz`: 200, or 503 with the pending gates.
     pub readiness: Readiness,
-    /// `/livez`: 200, or 503 when the loop is silent.
+    /// `/livez`: 200, or 503 when the loop has stopped.
     pub liveness: Liveness,
     /// `/metrics`: OpenMetrics text.
     pub metrics: Render,
@@ -59,9 +59,9 @@ pub enum ProbeError {
     /// The address cannot be bound.
     #[error("cannot listen on {address} for probes and metrics: {source}. Choose another address or a free port")]
     Bind {
-        /// What was asked for.
+        /// The requested address.
         address: SocketAddr,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
@@ -78,14 +78,14 @@ impl ProbeServer {
         Ok(Self { listener, address })
     }
 
-    /// Where it listens: the real port, also when 0 was asked for.
+    /// The address it listens on: with the real port, also when 0 was asked for.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until `stop`, then finishes the requests under way, for at most two seconds. Stop it last: while the
-    /// process drains, `/readyz` has to say so and `/livez` has to answer.
+    /// Serves until `stop`, then finishes the requests in flight, for at most two seconds. Stop it last: while the
+    /// process drains, `/readyz` must report the shutdown and `/livez` must answer.
     pub async fn serve(self, probes: Probes, stop: CancellationToken) {
         self.serve_within(probes, stop, REQUEST_LIMIT).await;
     }

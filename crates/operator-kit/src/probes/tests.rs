@@ -96,7 +96,7 @@ async fn a_request_that_never_ends_is_cut_off_though_bytes_trickle_in() {
 }
 
 #[tokio::test]
-async fn idle_connections_give_their_places_back() {
+async fn idle_connections_free_their_slots() {
     let served = serve(Liveness::default(), Duration::from_millis(300)).await;
     let mut idle = Vec::new();
     for _ in 0..MAX_CONNECTIONS {
@@ -107,7 +107,7 @@ async fn idle_connections_give_their_places_back() {
 }
 
 #[tokio::test]
-async fn it_serves_until_stopped_and_does_not_wait_for_the_idle() {
+async fn it_serves_until_stopped_and_does_not_wait_for_idle_connections() {
     let served = serve(Liveness::default(), 4 * GENEROUS).await;
     served.shutdown.cancel();
     assert!(get(served.address, "/livez").await.starts_with("HTTP/1.1 200"), "alive while it drains");

@@ -1,4 +1,4 @@
-//! Accepting connections while there are places for them, and ending in good order.
+//! Accepts connections while slots are free, and shuts down gracefully.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,10 +20,10 @@ use super::connection::ConnectionHandler;
 use super::counts::CutReason;
 use super::{TlsServer, TlsServerCounts};
 
-/// How many connections the system holds for the listener: what tokio asks for.
+/// The length of the system's queue for the listener: tokio requests this length.
 const QUEUE: usize = 1024;
 
-/// Serves until `drain`, then ends; `configure` makes the TLS settings for the clients of the moment.
+/// Serves until `drain`, then shuts down; `configure` makes the TLS settings from the current client authorities.
 pub(super) async fn serve(
     server: TlsServer,
     router: Router,
@@ -32,7 +32,7 @@ pub(super) async fn serve(
     drain: CancellationToken,
 ) {
     let TlsServer { listener, settings, clients, counts, .. } = server;
-    let places = Arc::new(Semaphore::new(settings.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let slots = Arc::new(Semaphore::new(settings.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
     let (configured, tls) = watch::channel(configure(clients.as_ref()));
     let connections = Connections {
         handler: Arc::new(ConnectionHandler::new(&settings, router, leaving, drain.clone(), counts.clone())),
@@ -41,13 +41,13 @@ pub(super) async fn serve(
         cut: CancellationToken::new(),
         counts,
     };
-    // Whoever drops this future wants no connection to live on.
+    // Dropping this future cuts all connections.
     let _cut = connections.cut.clone().drop_guard();
-    let mut acceptor = Acceptor { listener, places, pause: settings.accept_error_pause, failing: false };
+    let mut acceptor = Acceptor { listener, slots, pause: settings.accept_error_pause, failing: false };
     let accepting = async {
         loop {
-            let (stream, peer, place) = acceptor.next(&connections.counts).await;
-            connections.admit(stream, peer, Some(place));
+            let (stream, peer, slot) = acceptor.next(&connections.counts).await;
+            connections.admit(stream, peer, Some(slot));
         }
     };
     let following = async {
@@ -85,7 +85,7 @@ struct Connections {
 }
 
 impl Connections {
-    fn admit(&self, stream: TcpStream, peer: SocketAddr, place: Option<OwnedSemaphorePermit>) {
+    fn admit(&self, stream: TcpStream, peer: SocketAddr, slot: Option<OwnedSemaphorePermit>) {
         let (handler, tls, cut, counts) =
             (Arc::clone(&self.handler), Arc::clone(&self.tls.borrow()), self.cut.clone(), self.counts.clone());
         let open = Open::new(counts.open.clone());
@@ -94,7 +94,7 @@ impl Connections {
                 () = handler.serve(stream, peer, tls) => {}
                 () = cut.cancelled() => counts.end(CutReason::Drain),
             }
-            drop((open, place));
+            drop((open, slot));
         });
     }
 }
@@ -117,23 +117,23 @@ impl Drop for Open {
 
 struct Acceptor {
     listener: TcpListener,
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     pause: Duration,
     failing: bool,
 }
 
 impl Acceptor {
-    /// The next connection, once there is a place for it. No connection is lost when this is dropped halfway.
+    /// The next connection, once a slot is free. No connection is lost when this future is dropped.
     async fn next(&mut self, counts: &TlsServerCounts) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
         loop {
-            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
-                // Nobody closes the semaphore; were it closed, nothing more would be accepted.
+            let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
+                // The semaphore is never closed; if it were, no more connections would be accepted.
                 return std::future::pending().await;
             };
             let error = match self.listener.accept().await {
                 Ok((stream, peer)) => {
                     self.failing = false;
-                    return (stream, peer, place);
+                    return (stream, peer, slot);
                 }
                 Err(error) => error,
             };
@@ -142,7 +142,7 @@ impl Acceptor {
                 debug!(%error, "a connection went before it was accepted");
                 continue;
             }
-            // Mostly "too many open files": a pause, or this loop would spin. One warning for a row of failures.
+            // Mostly "too many open files": without a pause this loop would spin. One warning for a row of failures.
             if self.failing {
                 debug!(%error, "still cannot accept connections");
             } else {
@@ -154,17 +154,18 @@ impl Acceptor {
     }
 }
 
-/// Whether the peer had gone, which says nothing about the next connection.
+/// Whether the peer caused the error by leaving, so that the next connection is not affected.
 fn is_the_peers(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// Accepts what the system has established by itself and holds in its queue, and closes the listener. Those clients
-/// believe themselves connected, and closing the listener would reset them. They get no places: there may be none,
-/// and the queue is short. No more than the queue holds, lest a flood keep the server from its end. Gives their number.
+/// Accepts the connections that wait in the system's queue, and closes the listener. The system has established them:
+/// their clients consider themselves connected, and closing the listener would reset them. They take no slots: all
+/// slots may be in use, and the queue is short. At most as many as the queue holds, so that a flood of clients cannot
+/// delay the shutdown. Returns their number.
 fn admit_all_that_wait(listener: TcpListener, connections: &Connections) -> usize {
-    // The system is asked itself: tokio would answer from what it knew last.
+    // The system is asked directly: tokio would answer from its last known state.
     let Ok(listener) = listener.into_std() else { return 0 };
     let accept = || {
         let (stream, peer) = listener.accept()?;

@@ -1,4 +1,4 @@
-//! Whom the server serves: clients with a certificate of known authorities and, if asked for, of a known name.
+//! Client authentication: clients need a certificate of a known authority and, if configured, an accepted name.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,15 +24,15 @@ use super::TlsServerError;
 pub struct ClientAuthentication {
     /// A file with the PEM certificates of the authorities that sign clients.
     pub bundle: PathBuf,
-    /// The accepted names: one of them has to be a common name of the subject, or a DNS name among the alternative
-    /// names. Empty: every certificate of the authorities.
+    /// The accepted names: one of them must be a common name of the subject, or a DNS name among the alternative names.
+    /// Empty: every certificate of the authorities is accepted.
     pub accepted_names: Vec<String>,
-    /// How often the file is read again. A new bundle applies to handshakes from then on; one that cannot be used
-    /// changes nothing.
+    /// How often the file is read again. A new bundle applies to handshakes from then on; an unusable one changes
+    /// nothing.
     pub poll: Duration,
 }
 
-/// The clients as the bundle has them now.
+/// The client authorities of the current bundle.
 #[derive(Debug)]
 pub(super) struct Clients {
     authentication: ClientAuthentication,
@@ -51,7 +51,7 @@ impl Clients {
         Arc::clone(&self.verifier)
     }
 
-    /// Waits until the file holds another bundle that can be used.
+    /// Waits until the file holds a different, usable bundle.
     pub(super) async fn changed(&mut self) {
         let mut complained = None;
         loop {
@@ -68,7 +68,7 @@ impl Clients {
                 },
                 Err(error) => error.to_string(),
             };
-            // Once for each state of the file, not at each look.
+            // Log each content of the file once, not at each poll.
             if complained.as_ref() != Some(&complaint) {
                 warn!(error = complaint, "the authorities of clients stay as they were");
                 complained = Some(complaint);
@@ -128,7 +128,7 @@ impl ClientCertVerifier for Named {
         if names.iter().any(|name| self.accepted.contains(name)) {
             return Ok(verified);
         }
-        // Known authorities vouch for this client, so it is no stranger but most likely a list that lacks a name.
+        // A known authority signed this certificate, so the client is probably legitimate and the list lacks its name.
         warn!(?names, accepted = ?self.accepted, "refused a client whose certificate is good but bears no accepted name");
         Err(CertificateError::Other(OtherError(Arc::new(UnknownName { names }))).into())
     }

@@ -32,7 +32,7 @@ const MAX_HEAD: usize = 32 << 10;
 
 type Connection = http1::Connection<TokioIo<TrackedStream<TlsStream<TcpStream>>>, Exchange>;
 
-/// What all connections have in common.
+/// The parts that all connections share.
 pub(super) struct ConnectionHandler {
     router: Router,
     limits: Limits,
@@ -53,7 +53,7 @@ impl ConnectionHandler {
         counts: TlsServerCounts,
     ) -> Self {
         let mut http = http1::Builder::new();
-        // The connection state measures heads, from their first byte on; hyper's own limit would count idle time as well.
+        // The connection state limits heads, from their first byte on; hyper's own limit would count idle time as well.
         http.header_read_timeout(None).max_buf_size(MAX_HEAD);
         Self {
             router,
@@ -74,13 +74,13 @@ impl ConnectionHandler {
 
     /// Serves one connection until it ends.
     pub(super) async fn serve(&self, tcp: TcpStream, peer: SocketAddr, tls: Arc<ServerConfig>) {
-        // Without it, a small answer may wait for the peer's delayed acknowledgement.
+        // Without TCP_NODELAY, a small answer may wait for the peer's delayed acknowledgement.
         if let Err(error) = tcp.set_nodelay(true) {
             debug!(%peer, %error, "cannot switch the gathering of small packets off");
         }
         match timeout(self.handshake_limit, TlsAcceptor::from(tls).accept(tcp).into_fallible()).await {
             Ok(Ok(stream)) => self.serve_http(stream, peer).await,
-            // Port scanners and plain HTTP, mostly: no reason to wake anybody.
+            // Mostly port scanners and plain HTTP: not worth a warning.
             Ok(Err((error, tcp))) => {
                 self.counts.end(CutReason::Refused);
                 debug!(%peer, %error, "a TLS handshake failed");
@@ -113,7 +113,7 @@ impl ConnectionHandler {
         }
     }
 
-    /// Drives a connection and holds it to its limits. `Err`: it was cut, and why.
+    /// Drives a connection and applies its limits. `Err`: it was cut, and why.
     async fn drive(&self, connection: Connection, state: &ConnectionState) -> Result<hyper::Result<()>, CutReason> {
         let mut connection = pin!(connection);
         let mut alarm = pin!(sleep(Duration::ZERO));
@@ -125,9 +125,10 @@ impl ConnectionHandler {
                 if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                     return Poll::Ready(Ok(ended));
                 }
-                // A future is not polled again once it has ended: each of the two begins once. hyper's graceful shutdown
-                // would close an idle connection at once, on which the next request may be on its way. So an answer says
-                // `Connection: close`, and only in the drain a connection without any is closed after a while.
+                // A future must not be polled after it has ended, so each of the two acts once. hyper's graceful
+                // shutdown would close an idle connection at once, while the next request may be in flight. So an
+                // answer carries `Connection: close`, and only in the drain a connection that receives no request is
+                // closed after a while.
                 if !state.is_closing() && (leaving.as_mut().poll(cx).is_ready() || ageing.as_mut().poll(cx).is_ready())
                 {
                     state.begin_closing();
@@ -142,7 +143,7 @@ impl ConnectionHandler {
                         state.begin_shutdown();
                     }
                     NextStep::Wait(until) => {
-                        // Only an earlier deadline moves the alarm; after a later one it asks again when it rings.
+                        // Only an earlier deadline resets the timer; a later one is read when the timer fires.
                         if alarm.is_elapsed() || until < alarm.deadline() {
                             alarm.as_mut().reset(until);
                         }
@@ -156,16 +157,16 @@ impl ConnectionHandler {
         .await
     }
 
-    /// Between nine and eleven tenths of the age asked for, so that connections made together do not end together.
+    /// Between nine and eleven tenths of the configured age, so that connections opened together do not end together.
     fn age(&self) -> Duration {
         self.max_age.mul_f64(0.9).saturating_add(fraction(self.max_age / 5, entropy()))
     }
 }
 
-/// Lets the peer read the last answer, for at most this long. A socket that is closed on bytes that nobody
-/// has read resets the connection; then the peer's next write fails, and it or a proxy on the way gives up what it has
-/// not read yet. That is an answer, if the client sent more before it read `Connection: close`; and the reason of a
-/// refusal, for in TLS 1.3 a client sends its request before it can know that its certificate is not wanted.
+/// Lets the peer read the last answer, for at most this long. A socket that is closed with unread bytes resets the
+/// connection; then the peer's next write fails, and the peer or a proxy on the way discards what it has not read yet.
+/// That would lose an answer, if the client sent more before it read `Connection: close`. It would also lose the reason
+/// of a refusal, for in TLS 1.3 a client sends its request before it can know that its certificate is refused.
 async fn await_close(mut tcp: TcpStream, limit: Duration) {
     let mut ignored = [0; 4096];
     let reading = async {
@@ -173,6 +174,6 @@ async fn await_close(mut tcp: TcpStream, limit: Duration) {
         while tcp.read(&mut ignored).await? > 0 {}
         Ok::<_, io::Error>(())
     };
-    // Whatever becomes of it: it is over.
+    // The result does not matter: the connection ends here.
     drop(timeout(limit, reading).await);
 }

@@ -1,4 +1,4 @@
-//! What one connection is doing and until when it may: pure bookkeeping, asked after each step of the connection.
+//! The state and the deadline of one connection: pure bookkeeping, read after each step of the connection.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use super::counts::CutReason;
 
-/// Stands for "never" where a limit is too long to be added to a moment.
+/// Stands for "never" where a limit is too long to be added to an instant.
 const FAR: Duration = Duration::from_hours(24 * 365);
 
-/// The limits that a connection is held to.
+/// The time limits of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) header: Duration,
@@ -19,18 +19,18 @@ pub(super) struct Limits {
     pub(super) linger: Duration,
 }
 
-/// What is to be done with the connection.
+/// What to do with the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NextStep {
-    /// Nothing before this moment.
+    /// Nothing before this instant.
     Wait(Instant),
-    /// It has been idle for long enough: to be closed in good order.
+    /// It has been idle for too long: close it gracefully.
     Close,
-    /// A limit has passed: to be dropped where it stands.
+    /// A limit has passed: drop the connection.
     Cut(CutReason),
 }
 
-/// The state of one connection, shared by what reads and writes its bytes and what answers its requests.
+/// The state of one connection, shared by the stream and the request handler.
 #[derive(Debug)]
 pub(super) struct ConnectionState {
     limits: Limits,
@@ -39,19 +39,19 @@ pub(super) struct ConnectionState {
 
 #[derive(Debug)]
 struct Progress {
-    /// When the request arrived that has a head and no finished answer. The next head is read after that.
+    /// When the request in flight arrived: it has a head and no finished answer. The next head is read after that.
     in_flight: Option<Instant>,
-    /// When the first byte came of a head that is not whole yet.
+    /// When the first byte of an incomplete head arrived.
     head_began: Option<Instant>,
-    /// When the request arrived whose answer is made but not yet handed to the system whole.
+    /// When the request arrived whose answer is finished but not completely taken by the system.
     unflushed: Option<Instant>,
-    /// Since when nothing has been asked: the end of the handshake or of the last answer.
+    /// Since when the connection has been idle: the end of the handshake or of the last answer.
     idle_since: Instant,
-    /// Whether the next answer is to be the last: the connection is old, or the server is leaving.
+    /// Whether the next answer is to be the last: the connection has reached its age, or the server is leaving.
     closing: bool,
     /// Since when the server has been draining.
     draining: Option<Instant>,
-    /// Since when the server has been closing it.
+    /// Since when the server has been closing the connection.
     shutdown: Option<Instant>,
 }
 
@@ -76,21 +76,21 @@ impl ConnectionState {
         Self { limits, progress: Mutex::new(progress) }
     }
 
-    // A panic elsewhere leaves nothing half-done in it.
+    // A panic elsewhere cannot leave this state half-written.
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes came in.
+    /// Records that bytes arrived.
     pub(super) fn bytes_arrived(&self) {
         let mut progress = self.progress();
-        // While a request is in flight they are its body's.
+        // While a request is in flight, the bytes belong to its body.
         if progress.in_flight.is_none() && progress.head_began.is_none() {
             progress.head_began = Some(Instant::now());
         }
     }
 
-    /// The system has taken all that was written.
+    /// Records that the system has taken all written bytes.
     pub(super) fn flushed(&self) {
         let mut progress = self.progress();
         if progress.unflushed.take().is_some() {
@@ -98,7 +98,7 @@ impl ConnectionState {
         }
     }
 
-    /// The head of a request is whole.
+    /// Records that the head of a request is complete.
     pub(super) fn begin(self: &Arc<Self>) -> InFlight {
         let mut progress = self.progress();
         let arrived = progress.head_began.take().unwrap_or_else(Instant::now);
@@ -106,7 +106,7 @@ impl ConnectionState {
         InFlight { connection: Arc::clone(self), arrived }
     }
 
-    /// From now on the next answer is to be the last.
+    /// Makes the next answer the last.
     pub(super) fn begin_closing(&self) {
         self.progress().closing = true;
     }
@@ -115,7 +115,7 @@ impl ConnectionState {
         self.progress().closing
     }
 
-    /// From now on the connection is not to wait long for the next request either.
+    /// Shortens the wait for the next request to the linger time.
     pub(super) fn begin_draining(&self) {
         let mut progress = self.progress();
         progress.closing = true;
@@ -126,12 +126,12 @@ impl ConnectionState {
         self.progress().draining.is_some()
     }
 
-    /// The server has begun to close the connection.
+    /// Records that the server has begun to close the connection.
     pub(super) fn begin_shutdown(&self) {
         self.progress().shutdown.get_or_insert_with(Instant::now);
     }
 
-    /// What to do at this moment.
+    /// What to do now.
     pub(super) fn next_step(&self, now: Instant) -> NextStep {
         let Limits { header, request, idle, linger } = self.limits;
         let progress = self.progress();
@@ -153,7 +153,7 @@ impl ConnectionState {
 }
 
 impl InFlight {
-    /// When the first byte of the request came.
+    /// When the first byte of the request arrived.
     pub(super) fn arrived(&self) -> Instant {
         self.arrived
     }
@@ -185,7 +185,7 @@ mod tests {
         Arc::new(ConnectionState::new(LIMITS))
     }
 
-    /// What comes next: after how long from now, and what it is.
+    /// The next step, and how long from now it is due.
     fn next(state: &ConnectionState) -> (Duration, NextStep) {
         let now = Instant::now();
         let NextStep::Wait(until) = state.next_step(now) else { return (Duration::ZERO, state.next_step(now)) };

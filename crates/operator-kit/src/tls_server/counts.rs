@@ -1,4 +1,4 @@
-//! What went wrong between the server and its peers, counted.
+//! Counts of open connections and of failures between the server and its peers.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -25,9 +25,9 @@ pub enum CutReason {
     Header,
     /// A request took too long as a whole: its body trickled in, or its handler did not end.
     Request,
-    /// An answer was not taken.
+    /// The peer did not read an answer.
     Answer,
-    /// It was still there a while after the server began to close it.
+    /// The connection still existed a while after the server began to close it.
     Idle,
     /// It outlasted the server's drain.
     Drain,

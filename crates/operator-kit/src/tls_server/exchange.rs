@@ -1,4 +1,4 @@
-//! One request and its answer: when it arrived, and whether the connection ends with it.
+//! One request and its answer: when the request arrived, and whether the connection ends with the answer.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -17,8 +17,8 @@ use tokio::time::Instant;
 
 use super::connection_state::{ConnectionState, InFlight};
 
-/// When the first byte of the request's head came. An extension of each request, so that a handler's deadline counts
-/// the time that head and body took, too.
+/// When the first byte of the request's head arrived. An extension of each request, so that a handler's deadline
+/// includes the time that head and body took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArrivedAt(pub Instant);
 
@@ -29,7 +29,7 @@ pub(super) struct Exchange {
     peer: SocketAddr,
 }
 
-/// An answer's body. Its request is in flight until it is dropped.
+/// The body of an answer. Its request is in flight until the body is dropped.
 pub(super) struct Answer {
     body: Body,
     _in_flight: InFlight,

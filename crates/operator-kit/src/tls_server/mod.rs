@@ -1,8 +1,8 @@
-//! An HTTPS server that waits for no peer for ever and loses no request when it ends.
+//! An HTTPS server that limits every wait for a peer and loses no request when it shuts down.
 //!
-//! Every connection has a place, and every place comes back: the handshake, the head of a request, the request as a
-//! whole and the time between requests each have a limit, and connections grow only so old, so that clients that keep
-//! one spread over the replicas again. At the end the server drains: see [`TlsServer::serve`].
+//! Every connection has a slot, and every slot is freed: the handshake, the head of a request, the whole request and
+//! the time between requests each have a limit. Connections have a maximum age, so that clients which keep one
+//! connection spread over the replicas again. At the end the server drains: see [`TlsServer::serve`].
 
 mod accept;
 mod client_authentication;
@@ -33,7 +33,7 @@ pub use client_authentication::ClientAuthentication;
 pub use counts::{CutReason, TlsServerCounts};
 pub use exchange::ArrivedAt;
 
-/// What connections are held to. The defaults suit a webhook that an API server calls.
+/// The limits of connections. The defaults suit a webhook that an API server calls.
 #[derive(Clone, Debug)]
 pub struct TlsServerSettings {
     /// How long a TLS handshake may take. 10 s: as long as the API server gives it.
@@ -43,23 +43,23 @@ pub struct TlsServerSettings {
     /// How long a request may take from the first byte of its head to the last byte of the answer taken. 31 s: a
     /// little more than an API server waits for a webhook at the longest.
     pub request_limit: Duration,
-    /// How long a connection may stay open without a request, before the first one, too: clients keep connections that
+    /// How long a connection may stay open without a request, also before the first one: clients keep connections that
     /// they opened and did not need. 2 min: longer than the 90 s of the API server, so that the client closes first and
     /// never sends into a connection that is just being closed.
     pub idle_limit: Duration,
-    /// How many connections are open at the same time; more wait in the system's queue. 1024: each request under way has
-    /// one to itself, an API server has by default at most 600 under way, and those that wait for a service that hangs
-    /// must leave room for the rest.
+    /// How many connections are open at the same time; more wait in the system's queue. 1024: each request in flight
+    /// has its own connection, an API server has by default at most 600 in flight, and those that wait for a service
+    /// that hangs must leave slots for the rest.
     pub max_connections: usize,
-    /// How old a connection grows, give or take a tenth, before an answer asks its client for a new one. 5 min.
+    /// The maximum age of a connection, give or take a tenth: then an answer asks its client for a new one. 5 min.
     pub max_connection_age: Duration,
-    /// For how long an idle connection is left open in the drain, for a request that may be on its way. 2 s.
+    /// How long an idle connection stays open in the drain, for a request that may be in flight. 2 s.
     pub linger: Duration,
     /// How long connections may take to end once the drain has begun. 32 s: enough for every request.
     pub drain_limit: Duration,
-    /// The pause after the system refused to accept, mostly for want of file descriptors. 250 ms.
+    /// The pause after the system refused to accept, mostly because of too few file descriptors. 250 ms.
     pub accept_error_pause: Duration,
-    /// Whom to serve; everybody if `None`.
+    /// Which clients to serve; all if `None`.
     pub client_authentication: Option<ClientAuthentication>,
 }
 
@@ -80,15 +80,15 @@ impl Default for TlsServerSettings {
     }
 }
 
-/// Why the server cannot be had.
+/// Why the server cannot start.
 #[derive(Debug, Error)]
 pub enum TlsServerError {
     /// The address cannot be bound.
     #[error("cannot listen on {address} for HTTPS: {source}. Choose another address or a free port")]
     Bind {
-        /// What was asked for.
+        /// The requested address.
         address: SocketAddr,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The authorities of clients cannot be read.
@@ -96,18 +96,18 @@ pub enum TlsServerError {
     ReadBundle {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// What the file holds is no bundle of certificates.
+    /// The file is not a bundle of certificates.
     #[error("{} holds no authorities of clients: {problem}. It has to hold PEM certificates", path.display())]
     Bundle {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem of its content.
         problem: String,
     },
-    /// The TLS library refuses its own defaults, which is a fault of the build.
+    /// The TLS library refuses its own defaults: a fault of the build.
     #[error("cannot set TLS up: {0}. Build with the ring provider and TLS 1.2 and 1.3")]
     Tls(#[from] rustls::Error),
 }
@@ -124,8 +124,8 @@ pub struct TlsServer {
 }
 
 impl TlsServer {
-    /// Binds `address`; with port 0 the system chooses a free one. From now on connections queue up, so bind when
-    /// serving is near.
+    /// Binds `address`; with port 0 the system chooses a free one. From now on the system queues connections, so bind
+    /// when serving is near.
     ///
     /// # Errors
     /// When the address cannot be bound, or the bundle of the client authentication cannot be read or used.
@@ -142,30 +142,30 @@ impl TlsServer {
         Ok(Self { listener, address, settings, versions, clients, counts: TlsServerCounts::default() })
     }
 
-    /// Where it listens: the real port, also when 0 was asked for.
+    /// The address it listens on: with the real port, also when 0 was asked for.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it counts, to be registered.
+    /// The counts of this server, to be registered.
     #[must_use]
     pub fn counts(&self) -> TlsServerCounts {
         self.counts.clone()
     }
 
-    /// Serves `router` over HTTP/1.1 until `drain` is cancelled, and then until what is under way has ended, for at most
-    /// the drain limit. `certificates` is asked at each handshake; a client that it has no certificate for is refused.
-    /// Requests carry the extensions [`ArrivedAt`] and `ConnectInfo<SocketAddr>`.
+    /// Serves `router` over HTTP/1.1 until `drain` is cancelled, and then until the work in flight has ended, for at
+    /// most the drain limit. `certificates` is consulted at each handshake; a client for which it has no certificate is
+    /// refused. Requests carry the extensions [`ArrivedAt`] and `ConnectInfo<SocketAddr>`.
     ///
-    /// Cancel `leaving` when the process becomes unready: from then on each answer says `Connection: close`, so that
-    /// clients take the connections that they use elsewhere. New connections are still served.
+    /// Cancel `leaving` when the process becomes unready: from then on each answer carries `Connection: close`, so that
+    /// clients open their next connections to other replicas. New connections are still served.
     ///
     /// Cancel `drain` only when no new client is sent here any more: wait until the unreadiness has spread. Then
-    /// connections that wait in the system's queue are still accepted and the listener closes; each request that was
-    /// sent before its sender could know is answered. A connection on which nothing comes closes after the linger time.
-    /// A request that its client sends at that very moment is lost, for HTTP/1.1 has no word for it; so the more time
-    /// lies between the two, the fewer connections are left that a client may still use.
+    /// connections in the system's queue are still accepted, and the listener closes. Each request that was sent before
+    /// its sender could know is answered. A connection without a request closes after the linger time. A request that
+    /// arrives at that very moment is lost, because HTTP/1.1 cannot announce the end of an idle connection; so the more
+    /// time lies between the two, the fewer connections are left that a client may still use.
     ///
     /// Dropping the future ends all connections at once.
     pub async fn serve(
@@ -183,7 +183,7 @@ impl TlsServer {
             };
             let mut config = builder.with_cert_resolver(Arc::clone(&certificates));
             config.alpn_protocols = vec![b"http/1.1".to_vec()];
-            // A resumed session would see neither a new certificate nor a new bundle of authorities.
+            // A resumed session would use neither a new certificate nor a new bundle of authorities.
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
             Arc::new(config)

@@ -26,10 +26,10 @@ use tokio_rustls::client::TlsStream;
 
 use super::*;
 
-/// Far more than anything here takes.
+/// Far longer than any step of these tests takes.
 const GENEROUS: Duration = Duration::from_secs(20);
 const BIG: usize = 32 << 20;
-/// What a client offers that prefers HTTP/2, as those of Go and Rust do.
+/// The offer of a client that prefers HTTP/2, as those of Go and Rust do.
 const BOTH: &[&str] = &["h2", "http/1.1"];
 
 /// Signs certificates.
@@ -69,7 +69,7 @@ impl Authority {
         Arc::new(CertifiedKey::from_der(vec![certificate], key, &provider).unwrap())
     }
 
-    /// What a client that trusts this authority uses.
+    /// The settings of a client that trusts this authority.
     fn client(&self, alpn: &[&str], identity: Option<Identity>) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
@@ -155,7 +155,7 @@ fn router(handled: &Arc<AtomicU64>) -> Router {
 }
 
 impl Served {
-    /// A connection whose handshake is done.
+    /// A connection after its handshake.
     async fn connect(&self) -> TlsStream<TcpStream> {
         self.connect_as(self.authority.client(&["http/1.1"], None)).await.unwrap()
     }
@@ -166,7 +166,7 @@ impl Served {
         soon(TlsConnector::from(Arc::new(config)).connect(name, stream)).await
     }
 
-    /// A client that retries nothing, pools its connections and would prefer HTTP/2.
+    /// A client that does not retry, pools its connections and would prefer HTTP/2.
     fn client(&self) -> reqwest::Client {
         reqwest::Client::builder()
             .tls_backend_preconfigured(self.authority.client(BOTH, None))
@@ -187,7 +187,7 @@ impl Served {
     }
 }
 
-/// What the server has to do in a while, or the test fails instead of waiting for ever.
+/// Waits for `what`, with a limit, so that a failing test does not hang.
 async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(GENEROUS, what).await.expect("the server does it in a while")
 }
@@ -215,10 +215,10 @@ async fn answer(stream: &mut TlsStream<TcpStream>) -> io::Result<(String, String
     }
 }
 
-/// Waits until the server has ended this connection, and gives what it sent before.
+/// Waits until the server has ended this connection, and returns what it sent before.
 async fn end(stream: &mut (impl AsyncReadExt + Unpin)) -> Vec<u8> {
     let mut rest = Vec::new();
-    // An error is an end, too: of a connection that was cut.
+    // An error also is an end: of a connection that was cut.
     let _ = soon(stream.read_to_end(&mut rest)).await;
     rest
 }

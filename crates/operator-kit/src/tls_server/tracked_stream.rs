@@ -1,5 +1,5 @@
-//! A stream of bytes that reports what goes through it to the connection's state, and that outlives the connection: HTTP is
-//! over before everything that was sent has been read.
+//! A byte stream that reports its traffic to the connection's state. It outlives the HTTP connection, which ends before
+//! everything that the peer sent has been read.
 
 use std::io;
 use std::pin::Pin;
@@ -11,12 +11,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::connection_state::ConnectionState;
 
 pub(super) struct TrackedStream<S> {
-    /// Locked by whoever polls, which is one at a time.
+    /// Locked by the polling task, of which there is one at a time.
     stream: Arc<Mutex<S>>,
     state: Arc<ConnectionState>,
 }
 
-/// Gives the stream back once the connection has let go of it.
+/// Returns the stream once the connection has released it.
 pub(super) struct StreamHandle<S>(Arc<Mutex<S>>);
 
 impl<S> StreamHandle<S> {

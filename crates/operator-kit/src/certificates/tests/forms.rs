@@ -1,4 +1,4 @@
-//! What is written can be read again, what is not ours is refused, and nothing shows a key.
+//! What was written can be read again, foreign authorities are refused, and no output shows a key.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -44,14 +44,14 @@ fn a_secret_is_read_as_it_was_written() {
     assert_eq!(read.ring(), written.ring());
     assert!(read.next.is_none());
     let until: Vec<_> = read.previous.iter().map(|retired| retired.until).collect();
-    // The one that signed until now gets a day and ten minutes.
+    // The authority that signed until now gets a day and ten minutes.
     assert_eq!(until, [at(50 * DAY), at(70 * DAY), at(62 * DAY + Duration::from_mins(10))].map(Some));
     assert_eq!(secret.data.as_ref().unwrap()["other"].0, b"kept");
     assert!(!secret.data.unwrap().contains_key("next.key"));
 }
 
 #[test]
-fn retired_authorities_without_a_word_on_their_leaves_stay_until_they_expire() {
+fn retired_authorities_without_a_usable_time_stay_until_they_expire() {
     let mut secret = Secret::default();
     keyring().write(&mut secret);
     secret.data.as_mut().unwrap().insert("previous.until".into(), ByteString(b"nonsense\n".to_vec()));
@@ -60,7 +60,7 @@ fn retired_authorities_without_a_word_on_their_leaves_stay_until_they_expire() {
 }
 
 #[test]
-fn what_was_dropped_is_remembered_until_the_bundle_has_forgotten_it() {
+fn a_dropped_authority_stays_listed_until_it_has_left_the_bundle() {
     let (mut keyring, now) = (keyring(), at(60 * DAY));
     let mentioned = keyring.bundle();
     let mut published = Published { ours: mentioned.iter().map(ca).collect(), ..Published::default() };
@@ -93,7 +93,7 @@ fn the_oldest_are_dropped_when_there_are_far_too_many() {
 }
 
 #[test]
-fn what_is_trusted_and_ours_is_adopted_while_it_is_valid() {
+fn a_trusted_authority_of_ours_is_adopted_while_it_is_valid() {
     let (ours, expired) = (authority(DAY, 90 * DAY).certificate, authority(DAY, DAY).certificate);
     let mut keyring = keyring();
     let known = keyring.previous.len();

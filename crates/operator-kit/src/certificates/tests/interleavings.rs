@@ -1,6 +1,7 @@
 //! Any interleaving of three replicas with an API server that compares resourceVersions: stale readings, lost answers,
-//! restarts, clocks that differ by minutes, a Secret that is deleted or filled with nonsense. Never is a certificate
-//! served that the API server has stopped trusting or has only just begun to trust, where one was served that works.
+//! restarts, clocks that differ by minutes, a Secret that is deleted or overwritten with nonsense. A replica that
+//! serves a trusted certificate never replaces it by one that the API server no longer trusts or has only just begun to
+//! trust.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
@@ -24,26 +25,26 @@ use crate::certificates::trust;
 
 const OVERLAP: Duration = Duration::from_mins(1);
 
-/// What happens next. The number says to which replica.
+/// The next event. The number is the index of the replica.
 #[derive(Clone, Copy, Debug)]
 enum Happens {
-    /// Time passes for everybody.
+    /// Time passes for all replicas.
     Wait { seconds: u64 },
-    /// It reads the webhook configuration, which begins a step.
+    /// The replica reads the webhook configuration, which begins a step.
     Looks(usize),
-    /// It reads the Secret and decides.
+    /// The replica reads the Secret and decides.
     Decides(usize),
-    /// What it decided is done: its request arrives, or it serves.
+    /// The replica carries out its decision: its request arrives, or it serves.
     Acts(usize),
-    /// It gives up the step.
+    /// The replica abandons the step.
     GivesUp(usize),
-    /// Rounds without disturbance, until nothing is left to do.
+    /// Whole steps without disturbance, until nothing is due.
     Smooth(usize),
-    /// Killed and started again.
+    /// The replica is killed and started again.
     Restarts(usize),
-    /// Somebody deletes the Secret.
+    /// A person deletes the Secret.
     SecretDeleted,
-    /// Somebody overwrites it.
+    /// A person overwrites the Secret.
     SecretOverwritten,
 }
 
@@ -52,9 +53,9 @@ struct Replica {
     looked: bool,
     action: Option<Action>,
     leaf: Option<Leaf>,
-    /// That leaf has been trusted since it is served.
+    /// Whether that leaf has been trusted since the replica began to serve it.
     established: bool,
-    /// What its wall clock is off by, in seconds.
+    /// The error of the replica's wall clock, in seconds.
     skew: i64,
 }
 
@@ -158,7 +159,7 @@ impl World {
         }
     }
 
-    /// As the API server merges a strategic patch.
+    /// Applies a strategic merge patch as the API server does.
     fn patch(&mut self, patch: &Value) {
         if patch["metadata"]["resourceVersion"].as_str() != self.hooks.metadata.resource_version.as_deref() {
             return;
@@ -196,7 +197,8 @@ impl World {
         leaf.issuer.is_some_and(|issuer| self.since.contains_key(&issuer))
     }
 
-    /// By the clock of the API server, which is right: what was trusted once is trusted as long as it is valid.
+    /// By the clock of the API server, which is right: a leaf that was trusted once stays trusted as long as it is
+    /// valid.
     fn check(&mut self) {
         let now = at(self.time);
         for who in 0..self.replicas.len() {
@@ -207,7 +209,7 @@ impl World {
         }
     }
 
-    /// Once it is left in peace, everybody serves with what is accepted.
+    /// Without further disturbance, every replica serves a certificate that is accepted.
     fn settle(&mut self) {
         for _ in 0..6 {
             for who in 0..self.replicas.len() {
@@ -252,7 +254,7 @@ fn happens() -> impl Strategy<Value = Happens> {
 }
 
 #[test]
-fn what_works_is_only_replaced_by_what_works() {
+fn a_trusted_certificate_is_only_replaced_by_a_trusted_one() {
     let mut runner = TestRunner::new(Config { cases: 64, failure_persistence: None, ..Config::default() });
     let events = proptest::collection::vec(happens(), 1..100);
     let skews = proptest::array::uniform3(-120_i64..120);

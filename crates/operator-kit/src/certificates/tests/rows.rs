@@ -19,7 +19,7 @@ fn trusted(entries: &[(u8, Duration)]) -> Trusted {
 }
 
 #[test]
-fn what_is_done_to_the_secret() {
+fn each_ring_has_its_step() {
     let (one, two) = (ca(1, Duration::ZERO), ca(2, 61 * DAY));
     let alone = Ring { current: one, next: None, previous: vec![] };
     let both = Ring { next: Some(two), ..alone.clone() };
@@ -54,7 +54,7 @@ fn what_is_done_to_the_secret() {
 }
 
 #[test]
-fn what_is_done_about_authorities_that_the_bundle_holds() {
+fn authorities_in_the_bundle_are_adopted_kept_or_pruned() {
     let (one, two) = (ca(1, Duration::ZERO), ca(2, 61 * DAY));
     let previous = |until| Ring { current: two, next: None, previous: vec![(one, until)] };
     let alone = previous(None);
@@ -106,7 +106,7 @@ fn when_a_leaf_is_replaced() {
         ),
         ("nothing is trusted", leaf(Some(&one), 61 * DAY), two, &none, 62 * DAY, false),
         ("a new authority, not trusted, leaf expired", leaf(Some(&one), 50 * DAY), two, &none, 62 * DAY, true),
-        ("somebody else's, trusted", leaf(None, 61 * DAY), two, &barely, 62 * DAY, true),
+        ("another issuer's, trusted", leaf(None, 61 * DAY), two, &barely, 62 * DAY, true),
     ];
     for (what, served, current, trusted, now, expected) in rows {
         assert_eq!(renew_leaf(served, current, trusted, at(now), &TERMS), expected, "{what}");

@@ -1,4 +1,4 @@
-//! What is accepted, and what is said of what is not.
+//! Which certificates are accepted, and which error names the reason for the others.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ fn leaf(authority: &Authority) -> Leaf {
 }
 
 #[test]
-fn what_the_api_server_would_accept_is_accepted_and_all_else_says_why() {
+fn what_the_api_server_would_accept_is_accepted_and_all_else_names_its_reason() {
     let ours = authority(DAY, 90 * DAY);
     // The same name, another key.
     let other = authority(DAY, 90 * DAY);

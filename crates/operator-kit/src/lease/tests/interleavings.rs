@@ -1,6 +1,6 @@
 //! Any interleaving of three candidates with an API server that compares resourceVersions: requests that arrive late,
-//! answers that are lost, watches that lag, processes that restart, wall clocks that are wrong, clocks that tick at
-//! different speeds. Never do two believe to lead at one moment.
+//! answers that are lost, watches that lag, processes that restart, wall clocks that are wrong, clocks that run at
+//! different speeds. Two candidates never lead at the same moment.
 
 use std::time::{Duration, Instant};
 
@@ -13,28 +13,28 @@ use super::terms;
 use crate::lease::candidate::Candidate;
 use crate::lease::{Decision, Terms};
 
-/// What happens next. The number says to which candidate.
+/// The next event. The number is the index of the candidate.
 #[derive(Clone, Copy, Debug)]
 enum Happens {
-    /// Time passes for everybody.
+    /// Time passes for all candidates.
     Wait { millis: u64 },
-    /// A candidate without a request under way does what it decides.
+    /// A candidate without a request in flight does what it decides.
     Step(usize),
     /// Its request reaches the server.
     Arrives(usize),
     /// The answer reaches the candidate.
     Answered(usize),
-    /// It gives up waiting; the request may arrive later all the same.
+    /// The candidate stops waiting; the request may still arrive later.
     TimesOut(usize),
     /// A request that was given up arrives.
     ArrivesLate(usize),
-    /// The watch shows it a state of the past.
+    /// The watch delivers a past state to the candidate.
     Shown(usize, usize),
-    /// Killed and started again.
+    /// The candidate is killed and started again.
     Restarts(usize),
-    /// Ends in good order.
+    /// The candidate shuts down and releases the Lease.
     Releases(usize),
-    /// All of the above in the best order: decide, arrive, be answered.
+    /// The regular order: decide, arrive, answer.
     Smooth(usize),
 }
 
@@ -244,10 +244,10 @@ impl World {
     }
 }
 
-/// How often somebody began to lead, or when two did.
-fn play(terms: Terms, clocks: &[(f64, i64)], story: &[Happens]) -> Result<usize, String> {
+/// How often a candidate began to lead; an error when two led at the same time.
+fn run(terms: Terms, clocks: &[(f64, i64)], events: &[Happens]) -> Result<usize, String> {
     let mut world = World::new(terms, clocks);
-    for (number, what) in story.iter().enumerate() {
+    for (number, what) in events.iter().enumerate() {
         world.happen(*what);
         let leaders = world.leaders();
         if leaders.len() > 1 {
@@ -259,7 +259,7 @@ fn play(terms: Terms, clocks: &[(f64, i64)], story: &[Happens]) -> Result<usize,
 
 const CANDIDATES: usize = 3;
 
-fn anything() -> impl Strategy<Value = Happens> {
+fn event() -> impl Strategy<Value = Happens> {
     let who = 0..CANDIDATES;
     prop_oneof![
         4 => (0_u64..6_000).prop_map(|millis| Happens::Wait { millis }),
@@ -280,8 +280,8 @@ fn clocks() -> impl Strategy<Value = Vec<(f64, i64)>> {
     prop::collection::vec((0.85..1.15_f64, -100_000_000_i64..100_000_000), CANDIDATES)
 }
 
-fn stories() -> impl Strategy<Value = Vec<Happens>> {
-    prop::collection::vec(anything(), 1..300)
+fn sequences() -> impl Strategy<Value = Vec<Happens>> {
+    prop::collection::vec(event(), 1..300)
 }
 
 fn runner(cases: u32) -> TestRunner {
@@ -292,20 +292,20 @@ fn runner(cases: u32) -> TestRunner {
 fn never_two_leaders_whatever_happens() {
     let began = std::cell::Cell::new(0);
     runner(500)
-        .run(&(clocks(), stories()), |(clocks, story)| {
-            let terms_of_office = play(terms(), &clocks, &story).map_err(TestCaseError::fail)?;
+        .run(&(clocks(), sequences()), |(clocks, events)| {
+            let terms_of_office = run(terms(), &clocks, &events).map_err(TestCaseError::fail)?;
             began.set(began.get() + terms_of_office);
             Ok(())
         })
         .unwrap();
-    assert!(began.get() > 500, "the stories are about elections: {} terms of office", began.get());
+    assert!(began.get() > 500, "the sequences are about elections: {} terms of office", began.get());
 }
 
 #[test]
-fn the_stories_would_find_a_holder_that_acts_for_too_long() {
+fn the_sequences_would_find_a_holder_that_acts_for_too_long() {
     let reckless = Terms { act_for: terms().duration * 3 / 2, ..terms() };
-    let found = runner(2_000).run(&(clocks(), stories()), |(clocks, story)| {
-        play(reckless, &clocks, &story).map(drop).map_err(TestCaseError::fail)
+    let found = runner(2_000).run(&(clocks(), sequences()), |(clocks, events)| {
+        run(reckless, &clocks, &events).map(drop).map_err(TestCaseError::fail)
     });
     assert!(found.is_err(), "this proves nothing if it cannot fail");
 }

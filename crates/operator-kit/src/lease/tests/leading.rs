@@ -1,4 +1,4 @@
-//! What `Leadership` answers.
+//! The answers of `Leadership`.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use crate::lease::{Leadership, leadership};
 const AWHILE: Duration = Duration::from_hours(1);
 
 #[test]
-fn nobody_leads_unless_granted_and_only_until_the_deadline() {
+fn a_process_leads_only_when_granted_and_only_until_the_deadline() {
     let (sender, leads) = leadership();
     assert!(!leads.is_leader());
     sender.lead_until(Instant::now() + AWHILE);
@@ -20,7 +20,7 @@ fn nobody_leads_unless_granted_and_only_until_the_deadline() {
 }
 
 #[test]
-fn the_deadline_ends_it_though_nobody_runs() {
+fn the_deadline_ends_leadership_without_a_running_task() {
     let (sender, leads) = leadership();
     sender.lead_until(Instant::now() + Duration::from_millis(20));
     std::thread::sleep(Duration::from_millis(25));
@@ -28,7 +28,7 @@ fn the_deadline_ends_it_though_nobody_runs() {
 }
 
 #[test]
-fn dropping_the_sender_ends_it() {
+fn dropping_the_sender_ends_leadership() {
     let (sender, leads) = leadership();
     sender.lead_until(Instant::now() + AWHILE);
     drop(sender);
@@ -44,7 +44,7 @@ async fn without_election_it_always_leads() {
 }
 
 #[tokio::test]
-async fn watchers_hear_of_every_grant_and_every_lapse() {
+async fn watchers_receive_every_grant_and_every_lapse() {
     let (sender, leads) = leadership();
     let mut changes = leads.watch();
     sender.lead_until(Instant::now() + Duration::from_millis(50));
@@ -56,7 +56,7 @@ async fn watchers_hear_of_every_grant_and_every_lapse() {
 }
 
 #[tokio::test]
-async fn a_waiter_is_woken_by_a_grant_after_a_lapse_that_nobody_was_told_of() {
+async fn a_waiter_is_woken_by_a_grant_after_a_lapse_that_was_not_reported() {
     let (sender, leads) = leadership();
     sender.lead_until(Instant::now() + Duration::from_millis(5));
     std::thread::sleep(Duration::from_millis(10));
@@ -65,7 +65,7 @@ async fn a_waiter_is_woken_by_a_grant_after_a_lapse_that_nobody_was_told_of() {
         leads.wait_leader().await;
         leads.is_leader()
     });
-    // The waiter has looked and sleeps by now: the runtime has one thread, and it yields only when it waits.
+    // The waiter has checked and sleeps by now: the runtime has one thread, and the waiter yields only when it waits.
     tokio::task::yield_now().await;
     sender.lead_until(Instant::now() + AWHILE);
     assert!(tokio::time::timeout(Duration::from_secs(20), waiter).await.unwrap().unwrap());

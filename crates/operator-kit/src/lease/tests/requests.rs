@@ -1,4 +1,4 @@
-//! The requests as they are sent, and what is made of the answers.
+//! The requests as they are sent, and how their answers are read.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -116,7 +116,7 @@ fn a_renewal_keeps_the_acquire_time_and_always_changes_the_renew_time() {
 }
 
 #[tokio::test]
-async fn somebody_faster_is_a_conflict_and_not_a_failure() {
+async fn a_faster_client_is_a_conflict_and_not_a_failure() {
     let (store, mut server) = store(5 * SECOND);
     let claim = candidate(Some(lease("other", "41"))).claim("ns", "recorder", 4, Timestamp::UNIX_EPOCH);
     for reason in ["Conflict", "AlreadyExists"] {

@@ -14,7 +14,7 @@ fn claim(holder: &str) -> Claim {
     Claim { holder: holder.into(), duration: Some(15 * SECOND), renewed: Some(Timestamp::UNIX_EPOCH), transitions: 4 }
 }
 
-/// One row: what there is, what was seen before (and how many seconds ago), when we renewed, what is to be done.
+/// One row: the Lease, what was observed before (and how many seconds ago), when we renewed, and the decision.
 struct Row {
     what: &'static str,
     lease: Option<Claim>,
@@ -44,22 +44,20 @@ fn every_row() {
         row("deleted under our own claim", None, Some((claim(ME), 3)), Some(3), |_| Decision::Acquire {
             transitions: 4,
         }),
-        row("nobody holds it", Some(claim("")), None, None, |_| Decision::Acquire { transitions: 5 }),
-        row("nobody holds it, the other gave it back", Some(claim("")), Some((claim(OTHER), 1)), None, |_| {
+        row("it has no holder", Some(claim("")), None, None, |_| Decision::Acquire { transitions: 5 }),
+        row("it has no holder, the other gave it back", Some(claim("")), Some((claim(OTHER), 1)), None, |_| {
             Decision::Acquire { transitions: 5 }
         }),
         row("ours, renewed a moment ago", Some(claim(ME)), Some((claim(ME), 4)), Some(4), |now| Decision::Hold {
             until: now + SECOND,
         }),
         row("ours, the renewal is due", Some(claim(ME)), Some((claim(ME), 5)), Some(5), |_| Decision::Renew),
-        row("ours, long overdue, but nobody took it", Some(claim(ME)), Some((claim(ME), 99)), Some(99), |_| {
-            Decision::Renew
-        }),
+        row("ours, long overdue, but not taken", Some(claim(ME)), Some((claim(ME), 99)), Some(99), |_| Decision::Renew),
         row("ours by a write whose answer was lost", Some(claim(ME)), Some((claim(ME), 0)), None, |_| Decision::Renew),
         row("another's, and we believed to lead", Some(claim(OTHER)), Some((claim(OTHER), 0)), Some(2), |_| {
             Decision::StepDown
         }),
-        row("nobody's, and we believed to lead", Some(claim("")), Some((claim(""), 0)), Some(2), |_| {
+        row("without holder, and we believed to lead", Some(claim("")), Some((claim(""), 0)), Some(2), |_| {
             Decision::StepDown
         }),
         row("another's, never seen before", Some(claim(OTHER)), None, None, |now| Decision::Follow {

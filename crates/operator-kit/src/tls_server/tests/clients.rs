@@ -1,4 +1,4 @@
-//! Clients that have to show a certificate.
+//! Clients that have to present a certificate.
 
 use super::*;
 
@@ -34,9 +34,9 @@ impl Bundle {
     }
 }
 
-/// Whether a client with this certificate gets an answer. If not, it has got no byte of HTTP either.
+/// Whether a client with this certificate gets an answer. If not, it must not get a byte of HTTP either.
 async fn is_served(served: &Served, identity: Option<Identity>) -> bool {
-    // In TLS 1.3 the client has done its part before the server looks at its certificate.
+    // In TLS 1.3 the client has finished its handshake before the server checks its certificate.
     let Ok(mut stream) = served.connect_as(served.authority.client(&["http/1.1"], identity)).await else {
         return false;
     };

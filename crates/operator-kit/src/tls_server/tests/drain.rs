@@ -1,8 +1,8 @@
-//! The end: no request is lost.
+//! The shutdown: no request is lost.
 
 use super::*;
 
-/// What the clients of one kind saw.
+/// The results of the clients of one kind.
 #[derive(Default)]
 struct Tally {
     sent: AtomicU64,
@@ -16,12 +16,12 @@ impl Tally {
     }
 }
 
-/// Asks over one connection after the other until the server takes none any more; reconnects only where it may.
+/// Sends requests over one connection after the other until the server accepts none; reconnects only where it may.
 async fn ask_alone(served: &Served, tally: &Tally, pause: Duration) {
     loop {
         let mut stream = match served.connect_as(served.authority.client(&["http/1.1"], None)).await {
             Ok(stream) => stream,
-            // No request was sent. Was it a connection of the system's queue that the end of the listener met?
+            // No request was sent. The connection may have been in the system's queue when the listener closed.
             Err(error) if served.drain.is_cancelled() => {
                 assert!(matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset));
                 return;
@@ -45,7 +45,7 @@ async fn ask_alone(served: &Served, tally: &Tally, pause: Duration) {
     }
 }
 
-/// Asks over the pooled connections of a client until the server takes none any more.
+/// Sends requests over the pooled connections of a client until the server accepts none.
 async fn ask_pooled(client: reqwest::Client, url: String, stopped: CancellationToken, tally: Arc<Tally>) {
     loop {
         tally.sent.fetch_add(1, Ordering::SeqCst);
@@ -72,7 +72,7 @@ async fn a_drain_under_load_loses_no_request() {
     let mut clients = Vec::new();
     for number in 0..8 {
         let (served, tally) = (Arc::clone(&served), Arc::clone(&alone));
-        // Some at full speed, some with a pause: a connection that just happens to be idle.
+        // Some at full speed, some with a pause: those have connections that are idle at times.
         let pause = Duration::from_millis(number / 2);
         clients.push(tokio::spawn(async move { ask_alone(&served, &tally, pause).await }));
     }
@@ -99,7 +99,7 @@ async fn a_drain_under_load_loses_no_request() {
 }
 
 #[tokio::test]
-async fn while_it_is_leaving_each_answer_is_the_last_of_its_connection_and_new_ones_are_served() {
+async fn a_leaving_server_ends_each_connection_with_its_answer_and_serves_new_ones() {
     let served = serve(generous()).await;
     let (mut used, mut idle) = (served.connect().await, served.connect().await);
     for stream in [&mut used, &mut idle] {
@@ -112,9 +112,9 @@ async fn while_it_is_leaving_each_answer_is_the_last_of_its_connection_and_new_o
     assert_eq!(end(&mut used).await, b"");
     let (head, _) = ask(&mut served.connect().await, "/").await.unwrap();
     assert!(head.starts_with("http/1.1 200") && head.contains("connection: close"), "{head}");
-    // Longer than it would be left open in the drain.
+    // Longer than an idle connection stays open in the drain.
     tokio::time::sleep(2 * generous().linger).await;
-    let (head, _) = ask(&mut idle, "/").await.expect("nobody has closed it");
+    let (head, _) = ask(&mut idle, "/").await.expect("it is still open");
     assert!(head.contains("connection: close"), "{head}");
     served.drain.cancel();
     served.ended().await;
@@ -137,13 +137,13 @@ async fn a_request_under_way_is_finished_and_an_idle_connection_closed_after_the
 }
 
 #[tokio::test]
-async fn an_idle_client_does_not_hold_the_end_up() {
+async fn an_idle_client_does_not_delay_the_shutdown() {
     let served = serve(TlsServerSettings { drain_limit: GENEROUS, ..generous() }).await;
     let mut idle = served.connect().await;
     ask(&mut idle, "/").await.unwrap();
     let client = served.client();
     client.get(served.url("/")).send().await.unwrap();
-    // A peer that never reads, nor closes when it is closed.
+    // A peer that never reads, and does not close when it is closed.
     let mut deaf = served.connect().await;
     deaf.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     until("its answer", || served.handled.load(Ordering::SeqCst) == 3).await;
@@ -176,7 +176,7 @@ async fn connections_that_wait_in_the_systems_queue_are_served_at_the_end() {
     ask(&mut first, "/").await.unwrap();
     let waiting: Vec<_> = (0..3)
         .map(|_| {
-            // Established by the system; the server has not seen them.
+            // Established by the system; the server has not accepted it yet.
             let stream = std::net::TcpStream::connect(served.address).unwrap();
             stream.set_nonblocking(true).unwrap();
             TcpStream::from_std(stream).unwrap()
@@ -203,7 +203,7 @@ async fn dropping_the_server_ends_its_connections() {
 }
 
 #[tokio::test]
-async fn who_is_still_sending_when_the_connection_ends_can_do_so_until_it_has_read_its_answer() {
+async fn a_client_may_send_until_it_has_read_the_last_answer() {
     let served = serve(TlsServerSettings { linger: GENEROUS, ..generous() }).await;
     let mut stream = served.connect().await;
     ask(&mut stream, "/").await.unwrap();
@@ -211,10 +211,10 @@ async fn who_is_still_sending_when_the_connection_ends_can_do_so_until_it_has_re
     until("the request to be under way", || served.handled.load(Ordering::SeqCst) == 2).await;
     served.drain.cancel();
     soon(stream.get_ref().0.peek(&mut [0])).await.expect("the answer is there, and the end follows it");
-    // Sent before it has read that it is to go. A failed write would have it give up the rest.
+    // The client sends before it has read `Connection: close`. A failed write would make it discard the rest.
     for _ in 0..20 {
-        stream.write_all(&[b'x'; 1024]).await.expect("somebody listens to the end");
-        stream.flush().await.expect("somebody listens to the end");
+        stream.write_all(&[b'x'; 1024]).await.expect("the server reads to the end");
+        stream.flush().await.expect("the server reads to the end");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let (head, body) = answer(&mut stream).await.expect("what was answered arrives");
@@ -222,5 +222,5 @@ async fn who_is_still_sending_when_the_connection_ends_can_do_so_until_it_has_re
     drop(stream);
     let began = std::time::Instant::now();
     served.ended().await;
-    assert!(began.elapsed() < GENEROUS / 2, "whoever has gone is not waited for");
+    assert!(began.elapsed() < GENEROUS / 2, "the server does not wait for a client that has left");
 }

@@ -1,4 +1,4 @@
-//! Peers that take their time: each comes to its end, and its place comes back.
+//! Slow and silent peers: each connection reaches a limit, and its slot is freed.
 
 use std::time::Instant;
 
@@ -11,16 +11,16 @@ async fn is_cut(served: &Served, stream: &mut (impl AsyncReadExt + Unpin), began
     end(stream).await;
     assert!(began.elapsed() >= SHORT, "not before the limit: {:?}", began.elapsed());
     until("the count", || served.counts.ended(why) == 1).await;
-    until("the place", || served.counts.open() == 0).await;
+    until("the slot", || served.counts.open() == 0).await;
 }
 
-/// Sends `piece` again and again until the server has had enough.
+/// Sends `piece` again and again until the server ends the connection.
 async fn trickle(stream: &mut TlsStream<TcpStream>, piece: &[u8]) {
     let trickling = async {
         loop {
             let mut byte = [0];
             tokio::select! {
-                // The server's end is seen by reading; writing may go on into the void for a while.
+                // The end of the connection is detected by reading; writes may still succeed for a while.
                 read = stream.read(&mut byte) => if read.unwrap_or(0) == 0 { return },
                 () = tokio::time::sleep(SHORT / 10) => {}
             }
@@ -41,14 +41,14 @@ async fn a_peer_that_is_silent_after_it_connected_is_cut_at_the_handshake_limit(
 }
 
 #[tokio::test]
-async fn a_peer_that_asks_nothing_after_the_handshake_is_closed_at_the_idle_limit() {
+async fn a_peer_without_a_request_after_the_handshake_is_closed_at_the_idle_limit() {
     let served = serve(TlsServerSettings { idle_limit: SHORT, ..generous() }).await;
     for offered in [&["http/1.1"], BOTH] {
         let began = Instant::now();
         let mut stream = served.connect_as(served.authority.client(offered, None)).await.unwrap();
         end(&mut stream).await;
         assert!(began.elapsed() >= SHORT, "not before the limit");
-        until("the place", || served.counts.open() == 0).await;
+        until("the slot", || served.counts.open() == 0).await;
     }
 }
 
@@ -81,11 +81,11 @@ async fn a_late_handler_ends_its_connection_and_not_the_others_of_its_client() {
     let late = tokio::spawn(client.get(served.url("/sleep/60000")).send());
     until("the late one to begin", || served.handled.load(Ordering::SeqCst) == 2).await;
     tokio::time::sleep(SHORT).await;
-    // Under way at the moment the other one fails.
+    // In flight at the moment the other one fails.
     let timely = client.get(served.url("/sleep/400")).send().await.unwrap();
     assert_eq!(timely.text().await.unwrap(), "slept");
     assert!(late.await.unwrap().is_err());
-    until("the place", || served.counts.open() == 1).await;
+    until("the slot", || served.counts.open() == 1).await;
     assert_eq!(served.counts.ended(CutReason::Request), 1);
     assert!(client.get(served.url("/")).send().await.unwrap().status().is_success());
     assert_eq!(served.counts.open(), 1, "on the connection that the timely one had");
@@ -104,39 +104,39 @@ async fn a_peer_that_takes_no_answer_is_cut_at_the_request_limit() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_closed_in_good_order() {
+async fn an_idle_connection_is_closed_gracefully() {
     let served = serve(TlsServerSettings { idle_limit: SHORT, ..generous() }).await;
     let mut stream = served.connect().await;
     let client = served.client();
     client.get(served.url("/")).send().await.unwrap();
-    // Longer at work than it may be idle: that is not idleness.
+    // A request may take longer than the idle limit: a connection with a request is not idle.
     assert_eq!(ask(&mut stream, "/sleep/500").await.unwrap().1, "slept");
     let began = Instant::now();
     assert_eq!(end(&mut stream).await, b"");
     assert!(began.elapsed() >= SHORT, "not before the limit");
-    until("both places", || served.counts.open() == 0).await;
+    until("both slots", || served.counts.open() == 0).await;
     assert_eq!(served.counts.ended(CutReason::Idle), 0, "neither had to be cut");
     assert!(client.get(served.url("/")).send().await.unwrap().status().is_success(), "a new connection");
 }
 
 #[tokio::test]
-async fn more_connections_than_places_wait_and_silent_peers_give_theirs_back() {
-    let places = 4;
-    let settings = TlsServerSettings { handshake_limit: SHORT, max_connections: places, ..generous() };
+async fn more_connections_than_slots_wait_and_silent_peers_free_theirs() {
+    let slots = 4;
+    let settings = TlsServerSettings { handshake_limit: SHORT, max_connections: slots, ..generous() };
     let served = serve(settings).await;
     let began = Instant::now();
     let mut silent = Vec::new();
-    for _ in 0..places {
+    for _ in 0..slots {
         silent.push(TcpStream::connect(served.address).await.unwrap());
     }
-    until("all places to be taken", || served.counts.open() == 4).await;
+    until("all slots to be taken", || served.counts.open() == 4).await;
     let mut good = served.connect().await;
     assert_eq!(ask(&mut good, "/").await.unwrap().1, "ok");
-    assert!(began.elapsed() >= SHORT, "there was no place before");
-    // One that gave its place back is enough for the good one; the others follow.
+    assert!(began.elapsed() >= SHORT, "no slot was free before");
+    // One freed slot is enough for the good peer; the others follow.
     until("every silent peer to be cut", || served.counts.ended(CutReason::Handshake) == 4).await;
-    // The good one keeps its place though others come and go.
-    for _ in 0..2 * places {
+    // The good peer keeps its slot while others come and go.
+    for _ in 0..2 * slots {
         silent.push(TcpStream::connect(served.address).await.unwrap());
         assert_eq!(ask(&mut good, "/").await.unwrap().1, "ok");
         assert!(served.counts.open() <= 4);
@@ -169,19 +169,19 @@ async fn an_old_connection_that_is_idle_is_left_open_and_its_next_answer_is_the_
     let mut streams = [served.connect().await, served.connect().await];
     let (head, _) = ask(&mut streams[0], "/").await.unwrap();
     assert!(!head.contains("connection: close"), "{head}");
-    // Older than it may grow, and idle for longer than it would be left open in the drain.
+    // Older than the maximum age, and idle for longer than the linger time.
     tokio::time::sleep(2 * SHORT + generous().linger).await;
     for stream in &mut streams {
-        let (head, _) = ask(stream, "/").await.expect("nobody has closed it, used or not");
+        let (head, _) = ask(stream, "/").await.expect("it is still open, used or not");
         assert!(head.starts_with("http/1.1 200") && head.contains("connection: close"), "{head}");
     }
 }
 
 #[tokio::test]
-async fn a_dead_peer_is_noticed_by_its_silence() {
+async fn a_dead_peer_is_closed_at_the_idle_limit() {
     let settings = TlsServerSettings { header_limit: 10 * GENEROUS, idle_limit: SHORT, ..generous() };
     let served = serve(settings).await;
-    // It neither reads nor closes, as a peer whose machine has gone.
+    // It neither reads nor closes, like a peer whose machine has failed.
     let mut dead = served.connect().await;
     dead.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let client = served.client();
@@ -193,21 +193,21 @@ async fn a_dead_peer_is_noticed_by_its_silence() {
 }
 
 #[tokio::test]
-async fn want_of_file_descriptors_pauses_accepting_and_passes() {
+async fn too_few_file_descriptors_pause_accepting() {
     const CHILD: &str = "TLS_SERVER_TEST_WITH_FEW_FILES";
     if std::env::var_os(CHILD).is_none() {
-        // In a process of its own, since the want hits all of it.
+        // In a process of its own, since the limit applies to the whole process.
         let (_, module) = module_path!().split_once("::").unwrap();
-        let test = format!("{module}::want_of_file_descriptors_pauses_accepting_and_passes");
+        let test = format!("{module}::too_few_file_descriptors_pause_accepting");
         let mut command = std::process::Command::new("sh");
         command.args(["-c", "ulimit -n 64 && exec \"$0\" --exact \"$1\""]).arg(std::env::current_exe().unwrap());
         let output = command.arg(test).env(CHILD, "yes").output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
         return;
     }
     let served = serve(TlsServerSettings { accept_error_pause: Duration::from_millis(20), ..generous() }).await;
-    // Blocking, so that the server takes nothing in between: at the end none is left for it.
+    // Blocking, so that the server accepts nothing in between: at the end no descriptor is left for it.
     let mut taken = Vec::new();
     while let Ok(stream) = std::net::TcpStream::connect(served.address) {
         taken.push(stream);
@@ -217,6 +217,6 @@ async fn want_of_file_descriptors_pauses_accepting_and_passes() {
     drop(taken);
     let mut good = served.connect().await;
     assert_eq!(ask(&mut good, "/").await.unwrap().1, "ok");
-    // Had it not paused, it would have failed thousands of times.
+    // Without the pause it would have failed thousands of times.
     assert!(served.counts.accept_errors.get() < 100, "{}", served.counts.accept_errors.get());
 }

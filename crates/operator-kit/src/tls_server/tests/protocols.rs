@@ -1,4 +1,4 @@
-//! What is spoken, with which certificate, and what a handler learns.
+//! The protocols, the certificate in use, and what a handler learns about a request.
 
 use super::*;
 
@@ -23,7 +23,7 @@ async fn a_client_that_offers_http2_as_well_is_served_http1() {
 }
 
 #[tokio::test]
-async fn the_last_answer_says_connection_close_and_the_end_follows() {
+async fn the_last_answer_carries_connection_close_and_the_end_follows() {
     let served = serve(generous()).await;
     let mut stream = served.connect().await;
     let (head, _) = ask(&mut stream, "/").await.unwrap();
@@ -55,10 +55,10 @@ async fn tls_1_2_and_1_3_are_spoken() {
 }
 
 #[tokio::test]
-async fn a_replaced_certificate_is_seen_by_the_next_handshake_and_an_old_connection_goes_on() {
+async fn the_next_handshake_uses_a_replaced_certificate_and_an_old_connection_continues() {
     let served = serve(generous()).await;
     let shown = |stream: &TlsStream<TcpStream>| stream.get_ref().1.peer_certificates().unwrap()[0].clone();
-    // One configuration for all: it would resume its session if it were let.
+    // One configuration for all: with tickets it would resume its session.
     let config = served.authority.client(&["http/1.1"], None);
     let mut old = served.connect_as(config.clone()).await.unwrap();
     assert_eq!(ask(&mut old, "/").await.unwrap().1, "ok");
