@@ -221,7 +221,7 @@ pub fn write(answer: &Answer, uid: &str) -> Vec<u8> {
         #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
         audit_annotations: std::collections::BTreeMap<&'a str, &'a str>,
     }
-    // Anything but 403 and Forbidden makes GitOps controllers delete what runs: see [`messages::sanitize`].
+    // Anything but 403 and Forbidden makes GitOps controllers delete what runs: see [`messages::sanitize()`].
     #[derive(Serialize)]
     #[allow(clippy::struct_field_names, reason = "metav1.Status has a field of its own name")]
     struct Status<'a> {

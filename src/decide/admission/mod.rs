@@ -1,6 +1,6 @@
 //! From an admission review to its answer.
 //!
-//! [`scope`] says what has to be asked, or why nothing has; each answer becomes a [`Finding`] under the policy of its
+//! [`scope()`] says what has to be asked, or why nothing has; each answer becomes a [`Finding`] under the policy of its
 //! environment; [`Decision`] is what they come to together, and [`Answer`] what the API server gets.
 
 pub mod answer;

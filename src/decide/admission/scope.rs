@@ -159,7 +159,7 @@ impl Scope {
     }
 }
 
-/// Why a review needs no question whatever its namespace, if so. [`scope`] looks at this first; it is there for a caller
+/// Why a review needs no question whatever its namespace, if so. [`scope()`] looks at this first; it is there for a caller
 /// who has to read the namespace otherwise.
 #[must_use]
 pub fn unjudged(review: &Review) -> Option<Unjudged> {

@@ -15,7 +15,7 @@ static FORBIDDEN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new("(?i)i(m
 /// Where a person sees the matrix of a question. `base` is the broker's address as people reach it.
 ///
 /// The first letter of the word "immutable" is percent-encoded: the address stays the same, and the text does not hold
-/// the word (see [`super::sanitize`]).
+/// the word (see [`super::sanitize()`]).
 #[must_use]
 pub fn matrix_link(base: &str, question: &Question) -> String {
     let value = |text: &str| utf8_percent_encode(text, ENCODED).to_string();

@@ -2,7 +2,7 @@
 //!
 //! Whoever reads a denial reads it in a terminal, in a Helm error, in a condition of Flux or in Argo CD's interface, and
 //! mostly only its first line: that one is the whole answer. Warnings are cut by the API server when they are long.
-//! No text ever holds the words that make GitOps controllers delete what runs (see [`sanitize`]). They are replaced by
+//! No text ever holds the words that make GitOps controllers delete what runs (see [`sanitize()`]). They are replaced by
 //! longer ones, so that comes before anything is cut to its length.
 
 mod link;
