@@ -104,7 +104,7 @@ fn exit_code(judgement: &Judgement) -> u8 {
     match judgement.verdict {
         verdict if verdict.is_yes() => YES,
         verdict if verdict.answered() => NO,
-        _ => COULD_NOT_TELL,
+        _ => NO_ANSWER,
     }
 }
 

@@ -363,7 +363,7 @@ mod tests {
         }
         queue.now(record("good", "x"));
         queue.now(Task::Broker("black-hole".into()));
-        let mut got = vec![seen.recv().await.unwrap(), seen.recv().await.unwrap()];
+        let mut got = vec![done_tasks.recv().await.unwrap(), done_tasks.recv().await.unwrap()];
         got.sort_by_key(|task| format!("{task:?}"));
         assert_eq!(got, [Task::Broker("black-hole".into()), record("good", "x")]);
     }

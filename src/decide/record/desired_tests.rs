@@ -160,7 +160,7 @@ fn members() -> impl Strategy<Value = Vec<MemberView>> {
         let numbered = parts.into_iter().enumerate();
         let made = numbered.map(|(n, (version_of, rollout, conflict))| {
             let member = member(&format!("w{n}"), version_of, rollout);
-            if conflict { held_back(member) } else { member }
+            if conflict { conflicted(member) } else { member }
         });
         made.collect()
     })

@@ -15,7 +15,6 @@ use crate::{
             fixtures::{at, member, progressing, rules},
         },
     },
-    workload::RolloutState,
 };
 
 /// The case with releases: those that the status lists as ours, and those that the broker supports.
