@@ -25,7 +25,8 @@ impl Broker {
     /// One request for a plain no. When the pacts of the version have to be compared with the live versions, one more
     /// request and two for each provider. Each is limited like every request of a [`Broker`].
     ///
-    /// # Errors Any [`BrokerError`] but those for something missing: a missing object is an answer.
+    /// # Errors
+    /// Any [`BrokerError`] but those for something missing: a missing object is an answer.
     pub async fn judge(&self, question: &Question) -> Result<Judgement, BrokerError> {
         match self.reading(question).await {
             Ok(Reading { judgement, hidden: true }) => {

@@ -104,8 +104,9 @@ impl Broker {
     /// Records that a version is deployed. This ends the current row of the same pacticipant, environment and instance;
     /// recording a version that is recorded changes nothing. The last writer wins: ordering is the caller's task.
     ///
-    /// # Errors [`BrokerError::PacticipantMissing`], [`BrokerError::VersionMissing`] or
-    /// [`BrokerError::EnvironmentMissing`] (determined with one or two more requests), and any other.
+    /// # Errors
+    /// [`BrokerError::PacticipantMissing`], [`BrokerError::VersionMissing`] or [`BrokerError::EnvironmentMissing`]
+    /// (determined with one or two more requests), and any other.
     pub async fn record_deployment(
         &self,
         pacticipant: &Pacticipant,
@@ -131,7 +132,8 @@ impl Broker {
     /// Ends one recorded deployment. For one that has ended, or is unknown (404), this is a success: there is nothing
     /// to end. A row that was replaced meanwhile is not changed, and neither is its successor.
     ///
-    /// # Errors Any [`BrokerError`] but those for something missing.
+    /// # Errors
+    /// Any [`BrokerError`] but those for something missing.
     pub async fn undeploy(&self, deployment: &DeploymentId) -> Result<(), BrokerError> {
         let segments = ["deployed-versions", deployment.as_str()];
         let request = Request::patch(Operation::Undeploy, &segments, json!({ "currentlyDeployed": false }));

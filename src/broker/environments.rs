@@ -99,7 +99,8 @@ impl Broker {
 
     /// Creates an environment; if one of that name exists, returns it unchanged. Two requests then.
     ///
-    /// # Errors Any [`BrokerError`] but those for something missing.
+    /// # Errors
+    /// Any [`BrokerError`] but those for something missing.
     pub async fn create_environment(&self, new: &NewEnvironment) -> Result<Environment, BrokerError> {
         let operation = Operation::CreateEnvironment;
         let mut body = json!({ "name": new.name.as_str(), "production": new.production });

@@ -21,7 +21,8 @@ macro_rules! id {
         impl $type {
             /// Takes an identifier as the broker sent it.
             ///
-            /// # Errors When it is not one safe segment of a path.
+            /// # Errors
+            /// When it is not one safe segment of a path.
             pub fn parse(text: &str) -> Result<Self, IdError> {
                 let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
                 if text.is_empty() || text.len() > MAX_ID_BYTES || !text.bytes().all(safe) {

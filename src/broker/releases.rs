@@ -95,8 +95,9 @@ impl Broker {
     /// Records that a version is released and supported. Other versions stay supported. Recording a version again
     /// changes nothing, or supports it again when its support had ended.
     ///
-    /// # Errors [`BrokerError::PacticipantMissing`], [`BrokerError::VersionMissing`] or
-    /// [`BrokerError::EnvironmentMissing`] (determined with one or two more requests), and any other.
+    /// # Errors
+    /// [`BrokerError::PacticipantMissing`], [`BrokerError::VersionMissing`] or [`BrokerError::EnvironmentMissing`]
+    /// (determined with one or two more requests), and any other.
     pub async fn record_release(
         &self,
         pacticipant: &Pacticipant,

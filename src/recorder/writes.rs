@@ -38,7 +38,8 @@ impl Writes {
 
     /// Does a write of an assessment.
     ///
-    /// # Errors When the broker refuses it, or its answer did not arrive.
+    /// # Errors
+    /// When the broker refuses it, or its answer did not arrive.
     pub(super) async fn perform(&self, at: &AtBroker<'_>, write: &BrokerWrite) -> Result<Done, BrokerError> {
         let AtBroker { broker, environment, key } = at;
         match write {

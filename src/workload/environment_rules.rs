@@ -44,7 +44,8 @@ pub struct BrokenRules {
 }
 
 /// Parses a `PactEnvironment`.
-/// # Errors When a name in it is invalid, its selector is invalid, or its pattern does not compile.
+/// # Errors
+/// When a name in it is invalid, its selector is invalid, or its pattern does not compile.
 pub fn parse(environment: &PactEnvironment) -> Result<EnvironmentRules, Box<BrokenRules>> {
     let spec = &environment.spec;
     let object = environment.name_any();

@@ -53,7 +53,8 @@ impl NamespaceSelector {
     /// selector's `matchLabels` **and** `matchExpressions`. Unlike in Kubernetes an empty selector matches nothing:
     /// only `everything` claims every namespace, so that it cannot happen by mistake.
     ///
-    /// # Errors When an operator is unknown or has values where it takes none, or none where it needs some.
+    /// # Errors
+    /// When an operator is unknown or has values where it takes none, or none where it needs some.
     pub fn parse(
         names: impl IntoIterator<Item = String>,
         selector: Option<&LabelSelector>,

@@ -108,7 +108,8 @@ impl RecordKey {
 
     /// The key of a `PactDeployment`.
     ///
-    /// # Errors When a person created the object with an invalid name in it.
+    /// # Errors
+    /// When a person created the object with an invalid name in it.
     pub fn of(object: &PactDeployment) -> Result<Self, NameError> {
         let spec = &object.spec;
         Ok(Self {

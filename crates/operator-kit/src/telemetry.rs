@@ -37,7 +37,8 @@ const NOISY: [&str; 7] = ["kube", "hyper", "h2", "reqwest", "rustls", "tower", "
 /// Sets up logging for the whole process. `filter` is the value of `--log`; without it the variable `RUST_LOG` counts,
 /// and without both the level is `info`. The HTTP and TLS crates stay at `warn` unless the filter names them.
 ///
-/// # Errors When the filter is invalid, or logging was set up before.
+/// # Errors
+/// When the filter is invalid, or logging was set up before.
 pub fn init(format: LogFormat, filter: Option<&str>) -> Result<(), TelemetryError> {
     let from_env = std::env::var(EnvFilter::DEFAULT_ENV).ok();
     let directives = directives(filter, from_env.as_deref());

@@ -60,7 +60,8 @@ impl Authority {
 
     /// Reads an authority that was stored as PEM.
     ///
-    /// # Errors [`AuthorityError::Foreign`] when [`Self::create`] cannot have made it under this name.
+    /// # Errors
+    /// [`AuthorityError::Foreign`] when [`Self::create`] cannot have made it under this name.
     pub(super) fn parse(certificate: &[u8], key: &[u8], common_name: &str) -> Result<Self, AuthorityError> {
         let foreign = |why: &str| AuthorityError::Foreign(why.to_owned());
         let der = CertificateDer::from_pem_slice(certificate).map_err(|_| foreign("the certificate is not PEM"))?;

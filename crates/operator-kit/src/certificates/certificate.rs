@@ -79,7 +79,8 @@ pub(super) fn from_seconds(seconds: i64) -> SystemTime {
 }
 
 impl Certificate {
-    /// # Errors With the problem, when the input is not an X.509 certificate.
+    /// # Errors
+    /// With the problem, when the input is not an X.509 certificate.
     pub(super) fn parse(der: CertificateDer<'static>) -> Result<Self, String> {
         let (rest, parsed) = x509_parser::parse_x509_certificate(&der).map_err(|error| error.to_string())?;
         if !rest.is_empty() {

@@ -52,9 +52,7 @@ fn every_row() {
             until: now + SECOND,
         }),
         row("ours, the renewal is due", Some(claim(ME)), Some((claim(ME), 5)), Some(5), |_| Decision::Renew),
-        row("ours, long overdue, but not taken", Some(claim(ME)), Some((claim(ME), 99)), Some(99), |_| {
-            Decision::Renew
-        }),
+        row("ours, long overdue, but not taken", Some(claim(ME)), Some((claim(ME), 99)), Some(99), |_| Decision::Renew),
         row("ours by a write whose answer was lost", Some(claim(ME)), Some((claim(ME), 0)), None, |_| Decision::Renew),
         row("another's, and we believed to lead", Some(claim(OTHER)), Some((claim(OTHER), 0)), Some(2), |_| {
             Decision::StepDown
