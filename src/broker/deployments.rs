@@ -105,8 +105,8 @@ impl Broker {
     /// recording a version that is recorded changes nothing. The last writer wins: ordering is the caller's task.
     ///
     /// # Errors
-    /// [`BrokerError::PacticipantMissing`], [`BrokerError::VersionMissing`] or
-    /// [`BrokerError::EnvironmentMissing`] (determined with one or two more requests), and any other.
+    /// [`BrokerError::PacticipantMissing`], [`BrokerError::VersionMissing`] or [`BrokerError::EnvironmentMissing`]
+    /// (determined with one or two more requests), and any other.
     pub async fn record_deployment(
         &self,
         pacticipant: &Pacticipant,

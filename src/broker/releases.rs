@@ -96,8 +96,8 @@ impl Broker {
     /// changes nothing, or supports it again when its support had ended.
     ///
     /// # Errors
-    /// [`BrokerError::PacticipantMissing`], [`BrokerError::VersionMissing`] or
-    /// [`BrokerError::EnvironmentMissing`] (determined with one or two more requests), and any other.
+    /// [`BrokerError::PacticipantMissing`], [`BrokerError::VersionMissing`] or [`BrokerError::EnvironmentMissing`]
+    /// (determined with one or two more requests), and any other.
     pub async fn record_release(
         &self,
         pacticipant: &Pacticipant,

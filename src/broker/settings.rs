@@ -31,8 +31,8 @@ pub fn secrets_of(spec: &PactBrokerSpec) -> BTreeSet<String> {
 /// The settings of the client for a `PactBroker`.
 ///
 /// # Errors
-/// When a Secret or a key in it is missing or unreadable, or a setting is invalid. The text names the Secret,
-/// the key and the remedy, never a value.
+/// When a Secret or a key in it is missing or unreadable, or a setting is invalid. The text names the Secret, the key
+/// and the remedy, never a value.
 pub fn broker_config(
     spec: &PactBrokerSpec,
     namespace: &str,

@@ -79,8 +79,8 @@ impl IdentityProblem {
 /// so the operator ignores it; the other annotations alone mean nothing.
 ///
 /// # Errors
-/// When the pacticipant annotation exists but is invalid. A missing version is not such an error: it is part
-/// of the [`Identity`], because then at least the pacticipants are known.
+/// When the pacticipant annotation exists but is invalid. A missing version is not such an error: it is part of the
+/// [`Identity`], because then at least the pacticipants are known.
 pub fn identify(workload: &Workload, rules: &VersionRules) -> Result<Option<Identity>, IdentityProblem> {
     let Some(text) = workload.annotations.pacticipant.as_deref() else { return Ok(None) };
     let pacticipants = pacticipants(text)?;

@@ -144,8 +144,7 @@ impl EventSink {
     /// What this process published within the last 30 minutes (up to some thousand Events) is not sent again.
     ///
     /// # Errors
-    /// When the API server refuses the Event or does not answer within 5 s. The Event then counts as not
-    /// published.
+    /// When the API server refuses the Event or does not answer within 5 s. The Event then counts as not published.
     pub async fn publish(&self, regarding: &Regarding, event: &Event<'_>) -> Result<Published, EventError> {
         let digest = digest(&regarding.uid, event.reason, &event.once_key);
         if self.published.contains_key(&digest) {

@@ -42,8 +42,8 @@ impl Keyring {
     /// Reads the Secret.
     ///
     /// # Errors
-    /// [`AuthorityError::Foreign`] when its current authority is not one of ours. A broken next authority
-    /// counts as missing: it has signed nothing.
+    /// [`AuthorityError::Foreign`] when its current authority is not one of ours. A broken next authority counts as
+    /// missing: it has signed nothing.
     pub(super) fn read(secret: &Secret, common_name: &str) -> Result<Self, AuthorityError> {
         let data = secret.data.as_ref();
         let pair = |[certificate, key]: [&str; 2]| {

@@ -202,8 +202,8 @@ async fn too_few_file_descriptors_pause_accepting() {
         let mut command = std::process::Command::new("sh");
         command.args(["-c", "ulimit -n 64 && exec \"$0\" --exact \"$1\""]).arg(std::env::current_exe().unwrap());
         let output = command.arg(test).env(CHILD, "yes").output().unwrap();
-        let printed = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && printed.contains("1 passed"), "{printed}");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}");
         return;
     }
     let served = serve(TlsServerSettings { accept_error_pause: Duration::from_millis(20), ..generous() }).await;
