@@ -11,9 +11,9 @@ use super::*;
 use crate::{
     api::deployment::Recorded,
     decide::record::{
-        Memory,
+        LastRecord,
         fixtures::{at, key, key_of_instance, version},
-        memory_of,
+        last_record_of,
     },
     workload::RecordKey,
 };
@@ -92,8 +92,8 @@ async fn a_complete_list_ends_what_it_does_not_hold() {
 #[test]
 fn a_status_is_what_is_remembered() {
     let key = key("production", "orders");
-    assert_eq!(memory_of(None), Memory::default());
-    assert_eq!(memory_of(Some(&object(&key, "u", "1"))), Memory::default());
+    assert_eq!(last_record_of(None), LastRecord::default());
+    assert_eq!(last_record_of(Some(&object(&key, "u", "1"))), LastRecord::default());
     let mut object = object(&key, "u", "1");
     object.status = Some(PactDeploymentStatus {
         recorded: Some(Recorded { version: "2".into(), uuid: None, at: Time(at(5)) }),
@@ -101,11 +101,12 @@ fn a_status_is_what_is_remembered() {
         orphaned_since: Some(Time(at(9))),
         ..PactDeploymentStatus::default()
     });
-    let expected = Memory { recorded: Some(version("2")), corrected: Some(version("1")), orphaned_since: Some(at(9)) };
-    assert_eq!(memory_of(Some(&object)), expected);
+    let expected =
+        LastRecord { recorded: Some(version("2")), corrected: Some(version("1")), orphaned_since: Some(at(9)) };
+    assert_eq!(last_record_of(Some(&object)), expected);
     let status = object.status.as_mut().unwrap();
     status.recorded.as_mut().unwrap().version = " ".into();
-    assert_eq!(memory_of(Some(&object)).recorded, None, "what cannot be a version is none");
+    assert_eq!(last_record_of(Some(&object)).recorded, None, "what cannot be a version is none");
 }
 
 fn refusal(code: u16, reason: &str) -> serde_json::Value {

@@ -18,7 +18,7 @@ use crate::{
         Cluster,
         snapshots::{self, BrokerSnapshot},
     },
-    decide::{Explanation, Reason, record::memory_of},
+    decide::{Explanation, Reason, record::last_record_of},
     workload::{EnvironmentRef, EnvironmentRules},
 };
 
@@ -61,7 +61,7 @@ impl EnvironmentReconciler {
                     .records
                     .select(|key| key.environment_ref == *environment_ref)
                     .into_iter()
-                    .filter_map(|(key, object)| Some((key, memory_of(Some(&object)).recorded?)))
+                    .filter_map(|(key, object)| Some((key, last_record_of(Some(&object)).recorded?)))
                     .collect();
                 let odd = snapshots::suspicious(&snapshot, ours.iter().map(|(key, version)| (key, version)));
                 if before.snapshot.is_none() {

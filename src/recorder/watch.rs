@@ -23,7 +23,7 @@ use crate::{
 };
 use operator_kit::{
     readiness::{Gate, Readiness},
-    watch::{First, WatchHandler, events, first_lists, follow, words},
+    watch::{First, WatchHandler, events, explain, first_lists, follow},
 };
 
 /// What is watched besides the kinds of workload.
@@ -136,7 +136,7 @@ async fn while_served<F, C>(
             None => return,
             Some(Err(error)) => {
                 first.failed(&error);
-                let error = words(&error);
+                let error = explain(&error);
                 warn!(definition, error, "watching for the definition was interrupted and goes on");
                 continue;
             }

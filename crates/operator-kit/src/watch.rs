@@ -74,7 +74,7 @@ impl<C: Fn()> First<C> {
     /// Records that the kind could not be listed: closes the gate with the reason, unless the kind was listed before.
     pub fn failed(&self, error: &watcher::Error) {
         if !self.done.load(Ordering::Acquire) {
-            self.gate.fail(words(error));
+            self.gate.fail(explain(error));
         }
     }
 }
@@ -101,7 +101,7 @@ pub fn first_lists<const N: usize>(
 
 /// Why a kind cannot be listed, and the remedy.
 #[must_use]
-pub fn words(error: &watcher::Error) -> String {
+pub fn explain(error: &watcher::Error) -> String {
     let (watcher::Error::InitialListFailed(source) | watcher::Error::WatchStartFailed(source)) = error else {
         return error.to_string();
     };
@@ -168,7 +168,7 @@ pub async fn follow<F, C>(
             Some(Err(error)) => {
                 first.failed(&error);
                 let kind = F::Object::kind(&Default::default()).into_owned();
-                let error = words(&error);
+                let error = explain(&error);
                 warn!(kind, error, "watching was interrupted and goes on");
             }
             Some(Ok(Event::Init)) => listed.clear(),
@@ -211,11 +211,11 @@ mod tests {
 
     #[test]
     fn a_missing_kind_or_right_is_explained_with_its_remedy() {
-        let missing = words(&refused(404, "NotFound", "404 page not found"));
+        let missing = explain(&refused(404, "NotFound", "404 page not found"));
         assert!(missing.contains("does not know this kind. Install"), "{missing}");
-        let forbidden = words(&refused(403, "Forbidden", "user x cannot list pactbrokers"));
+        let forbidden = explain(&refused(403, "Forbidden", "user x cannot list pactbrokers"));
         assert!(forbidden.starts_with("user x cannot list pactbrokers. Remedy: grant"), "{forbidden}");
-        let other = words(&refused(500, "InternalError", "etcd is away"));
+        let other = explain(&refused(500, "InternalError", "etcd is away"));
         assert!(other.contains("etcd is away"), "{other}");
     }
 
@@ -243,7 +243,7 @@ mod tests {
                 Err(error) => {
                     refusals += 1;
                     assert!(refusals <= 2, "only the watch is tried again");
-                    assert!(words(&error).contains("Remedy: grant"), "{error}");
+                    assert!(explain(&error).contains("Remedy: grant"), "{error}");
                 }
             }
         }

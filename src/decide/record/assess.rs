@@ -97,7 +97,7 @@ pub fn assess(facts: &Facts<'_>, now: Timestamp) -> Assessment {
 fn deployment(facts: &Facts<'_>, rules: &EnvironmentRules, now: Timestamp) -> Assessment {
     let desired = desired(&facts.members);
     let Desired::Runs(version) = &desired else {
-        return match plan(&desired, &facts.memory(), None) {
+        return match plan(&desired, &facts.last_record(), None) {
             Step::Wait { why, look_again } => {
                 still_recorded(facts, &desired).unwrap_or_else(|| waiting(&desired, why, look_again))
             }
@@ -144,11 +144,11 @@ fn write(facts: &Facts<'_>, live: &Live, version: &Version, suspicion: Suspicion
     }
     // A broker that was reset is not contested: the version is recorded again after every reset.
     let reset = suspicion == Suspicion::Again;
-    let mut memory = facts.memory();
+    let mut last = facts.last_record();
     if reset {
-        memory.corrected = None;
+        last.corrected = None;
     }
-    match plan(&desired, &memory, live.row.as_ref().map(|row| &row.version)) {
+    match plan(&desired, &last, live.row.as_ref().map(|row| &row.version)) {
         Step::Settled(_) => live.row.as_ref().map_or(Assessment::Moved, |row| recorded(row, Write::None)),
         Step::Contested { version, found } => {
             let why = explanations::contested(facts.key, &version, found.as_ref());
@@ -200,7 +200,7 @@ fn orphaned(facts: &Facts<'_>, rules: &EnvironmentRules, now: Timestamp) -> Asse
         (Some(Done::Undeployed { version }), None) => done(RecordState::Undeployed(explanations::undeployed(version))),
         (Some(Done::Undeployed { .. }), Some(_)) => Assessment::Moved,
         (_, None) => done(RecordState::Undeployed(explanations::nothing_recorded())),
-        (_, Some(row)) if Some(&row.version) != facts.memory().recorded.as_ref() => {
+        (_, Some(row)) if Some(&row.version) != facts.last_record().recorded.as_ref() => {
             done(RecordState::Undeployed(explanations::recorded_by_others(row)))
         }
         // A workload may have returned while the broker was asked.
@@ -215,7 +215,7 @@ pub(super) fn kept_or_waiting(facts: &Facts<'_>, rules: &EnvironmentRules, now: 
     if let Some(why) = &facts.unreadable {
         return Some(done(RecordState::Held(why.clone())));
     }
-    let since = facts.memory().orphaned_since;
+    let since = facts.last_record().orphaned_since;
     let fates = match &facts.fates {
         None => return Some(Assessment::Act(Action::FindFates)),
         Some(Err(why)) => return Some(retry(why.clone(), None)),

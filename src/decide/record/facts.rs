@@ -124,7 +124,7 @@ pub enum Done {
 
 /// What the operator knows of a key from earlier passes, from its `PactDeployment`.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Memory {
+pub struct LastRecord {
     /// The version that was last found recorded as desired.
     pub recorded: Option<Version>,
     /// The version for which another client's record was corrected once.
@@ -133,14 +133,14 @@ pub struct Memory {
     pub orphaned_since: Option<Timestamp>,
 }
 
-/// The memory in a `PactDeployment`.
+/// The last record in a `PactDeployment`.
 #[must_use]
-pub fn memory_of(object: Option<&PactDeployment>) -> Memory {
-    object.and_then(|object| object.status.as_ref()).map(Memory::of).unwrap_or_default()
+pub fn last_record_of(object: Option<&PactDeployment>) -> LastRecord {
+    object.and_then(|object| object.status.as_ref()).map(LastRecord::of).unwrap_or_default()
 }
 
-impl Memory {
-    /// The memory in a status; a text that is not a valid version is left out.
+impl LastRecord {
+    /// The last record in a status; a text that is not a valid version is left out.
     #[must_use]
     pub fn of(status: &PactDeploymentStatus) -> Self {
         let version = |text: &str| Version::parse(text).ok();
@@ -153,9 +153,9 @@ impl Memory {
 }
 
 impl Facts<'_> {
-    /// The memory in the status of the `PactDeployment`.
+    /// The last record in the status of the `PactDeployment`.
     #[must_use]
-    pub fn memory(&self) -> Memory {
-        self.status.map(Memory::of).unwrap_or_default()
+    pub fn last_record(&self) -> LastRecord {
+        self.status.map(LastRecord::of).unwrap_or_default()
     }
 }

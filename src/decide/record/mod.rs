@@ -22,7 +22,7 @@ mod status;
 
 pub use assess::{Action, Assessment, BrokerWrite, assess};
 pub use desired::{Desired, desired};
-pub use facts::{Done, Facts, Failure, Live, Memory, ReleasedRow, Row, Snapshot, Suspicion, memory_of};
+pub use facts::{Done, Facts, Failure, LastRecord, Live, ReleasedRow, Row, Snapshot, Suspicion, last_record_of};
 pub use member::{Hold, MemberView};
 pub use plan::MemberFate;
 pub use state::{RecordState, Write};

@@ -1,10 +1,10 @@
-//! What to do about a key: from the desired version, the memory and the broker's row to one step. Pure.
+//! What to do about a key: from the desired version, the last record and the broker's row to one step. Pure.
 
 use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::{desired::Desired, facts::Memory};
+use super::{desired::Desired, facts::LastRecord};
 use crate::{api::names::Version, decide::reason::Explanation};
 
 /// The step to take for a key that is recorded as deployed.
@@ -41,17 +41,17 @@ pub enum Step {
 
 /// The step to take for a key, given the broker's current row.
 #[must_use]
-pub fn plan(desired: &Desired, memory: &Memory, row: Option<&Version>) -> Step {
+pub fn plan(desired: &Desired, last: &LastRecord, row: Option<&Version>) -> Step {
     match desired {
         Desired::Held(why) | Desired::Mixed(why) => Step::Wait { why: why.clone(), look_again: None },
         Desired::Unfinished { why, look_again, .. } => Step::Wait { why: why.clone(), look_again: *look_again },
-        Desired::NoWorkload if memory.recorded.is_some() => Step::Orphaned,
+        Desired::NoWorkload if last.recorded.is_some() => Step::Orphaned,
         Desired::NoWorkload => Step::Nothing,
         Desired::Runs(version) if row == Some(version) => Step::Settled(version.clone()),
-        Desired::Runs(version) if memory.recorded.as_ref() != Some(version) => {
+        Desired::Runs(version) if last.recorded.as_ref() != Some(version) => {
             Step::Record { version: version.clone(), correction: false }
         }
-        Desired::Runs(version) if memory.corrected.as_ref() == Some(version) => {
+        Desired::Runs(version) if last.corrected.as_ref() == Some(version) => {
             Step::Contested { version: version.clone(), found: row.cloned() }
         }
         Desired::Runs(version) => Step::Record { version: version.clone(), correction: true },

@@ -1,4 +1,4 @@
-//! One step for each combination of the desired version, the memory and the broker's row.
+//! One step for each combination of the desired version, the last record and the broker's row.
 
 use std::collections::BTreeSet;
 
@@ -14,8 +14,8 @@ use crate::decide::{
     },
 };
 
-fn memory(recorded: Option<&str>, corrected: Option<&str>) -> Memory {
-    Memory { recorded: recorded.map(version), corrected: corrected.map(version), orphaned_since: None }
+fn last(recorded: Option<&str>, corrected: Option<&str>) -> LastRecord {
+    LastRecord { recorded: recorded.map(version), corrected: corrected.map(version), orphaned_since: None }
 }
 
 fn why() -> Explanation {
@@ -53,7 +53,7 @@ fn every_combination_of_a_version_that_runs() {
         (Some("1"), Some("1"), Some("2"), contested(Some("2"))),
         (Some("1"), Some("1"), None, contested(None)),
     ] {
-        let step = plan(&Desired::Runs(version("1")), &memory(recorded, corrected), row.map(version).as_ref());
+        let step = plan(&Desired::Runs(version("1")), &last(recorded, corrected), row.map(version).as_ref());
         assert_eq!(step, expected, "recorded {recorded:?}, corrected {corrected:?}, row {row:?}");
     }
 }
@@ -64,7 +64,7 @@ fn an_uncertain_state_waits_whatever_is_recorded() {
     for recorded in [None, Some("1")] {
         for row in [None, Some("1"), Some("2")] {
             let row = row.map(version);
-            let memory = memory(recorded, recorded);
+            let last = last(recorded, recorded);
             for (desired, expected) in [
                 (Desired::Held(why()), wait(None)),
                 (Desired::Mixed(why()), wait(None)),
@@ -72,7 +72,7 @@ fn an_uncertain_state_waits_whatever_is_recorded() {
                 (Desired::Unfinished { why: why(), version: version("2"), look_again: Some(at(9)) }, wait(Some(at(9)))),
                 (Desired::NoWorkload, if recorded.is_some() { Step::Orphaned } else { Step::Nothing }),
             ] {
-                assert_eq!(plan(&desired, &memory, row.as_ref()), expected, "{desired:?}, {memory:?}, {row:?}");
+                assert_eq!(plan(&desired, &last, row.as_ref()), expected, "{desired:?}, {last:?}, {row:?}");
             }
         }
     }
@@ -82,14 +82,14 @@ fn an_uncertain_state_waits_whatever_is_recorded() {
 fn case_37_a_key_is_corrected_only_once() {
     let runs = Desired::Runs(version("1"));
     let another_clients = version("9");
-    let mut memory = memory(Some("1"), None);
-    assert_eq!(plan(&runs, &memory, Some(&another_clients)), Step::Record { version: version("1"), correction: true });
-    memory.corrected = Some(version("1"));
+    let mut last = last(Some("1"), None);
+    assert_eq!(plan(&runs, &last, Some(&another_clients)), Step::Record { version: version("1"), correction: true });
+    last.corrected = Some(version("1"));
     for _ in 0..3 {
-        assert!(matches!(plan(&runs, &memory, Some(&another_clients)), Step::Contested { .. }));
+        assert!(matches!(plan(&runs, &last, Some(&another_clients)), Step::Contested { .. }));
     }
     assert_eq!(
-        plan(&Desired::Runs(version("2")), &memory, Some(&another_clients)),
+        plan(&Desired::Runs(version("2")), &last, Some(&another_clients)),
         Step::Record { version: version("2"), correction: false },
         "a rollout is recorded all the same"
     );
@@ -163,16 +163,16 @@ proptest! {
         corrected in prop::option::of(some_version()),
         row in prop::option::of(some_version()),
     ) {
-        let memory = Memory { recorded, corrected, orphaned_since: None };
-        match plan(&desired, &memory, row.as_ref()) {
+        let last = LastRecord { recorded, corrected, orphaned_since: None };
+        match plan(&desired, &last, row.as_ref()) {
             Step::Record { version, correction } => {
                 prop_assert_eq!(&desired, &Desired::Runs(version.clone()));
                 prop_assert_ne!(row.as_ref(), Some(&version));
-                prop_assert!(!correction || memory.corrected.as_ref() != Some(&version));
+                prop_assert!(!correction || last.corrected.as_ref() != Some(&version));
             }
             Step::Settled(version) => prop_assert_eq!(row, Some(version)),
             Step::Contested { version, found } => {
-                prop_assert_eq!(memory.corrected, Some(version));
+                prop_assert_eq!(last.corrected, Some(version));
                 prop_assert_eq!(found, row);
             }
             Step::Orphaned | Step::Nothing => prop_assert_eq!(desired, Desired::NoWorkload),
@@ -187,10 +187,10 @@ proptest! {
         recorded in prop::option::of(some_version()),
         row in prop::option::of(some_version()),
     ) {
-        let memory = Memory { recorded, corrected: None, orphaned_since: None };
-        if let Step::Record { version, .. } = plan(&desired, &memory, row.as_ref()) {
-            let memory = Memory { recorded: Some(version.clone()), ..memory };
-            prop_assert_eq!(plan(&desired, &memory, Some(&version)), Step::Settled(version));
+        let last = LastRecord { recorded, corrected: None, orphaned_since: None };
+        if let Step::Record { version, .. } = plan(&desired, &last, row.as_ref()) {
+            let last = LastRecord { recorded: Some(version.clone()), ..last };
+            prop_assert_eq!(plan(&desired, &last, Some(&version)), Step::Settled(version));
         }
     }
 

@@ -161,7 +161,7 @@ impl Participant {
             Some(Some(Err(error))) => {
                 // Logged once: from now on the watch is retried again and again.
                 if std::mem::replace(&mut self.watching, false) {
-                    let error = watch::words(&error);
+                    let error = watch::explain(&error);
                     warn!(lease = %self.lease(), error, "cannot watch the Lease; polling it until that works");
                 }
             }
