@@ -16,17 +16,17 @@ pub struct Report {
 
 impl Report {
     /// A part with a title, which distinguishes it from the parts of other benches, and a short text below it.
-    pub fn new(title: &'static str, words: &str) -> Self {
+    pub fn new(title: &'static str, text: &str) -> Self {
         let mut report = Self { title, text: String::new(), began: Instant::now() };
-        report.line(&format!("# {title}\n\n{words}\n"));
+        report.line(&format!("# {title}\n\n{text}\n"));
         report.line(&machine());
         report
     }
 
     /// A heading with a short text, and the head of a table.
-    pub fn section(&mut self, heading: &str, words: &str) {
+    pub fn section(&mut self, heading: &str, text: &str) {
         self.line(&format!(
-            "\n## {heading}\n\n{words}\n\n| | pact-operator | floor | ratio | goal |\n|---|---|---|---|---|"
+            "\n## {heading}\n\n{text}\n\n| | pact-operator | floor | ratio | goal |\n|---|---|---|---|---|"
         ));
     }
 

@@ -152,8 +152,8 @@ impl Demo {
         }
         (shown_so_far.states, shown_so_far.writes) = (states.len(), writes.len());
         moments.sort_by_key(|moment| moment.0);
-        for (at, place, what, broker_state) in moments {
-            self.transcript.moment(at - shown_so_far.since, place, &what, &broker_state);
+        for (at, source, what, broker_state) in moments {
+            self.transcript.moment(at - shown_so_far.since, source, &what, &broker_state);
         }
     }
 

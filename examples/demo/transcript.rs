@@ -62,8 +62,8 @@ impl Transcript {
     }
 
     /// Something that happened: when, in the cluster or at the broker, what.
-    pub fn moment(self, at: Duration, place: &str, what: &str, broker_state: &str) {
-        let line = format!("  {:>5.1} s  {place:<8} {what:<52}", at.as_secs_f64());
+    pub fn moment(self, at: Duration, source: &str, what: &str, broker_state: &str) {
+        let line = format!("  {:>5.1} s  {source:<8} {what:<52}", at.as_secs_f64());
         if broker_state.is_empty() {
             println!("{}", line.trim_end());
         } else {

@@ -78,7 +78,7 @@ pub(super) struct WebhookArguments {
 }
 
 /// Lives of seconds, so that what happens once in a week or a year can be seen in a minute. For rehearsing a rotation,
-/// and for nothing else: a process that is held up for some seconds has no certificate any more.
+/// and for nothing else: a process that is delayed for some seconds has no valid certificate any more.
 #[derive(Args, Debug)]
 struct Rehearsal {
     /// How long a certificate lives, in seconds.
@@ -278,8 +278,8 @@ mod tests {
             (["--certificate-hours=24"].iter().chain(&short).copied().collect(), "cannot be used with"),
             (vec!["--certificate-seconds=1", "--authority-seconds=45"], "1 is not in 2..=3600"),
         ] {
-            let said = parsed(&wrong).unwrap_err();
-            assert!(said.contains(why), "{said}");
+            let error = parsed(&wrong).unwrap_err();
+            assert!(error.contains(why), "{error}");
         }
     }
 }

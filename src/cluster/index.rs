@@ -304,7 +304,7 @@ impl Index {
         affected.iter().flat_map(|reference| self.reindex(reference)).collect()
     }
 
-    /// The workload as its annotations count: a Flagger primary has those of its target. While Flagger has not said
+    /// The workload as its annotations count: a Flagger primary has those of its target. While Flagger has not reported
     /// which version it promoted, the primary counts as unfinished, so that the record stays as it is.
     fn effective(&self, workload: &Workload) -> Workload {
         let mut workload = workload.clone();

@@ -327,7 +327,7 @@ fn case_71_a_flagger_primary_is_the_member_with_its_targets_annotations() {
     index.apply_workload(workload("shop", "orders", "orders"));
     index.set_template(&canary("orders"), Some(template("orders", true)));
     assert_eq!(index.apply_workload(primary("app:0")), keys(std::slice::from_ref(&key)));
-    assert_eq!(members(&index, &key), [("orders-primary".into(), Some("0".into()))], "its own image tells the version");
+    assert_eq!(members(&index, &key), [("orders-primary".into(), Some("0".into()))], "its own image gives the version");
     assert_eq!(index.counts("production").0, Counts { namespaces: 1, workloads: 1 }, "the primary counts, once");
 
     let renamed = index.apply_workload(workload("shop", "orders", "Orders"));

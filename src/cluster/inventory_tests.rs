@@ -120,7 +120,7 @@ fn the_first_inventory_is_made_when_the_environment_was_read_and_nobody_is_await
 }
 
 #[test]
-fn once_made_it_stays_made_whatever_becomes_of_records_and_its_words_stay_too() {
+fn once_made_it_stays_made_whatever_becomes_of_records_and_so_does_its_message() {
     let first = backfilled(&[], true, &counted(&[(Some(status(&["Recorded"], vec![])), false)]));
     let before = conditions(&[], &[first], None, Timestamp::UNIX_EPOCH);
     let worse = counted(&[(None, false), (Some(status(&["RecordPending"], vec![])), false)]);

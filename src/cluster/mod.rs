@@ -48,7 +48,7 @@ pub struct Cluster {
     pub records: RecordStore,
     /// The clients of the brokers.
     pub brokers: Brokers,
-    /// What the brokers said last of their environments.
+    /// What the brokers last answered about their environments.
     pub snapshots: Snapshots,
     index: Mutex<Index>,
     recorded: Mutex<RecordedIndex>,

@@ -182,7 +182,7 @@ pub fn own_key(object: &PactDeployment) -> Option<RecordKey> {
     RecordKey::of(object).ok().filter(|key| object.name_any() == key.object_name())
 }
 
-/// Whom an object that somebody made is about, in words; its names need not be valid ones.
+/// What an object that another client made is about; its names need not be valid ones.
 fn about(object: &PactDeployment) -> String {
     let PactDeploymentSpec { broker, environment, pacticipant, application_instance } = &object.spec;
     let instance = application_instance.as_ref().map(|instance| format!(" (application instance {instance})"));

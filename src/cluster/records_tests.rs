@@ -68,7 +68,7 @@ async fn an_object_with_a_name_of_its_own_is_passed_over() {
 }
 
 #[tokio::test]
-async fn a_late_word_of_a_deletion_does_not_take_the_object_made_since() {
+async fn a_late_report_of_a_deletion_does_not_remove_the_object_made_since() {
     let (records, key) = (records(), key("production", "orders"));
     records.apply(object(&key, "second", "7"));
     assert_eq!(records.remove(&object(&key, "first", "5")), Some(key.clone()));
@@ -90,7 +90,7 @@ async fn a_complete_list_ends_what_it_does_not_hold() {
 }
 
 #[test]
-fn a_status_is_what_is_remembered() {
+fn the_last_record_comes_from_the_status() {
     let key = key("production", "orders");
     assert_eq!(last_record_of(None), LastRecord::default());
     assert_eq!(last_record_of(Some(&object(&key, "u", "1"))), LastRecord::default());
@@ -134,6 +134,6 @@ async fn an_object_of_the_same_name_that_somebody_made_about_another_key_is_not_
     });
     let refused = records.write(&ours, None, PactDeploymentStatus::default()).await.unwrap_err();
     assert!(!refused.is_conflict());
-    let said = refused.to_string();
-    assert!(said.contains("about web in production at main (application instance blue). Remedy: delete it"), "{said}");
+    let text = refused.to_string();
+    assert!(text.contains("about web in production at main (application instance blue). Remedy: delete it"), "{text}");
 }

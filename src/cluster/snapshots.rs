@@ -192,7 +192,7 @@ pub fn release(released: &ReleasedVersion) -> ReleasedRow {
 /// Reads what an environment has recorded.
 ///
 /// # Errors
-/// Whatever the broker said.
+/// Whatever the broker answered.
 pub async fn read(
     broker: &Broker,
     environment: Environment,

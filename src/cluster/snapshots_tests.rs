@@ -168,7 +168,7 @@ fn what_was_just_seen_of_one_key_counts_at_once() {
 }
 
 #[test]
-fn a_missing_environment_is_told_with_what_to_do() {
+fn a_missing_environment_is_reported_with_the_remedy() {
     let environment = |name: &str| Environment {
         id: EnvironmentId::parse("env-1").unwrap(),
         name: EnvironmentName::parse(name).unwrap(),

@@ -1,5 +1,4 @@
-//! What is read of a review and how it is answered: nothing that arrives may end in a panic, or in a denial that nobody
-//! meant.
+//! What is read of a review and how it is answered: no body may cause a panic, or a denial without a verdict.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -158,7 +157,7 @@ fn what_the_api_server_may_leave_out_may_be_missing() {
 }
 
 #[test]
-fn what_is_asked_is_told_apart() {
+fn operations_subresources_and_dry_runs_are_distinguished() {
     for (operation, expected) in [
         ("CREATE", Operation::Create),
         ("UPDATE", Operation::Update),
@@ -203,7 +202,7 @@ fn an_object_of_another_kind_or_one_that_cannot_be_read_is_a_problem_in_a_review
 }
 
 #[test]
-fn what_is_no_review_of_ours_is_told_with_what_to_do() {
+fn a_body_that_is_no_review_is_refused_with_the_remedy() {
     for (body, says) in [
         ("", "is it the API server"),
         ("{", "is it the API server"),
@@ -241,12 +240,12 @@ fn two_objects_of_three_mebibytes_each_are_read() {
 }
 
 #[test]
-fn what_is_nested_a_hundred_thousand_deep_does_no_harm() {
+fn an_object_nested_a_hundred_thousand_deep_causes_no_panic() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    for place in ["object", "oldObject", "options", "extra"] {
+    for part in ["object", "oldObject", "options", "extra"] {
         let body = format!(
             r#"{{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{{"uid":"u","operation":"CREATE",
-            "kind":{{"group":"apps","version":"v1","kind":"Deployment"}},"{place}":{deep}}}}}"#
+            "kind":{{"group":"apps","version":"v1","kind":"Deployment"}},"{part}":{deep}}}}}"#
         );
         drop(super::read(body.as_bytes(), now()));
         let inside = format!(r#"{{"metadata":{{"annotations":{{"a":"b"}},"x":{deep}}}}}"#);
@@ -255,7 +254,7 @@ fn what_is_nested_a_hundred_thousand_deep_does_no_harm() {
 }
 
 #[test]
-fn a_denial_is_403_and_forbidden_to_the_letter() {
+fn a_denial_is_exactly_403_and_forbidden() {
     let answer = Answer {
         denied: Some(
             "orders 2.0.0 may not be deployed to production: \"web\"\n  see https://b.test/matrix?q".to_owned(),
@@ -287,39 +286,39 @@ fn an_admission_has_no_status_and_shows_its_warnings_in_order() {
     assert_eq!(body["response"]["auditAnnotations"], json!({"verdict": "Unknown", "environment": "production"}));
     assert_eq!((&body["response"]["allowed"], body["response"].get("status")), (&json!(true), None));
 
-    let long = Answer::allow_with("words ".repeat(1_000) + "\n the field is immutable");
+    let long = Answer::allow_with("text ".repeat(1_000) + "\n the field is immutable");
     assert_eq!(long.warnings.len(), 1);
     assert!(long.warnings[0].chars().count() <= 120 && !long.warnings[0].contains('\n'), "{long:?}");
 }
 
-/// A real review in which one place, found by its number, holds something else, or nothing.
-fn mutated(mut review: Value, place: usize, with: Option<Value>) -> Value {
-    fn places(value: &Value, path: &str, all: &mut Vec<String>) {
+/// A real review in which one part, found by its number, holds something else, or nothing.
+fn mutated(mut review: Value, part: usize, with: Option<Value>) -> Value {
+    fn paths(value: &Value, path: &str, all: &mut Vec<String>) {
         all.push(path.to_owned());
         match value {
             Value::Object(fields) => {
                 for (name, value) in fields {
-                    places(value, &format!("{path}/{}", name.replace('~', "~0").replace('/', "~1")), all);
+                    paths(value, &format!("{path}/{}", name.replace('~', "~0").replace('/', "~1")), all);
                 }
             }
             Value::Array(items) => {
                 for (index, value) in items.iter().enumerate() {
-                    places(value, &format!("{path}/{index}"), all);
+                    paths(value, &format!("{path}/{index}"), all);
                 }
             }
             _ => {}
         }
     }
     let mut all = Vec::new();
-    places(&review, "", &mut all);
-    let path = &all[place % all.len()];
+    paths(&review, "", &mut all);
+    let path = &all[part % all.len()];
     match (with, path.rsplit_once('/')) {
         (None, Some((parent, name))) => {
             let name = name.replace("~1", "/").replace("~0", "~");
             match review.pointer_mut(parent).unwrap() {
                 Value::Object(fields) => drop(fields.remove(&name)),
                 Value::Array(items) => drop(items.remove(name.parse().unwrap())),
-                _ => unreachable!("only these have places"),
+                _ => unreachable!("only these have parts"),
             }
         }
         (with, _) => *review.pointer_mut(path).unwrap() = with.unwrap_or_default(),
@@ -364,9 +363,9 @@ proptest! {
 
     #[test]
     fn a_real_review_with_one_thing_wrong_is_read_or_refused_and_what_is_read_is_what_was_sent(
-        created in any::<bool>(), place in any::<usize>(), with in anything(),
+        created in any::<bool>(), part in any::<usize>(), with in anything(),
     ) {
-        let review = mutated(if created { create() } else { update() }, place, with);
+        let review = mutated(if created { create() } else { update() }, part, with);
         if let Ok(read) = read(&review) {
             // An answer must carry the uid that was sent, or the API server takes it for a failure.
             prop_assert_eq!(Some(read.uid.as_str()), review["request"]["uid"].as_str());

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 /// What the API server waits when it does not say (the default of `timeoutSeconds` in `admissionregistration/v1`).
 const DEFAULT: Duration = Duration::from_secs(10);
-/// The least that is left for the way back, and the most.
+/// The least and the most that is left for sending the answer.
 const RESERVE: std::ops::RangeInclusive<Duration> = Duration::from_millis(400)..=Duration::from_secs(2);
 
 /// How long we may take for a call whose query is this: `timeout=10s`, as the API server appends it, less a reserve of
 /// a fifth (0.4 s at least, 2 s at most) for the network and a machine that is busy.
 #[must_use]
 pub fn budget(query: Option<&str>) -> Duration {
-    let said = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("timeout="));
-    let timeout = said.and_then(go_duration).filter(|timeout| !timeout.is_zero()).unwrap_or(DEFAULT);
+    let stated = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("timeout="));
+    let timeout = stated.and_then(go_duration).filter(|timeout| !timeout.is_zero()).unwrap_or(DEFAULT);
     let reserve = (timeout / 5).clamp(*RESERVE.start(), *RESERVE.end());
     timeout.saturating_sub(reserve)
 }

@@ -122,13 +122,13 @@ async fn only_a_post_of_json_to_the_gate_is_a_review() {
 }
 
 #[tokio::test]
-async fn what_is_no_review_is_a_bad_request_in_words_and_never_an_answer() {
+async fn a_body_that_is_no_review_is_a_bad_request_with_a_text_and_never_an_answer() {
     let (gate, metrics) = gate("Enforce");
     let bodies = ["", "x", "{}", "[]", r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1"}"#];
     for body in bodies {
-        let (status, said) = send(&gate, post("/gate", "application/json", body)).await;
-        assert_eq!(status, 400, "{body}: {said}");
-        assert!(!said.contains("allowed") && said.ends_with('\n') && said.len() < 400, "{said}");
+        let (status, text) = send(&gate, post("/gate", "application/json", body)).await;
+        assert_eq!(status, 400, "{body}: {text}");
+        assert!(!text.contains("allowed") && text.ends_with('\n') && text.len() < 400, "{text}");
     }
     assert_eq!(reviews(&metrics, "Malformed"), bodies.len() as u64);
 }
@@ -140,9 +140,9 @@ async fn a_body_of_more_than_seven_mebibytes_is_refused_before_or_while_it_comes
     let taken = Arc::new(AtomicUsize::new(0));
     let mut request = post("/gate", "application/json", unannounced(1 << 10, 8 << 10, &taken));
     request.headers_mut().insert("content-length", (LONGEST_BODY + 1).into());
-    let (status, said) = send(&gate, request).await;
-    assert_eq!((status, taken.load(Ordering::SeqCst)), (413, 0), "{said}");
-    assert!(said.contains("7 MiB"), "{said}");
+    let (status, text) = send(&gate, request).await;
+    assert_eq!((status, taken.load(Ordering::SeqCst)), (413, 0), "{text}");
+    assert!(text.contains("7 MiB"), "{text}");
     // Not announced: read up to the limit, in pieces, and no further.
     let request = post("/gate", "application/json", unannounced(1 << 20, 1 << 20, &taken));
     assert_eq!(send(&gate, request).await.0, 413);
@@ -152,15 +152,11 @@ async fn a_body_of_more_than_seven_mebibytes_is_refused_before_or_while_it_comes
         assert_eq!(send(&gate, post("/gate", "application/json", vec![b' '; length])).await.0, expected, "{length}");
     }
     assert_eq!(reviews(&metrics, "Malformed"), 4);
-    assert_eq!(
-        answered(&gate, &review(NAMESPACE, false)).await["response"]["allowed"],
-        true,
-        "all places are free again"
-    );
+    assert_eq!(answered(&gate, &review(NAMESPACE, false)).await["response"]["allowed"], true, "all room is free again");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_trickles_past_the_deadline_is_a_timeout_and_gives_its_place_back() {
+async fn a_body_that_trickles_past_the_deadline_is_a_timeout_and_frees_its_room() {
     let (gate, metrics) = gate("Enforce");
     let trickle = || {
         let drops = stream::unfold((), async |()| {
@@ -172,12 +168,12 @@ async fn a_body_that_trickles_past_the_deadline_is_a_timeout_and_gives_its_place
     for (timeout, budget) in [("5s", 4_000), ("1s", 600), ("30s", 28_000)] {
         let began = Instant::now();
         let request = post(&format!("/gate?timeout={timeout}"), "application/json", trickle());
-        let (status, said) = send(&gate, request).await;
-        assert_eq!(status, 408, "{said}");
+        let (status, text) = send(&gate, request).await;
+        assert_eq!(status, 408, "{text}");
         assert_eq!(began.elapsed(), Duration::from_millis(budget));
     }
     assert_eq!(reviews(&metrics, "Malformed"), 3);
-    // As many as there is room for: none of them may have kept its place.
+    // As many as there is room for: none of them may still hold room.
     let router = gate.router();
     for _ in 0..3 {
         let many = (0..9).map(|_| router.clone().oneshot(post("/gate?timeout=1s", "application/json", trickle())));
@@ -209,8 +205,8 @@ async fn bodies_find_room_beside_many_that_are_announced_and_never_come() {
 async fn a_body_that_is_cut_off_is_a_bad_request() {
     let (gate, _) = gate("Enforce");
     let cut = stream::iter([Ok(Bytes::from_static(b"{\"kind\"")), Err(std::io::Error::other("reset"))]);
-    let (status, said) = send(&gate, post("/gate", "application/json", Body::from_stream(cut))).await;
-    assert_eq!((status, said.as_str()), (400, "the body was cut off\n"));
+    let (status, text) = send(&gate, post("/gate", "application/json", Body::from_stream(cut))).await;
+    assert_eq!((status, text.as_str()), (400, "the body was cut off\n"));
 }
 
 #[tokio::test]
@@ -252,7 +248,7 @@ async fn only_the_judgement_of_an_annotated_deployment_in_an_environment_that_en
 }
 
 #[tokio::test]
-async fn reviews_that_are_not_ours_or_cannot_be_read_are_let_through() {
+async fn reviews_that_are_not_ours_or_cannot_be_read_are_admitted() {
     type Change = fn(&mut Value);
     let changes: [(&str, Change, bool); 9] = [
         ("a deletion", |it| it["operation"] = json!("DELETE"), false),

@@ -51,6 +51,7 @@ impl Writes {
                 Ok(Done::Recorded { version: version.clone(), correction: *correction })
             }
             BrokerWrite::Undeploy(row) => {
+                // The uuid is from the broker's own answer, which was parsed; were it none, the row would be read again.
                 let Ok(id) = DeploymentId::parse(&row.uuid) else { return Ok(Done::LeaseLost) };
                 let Some(written) = self.while_leading(broker.undeploy(&id)).await else { return Ok(Done::LeaseLost) };
                 written?;

@@ -97,7 +97,7 @@ fn rules(cause: &Cause, action: GateAction, mode: GateMode, rollback: RollbackPo
     GateRules::parse(&GatePolicy { mode, actions, rollback, ignore: Vec::new() })
 }
 
-/// What the policy wants, and what is done, said once more as the documentation says it.
+/// What the policy wants, and what is done, once more, as the documentation states it.
 fn expected(
     cause: &Cause,
     action: GateAction,
@@ -159,7 +159,7 @@ fn every_point_of_the_cube_is_decided_as_documented() {
 }
 
 #[test]
-fn nobody_is_asked_when_what_is_known_says_enough() {
+fn no_question_is_asked_when_what_is_known_suffices() {
     for (mode, rollback, basis) in
         MODES.iter().flat_map(|m| ROLLBACKS.iter().flat_map(move |r| BASES.iter().map(move |b| (*m, *r, *b))))
     {

@@ -93,7 +93,7 @@ fn judged(review: &Review, mapping: &NamespaceMapping) -> (Vec<String>, Vec<Noti
 }
 
 #[test]
-fn what_is_none_of_our_business_is_admitted_whatever_its_namespace() {
+fn reviews_that_need_no_question_are_admitted_whatever_their_namespace() {
     let owned = |review: &mut Review| review.new.as_mut().unwrap().canary_owner = Some("orders".into());
     let cases: [(&str, Change<'_>, &str, Option<&str>); 7] = [
         ("a subresource", &|it| it.subresource = true, "NotOurs", None),

@@ -43,7 +43,7 @@ fn rules(version: &Value) -> EnvironmentRules {
 }
 
 /// Of orders, 1 is recorded and 0.9 was.
-fn remembered(_: &EnvironmentRef, pacticipant: &Pacticipant) -> RecordedVersions {
+fn recorded(_: &EnvironmentRef, pacticipant: &Pacticipant) -> RecordedVersions {
     let version = |text| Version::parse(text).unwrap();
     match pacticipant.as_str() {
         "orders" => RecordedVersions { current: [version("1")].into(), former: [version("0.9")].into() },
@@ -65,7 +65,7 @@ fn lines(subjects: &[Subject]) -> Vec<String> {
 
 #[track_caller]
 fn expect(what: &str, old: Option<&Workload>, new: &Workload, rules: &EnvironmentRules, expected: &[&str]) {
-    let found = subjects(old, new, rules, remembered);
+    let found = subjects(old, new, rules, recorded);
     assert_eq!(lines(&found), expected, "{what}");
     for subject in found {
         assert_eq!(
@@ -250,7 +250,7 @@ fn a_problem_that_was_there_before_blocks_only_a_change_of_what_it_is_about() {
 fn the_environments_own_instance_counts_where_the_workload_names_none() {
     let rules = EnvironmentRules { instance: ApplicationInstance::parse("blue").ok(), ..rules(&json!({})) };
     let named = with(|it| it.annotations.application_instance = Some("blue".into()));
-    expect("the same one, said by the workload", Some(&running()), &named, &rules, &["orders 1 Unchanged"]);
+    expect("the same one, named by the workload", Some(&running()), &named, &rules, &["orders 1 Unchanged"]);
 }
 
 fn texts() -> impl Strategy<Value = Option<String>> {
@@ -296,26 +296,26 @@ proptest! {
         old.annotations.pacticipant = None;
         new.annotations.pacticipant = None;
         let old = (!created).then_some(&old);
-        prop_assert_eq!(subjects(old, &new, &rules, remembered), vec![]);
+        prop_assert_eq!(subjects(old, &new, &rules, recorded), vec![]);
     }
 
     #[test]
-    fn where_nothing_changed_there_is_nothing_to_ask(workload in workloads(), generation in any::<i64>(), rules in any_rules()) {
+    fn an_update_that_changes_nothing_asks_nothing(workload in workloads(), generation in any::<i64>(), rules in any_rules()) {
         let mut new = workload.clone();
         (new.generation, new.rollout, new.uid) = (generation, RolloutState::Paused, "other".into());
-        prop_assert_eq!(subjects(Some(&workload), &new, &rules, remembered), vec![]);
+        prop_assert_eq!(subjects(Some(&workload), &new, &rules, recorded), vec![]);
     }
 
     #[test]
-    fn whatever_is_being_deleted_passes(old in workloads(), mut new in workloads(), rules in any_rules()) {
+    fn a_workload_that_is_being_deleted_is_admitted(old in workloads(), mut new in workloads(), rules in any_rules()) {
         new.deleting = true;
-        prop_assert_eq!(subjects(Some(&old), &new, &rules, remembered), vec![]);
+        prop_assert_eq!(subjects(Some(&old), &new, &rules, recorded), vec![]);
     }
 
     #[test]
     fn the_answer_is_what_identify_says_and_what_is_recorded_is_never_new(old in workloads(), mut new in workloads(), rules in any_rules()) {
         new.deleting = false;
-        for subject in subjects(Some(&old), &new, &rules, remembered) {
+        for subject in subjects(Some(&old), &new, &rules, recorded) {
             let Ok(it) = subject.identified else {
                 prop_assert!(matches!(subject.basis, Basis::New | Basis::Unchanged));
                 continue;
@@ -341,6 +341,6 @@ proptest! {
         } else {
             new.annotations.pacticipant.clone_from(&old.annotations.pacticipant);
         }
-        prop_assert!(!subjects(Some(&old), &new, &rules, remembered).is_empty());
+        prop_assert!(!subjects(Some(&old), &new, &rules, recorded).is_empty());
     }
 }

@@ -84,7 +84,7 @@ fn a_denial_names_the_pair_both_versions_the_environment_and_what_to_do() {
             pair(PairResult::Verified, ["admin", "7"], ["orders", "2.0.0"]),
         ],
     );
-    let said = denial(&Decision::over(vec![finding(GateMode::Enforce, failed)]), link);
+    let text = denial(&Decision::over(vec![finding(GateMode::Enforce, failed)]), link);
     let expected = format!(
         "orders 2.0.0 may not be deployed to production: it failed to verify the pact of web-shop 4.2.0, and 1 more pair
   Failed      web-shop 4.2.0 → orders 2.0.0
@@ -93,7 +93,7 @@ fn a_denial_names_the_pair_both_versions_the_environment_and_what_to_do() {
   Deploy a version that keeps the pact, or have the other side changed and verified first.
 {LAST}"
     );
-    assert_eq!(said, expected);
+    assert_eq!(text, expected);
 }
 
 #[test]
@@ -168,8 +168,8 @@ fn of_several_findings_the_first_is_named_and_the_others_are_counted_and_explain
         &rules(GateMode::Enforce),
         true,
     );
-    let said = denial(&Decision::over(vec![finding(GateMode::Enforce, failed("mobile")), elsewhere]), |_| None);
-    let lines: Vec<_> = said.lines().collect();
+    let text = denial(&Decision::over(vec![finding(GateMode::Enforce, failed("mobile")), elsewhere]), |_| None);
+    let lines: Vec<_> = text.lines().collect();
     let production = "orders 2.0.0 may not be deployed to production: it failed to verify the pact of mobile 1";
     assert_eq!(lines[0], format!("{production} (and 1 more)"));
     assert_eq!(lines[1], format!("- {production}"));
@@ -209,13 +209,13 @@ fn a_warning_says_what_enforce_would_do() {
         &rules(GateMode::Enforce),
         false,
     );
-    let said = "orders 2.0.0 → production: it failed to verify the pact of web 1; Enforce awaits the first inventory";
-    assert_eq!(warnings(&Decision::over(vec![early])), [said]);
+    let text = "orders 2.0.0 → production: it failed to verify the pact of web 1; Enforce awaits the first inventory";
+    assert_eq!(warnings(&Decision::over(vec![early])), [text]);
     let mut former = subject("production", Ok(["orders", "2.0.0"]));
     former.basis = Basis::Former;
     let back = Finding::new(former, Cause::Judged(failed()), &rules(GateMode::Enforce), true);
-    let said = "orders 2.0.0 → production: it failed to verify the pact of web 1; rollbacks are never blocked";
-    assert_eq!(warnings(&Decision::over(vec![back])), [said]);
+    let text = "orders 2.0.0 → production: it failed to verify the pact of web 1; rollbacks are never blocked";
+    assert_eq!(warnings(&Decision::over(vec![back])), [text]);
     let vacuous = finding(GateMode::Enforce, of_pairs(Verdict::YesVacuous, Vec::new()));
     assert_eq!(
         warnings(&Decision::over(vec![vacuous])),
@@ -244,7 +244,7 @@ fn names_as_long_as_commits_stay_whole_in_the_first_line() {
     let pairs = vec![pair(PairResult::Failed, ["an-application-with-a-rather-long-name", sha], ["orders", sha])];
     let mut finding = finding(GateMode::Enforce, of_pairs(Verdict::No, pairs));
     finding.subject.identified = Ok(Identified { pacticipant: name("orders"), version: version(sha) });
-    let said = denial(&Decision::over(vec![finding]), |_| None);
-    let first = said.lines().next().unwrap();
+    let text = denial(&Decision::over(vec![finding]), |_| None);
+    let first = text.lines().next().unwrap();
     assert!(first.chars().count() <= FIRST_LINE && first.matches(sha).count() == 2, "{first}");
 }

@@ -231,13 +231,13 @@ proptest! {
     }
 
     #[test]
-    fn nothing_but_the_deadly_words_is_changed(text in "[a-hj-z .\n]{0,80}") {
+    fn only_the_forbidden_words_are_changed(text in "[a-hj-z .\n]{0,80}") {
         prop_assert_eq!(sanitize(&text), text);
     }
 }
 
 #[test]
-fn the_check_itself_sees_the_words() {
+fn the_check_itself_finds_the_words() {
     for deadly in [
         "spec.selector: field is immutable",
         "Is \t IMMUTABLE",

@@ -85,8 +85,8 @@ pub fn warnings(decision: &Decision) -> Vec<String> {
             (false, _) if is_rollback(finding) => "; rollbacks are never blocked",
             (false, _) => "",
         };
-        let said = sanitize(&one_line(&short_sentence(finding)));
-        warnings.push(format!("{}{suffix}", shortened(&said, WARNING - suffix.chars().count())));
+        let text = sanitize(&one_line(&short_sentence(finding)));
+        warnings.push(format!("{}{suffix}", shortened(&text, WARNING - suffix.chars().count())));
     }
     if decisive.len() > shown {
         warnings.push(format!(

@@ -63,7 +63,7 @@ impl Verdict {
         }
     }
 
-    /// Whether the broker said what it thinks of the version; otherwise it could not be asked, or not about this.
+    /// Whether the broker answered about the version; otherwise it could not be asked, or not about this version.
     #[must_use]
     pub const fn answered(self) -> bool {
         !matches!(self, Self::EnvironmentMissing | Self::Unauthorized | Self::BrokerUnavailable)
