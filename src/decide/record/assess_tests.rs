@@ -329,6 +329,19 @@ fn cases_45_and_46_an_answer_without_our_records_is_doubted_once_and_a_reset_bro
 }
 
 #[test]
+fn cases_43_44_and_47_a_missing_environment_is_retried_and_nothing_is_undeployed() {
+    let missing = || Snapshot::Missing(why(Reason::EnvironmentMissing));
+    let never_recorded = World { snapshot: missing(), ..World::new() };
+    assert_eq!(never_recorded.due(), "retry 2 EnvironmentMissing");
+    let recorded_there = World { status: Some(recorded_before("2")), ..never_recorded };
+    assert_eq!(recorded_there.due(), "retry 2 EnvironmentMissing");
+    let no_workload = World { snapshot: missing(), ..World::orphan() };
+    assert_eq!(no_workload.due(), "retry EnvironmentMissing");
+    let back = World { status: Some(recorded_before("2")), ..World::new() };
+    assert_eq!(back.due(), "read live", "once it is back, what runs is recorded again");
+}
+
+#[test]
 fn case_65_while_the_broker_is_down_the_last_record_holds() {
     let away = || Snapshot::Unavailable(why(Reason::BrokerUnavailable));
     for (case, snapshot, broker, status, expected) in [
