@@ -14,7 +14,7 @@ use crate::{
     broker::questions::Source,
     decide::{
         Decision, Finding, Identified, Judgement, Question, Verdict,
-        admission::{Answer, Cause, Notice, OpenSubject, Review, Scope, scope, unjudged},
+        admission::{Answer, Cause, Notice, OpenSubject, Review, Scope, Unjudged, scope, unjudged},
         messages,
     },
     workload::NamespaceMapping,
@@ -40,7 +40,7 @@ impl Gate {
     /// What a review is about, from the view of the cluster.
     async fn gather(&self, review: &Review, deadline: Instant) -> Scope {
         if let Some(why) = unjudged(review) {
-            if let Err(problem) = &review.new {
+            if let Unjudged::Unreadable { problem, .. } = &why {
                 let (namespace, name, kind) = (&review.namespace, &review.name, &review.kind.kind);
                 warn!(namespace, name, kind, problem, "a workload cannot be read and is admitted unjudged");
             }
