@@ -54,10 +54,8 @@ impl Environments {
     /// Takes in what a `PactEnvironment` says, or forgets it; answers whether its rules changed: its gate block and its
     /// status change no mapping and no member.
     pub fn set(&mut self, object: &str, policy: Option<Result<EnvironmentPolicy, Box<BrokenRules>>>) -> bool {
-        let rules = |policy: Option<&Result<EnvironmentPolicy, Box<BrokenRules>>>| {
-            policy.map(|policy| policy.as_ref().map(|policy| policy.rules.clone()).map_err(Clone::clone))
-        };
-        let changed = rules(self.policies.get(object)) != rules(policy.as_ref());
+        let before = self.policies.get(object).map(|before| before.as_ref().map(|policy| &policy.rules));
+        let changed = before != policy.as_ref().map(|policy| policy.as_ref().map(|policy| &policy.rules));
         match policy {
             Some(policy) => self.policies.insert(object.to_owned(), policy),
             None => self.policies.remove(object),

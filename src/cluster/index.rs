@@ -184,7 +184,7 @@ impl Index {
         objects
             .iter()
             .filter_map(|object| self.environments.rules(object))
-            .any(|rules| rules.version.annotation_allowed && rules.version.tag_pattern.is_none())
+            .any(|rules| rules.version.trusts_annotations())
     }
 
     /// What is wrong with a workload's annotations, if anything.

@@ -211,9 +211,8 @@ pub fn scope<'a>(
             }
             Some(Ok(policy)) => policy,
         };
-        let version = &policy.rules.version;
-        let unchecked = version.annotation_allowed && version.tag_pattern.is_none();
-        if stale && unchecked && policy.gate.mode != GateMode::Off && notices.is_empty() {
+        if stale && policy.rules.version.trusts_annotations() && policy.gate.mode != GateMode::Off && notices.is_empty()
+        {
             notices.push(Notice::StaleAnnotation);
         }
         let subjects = subjects(old, new, &policy.rules, &recorded).into_iter();

@@ -5,22 +5,14 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     api::{PactEnvironment, names::Version},
-    decide::{Basis, admission::GroupVersionKind},
-    workload::{Container, PactAnnotations, RolloutState, WorkloadRef},
+    decide::{Basis, admission::GroupVersionKind, record::fixtures},
 };
 
 fn workload(pacticipant: Option<&str>, image: &str) -> Workload {
-    Workload {
-        reference: WorkloadRef { kind: WorkloadKind::Deployment, namespace: "shop".into(), name: "orders".into() },
-        uid: "u".into(),
-        generation: 1,
-        annotations: PactAnnotations { pacticipant: pacticipant.map(str::to_owned), ..PactAnnotations::default() },
-        version_label: None,
-        containers: vec![Container { name: "app".into(), image: image.into() }],
-        rollout: RolloutState::Complete,
-        deleting: false,
-        canary_owner: None,
-    }
+    let mut workload = fixtures::workload("shop", "orders", "orders");
+    workload.annotations.pacticipant = pacticipant.map(str::to_owned);
+    workload.containers[0].image = image.into();
+    workload
 }
 
 /// Something done to a review.
