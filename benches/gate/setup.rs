@@ -79,7 +79,7 @@ impl Setup {
         let nowhere = json!({"gate": {"mode": "Enforce"}, "brokerRef": {"name": "black-hole"}});
         cluster.map("nowhere", &[&unanswered], nowhere).await;
         for name in [&environment, "nowhere"] {
-            backfilled(&cluster, name).await;
+            members_listed(&cluster, name).await;
         }
         for other in 0..OTHERS {
             let names: Vec<_> = (0..NAMED_BY_EACH).map(|number| format!("team-{other}-space-{number}")).collect();
@@ -154,9 +154,9 @@ impl Setup {
 }
 
 /// Writes what the recorder would have written: without it `Enforce` does no more than `Warn`.
-async fn backfilled(cluster: &TestCluster, name: &str) {
+async fn members_listed(cluster: &TestCluster, name: &str) {
     let condition = json!({
-        "type": "Backfilled", "status": "True", "reason": "Recorded", "message": "",
+        "type": "MembersListed", "status": "True", "reason": "Listed", "message": "",
         "lastTransitionTime": "2026-01-12T08:30:00Z",
     });
     let status = Patch::Merge(json!({"status": {"conditions": [condition]}}));

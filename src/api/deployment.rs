@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// How many recorded versions are kept besides the current one.
 pub const HISTORY_LIMIT: usize = 10;
 
+/// How many earlier versions of a member are kept.
+pub const EARLIER_LIMIT: usize = 5;
+
 /// What the operator knows of one pacticipant in one environment: the workloads that run it, the desired version, and
 /// the recorded version.
 ///
@@ -104,6 +107,9 @@ pub struct Member {
     /// Its version, if one can be determined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// Versions that it had since its last finished rollout, newest first: pods of them may still run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_versions: Vec<String>,
     /// Its rollout: `Complete`, `ScaledToZero`, `Progressing`, `Terminating`, `Mixed`, `Paused`, `Failed` or `Deleting`.
     pub rollout: String,
     /// Why it has no version, or why it delays the record.

@@ -270,8 +270,8 @@ pub struct CreateEnvironment {
     pub production: bool,
 }
 
-/// The condition that is true once the first inventory of an environment was recorded: before that, nothing is denied.
-pub const BACKFILLED: &str = "Backfilled";
+/// The condition that is true once all that runs in an environment was listed: before that, nothing is denied.
+pub const MEMBERS_LISTED: &str = "MembersListed";
 
 /// What the operator observed of an environment.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
@@ -295,7 +295,7 @@ pub struct PactEnvironmentStatus {
     /// How many pacticipants (and instances of them) are recorded at the broker as they run.
     #[serde(default)]
     pub recorded: i32,
-    /// The gate's effective mode: `Warn` while `Enforce` waits for the first inventory.
+    /// The gate's effective mode: `Warn` while `Enforce` waits for what runs to be listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<GateMode>,
     /// How many of the running versions would be denied if the mode were `Enforce`.
@@ -304,7 +304,7 @@ pub struct PactEnvironmentStatus {
     /// How many of the running versions have no verdict (yet).
     #[serde(default)]
     pub unchecked: i32,
-    /// `Ready`, `EnvironmentExists`, `Conflicted`, `Backfilled`.
+    /// `Ready`, `EnvironmentExists`, `Conflicted`, `MembersListed`.
     #[serde(default)]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -19,6 +19,9 @@ pub struct GatePolicy {
     /// mostly worse than what it may break.
     #[serde(default)]
     pub rollback: RollbackPolicy,
+    /// How versions count that are rolling out and that the broker does not have yet.
+    #[serde(default)]
+    pub in_flight: InFlight,
     /// Applications that the check ignores, for a reason and mostly for a time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -137,6 +140,18 @@ pub enum RollbackPolicy {
     Warn,
     /// The version is treated like any other.
     Enforce,
+}
+
+/// How a version counts that is rolling out in the environment and that the broker does not have yet.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum InFlight {
+    /// It counts like one that is recorded there.
+    #[default]
+    Count,
+    /// It counts as there; a verification with it that failed or is missing only causes a warning.
+    Warn,
+    /// It does not count.
+    Ignore,
 }
 
 /// An application, or one version of it, that the check ignores.

@@ -1,103 +1,200 @@
-//! The whole check: from the matrix, the other live versions and the errors to one verdict.
+//! The whole check: from the matrix, what is live and the errors to one verdict.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
-use futures::future::try_join_all;
+use futures::future::{join, join_all, try_join_all};
+use tokio::time::Instant;
 
-use super::{Broker, BrokerError, Environment};
+use super::{
+    Broker, BrokerError,
+    live::{LiveCache, SERVES},
+};
 use crate::{
-    api::names::{Pacticipant, Version},
-    decide::{Judgement, LiveVersions, Matrix, Question, Verdict, judge, wants_live},
+    api::names::{EnvironmentName, Pacticipant},
+    decide::{
+        Evidence, Judgement, LiveVersions, Matrix, PairResult, Question, UnrecordedVersion, Verdict, judge, wants_live,
+    },
 };
 
-/// From how many providers on the live versions of all applications are read at once: two requests that cost a broker
-/// some hundred milliseconds, against two requests of about three milliseconds for each provider.
-const ONE_BY_ONE: usize = 8;
+/// How many unrecorded versions one request asks about: the names of this many fit into a URL that every proxy takes.
+const ASKED_TOGETHER: usize = 30;
+
+/// What the cluster knows to run in the environments of one broker.
+pub trait Running: Send + Sync {
+    /// Another number whenever something else runs in an environment than before.
+    fn revision(&self, environment: &EnvironmentName) -> u64;
+
+    /// The versions that run in an environment, or are on their way there, and are not among those that the broker has.
+    fn unrecorded(&self, environment: &EnvironmentName, recorded: &LiveVersions) -> Vec<UnrecordedVersion>;
+}
+
+/// No cluster: what the broker says is all that is known.
+#[derive(Clone, Copy, Debug)]
+pub struct NoCluster;
+
+impl Running for NoCluster {
+    fn revision(&self, _: &EnvironmentName) -> u64 {
+        0
+    }
+
+    fn unrecorded(&self, _: &EnvironmentName, _: &LiveVersions) -> Vec<UnrecordedVersion> {
+        Vec::new()
+    }
+}
+
+/// Asks a broker whether versions may be deployed. Clones share what was read of its environments.
+#[derive(Clone)]
+pub struct Judge {
+    broker: Broker,
+    live: Arc<LiveCache>,
+    running: Arc<dyn Running>,
+}
+
+impl fmt::Debug for Judge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Judge({:?})", self.broker)
+    }
+}
 
 impl Broker {
-    /// Asks whether a version may be deployed to an environment. An error becomes a verdict, too: see [`Self::judge`].
+    /// Asks whether a version may be deployed to an environment, by what the broker alone knows. An error becomes a
+    /// verdict, too: see [`Judge::judge`].
     pub async fn can_i_deploy(&self, question: &Question) -> Judgement {
-        self.judge(question).await.unwrap_or_else(|error| verdict_of(&error))
+        let judge = Judge::new(self.clone(), Arc::new(NoCluster));
+        judge.judge(question).await.unwrap_or_else(|error| verdict_of(&error))
+    }
+}
+
+impl Judge {
+    /// Asks this broker, and takes in what the cluster knows besides.
+    #[must_use]
+    pub fn new(broker: Broker, running: Arc<dyn Running>) -> Self {
+        Self { broker, live: Arc::default(), running }
     }
 
     /// Asks whether a version may be deployed to an environment.
     ///
-    /// One request for a plain no. When the pacts of the version have to be compared with the live versions, one more
-    /// request and two for each provider. Each is limited like every request of a [`Broker`].
+    /// One request while the broker has recorded what runs: what is live is read for all questions together, at most
+    /// every few seconds. One more for each few versions that run and are not recorded.
     ///
     /// # Errors
     /// Any [`BrokerError`] but those for something missing: a missing object is an answer.
     pub async fn judge(&self, question: &Question) -> Result<Judgement, BrokerError> {
-        match self.reading(question).await {
+        match self.reading(question, Instant::now() - SERVES).await {
             Ok(Reading { judgement, hidden: true }) => {
                 // A provider that was recorded between the two readings would seem hidden: read once more.
-                Ok(self.reading(question).await.map_or(judgement, |reading| reading.judgement))
+                Ok(self.reading(question, Instant::now()).await.map_or(judgement, |reading| reading.judgement))
             }
             Ok(reading) => Ok(reading.judgement),
-            // A broker answers 400 when the environment or the pacticipant is missing, and names it only in the text.
+            // It does so for a missing pacticipant, too.
             Err(error @ BrokerError::Rejected { status: 400, .. }) => self.missing(question).await?.ok_or(error),
             Err(BrokerError::EnvironmentMissing { .. }) => Ok(environment_missing(question)),
             Err(error) => Err(error),
         }
     }
 
-    async fn reading(&self, question: &Question) -> Result<Reading, BrokerError> {
-        let matrix = self.matrix(question).await?;
-        let by_rows = judge(question, &matrix, &LiveVersions::default());
-        let providers = wants_live(question, &matrix);
-        if providers.is_empty() {
+    /// What an environment has as live was changed: it is read anew.
+    pub fn forget(&self, environment: &EnvironmentName) {
+        self.live.forget(environment);
+    }
+
+    /// See [`Running::revision`].
+    #[must_use]
+    pub fn revision(&self, environment: &EnvironmentName) -> u64 {
+        self.running.revision(environment)
+    }
+
+    /// One judgement, by what was live at `not_before` or later.
+    async fn reading(&self, question: &Question, not_before: Instant) -> Result<Reading, BrokerError> {
+        let environment = &question.environment;
+        let read = self.live.read(&self.broker, environment, not_before);
+        let (matrix, live) = join(self.broker.matrix(question), read).await;
+        let matrix = match (matrix, &live) {
+            // A broker answers 400 for a missing environment, and names it only in the text.
+            (Err(BrokerError::Rejected { status: 400, .. }), Ok(None)) => {
+                return Ok(Reading { judgement: environment_missing(question), hidden: false });
+            }
+            (matrix, _) => matrix?,
+        };
+        let nothing = LiveVersions::default();
+        let by_rows = judge(question, &Evidence::of_broker(&matrix, &nothing));
+        if !wants_live(&matrix) {
             return Ok(Reading { judgement: by_rows, hidden: false });
         }
-        match self.live_versions(question, providers).await {
-            Ok(live) => Ok(Reading::compared(question, &matrix, &by_rows, &live)),
-            // Live versions cannot turn an unknown result into a yes.
-            Err(_) if !by_rows.verdict.is_yes() => Ok(Reading { judgement: by_rows, hidden: false }),
-            Err(error) => Err(error),
+        let live = match live {
+            Ok(Some(live)) => live,
+            Ok(None) => return Ok(Reading { judgement: environment_missing(question), hidden: false }),
+            // Live versions that the broker has cannot turn an unknown result into a yes.
+            Err(_) if !by_rows.verdict.is_yes() => return Ok(Reading { judgement: by_rows, hidden: false }),
+            Err(error) => return Err(error),
+        };
+        let mut unrecorded = self.running.unrecorded(environment, &live.versions);
+        unrecorded
+            .retain(|one| one.pacticipant != question.pacticipant && !question.leaves_out_all_of(&one.pacticipant));
+        let pairs = self.pairs(question, &unrecorded).await?;
+        let evidence = Evidence { matrix: &matrix, recorded: &live.versions, unrecorded: &unrecorded, pairs: &pairs };
+        let judgement = judge(question, &evidence);
+        if live.unreadable > 0 && judgement.verdict.is_yes() {
+            let explanation = format!(
+                "{} rows of what is live in {environment} cannot be read, so that a version may be missing",
+                live.unreadable
+            );
+            let judgement = Judgement { verdict: Verdict::Unknown, explanation: Some(explanation), ..judgement };
+            return Ok(Reading { judgement, hidden: false });
         }
+        let missing_in_matrix = judgement.failing().any(|pair| {
+            pair.result == PairResult::Unverified
+                && pair.provider_version.as_ref().is_some_and(|version| live.versions.has(&pair.provider, version))
+        });
+        let hidden = by_rows.verdict.is_yes() && !judgement.verdict.is_yes() && missing_in_matrix;
+        Ok(Reading { judgement, hidden })
     }
 
-    /// The live versions of these applications.
-    async fn live_versions(&self, question: &Question, providers: BTreeSet<Pacticipant>) -> Result<Live, BrokerError> {
-        let Some(environment) = self.environment(&question.environment).await? else {
-            return Ok(Live { versions: LiveVersions::default(), unreadable: 0, gone: true });
-        };
-        let mut live = Live { versions: LiveVersions::default(), unreadable: 0, gone: false };
-        let one_by_one: Vec<Option<&Pacticipant>> =
-            if providers.len() < ONE_BY_ONE { providers.iter().map(Some).collect() } else { vec![None] };
-        let read = one_by_one.into_iter().map(|provider| self.live_of(&environment, provider));
-        let read = try_join_all(read).await?;
-        for provider in &providers {
-            live.versions.looked_up(provider.clone());
+    /// The matrix of the version in question with each unrecorded version.
+    async fn pairs(&self, question: &Question, unrecorded: &[UnrecordedVersion]) -> Result<Matrix, BrokerError> {
+        let asked =
+            unrecorded.chunks(ASKED_TOGETHER).map(|versions| self.pairs_with(question, versions.iter().collect()));
+        let mut all = Matrix::default();
+        for matrix in try_join_all(asked).await? {
+            all.success += matrix.success;
+            all.unreadable += matrix.unreadable;
+            all.rows.extend(matrix.rows);
         }
-        for (rows, unreadable) in read {
-            live.unreadable += unreadable;
-            for (pacticipant, version) in rows.into_iter().filter(|(pacticipant, _)| providers.contains(pacticipant)) {
-                live.versions.looked_up(pacticipant).insert(version);
+        Ok(all)
+    }
+
+    async fn pairs_with(
+        &self,
+        question: &Question,
+        mut versions: Vec<&UnrecordedVersion>,
+    ) -> Result<Matrix, BrokerError> {
+        let error = match self.broker.pairs(question, &versions).await {
+            Err(error @ BrokerError::Rejected { status: 400, .. }) => error,
+            answered => return answered,
+        };
+        // The broker refuses the whole question when it does not know one of the names. Nobody has a pact with such a
+        // one.
+        let names: BTreeSet<&Pacticipant> = versions.iter().map(|one| &one.pacticipant).collect();
+        let known = join_all(names.iter().map(|name| self.broker.pacticipant_exists(name))).await;
+        let mut unknown = BTreeSet::new();
+        for (name, exists) in names.into_iter().zip(known) {
+            if !exists? {
+                unknown.insert(name.clone());
             }
         }
-        Ok(live)
-    }
-
-    /// The deployed or supported versions, of one application or of all, and how many rows could not be read.
-    async fn live_of(
-        &self,
-        environment: &Environment,
-        provider: Option<&Pacticipant>,
-    ) -> Result<(Vec<(Pacticipant, Version)>, usize), BrokerError> {
-        let deployed = self.currently_deployed_rows(&environment.id, provider).await?;
-        let supported = self.currently_supported_rows(&environment.id, provider).await?;
-        let unreadable = deployed.unreadable + supported.unreadable;
-        let deployed = deployed.rows.into_iter().map(|row| (row.pacticipant, row.version));
-        let supported = supported.rows.into_iter().map(|row| (row.pacticipant, row.version));
-        Ok((deployed.chain(supported).collect(), unreadable))
+        versions.retain(|one| !unknown.contains(&one.pacticipant));
+        if unknown.is_empty() {
+            return Err(error);
+        }
+        if versions.is_empty() { Ok(Matrix::default()) } else { self.broker.pairs(question, &versions).await }
     }
 
     /// Which of environment and pacticipant is missing, if either is.
     async fn missing(&self, question: &Question) -> Result<Option<Judgement>, BrokerError> {
-        if self.environment(&question.environment).await?.is_none() {
+        if self.broker.environment(&question.environment).await?.is_none() {
             return Ok(Some(environment_missing(question)));
         }
-        if self.pacticipant_exists(&question.pacticipant).await? {
+        if self.broker.pacticipant_exists(&question.pacticipant).await? {
             return Ok(None);
         }
         let explanation = format!("the broker knows no pacticipant named {}", question.pacticipant);
@@ -105,36 +202,10 @@ impl Broker {
     }
 }
 
-/// The live versions, and how complete they are.
-struct Live {
-    versions: LiveVersions,
-    unreadable: usize,
-    gone: bool,
-}
-
 /// A judgement, and whether it is a no only because of a version that the matrix does not show.
 struct Reading {
     judgement: Judgement,
     hidden: bool,
-}
-
-impl Reading {
-    fn compared(question: &Question, matrix: &Matrix, by_rows: &Judgement, live: &Live) -> Self {
-        if live.gone {
-            return Self { judgement: environment_missing(question), hidden: false };
-        }
-        let judgement = judge(question, matrix, &live.versions);
-        if live.unreadable > 0 && judgement.verdict.is_yes() {
-            let explanation = format!(
-                "{} rows of what is live in {} cannot be read, so that a version may be missing",
-                live.unreadable, question.environment
-            );
-            let judgement = Judgement { verdict: Verdict::Unknown, explanation: Some(explanation), ..judgement };
-            return Self { judgement, hidden: false };
-        }
-        let hidden = by_rows.verdict.is_yes() && !judgement.verdict.is_yes();
-        Self { judgement, hidden }
-    }
 }
 
 fn environment_missing(question: &Question) -> Judgement {

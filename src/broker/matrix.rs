@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     api::names::{Pacticipant, Version},
-    decide::{Matrix, MatrixRow, Question},
+    decide::{Matrix, MatrixRow, Question, UnrecordedVersion},
 };
 
 /// More rows than any environment has: without a limit a broker reads the newest 100 only, and answers yes although row
@@ -104,8 +104,28 @@ impl Broker {
             query.push(("ignore[][pacticipant]", ignored.pacticipant.as_str()));
             query.extend(ignored.version.iter().map(|version| ("ignore[][version]", version.as_str())));
         }
-        let environment = question.environment.as_str();
-        query.extend([("latestby", LATEST_BY), ("environment", environment), ("limit", LIMIT)]);
+        query.extend([("latestby", LATEST_BY), ("environment", question.environment.as_str())]);
+        self.read_matrix(query).await
+    }
+
+    /// The matrix of a version with each of some others, wherever those are: also of those to each other.
+    ///
+    /// # Errors
+    /// [`BrokerError::Rejected`] with status 400 when one of the pacticipants does not exist, and any other.
+    pub async fn pairs(&self, question: &Question, others: &[&UnrecordedVersion]) -> Result<Matrix, BrokerError> {
+        if others.is_empty() {
+            return Ok(Matrix::default());
+        }
+        let ours = (&question.pacticipant, &question.version);
+        let all = [ours].into_iter().chain(others.iter().map(|other| (&other.pacticipant, &other.version)));
+        let query = all.flat_map(|(pacticipant, version)| {
+            [("q[][pacticipant]", pacticipant.as_str()), ("q[][version]", version.as_str())]
+        });
+        self.read_matrix(query.chain([("latestby", LATEST_BY)]).collect()).await
+    }
+
+    async fn read_matrix(&self, mut query: Vec<(&str, &str)>) -> Result<Matrix, BrokerError> {
+        query.push(("limit", LIMIT));
         let operation = Operation::ReadMatrix;
         let Some(document) = self.ask(Request::get(operation, &["matrix"]).with(&query)).await? else {
             let answered = "HTTP 404".to_owned();

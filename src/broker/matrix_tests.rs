@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     api::names::EnvironmentName,
-    decide::{LiveVersions, Verdict, judge},
+    decide::{Evidence, LiveVersions, Verdict, judge},
 };
 
 /// A body as a broker sends it, reduced to the parts that are read and a few others.
@@ -31,10 +31,11 @@ fn verdict(matrix: &Matrix) -> Verdict {
         version: Version::parse("2").unwrap(),
         environment: EnvironmentName::parse("production").unwrap(),
         ignore: Vec::new(),
+        in_flight: crate::api::gate::InFlight::default(),
     };
     let mut live = LiveVersions::default();
     live.looked_up(Pacticipant::parse("api").unwrap()).insert(Version::parse("10").unwrap());
-    judge(&question, matrix, &live).verdict
+    judge(&question, &Evidence::of_broker(matrix, &live)).verdict
 }
 
 #[test]

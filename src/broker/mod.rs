@@ -13,6 +13,7 @@ mod deployments;
 mod environments;
 pub mod error;
 mod ids;
+mod live;
 mod matrix;
 pub mod metrics;
 mod operation;
@@ -32,7 +33,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-pub use can_i_deploy::verdict_of;
+pub use can_i_deploy::{Judge, NoCluster, Running, verdict_of};
 pub use config::{BaseUrl, BrokerConfig, ClientCertificate, ConfigError, Credentials, SecretText, TlsSettings};
 pub use deployments::DeployedVersion;
 pub use environments::{Environment, NewEnvironment};

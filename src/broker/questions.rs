@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{Broker, BrokerError, circuit::Circuit, verdict_of};
+use super::{BrokerError, Judge, circuit::Circuit, verdict_of};
 use crate::{
     api::names::EnvironmentName,
     decide::{Judgement, Question, Verdict},
@@ -39,7 +39,8 @@ type Waiting = watch::Sender<Option<Answer>>;
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     question: Question,
-    state: u64,
+    /// How often it was recorded there, and how often something else ran.
+    state: (u64, u64),
 }
 
 /// The questions to one broker. Clones share all state.
@@ -49,7 +50,7 @@ pub struct Questions {
 }
 
 struct Shared {
-    broker: Broker,
+    judge: Judge,
     slots: Semaphore,
     answers: Cache<Key, Answer>,
     state: Mutex<State>,
@@ -85,10 +86,10 @@ pub enum Source {
 impl Questions {
     /// No questions yet. At most `at_once` are sent to the broker at a time.
     #[must_use]
-    pub fn new(broker: Broker, at_once: usize) -> Self {
+    pub fn new(judge: Judge, at_once: usize) -> Self {
         let answers = Cache::builder().max_capacity(MOST_ANSWERS).expire_after(ByVerdict).build();
         let slots = Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS));
-        Self { shared: Arc::new(Shared { broker, slots, answers, state: Mutex::default() }) }
+        Self { shared: Arc::new(Shared { judge, slots, answers, state: Mutex::default() }) }
     }
 
     /// The answer to a question, by `deadline` at the latest: an answer that is not known by then is
@@ -123,6 +124,7 @@ impl Questions {
         let mut state = self.shared.state();
         let changes = state.changes.entry(environment.clone()).or_default();
         *changes = changes.wrapping_add(1);
+        self.shared.judge.forget(environment);
     }
 }
 
@@ -136,10 +138,8 @@ enum Found {
 impl Shared {
     fn look_up(&self, question: &Question) -> Found {
         let mut state = self.state();
-        let key = Key {
-            question: question.clone(),
-            state: state.changes.get(&question.environment).copied().unwrap_or_default(),
-        };
+        let recorded = state.changes.get(&question.environment).copied().unwrap_or_default();
+        let key = Key { question: question.clone(), state: (recorded, self.judge.revision(&question.environment)) };
         if let Some(answer) = self.answers.get(&key) {
             return Found::Kept(answer);
         }
@@ -170,7 +170,7 @@ impl Shared {
                 break slot;
             }
         };
-        let judged = timeout(PURSUED, self.broker.judge(&key.question)).await;
+        let judged = timeout(PURSUED, self.judge.judge(&key.question)).await;
         let mut state = self.state();
         let answer = match judged {
             Ok(Ok(judgement)) => {

@@ -18,7 +18,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     api::names::{Pacticipant, Version},
-    broker::{BaseUrl, BrokerConfig, Credentials, TlsSettings},
+    broker::{BaseUrl, Broker, BrokerConfig, Credentials, NoCluster, TlsSettings},
 };
 
 /// How long a busy machine may take for something that should happen at once.
@@ -63,7 +63,7 @@ impl Fake {
     }
 
     fn questions(&self, at_once: usize) -> Questions {
-        Questions::new(self.broker(), at_once)
+        Questions::new(Judge::new(self.broker(), Arc::new(NoCluster)), at_once)
     }
 
     fn hold(&self, held: bool) {
@@ -87,13 +87,22 @@ impl Fake {
 async fn answer(State(counts): State<Arc<Counts>>, request: Request) -> Result<Response, Infallible> {
     let query: HashMap<String, String> =
         url::form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()).into_owned().collect();
+    // What is live in an environment is read beside the questions: nothing is.
+    let path = request.uri().path();
+    if path != "/matrix" {
+        let name = query.get("name").cloned().unwrap_or_default();
+        let body = json!({"_embedded": {
+            "environments": [{"uuid": "e", "name": name, "production": false}],
+            "deployedVersions": [], "releasedVersions": [],
+        }});
+        return Ok(([(header::CONTENT_TYPE, "application/hal+json")], body.to_string()).into_response());
+    }
     let version = query.get("q[][version]").cloned().unwrap_or_default();
     counts.asked.lock().unwrap().push(version.clone());
     counts.most.fetch_max(counts.under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
     drop(counts.answering.subscribe().wait_for(|answering| *answering).await);
     counts.under_way.fetch_sub(1, Ordering::SeqCst);
     let success = version.starts_with("yes");
-    // The version in question is the provider's, so that nothing else has to be read.
     let row = json!({
         "consumer": {"name": "web", "version": {"number": "1"}},
         "provider": {"name": "orders", "version": {"number": version}},
@@ -116,6 +125,7 @@ fn about_in(version: &str, environment: &str) -> Question {
         version: Version::parse(version).unwrap(),
         environment: EnvironmentName::parse(environment).unwrap(),
         ignore: Vec::new(),
+        in_flight: crate::api::gate::InFlight::default(),
     }
 }
 
@@ -207,7 +217,7 @@ async fn an_answer_without_a_waiting_caller_serves_the_next_try() {
 
 #[test]
 fn a_yes_is_kept_for_ten_seconds_and_every_other_answer_for_one() {
-    let key = || Key { question: about("1"), state: 0 };
+    let key = || Key { question: about("1"), state: (0, 0) };
     for verdict in [
         Verdict::Yes,
         Verdict::YesVacuous,
@@ -445,7 +455,7 @@ async fn a_defect_while_a_question_is_pursued_costs_that_question_and_no_later_o
         let panic = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
         assert!(!panic, "planned panic");
     }));
-    let questions = Questions::new(broker, 1);
+    let questions = Questions::new(Judge::new(broker, Arc::new(NoCluster)), 1);
     let began = Instant::now();
     let (answer, source) = questions.ask(&about("yes"), began + SOON).await;
     assert!(began.elapsed() < SOON / 2, "the callers are answered at once: {:?}", began.elapsed());

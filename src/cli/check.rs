@@ -13,7 +13,10 @@ use serde_json::{Value, json};
 
 use super::process::{Failure, USER_AGENT};
 use crate::{
-    api::names::{EnvironmentName, Pacticipant, Version},
+    api::{
+        gate::InFlight,
+        names::{EnvironmentName, Pacticipant, Version},
+    },
     broker::{BaseUrl, Broker, BrokerConfig, ClientCertificate, Credentials, SecretText, TlsSettings},
     decide::{Ignored, Judgement, Question, messages},
 };
@@ -122,6 +125,7 @@ fn question(arguments: &CheckArguments) -> Result<Question, Failure> {
         version: Version::parse(&arguments.pacticipant_version)?,
         environment: EnvironmentName::parse(&arguments.environment)?,
         ignore,
+        in_flight: InFlight::default(),
     })
 }
 

@@ -9,6 +9,7 @@ fn asked_about() -> Question {
         version: Version::parse("2.0.0").unwrap(),
         environment: EnvironmentName::parse("production").unwrap(),
         ignore: Vec::new(),
+        in_flight: crate::api::gate::InFlight::default(),
     }
 }
 
@@ -19,6 +20,7 @@ fn pair(result: PairResult, consumer: &str, provider_version: Option<&str>) -> P
         consumer_version: Version::parse("1").unwrap(),
         provider: Pacticipant::parse("orders").unwrap(),
         provider_version: provider_version.map(|version| Version::parse(version).unwrap()),
+        in_flight: false,
     }
 }
 
@@ -36,7 +38,7 @@ fn the_table_shows_the_verdict_the_reason_every_pair_and_a_link() {
         pair(PairResult::NotDeployed, "mobile", None),
         pair(PairResult::Verified, "admin", Some("2.0.0")),
     ];
-    let judgement = Judgement { verdict: Verdict::No, pairs, explanation: None };
+    let judgement = Judgement { verdict: Verdict::No, pairs, cautions: Vec::new(), explanation: None };
     let expected = "\
 orders 2.0.0 → production: No
 it failed to verify the pact of web-shop 1, and 1 more pair
@@ -68,6 +70,7 @@ fn the_document_holds_the_same_and_null_for_unknown_values() {
     let judgement = Judgement {
         verdict: Verdict::Unknown,
         pairs: vec![pair(PairResult::Unverified, "web", None)],
+        cautions: Vec::new(),
         explanation: None,
     };
     let pairs = &document(&asked_about(), &judgement, "x")["pairs"];

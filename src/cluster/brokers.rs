@@ -8,10 +8,13 @@ use std::{
 use kube::ResourceExt;
 use tracing::warn;
 
-use super::client_factory::{BuiltClient, ClientFactory, Fingerprint};
+use super::{
+    client_factory::{BuiltClient, ClientFactory, Fingerprint},
+    recorded::{RecordedIndex, RunningVersions},
+};
 use crate::{
     api::PactBroker,
-    broker::{Broker, questions::Questions},
+    broker::{Broker, Judge, questions::Questions},
     decide::{Explanation, Reason},
     workload::EnvironmentRef,
 };
@@ -30,16 +33,25 @@ struct Entry {
 #[derive(Clone)]
 struct BrokerClient {
     broker: Broker,
+    judge: Judge,
     questions: Questions,
 }
 
 /// The brokers by the name of their `PactBroker`. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Brokers {
     entries: Arc<Mutex<HashMap<String, Entry>>>,
+    /// What runs, for the judgements.
+    running: Arc<Mutex<RecordedIndex>>,
 }
 
 impl Brokers {
+    /// No brokers yet. `running` is what a judgement takes in besides what a broker says.
+    #[must_use]
+    pub fn new(running: Arc<Mutex<RecordedIndex>>) -> Self {
+        Self { entries: Arc::default(), running }
+    }
+
     /// Takes in a `PactBroker` and answers whether its spec is new: then its client has to be made.
     pub fn apply(&self, object: PactBroker) -> bool {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,6 +95,16 @@ impl Brokers {
             Some(trouble) => Err(trouble.clone()),
             None => Ok(client.broker),
         }
+    }
+
+    /// What asks a broker whether versions may be deployed.
+    ///
+    /// # Errors
+    /// See [`Self::get`].
+    pub fn judge(&self, name: &str) -> Result<Judge, Explanation> {
+        self.get(name)?;
+        self.with(name, |entry| entry.client.as_ref().map(|it| it.judge.clone()).map_err(Clone::clone))
+            .unwrap_or_else(|| Err(missing(name)))
     }
 
     /// A `PactBroker`.
@@ -136,8 +158,11 @@ impl Brokers {
             Ok(None) => false,
             Ok(Some(BuiltClient { fingerprint, client })) => {
                 let at_once = usize::try_from(object.spec.concurrency).unwrap_or(1);
-                let client =
-                    client.map(|broker| BrokerClient { questions: Questions::new(broker.clone(), at_once), broker });
+                let running = RunningVersions { index: Arc::clone(&self.running), broker: name.to_owned() };
+                let client = client.map(|broker| {
+                    let judge = Judge::new(broker.clone(), Arc::new(running));
+                    BrokerClient { questions: Questions::new(judge.clone(), at_once), judge, broker }
+                });
                 self.with_mut(name, |entry| {
                     entry.client = client;
                     entry.fingerprint = Some(fingerprint);

@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::PactEnvironment;
 
-fn environment(name: &str, spec: &Value, backfilled: Option<&str>) -> PactEnvironment {
+fn environment(name: &str, spec: &Value, members_listed: Option<&str>) -> PactEnvironment {
     let mut spec = spec.clone();
     spec["brokerRef"] = json!({"name": "main"});
-    let conditions: Vec<_> = backfilled
+    let conditions: Vec<_> = members_listed
         .into_iter()
         .map(|status| {
-            json!({"type": "Backfilled", "status": status, "reason": "R", "message": "",
+            json!({"type": "MembersListed", "status": status, "reason": "R", "message": "",
                 "lastTransitionTime": "2026-01-01T00:00:00Z"})
         })
         .collect();
@@ -67,7 +67,7 @@ fn a_namespace_lies_where_an_environment_names_or_selects_it() {
 }
 
 #[test]
-fn an_environment_is_backfilled_only_while_its_condition_is_true() {
+fn an_environment_is_members_listed_only_while_its_condition_is_true() {
     let mut environments = Environments::default();
     for (condition, expected) in [(None, false), (Some("False"), false), (Some("Unknown"), false), (Some("True"), true)]
     {
@@ -76,7 +76,7 @@ fn an_environment_is_backfilled_only_while_its_condition_is_true() {
             Some(EnvironmentPolicy::parse(&environment("production", &named(&["shop"]), condition))),
         );
         let known = environments.get("production").unwrap().as_ref().unwrap();
-        assert_eq!(known.backfilled, expected, "{condition:?}");
+        assert_eq!(known.members_listed, expected, "{condition:?}");
     }
 }
 

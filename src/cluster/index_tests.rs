@@ -30,7 +30,7 @@ fn set_rules(
     object: &str,
     rules: Option<Result<EnvironmentRules, Box<BrokenRules>>>,
 ) -> BTreeSet<RecordKey> {
-    let policy = |rules| EnvironmentPolicy { rules, gate: GateRules::default(), backfilled: true };
+    let policy = |rules| EnvironmentPolicy { rules, gate: GateRules::default(), members_listed: true };
     index.set_environment(object, rules.map(|rules| rules.map(policy)))
 }
 

@@ -10,7 +10,7 @@ use crate::{
     api::{
         PactDeploymentStatus,
         condition::{Finding, is_true},
-        environment::BACKFILLED,
+        environment::MEMBERS_LISTED,
         gate::GateAction,
     },
     decide::{
@@ -27,7 +27,7 @@ pub struct Inventory {
     pub keys: usize,
     /// Those that the broker has as they run.
     pub recorded: usize,
-    /// Those that have not been recorded and still may be, without anybody doing anything; by name.
+    /// Those of which it was not written yet what runs; by name.
     pub awaited: BTreeSet<String>,
     /// Versions that run and would be denied.
     pub would_deny: usize,
@@ -43,7 +43,8 @@ impl Inventory {
         let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
         if is_true(conditions, "Recorded") {
             self.recorded += 1;
-        } else if awaits(conditions) {
+        }
+        if status.is_none() {
             self.awaited.insert(key.to_string());
         }
         let checks = status.map(|status| status.checks.as_slice()).unwrap_or_default();
@@ -55,28 +56,21 @@ impl Inventory {
     }
 }
 
-/// Whether a key is still on its way into the inventory: nothing is known about it yet, or the broker could not be
-/// reached. What waits for a person, or for a rollout, does not delay the others.
-fn awaits(conditions: &[Condition]) -> bool {
-    conditions.is_empty() || (is_true(conditions, "RecordPending") && !is_true(conditions, "VersionMissing"))
-}
-
-/// The condition `Backfilled`: once true, it stays so, whatever becomes of single records later (case 72).
+/// The condition `MembersListed`: whether the gate knows all that runs in an environment. Once true, it stays so: what
+/// comes later is written as it comes. Nothing has to be recorded for it (case 74).
 #[must_use]
-pub fn backfilled(before: &[Condition], read: bool, inventory: &Inventory) -> Finding {
-    if let Some(done) = before.iter().find(|condition| condition.type_ == BACKFILLED && condition.status == "True") {
-        return Finding::new(BACKFILLED, true, Reason::Recorded, done.message.clone());
+pub fn members_listed(before: &[Condition], inventory: &Inventory) -> Finding {
+    if let Some(done) = before.iter().find(|condition| condition.type_ == MEMBERS_LISTED && condition.status == "True")
+    {
+        return Finding::new(MEMBERS_LISTED, true, Reason::Listed, done.message.clone());
     }
-    if !read {
-        return Finding::new(BACKFILLED, false, Reason::EnvironmentNotRead, "the environment has not been read yet");
-    }
-    let of = format!("{} of {} recorded", inventory.recorded, inventory.keys);
+    let of = format!("{} of {}", inventory.keys - inventory.awaited.len(), inventory.keys);
     match inventory.awaited.first() {
         Some(first) => {
-            let message = format!("the first inventory is being made: {of}; waiting for {first}");
-            Finding::new(BACKFILLED, false, Reason::Recording, message)
+            let message = format!("{of} pacticipants are listed with what runs; waiting for {first}");
+            Finding::new(MEMBERS_LISTED, false, Reason::Listing, message)
         }
-        None => Finding::new(BACKFILLED, true, Reason::Recorded, format!("the first inventory was made: {of}")),
+        None => Finding::new(MEMBERS_LISTED, true, Reason::Listed, "what runs is known to the gate"),
     }
 }
 

@@ -59,7 +59,7 @@ fn every_kind_of_key_is_counted_for_what_it_is() {
             "the broker is down",
             Some(status(&["RecordPending"], vec![check(Reason::Unchecked.as_str(), false)])),
             false,
-            [0, 1, 0, 1],
+            [0, 0, 0, 1],
         ),
         (
             "its version is not at the broker",
@@ -94,44 +94,42 @@ fn counts_add_up_and_those_awaited_are_named() {
     let fine = || (Some(status(&["Recorded"], vec![check("Yes", false)])), false);
     let inventory = counted(&[fine(), pending(), fine(), pending(), (None, false)]);
     let awaited: Vec<_> = inventory.awaited.iter().map(String::as_str).collect();
-    assert_eq!(awaited, ["app-1 in production", "app-3 in production", "app-4 in production"]);
+    assert_eq!(awaited, ["app-4 in production"]);
     assert_eq!((inventory.keys, inventory.recorded, inventory.unchecked, inventory.would_deny), (5, 2, 3, 0));
 }
 
-fn asked(before: &[Condition], read: bool, inventory: &Inventory) -> (bool, &'static str, String) {
-    let finding = backfilled(before, read, inventory);
-    assert_eq!(finding.type_, BACKFILLED);
+fn asked(before: &[Condition], inventory: &Inventory) -> (bool, &'static str, String) {
+    let finding = members_listed(before, inventory);
+    assert_eq!(finding.type_, MEMBERS_LISTED);
     (finding.truth == Truth::True, finding.reason, finding.message)
 }
 
+/// Case 74: one that cannot be recorded delays nothing.
 #[test]
-fn the_first_inventory_is_made_when_the_environment_was_read_and_nobody_is_awaited() {
-    let fine = counted(&[(Some(status(&["Recorded"], vec![])), false), (Some(status(&["Stalled"], vec![])), true)]);
+fn what_runs_is_listed_once_it_is_written_of_each_key_recorded_or_not() {
     let waiting = counted(&[(Some(status(&["Recorded"], vec![])), false), (None, false)]);
-    let (made, reason, message) = asked(&[], false, &fine);
-    assert!(!made && reason == "EnvironmentNotRead", "{message}");
-    let (made, reason, message) = asked(&[], true, &waiting);
-    assert!(!made && reason == "Recording", "{message}");
-    assert!(message.contains("1 of 2 recorded") && message.contains("app-1 in production"), "{message}");
-    let (made, reason, message) = asked(&[], true, &fine);
-    assert!(made && reason == "Recorded" && message.contains("1 of 2 recorded"), "{message}");
+    let (listed, reason, message) = asked(&[], &waiting);
+    assert!(!listed && reason == "Listing", "{message}");
+    assert!(message.contains("1 of 2") && message.contains("app-1 in production"), "{message}");
+    let written = ["Recorded", "RecordPending", "Stalled", "Mixed"].map(|it| (Some(status(&[it], vec![])), false));
+    assert!(asked(&[], &counted(&written)).0);
     // Nothing runs there yet: then nothing is missing either.
-    assert!(asked(&[], true, &Inventory::default()).0);
+    assert!(asked(&[], &Inventory::default()).0);
 }
 
 #[test]
-fn once_made_it_stays_made_whatever_becomes_of_records_and_so_does_its_message() {
-    let first = backfilled(&[], true, &counted(&[(Some(status(&["Recorded"], vec![])), false)]));
+fn once_listed_it_stays_so_and_so_does_its_message() {
+    let first = members_listed(&[], &counted(&[(Some(status(&["Recorded"], vec![])), false)]));
     let before = conditions(&[], &[first], None, Timestamp::UNIX_EPOCH);
     let worse = counted(&[(None, false), (Some(status(&["RecordPending"], vec![])), false)]);
-    for (read, inventory) in [(true, &worse), (false, &worse), (false, &Inventory::default())] {
-        let again = backfilled(&before, read, inventory);
-        assert!(again.truth == Truth::True && again.message.contains("1 of 1 recorded"), "{again:?}");
+    for inventory in [&worse, &Inventory::default()] {
+        let again = members_listed(&before, inventory);
+        assert_eq!(again.truth, Truth::True, "{again:?}");
         // Not a byte changes, so that nothing is written for it.
         assert_eq!(conditions(&before, &[again], None, at(99)), before);
     }
     // One that is false, or unknown to this version, holds nothing up.
-    let not_yet = conditions(&[], &[backfilled(&[], false, &worse)], None, at(1));
-    assert!(!asked(&not_yet, true, &worse).0);
-    assert!(asked(&not_yet, true, &Inventory::default()).0);
+    let not_yet = conditions(&[], &[members_listed(&[], &worse)], None, at(1));
+    assert!(!asked(&not_yet, &worse).0);
+    assert!(asked(&not_yet, &Inventory::default()).0);
 }

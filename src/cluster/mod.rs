@@ -18,7 +18,7 @@ pub mod watch_handlers;
 use std::{
     collections::{HashMap, HashSet},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -51,7 +51,7 @@ pub struct Cluster {
     /// What the brokers last answered about their environments.
     pub snapshots: Snapshots,
     index: Mutex<Index>,
-    recorded: Mutex<RecordedIndex>,
+    recorded: Arc<Mutex<RecordedIndex>>,
     environments: Mutex<HashMap<String, PactEnvironment>>,
     rollouts_served: AtomicBool,
     complete: AtomicBool,
@@ -61,13 +61,14 @@ impl Cluster {
     /// An empty view.
     #[must_use]
     pub fn new(client: Client) -> Self {
+        let recorded = Arc::<Mutex<RecordedIndex>>::default();
         Self {
             records: RecordStore::new(client.clone()),
             client,
-            brokers: Brokers::default(),
+            brokers: Brokers::new(Arc::clone(&recorded)),
             snapshots: Snapshots::default(),
             index: Mutex::default(),
-            recorded: Mutex::default(),
+            recorded,
             environments: Mutex::default(),
             rollouts_served: AtomicBool::new(false),
             complete: AtomicBool::new(false),
@@ -79,7 +80,7 @@ impl Cluster {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Which versions are recorded; kept for the gate only.
+    /// Which versions are recorded, and which run.
     pub fn recorded(&self) -> MutexGuard<'_, RecordedIndex> {
         self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }

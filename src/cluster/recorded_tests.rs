@@ -35,9 +35,9 @@ fn versions(versions: &std::collections::BTreeSet<Version>) -> Vec<&str> {
 fn the_versions_of_a_pacticipant_are_those_of_all_its_instances_together() {
     let mut index = RecordedIndex::default();
     let (plain, blue, other) = (key("orders", None), key("orders", Some("blue")), key("Orders", None));
-    assert!(index.set(&plain, Some(&object(&plain, Some("2"), &[], &["1", "0"]))));
-    assert!(index.set(&blue, Some(&object(&blue, None, &["3", "4"], &["1"]))));
-    assert!(index.set(&other, Some(&object(&other, Some("9"), &[], &[]))));
+    assert!(index.set(&plain, Some(&object(&plain, Some("2"), &[], &["1", "0"]))).recorded);
+    assert!(index.set(&blue, Some(&object(&blue, None, &["3", "4"], &["1"]))).recorded);
+    assert!(index.set(&other, Some(&object(&other, Some("9"), &[], &[]))).recorded);
     let versions_of = index.of(&plain.environment_ref, &plain.pacticipant);
     assert_eq!(versions(&versions_of.current), ["2", "3", "4"]);
     assert_eq!(versions(&versions_of.former), ["0", "1"]);
@@ -49,7 +49,7 @@ fn the_versions_of_a_pacticipant_are_those_of_all_its_instances_together() {
 fn only_another_recorded_version_is_a_change() {
     let mut index = RecordedIndex::default();
     let key = key("orders", None);
-    let mut set = |object: Option<&PactDeployment>| index.set(&key, object);
+    let mut set = |object: Option<&PactDeployment>| index.set(&key, object).recorded;
     let empty = PactDeployment::new(&key.object_name(), key.spec());
     for (object, changed) in [
         (Some(&empty), false),
@@ -75,10 +75,75 @@ fn records_that_are_listed_no_more_are_forgotten_and_their_environments_named() 
     for (key, recorded) in [(&orders, Some("1")), (&blue, Some("2")), (&empty, None)] {
         index.set(key, Some(&object(key, recorded, &[], &[])));
     }
-    assert_eq!(index.retain(|key| *key != empty), Vec::<EnvironmentRef>::new(), "nothing was recorded there");
-    assert_eq!(index.retain(|key| *key == orders), [environment_ref("production")]);
+    let recorded = VersionsChanged { recorded: true, running: false };
+    assert_eq!(index.retain(|key| *key != empty), [], "nothing was recorded there");
+    assert_eq!(index.retain(|key| *key == orders), [(blue, recorded)]);
     assert_eq!(versions(&index.of(&orders.environment_ref, &orders.pacticipant).current), ["1"]);
-    assert_eq!(index.retain(|_| false), [environment_ref("production")]);
+    assert_eq!(index.retain(|_| false), [(orders.clone(), recorded)]);
     assert_eq!(index.of(&orders.environment_ref, &orders.pacticipant), RecordedVersions::default());
-    assert!(index.by_pacticipant.is_empty(), "what is forgotten takes no room");
+    let left = index.environments.values().map(|it| it.by_pacticipant.len()).sum::<usize>();
+    assert_eq!(left, 0, "what is forgotten takes no room");
+}
+
+/// The object of a key whose members run these versions, by the names of their rollouts' states.
+fn running(key: &RecordKey, recorded: Option<&str>, members: &[(&str, &str, &[&str])]) -> PactDeployment {
+    let mut object = object(key, recorded, &[], &[]);
+    let member = |(version, rollout, earlier): &(&str, &str, &[&str])| {
+        json!({"kind": "Deployment", "namespace": "shop", "name": "x", "version": version, "rollout": rollout,
+               "earlierVersions": earlier})
+    };
+    let members = members.iter().map(member).collect::<Vec<_>>();
+    object.status.as_mut().unwrap().members = serde_json::from_value(json!(members)).unwrap();
+    object
+}
+
+#[test]
+fn what_runs_and_the_broker_does_not_have_is_unrecorded_in_flight_or_not() {
+    let key = key("orders", None);
+    let all = |texts: &[&str]| {
+        LiveVersions::all(texts.iter().map(|text| (key.pacticipant.clone(), Version::parse(text).unwrap())))
+    };
+    type Members = &'static [(&'static str, &'static str, &'static [&'static str])];
+    let rows: [(&str, Members, &[&str], &[(&str, bool)]); 10] = [
+        ("recorded", &[("1", "Complete", &[])], &["1"], &[]),
+        ("recorded here, and lost at the broker", &[("1", "Complete", &[])], &[], &[("1", false)]),
+        ("rolling out", &[("2", "Progressing", &[])], &["1"], &[("2", true)]),
+        ("failed, with pods perhaps", &[("2", "Failed", &[])], &["1"], &[("2", true)]),
+        ("old pods still end", &[("2", "Terminating", &[])], &["1"], &[("2", false)]),
+        ("no pods", &[("2", "ScaledToZero", &[])], &["1"], &[]),
+        ("overtaken before it was finished", &[("3", "Progressing", &["2"])], &["1"], &[("2", false), ("3", true)]),
+        ("of two members", &[("1", "Complete", &[]), ("2", "Paused", &[])], &["1"], &[("2", true)]),
+        ("one runs what another rolls out", &[("2", "Progressing", &[]), ("2", "Complete", &[])], &[], &[("2", false)]),
+        ("no version", &[("", "Complete", &[])], &[], &[]),
+    ];
+    for (what, members, recorded, unrecorded) in rows {
+        let mut index = RecordedIndex::default();
+        index.set(&key, Some(&running(&key, Some("1"), members)));
+        let found = index.unrecorded(&key.environment_ref, &all(recorded));
+        let found: Vec<_> = found.iter().map(|one| (one.version.as_str(), one.in_flight)).collect();
+        assert_eq!(found, unrecorded, "{what}");
+        assert_eq!(index.unrecorded(&environment_ref("test"), &all(&[])), [], "{what}");
+    }
+}
+
+#[test]
+fn the_revision_of_an_environment_changes_whenever_something_else_runs_and_only_then() {
+    let index = Arc::new(Mutex::new(RecordedIndex::default()));
+    let key = key("orders", None);
+    let of = |environment: &str| {
+        let running = RunningVersions { index: Arc::clone(&index), broker: "main".to_owned() };
+        running.revision(&EnvironmentName::parse(environment).unwrap())
+    };
+    let set = |object: Option<&PactDeployment>| {
+        let before = of("production");
+        let changed = index.lock().unwrap().set(&key, object);
+        assert_eq!(of("production") != before, changed.running, "{object:?}");
+        changed.running
+    };
+    assert!(set(Some(&running(&key, None, &[("1", "Progressing", &[])]))));
+    assert!(!set(Some(&running(&key, Some("0"), &[("1", "Progressing", &[])]))));
+    assert!(set(Some(&running(&key, Some("1"), &[("1", "Complete", &[])]))));
+    assert!(set(Some(&running(&key, Some("1"), &[("2", "Progressing", &[])]))));
+    assert!(set(None));
+    assert_eq!(of("test"), 0);
 }

@@ -20,6 +20,7 @@ use tracing::error;
 use super::{
     Cluster,
     index::{InvalidWorkload, Template, TemplateSource},
+    recorded::VersionsChanged,
     records::own_key,
 };
 use crate::{
@@ -64,8 +65,8 @@ pub enum Change {
     Broker(String),
     /// A `PactDeployment` is gone.
     RecordGone(RecordKey),
-    /// Other versions are recorded in an environment.
-    RecordedVersions(EnvironmentRef),
+    /// Other versions of a key are recorded, or run.
+    Versions(RecordKey, VersionsChanged),
     /// An object cannot be read.
     Unreadable {
         /// Which object.
@@ -98,6 +99,14 @@ impl<C> Clone for Watched<C> {
 impl<C: OnChange> Watched<C> {
     fn changed(&self, change: Change) {
         self.changes.on_change(change);
+    }
+
+    /// Takes in the versions of a `PactDeployment`, or that it is gone.
+    fn versions(&self, key: &RecordKey, object: Option<&PactDeployment>) {
+        let changed = self.cluster.recorded().set(key, object);
+        if changed.any() {
+            self.changed(Change::Versions(key.clone(), changed));
+        }
     }
 
     fn unreadable<K: Resource<DynamicType: Default>>(&self, object: &InvalidObject) {
@@ -306,7 +315,11 @@ impl<C: OnChange> WatchHandler for Records<C> {
     type Id = RecordKey;
 
     fn apply(&self, object: PactDeployment) -> Option<RecordKey> {
-        self.0.cluster.records.apply(object)
+        let key = self.0.cluster.records.apply(object)?;
+        // What is newer than the report counts: our own write may be.
+        let known = self.0.cluster.records.get(&key);
+        self.0.versions(&key, known.as_deref());
+        Some(key)
     }
 
     fn undecodable(&self, object: &InvalidObject) -> Option<RecordKey> {
@@ -316,12 +329,14 @@ impl<C: OnChange> WatchHandler for Records<C> {
 
     fn delete(&self, object: PactDeployment) {
         if let Some(key) = self.0.cluster.records.remove(&object) {
+            self.0.versions(&key, self.0.cluster.records.get(&key).as_deref());
             self.0.changed(Change::RecordGone(key));
         }
     }
 
     fn retain(&self, listed: &HashSet<RecordKey>) {
         for key in self.0.cluster.records.retain(listed) {
+            self.0.versions(&key, None);
             self.0.changed(Change::RecordGone(key));
         }
     }
@@ -332,9 +347,7 @@ pub struct RecordedVersions<C>(pub Watched<C>);
 
 impl<C: OnChange> RecordedVersions<C> {
     fn set(&self, key: &RecordKey, object: Option<&PactDeployment>) {
-        if self.0.cluster.recorded().set(key, object) {
-            self.0.changed(Change::RecordedVersions(key.environment_ref.clone()));
-        }
+        self.0.versions(key, object);
     }
 }
 
@@ -361,8 +374,8 @@ impl<C: OnChange> WatchHandler for RecordedVersions<C> {
 
     fn retain(&self, listed: &HashSet<RecordKey>) {
         let changed = self.0.cluster.recorded().retain(|key| listed.contains(key));
-        for environment_ref in changed {
-            self.0.changed(Change::RecordedVersions(environment_ref));
+        for (key, changed) in changed {
+            self.0.changed(Change::Versions(key, changed));
         }
     }
 }

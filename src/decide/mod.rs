@@ -20,5 +20,6 @@ pub use admission::{
 };
 pub use reason::{Explanation, Reason};
 pub use verdict::{
-    Ignored, Judgement, LiveVersions, Matrix, MatrixRow, Pair, PairResult, Question, Verdict, judge, wants_live,
+    Evidence, Ignored, Judgement, LiveVersions, Matrix, MatrixRow, Pair, PairResult, Question, UnrecordedVersion,
+    Verdict, judge, wants_live,
 };

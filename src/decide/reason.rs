@@ -97,6 +97,10 @@ reasons! {
     InvalidSpec => UnderWay,
     /// Another replica leads now.
     LeaseLost => UnderWay,
+    /// All that runs in the environment is known to the gate, so that Enforce is in force.
+    Listed => Settled,
+    /// What runs in the environment is being listed; until then Enforce behaves as Warn.
+    Listing => UnderWay,
     /// A workload that ran the pacticipant exists, but cannot be judged yet; the record stays as it is.
     MembersUncertain => Stalled,
     /// Members of the group are, or roll out to, different versions.

@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::Gate;
 use crate::{
+    api::gate::InFlight,
     broker::questions::Source,
     decide::{
         Decision, Finding, Identified, Judgement, Question, Verdict,
@@ -149,6 +150,7 @@ impl Gate {
             version: version.clone(),
             environment: finding.subject.environment_ref.environment.clone(),
             ignore: Vec::new(),
+            in_flight: InFlight::default(),
         };
         Some(messages::matrix_link(&base, &question))
     }

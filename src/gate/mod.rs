@@ -31,6 +31,7 @@ use crate::{
     cluster::{
         Cluster,
         client_factory::ClientFactory,
+        recorded::VersionsChanged,
         watch_handlers::{Brokers, Change, Environments, Namespaces, OnChange, RecordedVersions, Watched},
     },
 };
@@ -94,9 +95,12 @@ impl OnChange for Gate {
     fn on_change(&self, change: Change) {
         match change {
             Change::Broker(_) => self.broker_clients.changed(),
-            Change::RecordedVersions(environment_ref) => self.cluster.brokers.forget(&environment_ref),
+            Change::Versions(key, VersionsChanged { recorded: true, .. }) => {
+                self.cluster.brokers.forget(&key.environment_ref);
+            }
             // Each review reads the view as it is then.
-            Change::Members(_)
+            Change::Versions(..)
+            | Change::Members(_)
             | Change::Workload { .. }
             | Change::Namespaces(_)
             | Change::Environment { .. }

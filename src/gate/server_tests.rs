@@ -37,7 +37,7 @@ fn gate(mode: &str) -> (Arc<Gate>, Metrics) {
         "apiVersion": "pact-operator.dev/v1alpha1", "kind": "PactEnvironment", "metadata": {"name": "production"},
         "spec": {"brokerRef": {"name": "main"}, "namespaces": {"names": [NAMESPACE]},
             "gate": {"mode": mode, "actions": {"brokerUnavailable": "Deny"}}},
-        "status": {"namespaces": 1, "workloads": 0, "recorded": 0, "conditions": [{"type": "Backfilled", "status": "True", "reason": "Recorded",
+        "status": {"namespaces": 1, "workloads": 0, "recorded": 0, "conditions": [{"type": "MembersListed", "status": "True", "reason": "Listed",
             "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]},
     }))
     .unwrap();

@@ -1,8 +1,10 @@
 //! What follows from a change of the view: what has to be looked at again, and what is reported at once.
 
+use std::collections::BTreeSet;
+
 use operator_kit::events::Regarding;
 
-use super::{Recorder, queue::Task};
+use super::{Recorder, queue::Task, schedule::Changed};
 use crate::{
     cluster::{
         index::InvalidWorkload,
@@ -50,8 +52,19 @@ impl OnChange for Recorder {
             // What was lost is found out again from the cluster and the broker (case 53).
             Change::RecordGone(key) => self.schedule.queue.now(Task::Record(key)),
             Change::Unreadable { regarding, problem } => self.report_unreadable(regarding, problem),
-            // The gate goes by these.
-            Change::RecordedVersions(_) => {}
+            Change::Versions(key, changed) => {
+                if changed.recorded {
+                    self.cluster.brokers.forget(&key.environment_ref);
+                }
+                // Before, nothing was judged that could have changed.
+                if self.cluster.is_complete() && self.leadership.is_leader() {
+                    self.schedule.judge_counterparts(
+                        &key.environment_ref,
+                        &BTreeSet::from([key.pacticipant.to_string()]),
+                        if changed.running { Changed::Running } else { Changed::Recorded },
+                    );
+                }
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use super::{
     Settings,
     queue::{Next, Task, Tries},
-    schedule::Schedule,
+    schedule::{Changed, Schedule},
     writes::Writes,
 };
 use crate::{
@@ -71,7 +71,8 @@ impl EnvironmentReconciler {
                 if let Some(before) = &before.snapshot
                     && !odd
                 {
-                    self.schedule.judge_counterparts(environment_ref, &snapshot.changed_since(before));
+                    let changed = snapshot.changed_since(before);
+                    self.schedule.judge_counterparts(environment_ref, &changed, Changed::Recorded);
                 }
                 self.cluster.snapshots.set(environment_ref, Ok(snapshot.marked(odd)));
                 Next::after(if first_time {

@@ -11,7 +11,8 @@ use super::{environment::EnvironmentReconciler, queue::Next, schedule::STATUS_DE
 use crate::{
     api::{
         PactEnvironment, PactEnvironmentStatus,
-        condition::{Finding, Truth, conditions},
+        condition::{Finding, Truth, conditions, is_true},
+        environment::MEMBERS_LISTED,
     },
     cluster::{as_field_manager, index::Counts, inventory, snapshots::EnvironmentState},
     decide::{Explanation, GateRules, Reason, admission::decision::in_force},
@@ -34,15 +35,16 @@ impl EnvironmentReconciler {
 
         let before = environment.status.clone().unwrap_or_default();
         let generation = environment.metadata.generation;
+        let members_listed = inventory::members_listed(&before.conditions, &inventory);
+        let listed_before = is_true(&before.conditions, MEMBERS_LISTED) || members_listed.truth != Truth::True;
         // A restart is no change: the last status holds until the environment was read, which schedules this task
         // again.
         let unread = rules.is_ok() && state.snapshot.is_none() && state.trouble.is_none();
-        if unread && before.observed_generation == generation {
+        if unread && before.observed_generation == generation && listed_before {
             return Next::wait();
         }
-        let backfilled = inventory::backfilled(&before.conditions, state.snapshot.is_some(), &inventory);
         let mut findings = findings(&rules, &state, &conflicts, counts);
-        findings.push(backfilled.clone());
+        findings.push(members_listed.clone());
         let status = PactEnvironmentStatus {
             observed_generation: generation,
             environment: rules.as_ref().ok().map(|rules| rules.environment_ref.environment.to_string()),
@@ -50,7 +52,7 @@ impl EnvironmentReconciler {
             namespaces: count(counts.namespaces),
             workloads: count(counts.workloads),
             recorded: count(inventory.recorded),
-            mode: Some(in_force(environment.spec.gate.mode, backfilled.truth == Truth::True)),
+            mode: Some(in_force(environment.spec.gate.mode, members_listed.truth == Truth::True)),
             would_deny: count(inventory.would_deny),
             unchecked: count(inventory.unchecked),
             conditions: conditions(&before.conditions, &findings, generation, Timestamp::now()),

@@ -3,7 +3,7 @@
 //! Level-triggered: each pass compares the desired record with the broker's. [`crate::decide::record::assess()`]
 //! decides what is due; this module does it.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use operator_kit::backoff::Backoff;
@@ -18,11 +18,11 @@ use super::{
     writes::Writes,
 };
 use crate::{
-    api::{PactDeployment, PactDeploymentStatus, names::Version},
+    api::{PactDeployment, PactDeploymentStatus, deployment::Member, names::Version},
     cluster::Cluster,
     decide::{
         Explanation, Reason,
-        record::{Assessment, Facts, MemberView, RecordState, Write, assess, status},
+        record::{Assessment, Facts, MemberView, RecordState, Write, assess, show_members, status},
     },
     workload::RecordKey,
 };
@@ -62,7 +62,15 @@ impl RecordReconciler {
         };
         let (state, look_again) = match assessment {
             Assessment::Act(_) | Assessment::Moved => return Next::retry(MOVED_AGAIN, tries),
-            Assessment::NotRead => return Next { after: None, tries },
+            Assessment::NotRead => {
+                // What runs counts for the gate, whether or not the environment could be read.
+                let after = show_members(object, &facts.members);
+                if !facts.members.is_empty() && object.and_then(|object| object.status.as_ref()) != Some(&after) {
+                    self.store(key, object, after).await;
+                    self.schedule.environment_statuses_of(key);
+                }
+                return Next { after: None, tries };
+            }
             Assessment::Unchanged if never_recorded(object) => return self.delete(key, object, tries).await,
             Assessment::Unchanged => return Next::wait(),
             Assessment::Done { state, look_again } => (state, look_again),
@@ -150,17 +158,21 @@ impl RecordReconciler {
         if before == Some(&after) {
             return true;
         }
-        if live(before) != live(Some(&after)) {
-            let changed = BTreeSet::from([key.pacticipant.to_string()]);
-            self.schedule.judge_counterparts(&key.environment_ref, &changed);
+        if !self.store(key, object, after).await {
+            return false;
         }
-        if let Err(error) = self.cluster.records.write(key, object, after).await {
+        self.schedule.environment_statuses_of(key);
+        true
+    }
+
+    /// Writes a status; returns whether that succeeded.
+    async fn store(&self, key: &RecordKey, object: Option<&PactDeployment>, status: PactDeploymentStatus) -> bool {
+        if let Err(error) = self.cluster.records.write(key, object, status).await {
             if !error.is_conflict() {
                 warn!(%key, %error, "the PactDeployment {} cannot be written", key.object_name());
             }
             return false;
         }
-        self.schedule.environment_statuses_of(key);
         true
     }
 
@@ -205,10 +217,13 @@ impl RecordReconciler {
             return None;
         }
         let lasting = tries.lasting("rollout");
-        if object.and_then(|object| object.status.as_ref()).is_some_and(|shown| {
-            reports(shown, why, version.as_ref())
-                && shown.members == members.iter().map(MemberView::shown).collect::<Vec<_>>()
-        }) {
+        let shown = object.and_then(|object| object.status.as_ref());
+        let now = show_members(object, members).members;
+        // The gate judges other rollouts against what is on its way: another version is written at once.
+        if shown.is_none_or(|shown| versions_of(&shown.members) != versions_of(&now)) {
+            return None;
+        }
+        if shown.is_some_and(|shown| reports(shown, why, version.as_ref()) && shown.members == now) {
             // It is reported already; its progress changes too often to be written each time.
             return Some(self.settings.resync_period);
         }
@@ -258,10 +273,13 @@ fn never_recorded(object: Option<&PactDeployment>) -> bool {
         .is_none_or(|status| status.recorded.is_none() && status.supported.is_empty() && status.history.is_empty())
 }
 
-/// The recorded versions in a status, which are live in the environment.
-fn live(status: Option<&PactDeploymentStatus>) -> BTreeSet<&str> {
-    let recorded = status.into_iter().flat_map(|status| status.recorded.iter().chain(&status.supported));
-    recorded.map(|recorded| recorded.version.as_str()).collect()
+/// What the members run, each with its versions: the part of them that the gate goes by.
+fn versions_of(members: &[Member]) -> Vec<(&str, &str, Option<&str>, &[String])> {
+    let versions = |member| -> (_, _, _, _) {
+        let Member { namespace, name, version, earlier_versions, .. }: &Member = member;
+        (namespace.as_str(), name.as_str(), version.as_deref(), earlier_versions.as_slice())
+    };
+    members.iter().map(versions).collect()
 }
 
 /// Whether a status already reports a rollout in progress for this reason and to this version.

@@ -18,6 +18,17 @@ use crate::{
 pub(super) const STATUS_DELAY: Duration = Duration::from_secs(2);
 /// How long changes in an environment are collected before the verdicts that they may affect are checked again.
 const GATHER: Duration = Duration::from_secs(5);
+/// The same, where two rollouts may have been admitted that break each other (case 94).
+const GATHER_RUNNING: Duration = Duration::from_secs(1);
+
+/// What changed of a pacticipant in an environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Changed {
+    /// Other versions run, or roll out.
+    Running,
+    /// Other versions are recorded.
+    Recorded,
+}
 
 /// The schedule; see the module documentation. Cheap to clone.
 #[derive(Clone)]
@@ -108,18 +119,27 @@ impl Schedule {
         self.judge(self.verdicts.keys(|key, _| key.environment_ref == *environment_ref));
     }
 
-    /// Other versions of these pacticipants are recorded in an environment than before: schedules the verdicts that
+    /// Other versions of these pacticipants are live in an environment than before: schedules the verdicts that
     /// this may change, which are those of the counterparts. Their number is bounded by the number of an application's
     /// integrations.
-    pub(super) fn judge_counterparts(&self, environment_ref: &EnvironmentRef, pacticipants: &BTreeSet<String>) {
+    pub(super) fn judge_counterparts(
+        &self,
+        environment_ref: &EnvironmentRef,
+        pacticipants: &BTreeSet<String>,
+        changed: Changed,
+    ) {
+        let gather = match changed {
+            Changed::Running => GATHER_RUNNING,
+            Changed::Recorded => GATHER,
+        };
         let here = |key: &RecordKey| key.environment_ref == *environment_ref;
-        let changed = |key: &RecordKey| pacticipants.contains(key.pacticipant.as_str());
+        let is_changed = |key: &RecordKey| pacticipants.contains(key.pacticipant.as_str());
         let mentioning = self.verdicts.keys(|key, checks| {
             let others = pacticipants.iter().filter(|changed| key.pacticipant.as_str() != *changed);
             here(key) && others.into_iter().any(|changed| mentions(checks, changed))
         });
         // A counterpart that was not needed before has no pair yet: the changed application's own checks name it.
-        let own = self.verdicts.keys(|key, _| here(key) && changed(key));
+        let own = self.verdicts.keys(|key, _| here(key) && is_changed(key));
         let named: BTreeSet<String> = own
             .iter()
             .flat_map(|key| self.verdicts.of(key))
@@ -127,7 +147,7 @@ impl Schedule {
             .flat_map(|pair| [pair.consumer, pair.provider])
             .collect();
         let counterparts =
-            self.verdicts.keys(|key, _| here(key) && named.contains(key.pacticipant.as_str()) && !changed(key));
+            self.verdicts.keys(|key, _| here(key) && named.contains(key.pacticipant.as_str()) && !is_changed(key));
         // An application that no workload here runs has no checks yet: its own question names its counterparts.
         let elsewhere =
             pacticipants.iter().filter(|changed| own.iter().all(|key| key.pacticipant.as_str() != *changed));
@@ -137,7 +157,7 @@ impl Schedule {
             instance: None,
         });
         for key in mentioning.into_iter().chain(counterparts).chain(elsewhere) {
-            self.queue.after(GATHER.min(self.resync_period), Task::Verdict(key));
+            self.queue.after(gather.min(self.resync_period), Task::Verdict(key));
         }
     }
 }

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     api::{
         deployment::{CHECKS_LIMIT, Check},
+        gate::InFlight,
         names::Version,
     },
     broker::verdict_of,
@@ -69,9 +70,9 @@ impl VerdictReconciler {
         let rules = self.cluster.gate_rules(key)?;
         let environment = &key.environment_ref.environment;
         let question = rules.question(&key.pacticipant, version, environment, Timestamp::now());
-        let judgement = match self.cluster.brokers.get(&key.environment_ref.broker) {
+        let judgement = match self.cluster.brokers.judge(&key.environment_ref.broker) {
             Err(why) => Judgement::without_pairs(Verdict::BrokerUnavailable, why.message),
-            Ok(broker) => broker.judge(&question).await.unwrap_or_else(|error| {
+            Ok(judge) => judge.judge(&question).await.unwrap_or_else(|error| {
                 self.schedule.look_into(&key.environment_ref, &error);
                 verdict_of(&error)
             }),
@@ -124,12 +125,13 @@ impl VerdictReconciler {
     async fn judge_counterparts(&self, stranger: &RecordKey) -> Option<Duration> {
         let environment_ref = &stranger.environment_ref;
         let versions = self.cluster.snapshots.state(environment_ref).snapshot?.versions_of(&stranger.pacticipant);
-        let broker = self.cluster.brokers.get(&environment_ref.broker).ok()?;
+        let judge = self.cluster.brokers.judge(&environment_ref.broker).ok()?;
         let mut named = BTreeSet::new();
         for version in versions.into_iter().take(CHECKS_LIMIT) {
             let (pacticipant, environment) = (stranger.pacticipant.clone(), environment_ref.environment.clone());
-            let question = Question { pacticipant, version, environment, ignore: Vec::new() };
-            match broker.judge(&question).await {
+            let question =
+                Question { pacticipant, version, environment, ignore: Vec::new(), in_flight: InFlight::Count };
+            match judge.judge(&question).await {
                 Ok(judgement) => {
                     named.extend(judgement.pairs.into_iter().flat_map(|pair| [pair.consumer, pair.provider]));
                 }

@@ -20,11 +20,12 @@ fn pair(consumer: &str, provider: &str, result: PairResult) -> Pair {
         consumer_version: version("1"),
         provider: Pacticipant::parse(provider).unwrap(),
         provider_version: (result != PairResult::NotDeployed).then(|| version("2")),
+        in_flight: false,
     }
 }
 
 fn judged(verdict: Verdict, pairs: Vec<Pair>) -> Judgement {
-    Judgement { verdict, pairs, explanation: Some("because".to_owned()) }
+    Judgement { verdict, pairs, cautions: Vec::new(), explanation: Some("because".to_owned()) }
 }
 
 fn made(judgement: &Judgement) -> Check {

@@ -58,6 +58,18 @@ impl RolloutState {
         }
     }
 
+    /// Whether the name of a state, as a status shows it, is one of a rollout that is not finished.
+    #[must_use]
+    pub fn named_in_flight(name: &str) -> bool {
+        !matches!(name, "Complete" | "ScaledToZero" | "Terminating" | "Deleting")
+    }
+
+    /// Whether the name of a state, as a status shows it, is one of a workload without pods.
+    #[must_use]
+    pub fn named_without_pods(name: &str) -> bool {
+        name == "ScaledToZero"
+    }
+
     /// The name of the state, as a status shows it.
     #[must_use]
     pub fn name(&self) -> &'static str {

@@ -23,7 +23,13 @@ fn verification(consumer: &str, version: &str, success: bool) -> State {
 }
 
 fn question(p: &str, v: &str) -> Question {
-    Question { pacticipant: pacticipant(p), version: version(v), environment: environment("test"), ignore: Vec::new() }
+    Question {
+        pacticipant: pacticipant(p),
+        version: version(v),
+        environment: environment("test"),
+        ignore: Vec::new(),
+        in_flight: pact_operator::api::gate::InFlight::default(),
+    }
 }
 
 fn ignoring(p: &str, v: &str) -> Question {

@@ -79,7 +79,7 @@ async fn enforcing(cluster: &TestCluster, mode: &str) -> (String, String) {
     let namespace = cluster.namespace().await;
     let environment = cluster.environment(&[&namespace], json!({"gate": {"mode": mode}})).await;
     orders_for_web(cluster, &environment);
-    cluster.wait_environment(&environment, ("Backfilled", "True", "Recorded")).await;
+    cluster.wait_environment(&environment, ("MembersListed", "True", "Listed")).await;
     (namespace, environment)
 }
 
@@ -351,14 +351,14 @@ async fn case_72_enforce_only_warns_until_the_first_inventory_was_made() {
     annotated("orders", "orders", "1.0.0").apply(&cluster.client(), &namespace).await;
     let spec = json!({"gate": {"mode": "Enforce", "actions": {"brokerUnavailable": "Deny"}}});
     cluster.map(&environment, &[&namespace], spec).await;
-    cluster.wait_environment(&environment, ("Backfilled", "False", "EnvironmentNotRead")).await;
+    cluster.wait_environment(&environment, ("MembersListed", "False", "Listing")).await;
     wait_columns(&cluster, &environment, ["Warn", "0", "1"]).await;
     let (admitted, output) = set_image(&person, &namespace, "3.0.0").await;
     assert!(admitted && output.contains("Enforce awaits the first inventory"), "{output}");
     set_image(&person, &namespace, "1.0.0").await;
 
     cluster.broker.restart().await;
-    cluster.wait_environment(&environment, ("Backfilled", "True", "Recorded")).await;
+    cluster.wait_environment(&environment, ("MembersListed", "True", "Listed")).await;
     wait_columns(&cluster, &environment, ["Enforce", "0", "0"]).await;
     eventually("the gate to enforce", SOON, async || {
         let (admitted, output) = set_image(&person, &namespace, "2.0.0").await;
@@ -369,9 +369,9 @@ async fn case_72_enforce_only_warns_until_the_first_inventory_was_made() {
     cluster.apply::<PactBroker>("PactBroker", BROKER, json!({"url": "http://127.0.0.1:1"})).await;
     cluster.wait_broker(BROKER, ("Reachable", "False", "BrokerUnavailable")).await;
     let api = kube::Api::<PactEnvironment>::all(cluster.client());
-    always("the environment stays backfilled", Duration::from_secs(3), async || {
+    always("the environment stays members_listed", Duration::from_secs(3), async || {
         let status = api.get(&environment).await.unwrap().status.unwrap();
-        let shown = status.conditions.iter().any(|it| it.type_ == "Backfilled" && it.status == "True");
+        let shown = status.conditions.iter().any(|it| it.type_ == "MembersListed" && it.status == "True");
         if shown { Ok(()) } else { Err(format!("{:?}", status.conditions)) }
     })
     .await;

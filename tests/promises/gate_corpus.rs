@@ -13,7 +13,7 @@ use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use pact_operator::decide::{LiveVersions, Question, judge};
+use pact_operator::decide::{Evidence, LiveVersions, Question, judge};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -100,6 +100,7 @@ async fn every_recorded_answer_is_read_as_the_truth() {
             version: version(v),
             environment: environment(e),
             ignore: Vec::new(),
+            in_flight: pact_operator::api::gate::InFlight::default(),
         };
         let judgement = broker.can_i_deploy(&question).await;
         assert_eq!(judgement.verdict.name(), recorded.truth, "{question}: {judgement:?}");
@@ -108,7 +109,7 @@ async fn every_recorded_answer_is_read_as_the_truth() {
             broker_erred.push(question.to_string());
         }
         let matrix = broker.matrix(&question).await.unwrap();
-        if judge(&question, &matrix, &LiveVersions::default()).verdict.name() != recorded.truth {
+        if judge(&question, &Evidence::of_broker(&matrix, &LiveVersions::default())).verdict.name() != recorded.truth {
             rows_alone_erred.push(question.to_string());
         }
     }

@@ -9,7 +9,13 @@ use testbed::pact_cli::{CommandOutput, pact_broker};
 use testbed::standin::{StandIn, encoded};
 
 fn question(p: &str, v: &str) -> Question {
-    Question { pacticipant: pacticipant(p), version: version(v), environment: environment("test"), ignore: Vec::new() }
+    Question {
+        pacticipant: pacticipant(p),
+        version: version(v),
+        environment: environment("test"),
+        ignore: Vec::new(),
+        in_flight: pact_operator::api::gate::InFlight::default(),
+    }
 }
 
 fn command_line(standin: &StandIn, p: &str, v: &str) -> CommandOutput {

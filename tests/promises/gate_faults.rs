@@ -299,7 +299,7 @@ async fn map_environment(cluster: &TestCluster, broker: &StandIn, object: &str, 
     broker.store().add_environment(&environment, false);
     let more = json!({"brokerRef": {"name": object}, "gate": {"mode": "Enforce", "actions": actions}});
     cluster.map(&environment, &[&namespace], more).await;
-    cluster.wait_environment(&environment, ("Backfilled", "True", "Recorded")).await;
+    cluster.wait_environment(&environment, ("MembersListed", "True", "Listed")).await;
     MappedEnvironment { namespace, name: environment }
 }
 

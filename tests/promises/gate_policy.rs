@@ -79,7 +79,7 @@ async fn case_14_a_version_annotation_that_disagrees_with_the_tag_is_denied_with
     let namespace = &setup.cluster.namespace().await;
     let more = json!({"gate": {"mode": "Enforce"}, "version": {"tagPattern": "^v(?P<version>.+)$"}});
     let environment = setup.cluster.environment(&[namespace], more).await;
-    setup.backfilled(&environment).await;
+    setup.members_listed(&environment).await;
     setup.cluster.broker.store().publish_version("stale", "1.0.0");
     let annotated_twice = annotated("stale", "stale", "v1.0.0").annotation("pact-operator.dev/version", "1.0.0");
     annotated_twice.apply(&setup.cluster.client(), namespace).await.wait_complete().await;
@@ -138,7 +138,7 @@ async fn case_72_enforce_warns_until_the_first_inventory_was_recorded_and_says_s
     provider_that_breaks(&broker, environment, "early");
     let more = json!({"gate": {"mode": "Enforce"}, "brokerRef": {"name": "unread"}});
     setup.cluster.map(environment, &[namespace], more).await;
-    setup.cluster.wait_environment(environment, ("Backfilled", "False", "EnvironmentNotRead")).await;
+    setup.cluster.wait_environment(environment, ("MembersListed", "False", "Listing")).await;
     setup.known(environment).await;
     let mapped = &MappedEnvironment { namespace: namespace.clone(), name: environment.clone() };
     setup.running(mapped, "early", "early", "1.0.0").await;
@@ -147,7 +147,7 @@ async fn case_72_enforce_warns_until_the_first_inventory_was_recorded_and_says_s
     assert!(output.code == 0 && warning.ends_with("; Enforce awaits the first inventory"), "{output:?}");
 
     broker.faults().clear();
-    setup.backfilled(environment).await;
+    setup.members_listed(environment).await;
     // Dry-runs, since the gate caches for a second that it got no answer, and the inventory may be sooner.
     eventually("the gate to enforce", SOON, async || {
         let output = setup.set_version(namespace, "early", "2.0.0", &["--dry-run=server"]).await;
@@ -191,7 +191,7 @@ async fn cases_23_and_42_all_pacticipants_in_all_environments_have_to_agree() {
     }
     environments.sort();
     for environment in &environments {
-        setup.backfilled(environment).await;
+        setup.members_listed(environment).await;
     }
     let mapped = &MappedEnvironment { namespace: namespace.clone(), name: environments[0].clone() };
     setup.running(mapped, "both", "gateway,composed", "1.0.0").await;

@@ -106,7 +106,7 @@ pub async fn seed(cluster: &TestCluster, namespace: &str, pacticipant: &str) {
     store.record_deployment(&consumer, "1", &environment, None);
     store.verify(&consumer, "1", pacticipant, "1.0.0", true);
     store.verify(&consumer, "1", pacticipant, "2.0.0", false);
-    cluster.wait_environment(&environment, ("Backfilled", "True", "Recorded")).await;
+    cluster.wait_environment(&environment, ("MembersListed", "True", "Listed")).await;
 }
 
 /// A Deployment whose creation is requested as a dry-run, and the expected answer. Nothing is ever created.

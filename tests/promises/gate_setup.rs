@@ -113,7 +113,7 @@ impl GateSetup {
     pub async fn gated(&self, gate: Value) -> MappedEnvironment {
         let namespace = self.cluster.namespace().await;
         let environment = self.cluster.environment(&[&namespace], json!({"gate": gate})).await;
-        self.backfilled(&environment).await;
+        self.members_listed(&environment).await;
         MappedEnvironment { namespace, name: environment }
     }
 
@@ -124,13 +124,13 @@ impl GateSetup {
         stand_in.store().add_environment(&environment, false);
         let more = json!({"gate": gate, "brokerRef": {"name": broker}});
         self.cluster.map(&environment, &[&namespace], more).await;
-        self.backfilled(&environment).await;
+        self.members_listed(&environment).await;
         MappedEnvironment { namespace, name: environment }
     }
 
     /// Waits until the gate may enforce in an environment.
-    pub async fn backfilled(&self, environment: &str) {
-        self.cluster.wait_environment(environment, ("Backfilled", "True", "Recorded")).await;
+    pub async fn members_listed(&self, environment: &str) {
+        self.cluster.wait_environment(environment, ("MembersListed", "True", "Listed")).await;
         self.known(environment).await;
     }
 

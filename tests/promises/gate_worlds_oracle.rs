@@ -18,13 +18,50 @@ pub(crate) type EnvironmentNumber = usize;
 /// What happened, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    Published { app: App, version: Number },
-    Pact { consumer: App, version: Number, provider: App, content: usize },
-    Verified { consumer: App, version: Number, provider: App, by: Number, ok: bool },
-    Deployed { app: App, version: Number, environment: EnvironmentNumber, instance: usize },
-    Undeployed { app: App, environment: EnvironmentNumber, instance: usize },
-    Released { app: App, version: Number, environment: EnvironmentNumber },
-    SupportEnded { app: App, version: Number, environment: EnvironmentNumber },
+    Published {
+        app: App,
+        version: Number,
+    },
+    Pact {
+        consumer: App,
+        version: Number,
+        provider: App,
+        content: usize,
+    },
+    Verified {
+        consumer: App,
+        version: Number,
+        provider: App,
+        by: Number,
+        ok: bool,
+    },
+    Deployed {
+        app: App,
+        version: Number,
+        environment: EnvironmentNumber,
+        instance: usize,
+    },
+    Undeployed {
+        app: App,
+        environment: EnvironmentNumber,
+        instance: usize,
+    },
+    Released {
+        app: App,
+        version: Number,
+        environment: EnvironmentNumber,
+    },
+    SupportEnded {
+        app: App,
+        version: Number,
+        environment: EnvironmentNumber,
+    },
+    /// It runs there, or is on its way, and the broker does not know.
+    Runs {
+        app: App,
+        version: Number,
+        environment: EnvironmentNumber,
+    },
 }
 
 /// A question, and what it ignores: applications, or single versions of them.
@@ -77,14 +114,15 @@ fn has(events: &[Event], wanted: App, number: Number) -> bool {
         | Event::Released { app, version, .. }
         | Event::Pact { consumer: app, version, .. } => (app, version) == (wanted, number),
         Event::Verified { provider, by, .. } => (provider, by) == (wanted, number),
-        Event::Undeployed { .. } | Event::SupportEnded { .. } => false,
+        Event::Undeployed { .. } | Event::SupportEnded { .. } | Event::Runs { .. } => false,
     })
 }
 
-/// The versions of an application that are live: the last of each instance, and what is released and supported.
+/// The versions of an application that are live: the last of each instance, what is released and supported, and what
+/// runs though the broker does not know.
 fn live(events: &[Event], of: App, at: EnvironmentNumber) -> BTreeSet<Number> {
     let mut deployed = BTreeMap::new();
-    let mut released = BTreeSet::new();
+    let (mut released, mut running) = (BTreeSet::new(), BTreeSet::new());
     for event in events {
         match *event {
             Event::Deployed { app, version, environment, instance } if (app, environment) == (of, at) => {
@@ -99,10 +137,13 @@ fn live(events: &[Event], of: App, at: EnvironmentNumber) -> BTreeSet<Number> {
             Event::SupportEnded { app, version, environment } if (app, environment) == (of, at) => {
                 released.remove(&version);
             }
+            Event::Runs { app, version, environment } if (app, environment) == (of, at) => {
+                running.insert(version);
+            }
             _ => {}
         }
     }
-    released.into_iter().chain(deployed.into_values()).collect()
+    released.into_iter().chain(deployed.into_values()).chain(running).collect()
 }
 
 /// The contents of the pacts of a consumer version, by provider.

@@ -44,6 +44,7 @@ impl Answer {
     pub fn decided(decision: &Decision, notices: &[Notice], link: impl Fn(&Finding) -> Option<String>) -> Self {
         let denied = (decision.outcome == Outcome::Denied).then(|| messages::denial(decision, link));
         let mut warnings = messages::warnings(decision);
+        warnings.extend(messages::cautions(decision));
         warnings.extend(notices.iter().map(Notice::warning));
         warnings.truncate(messages::WARNINGS);
         let audit = decision.findings.first().map(|finding| ("verdict", finding.cause.name().to_owned()));

@@ -42,19 +42,19 @@ pub struct Finding {
     pub action: GateAction,
     /// The mode that is in force.
     pub mode: GateMode,
-    /// Whether the mode is `Enforce` and only waits for the first inventory.
-    pub awaits_inventory: bool,
+    /// Whether the mode is `Enforce` and only waits for the list of what runs.
+    pub awaits_members: bool,
 }
 
 impl Finding {
-    /// Judges one subject under the rules of its environment. `backfilled` says whether the environment's first
-    /// inventory was recorded: before that, what is not recorded would be missing in every answer, so nothing is denied
-    /// (case 72).
+    /// Judges one subject under the rules of its environment. `members_listed` says whether all that runs in
+    /// the environment was listed: before that, a version that runs may be missing in every answer, so nothing is
+    /// denied.
     #[must_use]
-    pub fn new(subject: Subject, cause: Cause, rules: &GateRules, backfilled: bool) -> Self {
+    pub fn new(subject: Subject, cause: Cause, rules: &GateRules, members_listed: bool) -> Self {
         let wanted = wanted(&cause, subject.basis, rules);
-        let mode = in_force(rules.mode, backfilled);
-        Self { subject, cause, wanted, action: capped(wanted, mode), mode, awaits_inventory: mode != rules.mode }
+        let mode = in_force(rules.mode, members_listed);
+        Self { subject, cause, wanted, action: capped(wanted, mode), mode, awaits_members: mode != rules.mode }
     }
 
     /// Whether it would be denied, or is, if nothing but the policy counted.
@@ -95,10 +95,10 @@ fn of_verdict(verdict: Verdict, actions: &GateActions) -> GateAction {
     }
 }
 
-/// The mode that is in force: `Enforce` behaves as `Warn` until the first inventory was recorded.
+/// The mode that is in force: `Enforce` behaves as `Warn` until all that runs was listed.
 #[must_use]
-pub fn in_force(mode: GateMode, backfilled: bool) -> GateMode {
-    if mode == GateMode::Enforce && !backfilled { GateMode::Warn } else { mode }
+pub fn in_force(mode: GateMode, members_listed: bool) -> GateMode {
+    if mode == GateMode::Enforce && !members_listed { GateMode::Warn } else { mode }
 }
 
 /// What a mode leaves of an action.

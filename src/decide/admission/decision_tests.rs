@@ -40,11 +40,12 @@ fn pair(result: PairResult) -> Pair {
         consumer_version,
         provider: orders(),
         provider_version,
+        in_flight: false,
     }
 }
 
 fn judged(verdict: Verdict) -> Cause {
-    Cause::Judged(Judgement { verdict, pairs: vec![pair(PairResult::Failed)], explanation: None })
+    Cause::Judged(Judgement { verdict, pairs: vec![pair(PairResult::Failed)], cautions: Vec::new(), explanation: None })
 }
 
 fn mismatch() -> Cause {
@@ -94,7 +95,7 @@ fn rules(cause: &Cause, action: GateAction, mode: GateMode, rollback: RollbackPo
     if let Some(field) = field(cause, &mut actions) {
         *field = action;
     }
-    GateRules::parse(&GatePolicy { mode, actions, rollback, ignore: Vec::new() })
+    GateRules::parse(&GatePolicy { mode, actions, rollback, ..GatePolicy::default() })
 }
 
 /// What the policy wants, and what is done, once more, as the documentation states it.
@@ -104,7 +105,7 @@ fn expected(
     mode: GateMode,
     basis: Basis,
     rollback: RollbackPolicy,
-    backfilled: bool,
+    members_listed: bool,
 ) -> (GateAction, GateAction) {
     let mut wanted = if cause.name() == "Yes" { GateAction::Allow } else { action };
     if basis == Basis::Unchanged || basis == Basis::Recorded {
@@ -120,7 +121,7 @@ fn expected(
     if mode == GateMode::Off || mode == GateMode::Audit {
         done = GateAction::Allow;
     }
-    if done == GateAction::Deny && (mode == GateMode::Warn || !backfilled) {
+    if done == GateAction::Deny && (mode == GateMode::Warn || !members_listed) {
         done = GateAction::Warn;
     }
     (wanted, done)
@@ -133,17 +134,19 @@ fn every_point_of_the_cube_is_decided_as_documented() {
         for (mode, action, basis) in
             MODES.iter().flat_map(|m| ACTIONS.iter().flat_map(move |a| BASES.iter().map(move |b| (*m, *a, *b))))
         {
-            for (rollback, backfilled) in ROLLBACKS.iter().flat_map(|r| [(*r, false), (*r, true)]) {
+            for (rollback, members_listed) in ROLLBACKS.iter().flat_map(|r| [(*r, false), (*r, true)]) {
                 let rules = rules(&cause, action, mode, rollback);
-                let finding = Finding::new(subject(basis), cause.clone(), &rules, backfilled);
-                let point =
-                    format!("{} {mode:?} {action:?} {basis:?} {rollback:?} backfilled {backfilled}", cause.name());
-                let expected = expected(&cause, action, mode, basis, rollback, backfilled);
+                let finding = Finding::new(subject(basis), cause.clone(), &rules, members_listed);
+                let point = format!(
+                    "{} {mode:?} {action:?} {basis:?} {rollback:?} members_listed {members_listed}",
+                    cause.name()
+                );
+                let expected = expected(&cause, action, mode, basis, rollback, members_listed);
                 assert_eq!((finding.wanted, finding.action), expected, "{point}");
                 assert_eq!(finding.would_deny(), expected.0 == GateAction::Deny, "{point}");
-                assert_eq!(finding.awaits_inventory, mode == GateMode::Enforce && !backfilled, "{point}");
+                assert_eq!(finding.awaits_members, mode == GateMode::Enforce && !members_listed, "{point}");
                 if finding.action == GateAction::Deny {
-                    assert!(mode == GateMode::Enforce && backfilled, "denied outside Enforce: {point}");
+                    assert!(mode == GateMode::Enforce && members_listed, "denied outside Enforce: {point}");
                     assert!(!matches!(basis, Basis::Recorded | Basis::Unchanged), "what runs is denied: {point}");
                     assert_ne!(cause.name(), "Yes", "{point}");
                 }
@@ -216,9 +219,9 @@ fn findings() -> impl Strategy<Value = Vec<Finding>> {
     let policy =
         (prop::sample::select(&MODES[..]), prop::sample::select(&ACTIONS[..]), prop::sample::select(&ROLLBACKS[..]));
     let finding = (cause, policy, prop::sample::select(&BASES[..]), any::<bool>());
-    let finding = finding.prop_map(|(cause, (mode, action, rollback), basis, backfilled)| {
+    let finding = finding.prop_map(|(cause, (mode, action, rollback), basis, members_listed)| {
         let rules = rules(&cause, action, mode, rollback);
-        Finding::new(subject(basis), cause, &rules, backfilled)
+        Finding::new(subject(basis), cause, &rules, members_listed)
     });
     prop::collection::vec(finding, 0..6)
 }
@@ -253,10 +256,10 @@ proptest! {
 
     #[test]
     fn under_the_default_actions_a_worse_pair_never_softens_the_answer(results in prop::collection::vec(prop::sample::select(vec![PairResult::Verified, PairResult::Unverified, PairResult::NotDeployed]), 1..5)) {
-        use crate::decide::{LiveVersions, Matrix, MatrixRow, Question, judge};
+        use crate::decide::{Evidence, LiveVersions, Matrix, MatrixRow, Question, judge};
         let web = Pacticipant::parse("web").unwrap();
         let (one, two) = (Version::parse("1").unwrap(), Version::parse("2").unwrap());
-        let question = Question { pacticipant: web.clone(), version: one.clone(), environment: EnvironmentName::parse("production").unwrap(), ignore: vec![] };
+        let question = Question { pacticipant: web.clone(), version: one.clone(), environment: EnvironmentName::parse("production").unwrap(), ignore: vec![] , in_flight: crate::api::gate::InFlight::default() };
         let mut live = LiveVersions::default();
         let mut matrix = Matrix::default();
         for (index, result) in results.iter().enumerate() {
@@ -276,7 +279,7 @@ proptest! {
         };
         let enforcing = GateRules::parse(&GatePolicy { mode: GateMode::Enforce, ..GatePolicy::default() });
         let outcome = |matrix: &Matrix| {
-            let cause = Cause::Judged(judge(&question, matrix, &live));
+            let cause = Cause::Judged(judge(&question, &Evidence::of_broker(matrix, &live)));
             Decision::over(vec![Finding::new(subject(Basis::New), cause, &enforcing, true)]).outcome
         };
         let before = summed_up(matrix);

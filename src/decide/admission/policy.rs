@@ -6,8 +6,8 @@ use crate::{
     api::{
         PactEnvironment,
         condition::is_true,
-        environment::BACKFILLED,
-        gate::{GateActions, GateMode, GatePolicy, RollbackPolicy},
+        environment::MEMBERS_LISTED,
+        gate::{GateActions, GateMode, GatePolicy, InFlight, RollbackPolicy},
         names::{EnvironmentName, Pacticipant, Version},
     },
     decide::{Ignored, Question},
@@ -21,12 +21,12 @@ pub struct EnvironmentPolicy {
     pub rules: EnvironmentRules,
     /// Its gate block.
     pub gate: GateRules,
-    /// Whether its first inventory was recorded.
-    pub backfilled: bool,
+    /// Whether all that runs there was listed.
+    pub members_listed: bool,
 }
 
 impl EnvironmentPolicy {
-    /// Parses a `PactEnvironment`, with what its status says of the first inventory.
+    /// Parses a `PactEnvironment`, with what its status says of the list of what runs.
     ///
     /// # Errors
     /// When its rules cannot be followed.
@@ -35,7 +35,7 @@ impl EnvironmentPolicy {
         Ok(Self {
             rules: environment_rules::parse(object)?,
             gate: GateRules::parse(&object.spec.gate),
-            backfilled: is_true(conditions, BACKFILLED),
+            members_listed: is_true(conditions, MEMBERS_LISTED),
         })
     }
 }
@@ -49,6 +49,8 @@ pub struct GateRules {
     pub actions: GateActions,
     /// What is done about versions that were recorded before.
     pub rollback: RollbackPolicy,
+    /// How versions count that are rolling out.
+    pub in_flight: InFlight,
     ignore: Vec<(Ignored, Option<Timestamp>)>,
 }
 
@@ -64,7 +66,13 @@ impl GateRules {
         });
         let mut ignore: Vec<_> = ignored.collect();
         ignore.sort();
-        Self { mode: policy.mode, actions: policy.actions.clone(), rollback: policy.rollback, ignore }
+        Self {
+            mode: policy.mode,
+            actions: policy.actions.clone(),
+            rollback: policy.rollback,
+            in_flight: policy.in_flight,
+            ignore,
+        }
     }
 
     /// The question about a version, with what is ignored at `now`.
@@ -77,13 +85,16 @@ impl GateRules {
         now: Timestamp,
     ) -> Question {
         let in_force = self.ignore.iter().filter(|(_, until)| until.is_none_or(|until| now < until));
-        let mut ignore: Vec<_> = in_force.map(|(ignored, _)| ignored.clone()).collect();
+        // Who asks about an ignored application itself asks about all of its pairs.
+        let others = in_force.map(|(ignored, _)| ignored).filter(|ignored| ignored.pacticipant != *pacticipant);
+        let mut ignore: Vec<_> = others.cloned().collect();
         ignore.dedup();
         Question {
             pacticipant: pacticipant.clone(),
             version: version.clone(),
             environment: environment.clone(),
             ignore,
+            in_flight: self.in_flight,
         }
     }
 }

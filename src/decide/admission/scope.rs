@@ -116,8 +116,8 @@ pub struct OpenSubject {
     pub subject: Subject,
     /// The gate block of its environment.
     pub rules: GateRules,
-    /// Whether the environment's first inventory was recorded.
-    pub backfilled: bool,
+    /// Whether all that runs in the environment was listed.
+    pub members_listed: bool,
 }
 
 impl OpenSubject {
@@ -133,7 +133,7 @@ impl OpenSubject {
     /// What comes of the answer under the environment's policy.
     #[must_use]
     pub fn finding(self, cause: Cause) -> Finding {
-        Finding::new(self.subject, cause, &self.rules, self.backfilled)
+        Finding::new(self.subject, cause, &self.rules, self.members_listed)
     }
 }
 
@@ -155,7 +155,7 @@ impl Scope {
     /// Whether the answer does not depend on the verdicts: no environment's mode warns or denies.
     #[must_use]
     pub fn is_silent(subjects: &[OpenSubject]) -> bool {
-        subjects.iter().all(|open| in_force(open.rules.mode, open.backfilled) < GateMode::Warn)
+        subjects.iter().all(|open| in_force(open.rules.mode, open.members_listed) < GateMode::Warn)
     }
 }
 
@@ -219,7 +219,7 @@ pub fn scope<'a>(
         open.extend(subjects.filter(|subject| must_be_asked(subject, &policy.gate)).map(|subject| OpenSubject {
             subject,
             rules: policy.gate.clone(),
-            backfilled: policy.backfilled,
+            members_listed: policy.members_listed,
         }));
     }
     Scope::Judged { subjects: open, notices }

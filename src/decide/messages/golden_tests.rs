@@ -29,6 +29,7 @@ fn pair(result: PairResult, consumer: [&str; 2], provider: [&str; 2]) -> Pair {
         consumer_version: version(consumer[1]),
         provider: name(provider[0]),
         provider_version: Version::parse(provider[1]).ok(),
+        in_flight: false,
     }
 }
 
@@ -53,7 +54,7 @@ fn finding(mode: GateMode, judgement: Judgement) -> Finding {
 }
 
 fn of_pairs(verdict: Verdict, pairs: Vec<Pair>) -> Judgement {
-    Judgement { verdict, pairs, explanation: None }
+    Judgement { verdict, pairs, cautions: Vec::new(), explanation: None }
 }
 
 fn link(finding: &Finding) -> Option<String> {
@@ -63,6 +64,7 @@ fn link(finding: &Finding) -> Option<String> {
         version: it.version.clone(),
         environment: finding.subject.environment_ref.environment.clone(),
         ignore: Vec::new(),
+        in_flight: crate::api::gate::InFlight::default(),
     };
     Some(matrix_link("https://broker.example.com/", &question))
 }
@@ -209,7 +211,7 @@ fn a_warning_says_what_enforce_would_do() {
         &rules(GateMode::Enforce),
         false,
     );
-    let text = "orders 2.0.0 → production: it failed to verify the pact of web 1; Enforce awaits the first inventory";
+    let text = "orders 2.0.0 → production: it failed to verify the pact of web 1; Enforce awaits the list of what runs";
     assert_eq!(warnings(&Decision::over(vec![early])), [text]);
     let mut former = subject("production", Ok(["orders", "2.0.0"]));
     former.basis = Basis::Former;
@@ -247,4 +249,49 @@ fn names_as_long_as_commits_stay_whole_in_the_first_line() {
     let text = denial(&Decision::over(vec![finding]), |_| None);
     let first = text.lines().next().unwrap();
     assert!(first.chars().count() <= FIRST_LINE && first.matches(sha).count() == 2, "{first}");
+}
+
+#[test]
+fn a_version_that_rolls_out_is_named_as_such() {
+    let now = |result, consumer, provider| Pair { in_flight: true, ..pair(result, consumer, provider) };
+    let failed = of_pairs(
+        Verdict::No,
+        vec![
+            now(PairResult::Failed, ["web", "3"], ["orders", "2.0.0"]),
+            now(PairResult::Unverified, ["orders", "2.0.0"], ["stock", "1.5"]),
+        ],
+    );
+    let text = denial(&Decision::over(vec![finding(GateMode::Enforce, failed)]), link);
+    assert!(
+        text.starts_with(
+            "orders 2.0.0 may not be deployed to production: it failed to verify the pact of web 3 (rolling out now), and \
+             1 more pair
+  Failed      web 3 → orders 2.0.0 (rolling out now)
+  Unverified  orders 2.0.0 → stock 1.5 (rolling out now)
+"
+        ),
+        "{text}"
+    );
+    let provider = of_pairs(Verdict::Unknown, vec![now(PairResult::Unverified, ["orders", "2.0.0"], ["stock", "1.5"])]);
+    assert_eq!(
+        sentence(&finding(GateMode::Enforce, provider)),
+        "orders 2.0.0 may not be deployed to production: stock 1.5 (rolling out now) has not verified its pact"
+    );
+}
+
+#[test]
+fn a_provider_that_is_only_on_its_way_is_a_warning_of_a_yes() {
+    let coming = Pair { in_flight: true, ..pair(PairResult::Verified, ["orders", "2.0.0"], ["stock", "1.5"]) };
+    let yes = |pairs| Judgement { cautions: pairs, ..of_pairs(Verdict::Yes, vec![]) };
+    for (mode, warned) in [(GateMode::Enforce, true), (GateMode::Warn, true), (GateMode::Audit, false)] {
+        let decision = Decision::over(vec![finding(mode, yes(vec![coming.clone()]))]);
+        assert_eq!(decision.outcome, Outcome::Allowed);
+        let expected = ["orders 2.0.0 → production: it needs stock 1.5, which is only rolling out now"];
+        assert_eq!(cautions(&decision), &expected[..usize::from(warned)], "{mode:?}");
+    }
+    let failed = Pair { in_flight: true, ..pair(PairResult::Failed, ["web", "3"], ["orders", "2.0.0"]) };
+    let decision = Decision::over(vec![finding(GateMode::Enforce, yes(vec![failed, coming]))]);
+    let expected =
+        "orders 2.0.0 → production: it failed to verify the pact of web 3 (rolling out now), and 1 more pair";
+    assert_eq!(cautions(&decision), [expected]);
 }

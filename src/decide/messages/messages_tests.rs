@@ -76,13 +76,13 @@ fn judgements(ours: Pacticipant) -> impl Strategy<Value = Judgement> {
     let pair = (prop::sample::select(results.to_vec()), any::<bool>(), side);
     let pair = pair.prop_map(move |(result, consumes, (other, consumer_version, provider_version))| {
         let (consumer, provider) = if consumes { (ours.clone(), other) } else { (other, ours.clone()) };
-        Pair { result, consumer, consumer_version, provider, provider_version }
+        Pair { result, consumer, consumer_version, provider, provider_version, in_flight: false }
     });
     let parts =
         (prop::sample::select(Verdict::ALL.to_vec()), prop::collection::vec(pair, 0..12), prop::option::of(hostile()));
     parts.prop_map(|(verdict, mut pairs, explanation)| {
         pairs.sort();
-        Judgement { verdict, pairs, explanation }
+        Judgement { verdict, pairs, cautions: Vec::new(), explanation }
     })
 }
 
@@ -117,7 +117,7 @@ fn findings() -> impl Strategy<Value = Finding> {
     });
     let unidentified = problems().prop_map(|problem| (Err(problem.clone()), Cause::Problem(problem)));
     let what = prop_oneof![3 => judged, 1 => unidentified];
-    (what, environments(), how).prop_map(|((identified, cause), environment, (mode, backfilled))| {
+    (what, environments(), how).prop_map(|((identified, cause), environment, (mode, members_listed))| {
         let environment_ref = EnvironmentRef { broker: "main".into(), environment };
         let subject = Subject {
             object: "production".into(),
@@ -126,7 +126,7 @@ fn findings() -> impl Strategy<Value = Finding> {
             identified,
             basis: Basis::New,
         };
-        Finding::new(subject, cause, &rules(mode), backfilled)
+        Finding::new(subject, cause, &rules(mode), members_listed)
     })
 }
 
@@ -158,6 +158,7 @@ fn link_of(finding: &Finding) -> Option<String> {
         version: it.version.clone(),
         environment: finding.subject.environment_ref.environment.clone(),
         ignore: Vec::new(),
+        in_flight: crate::api::gate::InFlight::default(),
     };
     Some(matrix_link("https://pact.example.com/immutable/field/", &question))
 }
@@ -215,7 +216,7 @@ proptest! {
 
     #[test]
     fn a_link_leads_to_the_very_names_and_reads_harmlessly(pacticipant in pacticipants(), version in versions(), environment in environments()) {
-        let question = Question { pacticipant, version, environment, ignore: Vec::new() };
+        let question = Question { pacticipant, version, environment, ignore: Vec::new() , in_flight: crate::api::gate::InFlight::default() };
         let link = matrix_link("https://pact.example.com/broker/", &question);
         prop_assert!(!link.to_lowercase().contains("immutable") && link.is_ascii() && !link.contains(' '), "{}", link);
         let url = url::Url::parse(&link).unwrap();

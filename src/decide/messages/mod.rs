@@ -13,7 +13,7 @@ use super::{Basis, Decision, Finding, Outcome, Problem, admission::Cause};
 use crate::api::gate::GateMode;
 
 pub use link::matrix_link;
-pub use reason_clause::{brief, counted, pair, reason_clause};
+pub use reason_clause::{brief, caution, counted, pair, reason_clause};
 pub use sanitize::{one_line, sanitize, shortened};
 
 /// How long the first line of a denial may be, in characters: a Warning header holds no more either.
@@ -79,8 +79,8 @@ pub fn warnings(decision: &Decision) -> Vec<String> {
     let mut warnings = Vec::new();
     let shown = if decisive.len() > WARNINGS { WARNINGS - 1 } else { decisive.len() };
     for finding in &decisive[..shown] {
-        let suffix = match (finding.would_deny(), finding.awaits_inventory) {
-            (true, true) => "; Enforce awaits the first inventory",
+        let suffix = match (finding.would_deny(), finding.awaits_members) {
+            (true, true) => "; Enforce awaits the list of what runs",
             (true, false) => "; Enforce would deny it",
             (false, _) if is_rollback(finding) => "; rollbacks are never blocked",
             (false, _) => "",
@@ -96,6 +96,25 @@ pub fn warnings(decision: &Decision) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// The warnings about versions that are rolling out, which decide nothing: of findings in a mode that warns.
+#[must_use]
+pub fn cautions(decision: &Decision) -> Vec<String> {
+    let warned = decision.findings.iter().filter(|finding| finding.mode >= GateMode::Warn);
+    let cautions = warned.filter_map(|finding| {
+        let (Cause::Judged(judgement), Ok(it)) = (&finding.cause, &finding.subject.identified) else { return None };
+        let environment = &finding.subject.environment_ref.environment;
+        let pair = judgement.cautions.first()?;
+        let more = match judgement.cautions.len() - 1 {
+            0 => String::new(),
+            more => format!(", and {}", counted(more, "more pair")),
+        };
+        let clause = caution(&it.pacticipant, environment, pair);
+        let (pacticipant, version) = (brief(it.pacticipant.as_str()), brief(it.version.as_str()));
+        Some(warning(&format!("{pacticipant} {version} → {}: {clause}{more}", brief(environment.as_str()))))
+    });
+    cautions.collect()
 }
 
 /// What the gate answers to the self-test.
@@ -119,8 +138,8 @@ pub fn note(finding: &Finding, link: Option<String>) -> String {
     let mut note = sentence(finding);
     match (finding.would_deny(), finding.mode) {
         (true, GateMode::Audit | GateMode::Off) => note.push_str("; admitted, because the gate only audits"),
-        (true, GateMode::Warn) if finding.awaits_inventory => {
-            note.push_str("; admitted, because Enforce awaits the first inventory");
+        (true, GateMode::Warn) if finding.awaits_members => {
+            note.push_str("; admitted, because Enforce awaits the list of what runs");
         }
         (true, GateMode::Warn) => note.push_str("; admitted, because the gate only warns"),
         (false, _) if is_rollback(finding) => note.push_str("; admitted, because it was recorded here before"),

@@ -34,6 +34,12 @@ fn of_pair(ours: &Pacticipant, environment: &EnvironmentName, pair: &Pair) -> St
     let (version, environment) = (version.unwrap_or_default(), brief(environment.as_str()));
     let (consumer, provider) = (brief(pair.consumer.as_str()), brief(pair.provider.as_str()));
     let consumer_version = brief(pair.consumer_version.as_str());
+    // The other side is the one that rolls out.
+    let (version, consumer_version) = match (pair.in_flight, *ours == pair.consumer) {
+        (false, _) => (version, consumer_version),
+        (true, true) => (format!("{version} (rolling out now)"), consumer_version),
+        (true, false) => (version, format!("{consumer_version} (rolling out now)")),
+    };
     match (pair.result, *ours == pair.consumer) {
         (PairResult::Failed, true) => format!("{provider}{version} failed to verify its pact"),
         (PairResult::Failed, false) => format!("it failed to verify the pact of {consumer} {consumer_version}"),
@@ -51,11 +57,25 @@ pub fn brief(name: &str) -> String {
     super::shortened(name, 40)
 }
 
+/// What whoever deploys should know of a pair with a version that is rolling out, and that decides nothing: for a
+/// warning.
+#[must_use]
+pub fn caution(pacticipant: &Pacticipant, environment: &EnvironmentName, pair: &Pair) -> String {
+    let version = pair.provider_version.as_ref().map_or("", |version| version.as_str());
+    match pair.result {
+        PairResult::Verified => {
+            format!("it needs {} {}, which is only rolling out now", brief(pair.provider.as_str()), brief(version))
+        }
+        _ => of_pair(pacticipant, environment, pair),
+    }
+}
+
 /// A pair as a line of a list: `web 3.1 → orders 2.0.0`, the consumer first.
 #[must_use]
 pub fn pair(pair: &Pair) -> String {
     let version = pair.provider_version.as_ref().map_or("(no version)", |version| version.as_str());
-    format!("{} {} → {} {version}", pair.consumer, pair.consumer_version, pair.provider)
+    let now = if pair.in_flight { " (rolling out now)" } else { "" };
+    format!("{} {} → {} {version}{now}", pair.consumer, pair.consumer_version, pair.provider)
 }
 
 /// A number of things: `1 pair`, `2 pairs`.

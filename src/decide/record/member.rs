@@ -47,6 +47,7 @@ impl MemberView {
             namespace: self.workload.namespace.clone(),
             name: self.workload.name.clone(),
             version: self.version.as_ref().ok().map(|version| version.as_str().to_owned()),
+            earlier_versions: Vec::new(),
             rollout: self.rollout.name().to_owned(),
             problem: self.version.as_ref().err().map(|problem| Reason::from(problem).to_string()),
         }

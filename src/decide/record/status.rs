@@ -10,7 +10,7 @@ use crate::{
     api::{
         PactDeployment, PactDeploymentStatus,
         condition::{Finding, Truth, conditions},
-        deployment::{HISTORY_LIMIT, Recorded},
+        deployment::{EARLIER_LIMIT, HISTORY_LIMIT, Member, Recorded},
         names::Version,
     },
     decide::reason::{Meaning, Reason},
@@ -32,7 +32,7 @@ pub fn status(
     }
     // Without members the last ones stay in the status: they must be gone for good before the record is taken back.
     if !members.is_empty() {
-        status.members = members.iter().map(MemberView::shown).collect();
+        status.members = show_members(before, members).members;
     }
     status.next_try = None;
     // The grace counts only while no workload exists: one that returned, or may have, restarts it.
@@ -42,6 +42,32 @@ pub fn status(
     update(&mut status, members, state, now);
     status.conditions = conditions(&status.conditions, &findings(state), generation, now);
     status
+}
+
+/// The status before, with the members as they are now.
+#[must_use]
+pub fn show_members(before: Option<&PactDeployment>, members: &[MemberView]) -> PactDeploymentStatus {
+    let mut status = before.and_then(|object| object.status.clone()).unwrap_or_default();
+    let shown = members.iter().map(|member| {
+        let now = member.shown();
+        let same =
+            |other: &&Member| (&other.kind, &other.namespace, &other.name) == (&now.kind, &now.namespace, &now.name);
+        let earlier_versions =
+            status.members.iter().find(same).map_or_else(Vec::new, |then| earlier(then, member, &now));
+        Member { earlier_versions, ..now }
+    });
+    status.members = shown.collect();
+    status
+}
+
+/// The versions of which a member may still have pods: those that it had since its last finished rollout.
+fn earlier(then: &Member, member: &MemberView, now: &Member) -> Vec<String> {
+    if member.rollout.finished() {
+        return Vec::new();
+    }
+    let left = then.version.iter().filter(|_| then.version != now.version);
+    let versions = left.chain(&then.earlier_versions).filter(|version| Some(*version) != now.version.as_ref());
+    versions.take(EARLIER_LIMIT).cloned().collect()
 }
 
 /// Whether nothing is ours any more and the conditions say why: later passes know less, so the conditions stay.

@@ -1,6 +1,6 @@
 //! What a broker answered to a question, as plain data.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use crate::api::names::{Pacticipant, Version};
 
@@ -38,21 +38,77 @@ pub struct MatrixRow {
     pub ignored: bool,
 }
 
-/// The versions of some applications that are live in an environment: deployed under any application instance, or
-/// released and supported. An application that is not in it was not looked up; an empty set is one that is not there.
+/// The versions that a broker has as live in an environment: deployed under any application instance, or released and
+/// supported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LiveVersions(BTreeMap<Pacticipant, BTreeSet<Version>>);
+pub struct LiveVersions {
+    by_pacticipant: HashMap<Pacticipant, BTreeSet<Version>>,
+    /// Whether every application was looked up, so that one that is not in it has no live version.
+    complete: bool,
+}
 
 impl LiveVersions {
+    /// All that is live: an application that is not in it is not in the environment.
+    #[must_use]
+    pub fn all(rows: impl IntoIterator<Item = (Pacticipant, Version)>) -> Self {
+        let mut all = Self { complete: true, ..Self::default() };
+        for (pacticipant, version) in rows {
+            all.looked_up(pacticipant).insert(version);
+        }
+        all
+    }
+
     /// Takes in that an application was looked up, whether or not it has live versions.
     pub fn looked_up(&mut self, pacticipant: Pacticipant) -> &mut BTreeSet<Version> {
-        self.0.entry(pacticipant).or_default()
+        self.by_pacticipant.entry(pacticipant).or_default()
     }
 
     /// The live versions of an application; `None` when it was not looked up.
     #[must_use]
     pub fn of(&self, pacticipant: &Pacticipant) -> Option<&BTreeSet<Version>> {
-        self.0.get(pacticipant)
+        static NONE: BTreeSet<Version> = BTreeSet::new();
+        self.by_pacticipant.get(pacticipant).or_else(|| self.complete.then_some(&NONE))
+    }
+
+    /// Whether this version of this application is among them.
+    #[must_use]
+    pub fn has(&self, pacticipant: &Pacticipant, version: &Version) -> bool {
+        self.by_pacticipant.get(pacticipant).is_some_and(|versions| versions.contains(version))
+    }
+}
+
+/// A version that runs in the environment, or is on its way there, and that the broker does not have as live: it was not
+/// recorded yet, cannot be recorded, or its record was lost.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnrecordedVersion {
+    /// The application.
+    pub pacticipant: Pacticipant,
+    /// Its version.
+    pub version: Version,
+    /// Whether it is rolling out: its rollout is not finished.
+    pub in_flight: bool,
+}
+
+/// All that a judgement rests on.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// The broker's matrix for the environment.
+    pub matrix: &'a Matrix,
+    /// What the broker has as live there.
+    pub recorded: &'a LiveVersions,
+    /// What runs there besides.
+    pub unrecorded: &'a [UnrecordedVersion],
+    /// The broker's matrix of the version in question and of each unrecorded one.
+    pub pairs: &'a Matrix,
+}
+
+impl<'a> Evidence<'a> {
+    /// What the broker alone knows.
+    #[must_use]
+    pub fn of_broker(matrix: &'a Matrix, recorded: &'a LiveVersions) -> Self {
+        static NONE: Matrix =
+            Matrix { deployable: None, success: 0, failed: 0, unknown: 0, rows: Vec::new(), unreadable: 0 };
+        Self { matrix, recorded, unrecorded: &[], pairs: &NONE }
     }
 }
 
@@ -69,6 +125,8 @@ pub struct Pair {
     pub provider: Pacticipant,
     /// The provider's version; `None` when there is none in the environment, or the broker did not say.
     pub provider_version: Option<Version>,
+    /// Whether the other side is rolling out now, and not recorded yet.
+    pub in_flight: bool,
 }
 
 /// Whether a pair gets along, the worst first.

@@ -1,5 +1,5 @@
-//! From a broker's matrix to a verdict. The broker's own verdict errs in four ways that were seen on real brokers, and
-//! this reading in none of them (docs/contributing/broker-api.md#where-can-i-deploy-errs):
+//! From a broker's matrix and what runs in the environment to a verdict. The broker's own verdict errs in four ways that
+//! were seen on real brokers, and this reading in none of them (docs/contributing/broker-api.md#where-can-i-deploy-errs):
 //!
 //! - what failed is looked at before what is unknown: the broker's answer is "unknown" when both are there;
 //! - the matrix must have been asked for with a row for each provider version, and without the limit of 100 rows:
@@ -9,11 +9,17 @@
 //!   unknown. (The other way round nothing is hidden: each consumer version has a row of its own.) A row that is left
 //!   out because its provider's version is ignored hides others all the same;
 //! - a yes to nothing is distinguished from a yes.
+//!
+//! What runs and is not recorded counts like what is recorded (cases 75, 94 and 95). The broker knows nothing of it in its
+//! matrix for the environment, so it is asked about such versions by name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{LiveVersions, Matrix, MatrixRow, Pair, PairResult, Question, Verdict};
-use crate::api::names::Pacticipant;
+use super::{Evidence, Matrix, MatrixRow, Pair, PairResult, Question, UnrecordedVersion, Verdict};
+use crate::api::{
+    gate::InFlight,
+    names::{Pacticipant, Version},
+};
 
 /// A verdict and what it rests on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +28,10 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// The pairs that were looked at, the worst first; those that the question leaves out are not among them.
     pub pairs: Vec<Pair>,
+    /// Pairs with versions that are rolling out, which do not decide, but which whoever deploys should know: a provider
+    /// that is needed and only on its way, and whatever is not verified where the environment says
+    /// [`InFlight::Warn`].
+    pub cautions: Vec<Pair>,
     /// Why, where the pairs do not show it: what is missing, what the broker did instead of answering.
     pub explanation: Option<String>,
 }
@@ -30,7 +40,7 @@ impl Judgement {
     /// A verdict that rests on no pair.
     #[must_use]
     pub fn without_pairs(verdict: Verdict, explanation: impl Into<String>) -> Self {
-        Self { verdict, pairs: Vec::new(), explanation: Some(explanation.into()) }
+        Self { verdict, pairs: Vec::new(), cautions: Vec::new(), explanation: Some(explanation.into()) }
     }
 
     /// The pairs that keep it from being a yes.
@@ -39,21 +49,20 @@ impl Judgement {
     }
 }
 
-/// The providers whose live versions have to be looked up before [`judge`] can decide: those that our version has pacts
-/// with. None when it failed anyway, or does not exist.
-///
-/// An application that is its own provider is left out: its other versions go when this one comes.
+/// Whether what is live has to be known before [`judge`] can decide: not when the version failed anyway, or does not
+/// exist.
 #[must_use]
-pub fn wants_live(question: &Question, matrix: &Matrix) -> BTreeSet<Pacticipant> {
-    if is_missing(matrix) || has_failed(matrix) {
-        return BTreeSet::new();
-    }
-    matrix.rows.iter().filter(|row| needs_provider(question, row)).map(|row| row.provider.clone()).collect()
+pub fn wants_live(matrix: &Matrix) -> bool {
+    !is_missing(matrix) && !has_failed(matrix)
 }
 
-/// The verdict on a question. `live` must hold at least what [`wants_live`] asked for.
+/// The verdict on a question.
 #[must_use]
-pub fn judge(question: &Question, matrix: &Matrix, live: &LiveVersions) -> Judgement {
+pub fn judge(question: &Question, evidence: &Evidence<'_>) -> Judgement {
+    let matrix = evidence.matrix;
+    if let Some(row) = considered(matrix).find(|row| !is_about(question, row)) {
+        return Judgement::without_pairs(Verdict::BrokerUnavailable, about_something_else(question, row));
+    }
     if is_missing(matrix) {
         let explanation = format!(
             "the broker has no version {} of {}: no pacts or verification results were published with it",
@@ -61,26 +70,54 @@ pub fn judge(question: &Question, matrix: &Matrix, live: &LiveVersions) -> Judge
         );
         return Judgement::without_pairs(Verdict::VersionMissing, explanation);
     }
-    let pairs = pairs(question, matrix, live);
+    let Compared { pairs, cautions, explained } = compare(question, evidence);
     let failing = |result| pairs.iter().any(|pair| pair.result == result);
+    let unreadable = matrix.unreadable + evidence.pairs.unreadable;
+    let says_yes = matrix.deployable == Some(true) || (explained > 0 && matrix.deployable.is_none());
     let (verdict, explanation) = if failing(PairResult::Failed) || has_failed(matrix) {
         (Verdict::No, None)
     } else if failing(PairResult::Unverified) || failing(PairResult::NotDeployed) {
         (Verdict::Unknown, None)
-    } else if matrix.unreadable > 0 {
-        let rows = if matrix.unreadable == 1 { "row" } else { "rows" };
-        (Verdict::Unknown, Some(format!("the broker's answer has {} {rows} that cannot be read", matrix.unreadable)))
-    } else if matrix.unknown > 0 || matrix.deployable != Some(true) {
+    } else if unreadable > 0 {
+        let rows = if unreadable == 1 { "row" } else { "rows" };
+        (Verdict::Unknown, Some(format!("the broker's answer has {unreadable} {rows} that cannot be read")))
+    } else if usize::try_from(matrix.unknown).is_ok_and(|unknown| unknown > explained) || !says_yes {
         // Never less careful than the broker, whatever it has in mind.
         (Verdict::Unknown, Some("the broker does not say yes, and not why".to_owned()))
-    } else if !adds_up(matrix) {
+    } else if !adds_up(matrix, explained) || !shows_its_results(evidence.pairs) {
         (Verdict::Unknown, Some("the broker's answer contradicts itself: its rows are not those it counted".to_owned()))
     } else if pairs.is_empty() {
         (Verdict::YesVacuous, None)
     } else {
         (Verdict::Yes, None)
     };
-    Judgement { verdict, pairs, explanation }
+    Judgement { verdict, pairs: pairs.into_iter().collect(), cautions: cautions.into_iter().collect(), explanation }
+}
+
+/// Whether our version is a side of a row. A provider without a result is shown without its version.
+fn is_about(question: &Question, row: &MatrixRow) -> bool {
+    let ours = |pacticipant: &Pacticipant, version: &Version| {
+        (pacticipant, version) == (&question.pacticipant, &question.version)
+    };
+    ours(&row.consumer, &row.consumer_version)
+        || ours(&row.provider, row.provider_version.as_ref().unwrap_or(&question.version))
+}
+
+/// What is wrong with an answer that holds a row of which we are no side (cases 90 and 91).
+fn about_something_else(question: &Question, row: &MatrixRow) -> String {
+    let same = |name: &Pacticipant| name.as_str().to_lowercase() == question.pacticipant.as_str().to_lowercase();
+    match [&row.consumer, &row.provider].into_iter().find(|name| same(name)) {
+        Some(name) if *name != question.pacticipant => format!(
+            "the broker spells the pacticipant {name}, and not {}: correct the annotation, for the operator compares \
+             names as they are written",
+            question.pacticipant
+        ),
+        _ => format!(
+            "the broker's answer is about something else: it has {} {} and {}, and not {} {}. Does a cache in front of it \
+             leave out the query?",
+            row.consumer, row.consumer_version, row.provider, question.pacticipant, question.version
+        ),
+    }
 }
 
 /// A version that does not exist is answered like one that failed, with nothing that failed: of a version that exists,
@@ -98,11 +135,17 @@ fn considered(matrix: &Matrix) -> impl Iterator<Item = &MatrixRow> {
     matrix.rows.iter().filter(|row| !row.ignored)
 }
 
-/// Whether the rows are no fewer than those that were counted as verified, and each has a result: otherwise a yes rests
-/// on what we do not see.
-fn adds_up(matrix: &Matrix) -> bool {
+/// Whether the rows are no fewer than those that were counted as verified, and each has a result or is `explained` by
+/// the results of unrecorded versions: otherwise a yes rests on what we do not see.
+fn adds_up(matrix: &Matrix, explained: usize) -> bool {
     let shown = considered(matrix).filter(|row| row.success.is_some()).count();
-    shown == considered(matrix).count() && usize::try_from(matrix.success).is_ok_and(|counted| counted <= shown)
+    shown + explained == considered(matrix).count() && shows_its_results(matrix)
+}
+
+/// Whether no result was counted that is not shown.
+fn shows_its_results(matrix: &Matrix) -> bool {
+    let shown = considered(matrix).filter(|row| row.success.is_some()).count();
+    usize::try_from(matrix.success).is_ok_and(|counted| counted <= shown)
 }
 
 /// Whether it is our pact with a provider that is not left out altogether.
@@ -114,48 +157,129 @@ fn needs_provider(question: &Question, row: &MatrixRow) -> bool {
     row.consumer == question.pacticipant && row.provider != question.pacticipant && !left_out
 }
 
-/// Every pair that has to get along, the worst first, each once.
-fn pairs(question: &Question, matrix: &Matrix, live: &LiveVersions) -> Vec<Pair> {
-    let mut pairs = BTreeSet::new();
-    for row in &matrix.rows {
-        let pair = |result, provider_version| Pair {
+fn is_left_out(question: &Question, pacticipant: &Pacticipant, version: &Version) -> bool {
+    question.ignore.iter().any(|ignored| ignored.covers(pacticipant, version))
+}
+
+/// The pairs, each once.
+#[derive(Default)]
+struct Compared {
+    /// Those that decide.
+    pairs: BTreeSet<Pair>,
+    /// Those that whoever deploys should know.
+    cautions: BTreeSet<Pair>,
+    /// How many rows without a result the broker shows only because it does not know of an unrecorded version that has
+    /// one.
+    explained: usize,
+}
+
+impl Compared {
+    /// Takes in a pair; one that is not verified with a version in flight decides only where the environment says so.
+    fn take(&mut self, pair: Pair, question: &Question) {
+        if pair.in_flight && pair.result != PairResult::Verified && question.in_flight != InFlight::Count {
+            self.cautions.insert(pair);
+        } else {
+            self.pairs.insert(pair);
+        }
+    }
+}
+
+/// Every pair that has to get along.
+fn compare(question: &Question, evidence: &Evidence<'_>) -> Compared {
+    let mut compared = Compared::default();
+    let counts = |one: &&UnrecordedVersion| !one.in_flight || question.in_flight != InFlight::Ignore;
+    let unrecorded: Vec<_> = evidence.unrecorded.iter().filter(counts).collect();
+    for row in &evidence.matrix.rows {
+        let pair = |result, provider_version, in_flight| Pair {
             result,
             consumer: row.consumer.clone(),
             consumer_version: row.consumer_version.clone(),
             provider: row.provider.clone(),
             provider_version,
+            in_flight,
         };
-        let known = if needs_provider(question, row) { live.of(&row.provider) } else { None };
-        match (row.success, known) {
+        match row.success {
             _ if row.ignored => {}
-            (Some(true), _) => drop(pairs.insert(pair(PairResult::Verified, row.provider_version.clone()))),
-            (Some(false), _) => drop(pairs.insert(pair(PairResult::Failed, row.provider_version.clone()))),
-            // Its live versions are listed one by one below.
-            (None, Some(versions)) if !versions.is_empty() => {}
-            (None, Some(_)) => drop(pairs.insert(pair(PairResult::NotDeployed, None))),
-            (None, None) => {
+            Some(true) => compared.take(pair(PairResult::Verified, row.provider_version.clone(), false), question),
+            Some(false) => compared.take(pair(PairResult::Failed, row.provider_version.clone(), false), question),
+            // Below, where its live versions are known.
+            None if needs_provider(question, row) && evidence.recorded.of(&row.provider).is_some() => {}
+            None => {
                 // As a provider we are the version that has no result.
                 let ours = (row.provider == question.pacticipant).then(|| question.version.clone());
-                pairs.insert(pair(PairResult::Unverified, row.provider_version.clone().or(ours)));
+                compared.take(pair(PairResult::Unverified, row.provider_version.clone().or(ours), false), question);
             }
         }
-        for version in known.into_iter().flatten() {
-            let seen = matrix.rows.iter().any(|other| {
-                other.consumer == row.consumer
-                    && other.consumer_version == row.consumer_version
-                    && other.provider == row.provider
-                    && other.provider_version.as_ref() == Some(version)
-                    && other.success.is_some()
-            });
-            let left_out = question.ignore.iter().any(|ignored| ignored.covers(&row.provider, version));
-            if !seen && !left_out {
-                pairs.insert(pair(PairResult::Unverified, Some(version.clone())));
+        let Some(recorded) = evidence.recorded.of(&row.provider).filter(|_| needs_provider(question, row)) else {
+            continue;
+        };
+        let mut live: BTreeMap<_, _> = recorded.iter().map(|version| (version, false)).collect();
+        let more = unrecorded.iter().filter(|one| one.pacticipant == row.provider);
+        live.extend(more.map(|one| (&one.version, one.in_flight)));
+        let result = |of: &Matrix, version: &Version| {
+            let by_it = |other: &&MatrixRow| {
+                (&other.consumer, &other.consumer_version, &other.provider, other.provider_version.as_ref())
+                    == (&row.consumer, &row.consumer_version, &row.provider, Some(version))
+            };
+            of.rows.iter().filter(by_it).find_map(|other| other.success)
+        };
+        let known = |version| result(evidence.matrix, version).or_else(|| result(evidence.pairs, version));
+        if row.success.is_none() && !row.ignored {
+            let only_warned = question.in_flight == InFlight::Warn && live.values().all(|in_flight| *in_flight);
+            if live.is_empty() {
+                compared.take(pair(PairResult::NotDeployed, None, false), question);
+            } else if only_warned || live.keys().any(|version| known(version).is_some()) {
+                compared.explained += 1;
             }
+        }
+        let on_its_way = !live.is_empty() && live.values().all(|in_flight| *in_flight);
+        for (version, in_flight) in live {
+            if is_left_out(question, &row.provider, version) || result(evidence.matrix, version).is_some() {
+                continue;
+            }
+            let result = match known(version) {
+                Some(true) => PairResult::Verified,
+                Some(false) => PairResult::Failed,
+                None => PairResult::Unverified,
+            };
+            let pair = pair(result, Some(version.clone()), in_flight);
+            if on_its_way && result == PairResult::Verified {
+                compared.cautions.insert(pair.clone());
+            }
+            compared.take(pair, question);
         }
     }
-    pairs.into_iter().collect()
+    for row in evidence.pairs.rows.iter().filter(|row| row.provider == question.pacticipant) {
+        let consumer =
+            unrecorded.iter().find(|one| (&one.pacticipant, &one.version) == (&row.consumer, &row.consumer_version));
+        let Some(consumer) = consumer else { continue };
+        // Of our own version only a result can be left out, as in the broker's matrix.
+        let ours_left_out = question.leaves_out_all_of(&question.pacticipant)
+            || (row.success.is_some() && is_left_out(question, &question.pacticipant, &question.version));
+        if !is_about(question, row) || ours_left_out || is_left_out(question, &row.consumer, &row.consumer_version) {
+            continue;
+        }
+        let result = match row.success {
+            Some(true) => PairResult::Verified,
+            Some(false) => PairResult::Failed,
+            None => PairResult::Unverified,
+        };
+        let pair = Pair {
+            result,
+            consumer: row.consumer.clone(),
+            consumer_version: row.consumer_version.clone(),
+            provider: row.provider.clone(),
+            provider_version: Some(question.version.clone()),
+            in_flight: consumer.in_flight,
+        };
+        compared.take(pair, question);
+    }
+    compared
 }
 
 #[cfg(test)]
 #[path = "judge_tests.rs"]
 mod tests;
+#[cfg(test)]
+#[path = "unrecorded_tests.rs"]
+mod unrecorded_tests;

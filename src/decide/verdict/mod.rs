@@ -6,7 +6,7 @@ pub mod question;
 
 use std::fmt;
 
-pub use evidence::{LiveVersions, Matrix, MatrixRow, Pair, PairResult};
+pub use evidence::{Evidence, LiveVersions, Matrix, MatrixRow, Pair, PairResult, UnrecordedVersion};
 pub use judge::{Judgement, judge, wants_live};
 pub use question::{Ignored, Question};
 

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::api::names::{EnvironmentName, Pacticipant, Version};
+use crate::api::{
+    gate::InFlight,
+    names::{EnvironmentName, Pacticipant, Version},
+};
 
 /// May this version of this application be deployed to this environment? Two that are equal have one answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +18,16 @@ pub struct Question {
     pub environment: EnvironmentName,
     /// What is left out of consideration; in order, so that equal lists are equal.
     pub ignore: Vec<Ignored>,
+    /// What becomes of versions that are rolling out and not recorded yet.
+    pub in_flight: InFlight,
+}
+
+impl Question {
+    /// Whether every version of an application is left out of consideration.
+    #[must_use]
+    pub fn leaves_out_all_of(&self, pacticipant: &Pacticipant) -> bool {
+        self.ignore.iter().any(|ignored| ignored.version.is_none() && ignored.pacticipant == *pacticipant)
+    }
 }
 
 /// An application, or one version of it, that is left out of consideration.

@@ -1,0 +1,105 @@
+//! What a broker has as live in its environments: one snapshot for all questions, read at most every few seconds.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::future::try_join;
+use tokio::{sync::Mutex as AsyncMutex, time::Instant};
+
+use super::{Broker, BrokerError, EnvironmentId};
+use crate::{api::names::EnvironmentName, decide::LiveVersions};
+
+/// How long a snapshot serves. The operator's own records end it at once ([`LiveCache::forget`]); this is how long
+/// another client's record may stay unnoticed.
+pub(super) const SERVES: Duration = Duration::from_secs(3);
+/// How long a failure to read serves, so that many callers do not wait for one after the other.
+const FAILURE_SERVES: Duration = Duration::from_secs(1);
+
+/// What is live in an environment.
+#[derive(Debug)]
+pub struct LiveSnapshot {
+    /// Every version that is deployed, or released and supported.
+    pub versions: LiveVersions,
+    /// How many rows could not be read: a version may be missing.
+    pub unreadable: usize,
+}
+
+/// What was read of an environment; `None` when the broker does not have it.
+type Found = Result<Option<Arc<LiveSnapshot>>, BrokerError>;
+
+#[derive(Default)]
+struct Entry {
+    /// The uuid never changes while the environment exists.
+    id: Option<EnvironmentId>,
+    /// When the last reading began, and how it ended.
+    last: Option<(Instant, Found)>,
+}
+
+/// The snapshots of one broker. See the module.
+#[derive(Default)]
+pub(super) struct LiveCache {
+    entries: Mutex<HashMap<EnvironmentName, Arc<AsyncMutex<Entry>>>>,
+    /// Readings that began before this moment no longer serve.
+    stale: Mutex<HashMap<EnvironmentName, Instant>>,
+}
+
+impl LiveCache {
+    /// What is live in an environment, from a reading that began at `not_before` or later. Two requests, three the first
+    /// time, none when a reading serves; callers at the same time share one reading.
+    ///
+    /// # Errors
+    /// Any [`BrokerError`] but that the environment is missing.
+    pub(super) async fn read(&self, broker: &Broker, environment: &EnvironmentName, not_before: Instant) -> Found {
+        let entry = Arc::clone(lock(&self.entries).entry(environment.clone()).or_default());
+        let mut entry = entry.lock().await;
+        let not_before = lock(&self.stale).get(environment).map_or(not_before, |stale| not_before.max(*stale));
+        if let Some((began, found)) = &entry.last {
+            let serves = if found.is_ok() { SERVES } else { FAILURE_SERVES };
+            if *began >= not_before && began.elapsed() < serves {
+                return found.clone();
+            }
+        }
+        let began = Instant::now();
+        let found = read(broker, environment, &mut entry.id).await;
+        entry.last = Some((began, found.clone()));
+        found
+    }
+
+    /// Something was recorded in an environment: what was read no longer serves.
+    pub(super) fn forget(&self, environment: &EnvironmentName) {
+        lock(&self.stale).insert(environment.clone(), Instant::now());
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn read(broker: &Broker, name: &EnvironmentName, id: &mut Option<EnvironmentId>) -> Found {
+    if let Some(known) = id {
+        match of(broker, known).await {
+            // It may have been made again, under another uuid.
+            Err(BrokerError::EnvironmentMissing { .. }) => *id = None,
+            found => return found.map(Some),
+        }
+    }
+    let Some(environment) = broker.environment(name).await? else { return Ok(None) };
+    match of(broker, id.insert(environment.id)).await {
+        Err(BrokerError::EnvironmentMissing { .. }) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+async fn of(broker: &Broker, id: &EnvironmentId) -> Result<Arc<LiveSnapshot>, BrokerError> {
+    let (deployed, supported) =
+        try_join(broker.currently_deployed_rows(id, None), broker.currently_supported_rows(id, None)).await?;
+    let deployed_versions = deployed.rows.into_iter().map(|row| (row.pacticipant, row.version));
+    let supported_versions = supported.rows.into_iter().map(|row| (row.pacticipant, row.version));
+    Ok(Arc::new(LiveSnapshot {
+        versions: LiveVersions::all(deployed_versions.chain(supported_versions)),
+        unreadable: deployed.unreadable + supported.unreadable,
+    }))
+}
