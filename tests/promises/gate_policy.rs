@@ -1,13 +1,11 @@
 //! How an environment's policy turns a verdict into an action, and what the gate does without a verdict.
 
-use crate::objects::Objects as _;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::gate_setup::{GateSetup, MappedEnvironment, consumer_of, provider_that_breaks};
+use super::gate_setup::{GateSetup, MappedEnvironment, consumer_of};
 use testbed::eventually::eventually;
-use testbed::standin::Fault;
 use testbed::test_cluster::{SOON, annotated};
 
 #[tokio::test]
@@ -125,36 +123,6 @@ async fn case_12_a_tag_that_is_never_a_version_is_denied_or_warned_about() {
             assert!(warning.contains("latest") && warning.ends_with("; Enforce would deny it"), "{warning}");
         }
     }
-}
-
-#[tokio::test]
-async fn case_72_enforce_warns_until_the_first_inventory_was_recorded_and_says_so() {
-    let setup = GateSetup::shared().await;
-    let broker = setup.own_broker("unread").await;
-    broker.faults().add(Fault::status(500).path("currently-deployed"));
-    let namespace = &setup.cluster.namespace().await;
-    let environment = &format!("env-{namespace}");
-    broker.store().add_environment(environment, false);
-    provider_that_breaks(&broker, environment, "early");
-    let more = json!({"gate": {"mode": "Enforce"}, "brokerRef": {"name": "unread"}});
-    setup.cluster.map(environment, &[namespace], more).await;
-    setup.cluster.wait_environment(environment, ("MembersListed", "False", "Listing")).await;
-    setup.known(environment).await;
-    let mapped = &MappedEnvironment { namespace: namespace.clone(), name: environment.clone() };
-    setup.running(mapped, "early", "early", "1.0.0").await;
-    let output = setup.set_version(namespace, "early", "2.0.0", &["--dry-run=server"]).await;
-    let &[warning] = output.warnings().as_slice() else { panic!("{output:?}") };
-    assert!(output.code == 0 && warning.ends_with("; Enforce awaits the first inventory"), "{output:?}");
-
-    broker.faults().clear();
-    setup.members_listed(environment).await;
-    // Dry-runs, since the gate caches for a second that it got no answer, and the inventory may be sooner.
-    eventually("the gate to enforce", SOON, async || {
-        let output = setup.set_version(namespace, "early", "2.0.0", &["--dry-run=server"]).await;
-        output.denial().map(drop).ok_or(format!("{output:?}"))
-    })
-    .await;
-    assert!(setup.set_version(namespace, "early", "2.0.0", &[]).await.denial().is_some());
 }
 
 #[tokio::test]

@@ -30,6 +30,7 @@ mod gate_down;
 mod gate_false_yes;
 mod gate_faults;
 mod gate_helm;
+mod gate_live_set;
 mod gate_modes;
 mod gate_people;
 mod gate_policy;
