@@ -5,10 +5,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 use futures::future::{join, join_all, try_join_all};
 use tokio::time::Instant;
 
-use super::{
-    Broker, BrokerError,
-    live::{LiveCache, SERVES},
-};
+use super::{Broker, BrokerError, live::LiveCache};
 use crate::{
     api::names::{EnvironmentName, Pacticipant},
     decide::{
@@ -80,10 +77,10 @@ impl Judge {
     /// # Errors
     /// Any [`BrokerError`] but those for something missing: a missing object is an answer.
     pub async fn judge(&self, question: &Question) -> Result<Judgement, BrokerError> {
-        match self.reading(question, Instant::now() - SERVES).await {
+        match self.reading(question, None).await {
             Ok(Reading { judgement, hidden: true }) => {
                 // A provider that was recorded between the two readings would seem hidden: read once more.
-                Ok(self.reading(question, Instant::now()).await.map_or(judgement, |reading| reading.judgement))
+                Ok(self.reading(question, Some(Instant::now())).await.map_or(judgement, |reading| reading.judgement))
             }
             Ok(reading) => Ok(reading.judgement),
             // It does so for a missing pacticipant, too.
@@ -104,8 +101,8 @@ impl Judge {
         self.running.revision(environment)
     }
 
-    /// One judgement, by what was live at `not_before` or later.
-    async fn reading(&self, question: &Question, not_before: Instant) -> Result<Reading, BrokerError> {
+    /// One judgement, by what was live at `not_before` or later, if that is given.
+    async fn reading(&self, question: &Question, not_before: Option<Instant>) -> Result<Reading, BrokerError> {
         let environment = &question.environment;
         let read = self.live.read(&self.broker, environment, not_before);
         let (matrix, live) = join(self.broker.matrix(question), read).await;

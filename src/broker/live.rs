@@ -14,7 +14,7 @@ use crate::{api::names::EnvironmentName, decide::LiveVersions};
 
 /// How long a snapshot serves. The operator's own records end it at once ([`LiveCache::forget`]); this is how long
 /// another client's record may stay unnoticed.
-pub(super) const SERVES: Duration = Duration::from_secs(3);
+const SERVES: Duration = Duration::from_secs(3);
 /// How long a failure to read serves, so that many callers do not wait for one after the other.
 const FAILURE_SERVES: Duration = Duration::from_secs(1);
 
@@ -34,8 +34,8 @@ type Found = Result<Option<Arc<LiveSnapshot>>, BrokerError>;
 struct Entry {
     /// The uuid never changes while the environment exists.
     id: Option<EnvironmentId>,
-    /// When the last reading began, and how it ended.
-    last: Option<(Instant, Found)>,
+    /// When the last reading began and ended, and what it found.
+    last: Option<(Instant, Instant, Found)>,
 }
 
 /// The snapshots of one broker. See the module.
@@ -47,24 +47,30 @@ pub(super) struct LiveCache {
 }
 
 impl LiveCache {
-    /// What is live in an environment, from a reading that began at `not_before` or later. Two requests, three the first
+    /// What is live in an environment, from a reading that began at `not_before` or later, if that is given. Two requests, three the first
     /// time, none when a reading serves; callers at the same time share one reading.
     ///
     /// # Errors
     /// Any [`BrokerError`] but that the environment is missing.
-    pub(super) async fn read(&self, broker: &Broker, environment: &EnvironmentName, not_before: Instant) -> Found {
+    pub(super) async fn read(
+        &self,
+        broker: &Broker,
+        environment: &EnvironmentName,
+        not_before: Option<Instant>,
+    ) -> Found {
         let entry = Arc::clone(lock(&self.entries).entry(environment.clone()).or_default());
         let mut entry = entry.lock().await;
-        let not_before = lock(&self.stale).get(environment).map_or(not_before, |stale| not_before.max(*stale));
-        if let Some((began, found)) = &entry.last {
+        let not_before = not_before.max(lock(&self.stale).get(environment).copied());
+        if let Some((began, ended, found)) = &entry.last {
             let serves = if found.is_ok() { SERVES } else { FAILURE_SERVES };
-            if *began >= not_before && began.elapsed() < serves {
+            // From its end: a broker that takes longer to answer than a reading serves would be read for ever.
+            if not_before.is_none_or(|not_before| *began >= not_before) && ended.elapsed() < serves {
                 return found.clone();
             }
         }
         let began = Instant::now();
         let found = read(broker, environment, &mut entry.id).await;
-        entry.last = Some((began, found.clone()));
+        entry.last = Some((began, Instant::now(), found.clone()));
         found
     }
 

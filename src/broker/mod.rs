@@ -12,6 +12,7 @@ pub mod config;
 mod deployments;
 mod environments;
 pub mod error;
+pub mod fair_queue;
 mod ids;
 mod live;
 mod matrix;
@@ -24,6 +25,7 @@ mod releases;
 mod rows;
 mod secret;
 pub mod settings;
+mod slots;
 mod transport;
 mod url;
 

@@ -1,5 +1,6 @@
-//! Questions to one broker: equal ones are asked once, few at a time, answers are kept for seconds, and none is asked
-//! while the broker is known to be down. The use of memory is bounded, however many callers there are.
+//! Questions to one broker: equal ones are asked once, few at a time and the urgent ones first, answers are kept for
+//! seconds, one that came too late for its callers until it is asked for, and none is asked while the broker is known to
+//! be down. The use of memory is bounded, however many callers there are.
 
 use std::{
     collections::HashMap,
@@ -9,11 +10,17 @@ use std::{
 
 use moka::{Expiry, sync::Cache};
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::watch,
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{BrokerError, Judge, circuit::Circuit, verdict_of};
+use super::{
+    BrokerError, Judge,
+    circuit::Circuit,
+    fair_queue::{Caller, Urgency},
+    slots::{Place, Slots},
+    verdict_of,
+};
 use crate::{
     api::names::EnvironmentName,
     decide::{Judgement, Question, Verdict},
@@ -25,15 +32,39 @@ const YES_LIVES: Duration = Duration::from_secs(10);
 /// How long every other answer is kept: long enough that a storm of retries causes one question a second, short enough
 /// that a team which publishes a verification and retries at once gets the new answer.
 const OTHERS_LIVE: Duration = Duration::from_secs(1);
+/// How long an answer that came too late for its callers is kept: a GitOps controller tries again within that time (case
+/// 78).
+const LATE_LIVES: Duration = Duration::from_mins(5);
 /// How many answers are kept.
 const MOST_ANSWERS: u64 = 10_000;
-/// How many different questions may wait for an answer at once; further ones are refused at once.
-const WAITING: usize = 256;
+/// How many different questions may wait for an answer at once; further ones are refused at once. What is less urgent
+/// leaves room for what is more.
+const fn most_waiting(urgency: Urgency) -> usize {
+    match urgency {
+        Urgency::Enforced => 256,
+        Urgency::Warned => 192,
+        Urgency::Audited => 64,
+    }
+}
 /// How long a question is pursued even without a waiting caller: the answer serves the next try.
 const PURSUED: Duration = Duration::from_secs(30);
 
 type Answer = Arc<Judgement>;
-type Waiting = watch::Sender<Option<Answer>>;
+
+/// A question that is being asked.
+struct Waiting {
+    answer: watch::Sender<Option<Answer>>,
+    /// Its place among those that wait for a slot.
+    place: u64,
+}
+
+/// An answer that is kept.
+#[derive(Clone)]
+struct Kept {
+    answer: Answer,
+    /// Nobody has had it yet.
+    late: bool,
+}
 
 /// A question in one state of its environment, as far as the operator knows it.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -51,8 +82,8 @@ pub struct Questions {
 
 struct Shared {
     judge: Judge,
-    slots: Semaphore,
-    answers: Cache<Key, Answer>,
+    slots: Arc<Slots>,
+    answers: Cache<Key, Kept>,
     state: Mutex<State>,
 }
 
@@ -66,9 +97,23 @@ struct State {
 
 struct ByVerdict;
 
-impl Expiry<Key, Answer> for ByVerdict {
-    fn expire_after_create(&self, _: &Key, answer: &Answer, _: StdInstant) -> Option<Duration> {
-        Some(if answer.verdict.is_yes() { YES_LIVES } else { OTHERS_LIVE })
+impl Expiry<Key, Kept> for ByVerdict {
+    fn expire_after_create(&self, _: &Key, kept: &Kept, _: StdInstant) -> Option<Duration> {
+        Some(match kept {
+            Kept { late: true, .. } => LATE_LIVES,
+            Kept { answer, .. } if answer.verdict.is_yes() => YES_LIVES,
+            Kept { .. } => OTHERS_LIVE,
+        })
+    }
+
+    fn expire_after_update(
+        &self,
+        key: &Key,
+        kept: &Kept,
+        updated_at: StdInstant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        self.expire_after_create(key, kept, updated_at)
     }
 }
 
@@ -88,21 +133,21 @@ impl Questions {
     #[must_use]
     pub fn new(judge: Judge, at_once: usize) -> Self {
         let answers = Cache::builder().max_capacity(MOST_ANSWERS).expire_after(ByVerdict).build();
-        let slots = Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS));
+        let slots = Slots::new(at_once);
         Self { shared: Arc::new(Shared { judge, slots, answers, state: Mutex::default() }) }
     }
 
     /// The answer to a question, by `deadline` at the latest: an answer that is not known by then is
     /// [`Verdict::BrokerUnavailable`].
-    pub async fn ask(&self, question: &Question, deadline: Instant) -> (Answer, Source) {
+    pub async fn ask(&self, question: &Question, caller: Caller, deadline: Instant) -> (Answer, Source) {
         let asked = Instant::now();
-        let mut answer = match self.shared.look_up(question) {
+        let mut answer = match self.shared.look_up(question, caller) {
             Found::Kept(answer) => return (answer, Source::Remembered),
             Found::Refused(why) => return (unavailable(&why), Source::None),
             Found::UnderWay(answer) => answer,
-            Found::New(key, answer) => {
+            Found::New(key, place, answer) => {
                 // A separate task: the first caller may have the least time, and the others wait for the same answer.
-                tokio::spawn(Arc::clone(&self.shared).pursue(key));
+                tokio::spawn(Arc::clone(&self.shared).pursue(key, place));
                 answer
             }
         };
@@ -131,43 +176,54 @@ impl Questions {
 enum Found {
     Kept(Answer),
     UnderWay(watch::Receiver<Option<Answer>>),
-    New(Key, watch::Receiver<Option<Answer>>),
+    New(Key, Place, watch::Receiver<Option<Answer>>),
     Refused(String),
 }
 
 impl Shared {
-    fn look_up(&self, question: &Question) -> Found {
+    fn look_up(&self, question: &Question, caller: Caller) -> Found {
         let mut state = self.state();
         let recorded = state.changes.get(&question.environment).copied().unwrap_or_default();
         let key = Key { question: question.clone(), state: (recorded, self.judge.revision(&question.environment)) };
-        if let Some(answer) = self.answers.get(&key) {
-            return Found::Kept(answer);
+        if let Some(kept) = self.answers.get(&key) {
+            if kept.late {
+                // From now on it lives as long as any other.
+                self.answers.insert(key, Kept { late: false, ..kept.clone() });
+            }
+            return Found::Kept(kept.answer);
         }
         if let Some(waiting) = state.under_way.get(&key) {
-            return Found::UnderWay(waiting.subscribe());
+            let answer = waiting.answer.subscribe();
+            self.slots.raise(waiting.place, &caller);
+            return Found::UnderWay(answer);
         }
-        if state.under_way.len() >= WAITING {
-            return Found::Refused(format!("{WAITING} other questions wait for its answers already"));
+        let waiting = state.under_way.len();
+        if waiting >= most_waiting(caller.urgency) {
+            return Found::Refused(format!("{waiting} other questions wait for its answers already"));
         }
         if let Err(why) = state.circuit.admit(Instant::now()) {
             return Found::Refused(why);
         }
-        let (waiting, answer) = watch::channel(None);
-        state.under_way.insert(key.clone(), waiting);
-        Found::New(key, answer)
+        let (sender, answer) = watch::channel(None);
+        let place = self.slots.queue(caller);
+        state.under_way.insert(key.clone(), Waiting { answer: sender, place: place.number });
+        Found::New(key, place, answer)
     }
 
     /// Sends a question and gives the answer to all its callers.
-    async fn pursue(self: Arc<Self>, key: Key) {
+    async fn pursue(self: Arc<Self>, key: Key, mut place: Place) {
         let pursuit = Pursuit { shared: &self, key: &key, over: false };
         let _slot = loop {
-            let slot = timeout(PURSUED, self.slots.acquire()).await;
+            let slot = timeout(PURSUED, place.slot()).await;
             // Nothing was sent yet.
             if self.gave_up(&key) {
                 return pursuit.over();
             }
-            if let Ok(slot) = slot {
-                break slot;
+            match slot {
+                Ok(Some(slot)) => break slot,
+                // The slots end with the questions.
+                Ok(None) => return,
+                Err(_) => {}
             }
         };
         let judged = timeout(PURSUED, self.judge.judge(&key.question)).await;
@@ -192,9 +248,12 @@ impl Shared {
             }
         };
         pursuit.over();
-        self.answers.insert(key.clone(), Arc::clone(&answer));
-        if let Some(waiting) = state.under_way.remove(&key) {
-            waiting.send_replace(Some(answer));
+        let waiting = state.under_way.remove(&key);
+        let awaited = waiting.as_ref().is_some_and(|waiting| waiting.answer.receiver_count() > 0);
+        let late = !awaited && answer.verdict.answered();
+        self.answers.insert(key, Kept { answer: Arc::clone(&answer), late });
+        if let Some(waiting) = waiting {
+            waiting.answer.send_replace(Some(answer));
         }
     }
 
@@ -202,7 +261,7 @@ impl Shared {
     /// abandoning exclude each other.
     fn gave_up(&self, key: &Key) -> bool {
         let mut state = self.state();
-        let waited_for = state.under_way.get(key).is_some_and(|waiting| waiting.receiver_count() > 0);
+        let waited_for = state.under_way.get(key).is_some_and(|waiting| waiting.answer.receiver_count() > 0);
         if !waited_for {
             state.under_way.remove(key);
             state.circuit.given_up();

@@ -129,8 +129,12 @@ fn about_in(version: &str, environment: &str) -> Question {
     }
 }
 
+fn caller() -> Caller {
+    Caller { urgency: Urgency::Enforced, namespace: "shop".to_owned() }
+}
+
 async fn ask(questions: &Questions, question: &Question) -> (Verdict, Source) {
-    let (answer, source) = questions.ask(question, Instant::now() + SOON).await;
+    let (answer, source) = questions.ask(question, caller(), Instant::now() + SOON).await;
     (answer.verdict, source)
 }
 
@@ -180,7 +184,7 @@ async fn a_caller_with_little_time_gets_a_timely_answer_while_the_others_and_its
     let question = about("yes-1");
     let hasty = async {
         let began = Instant::now();
-        let (answer, source) = questions.ask(&question, began + Duration::from_millis(100)).await;
+        let (answer, source) = questions.ask(&question, caller(), began + Duration::from_millis(100)).await;
         assert!(began.elapsed() < SOON / 2, "{:?}", began.elapsed());
         assert_eq!((answer.verdict, source), (Verdict::BrokerUnavailable, Source::None));
         let message = answer.explanation.clone().unwrap();
@@ -191,7 +195,7 @@ async fn a_caller_with_little_time_gets_a_timely_answer_while_the_others_and_its
     // The caller with little time asks first: its question must not end with it.
     let ((), patient, other) = tokio::join!(hasty, ask(&questions, &question), ask(&questions, &question));
     assert_eq!((patient, other), ((Verdict::Yes, Source::Asked), (Verdict::Yes, Source::Asked)));
-    let (again, source) = questions.ask(&question, Instant::now()).await;
+    let (again, source) = questions.ask(&question, caller(), Instant::now()).await;
     assert_eq!((again.verdict, source), (Verdict::Yes, Source::Remembered));
     assert_eq!(fake.asked(""), 1);
 }
@@ -202,7 +206,7 @@ async fn an_answer_without_a_waiting_caller_serves_the_next_try() {
     let questions = fake.questions(4);
     fake.hold(true);
     let question = about("yes-1");
-    let first = questions.ask(&question, Instant::now() + SOON);
+    let first = questions.ask(&question, caller(), Instant::now() + SOON);
     assert!(timeout(Duration::from_millis(50), first).await.is_err(), "the caller is dropped while it waits");
     fake.wait_asked("", 1).await;
     let second = async { ask(&questions, &question).await };
@@ -231,8 +235,11 @@ fn a_yes_is_kept_for_ten_seconds_and_every_other_answer_for_one() {
     ] {
         let answer = Arc::new(Judgement::without_pairs(verdict, ""));
         let seconds = if matches!(verdict, Verdict::Yes | Verdict::YesVacuous) { 10 } else { 1 };
-        let lives = ByVerdict.expire_after_create(&key(), &answer, StdInstant::now());
-        assert_eq!(lives, Some(Duration::from_secs(seconds)), "{verdict:?}");
+        for (late, seconds) in [(false, seconds), (true, 300)] {
+            let kept = Kept { answer: Arc::clone(&answer), late };
+            let lives = ByVerdict.expire_after_create(&key(), &kept, StdInstant::now());
+            assert_eq!(lives, Some(Duration::from_secs(seconds)), "{verdict:?} {late}");
+        }
     }
 }
 
@@ -296,13 +303,14 @@ async fn no_more_than_a_few_are_put_at_a_time_and_too_many_that_wait_are_refused
     let fake = Fake::start().await;
     let questions = fake.questions(3);
     fake.hold(true);
-    let different: Vec<_> = (0..WAITING).map(|number| about(&format!("yes-{number}"))).collect();
+    let different: Vec<_> =
+        (0..most_waiting(Urgency::Enforced)).map(|number| about(&format!("yes-{number}"))).collect();
     let all = join_all(different.iter().map(|question| ask(&questions, question)));
     let meanwhile = async {
         fake.wait_asked("", 3).await;
-        assert_eq!(under_way(&questions), WAITING);
+        assert_eq!(under_way(&questions), most_waiting(Urgency::Enforced));
         let began = Instant::now();
-        let (refused, source) = questions.ask(&about("yes-one-too-many"), began + SOON).await;
+        let (refused, source) = questions.ask(&about("yes-one-too-many"), caller(), began + SOON).await;
         assert!(began.elapsed() < SOON / 2, "{:?}", began.elapsed());
         assert_eq!((refused.verdict, source), (Verdict::BrokerUnavailable, Source::None));
         let message = refused.explanation.clone().unwrap();
@@ -315,7 +323,7 @@ async fn no_more_than_a_few_are_put_at_a_time_and_too_many_that_wait_are_refused
     let (answers, ()) = tokio::join!(all, meanwhile);
     assert!(answers.iter().all(|answer| *answer == (Verdict::Yes, Source::Asked)), "{answers:?}");
     assert_eq!(fake.counts.most.load(Ordering::SeqCst), 3);
-    assert_eq!(fake.asked(""), WAITING);
+    assert_eq!(fake.asked(""), most_waiting(Urgency::Enforced));
     assert_eq!(ask(&questions, &about("yes-one-too-many")).await.0, Verdict::Yes, "there is room again");
 }
 
@@ -331,7 +339,7 @@ async fn a_question_without_a_waiting_caller_is_not_sent_and_can_be_asked_again(
     fake.wait_asked("", 1).await;
     for number in 0..20 {
         let gone = about(&format!("yes-gone-{number}"));
-        let (answer, _) = questions.ask(&gone, Instant::now() + Duration::from_millis(5)).await;
+        let (answer, _) = questions.ask(&gone, caller(), Instant::now() + Duration::from_millis(5)).await;
         assert_eq!(answer.verdict, Verdict::BrokerUnavailable);
     }
     fake.hold(false);
@@ -350,7 +358,7 @@ async fn a_question_whose_callers_left_is_not_abandoned_under_a_new_caller() {
     // All callers leave at once and return at once, over and over: no waiting caller may get an abandoned question.
     for round in 0..300 {
         let question = about(&format!("yes-{round}"));
-        let leaving = questions.ask(&question, Instant::now() + SOON);
+        let leaving = questions.ask(&question, caller(), Instant::now() + SOON);
         drop(timeout(Duration::ZERO, leaving).await);
         let comers = join_all((0..4).map(|_| {
             let (questions, question) = (questions.clone(), question.clone());
@@ -373,7 +381,7 @@ async fn a_failing_broker_is_not_asked_then_tried_by_one_and_asked_by_all_once_i
         );
     }
     let opened = Instant::now();
-    let (refused, source) = questions.ask(&about("yes-refused"), Instant::now() + SOON).await;
+    let (refused, source) = questions.ask(&about("yes-refused"), caller(), Instant::now() + SOON).await;
     assert_eq!((refused.verdict, source), (Verdict::BrokerUnavailable, Source::None));
     let message = refused.explanation.clone().unwrap();
     assert!(message.contains("left alone") && message.contains("HTTP 503"), "{message}");
@@ -382,7 +390,7 @@ async fn a_failing_broker_is_not_asked_then_tried_by_one_and_asked_by_all_once_i
     // Half open: exactly one of many is let through.
     fake.hold(true);
     let one = loop {
-        let answer = questions.ask(&about("yes-trying"), Instant::now() + Duration::from_millis(20)).await.0;
+        let answer = questions.ask(&about("yes-trying"), caller(), Instant::now() + Duration::from_millis(20)).await.0;
         if !answer.explanation.as_ref().is_some_and(|message| message.contains("left alone")) {
             break answer;
         }
@@ -417,7 +425,7 @@ async fn a_try_without_a_waiting_caller_does_not_keep_the_circuit_open() {
     // Callers that come and go at once: the caller that was let through as the try has left before its question is
     // sent.
     loop {
-        drop(timeout(Duration::ZERO, questions.ask(&about("yes-1"), Instant::now() + SOON)).await);
+        drop(timeout(Duration::ZERO, questions.ask(&about("yes-1"), caller(), Instant::now() + SOON)).await);
         if ask(&questions, &about("yes-2")).await.0 == Verdict::Yes {
             break;
         }
@@ -457,7 +465,7 @@ async fn a_defect_while_a_question_is_pursued_costs_that_question_and_no_later_o
     }));
     let questions = Questions::new(Judge::new(broker, Arc::new(NoCluster)), 1);
     let began = Instant::now();
-    let (answer, source) = questions.ask(&about("yes"), began + SOON).await;
+    let (answer, source) = questions.ask(&about("yes"), caller(), began + SOON).await;
     assert!(began.elapsed() < SOON / 2, "the callers are answered at once: {:?}", began.elapsed());
     assert_eq!((answer.verdict, source), (Verdict::BrokerUnavailable, Source::None));
     assert_eq!(under_way(&questions), 0, "no caller waits for it for ever");
@@ -473,8 +481,8 @@ async fn a_broker_that_never_answers_costs_each_caller_its_own_deadline_and_ends
     let began = Instant::now();
     let (one, two) = (about("yes-1"), about("yes-2"));
     let (first, second) = tokio::join!(
-        questions.ask(&one, began + Duration::from_secs(4)),
-        questions.ask(&two, began + Duration::from_millis(600)),
+        questions.ask(&one, caller(), began + Duration::from_secs(4)),
+        questions.ask(&two, caller(), began + Duration::from_millis(600)),
     );
     assert_eq!(began.elapsed(), Duration::from_secs(4));
     for (answer, within) in [(first.0, "4.0 s"), (second.0, "0.6 s")] {
@@ -485,4 +493,62 @@ async fn a_broker_that_never_answers_costs_each_caller_its_own_deadline_and_ends
         assert!(began.elapsed() <= 2 * PURSUED + Duration::from_secs(1), "{:?}", began.elapsed());
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+}
+
+/// Case 78: a GitOps controller tries again twenty seconds later.
+#[tokio::test]
+async fn an_answer_that_came_too_late_is_kept_until_it_is_asked_for_or_something_changed() {
+    let fake = Fake::start().await;
+    let questions = fake.questions(4);
+    for (version, verdict) in [("no-1", Verdict::No), ("yes-1", Verdict::Yes)] {
+        for changed in [false, true] {
+            fake.hold(true);
+            let question = about(&format!("{version}-{changed}"));
+            let (answer, _) = questions.ask(&question, caller(), Instant::now() + Duration::from_millis(20)).await;
+            assert_eq!(answer.verdict, Verdict::BrokerUnavailable);
+            fake.wait_asked(question.version.as_str(), 1).await;
+            fake.hold(false);
+            while under_way(&questions) > 0 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            // Longer than any other answer is kept would be a slow test: it is marked, which the expiry goes by.
+            let late = || questions.shared.answers.iter().filter(|(_, kept)| kept.late).count();
+            assert_eq!(late(), 1);
+            if changed {
+                questions.forget(&question.environment);
+            }
+            let source = if changed { Source::Asked } else { Source::Remembered };
+            assert_eq!(ask(&questions, &question).await, (verdict, source));
+            questions.shared.answers.invalidate_all();
+        }
+    }
+}
+
+/// Case 79: what nobody waits for fills neither the queue nor the slots.
+#[tokio::test]
+async fn an_enforced_question_passes_a_flood_of_audits() {
+    let fake = Fake::start().await;
+    let questions = fake.questions(2);
+    fake.hold(true);
+    let audit = |number: usize| {
+        let (questions, question) = (questions.clone(), about(&format!("yes-audit-{number}")));
+        let caller = Caller { urgency: Urgency::Audited, namespace: "dev".to_owned() };
+        async move { questions.ask(&question, caller, Instant::now() + SOON).await.1 }
+    };
+    let audits: Vec<_> = (0..200).map(|number| tokio::spawn(audit(number))).collect();
+    fake.wait_asked("yes-audit", 1).await;
+    while under_way(&questions) < most_waiting(Urgency::Audited) {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let (asking, question) = (questions.clone(), about("yes-enforced"));
+    let enforced = tokio::spawn(async move { ask(&asking, &question).await });
+    fake.wait_asked("yes-enforced", 1).await;
+    assert_eq!(fake.asked("yes-audit"), 1, "audits have half of the slots");
+    fake.hold(false);
+    assert_eq!(enforced.await.unwrap(), (Verdict::Yes, Source::Asked));
+    let mut asked = 0;
+    for audit in audits {
+        asked += usize::from(audit.await.unwrap() == Source::Asked);
+    }
+    assert_eq!(asked, most_waiting(Urgency::Audited), "the others were refused at once");
 }

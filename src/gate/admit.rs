@@ -11,8 +11,11 @@ use tracing::warn;
 
 use super::Gate;
 use crate::{
-    api::gate::InFlight,
-    broker::questions::Source,
+    api::gate::{GateMode, InFlight},
+    broker::{
+        fair_queue::{Caller, Urgency},
+        questions::Source,
+    },
     decide::{
         Decision, Finding, Identified, Judgement, Question, Verdict,
         admission::{Answer, Cause, Notice, OpenSubject, Review, Scope, Unjudged, scope, unjudged},
@@ -102,32 +105,35 @@ impl Gate {
 
     /// Asks what has to be asked, all at once, comes to a decision and reports it.
     async fn decide(&self, review: &Review, subjects: Vec<OpenSubject>, deadline: Instant) -> Decision {
-        let asked = subjects.into_iter().map(|subject| self.find(subject, deadline));
+        let namespace = &review.namespace;
+        let asked = subjects.into_iter().map(|subject| self.find(subject, namespace, deadline));
         let (findings, sources): (Vec<_>, Vec<_>) = join_all(asked).await.into_iter().unzip();
         let decision = Decision::over(findings);
         self.report(review, &decision, &sources);
         decision
     }
 
-    async fn find(&self, open: OpenSubject, deadline: Instant) -> (Finding, Source) {
+    async fn find(&self, open: OpenSubject, namespace: &str, deadline: Instant) -> (Finding, Source) {
         let (cause, source) = match open.question(Timestamp::now()) {
             Err(problem) => (Cause::Problem(problem), Source::None),
             Ok(question) => {
-                let (judgement, source) = self.ask(&open.subject.environment_ref.broker, &question, deadline).await;
+                let caller = Caller { urgency: urgency(open.mode()), namespace: namespace.to_owned() };
+                let broker = &open.subject.environment_ref.broker;
+                let (judgement, source) = self.ask(broker, &question, caller, deadline).await;
                 (Cause::Judged(judgement), source)
             }
         };
         (open.finding(cause), source)
     }
 
-    async fn ask(&self, broker: &str, question: &Question, deadline: Instant) -> (Judgement, Source) {
+    async fn ask(&self, broker: &str, question: &Question, caller: Caller, deadline: Instant) -> (Judgement, Source) {
         match self.cluster.brokers.questions(broker) {
             Err(why) => {
                 let why = format!("PactBroker {broker}: {}", why.message);
                 (Judgement::without_pairs(Verdict::BrokerUnavailable, why), Source::None)
             }
             Ok(questions) => {
-                let (judgement, source) = questions.ask(question, deadline).await;
+                let (judgement, source) = questions.ask(question, caller, deadline).await;
                 if judgement.verdict == Verdict::Unauthorized {
                     self.broker_clients.refused();
                 }
@@ -153,5 +159,14 @@ impl Gate {
             in_flight: InFlight::default(),
         };
         Some(messages::matrix_link(&base, &question))
+    }
+}
+
+/// How urgent a question is for an environment in this mode.
+fn urgency(mode: GateMode) -> Urgency {
+    match mode {
+        GateMode::Enforce => Urgency::Enforced,
+        GateMode::Warn => Urgency::Warned,
+        GateMode::Off | GateMode::Audit => Urgency::Audited,
     }
 }

@@ -130,6 +130,12 @@ impl OpenSubject {
         Ok(self.rules.question(pacticipant, version, &self.subject.environment_ref.environment, now))
     }
 
+    /// The mode that is in force.
+    #[must_use]
+    pub fn mode(&self) -> GateMode {
+        in_force(self.rules.mode, self.members_listed)
+    }
+
     /// What comes of the answer under the environment's policy.
     #[must_use]
     pub fn finding(self, cause: Cause) -> Finding {
@@ -155,7 +161,7 @@ impl Scope {
     /// Whether the answer does not depend on the verdicts: no environment's mode warns or denies.
     #[must_use]
     pub fn is_silent(subjects: &[OpenSubject]) -> bool {
-        subjects.iter().all(|open| in_force(open.rules.mode, open.members_listed) < GateMode::Warn)
+        subjects.iter().all(|open| open.mode() < GateMode::Warn)
     }
 }
 
