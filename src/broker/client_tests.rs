@@ -9,6 +9,7 @@ fn config() -> BrokerConfig {
         tls: TlsSettings::default(),
         request_timeout: Duration::from_secs(1),
         concurrency: 1,
+        longest_pause: crate::broker::pause::LONGEST_PAUSE,
         user_agent: "test".to_owned(),
     }
 }

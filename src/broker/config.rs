@@ -25,6 +25,9 @@ pub struct BrokerConfig {
     pub request_timeout: Duration,
     /// How many requests may be in flight at once, at least 1. A broker's throughput is flat from 1 client on: 2 to 4.
     pub concurrency: usize,
+    /// The longest pause that a broker may ask for (`Retry-After`): whoever stands between people and their rollouts
+    /// rests for seconds, whoever only repeats a write may rest for minutes (case 80).
+    pub longest_pause: Duration,
     /// The user agent: the only trace of the writer in a broker's own log.
     pub user_agent: String,
 }

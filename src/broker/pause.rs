@@ -5,24 +5,35 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-/// The longest accepted pause. A wrong clock or a typing error must not stop the operator for a day.
+/// The longest pause that is accepted at all. A wrong clock or a typing error must not stop the operator for a day.
 pub const LONGEST_PAUSE: Duration = Duration::from_mins(10);
+/// The longest pause of whoever stands between people and their rollouts: rollouts go unchecked for that long after the
+/// broker is back. What asks for minutes is mostly a proxy's error page (case 80).
+pub const GATES_LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The time until which no request may be sent. It can only move later.
-#[derive(Debug, Default)]
-pub(super) struct Pause(Mutex<Option<Instant>>);
+#[derive(Debug)]
+pub(super) struct Pause {
+    until: Mutex<Option<Instant>>,
+    longest: Duration,
+}
 
 impl Pause {
+    /// No pause. None will be longer than `longest`, or than [`LONGEST_PAUSE`].
+    pub(super) fn new(longest: Duration) -> Self {
+        Self { until: Mutex::default(), longest: longest.min(LONGEST_PAUSE) }
+    }
+
     /// Begins a pause at `now`; a longer one that is already running stays.
     pub(super) fn ask(&self, now: Instant, wait: Duration) {
-        let until = now + wait.min(LONGEST_PAUSE);
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = now + wait.min(self.longest);
+        let mut held = self.until.lock().unwrap_or_else(PoisonError::into_inner);
         *held = Some(held.map_or(until, |before| before.max(until)));
     }
 
     /// The remaining pause, or `None` when the broker may be called.
     pub(super) fn left(&self, now: Instant) -> Option<Duration> {
-        let held = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
         held.and_then(|until| until.checked_duration_since(now)).filter(|left| !left.is_zero())
     }
 }
@@ -50,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_pause_only_moves_later_and_ends() {
-        let (pause, now) = (Pause::default(), Instant::now());
+        let (pause, now) = (Pause::new(Duration::MAX), Instant::now());
         assert_eq!(pause.left(now), None);
         pause.ask(now, 5 * SECOND);
         pause.ask(now + SECOND, 2 * SECOND);
@@ -60,6 +71,9 @@ mod tests {
         assert_eq!(pause.left(now + 10 * SECOND), None);
         pause.ask(now, Duration::MAX);
         assert_eq!(pause.left(now), Some(LONGEST_PAUSE));
+        let gate = Pause::new(GATES_LONGEST_PAUSE);
+        gate.ask(now, 600 * SECOND);
+        assert_eq!(gate.left(now), Some(GATES_LONGEST_PAUSE));
     }
 
     #[test]

@@ -57,6 +57,7 @@ impl Fake {
             tls: TlsSettings::default(),
             request_timeout: SOON,
             concurrency: 1_000,
+            longest_pause: crate::broker::pause::LONGEST_PAUSE,
             user_agent: "test".to_owned(),
         })
         .unwrap()

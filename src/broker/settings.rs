@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{BaseUrl, BrokerConfig, ClientCertificate, Credentials, SecretText, TlsSettings};
+use super::{BaseUrl, BrokerConfig, ClientCertificate, Credentials, SecretText, TlsSettings, pause::LONGEST_PAUSE};
 use crate::{
     api::PactBrokerSpec,
     decide::{Explanation, Reason},
@@ -120,6 +120,7 @@ pub fn broker_config(
         },
         request_timeout: Duration::from_secs(u64::try_from(spec.request_timeout_seconds).unwrap_or(10).max(1)),
         concurrency: usize::try_from(spec.concurrency).unwrap_or(4).max(1),
+        longest_pause: LONGEST_PAUSE,
         user_agent: user_agent.to_owned(),
     })
 }

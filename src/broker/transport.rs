@@ -85,8 +85,8 @@ impl Transport {
         }
         let (client, redactor) = build(&config)?;
         let slots = Semaphore::new(config.concurrency.min(Semaphore::MAX_PERMITS));
-        let (base, timeout) = (config.base_url, config.request_timeout);
-        Ok(Self { client, base, redactor, slots, pause: Pause::default(), timeout })
+        let (base, timeout, pause) = (config.base_url, config.request_timeout, Pause::new(config.longest_pause));
+        Ok(Self { client, base, redactor, slots, pause, timeout })
     }
 
     pub(super) fn base(&self) -> &BaseUrl {

@@ -17,7 +17,9 @@ use crate::{
         gate::InFlight,
         names::{EnvironmentName, Pacticipant, Version},
     },
-    broker::{BaseUrl, Broker, BrokerConfig, ClientCertificate, Credentials, SecretText, TlsSettings},
+    broker::{
+        BaseUrl, Broker, BrokerConfig, ClientCertificate, Credentials, SecretText, TlsSettings, pause::LONGEST_PAUSE,
+    },
     decide::{Ignored, Judgement, Question, messages},
 };
 
@@ -148,6 +150,7 @@ fn config(arguments: &CheckArguments) -> Result<BrokerConfig, Failure> {
         },
         request_timeout: Duration::from_secs(arguments.timeout_seconds),
         concurrency: 4,
+        longest_pause: LONGEST_PAUSE,
         user_agent: format!("{USER_AGENT} check"),
     })
 }

@@ -73,6 +73,7 @@ async fn test(arguments: &SelfTestArguments) -> Result<(), Failure> {
         Ok(brokers) if brokers.items.is_empty() => say("brokers", Ok("there is no PactBroker yet".to_owned()))?,
         Ok(brokers) => {
             let client_factory = ClientFactory {
+                longest_pause: crate::broker::pause::LONGEST_PAUSE,
                 client: client.clone(),
                 namespace: arguments.namespace.clone(),
                 user_agent: format!("{USER_AGENT} self-test"),

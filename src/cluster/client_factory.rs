@@ -9,7 +9,7 @@ use kube::{Api, Client, ResourceExt};
 use crate::{
     api::PactBroker,
     broker::{
-        Broker, Observer,
+        Broker, BrokerConfig, Observer,
         settings::{SecretData, broker_config, secrets_of},
     },
     decide::{Explanation, Reason},
@@ -53,6 +53,8 @@ pub struct ClientFactory {
     pub namespace: String,
     /// How the clients name themselves.
     pub user_agent: String,
+    /// The longest pause that a broker may ask for.
+    pub longest_pause: Duration,
     /// Told of every request of every client.
     pub observer: Observer,
 }
@@ -89,7 +91,8 @@ impl ClientFactory {
         }
         let client = broker_config(&object.spec, &self.namespace, &data, &self.user_agent)
             .and_then(|config| {
-                Broker::new(config).map_err(|problem| Explanation::new(Reason::InvalidSpec, problem.to_string()))
+                Broker::new(BrokerConfig { longest_pause: self.longest_pause, ..config })
+                    .map_err(|problem| Explanation::new(Reason::InvalidSpec, problem.to_string()))
             })
             .map(|broker| broker.with_observer(self.observer.clone()));
         Ok(Some(BuiltClient { fingerprint, client }))

@@ -11,7 +11,7 @@ use crate::{
         PactDeploymentStatus,
         condition::{Finding, is_true},
         environment::MEMBERS_LISTED,
-        gate::GateAction,
+        gate::{GateAction, GateMode},
     },
     decide::{
         Basis, GateRules, Problem, Reason,
@@ -75,6 +75,21 @@ pub fn members_listed(before: &[Condition], inventory: &Inventory) -> Finding {
 }
 
 impl Cluster {
+    /// How many versions run that would be denied now, by the mode of the gate that they are under (case 81).
+    #[must_use]
+    pub fn would_deny_by_mode(&self) -> Vec<(&'static str, i64)> {
+        let mut counts = [GateMode::Off, GateMode::Audit, GateMode::Warn, GateMode::Enforce].map(|mode| (mode, 0));
+        for (key, object) in self.records.select(|_| true) {
+            let checks = object.status.as_ref().map(|status| status.checks.as_slice()).unwrap_or_default();
+            let denied = checks.iter().filter(|check| check.would_deny).count();
+            let Some(rules) = Some(&key).filter(|_| denied > 0).and_then(|key| self.gate_rules(key)) else { continue };
+            for (_, count) in counts.iter_mut().filter(|(mode, _)| *mode == rules.mode) {
+                *count += i64::try_from(denied).unwrap_or(i64::MAX);
+            }
+        }
+        counts.into_iter().map(|(mode, count)| (mode.name(), count)).collect()
+    }
+
     /// Counts the keys of an environment.
     pub fn inventory(&self, keys: &[RecordKey], rules: &GateRules) -> Inventory {
         let mut inventory = Inventory::default();

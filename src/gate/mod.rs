@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{broker_clients::BrokerClients, metrics::GateMetrics, report::Reported};
 use crate::{
-    broker::metrics::observer,
+    broker::{metrics::observer, pause::GATES_LONGEST_PAUSE},
     cluster::{
         Cluster,
         client_factory::ClientFactory,
@@ -72,6 +72,7 @@ impl Gate {
             client: client.clone(),
             namespace: settings.namespace.clone(),
             user_agent: settings.user_agent.clone(),
+            longest_pause: GATES_LONGEST_PAUSE,
             observer: observer(metrics),
         };
         let cluster = Arc::new(Cluster::new(client.clone()));

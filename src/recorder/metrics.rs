@@ -1,5 +1,7 @@
 //! The recorder's metrics. Label sets are closed: names of objects belong in logs and Events.
 
+use std::sync::Arc;
+
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
@@ -29,8 +31,14 @@ pub(super) struct RecorderMetrics {
 }
 
 impl RecorderMetrics {
-    /// Registers the counters, and two gauges of what needs a person.
-    pub(super) fn register(metrics: &Metrics, leadership: &Leadership, cluster: &Cluster) -> Self {
+    /// Registers the counters, and gauges of what needs a person.
+    pub(super) fn register(metrics: &Metrics, leadership: &Leadership, cluster: &Arc<Cluster>) -> Self {
+        let help = "Versions that run and would be denied now, whatever the way they came, by the mode of the gate";
+        let (leads, view) = (leadership.clone(), Arc::clone(cluster));
+        metrics.observe_by("versions_would_deny", help, "mode", move || {
+            // Only the leader judges what runs.
+            if leads.is_leader() { view.would_deny_by_mode() } else { Vec::new() }
+        });
         let (leadership, records, snapshots) = (leadership.clone(), cluster.records.clone(), cluster.snapshots.clone());
         let help = "Records that another client writes, too, and that the operator no longer changes";
         metrics.observe("records_contested", help, move || i64::try_from(records.contested()).ok());

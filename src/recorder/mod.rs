@@ -116,6 +116,7 @@ impl Recorder {
             client: client.clone(),
             namespace: settings.namespace.clone(),
             user_agent: settings.user_agent.clone(),
+            longest_pause: crate::broker::pause::LONGEST_PAUSE,
             observer: crate::broker::metrics::observer(registry),
         };
         Self {

@@ -3,7 +3,7 @@
 use pact_consumer::builders::{RequestBuilder, ResponseBuilder};
 use pact_consumer::prelude::*;
 use pact_operator::broker::{Broker, BrokerError};
-use pact_operator::decide::{Ignored, LiveVersions, PairResult, Question, Verdict, judge};
+use pact_operator::decide::{Evidence, Ignored, LiveVersions, PairResult, Question, Verdict, judge};
 use serde_json::{Value, json};
 
 use super::client::{environment, pacticipant, version};
@@ -151,7 +151,7 @@ pub(crate) async fn ask_matrix(broker: &Broker) {
         (question("web", "9"), Verdict::VersionMissing, None),
     ] {
         let matrix = broker.matrix(&question).await.unwrap();
-        let judgement = judge(&question, &matrix, &LiveVersions::default());
+        let judgement = judge(&question, &Evidence::of_broker(&matrix, &LiveVersions::default()));
         let judged = (judgement.verdict, judgement.pairs.first().map(|pair| pair.result));
         assert_eq!(judged, (verdict, result), "{question}");
     }

@@ -14,6 +14,7 @@ pub(crate) fn config(url: &str) -> BrokerConfig {
         tls: TlsSettings::default(),
         request_timeout: Duration::from_secs(20),
         concurrency: 4,
+        longest_pause: pact_operator::broker::pause::LONGEST_PAUSE,
         user_agent: "pact-operator/test".to_owned(),
     }
 }

@@ -43,6 +43,19 @@ impl Metrics {
         self.register(|registry| registry.register_collector(Box::new(Observed { name, help, value })));
     }
 
+    /// Registers a gauge with one label that is read at each scrape: a value for each of the label's values.
+    pub fn observe_by(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        label: &'static str,
+        values: impl Fn() -> Vec<(&'static str, i64)> + Send + Sync + 'static,
+    ) {
+        self.register(|registry| {
+            registry.register_collector(Box::new(ObservedBy { name, help, label, values }));
+        });
+    }
+
     /// All metrics as OpenMetrics text.
     ///
     /// # Errors
@@ -80,6 +93,33 @@ impl<V: Fn() -> Option<i64> + Send + Sync + 'static> Collector for Observed<V> {
     }
 }
 
+struct ObservedBy<V> {
+    name: &'static str,
+    help: &'static str,
+    label: &'static str,
+    values: V,
+}
+
+impl<V> fmt::Debug for ObservedBy<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ObservedBy").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<V: Fn() -> Vec<(&'static str, i64)> + Send + Sync + 'static> Collector for ObservedBy<V> {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let values = (self.values)();
+        if values.is_empty() {
+            return Ok(());
+        }
+        let mut metric = encoder.encode_descriptor(self.name, self.help, None, MetricType::Gauge)?;
+        for (of, value) in values {
+            ConstGauge::new(value).encode(metric.encode_family(&[(self.label, of)])?)?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,11 +133,15 @@ mod tests {
         counter.inc_by(3);
         metrics.observe("leads", "Whether it leads", || Some(1));
         metrics.observe("ends", "When it ends", || None);
+        metrics.observe_by("runs", "What runs", "mode", || vec![("Audit", 1), ("Enforce", 0)]);
+        metrics.observe_by("none", "Nothing", "mode", Vec::new);
         let text = metrics.clone().render().unwrap();
         assert!(text.contains("some_operator_build_info{version=\"1.2.3\"} 1\n"), "{text}");
         assert!(text.contains("some_operator_writes_total 3\n"), "{text}");
         assert!(text.contains("# TYPE some_operator_leads gauge\nsome_operator_leads 1\n"), "{text}");
-        assert!(!text.contains("some_operator_ends"), "{text}");
+        assert!(!text.contains("some_operator_ends") && !text.contains("some_operator_none"), "{text}");
+        let by_mode = "some_operator_runs{mode=\"Audit\"} 1\nsome_operator_runs{mode=\"Enforce\"} 0\n";
+        assert!(text.contains(by_mode), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
 }
