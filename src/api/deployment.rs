@@ -5,8 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How many recorded versions are kept besides the current one.
-pub const HISTORY_LIMIT: usize = 10;
+/// How many different versions that were recorded before are kept.
+pub const HISTORY_LIMIT: usize = 50;
 
 /// How many earlier versions of a member are kept.
 pub const EARLIER_LIMIT: usize = 5;
@@ -72,7 +72,7 @@ pub struct PactDeploymentStatus {
     /// The versions that the operator released and that still run, where releases are recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub supported: Vec<Recorded>,
-    /// The versions that were recorded before, newest first.
+    /// The different versions that were recorded before, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Recorded>,
     /// The gate's verdicts on the versions that run or are being rolled out, newest first.
@@ -128,9 +128,13 @@ pub struct Recorded {
     pub uuid: Option<String>,
     /// When the operator recorded it, or first saw it recorded.
     pub at: Time,
+    /// Whether the gate would have denied it all the time that it was recorded: then going back to it is no way back.
+    /// Absent while there is no verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would_deny: Option<bool>,
 }
 
-/// How many checks are kept: for the running version, and for the one being rolled out.
+/// How many checks are kept: for the versions that run, and for those that are being rolled out.
 pub const CHECKS_LIMIT: usize = 4;
 /// How many pairs of a check are kept; the others are counted.
 pub const PAIRS_LIMIT: usize = 20;

@@ -154,7 +154,8 @@ pub enum InFlight {
     Ignore,
 }
 
-/// An application, or one version of it, that the check ignores.
+/// An application, or one version of it, that the check of others ignores. What is deployed of the application itself is
+/// checked all the same.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Ignore {
@@ -165,6 +166,10 @@ pub struct Ignore {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub version: Option<String>,
+    /// Only when one of these applications is deployed; without it, whichever is.
+    #[serde(rename = "for", default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 255)))]
+    pub applies_to: Vec<String>,
     /// Why, for later readers.
     #[schemars(length(min = 1, max = 1024))]
     pub reason: String,

@@ -142,7 +142,9 @@ impl OfInstance {
         };
         let status = object.status.as_ref();
         let mut current = status.into_iter().flat_map(|status| status.recorded.iter().chain(&status.supported));
-        let mut history = status.into_iter().flat_map(|status| &status.history);
+        // What would have been denied all the time that it was recorded is no way back (case 97).
+        let safe = |recorded: &&Recorded| recorded.would_deny != Some(true);
+        let mut history = status.into_iter().flat_map(|status| &status.history).filter(safe);
         let running: BTreeSet<_> = status.into_iter().flat_map(|status| &status.members).flat_map(running).collect();
         Self {
             instance: key.instance.clone(),

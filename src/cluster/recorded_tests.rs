@@ -85,6 +85,17 @@ fn records_that_are_listed_no_more_are_forgotten_and_their_environments_named() 
     assert_eq!(left, 0, "what is forgotten takes no room");
 }
 
+#[test]
+fn case_97_what_would_have_been_denied_is_no_way_back() {
+    let mut index = RecordedIndex::default();
+    let key = key("orders", None);
+    let mut object = object(&key, Some("4"), &[], &["3", "2", "1"]);
+    let history = &mut object.status.as_mut().unwrap().history;
+    (history[0].would_deny, history[1].would_deny) = (Some(true), Some(false));
+    index.set(&key, Some(&object));
+    assert_eq!(versions(&index.of(&key.environment_ref, &key.pacticipant).former), ["1", "2"]);
+}
+
 /// The object of a key whose members run these versions, by the names of their rollouts' states.
 fn running(key: &RecordKey, recorded: Option<&str>, members: &[(&str, &str, &[&str])]) -> PactDeployment {
     let mut object = object(key, recorded, &[], &[]);

@@ -96,7 +96,7 @@ fn the_last_record_comes_from_the_status() {
     assert_eq!(last_record_of(Some(&object(&key, "u", "1"))), LastRecord::default());
     let mut object = object(&key, "u", "1");
     object.status = Some(PactDeploymentStatus {
-        recorded: Some(Recorded { version: "2".into(), uuid: None, at: Time(at(5)) }),
+        recorded: Some(Recorded { version: "2".into(), uuid: None, at: Time(at(5)), would_deny: None }),
         corrected_version: Some("1".into()),
         orphaned_since: Some(Time(at(9))),
         ..PactDeploymentStatus::default()

@@ -11,13 +11,13 @@ use tracing::warn;
 
 use super::Gate;
 use crate::{
-    api::gate::{GateMode, InFlight},
+    api::gate::GateMode,
     broker::{
         fair_queue::{Caller, Urgency},
         questions::Source,
     },
     decide::{
-        Decision, Finding, Identified, Judgement, Question, Verdict,
+        Decision, Finding, Judgement, Question, Verdict,
         admission::{Answer, Cause, Notice, OpenSubject, Review, Scope, Unjudged, scope, unjudged},
         messages,
     },
@@ -114,16 +114,15 @@ impl Gate {
     }
 
     async fn find(&self, open: OpenSubject, namespace: &str, deadline: Instant) -> (Finding, Source) {
-        let (cause, source) = match open.question(Timestamp::now()) {
-            Err(problem) => (Cause::Problem(problem), Source::None),
+        match open.question(Timestamp::now()) {
+            Err(problem) => (open.finding(Cause::Problem(problem)), Source::None),
             Ok(question) => {
                 let caller = Caller { urgency: urgency(open.mode()), namespace: namespace.to_owned() };
                 let broker = &open.subject.environment_ref.broker;
                 let (judgement, source) = self.ask(broker, &question, caller, deadline).await;
-                (Cause::Judged(judgement), source)
+                (Finding { asked: Some(question), ..open.finding(Cause::Judged(judgement)) }, source)
             }
-        };
-        (open.finding(cause), source)
+        }
     }
 
     async fn ask(&self, broker: &str, question: &Question, caller: Caller, deadline: Instant) -> (Judgement, Source) {
@@ -144,21 +143,14 @@ impl Gate {
 
     /// The address of the matrix of a finding, for people.
     pub(super) fn link(&self, finding: &Finding) -> Option<String> {
-        let Identified { pacticipant, version } = finding.subject.identified.as_ref().ok()?;
+        let question = finding.asked.as_ref()?;
         if let Cause::Judged(judgement) = &finding.cause
             && matches!(judgement.verdict, Verdict::VersionMissing | Verdict::PacticipantUnknown)
         {
             return None;
         }
         let base = self.cluster.brokers.public_url(&finding.subject.environment_ref.broker)?;
-        let question = Question {
-            pacticipant: pacticipant.clone(),
-            version: version.clone(),
-            environment: finding.subject.environment_ref.environment.clone(),
-            ignore: Vec::new(),
-            in_flight: InFlight::default(),
-        };
-        Some(messages::matrix_link(&base, &question))
+        Some(messages::matrix_link(&base, question))
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
     cluster::Cluster,
     decide::{
         Explanation, Reason,
-        record::{Assessment, Facts, MemberView, RecordState, Write, assess, show_members, status},
+        record::{Assessment, Facts, MemberView, RecordState, Write, assess, remember_verdicts, show_members, status},
     },
     workload::RecordKey,
 };
@@ -155,6 +155,7 @@ impl RecordReconciler {
         } else if matches!(state, RecordState::Undeployed(_) | RecordState::Kept(_)) {
             after.checks.clear();
         }
+        remember_verdicts(&mut after);
         if before == Some(&after) {
             return true;
         }

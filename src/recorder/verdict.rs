@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
-use operator_kit::backoff::Backoff;
+use operator_kit::backoff::{Backoff, entropy, fraction};
 use tracing::{info, warn};
 
 use super::{
@@ -29,6 +29,9 @@ use crate::{
 
 /// How soon a verdict that is not a yes is checked again, the first time.
 const SECOND_LOOK: Duration = Duration::from_secs(30);
+
+/// For how many resync periods a yes holds: an hour by default.
+const YES_HOLDS: u32 = 6;
 
 /// The reconciler; see the module documentation.
 pub(super) struct VerdictReconciler {
@@ -78,7 +81,8 @@ impl VerdictReconciler {
             }),
         };
         let found = check(&key.pacticipant, version, environment, &judgement, &rules, Timestamp::now());
-        let again = self.ask_again(&found, tries);
+        let ends = rules.next_end(&key.pacticipant, Timestamp::now());
+        let again = Some(self.ask_again(&found, ends, tries));
         if let Some((check, before)) = self.verdicts.set(key, found) {
             self.report(key, members, &check, before.as_ref()).await;
             // Only the pass of the record writes the status of the key.
@@ -88,17 +92,21 @@ impl VerdictReconciler {
     }
 
     /// When to check again although nothing changes: a verdict may become a yes when a result is published, and an
-    /// unanswered check may be answered when the broker can be asked. Soon at first, then at growing intervals.
-    fn ask_again(&self, check: &Check, tries: &mut Tries) -> Option<Duration> {
+    /// unanswered check may be answered when the broker can be asked. Soon at first, then at growing intervals. A yes may
+    /// end, too: when the next of what is ignored `ends`, or by a new result that nobody here is told of.
+    fn ask_again(&self, check: &Check, ends: Option<Timestamp>, tries: &mut Tries) -> Duration {
+        let ends = ends.and_then(|ends| Duration::try_from(ends.duration_since(Timestamp::now())).ok());
         if is_yes(check) {
-            return None;
+            let period = self.settings.resync_period * YES_HOLDS;
+            let period = period + fraction(period / 10, entropy());
+            return ends.map_or(period, |ends| period.min(ends + Duration::from_secs(1)));
         }
         let backoff = if answered(check) {
             Backoff { min: SECOND_LOOK.min(self.settings.resync_period), max: self.settings.resync_period }
         } else {
             Backoff { min: self.settings.retry_min, max: self.settings.retry_max }
         };
-        Some(tries.delay(backoff, "verdict"))
+        tries.delay(backoff, "verdict")
     }
 
     async fn report(&self, key: &RecordKey, members: &[MemberView], check: &Check, before: Option<&Check>) {

@@ -64,14 +64,13 @@ pub fn check(
 /// Whether the broker answered: unanswered checks are repeated when it is back.
 #[must_use]
 pub fn answered(check: &Check) -> bool {
-    let unanswered = [Verdict::EnvironmentMissing, Verdict::Unauthorized, Verdict::BrokerUnavailable];
-    check.verdict != UNCHECKED && unanswered.iter().all(|verdict| check.verdict != verdict.name())
+    Verdict::named(&check.verdict).is_some_and(Verdict::answered)
 }
 
 /// Whether the check is a yes.
 #[must_use]
 pub fn is_yes(check: &Check) -> bool {
-    [Verdict::Yes, Verdict::YesVacuous].iter().any(|verdict| verdict.name() == check.verdict)
+    Verdict::named(&check.verdict).is_some_and(Verdict::is_yes)
 }
 
 /// The versions that members run or roll out to, in the members' order, each once; none for members on hold.

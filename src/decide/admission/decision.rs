@@ -4,7 +4,7 @@
 use super::{Basis, GateRules, Problem, Subject};
 use crate::{
     api::gate::{GateAction, GateActions, GateMode, RollbackPolicy},
-    decide::{Judgement, Verdict},
+    decide::{Judgement, Question, Verdict},
     workload::VersionProblem,
 };
 
@@ -42,6 +42,8 @@ pub struct Finding {
     pub action: GateAction,
     /// The mode that is in force.
     pub mode: GateMode,
+    /// What was asked, if anything was.
+    pub asked: Option<Question>,
     /// Whether the mode is `Enforce` and only waits for the list of what runs.
     pub awaits_members: bool,
 }
@@ -54,7 +56,8 @@ impl Finding {
     pub fn new(subject: Subject, cause: Cause, rules: &GateRules, members_listed: bool) -> Self {
         let wanted = wanted(&cause, subject.basis, rules);
         let mode = in_force(rules.mode, members_listed);
-        Self { subject, cause, wanted, action: capped(wanted, mode), mode, awaits_members: mode != rules.mode }
+        let awaits_members = mode != rules.mode;
+        Self { subject, cause, wanted, action: capped(wanted, mode), mode, asked: None, awaits_members }
     }
 
     /// Whether it would be denied, or is, if nothing but the policy counted.

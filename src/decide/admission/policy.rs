@@ -7,7 +7,7 @@ use crate::{
         PactEnvironment,
         condition::is_true,
         environment::MEMBERS_LISTED,
-        gate::{GateActions, GateMode, GatePolicy, InFlight, RollbackPolicy},
+        gate::{GateActions, GateMode, GatePolicy, Ignore, InFlight, RollbackPolicy},
         names::{EnvironmentName, Pacticipant, Version},
     },
     decide::{Ignored, Question},
@@ -51,7 +51,33 @@ pub struct GateRules {
     pub rollback: RollbackPolicy,
     /// How versions count that are rolling out.
     pub in_flight: InFlight,
-    ignore: Vec<(Ignored, Option<Timestamp>)>,
+    ignore: Vec<IgnoreRule>,
+}
+
+/// What is left out when others are asked about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct IgnoreRule {
+    ignored: Ignored,
+    /// Only when one of these is asked about; empty is whichever.
+    applies_to: Vec<Pacticipant>,
+    until: Option<Timestamp>,
+}
+
+impl IgnoreRule {
+    /// `None` when one of its names cannot be one: it would leave out more than was meant, or nothing.
+    fn parse(ignore: &Ignore) -> Option<Self> {
+        let version = ignore.version.as_deref().map(Version::parse).transpose().ok()?;
+        let applies_to =
+            ignore.applies_to.iter().map(|name| Pacticipant::parse(name)).collect::<Result<_, _>>().ok()?;
+        let ignored = Ignored { pacticipant: Pacticipant::parse(&ignore.pacticipant).ok()?, version };
+        Some(Self { ignored, applies_to, until: ignore.until.as_ref().map(|until| until.0) })
+    }
+
+    /// Whether it counts when this pacticipant is asked about, at whatever time: never for the ignored one itself.
+    fn applies(&self, asked_about: &Pacticipant) -> bool {
+        self.ignored.pacticipant != *asked_about
+            && (self.applies_to.is_empty() || self.applies_to.contains(asked_about))
+    }
 }
 
 impl GateRules {
@@ -59,12 +85,7 @@ impl GateRules {
     /// the same (the schema refuses such names).
     #[must_use]
     pub fn parse(policy: &GatePolicy) -> Self {
-        let ignored = policy.ignore.iter().filter_map(|ignore| {
-            let version = ignore.version.as_deref().map(Version::parse).transpose().ok()?;
-            let ignored = Ignored { pacticipant: Pacticipant::parse(&ignore.pacticipant).ok()?, version };
-            Some((ignored, ignore.until.as_ref().map(|until| until.0)))
-        });
-        let mut ignore: Vec<_> = ignored.collect();
+        let mut ignore: Vec<_> = policy.ignore.iter().filter_map(IgnoreRule::parse).collect();
         ignore.sort();
         Self {
             mode: policy.mode,
@@ -73,6 +94,13 @@ impl GateRules {
             in_flight: policy.in_flight,
             ignore,
         }
+    }
+
+    /// When the next of what is ignored for a pacticipant at `now` counts again.
+    #[must_use]
+    pub fn next_end(&self, pacticipant: &Pacticipant, now: Timestamp) -> Option<Timestamp> {
+        let ends = self.ignore.iter().filter(|rule| rule.applies(pacticipant)).filter_map(|rule| rule.until);
+        ends.filter(|until| now < *until).min()
     }
 
     /// The question about a version, with what is ignored at `now`.
@@ -84,10 +112,9 @@ impl GateRules {
         environment: &EnvironmentName,
         now: Timestamp,
     ) -> Question {
-        let in_force = self.ignore.iter().filter(|(_, until)| until.is_none_or(|until| now < until));
-        // Who asks about an ignored application itself asks about all of its pairs.
-        let others = in_force.map(|(ignored, _)| ignored).filter(|ignored| ignored.pacticipant != *pacticipant);
-        let mut ignore: Vec<_> = others.cloned().collect();
+        let in_force = self.ignore.iter().filter(|rule| rule.until.is_none_or(|until| now < until));
+        let mut ignore: Vec<_> =
+            in_force.filter(|rule| rule.applies(pacticipant)).map(|rule| rule.ignored.clone()).collect();
         ignore.dedup();
         Question {
             pacticipant: pacticipant.clone(),
@@ -98,3 +125,7 @@ impl GateRules {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "policy_tests.rs"]
+mod tests;

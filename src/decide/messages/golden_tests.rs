@@ -295,3 +295,22 @@ fn a_provider_that_is_only_on_its_way_is_a_warning_of_a_yes() {
         "orders 2.0.0 → production: it failed to verify the pact of web 3 (rolling out now), and 1 more pair";
     assert_eq!(cautions(&decision), [expected]);
 }
+
+#[test]
+fn the_link_leaves_out_what_the_question_leaves_out() {
+    let ignored = |pacticipant, only: Option<&str>| crate::decide::Ignored {
+        pacticipant: name(pacticipant),
+        version: only.map(version),
+    };
+    let question = Question {
+        pacticipant: name("orders"),
+        version: version("2.0.0"),
+        environment: environment_ref("production").environment,
+        ignore: vec![ignored("a b", None), ignored("web", Some("7+1"))],
+        in_flight: crate::api::gate::InFlight::default(),
+    };
+    let expected = "https://broker/matrix?q%5B%5D%5Bpacticipant%5D=orders&q%5B%5D%5Bversion%5D=2.0.0&latestby=cvpv\
+                    &environment=production&ignore%5B%5D%5Bpacticipant%5D=a%20b&ignore%5B%5D%5Bpacticipant%5D=web\
+                    &ignore%5B%5D%5Bversion%5D=7%2B1";
+    assert_eq!(matrix_link("https://broker", &question), expected);
+}

@@ -12,20 +12,25 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 static FORBIDDEN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new("(?i)i(mmutable)").ok());
 
-/// Where a person sees the matrix of a question. `base` is the broker's address as people reach it.
+/// Where a person sees the matrix of a question, without what it ignores. `base` is the broker's address as people reach it.
 ///
 /// The first letter of the word "immutable" is percent-encoded: the address stays the same, and the text does not hold
 /// the word (see [`super::sanitize()`]).
 #[must_use]
 pub fn matrix_link(base: &str, question: &Question) -> String {
     let value = |text: &str| utf8_percent_encode(text, ENCODED).to_string();
-    let link = format!(
+    let mut link = format!(
         "{}/matrix?q%5B%5D%5Bpacticipant%5D={}&q%5B%5D%5Bversion%5D={}&latestby=cvpv&environment={}",
         base.trim_end_matches('/'),
         value(question.pacticipant.as_str()),
         value(question.version.as_str()),
         value(question.environment.as_str()),
     );
+    for ignored in &question.ignore {
+        let version = ignored.version.as_ref().map(|version| value(version.as_str()));
+        let version = version.map(|version| format!("&ignore%5B%5D%5Bversion%5D={version}")).unwrap_or_default();
+        link.push_str(&format!("&ignore%5B%5D%5Bpacticipant%5D={}{version}", value(ignored.pacticipant.as_str())));
+    }
     let Some(forbidden) = FORBIDDEN.as_ref() else { return link };
     let spelled = |found: &Captures<'_>| {
         let first = if found[0].starts_with('I') { "%49" } else { "%69" };

@@ -62,7 +62,12 @@ pub(super) fn live(members: Vec<MemberView>, row_of: Option<&str>) -> Live {
 
 pub(super) fn recorded_before(text: &str) -> PactDeploymentStatus {
     PactDeploymentStatus {
-        recorded: Some(Recorded { version: text.into(), uuid: Some(format!("uuid-{text}")), at: Time(at(1)) }),
+        recorded: Some(Recorded {
+            version: text.into(),
+            uuid: Some(format!("uuid-{text}")),
+            at: Time(at(1)),
+            would_deny: None,
+        }),
         members: vec![runs(text).shown()],
         conditions: vec![Condition {
             type_: "Recorded".into(),

@@ -26,4 +26,4 @@ pub use facts::{Done, Facts, Failure, LastRecord, Live, ReleasedRow, Row, Snapsh
 pub use member::{Hold, MemberView};
 pub use plan::MemberFate;
 pub use state::{RecordState, Write};
-pub use status::{agreed, show_members, status};
+pub use status::{agreed, remember_verdicts, show_members, status};

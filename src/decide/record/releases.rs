@@ -163,7 +163,10 @@ fn finished(facts: &Facts<'_>, wanted: &DesiredReleases, at_broker: &[ReleasedRo
     for release in at_broker.iter().filter(|release| wanted.supported.contains(&release.version)) {
         if !supported.iter().any(|recorded| recorded.version == release.version.as_str()) {
             let uuid = Some(release.uuid.clone());
-            supported.insert(0, Recorded { version: release.version.as_str().to_owned(), uuid, at: Time(now) });
+            supported.insert(
+                0,
+                Recorded { version: release.version.as_str().to_owned(), uuid, at: Time(now), would_deny: None },
+            );
         }
     }
     released(facts, supported)

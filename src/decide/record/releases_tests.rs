@@ -19,7 +19,7 @@ use crate::{
 
 /// The case with releases: those that the status lists as ours, and those that the broker supports.
 fn releases(world: World, supported: &[&str], at_broker: &[&str]) -> World {
-    let recorded = |text: &&str| Recorded { version: (*text).into(), uuid: None, at: Time(at(1)) };
+    let recorded = |text: &&str| Recorded { version: (*text).into(), uuid: None, at: Time(at(1)), would_deny: None };
     let status = PactDeploymentStatus {
         supported: supported.iter().map(recorded).collect(),
         recorded: None,

@@ -13,7 +13,10 @@ use crate::{
         deployment::{EARLIER_LIMIT, HISTORY_LIMIT, Member, Recorded},
         names::Version,
     },
-    decide::reason::{Meaning, Reason},
+    decide::{
+        reason::{Meaning, Reason},
+        verdict::Verdict,
+    },
 };
 
 /// The status after a pass.
@@ -105,8 +108,12 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
                 }
             } else {
                 archive(status);
-                status.recorded =
-                    Some(Recorded { version: version.as_str().to_owned(), uuid: Some(uuid.clone()), at: Time(now) });
+                status.recorded = Some(Recorded {
+                    version: version.as_str().to_owned(),
+                    uuid: Some(uuid.clone()),
+                    at: Time(now),
+                    would_deny: None,
+                });
             }
         }
         RecordState::Released { supported, .. } => {
@@ -142,9 +149,27 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
     }
 }
 
+/// Takes in whether the versions that are recorded would be denied: a version that was fine once stays so, whatever
+/// happens to its counterparts later (case 97).
+pub fn remember_verdicts(status: &mut PactDeploymentStatus) {
+    for recorded in status.recorded.iter_mut().chain(&mut status.supported) {
+        let mut checks = status.checks.iter().filter(|check| check.version == recorded.version);
+        let Some(check) = checks.find(|check| Verdict::named(&check.verdict).is_some_and(Verdict::answered)) else {
+            continue;
+        };
+        recorded.would_deny = Some(recorded.would_deny.unwrap_or(true) && check.would_deny);
+    }
+}
+
 /// Moves the current record into the history.
 fn archive(status: &mut PactDeploymentStatus) {
-    if let Some(recorded) = status.recorded.take() {
+    if let Some(mut recorded) = status.recorded.take() {
+        // Two that take turns must not push out all others (case 96).
+        let same = |before: &Recorded| before.version == recorded.version;
+        let fine_before = status.history.iter().any(|before| same(before) && before.would_deny == Some(false));
+        status.history.retain(|before| !same(before));
+        recorded.would_deny = if fine_before { Some(false) } else { recorded.would_deny };
+        recorded.uuid = None;
         status.history.insert(0, recorded);
         status.history.truncate(HISTORY_LIMIT);
     }

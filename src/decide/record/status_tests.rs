@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    api::condition::is_true,
+    api::{condition::is_true, deployment::Check},
     decide::Explanation,
     decide::record::fixtures::{at, key, member, progressing, version},
     workload::{RolloutState, VersionProblem},
@@ -22,7 +22,7 @@ fn recorded(text: &str, write: Write) -> RecordState {
 }
 
 fn release(text: &str, second: i64) -> Recorded {
-    Recorded { version: text.into(), uuid: Some(format!("uuid-{text}")), at: Time(at(second)) }
+    Recorded { version: text.into(), uuid: Some(format!("uuid-{text}")), at: Time(at(second)), would_deny: None }
 }
 
 fn pending(text: Option<&str>, reason: Reason, next_try: i64) -> RecordState {
@@ -108,13 +108,55 @@ fn a_record_that_is_found_again_keeps_its_time_and_gets_its_new_row() {
 }
 
 #[test]
-fn the_versions_before_are_the_history_newest_first_and_no_more_than_ten() {
+fn the_versions_before_are_the_history_newest_first_and_no_more_than_fifty() {
     let members = running("x");
-    let passes: Vec<_> = (0..15).map(|n| (members.as_slice(), recorded(&n.to_string(), Write::First))).collect();
+    let passes: Vec<_> = (0..55).map(|n| (members.as_slice(), recorded(&n.to_string(), Write::First))).collect();
     let status = after(&passes);
-    assert_eq!(current(&status), Some("14"));
-    assert_eq!(history(&status), ["13", "12", "11", "10", "9", "8", "7", "6", "5", "4"]);
+    assert_eq!(current(&status), Some("54"));
+    let wanted: Vec<_> = (4..54).rev().map(|n| n.to_string()).collect();
+    assert_eq!(history(&status), wanted);
     assert_eq!(history(&status).len(), HISTORY_LIMIT);
+}
+
+#[test]
+fn case_96_two_versions_that_take_turns_push_no_other_out() {
+    let members = running("x");
+    let turns = (0..200).map(|n| if n % 2 == 0 { "2" } else { "3" });
+    let passes: Vec<_> =
+        ["0", "1"].into_iter().chain(turns).map(|it| (members.as_slice(), recorded(it, Write::First))).collect();
+    let status = after(&passes);
+    assert_eq!((current(&status), history(&status)), (Some("3"), vec!["2", "3", "1", "0"]));
+}
+
+#[test]
+fn case_97_a_version_that_was_fine_once_stays_so_and_one_that_never_was_does_not() {
+    let check = |verdict: &str, would_deny| Check {
+        version: "1".into(),
+        verdict: verdict.into(),
+        would_deny,
+        message: String::new(),
+        since: Time(at(1)),
+        pairs: Vec::new(),
+        more_pairs: None,
+    };
+    for (verdicts, then) in [
+        (vec![], None),
+        (vec![check("Unchecked", false)], None),
+        (vec![check("BrokerUnavailable", true)], None),
+        (vec![check("Yes", false)], Some(false)),
+        (vec![check("No", true)], Some(true)),
+        (vec![check("Unchecked", false), check("No", true)], Some(true)),
+        (vec![check("Unknown", true), check("Yes", false), check("No", true)], Some(false)),
+    ] {
+        let mut status = after(&[(&running("1"), recorded("1", Write::First))]);
+        for check in &verdicts {
+            status.checks = vec![check.clone(), Check { version: "0".into(), ..check.clone() }];
+            remember_verdicts(&mut status);
+        }
+        assert_eq!(status.recorded.as_ref().unwrap().would_deny, then, "{verdicts:?}");
+        archive(&mut status);
+        assert_eq!(status.history[0].would_deny, then, "{verdicts:?}");
+    }
 }
 
 #[test]

@@ -47,6 +47,12 @@ impl Verdict {
         Self::BrokerUnavailable,
     ];
 
+    /// The verdict that is written like this in a status.
+    #[must_use]
+    pub fn named(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| verdict.name() == text)
+    }
+
     /// The verdict as it is written in a status, a log line and a metric.
     #[must_use]
     pub const fn name(self) -> &'static str {
