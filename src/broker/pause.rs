@@ -24,9 +24,14 @@ impl Pause {
         Self { until: Mutex::default(), longest: longest.min(LONGEST_PAUSE) }
     }
 
+    /// How much of a pause that a broker asks for is kept.
+    pub(super) fn limited(&self, wait: Duration) -> Duration {
+        wait.min(self.longest)
+    }
+
     /// Begins a pause at `now`; a longer one that is already running stays.
     pub(super) fn ask(&self, now: Instant, wait: Duration) {
-        let until = now + wait.min(self.longest);
+        let until = now + self.limited(wait);
         let mut held = self.until.lock().unwrap_or_else(PoisonError::into_inner);
         *held = Some(held.map_or(until, |before| before.max(until)));
     }

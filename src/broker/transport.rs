@@ -114,7 +114,8 @@ impl Transport {
         };
         let started = Instant::now();
         let answer = match timeout(self.timeout, self.exchange(&request, url)).await {
-            Ok(Ok(response)) => {
+            Ok(Ok(mut response)) => {
+                response.retry_after = response.retry_after.map(|wait| self.pause.limited(wait));
                 if let Some(wait) = response.retry_after.filter(|_| matches!(response.status, 429 | 503)) {
                     self.pause.ask(Instant::now(), wait);
                 }

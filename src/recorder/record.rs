@@ -14,7 +14,8 @@ use super::{
     queue::{Next, Slot, Task, Tries},
     report::Reporter,
     schedule::Schedule,
-    verdicts::{Verdicts, is_yes, versions},
+    verdict::yes_ends,
+    verdicts::{Due, Verdicts, is_yes, versions},
     writes::Writes,
 };
 use crate::{
@@ -179,8 +180,10 @@ impl RecordReconciler {
 
     /// Schedules the check of a key if one of its versions was never judged.
     fn judge_if_new(&self, key: &RecordKey, members: &[MemberView], object: Option<&PactDeployment>) {
-        if self.verdicts.begin(key, &versions(members), object) {
-            self.schedule.queue.now(Task::Verdict(key.clone()));
+        match self.verdicts.begin(key, &versions(members), object) {
+            Due::Now => self.schedule.queue.now(Task::Verdict(key.clone())),
+            Due::Sometime => self.schedule.queue.after(yes_ends(), Task::Verdict(key.clone())),
+            Due::No => {}
         }
     }
 

@@ -30,8 +30,13 @@ use crate::{
 /// How soon a verdict that is not a yes is checked again, the first time.
 const SECOND_LOOK: Duration = Duration::from_secs(30);
 
-/// For how many resync periods a yes holds: an hour by default.
-const YES_HOLDS: u32 = 6;
+/// How long a yes holds while nothing changes that the operator sees.
+const YES_HOLDS: Duration = Duration::from_hours(1);
+
+/// When a yes that was found earlier is checked again: spread, so that many are not checked at once.
+pub(super) fn yes_ends() -> Duration {
+    fraction(YES_HOLDS, entropy())
+}
 
 /// The reconciler; see the module documentation.
 pub(super) struct VerdictReconciler {
@@ -97,8 +102,7 @@ impl VerdictReconciler {
     fn ask_again(&self, check: &Check, ends: Option<Timestamp>, tries: &mut Tries) -> Duration {
         let ends = ends.and_then(|ends| Duration::try_from(ends.duration_since(Timestamp::now())).ok());
         if is_yes(check) {
-            let period = self.settings.resync_period * YES_HOLDS;
-            let period = period + fraction(period / 10, entropy());
+            let period = YES_HOLDS + fraction(YES_HOLDS / 10, entropy());
             return ends.map_or(period, |ends| period.min(ends + Duration::from_secs(1)));
         }
         let backoff = if answered(check) {

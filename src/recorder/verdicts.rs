@@ -82,6 +82,17 @@ pub fn versions(members: &[MemberView]) -> Vec<Version> {
     versions.filter(|version| seen.insert(*version)).take(CHECKS_LIMIT).cloned().collect()
 }
 
+/// When a key has to be checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// At once.
+    Now,
+    /// It was, by an earlier process: when its verdict has held long enough.
+    Sometime,
+    /// It is, or will be.
+    No,
+}
+
 /// The checks by key that this process knows.
 #[derive(Default)]
 pub(super) struct Verdicts {
@@ -92,9 +103,9 @@ pub(super) struct Verdicts {
 }
 
 impl Verdicts {
-    /// Whether one of these versions was never judged, or not answered since this process started: then the key has to
-    /// be checked. Takes over the checks in the object's status.
-    pub(super) fn begin(&self, key: &RecordKey, versions: &[Version], object: Option<&PactDeployment>) -> bool {
+    /// Whether a key has to be checked: at once when one of these versions was never judged, or not answered since this
+    /// process started. Takes over the checks in the object's status.
+    pub(super) fn begin(&self, key: &RecordKey, versions: &[Version], object: Option<&PactDeployment>) -> Due {
         let mut by_key = self.by_key();
         let fresh = !by_key.contains_key(key);
         let checks = by_key.entry(key.clone()).or_insert_with(|| {
@@ -109,7 +120,11 @@ impl Verdicts {
             by_key.remove(key);
         }
         drop(by_key);
-        needed && self.pending().insert(key.clone())
+        match (needed, fresh) {
+            (true, _) if self.pending().insert(key.clone()) => Due::Now,
+            (false, true) if !versions.is_empty() => Due::Sometime,
+            _ => Due::No,
+        }
     }
 
     /// Stores the check of a version. An answer is not replaced by a check without one. Returns the new check and the

@@ -133,20 +133,20 @@ fn the_versions_of_members_are_checked_each_once_in_order_and_not_while_they_are
 #[test]
 fn a_key_is_checked_when_one_of_its_versions_never_was_and_only_once_at_a_time() {
     let (checks, key) = (Verdicts::default(), key("production", "orders"));
-    assert!(checks.begin(&key, &all(&["1"]), None));
-    assert!(!checks.begin(&key, &all(&["1"]), None), "it is under way");
+    assert_eq!(checks.begin(&key, &all(&["1"]), None), Due::Now);
+    assert_eq!(checks.begin(&key, &all(&["1"]), None), Due::No, "it is under way");
     checks.set(&key, found("1", "Yes", 1));
     checks.end(&key);
-    assert!(!checks.begin(&key, &all(&["1"]), None), "it is known");
-    assert!(checks.begin(&key, &all(&["1", "2"]), None), "2 is new");
+    assert_eq!(checks.begin(&key, &all(&["1"]), None), Due::No, "it is known");
+    assert_eq!(checks.begin(&key, &all(&["1", "2"]), None), Due::Now, "2 is new");
     checks.set(&key, found("2", UNCHECKED, 2));
     checks.end(&key);
     // A check without an answer is repeated by its own task, not by each pass.
-    assert!(!checks.begin(&key, &all(&["1", "2"]), None));
-    assert!(!checks.begin(&key, &all(&["2"]), None));
+    assert_eq!(checks.begin(&key, &all(&["1", "2"]), None), Due::No);
+    assert_eq!(checks.begin(&key, &all(&["2"]), None), Due::No);
     assert_eq!(checks.of(&key), [found("2", UNCHECKED, 2)], "1 no longer runs");
-    assert!(checks.begin(&key, &all(&["1"]), None), "and is checked again when it returns");
-    assert!(!checks.begin(&key, &[], None), "nothing runs");
+    assert_eq!(checks.begin(&key, &all(&["1"]), None), Due::Now, "and is checked again when it returns");
+    assert_eq!(checks.begin(&key, &[], None), Due::No, "nothing runs");
     assert_eq!(checks.of(&key), []);
 }
 
@@ -155,7 +155,7 @@ fn after_a_restart_the_status_is_used_and_only_unanswered_checks_are_repeated() 
     let key = key("production", "orders");
     let fresh = |stored: &[Check], running: &[&str]| {
         let checks = Verdicts::default();
-        let due = checks.begin(&key, &all(running), Some(&object_with(stored)));
+        let due = checks.begin(&key, &all(running), Some(&object_with(stored))) == Due::Now;
         (due, checks.of(&key))
     };
     let no = found("1", "No", 1);
@@ -170,10 +170,10 @@ fn after_a_restart_the_status_is_used_and_only_unanswered_checks_are_repeated() 
     assert_eq!(fresh(&[], &["1"]), (true, vec![]));
     // A process that knows a key does not return to the checks of an older object.
     let checks = Verdicts::default();
-    checks.begin(&key, &all(&["1"]), None);
+    let _ = checks.begin(&key, &all(&["1"]), None);
     checks.set(&key, found("1", "Yes", 5));
     checks.end(&key);
-    assert!(!checks.begin(&key, &all(&["1"]), Some(&object_with(&[found("1", "No", 1)]))));
+    assert_eq!(checks.begin(&key, &all(&["1"]), Some(&object_with(&[found("1", "No", 1)]))), Due::No);
     assert_eq!(checks.of(&key), [found("1", "Yes", 5)]);
 }
 
@@ -240,7 +240,7 @@ async fn a_waiter_is_woken_by_the_end_of_the_first_checks_and_never_waits_beyond
     let limit = Duration::from_millis(500);
     checks.settled(&key, limit).await;
     assert_eq!(began.elapsed(), Duration::ZERO, "nothing is under way");
-    checks.begin(&key, &all(&["1"]), None);
+    let _ = checks.begin(&key, &all(&["1"]), None);
     checks.settled(&key, limit).await;
     assert_eq!(began.elapsed(), limit, "it does not end in time");
     let waiting = tokio::spawn({
@@ -256,7 +256,7 @@ async fn a_waiter_is_woken_by_the_end_of_the_first_checks_and_never_waits_beyond
     waiting.await.unwrap();
     assert_eq!(began.elapsed(), 3 * limit);
     // A key that is dropped meanwhile wakes its waiter as well.
-    checks.begin(&key, &all(&["2"]), None);
+    let _ = checks.begin(&key, &all(&["2"]), None);
     let waiting = checks.settled(&key, Duration::from_mins(10));
     let forget = async { checks.forget(&key) };
     tokio::join!(waiting, forget);
@@ -292,7 +292,7 @@ proptest! {
                     running.sort();
                     running.dedup();
                     running.truncate(CHECKS_LIMIT);
-                    checks.begin(&key, &running, None);
+                    let _ = checks.begin(&key, &running, None);
                     let after = checks.of(&key);
                     prop_assert!(after.iter().all(|check| running.iter().any(|it| check.version == it.as_str())));
                 }
