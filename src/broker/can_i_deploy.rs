@@ -16,13 +16,17 @@ use crate::{
 /// How many unrecorded versions one request asks about: the names of this many fit into a URL that every proxy takes.
 const ASKED_TOGETHER: usize = 30;
 
+/// A state of what runs: how often it changed, and which admission was the last one before.
+pub type Revision = (u64, u64);
+
 /// What the cluster knows to run in the environments of one broker.
 pub trait Running: Send + Sync {
-    /// Another number whenever something else runs in an environment than before.
-    fn revision(&self, environment: &EnvironmentName) -> u64;
+    /// Others whenever something else runs in the environment of a question than before.
+    fn revision(&self, question: &Question) -> Revision;
 
-    /// The versions that run in an environment, or are on their way there, and are not among those that the broker has.
-    fn unrecorded(&self, environment: &EnvironmentName, recorded: &LiveVersions) -> Vec<UnrecordedVersion>;
+    /// The versions that run in the environment of a question, or are on their way there before the one in question, and
+    /// are not among those that the broker has.
+    fn unrecorded(&self, question: &Question, recorded: &LiveVersions) -> Vec<UnrecordedVersion>;
 }
 
 /// No cluster: what the broker says is all that is known.
@@ -30,11 +34,11 @@ pub trait Running: Send + Sync {
 pub struct NoCluster;
 
 impl Running for NoCluster {
-    fn revision(&self, _: &EnvironmentName) -> u64 {
-        0
+    fn revision(&self, _: &Question) -> Revision {
+        (0, 0)
     }
 
-    fn unrecorded(&self, _: &EnvironmentName, _: &LiveVersions) -> Vec<UnrecordedVersion> {
+    fn unrecorded(&self, _: &Question, _: &LiveVersions) -> Vec<UnrecordedVersion> {
         Vec::new()
     }
 }
@@ -97,8 +101,8 @@ impl Judge {
 
     /// See [`Running::revision`].
     #[must_use]
-    pub fn revision(&self, environment: &EnvironmentName) -> u64 {
-        self.running.revision(environment)
+    pub fn revision(&self, question: &Question) -> Revision {
+        self.running.revision(question)
     }
 
     /// One judgement, by what was live at `not_before` or later, if that is given.
@@ -125,7 +129,7 @@ impl Judge {
             Err(_) if !by_rows.verdict.is_yes() => return Ok(Reading { judgement: by_rows, hidden: false }),
             Err(error) => return Err(error),
         };
-        let mut unrecorded = self.running.unrecorded(environment, &live.versions);
+        let mut unrecorded = self.running.unrecorded(question, &live.versions);
         unrecorded
             .retain(|one| one.pacticipant != question.pacticipant && !question.leaves_out_all_of(&one.pacticipant));
         let pairs = self.pairs(question, &unrecorded).await?;

@@ -35,7 +35,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-pub use can_i_deploy::{Judge, NoCluster, Running, verdict_of};
+pub use can_i_deploy::{Judge, NoCluster, Revision, Running, verdict_of};
 pub use config::{BaseUrl, BrokerConfig, ClientCertificate, ConfigError, Credentials, SecretText, TlsSettings};
 pub use deployments::DeployedVersion;
 pub use environments::{Environment, NewEnvironment};

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    BrokerError, Judge,
+    BrokerError, Judge, Revision,
     circuit::Circuit,
     fair_queue::{Caller, Urgency},
     slots::{Place, Slots},
@@ -70,8 +70,10 @@ struct Kept {
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     question: Question,
-    /// How often it was recorded there, and how often something else ran.
-    state: (u64, u64),
+    /// How often something was recorded there.
+    recorded: u64,
+    /// What ran there.
+    running: Revision,
 }
 
 /// The questions to one broker. Clones share all state.
@@ -184,7 +186,7 @@ impl Shared {
     fn look_up(&self, question: &Question, caller: Caller) -> Found {
         let mut state = self.state();
         let recorded = state.changes.get(&question.environment).copied().unwrap_or_default();
-        let key = Key { question: question.clone(), state: (recorded, self.judge.revision(&question.environment)) };
+        let key = Key { question: question.clone(), recorded, running: self.judge.revision(question) };
         if let Some(kept) = self.answers.get(&key) {
             if kept.late {
                 // From now on it lives as long as any other.

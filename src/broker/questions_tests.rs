@@ -222,7 +222,7 @@ async fn an_answer_without_a_waiting_caller_serves_the_next_try() {
 
 #[test]
 fn a_yes_is_kept_for_ten_seconds_and_every_other_answer_for_one() {
-    let key = || Key { question: about("1"), state: (0, 0) };
+    let key = || Key { question: about("1"), recorded: 0, running: (0, 0) };
     for verdict in [
         Verdict::Yes,
         Verdict::YesVacuous,

@@ -4,22 +4,25 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use crate::{
     api::{
         PactDeployment,
         deployment::{Member, Recorded},
-        names::{ApplicationInstance, EnvironmentName, Pacticipant, Version},
+        names::{ApplicationInstance, Pacticipant, Version},
     },
-    broker::Running,
-    decide::{LiveVersions, RecordedVersions, UnrecordedVersion},
+    broker::{Revision, Running},
+    decide::{LiveVersions, Question, RecordedVersions, UnrecordedVersion},
     workload::{EnvironmentRef, RecordKey, RolloutState},
 };
 
 /// The versions. See the module.
 #[derive(Debug, Default)]
 pub struct RecordedIndex {
+    /// How many admissions there were.
+    admissions: u64,
     environments: HashMap<EnvironmentRef, OfEnvironment>,
 }
 
@@ -30,6 +33,31 @@ struct OfEnvironment {
     revision: u64,
     /// For each pacticipant the versions of its application instances, mostly one.
     by_pacticipant: HashMap<Pacticipant, Vec<OfInstance>>,
+    /// What this process is admitting, or has just admitted, in order.
+    admissions: Vec<Admission>,
+}
+
+/// How long an admission counts: until then the controller has written that the version is on its way.
+const ADMISSION_COUNTS: Duration = Duration::from_secs(30);
+
+/// A version that is being admitted. Two that break each other must not both pass because neither has arrived yet (case
+/// 94): the one that came first counts for the other.
+#[derive(Debug)]
+struct Admission {
+    number: u64,
+    pacticipant: Pacticipant,
+    version: Version,
+    until: Instant,
+}
+
+impl OfEnvironment {
+    /// The admissions that count for a question: those of others, before its own.
+    fn before<'a>(&'a self, question: &'a Question, now: Instant) -> impl Iterator<Item = &'a Admission> {
+        let own = |it: &&Admission| (&it.pacticipant, &it.version) == (&question.pacticipant, &question.version);
+        let end = self.admissions.iter().find(own).map_or(u64::MAX, |it| it.number);
+        let counts = move |it: &&Admission| it.number < end && now < it.until;
+        self.admissions.iter().filter(counts).filter(|it| it.pacticipant != question.pacticipant)
+    }
 }
 
 /// The versions of a key. There are as many as there are applications: sorted slices take a third of what sets do.
@@ -114,9 +142,45 @@ impl RecordedIndex {
         all
     }
 
-    /// Every version that runs in an environment, or rolls out, and is not among those that the broker has.
+    /// Takes in that the version in question is being admitted.
+    pub fn begin_admission(&mut self, broker: &str, question: &Question, now: Instant) {
+        let environment_ref = EnvironmentRef { broker: broker.to_owned(), environment: question.environment.clone() };
+        let environment = self.environments.entry(environment_ref).or_default();
+        environment.admissions.retain(|it| now < it.until);
+        let (pacticipant, version) = (question.pacticipant.clone(), question.version.clone());
+        if environment.admissions.iter().any(|it| (&it.pacticipant, &it.version) == (&pacticipant, &version)) {
+            return;
+        }
+        self.admissions += 1;
+        let until = now + ADMISSION_COUNTS;
+        environment.admissions.push(Admission { number: self.admissions, pacticipant, version, until });
+    }
+
+    /// Takes in that the version in question was denied.
+    pub fn end_admission(&mut self, broker: &str, question: &Question) {
+        let environment_ref = EnvironmentRef { broker: broker.to_owned(), environment: question.environment.clone() };
+        if let Some(environment) = self.environments.get_mut(&environment_ref) {
+            let own = |it: &Admission| (&it.pacticipant, &it.version) == (&question.pacticipant, &question.version);
+            environment.admissions.retain(|it| !own(it));
+        }
+    }
+
+    /// See [`Running::revision`].
+    fn revision(&self, environment_ref: &EnvironmentRef, question: &Question, now: Instant) -> Revision {
+        let Some(environment) = self.environments.get(environment_ref) else { return (0, 0) };
+        (environment.revision, environment.before(question, now).map(|it| it.number).max().unwrap_or_default())
+    }
+
+    /// Every version that runs in the environment of a question, rolls out, or is being admitted before it, and is not
+    /// among those that the broker has.
     #[must_use]
-    pub fn unrecorded(&self, environment_ref: &EnvironmentRef, recorded: &LiveVersions) -> Vec<UnrecordedVersion> {
+    pub fn unrecorded(
+        &self,
+        environment_ref: &EnvironmentRef,
+        question: &Question,
+        recorded: &LiveVersions,
+        now: Instant,
+    ) -> Vec<UnrecordedVersion> {
         // A version that one workload runs already is not in flight, whatever the others do.
         let mut unrecorded: BTreeSet<UnrecordedVersion> = BTreeSet::new();
         let environment = self.environments.get(environment_ref);
@@ -128,6 +192,10 @@ impl RecordedIndex {
                 }
             }
         }
+        let admitted = environment.into_iter().flat_map(|it| it.before(question, now));
+        unrecorded.extend(admitted.filter(|it| !recorded.has(&it.pacticipant, &it.version)).map(|it| {
+            UnrecordedVersion { pacticipant: it.pacticipant.clone(), version: it.version.clone(), in_flight: true }
+        }));
         let mut unrecorded: Vec<_> = unrecorded.into_iter().collect();
         unrecorded.dedup_by(|next, kept| (&next.pacticipant, &next.version) == (&kept.pacticipant, &kept.version));
         unrecorded
@@ -174,19 +242,19 @@ pub struct RunningVersions {
 }
 
 impl RunningVersions {
-    fn with<T>(&self, environment: &EnvironmentName, read: impl FnOnce(&RecordedIndex, &EnvironmentRef) -> T) -> T {
-        let environment_ref = EnvironmentRef { broker: self.broker.clone(), environment: environment.clone() };
+    fn with<T>(&self, question: &Question, read: impl FnOnce(&RecordedIndex, &EnvironmentRef) -> T) -> T {
+        let environment_ref = EnvironmentRef { broker: self.broker.clone(), environment: question.environment.clone() };
         read(&self.index.lock().unwrap_or_else(PoisonError::into_inner), &environment_ref)
     }
 }
 
 impl Running for RunningVersions {
-    fn revision(&self, environment: &EnvironmentName) -> u64 {
-        self.with(environment, |index, at| index.environments.get(at).map_or(0, |it| it.revision))
+    fn revision(&self, question: &Question) -> Revision {
+        self.with(question, |index, at| index.revision(at, question, Instant::now()))
     }
 
-    fn unrecorded(&self, environment: &EnvironmentName, recorded: &LiveVersions) -> Vec<UnrecordedVersion> {
-        self.with(environment, |index, at| index.unrecorded(at, recorded))
+    fn unrecorded(&self, question: &Question, recorded: &LiveVersions) -> Vec<UnrecordedVersion> {
+        self.with(question, |index, at| index.unrecorded(at, question, recorded, Instant::now()))
     }
 }
 

@@ -130,11 +130,54 @@ fn what_runs_and_the_broker_does_not_have_is_unrecorded_in_flight_or_not() {
     for (what, members, recorded, unrecorded) in rows {
         let mut index = RecordedIndex::default();
         index.set(&key, Some(&running(&key, Some("1"), members)));
-        let found = index.unrecorded(&key.environment_ref, &all(recorded));
+        let found = index.unrecorded(&key.environment_ref, &asked("web", "1"), &all(recorded), Instant::now());
         let found: Vec<_> = found.iter().map(|one| (one.version.as_str(), one.in_flight)).collect();
         assert_eq!(found, unrecorded, "{what}");
-        assert_eq!(index.unrecorded(&environment_ref("test"), &all(&[])), [], "{what}");
+        assert_eq!(
+            index.unrecorded(&environment_ref("test"), &asked("web", "1"), &all(&[]), Instant::now()),
+            [],
+            "{what}"
+        );
     }
+}
+
+/// A question in production.
+fn asked(pacticipant: &str, version: &str) -> Question {
+    Question {
+        pacticipant: Pacticipant::parse(pacticipant).unwrap(),
+        version: Version::parse(version).unwrap(),
+        environment: EnvironmentName::parse("production").unwrap(),
+        ignore: Vec::new(),
+        in_flight: crate::api::gate::InFlight::default(),
+    }
+}
+
+#[test]
+fn case_94_what_is_being_admitted_counts_for_what_comes_after_it() {
+    let (mut index, start, nothing) = (RecordedIndex::default(), Instant::now(), LiveVersions::all([]));
+    let at = environment_ref("production");
+    let (web, api, stock) = (asked("web", "2"), asked("api", "2"), asked("stock", "2"));
+    let seen = |index: &RecordedIndex, question: &Question, now: Instant| {
+        let unrecorded = index.unrecorded(&at, question, &nothing, now);
+        assert!(unrecorded.iter().all(|it| it.in_flight));
+        unrecorded.iter().map(|it| it.pacticipant.to_string()).collect::<Vec<_>>()
+    };
+    for question in [&web, &api, &web] {
+        index.begin_admission("main", question, start);
+    }
+    assert_eq!(seen(&index, &web, start), [""; 0], "it came first, and again does not change that");
+    assert_eq!(seen(&index, &api, start), ["web"]);
+    assert_eq!(seen(&index, &stock, start), ["api", "web"], "a dry-run comes after all");
+    assert_eq!(index.revision(&at, &web, start).1, 0, "what came after it changes nothing for it");
+    assert_ne!(index.revision(&at, &api, start), index.revision(&at, &stock, start));
+    assert_eq!(seen(&index, &asked("api", "3"), start), ["web"], "another version of itself does not count");
+    let recorded = LiveVersions::all([(web.pacticipant.clone(), web.version.clone())]);
+    assert_eq!(index.unrecorded(&at, &api, &recorded, start), []);
+    index.end_admission("main", &web);
+    assert_eq!(seen(&index, &api, start), [""; 0], "it was denied");
+    assert_eq!(seen(&index, &stock, start + ADMISSION_COUNTS), [""; 0], "it is over");
+    index.begin_admission("main", &stock, start + ADMISSION_COUNTS);
+    assert_eq!(index.environments[&at].admissions.len(), 1, "what is over takes no room");
 }
 
 #[test]
@@ -143,7 +186,7 @@ fn the_revision_of_an_environment_changes_whenever_something_else_runs_and_only_
     let key = key("orders", None);
     let of = |environment: &str| {
         let running = RunningVersions { index: Arc::clone(&index), broker: "main".to_owned() };
-        running.revision(&EnvironmentName::parse(environment).unwrap())
+        running.revision(&Question { environment: EnvironmentName::parse(environment).unwrap(), ..asked("web", "1") })
     };
     let set = |object: Option<&PactDeployment>| {
         let before = of("production");
@@ -156,5 +199,5 @@ fn the_revision_of_an_environment_changes_whenever_something_else_runs_and_only_
     assert!(set(Some(&running(&key, Some("1"), &[("1", "Complete", &[])]))));
     assert!(set(Some(&running(&key, Some("1"), &[("2", "Progressing", &[])]))));
     assert!(set(None));
-    assert_eq!(of("test"), 0);
+    assert_eq!(of("test"), (0, 0));
 }

@@ -17,7 +17,7 @@ use crate::{
         questions::Source,
     },
     decide::{
-        Decision, Finding, Judgement, Question, Verdict,
+        Decision, Finding, Judgement, Outcome, Question, Verdict,
         admission::{Answer, Cause, Notice, OpenSubject, Review, Scope, Unjudged, scope, unjudged},
         messages,
     },
@@ -106,19 +106,30 @@ impl Gate {
     /// Asks what has to be asked, all at once, comes to a decision and reports it.
     async fn decide(&self, review: &Review, subjects: Vec<OpenSubject>, deadline: Instant) -> Decision {
         let namespace = &review.namespace;
-        let asked = subjects.into_iter().map(|subject| self.find(subject, namespace, deadline));
+        // A dry-run admits nothing.
+        let asked = subjects.into_iter().map(|subject| self.find(subject, namespace, !review.dry_run, deadline));
         let (findings, sources): (Vec<_>, Vec<_>) = join_all(asked).await.into_iter().unzip();
         let decision = Decision::over(findings);
+        if decision.outcome == Outcome::Denied && !review.dry_run {
+            let mut recorded = self.cluster.recorded();
+            for finding in &decision.findings {
+                let broker = &finding.subject.environment_ref.broker;
+                finding.asked.iter().for_each(|question| recorded.end_admission(broker, question));
+            }
+        }
         self.report(review, &decision, &sources);
         decision
     }
 
-    async fn find(&self, open: OpenSubject, namespace: &str, deadline: Instant) -> (Finding, Source) {
+    async fn find(&self, open: OpenSubject, namespace: &str, admits: bool, deadline: Instant) -> (Finding, Source) {
         match open.question(Timestamp::now()) {
             Err(problem) => (open.finding(Cause::Problem(problem)), Source::None),
             Ok(question) => {
                 let caller = Caller { urgency: urgency(open.mode()), namespace: namespace.to_owned() };
                 let broker = &open.subject.environment_ref.broker;
+                if admits {
+                    self.cluster.recorded().begin_admission(broker, &question, Instant::now().into_std());
+                }
                 let (judgement, source) = self.ask(broker, &question, caller, deadline).await;
                 (Finding { asked: Some(question), ..open.finding(Cause::Judged(judgement)) }, source)
             }

@@ -67,7 +67,7 @@ async fn case_80_the_gate_rests_for_seconds_though_it_was_asked_for_minutes() {
     let page = Effect::Status { status: 503, retry_after: Some("600".to_owned()) };
     broker.faults().add(Fault::new(page).path("^/matrix"));
     let answer = tried(&setup, environment, "patient", "2.0.0").await;
-    assert!(answer.starts_with("admitted:") && answer.contains("could not be"), "{answer}");
+    assert!(answer.starts_with("admitted:") && answer.contains("nothing is sent for"), "{answer}");
     broker.faults().clear();
     eventually("the gate to ask again", SOON, async || {
         let answer = tried(&setup, environment, "patient", "2.0.0").await;

@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
 use pact_operator::{
-    api::names::EnvironmentName,
-    broker::{Broker, Judge, Running},
+    broker::{Broker, Judge, Revision, Running},
     decide::{Ignored, LiveVersions, Question, UnrecordedVersion, Verdict},
 };
 
@@ -225,12 +224,12 @@ impl Cluster {
 }
 
 impl Running for Cluster {
-    fn revision(&self, _: &EnvironmentName) -> u64 {
-        0
+    fn revision(&self, _: &Question) -> Revision {
+        (0, 0)
     }
 
-    fn unrecorded(&self, environment: &EnvironmentName, recorded: &LiveVersions) -> Vec<UnrecordedVersion> {
-        let running = self.0.get(environment.as_str()).cloned().unwrap_or_default();
+    fn unrecorded(&self, question: &Question, recorded: &LiveVersions) -> Vec<UnrecordedVersion> {
+        let running = self.0.get(question.environment.as_str()).cloned().unwrap_or_default();
         running.into_iter().filter(|one| !recorded.has(&one.pacticipant, &one.version)).collect()
     }
 }

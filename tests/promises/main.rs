@@ -35,6 +35,7 @@ mod gate_live_set;
 mod gate_modes;
 mod gate_people;
 mod gate_policy;
+mod gate_race;
 mod gate_replicas;
 mod gate_replicas_drain;
 mod gate_replicas_setup;

@@ -54,7 +54,19 @@ impl TestCluster {
 
     /// The same with a broker of the caller's making.
     pub async fn with_broker(broker: StandIn) -> Self {
-        let control_plane = ControlPlane::start().await;
+        Self::on(ControlPlane::start().await, broker).await
+    }
+
+    /// A new test cluster whose API server calls webhooks over HTTP/1.1, as one does that calls them through a Service:
+    /// with a connection for each call that is under way, so that several replicas are called.
+    pub async fn with_many_connections() -> Self {
+        let control_plane = ControlPlane::start_with(&[("GODEBUG", "http2client=0")]).await;
+        let mut cluster = Self::on(control_plane, StandIn::start().await).await;
+        cluster.start_operator(quick()).await;
+        cluster
+    }
+
+    async fn on(control_plane: ControlPlane, broker: StandIn) -> Self {
         install_crds(&control_plane).await;
         install_rights(&control_plane, OPERATOR_NAMESPACE).await;
         let cluster = Self { control_plane, broker, operators: Vec::new() };
