@@ -19,7 +19,8 @@ use testbed::process::free_port;
 use testbed::test_cluster::{TestCluster, annotated};
 use testbed::webhook::{self, Person, Webhook, WebhookOptions};
 
-const PAIRS: usize = 200;
+/// How many pairs, unless `GATE_PAIRS` says otherwise.
+const PAIRS: usize = 40;
 /// How many pairs are under way at once.
 const AT_ONCE: usize = 20;
 
@@ -38,12 +39,14 @@ async fn rolled_out(client: &Client, namespace: &str, app: &str) -> bool {
 }
 
 #[tokio::test]
-async fn case_94_of_two_hundred_pairs_at_once_none_is_admitted_without_a_word() {
+async fn case_94_of_many_pairs_at_once_none_is_admitted_without_a_word() {
+    let pairs_asked = std::env::var("GATE_PAIRS").ok().map(|pairs| pairs.parse().unwrap());
+    let count = pairs_asked.unwrap_or(PAIRS);
     let cluster = TestCluster::with_many_connections().await;
     let namespace = &cluster.namespace().await;
     let environment = &cluster.environment(&[namespace], json!({"gate": {"mode": "Enforce"}})).await;
     let store = cluster.broker.store();
-    for number in 0..PAIRS {
+    for number in 0..count {
         let (web, api) = (format!("web-{number}"), format!("api-{number}"));
         for version in ["1", "2"] {
             store.publish_pact(&web, version, &api, &format!("what {version} expects"));
@@ -84,19 +87,19 @@ async fn case_94_of_two_hundred_pairs_at_once_none_is_admitted_without_a_word() 
     let began = std::time::Instant::now();
     // The two of a pair at the same moment. All pairs at once would be four hundred TLS handshakes at once, which says
     // more about the machine than about the gate.
-    let pairs = (0..PAIRS).map(|number| {
+    let pairs = (0..count).map(|number| {
         let (client, web, api) = (&client, format!("web-{number}"), format!("api-{number}"));
         async move { join(rolled_out(client, namespace, &web), rolled_out(client, namespace, &api)).await }
     });
     let outcomes: Vec<_> = stream::iter(pairs).buffered(AT_ONCE).collect().await;
     let took = began.elapsed();
-    let both: Vec<_> = (0..PAIRS).filter(|number| outcomes[*number] == (true, true)).collect();
+    let both: Vec<_> = (0..count).filter(|number| outcomes[*number] == (true, true)).collect();
     let none = outcomes.iter().filter(|outcome| **outcome == (false, false)).count();
     let shares = [replicas[0].reviews().await, replicas[1].reviews().await];
     println!(
-        "of {PAIRS} pairs in {took:.1?}: {} with one denied, {none} with both denied, {} admitted within the watch's \
+        "of {count} pairs in {took:.1?}: {} with one denied, {none} with both denied, {} admitted within the watch's \
          latency; {shares:?} reviews",
-        PAIRS - both.len() - none,
+        count - both.len() - none,
         both.len()
     );
     for number in both {
