@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    api::names::EnvironmentName,
     broker::{DeploymentId, ReleaseId},
     decide::record::fixtures::{environment_ref, key, key_of_instance, version},
     workload::RecordKey,
