@@ -18,17 +18,18 @@ pub fn found<'a>(claim: &NamespaceSelector, existing: impl Iterator<Item = &'a s
         [] => return Finding::new("NamespacesFound", true, Reason::NamespacesExist, "each named namespace exists"),
         missing => {
             // A namespace that is named already is not what the other name means.
-            absent(missing, existing.difference(&named).copied())
+            let others: Vec<_> = existing.difference(&named).copied().collect();
+            absent(missing, &others)
         }
     };
     Finding::new("NamespacesFound", false, Reason::NamespaceMissing, message)
 }
 
-fn absent<'a>(missing: &[&str], others: impl Iterator<Item = &'a str> + Clone) -> String {
+fn absent(missing: &[&str], others: &[&str]) -> String {
     let shown: Vec<_> = missing
         .iter()
         .take(SHOWN)
-        .map(|name| match nearest(name, others.clone()) {
+        .map(|name| match nearest(name, others.iter().copied()) {
             Some(near) => format!("{name} (did you mean {near}?)"),
             None => (*name).to_owned(),
         })
