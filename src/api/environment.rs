@@ -113,7 +113,7 @@ pub struct BrokerRef {
 pub struct Namespaces {
     /// Namespaces by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 1000), extend("x-kubernetes-list-type" = "set"))]
+    #[schemars(length(max = 1000), extend("x-kubernetes-list-type" = "set", "items" = namespace_name()))]
     pub names: Vec<String>,
     /// Namespaces by their labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,6 +121,19 @@ pub struct Namespaces {
     /// Every namespace of the cluster.
     #[serde(default)]
     pub all: bool,
+}
+
+/// The schema of a namespace's name. The rule stands at the item, so that the refusal shows which name is meant.
+fn namespace_name() -> serde_json::Value {
+    serde_json::json!({
+        "type": "string",
+        "maxLength": 63,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+            "message": "not the name of a namespace, which is made of lower-case letters, digits and -; \
+                        patterns are not read: select namespaces by their labels with namespaces.selector",
+        }],
+    })
 }
 
 /// Whether environments may share a namespace.
@@ -181,8 +194,13 @@ pub struct VersionPolicy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(
-        validation = Rule::new("self.contains('(?P<version>') || self.contains('(?<version>')")
-            .message("tagPattern needs a group named version, for example ^v(?P<version>.+)$")
+        // A pattern that does not compile makes the evaluation fail, which is a refusal.
+        validation = Rule::new("''.matches(self) in [true, false]")
+            .message("tagPattern must be a regular expression in the syntax of RE2 (no look-around, no back-references)"),
+        // Without its escaped characters, or `\(?P<version>` would count as a group.
+        validation = Rule::new(
+            "self.replace('\\\\\\\\', '').replace('\\\\(', '').matches('[(][?]P?<version>')"
+        ).message("tagPattern needs a group named version, for example ^v(?P<version>.+)$")
     )]
     pub tag_pattern: Option<String>,
     /// Whether the label `app.kubernetes.io/version` is used where the image tag gives no version.
@@ -304,7 +322,7 @@ pub struct PactEnvironmentStatus {
     /// How many of the running versions have no verdict (yet).
     #[serde(default)]
     pub unchecked: i32,
-    /// `Ready`, `EnvironmentExists`, `Conflicted`, `MembersListed`.
+    /// `Ready`, `EnvironmentExists`, `Conflicted`, `NamespacesFound`, `MembersListed`.
     #[serde(default)]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

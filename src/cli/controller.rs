@@ -25,7 +25,7 @@ pub(super) struct ControllerArguments {
     #[arg(long, env = "POD_NAME", default_value = "pact-operator")]
     name: String,
     /// The address that serves /readyz, /livez and /metrics, over plain HTTP.
-    #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS:PORT")]
+    #[arg(long, default_value = "[::]:8080", value_name = "ADDRESS:PORT")]
     probe_address: SocketAddr,
     /// Lead without an election. Only where there is never a second replica.
     #[arg(long)]

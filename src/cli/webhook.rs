@@ -31,10 +31,10 @@ pub(super) struct WebhookArguments {
     #[arg(long, env = "POD_NAME", default_value = "pact-operator-webhook")]
     name: String,
     /// Where admission reviews are answered, over HTTPS.
-    #[arg(long, default_value = "0.0.0.0:10250", value_name = "ADDRESS:PORT")]
+    #[arg(long, default_value = "[::]:10250", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
     /// Where /readyz, /livez and /metrics are served, over plain HTTP.
-    #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS:PORT")]
+    #[arg(long, default_value = "[::]:8080", value_name = "ADDRESS:PORT")]
     probe_address: SocketAddr,
     /// The `ValidatingWebhookConfiguration` whose caBundle is kept right.
     #[arg(long, default_value = "pact-operator", value_name = "NAME")]

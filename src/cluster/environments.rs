@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    decide::EnvironmentPolicy,
+    decide::{EnvironmentPolicy, GateRules},
     workload::{BrokenRules, EnvironmentClaim, EnvironmentRef, EnvironmentRules, NamespaceMapping, environments_of},
 };
 
@@ -11,7 +11,10 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Environments {
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// What is in force: the last good rules, or why there are none.
     policies: BTreeMap<String, Result<EnvironmentPolicy, Box<BrokenRules>>>,
+    /// Why the newest rules of a `PactEnvironment` cannot be followed, whether or not it has good ones from before.
+    problems: BTreeMap<String, String>,
     /// What they claim: made at each change of one, not at each look-up, for they may name thousands of namespaces.
     claims: Vec<EnvironmentClaim>,
 }
@@ -51,9 +54,15 @@ impl Environments {
         self.namespaces.get(namespace)
     }
 
-    /// Takes in what a `PactEnvironment` says, or forgets it; answers whether its rules changed: its gate block and its
-    /// status change no mapping and no member.
+    /// Takes in what a `PactEnvironment` says, or forgets it; answers whether the rules in force changed: its gate block
+    /// and its status change no mapping and no member. Rules that cannot be followed leave the last good ones in force
+    /// (case 76).
     pub fn set(&mut self, object: &str, policy: Option<Result<EnvironmentPolicy, Box<BrokenRules>>>) -> bool {
+        match &policy {
+            Some(Err(broken)) => self.problems.insert(object.to_owned(), broken.problem.clone()),
+            _ => self.problems.remove(object),
+        };
+        let policy = policy.map(|policy| policy.or_else(|broken| self.last_good(object, &broken).ok_or(broken)));
         let before = self.policies.get(object).map(|before| before.as_ref().map(|policy| &policy.rules));
         let changed = before != policy.as_ref().map(|policy| policy.as_ref().map(|policy| &policy.rules));
         match policy {
@@ -70,6 +79,21 @@ impl Environments {
         changed
     }
 
+    /// The last good rules of a `PactEnvironment`, with its gate block of now, unless it is another object of that name:
+    /// where an object records never changes.
+    fn last_good(&self, object: &str, broken: &BrokenRules) -> Option<EnvironmentPolicy> {
+        let last = self.get(object)?.as_ref().ok()?;
+        let same = broken.environment_ref.as_ref().is_none_or(|now| *now == last.rules.environment_ref);
+        let gate = broken.gate.as_ref().map_or_else(|| last.gate.clone(), GateRules::parse);
+        same.then(|| EnvironmentPolicy { gate, ..last.clone() })
+    }
+
+    /// Why the newest rules of a `PactEnvironment` cannot be followed, if so.
+    #[must_use]
+    pub fn problem(&self, object: &str) -> Option<&str> {
+        self.problems.get(object).map(String::as_str)
+    }
+
     /// What a `PactEnvironment` that cannot be read counts as: it claims, and records where, it did before.
     #[must_use]
     pub fn broken_as(&self, object: &str, problem: String) -> BrokenRules {
@@ -80,10 +104,10 @@ impl Environments {
             }
             Some(Err(broken)) => (broken.claim.clone(), broken.environment_ref.clone()),
         };
-        BrokenRules { object: object.to_owned(), claim, environment_ref, problem }
+        BrokenRules { object: object.to_owned(), claim, environment_ref, gate: None, problem }
     }
 
-    /// What one `PactEnvironment` says, or why it cannot be followed.
+    /// What is in force for one `PactEnvironment`, or why nothing is: its rules never could be followed.
     #[must_use]
     pub fn get(&self, object: &str) -> Option<&Result<EnvironmentPolicy, Box<BrokenRules>>> {
         self.policies.get(object)
@@ -99,7 +123,7 @@ impl Environments {
         }
     }
 
-    /// The rules of one `PactEnvironment`, if they can be followed.
+    /// The rules that are in force for one `PactEnvironment`.
     #[must_use]
     pub fn rules(&self, object: &str) -> Option<&EnvironmentRules> {
         self.get(object)?.as_ref().ok().map(|policy| &policy.rules)
@@ -111,12 +135,12 @@ impl Environments {
         self.policies.keys().cloned().collect()
     }
 
-    /// Every `PactEnvironment`'s rules that can be followed, by name.
+    /// The rules that are in force, by the names of their `PactEnvironment`s.
     pub fn valid_rules(&self) -> impl Iterator<Item = &EnvironmentRules> {
         self.policies.values().filter_map(|policy| policy.as_ref().ok()).map(|policy| &policy.rules)
     }
 
-    /// Why nothing may be written to an environment: a `PactEnvironment` that records there cannot be followed.
+    /// Why nothing may be written to an environment: a `PactEnvironment` that records there never could be followed.
     #[must_use]
     pub fn broken_at(&self, environment_ref: &EnvironmentRef) -> Option<&BrokenRules> {
         self.broken().find(|broken| broken.environment_ref.as_ref() == Some(environment_ref))

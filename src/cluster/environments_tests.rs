@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::PactEnvironment;
+use crate::api::{PactEnvironment, gate::GateMode};
 
 fn environment(name: &str, spec: &Value, members_listed: Option<&str>) -> PactEnvironment {
     let mut spec = spec.clone();
@@ -80,25 +80,66 @@ fn an_environment_is_members_listed_only_while_its_condition_is_true() {
     }
 }
 
+fn pattern(namespaces: &[&str], pattern: &str, mode: &str) -> PactEnvironment {
+    let spec = json!({
+        "namespaces": {"names": namespaces}, "version": {"tagPattern": pattern}, "gate": {"mode": mode},
+    });
+    environment("production", &spec, Some("True"))
+}
+
 #[test]
-fn an_environment_that_cannot_be_read_claims_what_it_claimed_before() {
+fn case_76_rules_that_cannot_be_followed_leave_the_last_good_ones_in_force() {
+    let mut environments = Environments::default();
+    let mut set = |object: &PactEnvironment| {
+        let changed = environments.set("production", Some(EnvironmentPolicy::parse(object)));
+        (changed, environments.get("production").unwrap().clone(), environments.problem("production").is_some())
+    };
+    let (changed, never_good, problem) = set(&pattern(&["shop"], "(?P<version>", "Enforce"));
+    assert!(changed && never_good.is_err() && problem, "there are no rules to go on by");
+    let (_, good, problem) = set(&pattern(&["shop"], "^v(?P<version>.+)$", "Enforce"));
+    let good = good.unwrap();
+    assert!(!problem && good.gate.mode == GateMode::Enforce);
+    let (changed, kept, problem) = set(&pattern(&["bank"], "(?P<version>", "Enforce"));
+    assert!(!changed && problem, "nobody has to look at anything again");
+    assert_eq!(kept.unwrap(), good, "claim and pattern are those of before");
+    let (_, off, _) = set(&pattern(&["bank"], "(?P<version>", "Off"));
+    assert_eq!(off.unwrap().gate.mode, GateMode::Off, "whoever switches the gate off is heard all the same");
+    let (changed, mended, problem) = set(&pattern(&["bank"], "^v(?P<version>.+)$", "Enforce"));
+    assert!(changed && mended.is_ok() && !problem);
+    assert_eq!(environments.mapping("shop", &labels(&[])), NamespaceMapping::Unmapped);
+    assert_eq!(environments.mapping("bank", &labels(&[])), NamespaceMapping::Mapped(vec!["production".into()]));
+}
+
+#[test]
+fn case_76_the_rules_of_another_object_of_that_name_are_not_its_last_good_ones() {
     let mut environments = Environments::default();
     environments
-        .set("production", Some(EnvironmentPolicy::parse(&environment("production", &named(&["shop"]), Some("True")))));
+        .set("production", Some(EnvironmentPolicy::parse(&pattern(&["shop"], "^v(?P<version>.+)$", "Enforce"))));
+    let mut other = pattern(&["shop"], "(?P<version>", "Enforce");
+    other.spec.broker_ref.name = "other".to_owned();
+    environments.set("production", Some(EnvironmentPolicy::parse(&other)));
+    assert!(environments.get("production").unwrap().is_err());
+    environments.set("production", None);
+    assert_eq!((environments.get("production"), environments.problem("production")), (None, None));
+}
+
+#[test]
+fn case_76_an_object_that_cannot_be_read_keeps_its_last_good_rules() {
+    let mut environments = Environments::default();
+    let good = EnvironmentPolicy::parse(&environment("production", &named(&["shop"]), Some("True")));
+    environments.set("production", Some(good.clone()));
     for _ in 0..2 {
         break_environment(&mut environments, "production", "the object cannot be read: x");
-        let broken = environments.get("production").unwrap().as_ref().unwrap_err();
-        assert!(broken.problem.contains("cannot be read"), "{broken:?}");
+        assert_eq!(environments.get("production"), Some(&good));
+        assert_eq!(environments.problem("production"), Some("the object cannot be read: x"));
         // Were it unmapped now, every rollout there would pass in silence.
         assert_eq!(environments.mapping("shop", &labels(&[])), NamespaceMapping::Mapped(vec!["production".into()]));
+        assert!(environments.unreadable().is_none(), "it is known where it records");
     }
-    environments.set("production", Some(EnvironmentPolicy::parse(&environment("production", &named(&["bank"]), None))));
-    assert!(environments.get("production").unwrap().is_ok());
-    assert_eq!(environments.mapping("shop", &labels(&[])), NamespaceMapping::Unmapped);
     // One that was never readable claims nothing that is known.
     break_environment(&mut environments, "unheard-of", "x");
-    assert!(environments.get("unheard-of").unwrap().is_err());
-    assert_eq!(environments.mapping("shop", &labels(&[])), NamespaceMapping::Unmapped);
+    assert!(environments.get("unheard-of").unwrap().is_err() && environments.unreadable().is_some());
+    assert_eq!(environments.mapping("bank", &labels(&[])), NamespaceMapping::Unmapped);
 }
 
 #[test]
@@ -108,11 +149,11 @@ fn only_other_rules_change_mappings_and_members() {
     let mut set = |object: &PactEnvironment| environments.set("production", Some(EnvironmentPolicy::parse(object)));
     assert!(set(&object));
     assert!(!set(&object), "the same again");
-    object.spec.gate.mode = crate::api::gate::GateMode::Off;
+    object.spec.gate.mode = GateMode::Off;
     assert!(!set(&object), "another gate block");
     object.spec.namespaces.names = vec!["bank".to_owned()];
     assert!(set(&object));
     let policy = environments.get("production").unwrap().as_ref().unwrap();
-    assert_eq!(policy.gate.mode, crate::api::gate::GateMode::Off, "the gate block is the newest all the same");
+    assert_eq!(policy.gate.mode, GateMode::Off, "the gate block is the newest all the same");
     assert!(environments.set("production", None));
 }

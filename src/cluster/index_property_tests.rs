@@ -71,7 +71,13 @@ fn rule_sets() -> impl Strategy<Value = (&'static str, Option<Result<Environment
         rules.instance = instance.map(|text| ApplicationInstance::parse(text).unwrap());
         rules.version.tag_pattern = pattern.map(|source| TagPattern::parse(source).unwrap());
         let broken = |claim, environment_ref| {
-            Box::new(BrokenRules { object: object.into(), claim, environment_ref, problem: "broken".into() })
+            Box::new(BrokenRules {
+                object: object.into(),
+                claim,
+                environment_ref,
+                gate: None,
+                problem: "broken".into(),
+            })
         };
         let rules = match kind {
             0 => None,

@@ -388,8 +388,9 @@ fn case_71_a_primary_follows_when_its_target_or_its_canary_goes() {
 }
 
 #[test]
-fn rules_that_cannot_be_followed_hold_their_environment_and_still_claim() {
+fn rules_that_never_could_be_followed_hold_their_environment_and_still_claim() {
     let mut index = index();
+    set_rules(&mut index, "production", None);
     index.apply_workload(workload("shop", "a", "orders"));
     index.apply_workload(workload("bank", "b", "orders"));
     let broken = |environment_ref: Option<EnvironmentRef>| {
@@ -398,11 +399,11 @@ fn rules_that_cannot_be_followed_hold_their_environment_and_still_claim() {
             object: "production".into(),
             claim,
             environment_ref,
+            gate: None,
             problem: "spec.x".into(),
         })))
     };
-    let touched = set_rules(&mut index, "production", broken(Some(environment_ref("production"))));
-    assert!(touched.contains(&key("production", "orders")), "{touched:?}");
+    set_rules(&mut index, "production", broken(Some(environment_ref("production"))));
     assert!(index.members(&key("production", "orders")).is_empty());
     assert_eq!(index.environments().broken_at(&environment_ref("production")).unwrap().object, "production");
     assert_eq!(index.environments().broken_at(&environment_ref("test")), None, "the other environments go on");
@@ -420,6 +421,18 @@ fn rules_that_cannot_be_followed_hold_their_environment_and_still_claim() {
     let touched = set_rules(&mut index, "production", Some(Ok(rules("production", &["shop"]))));
     assert!(touched.is_superset(&keys(&[key("test", "orders"), key("production", "orders")])), "{touched:?}");
     assert_eq!(index.environments().unreadable(), None);
+}
+
+#[test]
+fn case_76_a_key_goes_on_by_the_last_good_rules_of_its_environment() {
+    let mut index = index();
+    index.apply_workload(workload("shop", "a", "orders"));
+    let key = key("production", "orders");
+    let (members, rules) = (index.members(&key), index.rules_for(&key).cloned());
+    let touched = index.break_environment("production", "spec.x".into());
+    assert_eq!((touched, index.members(&key), index.rules_for(&key).cloned()), (keys(&[]), members, rules));
+    assert_eq!(index.environments().broken_at(&key.environment_ref), None);
+    assert_eq!(index.environments().problem("production"), Some("spec.x"));
 }
 
 #[test]

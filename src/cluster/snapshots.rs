@@ -6,10 +6,11 @@ use std::{
 };
 
 use crate::{
-    api::names::{ApplicationInstance, EnvironmentName, Pacticipant, Version},
+    api::names::{ApplicationInstance, Pacticipant, Version},
     broker::{Broker, BrokerError, DeployedVersion, Environment, EnvironmentId, ReleasedVersion},
     decide::{
         Explanation, Reason,
+        near_miss::nearest,
         record::{ReleasedRow, Row, Snapshot, Suspicion},
     },
     workload::{EnvironmentRef, RecordKey},
@@ -216,7 +217,10 @@ pub async fn read(
 /// Why an environment cannot be used that a broker does not have, given those that it has.
 #[must_use]
 pub fn missing(environment_ref: &EnvironmentRef, all: &[Environment]) -> Explanation {
-    let message = match nearest(&environment_ref.environment, all.iter().map(|environment| &environment.name)) {
+    let message = match nearest(
+        environment_ref.environment.as_str(),
+        all.iter().map(|environment| environment.name.as_str()),
+    ) {
         _ if all.is_empty() => format!(
             "the broker {} shows no environments at all: create {}, or give the operator's user the permission and team \
              that lets it see environments",
@@ -233,25 +237,6 @@ pub fn missing(environment_ref: &EnvironmentRef, all: &[Environment]) -> Explana
         ),
     };
     Explanation::new(Reason::EnvironmentMissing, message)
-}
-
-/// The name that somebody may have meant: the nearest one, if it is near enough for a slip, or one that is the other's
-/// beginning, as `prod` is of `production`.
-fn nearest<'a>(
-    wanted: &EnvironmentName,
-    names: impl Iterator<Item = &'a EnvironmentName>,
-) -> Option<&'a EnvironmentName> {
-    let wanted = wanted.as_str().to_lowercase();
-    names
-        .filter_map(|name| {
-            let lower = name.as_str().to_lowercase();
-            let begins =
-                wanted.len() >= 3 && lower.starts_with(&wanted) || lower.len() >= 3 && wanted.starts_with(&lower);
-            let distance = if begins { 0 } else { strsim::damerau_levenshtein(&wanted, &lower) };
-            (distance <= 1 + wanted.chars().count() / 4).then_some((distance, name))
-        })
-        .min_by_key(|(distance, name)| (*distance, name.as_str()))
-        .map(|(_, name)| name)
 }
 
 /// How many of our records have to be missing, all of them, before an empty answer is suspicious.

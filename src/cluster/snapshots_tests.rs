@@ -2,28 +2,11 @@
 
 use super::*;
 use crate::{
+    api::names::EnvironmentName,
     broker::{DeploymentId, ReleaseId},
     decide::record::fixtures::{environment_ref, key, key_of_instance, version},
     workload::RecordKey,
 };
-
-#[test]
-fn the_nearest_name_is_suggested_and_a_far_one_is_not() {
-    let names: Vec<_> =
-        ["production", "staging", "test"].iter().map(|name| EnvironmentName::parse(name).unwrap()).collect();
-    for (wanted, suggestion) in [
-        ("prod", Some("production")),
-        ("prodution", Some("production")),
-        ("Production", Some("production")),
-        ("stagign", Some("staging")),
-        ("tset", Some("test")),
-        ("integration", None),
-        ("xy", None),
-    ] {
-        let wanted = EnvironmentName::parse(wanted).unwrap();
-        assert_eq!(nearest(&wanted, names.iter()).map(EnvironmentName::as_str), suggestion, "{wanted}");
-    }
-}
 
 fn row(key: &RecordKey, text: &str) -> DeployedVersion {
     DeployedVersion {

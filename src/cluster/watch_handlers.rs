@@ -54,7 +54,7 @@ pub enum Change {
     Environment {
         /// The keys that it may say something about.
         touched: BTreeSet<RecordKey>,
-        /// Where it records, if it can be followed.
+        /// Where it records, if rules of it are in force.
         environment_ref: Option<EnvironmentRef>,
         /// Whether its spec changed, not only its status.
         spec: bool,
@@ -213,7 +213,6 @@ pub struct Environments<C>(pub Watched<C>);
 impl<C: OnChange> Environments<C> {
     fn set(&self, name: &str, environment: Option<PactEnvironment>) {
         let policy = environment.as_ref().map(EnvironmentPolicy::parse);
-        let environment_ref = policy.as_ref().and_then(|it| Some(it.as_ref().ok()?.rules.environment_ref.clone()));
         let generation = |environment: &PactEnvironment| (environment.uid(), environment.metadata.generation);
         let now = environment.as_ref().map(generation);
         let before = {
@@ -224,11 +223,13 @@ impl<C: OnChange> Environments<C> {
             }
         };
         let spec = before.as_ref().map(generation) != now;
-        let (touched, readable_again) = {
+        let (touched, environment_ref, readable_again) = {
             let mut index = self.0.cluster.index();
             let unreadable = index.environments().unreadable().is_some();
             let touched = index.set_environment(name, policy);
-            (touched, unreadable && index.environments().unreadable().is_none())
+            let environments = index.environments();
+            let environment_ref = environments.rules(name).map(|rules| rules.environment_ref.clone());
+            (touched, environment_ref, unreadable && environments.unreadable().is_none())
         };
         self.0.changed(Change::Environment { touched, environment_ref, spec, readable_again });
     }

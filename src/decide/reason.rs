@@ -107,6 +107,10 @@ reasons! {
     Mixed => UnderWay,
     /// Namespaces of this environment are claimed by another one, too.
     NamespaceClaimedTwice => Stalled,
+    /// A namespace that the PactEnvironment names does not exist, or its selector matches none.
+    NamespaceMissing => UnderWay,
+    /// Each namespace that the PactEnvironment names exists.
+    NamespacesExist => Settled,
     /// No namespace is claimed by another environment.
     NoOverlap => Settled,
     /// What answers at the address is not a Pact Broker.

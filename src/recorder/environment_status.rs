@@ -15,7 +15,7 @@ use crate::{
         environment::MEMBERS_LISTED,
     },
     cluster::{as_field_manager, index::Counts, inventory, snapshots::EnvironmentState},
-    decide::{Explanation, GateRules, Reason, admission::decision::in_force},
+    decide::{Explanation, GateRules, Reason, admission::decision::in_force, namespaces},
     workload::{BrokenRules, EnvironmentRules},
 };
 
@@ -23,11 +23,16 @@ impl EnvironmentReconciler {
     /// Writes the status of a `PactEnvironment` if it changed.
     pub(super) async fn reconcile_status(&self, object: &str) -> Next {
         let Some(environment) = self.cluster.environments().get(object).cloned() else { return Next::wait() };
-        let (rules, counts, conflicts, keys) = {
+        let (rules, problem, counts, conflicts, keys, found) = {
             let index = self.cluster.index();
             let Some(policy) = index.environments().get(object).cloned() else { return Next::wait() };
             let (counts, conflicts) = index.counts(object);
-            (policy.map(|policy| policy.rules), counts, conflicts, index.keys_of_environment(object))
+            let rules = policy.map(|policy| policy.rules);
+            let existing = index.environments().namespaces().map(String::as_str);
+            let found =
+                rules.as_ref().ok().map(|rules| namespaces::found(&rules.claim.selector, existing, counts.namespaces));
+            let problem = index.environments().problem(object).map(str::to_owned);
+            (rules, problem, counts, conflicts, index.keys_of_environment(object), found)
         };
         let inventory = self.cluster.inventory(&keys, &GateRules::parse(&environment.spec.gate));
         let state =
@@ -43,7 +48,8 @@ impl EnvironmentReconciler {
         if unread && before.observed_generation == generation && listed_before {
             return Next::wait();
         }
-        let mut findings = findings(&rules, &state, &conflicts, counts);
+        let mut findings = findings(&rules, problem.as_deref(), &state, &conflicts, counts);
+        findings.extend(found);
         findings.push(members_listed.clone());
         let status = PactEnvironmentStatus {
             observed_generation: generation,
@@ -96,6 +102,7 @@ fn count(number: usize) -> i32 {
 /// The conditions of a `PactEnvironment`.
 fn findings(
     rules: &Result<EnvironmentRules, Box<BrokenRules>>,
+    problem: Option<&str>,
     state: &EnvironmentState,
     conflicts: &BTreeMap<String, Vec<String>>,
     counts: Counts,
@@ -131,7 +138,10 @@ fn findings(
         (Some(why), _) if why.reason == Reason::EnvironmentMissing => (Truth::False, why.clone()),
         (Some(why), _) => (Truth::Unknown, why.clone()),
     };
-    let ready = if exists != Truth::True {
+    let ready = if let Some(problem) = problem {
+        let message = format!("{problem}; until then the last rules that could be followed stay in force");
+        Finding::new("Ready", false, Reason::InvalidSpec, message)
+    } else if exists != Truth::True {
         Finding::new("Ready", false, why.reason, why.message.clone())
     } else if !conflicts.is_empty() {
         Finding::new("Ready", false, Reason::Conflicted, conflicted.message.clone())

@@ -8,6 +8,7 @@ use super::{DenyList, EnvironmentClaim, EnvironmentRef, NamespaceSelector, TagPa
 use crate::api::{
     PactEnvironment,
     environment::{AnnotationPolicy, LabelPolicy, Overlap, RecordKind},
+    gate::GatePolicy,
     names::{ApplicationInstance, EnvironmentName},
 };
 
@@ -39,6 +40,8 @@ pub struct BrokenRules {
     pub claim: Option<EnvironmentClaim>,
     /// Where it would record, if that part can be parsed.
     pub environment_ref: Option<EnvironmentRef>,
+    /// Its gate block, if the object can be read: that has no value that cannot be followed.
+    pub gate: Option<GatePolicy>,
     /// What is wrong, and the remedy.
     pub problem: String,
 }
@@ -49,7 +52,13 @@ pub struct BrokenRules {
 pub fn parse(environment: &PactEnvironment) -> Result<EnvironmentRules, Box<BrokenRules>> {
     let spec = &environment.spec;
     let object = environment.name_any();
-    let mut broken = BrokenRules { object: object.clone(), claim: None, environment_ref: None, problem: String::new() };
+    let mut broken = BrokenRules {
+        object: object.clone(),
+        claim: None,
+        environment_ref: None,
+        gate: Some(spec.gate.clone()),
+        problem: String::new(),
+    };
     let broken_at = |mut broken: BrokenRules, field: &str, problem: String| {
         broken.problem = format!("spec.{field}: {problem}");
         Box::new(broken)

@@ -70,6 +70,11 @@ impl NamespaceSelector {
         Ok(Self { names: names.into_iter().collect(), labels, everything })
     }
 
+    /// The namespaces that are claimed by name.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
     /// Whether a namespace is claimed.
     #[must_use]
     pub fn matches(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {

@@ -72,6 +72,9 @@ async fn a_pact_environment_that_cannot_work_is_refused_with_a_reason() {
     let everything = "an empty selector would match every namespace: say all: true if that is meant";
     let nothing = "name at least one namespace, give a selector, or say all: true";
     let white = "an environment's name holds no white space and no control characters";
+    let group = "tagPattern needs a group named version";
+    let pattern = "tagPattern must be a regular expression in the syntax of RE2";
+    let by_label = "patterns are not read: select namespaces by their labels with namespaces.selector";
     let instance = "an application instance is not empty and holds no control characters";
     for (more, message) in [
         (json!({"brokerRef": null}), "spec.brokerRef: Required value"),
@@ -90,7 +93,14 @@ async fn a_pact_environment_that_cannot_work_is_refused_with_a_reason() {
         (json!({"overlap": "Perhaps"}), "Unsupported value: \"Perhaps\""),
         (json!({"record": {"kind": "Both"}}), "Unsupported value: \"Both\""),
         (json!({"record": {"undeployGraceSeconds": -1}}), "should be greater than or equal to 0"),
-        (json!({"version": {"tagPattern": "^v.*$"}}), "tagPattern needs a group named version"),
+        (json!({"version": {"tagPattern": "^v.*$"}}), group),
+        (json!({"version": {"tagPattern": r"^\(?P<version>.*$"}}), group),
+        (json!({"version": {"tagPattern": "(?P<version>("}}), pattern),
+        (json!({"version": {"tagPattern": "(?P<version>.+)(?=-alpine)"}}), pattern),
+        (json!({"namespaces": {"names": ["shop-*"]}}), by_label),
+        (json!({"namespaces": {"names": ["shop", "Shop"]}}), "spec.namespaces.names[1]: Invalid value"),
+        (json!({"namespaces": {"names": [""]}}), by_label),
+        (json!({"namespaces": {"names": ["-shop"]}}), by_label),
         (json!({"version": {"annotation": "Maybe"}}), "Unsupported value: \"Maybe\""),
         (json!({"version": {"label": "Maybe"}}), "Unsupported value: \"Maybe\""),
         (json!({"create": {}}), "spec.create.production: Required value"),
@@ -132,6 +142,8 @@ async fn ordinary_objects_are_taken_and_defaults_filled_in() {
         json!({"environment": null, "applicationInstance": null, "create": null}),
         json!({"version": {"tagPattern": "^v(?P<version>.+)$"}, "overlap": "Allow"}),
         json!({"version": {"tagPattern": "^v(?<version>.+)$", "denied": []}, "record": {"kind": "Release"}}),
+        json!({"version": {"tagPattern": r"^\(v\\(?P<version>.+)\)$"}}),
+        json!({"namespaces": {"names": ["shop", "0-shop-eu", "x"]}}),
         json!({"create": {"production": false}}),
     ] {
         taken::<PactEnvironment>(&cluster, "PactEnvironment", environment(&more)).await;

@@ -15,6 +15,7 @@ mod broker_tls;
 mod broker_under_test;
 mod certificates;
 mod chart;
+mod chart_first_contact;
 mod chart_rights;
 mod chart_self_test;
 mod chart_uninstall;

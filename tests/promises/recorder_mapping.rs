@@ -54,6 +54,51 @@ async fn case_42_one_environment_that_is_not_at_the_broker_blocks_no_other() {
 }
 
 #[tokio::test]
+async fn case_116_a_misspelt_namespace_is_said_with_the_near_miss_until_it_exists() {
+    let cluster = TestCluster::shared().await;
+    with_namespace(&cluster.control_plane, async |namespace| {
+        let misspelt = format!("{namespace}x");
+        let environment = cluster.environment(&[&misspelt], json!({})).await;
+        let object = cluster.wait_environment(&environment, ("NamespacesFound", "False", "NamespaceMissing")).await;
+        let conditions = object.status.unwrap().conditions;
+        let message = &conditions.iter().find(|one| one.type_ == "NamespacesFound").unwrap().message;
+        let wanted = format!("the namespace {misspelt} (did you mean {namespace}?) does not exist");
+        assert_eq!(message, &wanted);
+        cluster.wait_environment(&environment, ("Ready", "True", "Recording")).await;
+
+        let corrected = Patch::Merge(json!({"spec": {"namespaces": {"names": [namespace]}}}));
+        let api = Api::<PactEnvironment>::all(cluster.client());
+        api.patch(&environment, &PatchParams::default(), &corrected).await.unwrap();
+        cluster.wait_environment(&environment, ("NamespacesFound", "True", "NamespacesExist")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn case_76_rules_that_cannot_be_followed_leave_the_last_good_ones_in_force() {
+    let cluster = TestCluster::shared().await;
+    with_namespace(&cluster.control_plane, async |namespace| {
+        published(&cluster, "steady", &["1.0.0", "2.0.0"]);
+        let pattern = json!({"version": {"tagPattern": "^v(?P<version>.+)$"}});
+        let environment = cluster.environment(&[&namespace], pattern).await;
+        let live = annotated("steady", "steady", "v1.0.0").apply(&cluster.client(), &namespace).await;
+        cluster.wait_recorded(&environment, "steady", "1.0.0").await;
+
+        // RE2 knows `\Q`, the operator does not: so the CRD takes it.
+        let broken = Patch::Merge(json!({"spec": {"version": {"tagPattern": r"\Qv\E(?P<version>.+)"}}}));
+        let api = Api::<PactEnvironment>::all(cluster.client());
+        api.patch(&environment, &PatchParams::default(), &broken).await.unwrap();
+        let object = cluster.wait_environment(&environment, ("Ready", "False", "InvalidSpec")).await;
+        let conditions = object.status.unwrap().conditions;
+        let message = &conditions.iter().find(|one| one.type_ == "Ready").unwrap().message;
+        assert!(message.contains("spec.version.tagPattern") && message.contains("stay in force"), "{message}");
+        live.set_image(&image("v2.0.0")).await;
+        cluster.wait_recorded(&environment, "steady", "2.0.0").await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn case_41_a_namespace_claimed_twice_is_not_recorded_until_the_conflict_is_resolved() {
     let cluster = TestCluster::shared().await;
     // Every environment has to allow the overlap; one is not enough.

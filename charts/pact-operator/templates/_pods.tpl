@@ -33,7 +33,7 @@ tolerations:
 {{- $root := index . 0 -}}
 {{- $values := index . 2 -}}
 {{- include "pact-operator.podBasics" . }}
-{{- with $root.Values.priorityClassName }}
+{{- with $root.Values.priorityClassName | default (ternary "pact-operator" "" $root.Values.priorityClass.create) }}
 priorityClassName: {{ . }}
 {{- end }}
 {{- with $values.affinity }}
@@ -79,9 +79,9 @@ securityContext:
 - name: HTTPS_PROXY
   value: {{ . | quote }}
 {{- end }}
-# The API server is inside the cluster and never behind the proxy.
+# What is inside the cluster is never behind the proxy: the API server, and brokers that a Service's name leads to.
 - name: NO_PROXY
-  value: {{ list .Values.proxy.noProxy "$(KUBERNETES_SERVICE_HOST)" "localhost" "127.0.0.1" | compact | join "," | quote }}
+  value: {{ list .Values.proxy.noProxy "$(KUBERNETES_SERVICE_HOST)" ".svc" ".cluster.local" "localhost" "127.0.0.1" "::1" | compact | join "," | quote }}
 {{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}

@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod certificates;
 pub mod events;
 pub mod lease;
+pub mod listen;
 pub mod liveness;
 pub mod metrics;
 pub mod probes;

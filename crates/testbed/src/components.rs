@@ -49,6 +49,22 @@ pub struct Layout {
     kwok: u16,
 }
 
+/// Pods of the system's priorities need a quota of their namespace that allows them, as on GKE (case 117).
+const ADMISSION: &str = "apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+  - name: ResourceQuota
+    configuration:
+      apiVersion: apiserver.config.k8s.io/v1
+      kind: ResourceQuotaConfiguration
+      limitedResources:
+        - resource: pods
+          matchScopes:
+            - scopeName: PriorityClass
+              operator: In
+              values: [system-node-critical, system-cluster-critical]
+";
+
 /// Every request of a `ServiceAccount`, so that tests can count the requests of a program under test. The control
 /// plane's own programs run as admin and are left out.
 const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1
@@ -87,6 +103,7 @@ impl Layout {
         let users = format!("{admin_token},admin,admin,\"system:masters\"\n");
         fs::write(self.folder.join("tokens.csv"), users).unwrap();
         fs::write(self.folder.join("audit-policy.yaml"), AUDIT_POLICY).unwrap();
+        fs::write(self.folder.join("admission.yaml"), ADMISSION).unwrap();
         fs::write(self.kubeconfig(), self.kubeconfig_text(admin_token, "default")).unwrap();
         let stages = fs::read_to_string(self.tools.join("stages.yaml")).unwrap();
         let stages = format!("{}\n{stages}", include_str!("stages.yaml"));
@@ -161,6 +178,7 @@ current-context: testbed
             "--endpoint-reconciler-type=none".into(),
             // The node controller, which would lift this plugin's taint, does not run (see below).
             "--disable-admission-plugins=TaintNodesByCondition".into(),
+            format!("--admission-control-config-file={}", self.file("admission.yaml")),
             format!("--audit-policy-file={}", self.file("audit-policy.yaml")),
             format!("--audit-log-path={}", self.audit_log().display()),
             // For load tests: what is measured is not to be the API server's own throttle.

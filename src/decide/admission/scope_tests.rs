@@ -47,7 +47,7 @@ fn policy(name: &str, gate: &Value) -> EnvironmentPolicy {
 
 fn broken(name: &str) -> Result<EnvironmentPolicy, Box<BrokenRules>> {
     let problem = "spec.x: it is wrong".to_owned();
-    Err(Box::new(BrokenRules { object: name.to_owned(), claim: None, environment_ref: None, problem }))
+    Err(Box::new(BrokenRules { object: name.to_owned(), claim: None, environment_ref: None, gate: None, problem }))
 }
 
 fn mapped(objects: &[&str]) -> NamespaceMapping {

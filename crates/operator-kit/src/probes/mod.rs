@@ -73,7 +73,7 @@ impl ProbeServer {
     /// When the address cannot be bound.
     pub async fn bind(address: SocketAddr) -> Result<Self, ProbeError> {
         let failed = |source| ProbeError::Bind { address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let listener = crate::listen::listen(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self { listener, address })
     }

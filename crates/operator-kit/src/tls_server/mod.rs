@@ -137,7 +137,7 @@ impl TlsServer {
             None => None,
         };
         let failed = |source| TlsServerError::Bind { address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let listener = crate::listen::listen(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self { listener, address, settings, versions, clients, counts: TlsServerCounts::default() })
     }

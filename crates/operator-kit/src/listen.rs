@@ -1,0 +1,61 @@
+//! Listening on every address, IPv6 and IPv4, whatever the node's kernel has.
+
+use std::{
+    io::{self, ErrorKind},
+    net::{Ipv4Addr, SocketAddr},
+};
+
+use tokio::net::TcpListener;
+use tracing::info;
+
+/// Listens on `address`. `[::]` takes IPv4, too; where the kernel has no IPv6, it is `0.0.0.0`.
+///
+/// # Errors
+/// When neither can be bound.
+pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(error) => match instead(address, error.kind()) {
+            Some(instead) => {
+                info!(%error, %address, %instead, "IPv6 cannot be listened on: only IPv4 is");
+                TcpListener::bind(instead).await
+            }
+            None => Err(error),
+        },
+    }
+}
+
+/// What is bound instead of an address that cannot be: an error of the port would be the same with IPv4.
+fn instead(address: SocketAddr, error: ErrorKind) -> Option<SocketAddr> {
+    let every = address.is_ipv6() && address.ip().is_unspecified();
+    let of_the_port = matches!(error, ErrorKind::AddrInUse | ErrorKind::PermissionDenied);
+    (every && !of_the_port).then(|| (Ipv4Addr::UNSPECIFIED, address.port()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpStream;
+
+    #[test]
+    fn case_118_only_the_address_of_everything_has_another_one() {
+        for (address, error, expected) in [
+            ("[::]:8080", ErrorKind::AddrNotAvailable, Some("0.0.0.0:8080")),
+            ("[::]:8080", ErrorKind::Other, Some("0.0.0.0:8080")),
+            ("[::]:8080", ErrorKind::AddrInUse, None),
+            ("[::]:80", ErrorKind::PermissionDenied, None),
+            ("[::1]:8080", ErrorKind::AddrNotAvailable, None),
+            ("0.0.0.0:8080", ErrorKind::AddrNotAvailable, None),
+        ] {
+            let expected = expected.map(|text| text.parse().unwrap());
+            assert_eq!(instead(address.parse().unwrap(), error), expected, "{address}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn case_118_clients_of_ipv4_are_served_by_the_default_address() {
+        let listener = listen("[::]:0".parse().unwrap()).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    }
+}
