@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    api::gate::GatePolicy,
     decide::EnvironmentPolicy,
-    workload::{BrokenRules, EnvironmentClaim, EnvironmentRef, EnvironmentRules, NamespaceMapping, environments_of},
+    workload::{
+        BrokenRules, EnvironmentClaim, EnvironmentRef, EnvironmentRules, NamespaceMapping, Whereabouts,
+        environments_of, whereabouts_without_labels,
+    },
 };
 
 /// The namespaces and the `PactEnvironment`s. See the module.
@@ -12,6 +16,8 @@ use crate::{
 pub struct Environments {
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
     policies: BTreeMap<String, Result<EnvironmentPolicy, Box<BrokenRules>>>,
+    /// What those that cannot be followed said when they last could be.
+    last_good: BTreeMap<String, Result<EnvironmentPolicy, Box<BrokenRules>>>,
     /// What they claim: made at each change of one, not at each look-up, for they may name thousands of namespaces.
     claims: Vec<EnvironmentClaim>,
 }
@@ -56,10 +62,16 @@ impl Environments {
     pub fn set(&mut self, object: &str, policy: Option<Result<EnvironmentPolicy, Box<BrokenRules>>>) -> bool {
         let before = self.policies.get(object).map(|before| before.as_ref().map(|policy| &policy.rules));
         let changed = before != policy.as_ref().map(|policy| policy.as_ref().map(|policy| &policy.rules));
-        match policy {
+        let broken = policy.as_ref().is_some_and(Result::is_err);
+        let before = match policy {
             Some(policy) => self.policies.insert(object.to_owned(), policy),
             None => self.policies.remove(object),
         };
+        match before {
+            Some(good @ Ok(_)) if broken => drop(self.last_good.insert(object.to_owned(), good)),
+            _ if broken => {}
+            _ => drop(self.last_good.remove(object)),
+        }
         if changed {
             let claims = self.policies.values().filter_map(|policy| match policy {
                 Ok(policy) => Some(policy.rules.claim.clone()),
@@ -80,13 +92,25 @@ impl Environments {
             }
             Some(Err(broken)) => (broken.claim.clone(), broken.environment_ref.clone()),
         };
-        BrokenRules { object: object.to_owned(), claim, environment_ref, problem }
+        let gate = match self.get(object) {
+            Some(Err(broken)) => broken.gate.clone(),
+            // The last good rules are in force, with their gate block.
+            Some(Ok(_)) | None => GatePolicy::default(),
+        };
+        BrokenRules { object: object.to_owned(), claim, environment_ref, problem, gate }
     }
 
     /// What one `PactEnvironment` says, or why it cannot be followed.
     #[must_use]
     pub fn get(&self, object: &str) -> Option<&Result<EnvironmentPolicy, Box<BrokenRules>>> {
         self.policies.get(object)
+    }
+
+    /// What the gate judges by: what one `PactEnvironment` says, or what it said when it could last be followed, or why
+    /// it never could be.
+    #[must_use]
+    pub fn in_force(&self, object: &str) -> Option<&Result<EnvironmentPolicy, Box<BrokenRules>>> {
+        self.last_good.get(object).or_else(|| self.get(object))
     }
 
     /// Where a `PactEnvironment` records.
@@ -137,6 +161,12 @@ impl Environments {
     #[must_use]
     pub fn mapping(&self, namespace: &str, labels: &BTreeMap<String, String>) -> NamespaceMapping {
         environments_of(namespace, labels, &self.claims)
+    }
+
+    /// Which environments a namespace lies in, or may lie in, whose labels could not be read.
+    #[must_use]
+    pub fn whereabouts_without_labels(&self, namespace: &str) -> Whereabouts {
+        whereabouts_without_labels(namespace, &self.claims)
     }
 }
 

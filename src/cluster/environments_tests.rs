@@ -95,10 +95,55 @@ fn an_environment_that_cannot_be_read_claims_what_it_claimed_before() {
     environments.set("production", Some(EnvironmentPolicy::parse(&environment("production", &named(&["bank"]), None))));
     assert!(environments.get("production").unwrap().is_ok());
     assert_eq!(environments.mapping("shop", &labels(&[])), NamespaceMapping::Unmapped);
+    assert!(environments.in_force("production").unwrap().is_ok());
     // One that was never readable claims nothing that is known.
     break_environment(&mut environments, "unheard-of", "x");
     assert!(environments.get("unheard-of").unwrap().is_err());
     assert_eq!(environments.mapping("shop", &labels(&[])), NamespaceMapping::Unmapped);
+}
+
+#[test]
+fn case_76_an_environment_that_cannot_be_followed_any_more_judges_by_its_last_good_rules() {
+    let mut environments = Environments::default();
+    let good = environment("production", &named(&["shop"]), Some("True"));
+    let mut wrong = good.clone();
+    wrong.spec.version.tag_pattern = Some("(".to_owned());
+    let mut set = |object: Option<&PactEnvironment>| {
+        environments.set("production", object.map(EnvironmentPolicy::parse));
+        environments.in_force("production").map(Result::is_ok)
+    };
+    assert_eq!(set(Some(&wrong)), Some(false), "it never had any");
+    assert_eq!(set(Some(&good)), Some(true));
+    assert_eq!(set(Some(&wrong)), Some(true));
+    assert_eq!(set(Some(&wrong)), Some(true), "again and again");
+    assert_eq!(set(None), None, "deleted");
+    assert_eq!(set(Some(&wrong)), Some(false), "another object of that name");
+}
+
+#[test]
+fn case_77_a_namespace_without_labels_may_lie_where_labels_are_selected() {
+    let mut environments = Environments::default();
+    for (name, namespaces) in [
+        ("everything", json!({"all": true})),
+        ("named", json!({"names": ["shop"]})),
+        ("selected", json!({"selector": {"matchLabels": {"stage": "prod"}}})),
+        (
+            "either",
+            json!({"names": ["bank"], "selector": {"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}}),
+        ),
+    ] {
+        let spec = json!({"namespaces": namespaces, "overlap": "Allow"});
+        environments.set(name, Some(EnvironmentPolicy::parse(&environment(name, &spec, None))));
+    }
+    for (namespace, sure, possible) in [
+        ("shop", &["everything", "named"][..], &["either", "selected"][..]),
+        ("bank", &["either", "everything"], &["selected"]),
+        ("free", &["everything"], &["either", "selected"]),
+    ] {
+        let found = environments.whereabouts_without_labels(namespace);
+        let sure = NamespaceMapping::Mapped(sure.iter().map(ToString::to_string).collect());
+        assert_eq!((found.mapping, found.possible), (sure, possible.iter().map(ToString::to_string).collect()));
+    }
 }
 
 #[test]

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::workload::{BrokenRules, EnvironmentRules, RecordKey};
+use crate::{
+    api::gate::GatePolicy,
+    workload::{BrokenRules, EnvironmentRules, RecordKey},
+};
 
 /// Something that a watch may report. Names are few, so that events meet.
 #[derive(Clone, Debug)]
@@ -43,6 +46,7 @@ fn workloads() -> impl Strategy<Value = Workload> {
                 container: None,
                 version: version.map(str::to_owned),
                 application_instance: instance.map(str::to_owned),
+                bypass: None,
             };
             made.containers[0].image = image.into();
             made.rollout = rollout;
@@ -71,7 +75,13 @@ fn rule_sets() -> impl Strategy<Value = (&'static str, Option<Result<Environment
         rules.instance = instance.map(|text| ApplicationInstance::parse(text).unwrap());
         rules.version.tag_pattern = pattern.map(|source| TagPattern::parse(source).unwrap());
         let broken = |claim, environment_ref| {
-            Box::new(BrokenRules { object: object.into(), claim, environment_ref, problem: "broken".into() })
+            Box::new(BrokenRules {
+                object: object.into(),
+                claim,
+                environment_ref,
+                problem: "broken".into(),
+                gate: GatePolicy::default(),
+            })
         };
         let rules = match kind {
             0 => None,

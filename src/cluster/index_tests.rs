@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::{
-    api::names::{ApplicationInstance, Pacticipant},
+    api::{
+        gate::GatePolicy,
+        names::{ApplicationInstance, Pacticipant},
+    },
     decide::{
         GateRules,
         record::fixtures::{
@@ -399,6 +402,7 @@ fn rules_that_cannot_be_followed_hold_their_environment_and_still_claim() {
             claim,
             environment_ref,
             problem: "spec.x".into(),
+            gate: GatePolicy::default(),
         })))
     };
     let touched = set_rules(&mut index, "production", broken(Some(environment_ref("production"))));

@@ -22,7 +22,7 @@ use crate::{
     cluster::Cluster,
     decide::{
         Explanation, Reason,
-        record::{Assessment, Facts, MemberView, RecordState, Write, assess, status},
+        record::{Assessment, Facts, MemberView, RecordState, Write, add_bypassed, assess, status},
     },
     workload::RecordKey,
 };
@@ -147,6 +147,7 @@ impl RecordReconciler {
         } else if matches!(state, RecordState::Undeployed(_) | RecordState::Kept(_)) {
             after.checks.clear();
         }
+        add_bypassed(&mut after, before, members, now);
         if before == Some(&after) {
             return true;
         }

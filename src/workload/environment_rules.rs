@@ -8,6 +8,7 @@ use super::{DenyList, EnvironmentClaim, EnvironmentRef, NamespaceSelector, TagPa
 use crate::api::{
     PactEnvironment,
     environment::{AnnotationPolicy, LabelPolicy, Overlap, RecordKind},
+    gate::GatePolicy,
     names::{ApplicationInstance, EnvironmentName},
 };
 
@@ -41,6 +42,30 @@ pub struct BrokenRules {
     pub environment_ref: Option<EnvironmentRef>,
     /// What is wrong, and the remedy.
     pub problem: String,
+    /// Its gate block, which does not depend on what is wrong; the default, if the object could never be read.
+    pub gate: GatePolicy,
+}
+
+impl BrokenRules {
+    /// The usual rules in its place, for as long as its own cannot be followed: they say enough of a workload to see what
+    /// changes. `None` when it claims nothing that can be read.
+    #[must_use]
+    pub fn usual_rules(&self) -> Option<EnvironmentRules> {
+        // An environment is called as its object is, unless it says otherwise.
+        let environment_ref = match &self.environment_ref {
+            Some(known) => known.clone(),
+            None => EnvironmentRef { broker: String::new(), environment: EnvironmentName::parse(&self.object).ok()? },
+        };
+        Some(EnvironmentRules {
+            object: self.object.clone(),
+            claim: self.claim.clone()?,
+            environment_ref,
+            instance: None,
+            version: VersionRules::default(),
+            kind: RecordKind::default(),
+            grace: Duration::ZERO,
+        })
+    }
 }
 
 /// Parses a `PactEnvironment`.
@@ -49,7 +74,13 @@ pub struct BrokenRules {
 pub fn parse(environment: &PactEnvironment) -> Result<EnvironmentRules, Box<BrokenRules>> {
     let spec = &environment.spec;
     let object = environment.name_any();
-    let mut broken = BrokenRules { object: object.clone(), claim: None, environment_ref: None, problem: String::new() };
+    let mut broken = BrokenRules {
+        object: object.clone(),
+        claim: None,
+        environment_ref: None,
+        problem: String::new(),
+        gate: spec.gate.clone(),
+    };
     let broken_at = |mut broken: BrokenRules, field: &str, problem: String| {
         broken.problem = format!("spec.{field}: {problem}");
         Box::new(broken)
