@@ -13,7 +13,7 @@ use testbed::chart::RELEASE;
 use testbed::eventually::eventually;
 use testbed::kubectl::{kubectl, kubectl_ok, kubectl_reading};
 use testbed::rendered::Rendered;
-use testbed::rollout::deployment;
+use testbed::rollout::{Live, deployment};
 use testbed::shared::{InUse, Shared};
 use testbed::test_cluster::{SOON, annotated, image};
 use testbed::values::Values;
@@ -77,6 +77,8 @@ async fn case_73_accounts_that_hold_every_right_are_asked_like_everybody() {
         assert_eq!(may.trim(), "yes", "{account}");
         let manifest = annotated(app, app, "1.0.0").manifest().to_string();
         setup.kubectl_reading(namespace, &["apply", "-f", "-"], &manifest).await.silent();
+        // The API server repeats a patch, calls included, that conflicts with the Deployment controller's writes.
+        Live::new(&setup.client(), namespace, app).wait_complete().await;
 
         let before = setup.webhook.reviews().await;
         let text = denied(&roll_out(kubeconfig, namespace, app, "2.0.0", None).await).to_owned();
@@ -89,12 +91,13 @@ async fn case_73_accounts_that_hold_every_right_are_asked_like_everybody() {
             let expected = format!("The annotation {BYPASS} does not count: {why}");
             assert!(denied(&output).contains(&expected), "{account}: {output:?}");
         }
-        assert_eq!(setup.webhook.reviews().await, before + 3, "{account} was asked");
+        let asked = setup.webhook.reviews().await;
+        assert!(asked >= before + 3, "{account} was not asked");
 
         let output = roll_out(kubeconfig, namespace, app, "2.0.0", Some("2.0.0 the shop is down")).await;
         if *passes {
             output.silent();
-            assert_eq!(setup.webhook.reviews().await, before + 3, "{account} was asked in spite of its statement");
+            assert_eq!(setup.webhook.reviews().await, asked, "{account} was asked in spite of its statement");
         } else {
             assert!(denied(&output).contains("webhook.bypassServiceAccounts"), "{account}: {output:?}");
         }
@@ -177,6 +180,36 @@ async fn case_73_the_api_server_compares_what_it_can_and_leaves_the_rest_to_the_
     }
 }
 
+/// Under `Ignore`, a condition that fails admits the request: nobody must be able to write an object for which it does.
+#[tokio::test]
+async fn case_73_no_object_makes_the_condition_cost_too_much() {
+    let (setup, _one) = (setup().await, COUNTING.lock().await);
+    let MappedEnvironment { namespace, name: environment } = &setup.gated(json!({"mode": "Enforce"})).await;
+    setup.provider_that_breaks(environment, "heavy");
+    let words = "2.0.0 ".repeat(30_000);
+    let spaces = " ".repeat(150_000);
+    let name = "x".repeat(150_000);
+    for (what, bypass, more) in [
+        ("a long statement", words.as_str(), None),
+        ("nothing but white space", &spaces, None),
+        ("a long name of the container", "2.0.0 why", Some(("pact-operator.dev/container", &name))),
+        ("a long version", "2.0.0 why", Some(("pact-operator.dev/version", &name))),
+        ("a name that has to be trimmed", "2.0.0 why", Some(("pact-operator.dev/container", &spaces))),
+    ] {
+        let mut rollout = annotated("heavy", "heavy", "2.0.0").annotation(BYPASS, bypass);
+        for number in 0..300 {
+            rollout = rollout.container(&format!("side-{number}"), &image("2.0.0"));
+        }
+        if let Some((key, value)) = more {
+            rollout = rollout.annotation(key, value);
+        }
+        let (before, create) = (setup.webhook.reviews().await, ["create", "--dry-run=server", "-f", "-"]);
+        let output = setup.kubectl_reading(namespace, &create, &rollout.manifest().to_string()).await;
+        assert!(output.denial().is_some(), "{what}: {}", &output.err[..output.err.len().min(1_000)]);
+        assert_eq!(setup.webhook.reviews().await, before + 1, "{what}");
+    }
+}
+
 #[tokio::test]
 async fn case_73_where_only_the_rules_tell_the_version_the_gate_judges_the_statement_itself() {
     let (setup, _one) = (setup().await, COUNTING.lock().await);
@@ -187,6 +220,10 @@ async fn case_73_where_only_the_rules_tell_the_version_the_gate_judges_the_state
     setup.provider_that_breaks(environment, "patterned");
     let manifest = annotated("patterned", "patterned", "v1.0.0").manifest().to_string();
     setup.kubectl_reading(namespace, &["apply", "-f", "-"], &manifest).await.silent();
+    let counted = async || {
+        let metrics = setup.webhook.metrics().await;
+        sum(&metrics.replace("total{outcome=\"Bypassed\"}", "bypassed"), "pact_operator_gate_passed_bypassed")
+    };
     let cp = &setup.cluster.control_plane;
     let helm = Person::named(cp, "helm-controller").await;
     for (who, kubeconfig, why) in [
@@ -201,13 +238,12 @@ async fn case_73_where_only_the_rules_tell_the_version_the_gate_judges_the_state
         [("on-call", Person::on_call(cp).await.kubeconfig, "v2.0.0"), ("admin", cp.kubeconfig().to_owned(), "v4.0.0")]
     {
         let statement = format!("{} the shop is down", &version[1..]);
-        let before = setup.webhook.reviews().await;
+        let before = (setup.webhook.reviews().await, counted().await);
         let output = roll_out(&kubeconfig, namespace, "patterned", version, Some(&statement)).await;
-        assert_eq!(setup.webhook.reviews().await, before + 1, "{who}");
+        assert_eq!((setup.webhook.reviews().await, counted().await), (before.0 + 1, before.1 + 1), "{who}");
         let said = format!("not checked with Pact: {BYPASS} states {} (the shop is down)", &version[1..]);
         assert_eq!((output.code, output.warnings()), (0, vec![said.as_str()]), "{who}");
     }
-    assert!(setup.webhook.metrics().await.contains("pact_operator_gate_passed_total{outcome=\"Bypassed\"} 2"));
 }
 
 #[tokio::test]
@@ -216,6 +252,7 @@ async fn case_73_the_audit_log_keeps_a_bypass_that_the_gate_was_not_called_for()
     let cp = &setup.cluster.control_plane;
     let mut values = Values::default();
     values.set("bypassAudit.enabled", true);
+    values.set("webhook.bypassServiceAccounts", json!(["people:argocd-application-controller"]));
     let rendered = Rendered::with(cp, RELEASE, &values).await;
     rendered.apply(cp, &["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"]).await;
     let policy = || async {
