@@ -52,7 +52,7 @@ async fn case_77_a_namespace_that_cannot_be_read_is_as_a_broker_that_does_not_an
     cluster.wait_event(namespace, "unread", "RolloutDenied").await;
     create(&deployment("free").manifest().to_string()).await.silent();
 
-    // By default it is a warning, with an Event, and so in every mode.
+    // By default it is a warning; in every mode there is an Event.
     cluster.map(environment, &[], json!({"namespaces": by_label, "gate": {"mode": "Enforce"}})).await;
     eventually("the gate to warn", SOON, async || {
         let output = create(&manifest).await;
@@ -64,6 +64,15 @@ async fn case_77_a_namespace_that_cannot_be_read_is_as_a_broker_that_does_not_an
     let client = developer.client();
     annotated("unread", "unread", "1.0.0").apply(&client, namespace).await;
     cluster.wait_event(namespace, "unread", "RolloutUnchecked").await;
+
+    cluster.map(environment, &[], json!({"namespaces": by_label, "gate": {"mode": "Audit"}})).await;
+    eventually("the gate to audit", SOON, async || {
+        let output = create(&manifest).await;
+        if output.code == 0 && output.warnings().is_empty() { Ok(()) } else { Err(format!("{output:?}")) }
+    })
+    .await;
+    annotated("silent", "unread", "1.0.0").apply(&client, namespace).await;
+    cluster.wait_event(namespace, "silent", "RolloutUnchecked").await;
 
     // Once it can be read, it is in no environment.
     cluster.map(environment, &[], more).await;

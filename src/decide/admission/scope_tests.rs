@@ -50,7 +50,7 @@ fn policy(name: &str, gate: &Value) -> EnvironmentPolicy {
     EnvironmentPolicy::parse(&object).unwrap()
 }
 
-fn broken(name: &str) -> Result<EnvironmentPolicy, Box<BrokenRules>> {
+fn broken(name: &str) -> BrokenRules {
     let claim = EnvironmentClaim {
         name: name.to_owned(),
         selector: NamespaceSelector::parse(["shop".to_owned()], None, false).unwrap(),
@@ -58,7 +58,7 @@ fn broken(name: &str) -> Result<EnvironmentPolicy, Box<BrokenRules>> {
     };
     let gate = serde_json::from_value(json!({"mode": "Enforce", "actions": {"brokerUnavailable": "Deny"}})).unwrap();
     let problem = "spec.x: it is wrong".to_owned();
-    Err(Box::new(BrokenRules { object: name.to_owned(), claim: Some(claim), environment_ref: None, problem, gate }))
+    BrokenRules { object: name.to_owned(), claim: Some(claim), environment_ref: None, problem, gate }
 }
 
 fn mapped(objects: &[&str]) -> NamespaceMapping {
@@ -75,7 +75,7 @@ fn scope_at(review: &Review, whereabouts: &Whereabouts) -> Scope {
         ("production", Ok(policy("production", &json!({"mode": "Warn"})))),
         ("audited", Ok(policy("audited", &json!({"mode": "Audit"})))),
         ("off", Ok(policy("off", &json!({"mode": "Off"})))),
-        ("broken", broken("broken")),
+        ("broken", Err(Box::new(broken("broken")))),
     ];
     let environment = |name: &str| policies.iter().find(|(known, _)| *known == name).map(|(_, policy)| policy);
     let recorded = |_: &EnvironmentRef, _: &Pacticipant| RecordedVersions {
