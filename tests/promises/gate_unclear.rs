@@ -66,12 +66,13 @@ async fn case_77_a_namespace_that_cannot_be_read_is_as_a_broker_that_does_not_an
     cluster.wait_event(namespace, "unread", "RolloutUnchecked").await;
 
     cluster.map(environment, &[], json!({"namespaces": by_label, "gate": {"mode": "Audit"}})).await;
+    let silent = annotated("silent", "unread", "1.0.0");
     eventually("the gate to audit", SOON, async || {
-        let output = create(&manifest).await;
+        let output = create(&silent.manifest().to_string()).await;
         if output.code == 0 && output.warnings().is_empty() { Ok(()) } else { Err(format!("{output:?}")) }
     })
     .await;
-    annotated("silent", "unread", "1.0.0").apply(&client, namespace).await;
+    silent.apply(&client, namespace).await;
     cluster.wait_event(namespace, "silent", "RolloutUnchecked").await;
 
     // Once it can be read, it is in no environment.
