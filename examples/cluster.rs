@@ -176,7 +176,7 @@ fn gate_invitation(developer: Option<&Person>) -> String {
     };
     format!(
         "
-The gate is installed and only audits. To see a denial, enforce, and act as a user who may not bypass it:
+The gate is installed and only audits. To see a denial, enforce, and act as a developer, who may not bypass it:
 
   kubectl patch pactenv {ENVIRONMENT} --type merge -p '{{\"spec\":{{\"gate\":{{\"mode\":\"Enforce\"}}}}}}'
   export KUBECONFIG={kubeconfig}

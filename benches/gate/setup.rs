@@ -94,7 +94,7 @@ impl Setup {
         store.record_deployment(PROVIDER, "1.0.0", &environment, None);
 
         let always_yes = AlwaysYes::start(&cluster.control_plane).await;
-        let options = WebhookOptions::as_in_chart();
+        let options = WebhookOptions::as_in_chart().but_for_the_admin();
         let webhook = Webhook::start(&cluster.control_plane, options.clone()).await;
         let setup = Self { cluster, webhook, always_yes, gated, unanswered, floor, free, _black_hole: black_hole };
         setup.route(&options.configuration()).await;

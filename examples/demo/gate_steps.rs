@@ -29,8 +29,7 @@ impl<'a> GateSteps<'a> {
         run_kubectl(developer.kubeconfig(), &["config", "set-context", "--current", "--namespace", NAMESPACE]).await?;
         transcript.say("It serves with a certificate that it made itself and that the API server trusts.");
         transcript.say(
-            "From here on a developer runs kubectl. (The administrator of the steps before holds every right, including \
-             the right to bypass the gate.)",
+            "From here on a developer runs kubectl, who may not bypass the gate. (The gate asks about administrators, too.)",
         );
         let store = demo.broker.store();
         store.publish_pact(CONSUMER.0, CONSUMER.1, PROVIDER, "GET /stock answers a number");

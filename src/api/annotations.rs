@@ -13,6 +13,10 @@ pub const VERSION: &str = "pact-operator.dev/version";
 /// Names the permanent copy of the application that this workload is; overrides the environment's.
 pub const APPLICATION_INSTANCE: &str = "pact-operator.dev/application-instance";
 
+/// States that one version passes the gate unasked, and why: `<version> <reason>`. It counts only for whoever holds the
+/// verb `bypass` on `pactenvironments`.
+pub const BYPASS: &str = "pact-operator.dev/bypass";
+
 /// Asks the gate to add a warning to its answer, as proof that it was called; the gate does so for dry-runs only. For
 /// `helm test`.
 pub const SELF_TEST: &str = "pact-operator.dev/self-test";

@@ -87,8 +87,8 @@ pub struct PactDeploymentStatus {
     /// The version for which the operator corrected another client's record once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub corrected_version: Option<String>,
-    /// `Ready`, `Recorded`, `RecordPending`; `Mixed`, `VersionMissing`, `Contested`, `Orphaned`, `Reconciling` and
-    /// `Stalled` while they are true.
+    /// `Ready`, `Recorded`, `RecordPending`; `Mixed`, `VersionMissing`, `Contested`, `Orphaned`, `Bypassed`,
+    /// `Reconciling` and `Stalled` while they are true.
     #[serde(default)]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

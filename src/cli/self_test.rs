@@ -161,8 +161,8 @@ fn gate_answer(namespace: &str, status: http::StatusCode, warnings: &[String], b
     if status.is_success() {
         return Err(format!(
             "the API server admitted a Deployment in {namespace} without asking the gate; see that the \
-             ValidatingWebhookConfiguration pact-operator is there, that it does not exclude {namespace}, that the pods of \
-             pact-operator-webhook are ready, and that this account lacks the right bypass on pactenvironments"
+             ValidatingWebhookConfiguration pact-operator is there, that it does not exclude {namespace}, and that the \
+             pods of pact-operator-webhook are ready"
         ));
     }
     let message = serde_json::from_str::<serde_json::Value>(body).ok();

@@ -7,7 +7,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::process::{self, Failure, LogArguments};
-use crate::gate::{self, Gate, Settings};
+use crate::{
+    decide::admission::ServiceAccountName,
+    gate::{self, Gate, Settings},
+};
 use operator_kit::{
     certificates::{self, CertificateSettings, MountedSource, OwnSource, ServingCertificate, Source},
     liveness::{DEFAULT_LIMIT, Liveness},
@@ -70,6 +73,10 @@ pub(super) struct WebhookArguments {
     spread_seconds: u64,
     #[command(flatten)]
     rehearsal: Rehearsal,
+    /// A service account whose bypass statements count, as in the matchCondition of the webhook's configuration; may be
+    /// repeated.
+    #[arg(long = "bypass-service-account", value_name = "NAMESPACE:NAME")]
+    bypass_accounts: Vec<ServiceAccountName>,
     /// How often the brokers' Secrets are read again, in seconds.
     #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     renew_seconds: u64,
@@ -201,6 +208,7 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
         user_agent: process::USER_AGENT.to_owned(),
         renew_every,
         instance: arguments.name.clone(),
+        bypass_accounts: arguments.bypass_accounts.iter().cloned().collect(),
     };
     let gate = Gate::new(client, &settings, &metrics);
     let keeping = tokio::spawn(gate::keep(Arc::clone(&gate), gates, renew_every, stopped.clone()));

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::{
     decide::{EnvironmentPolicy, GateRules},
-    workload::{BrokenRules, EnvironmentClaim, EnvironmentRef, EnvironmentRules, NamespaceMapping, environments_of},
+    workload::{
+        BrokenRules, EnvironmentClaim, EnvironmentRef, EnvironmentRules, NamespaceMapping, Whereabouts,
+        environments_of, whereabouts_without_labels,
+    },
 };
 
 /// The namespaces and the `PactEnvironment`s. See the module.
@@ -161,6 +164,12 @@ impl Environments {
     #[must_use]
     pub fn mapping(&self, namespace: &str, labels: &BTreeMap<String, String>) -> NamespaceMapping {
         environments_of(namespace, labels, &self.claims)
+    }
+
+    /// Which environments a namespace lies in, or may lie in, whose labels could not be read.
+    #[must_use]
+    pub fn whereabouts_without_labels(&self, namespace: &str) -> Whereabouts {
+        whereabouts_without_labels(namespace, &self.claims)
     }
 }
 

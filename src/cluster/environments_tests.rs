@@ -143,6 +143,32 @@ fn case_76_an_object_that_cannot_be_read_keeps_its_last_good_rules() {
 }
 
 #[test]
+fn case_77_a_namespace_without_labels_may_lie_where_labels_are_selected() {
+    let mut environments = Environments::default();
+    for (name, namespaces) in [
+        ("everything", json!({"all": true})),
+        ("named", json!({"names": ["shop"]})),
+        ("selected", json!({"selector": {"matchLabels": {"stage": "prod"}}})),
+        (
+            "either",
+            json!({"names": ["bank"], "selector": {"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}}),
+        ),
+    ] {
+        let spec = json!({"namespaces": namespaces, "overlap": "Allow"});
+        environments.set(name, Some(EnvironmentPolicy::parse(&environment(name, &spec, None))));
+    }
+    for (namespace, sure, possible) in [
+        ("shop", &["everything", "named"][..], &["either", "selected"][..]),
+        ("bank", &["either", "everything"], &["selected"]),
+        ("free", &["everything"], &["either", "selected"]),
+    ] {
+        let found = environments.whereabouts_without_labels(namespace);
+        let sure = NamespaceMapping::Mapped(sure.iter().map(ToString::to_string).collect());
+        assert_eq!((found.mapping, found.possible), (sure, possible.iter().map(ToString::to_string).collect()));
+    }
+}
+
+#[test]
 fn only_other_rules_change_mappings_and_members() {
     let mut environments = Environments::default();
     let mut object = environment("production", &named(&["shop"]), None);

@@ -8,8 +8,8 @@ use super::environments::{Environments, RecordedAt};
 use crate::decide::EnvironmentPolicy;
 use crate::decide::record::{Hold, MemberView};
 use crate::workload::{
-    BrokenRules, EnvironmentRules, Identity, IdentityProblem, NamespaceMapping, PactAnnotations, RecordKey,
-    RolloutState, VersionRules, Workload, WorkloadKind, WorkloadRef, effective_annotations, identify,
+    BrokenRules, BypassStatement, EnvironmentRules, Identity, IdentityProblem, NamespaceMapping, PactAnnotations,
+    RecordKey, RolloutState, VersionRules, Workload, WorkloadKind, WorkloadRef, effective_annotations, identify,
 };
 
 /// A source of the knowledge that a workload is a template only: an Argo `Rollout` or a Flagger `Canary`.
@@ -333,11 +333,14 @@ impl Index {
             NamespaceMapping::Conflicted(objects) => (objects, Some(Hold::Conflicted(objects.clone()))),
         };
         let workload = self.effective(workload);
+        let statement = BypassStatement::of(&workload).ok().flatten();
         let mut placements = Vec::new();
         for object in objects {
             let Some(rules) = self.environments.rules(object) else { continue };
             let Ok(Some(identity)) = identify(&workload, &rules.version) else { continue };
             let Ok(own_instance) = identity.application_instance else { continue };
+            let version = identity.version.as_ref().ok().map(|resolved| &resolved.version);
+            let bypass = statement.clone().filter(|statement| statement.covers(&workload, version));
             let instance = own_instance.or_else(|| rules.instance.clone());
             for pacticipant in identity.pacticipants {
                 let key = RecordKey {
@@ -352,6 +355,7 @@ impl Index {
                     version: identity.version.clone().map(|resolved| resolved.version),
                     rollout: workload.rollout.clone(),
                     hold: hold.clone(),
+                    bypass: bypass.clone(),
                 };
                 placements.push((key, member));
             }

@@ -43,6 +43,7 @@ fn workloads() -> impl Strategy<Value = Workload> {
                 container: None,
                 version: version.map(str::to_owned),
                 application_instance: instance.map(str::to_owned),
+                bypass: None,
             };
             made.containers[0].image = image.into();
             made.rollout = rollout;

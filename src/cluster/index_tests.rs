@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::{
-    api::names::{ApplicationInstance, Pacticipant},
+    api::{
+        names::{ApplicationInstance, Pacticipant},
+    },
     decide::{
         GateRules,
         record::fixtures::{

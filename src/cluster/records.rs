@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::{
     api::{PactDeployment, PactDeploymentSpec, PactDeploymentStatus, condition::is_true},
+    decide::record::BYPASSED,
     workload::RecordKey,
 };
 use operator_kit::refusal;
@@ -109,9 +110,19 @@ impl RecordStore {
     /// How many keys somebody else writes, too.
     #[must_use]
     pub fn contested(&self) -> usize {
+        self.with_condition("Contested")
+    }
+
+    /// How many keys have a member that runs by its bypass statement, and no yes since.
+    #[must_use]
+    pub fn bypassed(&self) -> usize {
+        self.with_condition(BYPASSED)
+    }
+
+    fn with_condition(&self, type_: &str) -> usize {
         let by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
         let statuses = by_key.values().filter_map(|object| object.status.as_ref());
-        statuses.filter(|status| is_true(&status.conditions, "Contested")).count()
+        statuses.filter(|status| is_true(&status.conditions, type_)).count()
     }
 
     /// Writes the status of a key's object, which is made first when there is none. The write carries the resource

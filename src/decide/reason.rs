@@ -145,6 +145,8 @@ reasons! {
     Redirected => UnderWay,
     /// The broker rejects the request.
     RequestRejected => UnderWay,
+    /// The workload states that its version passes the gate unasked; the version is not judged yes yet.
+    RolloutBypassed => UnderWay,
     /// The rollout was denied by the gate.
     RolloutDenied => Stalled,
     /// The rollout did not finish within its deadline.
@@ -153,6 +155,8 @@ reasons! {
     RolloutInProgress => UnderWay,
     /// The rollout is paused; it is recorded once resumed and finished.
     RolloutPaused => UnderWay,
+    /// The rollout was admitted without a question: it is unclear whether, or how, an environment judges it.
+    RolloutUnchecked => UnderWay,
     /// The rollout was admitted with a warning of the gate.
     RolloutWarned => UnderWay,
     /// The rollout would be denied if the gate were enforced.

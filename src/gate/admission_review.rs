@@ -17,7 +17,7 @@ use thiserror::Error;
 use crate::{
     api::annotations::SELF_TEST,
     decide::{
-        admission::{Answer, GroupVersionKind, Operation, Review},
+        admission::{Answer, GroupVersionKind, Operation, Review, User},
         messages,
     },
     workload::{Dispatch, Kind, View, Workload, WorkloadKind},
@@ -74,7 +74,7 @@ struct RequestBody<'body> {
     name: String,
     operation: String,
     #[serde(default)]
-    user_info: UserInfo,
+    user_info: User,
     #[serde(borrow)]
     object: Option<&'body RawValue>,
     #[serde(borrow)]
@@ -141,12 +141,6 @@ impl Dispatch for Read<'_> {
     }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct UserInfo {
-    username: String,
-}
-
 /// Reads the body of a request.
 ///
 /// # Errors
@@ -191,7 +185,7 @@ pub fn read(body: &[u8], now: Timestamp) -> Result<Review, ReviewError> {
             "UPDATE" => Operation::Update,
             _ => Operation::Other,
         },
-        user: request.user_info.username,
+        user: request.user_info,
         dry_run,
         self_test: dry_run && new.as_ref().is_ok_and(|&(_, greets)| greets),
         old,

@@ -90,7 +90,7 @@ fn a_review_of_an_update_is_read_as_far_as_the_gate_looks() {
     assert_eq!(review.uid, "705ab4f5-6393-11e8-b7cc-42010a800002");
     assert_eq!((review.namespace.as_str(), review.name.as_str()), ("shop", "orders"));
     assert_eq!((review.operation, review.subresource, review.dry_run), (Operation::Update, false, false));
-    assert_eq!(review.user, "system:serviceaccount:people:developer");
+    assert_eq!(review.user.username, "system:serviceaccount:people:developer");
     assert_eq!(review.kind.known(), Some(WorkloadKind::Deployment));
     let (old, new) = (review.old.unwrap(), review.new.unwrap());
     assert_eq!(new.annotations.pacticipant.as_deref(), Some("orders"));

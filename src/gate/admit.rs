@@ -1,6 +1,6 @@
 //! One review, from the request to the answer: gather, ask, answer.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use k8s_openapi::{api::core::v1::Namespace, jiff::Timestamp};
@@ -18,10 +18,12 @@ use crate::{
     },
     decide::{
         Decision, Finding, Judgement, Outcome, Question, Verdict,
-        admission::{Answer, Cause, Notice, OpenSubject, Review, Scope, Unjudged, scope, unjudged},
+        admission::{
+            Answer, Bypass, Cause, Ineffective, Notice, OpenSubject, Review, Scope, Unjudged, bypass, scope, unjudged,
+        },
         messages,
     },
-    workload::NamespaceMapping,
+    workload::Whereabouts,
 };
 
 /// How long reading a namespace that the watch has not reported yet may take.
@@ -50,33 +52,32 @@ impl Gate {
             }
             return Scope::Unjudged(why);
         }
-        let mapping = self.mapping(&review.namespace, deadline).await;
+        let whereabouts = self.whereabouts(&review.namespace, deadline).await;
         let (index, recorded) = (self.cluster.index(), self.cluster.recorded());
         let environments = index.environments();
-        scope(review, &mapping, |object| environments.get(object), |at, pacticipant| recorded.of(at, pacticipant))
+        scope(review, &whereabouts, |object| environments.get(object), |at, pacticipant| recorded.of(at, pacticipant))
     }
 
     /// Where a namespace lies. One that the watch has not reported yet is read: a workload may come a moment after its
     /// namespace.
-    async fn mapping(&self, namespace: &str, deadline: Instant) -> NamespaceMapping {
+    async fn whereabouts(&self, namespace: &str, deadline: Instant) -> Whereabouts {
         if let Some(mapping) = self.cluster.index().mapping(namespace) {
-            return mapping;
+            return mapping.into();
         }
         let api: Api<PartialObjectMeta<Namespace>> = Api::all(self.cluster.client.clone());
         let limit = NAMESPACE_LIMIT.min(deadline.saturating_duration_since(Instant::now()) / 2);
-        let labels = match timeout(limit, api.get_opt(namespace)).await {
-            Ok(Ok(found)) => found.and_then(|found| found.metadata.labels).unwrap_or_default(),
-            Ok(Err(error)) => {
-                let error = refusal::explain(&error);
-                warn!(namespace, error, "the namespace cannot be read; only environments that name it claim it");
-                BTreeMap::new()
+        let error = match timeout(limit, api.get_opt(namespace)).await {
+            Ok(Ok(found)) => {
+                let labels = found.and_then(|found| found.metadata.labels).unwrap_or_default();
+                return self.cluster.index().environments().mapping(namespace, &labels).into();
             }
-            Err(_) => {
-                warn!(namespace, "the namespace was not read in time; only environments that name it claim it");
-                BTreeMap::new()
-            }
+            Ok(Err(error)) => refusal::explain(&error),
+            Err(_) => "it was not read in time".to_owned(),
         };
-        self.cluster.index().environments().mapping(namespace, &labels)
+        let whereabouts = self.cluster.index().environments().whereabouts_without_labels(namespace);
+        let unclear = whereabouts.possible.join(", ");
+        warn!(namespace, error, unclear, "the namespace cannot be read: what selects by label may claim it");
+        whereabouts
     }
 
     async fn judge(
@@ -86,30 +87,50 @@ impl Gate {
         notices: &[Notice],
         deadline: Instant,
     ) -> Answer {
-        for notice in notices {
-            if let Notice::BrokenEnvironment { object, problem } = notice {
-                warn!(environment = object, problem, "a review is not judged for an environment");
-            }
-        }
         if Scope::is_silent(&subjects) {
             // Nobody waits where the answer does not depend on the verdicts: they are found out and reported afterwards.
             if !subjects.is_empty() {
                 let gate = Arc::clone(self);
-                tokio::spawn(async move { gate.decide(&review, subjects, deadline).await });
+                tokio::spawn(async move { gate.decide(&review, subjects, Bypass::Unstated, deadline).await });
             }
             return Answer::noticed(notices);
         }
-        let decision = self.decide(&review, subjects, deadline).await;
+        let (subjects, bypass) = self.bypass(&review, subjects, deadline).await;
+        let decision = self.decide(&review, subjects, bypass, deadline).await;
         Answer::decided(&decision, notices, |finding| self.link(finding))
     }
 
+    /// What is left to be asked about when the review's statement counts, and what the statement comes to.
+    async fn bypass(
+        &self,
+        review: &Review,
+        mut subjects: Vec<OpenSubject>,
+        deadline: Instant,
+    ) -> (Vec<OpenSubject>, Bypass) {
+        let statement = match bypass::stated(review, &subjects, &self.bypass_accounts) {
+            Ok(statement) => statement,
+            Err(bypass) => return (subjects, bypass),
+        };
+        if let Err(why) = self.may_bypass(&review.user, deadline).await {
+            if let Ineffective::RightUnknown(error) = &why {
+                warn!(
+                    uid = review.uid,
+                    error, "whether a user may bypass the gate is not known, so it is not bypassed"
+                );
+            }
+            return (subjects, Bypass::Ineffective(why));
+        }
+        subjects.retain(|open| !bypass::covers(&statement, review, open));
+        (subjects, Bypass::Counts(statement))
+    }
+
     /// Asks what has to be asked, all at once, comes to a decision and reports it.
-    async fn decide(&self, review: &Review, subjects: Vec<OpenSubject>, deadline: Instant) -> Decision {
+    async fn decide(&self, review: &Review, subjects: Vec<OpenSubject>, bypass: Bypass, deadline: Instant) -> Decision {
         let namespace = &review.namespace;
         // A dry-run admits nothing.
         let asked = subjects.into_iter().map(|subject| self.find(subject, namespace, !review.dry_run, deadline));
         let (findings, sources): (Vec<_>, Vec<_>) = join_all(asked).await.into_iter().unzip();
-        let decision = Decision::over(findings);
+        let decision = Decision::over(findings).beside(bypass);
         if decision.outcome == Outcome::Denied && !review.dry_run {
             let mut recorded = self.cluster.recorded();
             for finding in &decision.findings {
@@ -123,7 +144,7 @@ impl Gate {
 
     async fn find(&self, open: OpenSubject, namespace: &str, admits: bool, deadline: Instant) -> (Finding, Source) {
         match open.question(Timestamp::now()) {
-            Err(problem) => (open.finding(Cause::Problem(problem)), Source::None),
+            Err(cause) => (open.finding(cause), Source::None),
             Ok(question) => {
                 let caller = Caller { urgency: urgency(open.mode()), namespace: namespace.to_owned() };
                 let broker = &open.subject.environment_ref.broker;

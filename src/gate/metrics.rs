@@ -103,6 +103,11 @@ impl GateMetrics {
         self.unjudged.get_or_create(&OutcomeLabels { outcome: why.name() }).inc();
     }
 
+    /// Counts a review whose statement counted.
+    pub(super) fn bypassed(&self) {
+        self.unjudged.get_or_create(&OutcomeLabels { outcome: "Bypassed" }).inc();
+    }
+
     pub(super) fn decided(&self, finding: &Finding) {
         let labels = DecisionLabels {
             verdict: finding.cause.name(),

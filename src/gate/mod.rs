@@ -10,9 +10,10 @@ mod broker_clients;
 mod deadline;
 mod metrics;
 mod report;
+mod right;
 mod server;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::Router;
 use kube::{Api, Client};
@@ -34,6 +35,7 @@ use crate::{
         recorded::VersionsChanged,
         watch_handlers::{Brokers, Change, Environments, Namespaces, OnChange, RecordedVersions, Watched},
     },
+    decide::admission::ServiceAccountName,
 };
 
 pub use server::LONGEST_BODY;
@@ -52,6 +54,8 @@ pub struct Settings {
     pub renew_every: Duration,
     /// This process, in Events.
     pub instance: String,
+    /// The service accounts whose bypass statements count.
+    pub bypass_accounts: BTreeSet<ServiceAccountName>,
 }
 
 /// The gate: see the module.
@@ -62,6 +66,7 @@ pub struct Gate {
     metrics: GateMetrics,
     reported: Reported,
     reports: Arc<Semaphore>,
+    bypass_accounts: BTreeSet<ServiceAccountName>,
 }
 
 impl Gate {
@@ -83,6 +88,7 @@ impl Gate {
             metrics: GateMetrics::register(metrics),
             reported: Reported::new(),
             reports: report::permits(),
+            bypass_accounts: settings.bypass_accounts.clone(),
         })
     }
 

@@ -11,7 +11,11 @@ use super::Gate;
 use crate::{
     api::gate::GateAction,
     broker::questions::Source,
-    decide::{Decision, Finding, Outcome, admission::Review, messages},
+    decide::{
+        Decision, Finding, Outcome, Reason,
+        admission::{Bypass, Cause, Review},
+        messages,
+    },
 };
 use operator_kit::events::{Event, Regarding};
 
@@ -40,6 +44,13 @@ impl Reported {
 impl Gate {
     /// Logs and counts a decision, and has its Events published.
     pub(super) fn report(&self, review: &Review, decision: &Decision, sources: &[Source]) {
+        if let Bypass::Counts(statement) = &decision.bypass {
+            let (uid, namespace, name) = (&review.uid, &review.namespace, review.object_name());
+            let user = messages::shortened(&messages::one_line(&review.user.username), 128);
+            let (version, reason) = (statement.version.as_str(), messages::one_line(&statement.reason));
+            warn!(uid, namespace, name, user, dry_run = review.dry_run, version, reason, "the gate is bypassed");
+            self.metrics.bypassed();
+        }
         for finding in &decision.findings {
             log(review, finding);
             if self.reported.first(once(review, finding)) {
@@ -75,14 +86,16 @@ impl Gate {
     }
 
     fn event(&self, review: &Review, finding: &Finding) -> Option<Event<'static>> {
-        let reason = match (finding.action, finding.wanted) {
-            (GateAction::Deny, _) => "RolloutDenied",
-            (_, GateAction::Deny) => "RolloutWouldBeDenied",
-            (GateAction::Warn, _) => "RolloutWarned",
+        let reason = match (&finding.cause, finding.action, finding.wanted) {
+            (_, GateAction::Deny, _) => Reason::RolloutDenied,
+            // In no mode is it silent: the controller cannot find out afterwards that nothing was asked.
+            (Cause::Unclear(_), _, _) => Reason::RolloutUnchecked,
+            (_, _, GateAction::Deny) => Reason::RolloutWouldBeDenied,
+            (_, GateAction::Warn, _) => Reason::RolloutWarned,
             _ => return None,
         };
         Some(Event {
-            reason,
+            reason: reason.as_str(),
             action: "Check",
             warning: true,
             note: messages::note(finding, self.link(finding)),
@@ -107,7 +120,7 @@ fn log(review: &Review, finding: &Finding) {
     let (action, wanted) = (finding.action, finding.wanted);
     let sentence = messages::sentence(finding);
     let (uid, namespace, name) = (&review.uid, &review.namespace, review.object_name());
-    let user = messages::shortened(&messages::one_line(&review.user), 128);
+    let user = messages::shortened(&messages::one_line(&review.user.username), 128);
     let mode = finding.mode.name();
     if action == GateAction::Allow && wanted == GateAction::Allow {
         info!(uid, namespace, name, user, dry_run = review.dry_run, verdict, ?action, mode, "{sentence}");

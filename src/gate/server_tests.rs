@@ -31,6 +31,7 @@ fn gate(mode: &str) -> (Arc<Gate>, Metrics) {
         user_agent: "test".to_owned(),
         renew_every: Duration::from_secs(30),
         instance: "test".to_owned(),
+        bypass_accounts: std::collections::BTreeSet::new(),
     };
     let gate = Gate::new(Client::new(nobody, "default"), &settings, &metrics);
     let environment: PactEnvironment = serde_json::from_value(json!({
@@ -286,6 +287,7 @@ async fn an_api_server_that_does_not_answer_costs_a_review_in_an_unknown_namespa
         user_agent: "test".to_owned(),
         renew_every: Duration::from_secs(30),
         instance: "test".to_owned(),
+        bypass_accounts: std::collections::BTreeSet::new(),
     };
     drop((known, metrics));
     let gate = Gate::new(Client::new(silent, "default"), &settings, &Metrics::new("test", Vec::new()));

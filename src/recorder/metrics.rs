@@ -42,6 +42,10 @@ impl RecorderMetrics {
         let (leadership, records, snapshots) = (leadership.clone(), cluster.records.clone(), cluster.snapshots.clone());
         let help = "Records that another client writes, too, and that the operator no longer changes";
         metrics.observe("records_contested", help, move || i64::try_from(records.contested()).ok());
+        let bypassed = cluster.records.clone();
+        let help =
+            "Records of which a workload runs a version by its bypass statement, and which was not judged yes since";
+        metrics.observe("records_bypassed", help, move || i64::try_from(bypassed.bypassed()).ok());
         let help = "Environments whose records are gone all at once: nothing is taken back there";
         metrics.observe("environments_suspicious", help, move || {
             // Only the leader reads environments; a replica that lost the leadership would report its last reading for

@@ -23,7 +23,10 @@ use crate::{
     cluster::Cluster,
     decide::{
         Explanation, Reason,
-        record::{Assessment, Facts, MemberView, RecordState, Write, assess, remember_verdicts, show_members, status},
+        record::{
+            Assessment, Facts, MemberView, RecordState, Write, add_bypassed, assess, remember_verdicts, show_members,
+            status,
+        },
     },
     workload::RecordKey,
 };
@@ -157,6 +160,7 @@ impl RecordReconciler {
             after.checks.clear();
         }
         remember_verdicts(&mut after);
+        add_bypassed(&mut after, before, members, now);
         if before == Some(&after) {
             return true;
         }

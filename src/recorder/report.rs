@@ -15,7 +15,7 @@ use crate::{
     cluster::{Cluster, FIELD_MANAGER, index::InvalidWorkload},
     decide::{
         Reason, messages,
-        record::{MemberView, RecordState, events},
+        record::{MemberView, RecordState, events, stated},
     },
     workload::{RecordKey, Workload, WorkloadRef},
 };
@@ -59,6 +59,7 @@ impl Reporter {
             if let Some(event) = events::event(key, member, state) {
                 self.publish(&regarding(&member.workload, &member.uid), &event).await;
             }
+            self.bypassed(key, member).await;
         }
         if members.is_empty()
             && let Some(object) = object
@@ -66,6 +67,20 @@ impl Reporter {
         {
             self.publish(&regarding_record(object), &event).await;
         }
+    }
+
+    /// Reports that a member runs a version by its statement: nobody else does, for the webhook may not have been called.
+    async fn bypassed(&self, key: &RecordKey, member: &MemberView) {
+        let Some(statement) = &member.bypass else { return };
+        let note = format!(
+            "{}. It is judged afterwards: kubectl get pactdep {}. The statement ends with the next version; remove it then",
+            stated(member, statement),
+            key.object_name()
+        );
+        let reason = Reason::RolloutBypassed.as_str();
+        let once_key = format!("{} {} {}", key.object_name(), statement.version, statement.reason);
+        let event = Event { reason, action: "Check", warning: true, note, once_key };
+        self.publish(&regarding(&member.workload, &member.uid), &event).await;
     }
 
     /// Reports that a workload's annotations are invalid.
@@ -89,8 +104,8 @@ impl Reporter {
             (true, GateMode::Enforce) => (
                 Reason::RunsUnsafe.as_str(),
                 format!(
-                    "{subject} would be denied now: {}. It was admitted while nobody could be asked, by a user who may bypass \
-                     the gate, or before the verdict changed",
+                    "{subject} would be denied now: {}. It was admitted while nobody could be asked, by its \
+                     statement pact-operator.dev/bypass, or before the verdict changed",
                     check.message
                 ),
             ),

@@ -46,6 +46,28 @@ pub struct BrokenRules {
     pub problem: String,
 }
 
+impl BrokenRules {
+    /// The usual rules in its place, for as long as its own cannot be followed: they say enough of a workload to see what
+    /// changes. `None` when it claims nothing that can be read.
+    #[must_use]
+    pub fn usual_rules(&self) -> Option<EnvironmentRules> {
+        // An environment is called as its object is, unless it says otherwise.
+        let environment_ref = match &self.environment_ref {
+            Some(known) => known.clone(),
+            None => EnvironmentRef { broker: String::new(), environment: EnvironmentName::parse(&self.object).ok()? },
+        };
+        Some(EnvironmentRules {
+            object: self.object.clone(),
+            claim: self.claim.clone()?,
+            environment_ref,
+            instance: None,
+            version: VersionRules::default(),
+            kind: RecordKind::default(),
+            grace: Duration::ZERO,
+        })
+    }
+}
+
 /// Parses a `PactEnvironment`.
 /// # Errors
 /// When a name in it is invalid, its selector is invalid, or its pattern does not compile.

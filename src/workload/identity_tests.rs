@@ -153,7 +153,13 @@ prop_compose! {
         images in proptest::collection::vec(text(), 0..3),
     ) -> Workload {
         let mut workload = workload(None, "");
-        workload.annotations = PactAnnotations { pacticipant, container, version, application_instance: instance };
+        workload.annotations = PactAnnotations {
+            pacticipant,
+            container,
+            version,
+            application_instance: instance,
+            ..PactAnnotations::default()
+        };
         workload.version_label = label;
         workload.containers = images
             .into_iter()

@@ -78,8 +78,19 @@ impl NamespaceSelector {
     /// Whether a namespace is claimed.
     #[must_use]
     pub fn matches(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
-        let by_labels = !self.labels.selects_all() && self.labels.matches(labels);
-        self.everything || self.names.contains(name) || by_labels
+        self.is_named(name) || (self.selects_by_label() && self.labels.matches(labels))
+    }
+
+    /// Whether a namespace is claimed whatever its labels are.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        self.everything || self.names.contains(name)
+    }
+
+    /// Whether labels may make a namespace one that is claimed.
+    #[must_use]
+    pub fn selects_by_label(&self) -> bool {
+        !self.labels.selects_all()
     }
 }
 
@@ -126,6 +137,21 @@ pub enum NamespaceMapping {
     Conflicted(Vec<String>),
 }
 
+/// Where a namespace lies, as far as it is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// The environments that claim it for certain.
+    pub mapping: NamespaceMapping,
+    /// Those that select by label and may claim it, too, because its labels could not be read (case 77).
+    pub possible: Vec<String>,
+}
+
+impl From<NamespaceMapping> for Whereabouts {
+    fn from(mapping: NamespaceMapping) -> Self {
+        Self { mapping, possible: Vec::new() }
+    }
+}
+
 /// The environments of a namespace.
 #[must_use]
 pub fn environments_of(
@@ -133,9 +159,20 @@ pub fn environments_of(
     labels: &BTreeMap<String, String>,
     claims: &[EnvironmentClaim],
 ) -> NamespaceMapping {
-    let claiming: Vec<_> = claims.iter().filter(|claim| claim.selector.matches(namespace, labels)).collect();
+    mapping(&claims.iter().filter(|claim| claim.selector.matches(namespace, labels)).collect::<Vec<_>>())
+}
+
+/// The environments of a namespace whose labels could not be read.
+#[must_use]
+pub fn whereabouts_without_labels(namespace: &str, claims: &[EnvironmentClaim]) -> Whereabouts {
+    let (sure, unsure): (Vec<_>, Vec<_>) = claims.iter().partition(|claim| claim.selector.is_named(namespace));
+    let possible = unsure.into_iter().filter(|claim| claim.selector.selects_by_label());
+    Whereabouts { possible: possible.map(|claim| claim.name.clone()).collect(), mapping: mapping(&sure) }
+}
+
+fn mapping(claiming: &[&EnvironmentClaim]) -> NamespaceMapping {
     let names = claiming.iter().map(|claim| claim.name.clone()).collect();
-    match claiming.as_slice() {
+    match claiming {
         [] => NamespaceMapping::Unmapped,
         [_] => NamespaceMapping::Mapped(names),
         several if several.iter().all(|claim| claim.overlap_allowed) => NamespaceMapping::Mapped(names),

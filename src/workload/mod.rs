@@ -9,6 +9,7 @@
 
 use std::fmt;
 
+pub mod bypass;
 pub mod deny_list;
 pub mod environment_rules;
 mod excerpt;
@@ -24,12 +25,16 @@ pub mod version;
 pub mod version_problem;
 pub mod version_rules;
 
+pub use bypass::{BypassStatement, StatementError};
 pub use deny_list::DenyList;
 pub use environment_rules::{BrokenRules, EnvironmentRules};
 pub use identity::{Identity, IdentityProblem, identify, stale_annotation};
 pub use image::ImageReference;
 pub use kinds::{DeploymentView, Dispatch, Kind, View, WorkloadKind};
-pub use mapping::{EnvironmentClaim, NamespaceMapping, NamespaceSelector, SelectorError, environments_of};
+pub use mapping::{
+    EnvironmentClaim, NamespaceMapping, NamespaceSelector, SelectorError, Whereabouts, environments_of,
+    whereabouts_without_labels,
+};
 pub use record_key::{EnvironmentRef, RecordKey};
 pub use rollout::RolloutState;
 pub use tag_pattern::{PatternError, TagPattern};
@@ -66,6 +71,20 @@ pub struct PactAnnotations {
     pub version: Option<String>,
     /// [`crate::api::annotations::APPLICATION_INSTANCE`].
     pub application_instance: Option<String>,
+    /// [`crate::api::annotations::BYPASS`].
+    pub bypass: Option<String>,
+}
+
+impl PactAnnotations {
+    /// Whether both say the same of what the workload is; a bypass says nothing of that.
+    #[must_use]
+    pub fn same_identity(&self, other: &Self) -> bool {
+        let identity = |it: &Self| {
+            let Self { pacticipant, container, version, application_instance, bypass: _ } = it.clone();
+            (pacticipant, container, version, application_instance)
+        };
+        identity(self) == identity(other)
+    }
 }
 
 /// A container of the pod template. Init containers (and so native sidecars) are not among them.

@@ -261,15 +261,18 @@ async fn work_for_a_webhook(cluster: &ChartCluster, anew: bool) {
     put(secrets, AUTHORITY_SECRET, secret(AUTHORITY_SECRET, &json!({}))).await;
 }
 
-/// Sends reviews directly to a gate: of a rollout that it denies, and of one in a namespace that its watches have not
-/// delivered.
+/// Sends reviews directly to a gate: of a rollout that it denies, of one that states a bypass, and of one in a namespace
+/// that its watches have not delivered.
 async fn ask(port: u16) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
     let client = client.timeout(Duration::from_secs(10)).build().unwrap();
-    for namespace in ["shop", "nowhere"] {
+    for (namespace, bypass) in [("shop", None), ("shop", Some("2.0.0 in need")), ("nowhere", None)] {
         let mut object = annotated("orders", "orders", "2.0.0").manifest().clone();
         object["metadata"]["namespace"] = json!(namespace);
+        if let Some(statement) = bypass {
+            object["metadata"]["annotations"][annotations::BYPASS] = json!(statement);
+        }
         let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
             "uid": "1", "kind": {"group": "apps", "version": "v1", "kind": "Deployment"},
             "resource": {"group": "apps", "version": "v1", "resource": "deployments"},
@@ -341,7 +344,7 @@ async fn each_right_is_used_and_a_missing_one_is_reported_with_its_remedy() {
         }
     }
     // As many as tests/rights/ lists by verb and name, and the self-test's three: none was left out.
-    assert_eq!(number, 57);
+    assert_eq!(number, 58);
 }
 
 #[tokio::test]

@@ -120,7 +120,7 @@ async fn each_change_of_what_determines_the_version_is_one_call_and_deleting_is_
         live.patch(patch).await;
         quiet(&live).await;
     };
-    let annotations = ["pacticipant", "container", "version", "application-instance"];
+    let annotations = ["pacticipant", "container", "version", "application-instance", "bypass"];
     for (what, value, wanted) in
         [("add one of ours", json!("app"), 1), ("change one of ours", json!("app2"), 1), ("the same", json!("app2"), 0)]
     {

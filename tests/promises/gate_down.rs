@@ -1,4 +1,4 @@
-//! The API server decides about break-glass, and requests that do not concern the gate never reach it. So both work
+//! The API server decides about a bypass (case 73), and requests that do not concern the gate never reach it. So both work
 //! while every process of the gate is down, and the strict failurePolicy blocks nothing but changes of version.
 
 use serde_json::json;
@@ -15,7 +15,7 @@ use testbed::webhook::{Person, WebhookOptions, install};
 const EXCLUDED: &str = "excluded";
 
 #[tokio::test]
-async fn break_glass_and_everything_that_is_no_change_of_version_pass_with_the_gate_up_and_down() {
+async fn case_73_a_bypass_and_everything_that_is_no_change_of_version_pass_with_the_gate_up_and_down() {
     let options = WebhookOptions::default().value("webhook.excludedNamespaces", vec![EXCLUDED]);
     let mut setup = GateSetup::start_with(options.clone()).await;
     let on_call = Person::on_call(&setup.cluster.control_plane).await;
@@ -27,14 +27,19 @@ async fn break_glass_and_everything_that_is_no_change_of_version_pass_with_the_g
         setup.running(&environment, app, app, "1.0.0").await;
     }
     deployment("free").apply(&setup.client(), namespace).await;
-    let breaks_glass = async |version| {
-        let image = format!("app={}", image(version));
-        let set = ["-n", namespace, "set", "image", "deployment/urgent", &image];
-        CommandOutput::of(&kubectl(on_call.kubeconfig(), &set).await)
+    // In one request: what states the bypass alone is a change that the gate is asked about.
+    let bypasses = async |version| {
+        let containers = json!([{"name": "app", "image": image(version)}]);
+        let patch = json!({
+            "metadata": {"annotations": {"pact-operator.dev/bypass": format!("{version} the shop is down")}},
+            "spec": {"template": {"spec": {"containers": containers}}},
+        });
+        let patch = ["-n", namespace, "patch", "deployment/urgent", "-p", &patch.to_string()];
+        CommandOutput::of(&kubectl(on_call.kubeconfig(), &patch).await)
     };
 
     let before = setup.webhook.reviews().await;
-    breaks_glass("2.0.0").await.silent();
+    bypasses("2.0.0").await.silent();
     excluded(&setup, "1.0.0").await;
     unaffected(&setup, namespace).await;
     assert_eq!(setup.webhook.reviews().await, before);
@@ -42,7 +47,7 @@ async fn break_glass_and_everything_that_is_no_change_of_version_pass_with_the_g
     assert_eq!(setup.webhook.reviews().await, before + 1);
 
     setup.webhook.kill9();
-    breaks_glass("3.0.0").await.silent();
+    bypasses("3.0.0").await.silent();
     excluded(&setup, "2.0.0").await;
     unaffected(&setup, namespace).await;
     let output = setup.set_version(namespace, "calm", "2.0.0", &[]).await;

@@ -126,7 +126,7 @@ async fn case_12_a_tag_that_is_never_a_version_is_denied_or_warned_about() {
 }
 
 #[tokio::test]
-async fn case_41_a_namespace_that_two_environments_claim_is_warned_about_and_never_denied() {
+async fn case_41_a_namespace_that_two_environments_claim_is_as_if_the_broker_did_not_answer() {
     let setup = GateSetup::shared().await;
     let namespace = &setup.cluster.namespace().await;
     let mut claimants = Vec::new();
@@ -136,12 +136,23 @@ async fn case_41_a_namespace_that_two_environments_claim_is_warned_about_and_nev
         claimants.push(environment);
     }
     claimants.sort();
+    let named = claimants.join(", ");
     setup.known("both claimants").await;
     let mapped = &MappedEnvironment { namespace: namespace.clone(), name: claimants[0].clone() };
     setup.running(mapped, "claimed", "claimed", "1.0.0").await;
     let output = setup.set_version(namespace, "claimed", "2.0.0", &[]).await;
-    let wanted = format!("not checked with Pact: the namespace is claimed by {}", claimants.join(", "));
-    assert_eq!((output.code, output.warnings()), (0, vec![wanted.as_str()]));
+    let warning = |environment: &String| format!("claimed 2.0.0 → {environment}: the namespace is claimed by {named}");
+    let expected: Vec<_> = claimants.iter().map(warning).collect();
+    assert_eq!((output.code, output.warnings()), (0, expected.iter().map(String::as_str).collect()));
+    let note = setup.wait_reported(namespace, "claimed", "RolloutUnchecked").await;
+    assert!(note.contains("could not be checked") && note.contains("overlap: Allow in each"), "{note}");
+
+    let deny = json!({"mode": "Enforce", "actions": {"brokerUnavailable": "Deny"}});
+    setup.cluster.map(&claimants[0], &[namespace], json!({"gate": deny})).await;
+    setup.known("the strict claimant").await;
+    let output = setup.set_version(namespace, "claimed", "3.0.0", &[]).await;
+    let denial = output.denial().unwrap_or_else(|| panic!("{output:?}"));
+    assert!(denial.starts_with(&format!("claimed 3.0.0 could not be checked for {}: ", claimants[0])), "{denial}");
 }
 
 #[tokio::test]

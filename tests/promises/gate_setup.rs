@@ -1,5 +1,5 @@
-//! The set-up of the gate's tests: a control plane, a broker, the recorder, the gate, and a developer. The developer is
-//! no admin: an admin has the right to break the glass, and would bypass the gate.
+//! The set-up of the gate's tests: a control plane, a broker, the recorder, the gate, and a developer. The admin
+//! sets the scene, about which the gate is not asked; the developer is who it judges.
 
 use crate::objects::Objects as _;
 use std::process::Output;

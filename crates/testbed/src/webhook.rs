@@ -29,10 +29,10 @@ pub struct WebhookOptions {
 }
 
 impl Default for WebhookOptions {
-    /// For tests: it logs in detail, and notices changes soon.
+    /// For tests: it logs in detail, notices changes soon, and is not asked when the testbed's admin sets the scene.
     fn default() -> Self {
         let quick = Self::as_in_chart().arg("--renew-seconds=1");
-        quick.value("logging.format", "text").log("info,pact_operator=debug")
+        quick.but_for_the_admin().value("logging.format", "text").log("info,pact_operator=debug")
     }
 }
 
@@ -48,6 +48,19 @@ impl WebhookOptions {
     pub fn value(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.values.set(name, value);
         self
+    }
+
+    /// Not asked about what the testbed's admin does, who sets the scene.
+    #[must_use]
+    pub fn but_for_the_admin(self) -> Self {
+        let scene = json!([{"name": "not-the-scene", "expression": "request.userInfo.username != 'admin'"}]);
+        self.value("webhook.matchConditions", scene)
+    }
+
+    /// Asked about what everybody does, the testbed's admin included.
+    #[must_use]
+    pub fn for_everybody(self) -> Self {
+        self.value("webhook.matchConditions", json!([]))
     }
 
     /// With one more argument, for which the chart has no value.
@@ -192,14 +205,30 @@ impl Person {
         Self::named(control_plane, "developer").await
     }
 
-    /// The same with the right to break the glass.
-    pub async fn on_call(control_plane: &ControlPlane) -> Self {
-        Self::named(control_plane, "on-call").await
+    /// An account of people.yaml: `argocd-application-controller`, `kustomize-controller`, `helm-controller`.
+    pub async fn named(control_plane: &ControlPlane, account: &str) -> Self {
+        kubectl::apply(control_plane.kubeconfig(), "people", include_str!("people.yaml")).await;
+        let kubeconfig = control_plane.user_kubeconfig("people", account).await;
+        Self { config: crate::control_plane::config(&kubeconfig).await, kubeconfig }
     }
 
-    async fn named(control_plane: &ControlPlane, name: &str) -> Self {
+    /// No account but a person, who has the developer's rights and the right to bypass the gate.
+    pub async fn on_call(control_plane: &ControlPlane) -> Self {
+        Self::impersonated(control_plane, "on-call").await
+    }
+
+    /// The same without that right.
+    pub async fn jane(control_plane: &ControlPlane) -> Self {
+        Self::impersonated(control_plane, "jane").await
+    }
+
+    async fn impersonated(control_plane: &ControlPlane, name: &str) -> Self {
         kubectl::apply(control_plane.kubeconfig(), "people", include_str!("people.yaml")).await;
-        let kubeconfig = control_plane.user_kubeconfig("people", name).await;
+        let text = std::fs::read_to_string(control_plane.kubeconfig()).expect("the admin's kubeconfig");
+        let mut value: Value = serde_yaml_ng::from_str(&text).expect("a kubeconfig is YAML");
+        value["users"][0]["user"]["as"] = json!(name);
+        let kubeconfig = control_plane.folder().join(format!("kubeconfig-{name}-{}", control_plane.next_number()));
+        std::fs::write(&kubeconfig, value.to_string()).expect("the folder of the control plane");
         Self { config: crate::control_plane::config(&kubeconfig).await, kubeconfig }
     }
 

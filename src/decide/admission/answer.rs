@@ -1,6 +1,6 @@
 //! What the API server gets for a review.
 
-use super::{Decision, Finding, Notice, Outcome, Unjudged};
+use super::{Bypass, Decision, Finding, Notice, Outcome, Unjudged};
 use crate::decide::messages;
 
 /// An answer.
@@ -43,12 +43,21 @@ impl Answer {
     #[must_use]
     pub fn decided(decision: &Decision, notices: &[Notice], link: impl Fn(&Finding) -> Option<String>) -> Self {
         let denied = (decision.outcome == Outcome::Denied).then(|| messages::denial(decision, link));
-        let mut warnings = messages::warnings(decision);
+        let mut warnings = Vec::new();
+        // A statement that does not count is left unsaid where nothing depends on it.
+        if decision.outcome != Outcome::Allowed || matches!(decision.bypass, Bypass::Counts(_)) {
+            warnings.extend(messages::bypass(&decision.bypass));
+        }
+        warnings.extend(messages::warnings(decision));
         warnings.extend(messages::cautions(decision));
         warnings.extend(notices.iter().map(Notice::warning));
         warnings.truncate(messages::WARNINGS);
-        let audit = decision.findings.first().map(|finding| ("verdict", finding.cause.name().to_owned()));
-        Self { denied, warnings, audit: audit.into_iter().collect() }
+        let verdict = decision.findings.first().map(|finding| ("verdict", finding.cause.name().to_owned()));
+        let bypassed = match &decision.bypass {
+            Bypass::Counts(it) => Some(("bypass", messages::one_line(&format!("{} {}", it.version, it.reason)))),
+            Bypass::Unstated | Bypass::Ineffective(_) => None,
+        };
+        Self { denied, warnings, audit: verdict.into_iter().chain(bypassed).collect() }
     }
 
     /// The same answer, with the gate's greeting first.

@@ -1,7 +1,7 @@
 //! From verdicts to one answer: what the environment's policy makes of each, how far its mode lets it go, and what
 //! several of them come to together.
 
-use super::{Basis, GateRules, Problem, Subject};
+use super::{Basis, Bypass, GateRules, Problem, Subject, Unclear};
 use crate::{
     api::gate::{GateAction, GateActions, GateMode, RollbackPolicy},
     decide::{Judgement, Question, Verdict},
@@ -15,6 +15,8 @@ pub enum Cause {
     Judged(Judgement),
     /// Nothing could be asked.
     Problem(Problem),
+    /// It is not known whether, or how, the environment judges it.
+    Unclear(Unclear),
 }
 
 impl Cause {
@@ -25,6 +27,7 @@ impl Cause {
             Self::Judged(judgement) => judgement.verdict.name(),
             Self::Problem(Problem::Version { problem: VersionProblem::Mismatch { .. }, .. }) => "VersionMismatch",
             Self::Problem(_) => "Unidentified",
+            Self::Unclear(unclear) => unclear.name(),
         }
     }
 }
@@ -76,6 +79,7 @@ pub fn wanted(cause: &Cause, basis: Basis, rules: &GateRules) -> GateAction {
             rules.actions.version_mismatch
         }
         Cause::Problem(_) => rules.actions.unidentified,
+        Cause::Unclear(_) => rules.actions.broker_unavailable,
     };
     match (basis, rules.rollback) {
         (Basis::Unchanged | Basis::Recorded, _) | (Basis::Former, RollbackPolicy::Skip) => GateAction::Allow,
@@ -143,10 +147,12 @@ pub struct Decision {
     /// The findings, the weightiest first: by what is done, then by what the policy wants, then in the order of the
     /// environments and pacticipants.
     pub findings: Vec<Finding>,
+    /// What the workload's statement came to. One that counts is about none of the findings.
+    pub bypass: Bypass,
 }
 
 impl Decision {
-    /// The decision on the findings of one review.
+    /// The decision on the findings of one review that makes no statement.
     #[must_use]
     pub fn over(mut findings: Vec<Finding>) -> Self {
         findings.sort_by_key(|finding| std::cmp::Reverse((finding.action, finding.wanted)));
@@ -155,7 +161,13 @@ impl Decision {
             Some(GateAction::Warn) => Outcome::Warned,
             Some(GateAction::Allow) | None => Outcome::Allowed,
         };
-        Self { outcome, findings }
+        Self { outcome, findings, bypass: Bypass::Unstated }
+    }
+
+    /// The same decision, with what the review's statement came to.
+    #[must_use]
+    pub fn beside(self, bypass: Bypass) -> Self {
+        Self { bypass, ..self }
     }
 
     /// The findings on which the answer rests, the first of which it names; empty when it is simply allowed.

@@ -4,15 +4,19 @@
 //! environment; [`Decision`] is what they come to together, and [`Answer`] what the API server gets.
 
 pub mod answer;
+pub mod bypass;
 pub mod decision;
 pub mod policy;
 pub mod review;
 pub mod scope;
 pub mod subject;
+pub mod unclear;
 
 pub use answer::Answer;
+pub use bypass::{Bypass, Ineffective, ServiceAccountName};
 pub use decision::{Cause, Decision, Finding, Outcome};
 pub use policy::{EnvironmentPolicy, GateRules};
-pub use review::{GroupVersionKind, Operation, Review};
+pub use review::{GroupVersionKind, Operation, Review, User};
 pub use scope::{Notice, OpenSubject, Scope, Unjudged, scope, unjudged};
 pub use subject::{Basis, Identified, Problem, RecordedVersions, Subject, subjects};
+pub use unclear::Unclear;

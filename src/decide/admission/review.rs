@@ -1,5 +1,7 @@
 //! An admission review, as far as the gate looks at it.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use crate::workload::{Workload, WorkloadKind};
@@ -22,6 +24,20 @@ impl GroupVersionKind {
     pub fn known(&self) -> Option<WorkloadKind> {
         WorkloadKind::named(&self.kind).filter(|kind| (kind.group(), kind.version()) == (&self.group, &self.version))
     }
+}
+
+/// Who makes a request, as the API server authenticated them.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(default)]
+pub struct User {
+    /// The name, also of a service account: `system:serviceaccount:NAMESPACE:NAME`.
+    pub username: String,
+    /// The identity behind the name.
+    pub uid: String,
+    /// The groups.
+    pub groups: Vec<String>,
+    /// What else authentication found out.
+    pub extra: BTreeMap<String, Option<Vec<String>>>,
 }
 
 /// What is done to the object.
@@ -51,7 +67,7 @@ pub struct Review {
     /// What is done to the object.
     pub operation: Operation,
     /// Who does it.
-    pub user: String,
+    pub user: User,
     /// Whether nothing will be stored.
     pub dry_run: bool,
     /// Whether it is the self-test's question whether the gate is there: annotated so, and a dry-run.

@@ -1,16 +1,21 @@
 //! What has to be asked about an admission review, or why nothing has.
 
+use std::borrow::Cow;
+
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    Cause, EnvironmentPolicy, Finding, GateRules, Identified, Operation, Problem, RecordedVersions, Review, Subject,
+    Cause, EnvironmentPolicy, Finding, GateRules, Identified, Operation, RecordedVersions, Review, Subject, Unclear,
     decision::{in_force, must_be_asked},
     subjects,
 };
 use crate::{
     api::{gate::GateMode, names::Pacticipant},
     decide::{Question, messages},
-    workload::{BrokenRules, EnvironmentRef, NamespaceMapping, Workload, WorkloadKind, stale_annotation},
+    workload::{
+        BrokenRules, EnvironmentRef, EnvironmentRules, NamespaceMapping, Whereabouts, Workload, WorkloadKind,
+        stale_annotation,
+    },
 };
 
 /// Why a review is admitted without a question.
@@ -33,13 +38,6 @@ pub enum Unjudged {
     Primary,
     /// Its namespace lies in no environment.
     Unmapped,
-    /// Its namespace is claimed by several environments that do not allow it.
-    Conflicted {
-        /// Their names.
-        claimants: Vec<String>,
-        /// Whether the gate of each of them is off.
-        all_off: bool,
-    },
 }
 
 impl Unjudged {
@@ -50,7 +48,6 @@ impl Unjudged {
             Self::OtherOperation | Self::OtherKind(_) => "NotOurs",
             Self::Unannotated => "Unannotated",
             Self::Unmapped => "Unmapped",
-            Self::Conflicted { .. } => "Unclear",
             Self::Primary => "Primary",
             Self::Unreadable { .. } => "Unreadable",
         }
@@ -67,14 +64,7 @@ impl Unjudged {
             Self::Unreadable { kind, problem } => {
                 format!("not checked with Pact, the {kind} cannot be read: {problem}")
             }
-            Self::Conflicted { claimants, all_off: false } => {
-                format!("not checked with Pact: the namespace is claimed by {}", claimants.join(", "))
-            }
-            Self::OtherOperation
-            | Self::Unannotated
-            | Self::Primary
-            | Self::Unmapped
-            | Self::Conflicted { all_off: true, .. } => return None,
+            Self::OtherOperation | Self::Unannotated | Self::Primary | Self::Unmapped => return None,
         };
         Some(messages::warning(&text))
     }
@@ -83,13 +73,6 @@ impl Unjudged {
 /// Something that whoever asked should know besides the verdicts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// A `PactEnvironment` cannot be followed, so its broker is not asked.
-    BrokenEnvironment {
-        /// Its name.
-        object: String,
-        /// What is wrong with it.
-        problem: String,
-    },
     /// The image changed and the version annotation stayed.
     StaleAnnotation,
 }
@@ -99,9 +82,6 @@ impl Notice {
     #[must_use]
     pub fn warning(&self) -> String {
         match self {
-            Self::BrokenEnvironment { object, .. } => {
-                messages::warning(&format!("not checked with Pact: PactEnvironment {object} cannot be followed"))
-            }
             Self::StaleAnnotation => messages::warning(
                 "the image changed, but the annotation pact-operator.dev/version stayed: is it still right?",
             ),
@@ -118,15 +98,22 @@ pub struct OpenSubject {
     pub rules: GateRules,
     /// Whether all that runs in the environment was listed.
     pub members_listed: bool,
+    /// Why the broker is not asked although there is a question, if so.
+    pub unclear: Option<Unclear>,
 }
 
 impl OpenSubject {
     /// The question to its broker, with what is ignored at `now`.
     ///
     /// # Errors
-    /// When the pacticipant or its version is not known: then there is nothing to ask.
-    pub fn question(&self, now: Timestamp) -> Result<Question, Problem> {
-        let Identified { pacticipant, version } = self.subject.identified.as_ref().map_err(Clone::clone)?;
+    /// When there is nothing to ask: it is unclear whether the environment judges it, or the pacticipant or its version
+    /// is not known.
+    pub fn question(&self, now: Timestamp) -> Result<Question, Cause> {
+        if let Some(unclear) = &self.unclear {
+            return Err(Cause::Unclear(unclear.clone()));
+        }
+        let identified = self.subject.identified.as_ref().map_err(|problem| Cause::Problem(problem.clone()));
+        let Identified { pacticipant, version } = identified?;
         Ok(self.rules.question(pacticipant, version, &self.subject.environment_ref.environment, now))
     }
 
@@ -183,52 +170,77 @@ pub fn unjudged(review: &Review) -> Option<Unjudged> {
     }
 }
 
-/// What has to be asked about a review whose namespace lies where `mapping` says. `environment` gives the policy of a
+/// What has to be asked about a review whose namespace lies where `whereabouts` says. `environment` gives the policy of a
 /// `PactEnvironment`, or why it cannot be followed; `recorded` what is recorded of a pacticipant.
 #[must_use]
 pub fn scope<'a>(
     review: &Review,
-    mapping: &NamespaceMapping,
+    whereabouts: &Whereabouts,
     environment: impl Fn(&str) -> Option<&'a Result<EnvironmentPolicy, Box<BrokenRules>>>,
     recorded: impl Fn(&EnvironmentRef, &Pacticipant) -> RecordedVersions,
 ) -> Scope {
     if let Some(unjudged) = unjudged(review) {
         return Scope::Unjudged(unjudged);
     }
-    let objects = match mapping {
-        NamespaceMapping::Unmapped => return Scope::Unjudged(Unjudged::Unmapped),
+    let (sure, conflict) = match &whereabouts.mapping {
+        NamespaceMapping::Unmapped => (&[][..], None),
+        NamespaceMapping::Mapped(objects) => (objects.as_slice(), None),
         NamespaceMapping::Conflicted(claimants) => {
-            let off = |policy: &EnvironmentPolicy| policy.gate.mode == GateMode::Off;
-            let all_off = claimants.iter().all(|name| environment(name).is_some_and(|it| it.as_ref().is_ok_and(off)));
-            return Scope::Unjudged(Unjudged::Conflicted { claimants: claimants.clone(), all_off });
+            (claimants.as_slice(), Some(Unclear::Conflicted { claimants: claimants.clone() }))
         }
-        NamespaceMapping::Mapped(objects) => objects,
     };
+    if sure.is_empty() && whereabouts.possible.is_empty() {
+        return Scope::Unjudged(Unjudged::Unmapped);
+    }
     let (old, mut open, mut notices) = (review.old.as_ref(), Vec::new(), Vec::new());
     let Ok(new) = &review.new else { return Scope::Judged { subjects: open, notices } };
     let stale = old.is_some_and(|old| stale_annotation(old, new));
-    for object in objects {
-        let policy = match environment(object) {
-            None => continue,
-            Some(Err(broken)) => {
-                let problem = broken.problem.clone();
-                notices.push(Notice::BrokenEnvironment { object: object.clone(), problem });
-                continue;
-            }
-            Some(Ok(policy)) => policy,
-        };
-        if stale && policy.rules.version.trusts_annotations() && policy.gate.mode != GateMode::Off && notices.is_empty()
-        {
+    let sure = sure.iter().map(|object| (object, conflict.clone()));
+    let possible = whereabouts.possible.iter().map(|object| (object, Some(Unclear::NamespaceUnread)));
+    for (object, unclear) in sure.chain(possible) {
+        let Some(judge) = environment(object).and_then(|policy| Judge::of(policy, unclear)) else { continue };
+        let (trusting, on) = (judge.rules.version.trusts_annotations(), judge.gate.mode != GateMode::Off);
+        if stale && trusting && on && judge.unclear.is_none() && notices.is_empty() {
             notices.push(Notice::StaleAnnotation);
         }
-        let subjects = subjects(old, new, &policy.rules, &recorded).into_iter();
-        open.extend(subjects.filter(|subject| must_be_asked(subject, &policy.gate)).map(|subject| OpenSubject {
+        let subjects = subjects(old, new, &judge.rules, &recorded).into_iter();
+        open.extend(subjects.filter(|subject| must_be_asked(subject, &judge.gate)).map(|subject| OpenSubject {
             subject,
-            rules: policy.gate.clone(),
-            members_listed: policy.members_listed,
+            rules: judge.gate.clone().into_owned(),
+            // Where nothing is asked, no answer can lack what is not listed yet.
+            members_listed: judge.members_listed || judge.unclear.is_some(),
+            unclear: judge.unclear.clone(),
         }));
     }
     Scope::Judged { subjects: open, notices }
+}
+
+/// By what an environment judges.
+struct Judge<'a> {
+    rules: Cow<'a, EnvironmentRules>,
+    gate: Cow<'a, GateRules>,
+    members_listed: bool,
+    unclear: Option<Unclear>,
+}
+
+impl<'a> Judge<'a> {
+    /// Of one that cannot be followed, only the gate block is: its versions are found by the usual rules.
+    fn of(policy: &'a Result<EnvironmentPolicy, Box<BrokenRules>>, unclear: Option<Unclear>) -> Option<Self> {
+        Some(match policy {
+            Ok(policy) => Self {
+                rules: Cow::Borrowed(&policy.rules),
+                gate: Cow::Borrowed(&policy.gate),
+                members_listed: policy.members_listed,
+                unclear,
+            },
+            Err(broken) => Self {
+                rules: Cow::Owned(broken.usual_rules()?),
+                gate: Cow::Owned(GateRules::parse(&broken.gate.clone().unwrap_or_default())),
+                members_listed: false,
+                unclear: unclear.or_else(|| Some(Unclear::BrokenEnvironment { problem: broken.problem.clone() })),
+            },
+        })
+    }
 }
 
 #[cfg(test)]

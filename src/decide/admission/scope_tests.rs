@@ -4,8 +4,13 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    api::{PactEnvironment, names::Version},
-    decide::{Basis, admission::GroupVersionKind, record::fixtures},
+    api::{PactEnvironment, gate::GateAction, names::Version},
+    decide::{
+        Basis,
+        admission::{GroupVersionKind, User},
+        record::fixtures,
+    },
+    workload::{EnvironmentClaim, NamespaceSelector},
 };
 
 fn workload(pacticipant: Option<&str>, image: &str) -> Workload {
@@ -27,7 +32,7 @@ fn review() -> Review {
         namespace: "shop".into(),
         name: "orders".into(),
         operation: Operation::Update,
-        user: "somebody".into(),
+        user: User { username: "somebody".into(), ..User::default() },
         dry_run: false,
         self_test: false,
         old: Some(workload(Some("orders"), "orders:1")),
@@ -45,9 +50,15 @@ fn policy(name: &str, gate: &Value) -> EnvironmentPolicy {
     EnvironmentPolicy::parse(&object).unwrap()
 }
 
-fn broken(name: &str) -> Result<EnvironmentPolicy, Box<BrokenRules>> {
+fn broken(name: &str) -> BrokenRules {
+    let claim = EnvironmentClaim {
+        name: name.to_owned(),
+        selector: NamespaceSelector::parse(["shop".to_owned()], None, false).unwrap(),
+        overlap_allowed: false,
+    };
+    let gate = serde_json::from_value(json!({"mode": "Enforce", "actions": {"brokerUnavailable": "Deny"}})).unwrap();
     let problem = "spec.x: it is wrong".to_owned();
-    Err(Box::new(BrokenRules { object: name.to_owned(), claim: None, environment_ref: None, gate: None, problem }))
+    BrokenRules { object: name.to_owned(), claim: Some(claim), environment_ref: None, gate: Some(gate), problem }
 }
 
 fn mapped(objects: &[&str]) -> NamespaceMapping {
@@ -56,18 +67,22 @@ fn mapped(objects: &[&str]) -> NamespaceMapping {
 
 /// The scope where `production` warns, `off` has its gate off, `broken` cannot be followed, and 1 is recorded in each.
 fn scope_in(review: &Review, mapping: &NamespaceMapping) -> Scope {
+    scope_at(review, &mapping.clone().into())
+}
+
+fn scope_at(review: &Review, whereabouts: &Whereabouts) -> Scope {
     let policies = [
         ("production", Ok(policy("production", &json!({"mode": "Warn"})))),
         ("audited", Ok(policy("audited", &json!({"mode": "Audit"})))),
         ("off", Ok(policy("off", &json!({"mode": "Off"})))),
-        ("broken", broken("broken")),
+        ("broken", Err(Box::new(broken("broken")))),
     ];
     let environment = |name: &str| policies.iter().find(|(known, _)| *known == name).map(|(_, policy)| policy);
     let recorded = |_: &EnvironmentRef, _: &Pacticipant| RecordedVersions {
         current: [Version::parse("1").unwrap()].into(),
         former: [Version::parse("0").unwrap()].into(),
     };
-    scope(review, mapping, environment, recorded)
+    scope(review, whereabouts, environment, recorded)
 }
 
 /// What is asked about: object, version, basis; and the notices.
@@ -130,21 +145,58 @@ fn reviews_that_need_no_question_are_admitted_whatever_their_namespace() {
     );
 }
 
+/// What is asked about, and why it is not asked, if so: `production 2 Conflicted`.
+fn unclear(review: &Review, whereabouts: &Whereabouts) -> Vec<String> {
+    let Scope::Judged { subjects, .. } = scope_at(review, whereabouts) else { panic!("unjudged") };
+    let shown = |open: &OpenSubject| {
+        let Subject { object, identified, .. } = &open.subject;
+        let version = identified.as_ref().map_or("?", |it| it.version.as_str());
+        let why = open.unclear.as_ref().map_or("asked", Unclear::name);
+        if let Err(cause) = open.question(Timestamp::UNIX_EPOCH) {
+            assert_eq!(cause.name(), why);
+        }
+        format!("{object} {version} {why}")
+    };
+    subjects.iter().map(shown).collect()
+}
+
 #[test]
-fn a_namespace_in_no_environment_or_in_conflict_is_not_judged() {
+fn a_namespace_in_no_environment_is_not_judged() {
     assert_eq!(scope_in(&review(), &NamespaceMapping::Unmapped), Scope::Unjudged(Unjudged::Unmapped));
-    for (claimants, warning) in [
-        (
-            &["production", "audited"][..],
-            Some("not checked with Pact: the namespace is claimed by production, audited"),
-        ),
-        (&["production", "off"], Some("not checked with Pact: the namespace is claimed by production, off")),
-        (&["off", "off"], None),
-        (&["off", "broken"], Some("not checked with Pact: the namespace is claimed by off, broken")),
+}
+
+#[test]
+fn case_41_a_namespace_in_conflict_is_unclear_for_each_that_claims_it() {
+    for (claimants, expected) in [
+        (&["production", "audited"][..], &["production 2 Conflicted", "audited 2 Conflicted"][..]),
+        (&["production", "off"], &["production 2 Conflicted"]),
+        (&["off", "broken"], &["broken 2 Conflicted"]),
+        (&["off", "off"], &[]),
     ] {
-        let mapping = NamespaceMapping::Conflicted(claimants.iter().map(ToString::to_string).collect());
-        let Scope::Unjudged(why) = scope_in(&review(), &mapping) else { panic!("{claimants:?} is judged") };
-        assert_eq!((why.name(), why.warning().as_deref()), ("Unclear", warning));
+        let names: Vec<_> = claimants.iter().map(ToString::to_string).collect();
+        let conflict = NamespaceMapping::Conflicted(names).into();
+        assert_eq!(unclear(&review(), &conflict), expected, "{claimants:?}");
+        let mut rollback = review();
+        rollback.new = Ok(workload(Some("orders"), "orders:1"));
+        rollback.old = Some(workload(Some("orders"), "orders:9"));
+        assert!(unclear(&rollback, &conflict).iter().all(|it| it.starts_with("broken")), "what is recorded passes");
+    }
+}
+
+#[test]
+fn case_77_what_may_claim_a_namespace_that_cannot_be_read_is_unclear_and_what_names_it_is_asked() {
+    let at = |sure: NamespaceMapping, possible: &[&str]| Whereabouts {
+        mapping: sure,
+        possible: possible.iter().map(ToString::to_string).collect(),
+    };
+    for (whereabouts, expected) in [
+        (at(NamespaceMapping::Unmapped, &["production"]), &["production 2 NamespaceUnread"][..]),
+        (at(NamespaceMapping::Unmapped, &["off"]), &[]),
+        (at(mapped(&["audited"]), &["production"]), &["audited 2 asked", "production 2 NamespaceUnread"]),
+        (at(NamespaceMapping::Unmapped, &["broken"]), &["broken 2 NamespaceUnread"]),
+        (at(NamespaceMapping::Unmapped, &["gone"]), &[]),
+    ] {
+        assert_eq!(unclear(&review(), &whereabouts), expected, "{whereabouts:?}");
     }
 }
 
@@ -171,12 +223,12 @@ fn each_environment_whose_gate_is_on_is_asked_about_what_is_new_there() {
 }
 
 #[test]
-fn a_broken_environment_is_noticed_and_the_others_are_asked() {
-    let (subjects, notices) = judged(&review(), &mapped(&["broken", "production"]));
-    assert_eq!(subjects, ["production 2 New"]);
-    let problem = "spec.x: it is wrong".to_owned();
-    assert_eq!(notices, [Notice::BrokenEnvironment { object: "broken".into(), problem }]);
-    assert_eq!(notices[0].warning(), "not checked with Pact: PactEnvironment broken cannot be followed");
+fn case_76_an_environment_that_never_could_be_followed_is_unclear_and_the_others_are_asked() {
+    let both = mapped(&["broken", "production"]).into();
+    assert_eq!(unclear(&review(), &both), ["broken 2 InvalidEnvironment", "production 2 asked"]);
+    let Scope::Judged { subjects, .. } = scope_at(&review(), &both) else { panic!("unjudged") };
+    let finding = subjects[0].clone().finding(subjects[0].question(Timestamp::UNIX_EPOCH).unwrap_err());
+    assert_eq!((finding.wanted, finding.action), (GateAction::Deny, GateAction::Deny), "of its own gate block");
 }
 
 #[test]

@@ -103,7 +103,7 @@ pub fn subjects(
         Some(old) => {
             let judged = as_before(old, new);
             if same_pods(old, &judged)
-                && old.annotations == judged.annotations
+                && old.annotations.same_identity(&judged.annotations)
                 && old.version_label == judged.version_label
             {
                 return Vec::new();

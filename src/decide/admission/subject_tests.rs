@@ -96,6 +96,7 @@ fn what_changes_decides_what_is_asked() {
             &["orders 1 Unchanged"],
         ),
         ("a sidecar's image", Box::new(|it| it.containers[1].image = "envoy:1.31".into()), &["orders 1 Unchanged"]),
+        ("a bypass is stated", Box::new(|it| it.annotations.bypass = Some("1 why".into())), &[]),
         ("a sidecar goes", Box::new(|it| drop(it.containers.pop())), &["orders 1 Unchanged"]),
         (
             "which container counts",
@@ -270,7 +271,8 @@ fn workloads() -> impl Strategy<Value = Workload> {
     (annotations, containers, texts(), prop::bool::weighted(0.1)).prop_map(
         |(annotations, containers, version_label, deleting)| {
             let (pacticipant, container, version, application_instance) = annotations;
-            let annotations = PactAnnotations { pacticipant, container, version, application_instance };
+            let annotations =
+                PactAnnotations { pacticipant, container, version, application_instance, ..PactAnnotations::default() };
             Workload { annotations, version_label, containers, deleting, ..running() }
         },
     )

@@ -6,8 +6,11 @@ use crate::{
         gate::{GateMode, GatePolicy},
         names::{EnvironmentName, Pacticipant, Version},
     },
-    decide::{Basis, GateRules, Identified, Judgement, Pair, PairResult, Question, Subject, Verdict},
-    workload::{EnvironmentRef, IdentityProblem, VersionProblem, WorkloadKind},
+    decide::{
+        Basis, GateRules, Identified, Judgement, Pair, PairResult, Question, Subject, Verdict,
+        admission::{Answer, Ineffective, Unclear},
+    },
+    workload::{BypassStatement, EnvironmentRef, IdentityProblem, VersionProblem, WorkloadKind},
 };
 
 fn name(text: &str) -> Pacticipant {
@@ -70,7 +73,9 @@ fn link(finding: &Finding) -> Option<String> {
 }
 
 const LAST: &str = "\
-In an emergency: whoever has the right \"bypass\" on pactenvironments.pact-operator.dev is not asked.
+In an emergency: kubectl annotate --overwrite deployment/NAME pact-operator.dev/bypass=\"2.0.0 REASON\" (or write it in \
+the manifest), and apply it again as somebody for whom kubectl auth can-i bypass pactenvironments.pact-operator.dev says \
+yes.
 Once that is put right: apply it again (kubectl, helm). Flux does so by itself at its next retry; Argo CD does with \
 syncPolicy.retry.limit: -1, and needs a new sync without it.";
 const SEE: &str = "see https://broker.example.com/matrix?q%5B%5D%5Bpacticipant%5D=orders&q%5B%5D%5Bversion%5D=2.0.0\
@@ -198,6 +203,63 @@ fn a_workload_without_a_version_learns_what_to_correct() {
     let finding = Finding::new(of_kind, finding.cause.clone(), &rules(GateMode::Enforce), true);
     assert!(sentence(&finding).starts_with("this DaemonSet may not be deployed to production: the annotation "));
     assert_eq!(remedy(&finding), "Correct the DaemonSet's annotations or its image tag.");
+}
+
+#[test]
+fn a_statement_that_does_not_count_is_said_with_what_is_wrong() {
+    let failed = || of_pairs(Verdict::No, vec![pair(PairResult::Failed, ["web", "1"], ["orders", "2.0.0"])]);
+    let stale = Ineffective::OtherVersion { stated: version("1.0.0"), runs: Some(version("2.0.0")) };
+    let denied = Decision::over(vec![finding(GateMode::Enforce, failed())]).beside(Bypass::Ineffective(stale.clone()));
+    let said = "pact-operator.dev/bypass does not count: it is for 1.0.0, and 2.0.0 would run";
+    let text = denial(&denied, |_| None);
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines[3], format!("The annotation {said}."));
+    assert!(lines[4].starts_with("In an emergency: kubectl annotate "), "{text}");
+    assert_eq!(Answer::decided(&denied, &[], |_| None).warnings, [said]);
+    let warned = Decision::over(vec![finding(GateMode::Warn, failed())]).beside(Bypass::Ineffective(stale.clone()));
+    assert_eq!(Answer::decided(&warned, &[], |_| None).warnings.first().map(String::as_str), Some(said));
+    let fine = Decision::over(vec![finding(GateMode::Enforce, of_pairs(Verdict::Yes, Vec::new()))]);
+    assert_eq!(Answer::decided(&fine.beside(Bypass::Ineffective(stale)), &[], |_| None).warnings, [""; 0]);
+}
+
+#[test]
+fn a_bypass_is_said_to_whoever_asked_and_to_the_audit_log() {
+    let statement = BypassStatement::parse("2.0.0 the shop is down, INC-7").unwrap();
+    let answer = Answer::decided(&Decision::over(Vec::new()).beside(Bypass::Counts(statement)), &[], |_| None);
+    assert_eq!(answer.denied, None);
+    assert_eq!(
+        answer.warnings,
+        ["not checked with Pact: pact-operator.dev/bypass states 2.0.0 (the shop is down, INC-7)"]
+    );
+    assert_eq!(answer.audit, [("bypass", "2.0.0 the shop is down, INC-7".to_owned())]);
+}
+
+#[test]
+fn what_is_unclear_is_no_verdict_and_says_what_to_do() {
+    for (unclear, first, then) in [
+        (
+            Unclear::NamespaceUnread,
+            "the labels of the namespace could not be read, so it may lie in the environment",
+            "Apply it again: mostly the namespace is known a moment later. If not, the platform team has to look at the \
+             log of pact-operator-webhook.",
+        ),
+        (
+            Unclear::BrokenEnvironment { problem: "spec.version.tagPattern: it does not compile".into() },
+            "the PactEnvironment cannot be followed: spec.version.tagPattern: it does not compile",
+            "The platform team has to correct the PactEnvironment: kubectl get pactenv.",
+        ),
+        (
+            Unclear::Conflicted { claimants: vec!["production".into(), "europe".into()] },
+            "the namespace is claimed by production, europe",
+            "The platform team has to leave the namespace to one PactEnvironment, or write overlap: Allow in each.",
+        ),
+    ] {
+        let subject = subject("production", Ok(["orders", "2.0.0"]));
+        let finding = Finding::new(subject, Cause::Unclear(unclear), &rules(GateMode::Warn), true);
+        assert_eq!(sentence(&finding), format!("orders 2.0.0 could not be checked for production: {first}"));
+        assert_eq!(remedy(&finding), then);
+        assert!(warnings(&Decision::over(vec![finding]))[0].starts_with("orders 2.0.0 → production: "));
+    }
 }
 
 #[test]

@@ -9,8 +9,11 @@ mod link;
 mod reason_clause;
 mod sanitize;
 
-use super::{Basis, Decision, Finding, Outcome, Problem, admission::Cause};
-use crate::api::gate::GateMode;
+use super::{
+    Basis, Decision, Finding, Outcome, Problem,
+    admission::{Bypass, Cause},
+};
+use crate::api::{annotations::BYPASS, gate::GateMode};
 
 pub use link::matrix_link;
 pub use reason_clause::{brief, caution, counted, pair, reason_clause};
@@ -60,13 +63,35 @@ pub fn denial(decision: &Decision, link: impl Fn(&Finding) -> Option<String>) ->
         }
         lines.push(format!("  {}", remedy(finding)));
     }
-    lines.push(
-        "In an emergency: whoever has the right \"bypass\" on pactenvironments.pact-operator.dev is not asked."
-            .to_owned(),
-    );
+    lines.extend(decision.bypass.objection().map(|why| format!("The annotation {why}.")));
+    lines.push(emergency(first));
     lines.push(NEXT_STEP.to_owned());
     let lines: Vec<_> = lines.iter().map(|text| one_line(text)).collect();
     sanitize(&lines.join("\n"))
+}
+
+/// How to get a version through in an emergency: the statement, and who may make it.
+fn emergency(finding: &Finding) -> String {
+    let version =
+        finding.subject.identified.as_ref().map_or_else(|_| "VERSION".to_owned(), |it| it.version.to_string());
+    let kind = finding.subject.kind.kind().to_lowercase();
+    format!(
+        "In an emergency: kubectl annotate --overwrite {kind}/NAME {BYPASS}=\"{version} REASON\" (or write it in the \
+         manifest), and apply it again as somebody for whom kubectl auth can-i bypass pactenvironments.pact-operator.dev \
+         says yes."
+    )
+}
+
+/// The warning about a statement, if there is one.
+#[must_use]
+pub fn bypass(bypass: &Bypass) -> Option<String> {
+    match bypass {
+        Bypass::Unstated => None,
+        Bypass::Counts(it) => {
+            Some(warning(&format!("not checked with Pact: {BYPASS} states {} ({})", it.version, it.reason)))
+        }
+        Bypass::Ineffective(_) => bypass.objection().as_deref().map(warning),
+    }
 }
 
 /// The warnings of a decision that admits the rollout: at most [`WARNINGS`] of at most [`WARNING`] characters.
@@ -165,6 +190,7 @@ pub fn sentence(finding: &Finding) -> String {
     };
     let verb = match &finding.cause {
         Cause::Judged(judgement) if !judgement.verdict.answered() => "could not be checked for",
+        Cause::Unclear(_) => "could not be checked for",
         Cause::Judged(judgement) if judgement.verdict.is_yes() => "may be deployed to",
         _ => "may not be deployed to",
     };
@@ -195,6 +221,7 @@ fn reason(finding: &Finding) -> String {
             reason_clause(&it.pacticipant, &finding.subject.environment_ref.environment, judgement)
         }
         (Cause::Judged(judgement), Err(_)) => judgement.explanation.clone().unwrap_or_default(),
+        (Cause::Unclear(unclear), _) => unclear.to_string(),
         (Cause::Problem(Problem::Identity(problem)), _) => problem.to_string(),
         (Cause::Problem(Problem::Version { problem, .. }), _) => problem.to_string(),
     }
@@ -203,8 +230,10 @@ fn reason(finding: &Finding) -> String {
 /// What to do about a finding, as a sentence.
 fn remedy(finding: &Finding) -> String {
     use super::{PairResult, Verdict};
-    let Cause::Judged(judgement) = &finding.cause else {
-        return format!("Correct the {}'s annotations or its image tag.", finding.subject.kind);
+    let judgement = match &finding.cause {
+        Cause::Judged(judgement) => judgement,
+        Cause::Problem(_) => return format!("Correct the {}'s annotations or its image tag.", finding.subject.kind),
+        Cause::Unclear(unclear) => return unclear.remedy().to_owned(),
     };
     match judgement.verdict {
         Verdict::No => {

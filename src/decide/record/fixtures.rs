@@ -91,6 +91,7 @@ pub(crate) fn member(name: &str, version_of: Result<&str, VersionProblem>, rollo
         version: version_of.map(version),
         rollout,
         hold: None,
+        bypass: None,
     }
 }
 

@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::{
     api::{deployment::Member, names::Version},
     decide::reason::Reason,
-    workload::{RolloutState, VersionProblem, WorkloadRef},
+    workload::{BypassStatement, RolloutState, VersionProblem, WorkloadRef},
 };
 
 /// Why nothing may be changed for a member's key.
@@ -30,6 +30,8 @@ pub struct MemberView {
     pub rollout: RolloutState,
     /// Why nothing may be changed for the key, if so.
     pub hold: Option<Hold>,
+    /// The statement by which its version may have passed the gate unasked.
+    pub bypass: Option<BypassStatement>,
 }
 
 impl MemberView {

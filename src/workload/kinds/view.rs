@@ -119,8 +119,13 @@ impl<K: Kind> View<K> {
         let metadata = &mut self.metadata;
         metadata.managed_fields = None;
         metadata.finalizers = None;
-        let own =
-            [annotations::PACTICIPANT, annotations::CONTAINER, annotations::VERSION, annotations::APPLICATION_INSTANCE];
+        let own = [
+            annotations::PACTICIPANT,
+            annotations::CONTAINER,
+            annotations::VERSION,
+            annotations::APPLICATION_INSTANCE,
+            annotations::BYPASS,
+        ];
         keep(&mut metadata.annotations, |key| own.contains(&key));
         keep(&mut metadata.labels, |key| key == annotations::VERSION_LABEL);
     }
@@ -145,6 +150,7 @@ impl<K: Kind> View<K> {
                 container: annotation(annotations::CONTAINER),
                 version: annotation(annotations::VERSION),
                 application_instance: annotation(annotations::APPLICATION_INSTANCE),
+                bypass: annotation(annotations::BYPASS),
             },
             version_label: metadata.labels.as_ref().and_then(|all| all.get(annotations::VERSION_LABEL)).cloned(),
             containers: containers.iter().map(Container::from).collect(),

@@ -24,6 +24,7 @@ fn real() -> Value {
                 "pact-operator.dev/container": "app",
                 "pact-operator.dev/version": "1.2.3",
                 "pact-operator.dev/application-instance": "eu",
+                "pact-operator.dev/bypass": "1.2.3 the shop is down",
                 "kubectl.kubernetes.io/last-applied-configuration": "{}",
                 "deployment.kubernetes.io/revision": "4",
             },
@@ -69,6 +70,7 @@ fn a_real_deployment_is_observed() {
             container: Some("app".into()),
             version: Some("1.2.3".into()),
             application_instance: Some("eu".into()),
+            bypass: Some("1.2.3 the shop is down".into()),
         }
     );
     assert_eq!(workload.version_label.as_deref(), Some("1.2"));
@@ -99,7 +101,7 @@ fn pruning_changes_nothing_that_is_observed() {
     pruned.prune();
     assert_eq!(pruned.observe(now()), view(real()).observe(now()));
     assert!(pruned.metadata.managed_fields.is_none() && pruned.metadata.finalizers.is_none());
-    assert_eq!(pruned.metadata.annotations.as_ref().map(std::collections::BTreeMap::len), Some(4));
+    assert_eq!(pruned.metadata.annotations.as_ref().map(std::collections::BTreeMap::len), Some(5));
     assert_eq!(pruned.metadata.labels.as_ref().map(std::collections::BTreeMap::len), Some(1));
     assert_eq!(pruned.metadata.resource_version.as_deref(), Some("77"), "the cache needs it");
     let mut foreign = view(json!({"metadata": {"annotations": {"a": "b"}, "labels": {"c": "d"}}}));

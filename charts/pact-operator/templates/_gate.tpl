@@ -1,0 +1,52 @@
+{{/*
+Conditions that the webhook's configuration and the audit of bypasses share, in CEL and in one line. An error in a condition
+admits the request unasked under failurePolicy Ignore: nothing here may fail, or cost more than the API server allows,
+whatever somebody writes into an object.
+*/}}
+
+{{/* The object is managed, or was. */}}
+{{- define "pact-operator.annotated" -}}
+[object, oldObject].exists(o, o != null && has(o.metadata.annotations)
+&& 'pact-operator.dev/pacticipant' in o.metadata.annotations)
+{{- end }}
+
+{{/* The object is new, or something changes that may say another version, or that a version may pass unasked. */}}
+{{- define "pact-operator.versionMayChange" -}}
+oldObject == null
+|| object.spec.template.spec.containers.map(c, [c.name, has(c.image) ? c.image : ''])
+!= oldObject.spec.template.spec.containers.map(c, [c.name, has(c.image) ? c.image : ''])
+|| ['pacticipant', 'container', 'version', 'application-instance', 'bypass'].map(k, 'pact-operator.dev/' + k).exists(k,
+(has(object.metadata.annotations) && k in object.metadata.annotations ? object.metadata.annotations[k] : '')
+!= (has(oldObject.metadata.annotations) && k in oldObject.metadata.annotations ? oldObject.metadata.annotations[k] : ''))
+|| (has(object.metadata.labels) && 'app.kubernetes.io/version' in object.metadata.labels
+? object.metadata.labels['app.kubernetes.io/version'] : '')
+!= (has(oldObject.metadata.labels) && 'app.kubernetes.io/version' in oldObject.metadata.labels
+? oldObject.metadata.labels['app.kubernetes.io/version'] : '')
+{{- end }}
+
+{{/*
+The object states `VERSION REASON`, VERSION is what it would run, and the user may. What would run is the version annotation,
+or else the tag of the named or only container; nothing is trimmed but the statement, whose length is limited. Where this
+cannot tell (a tagPattern, a version label, default-container), the webhook is called and judges the statement itself:
+src/workload/bypass.rs.
+*/}}
+{{- define "pact-operator.bypassed" -}}
+{{- $accounts := list }}
+{{- range .Values.webhook.bypassServiceAccounts }}{{ $accounts = append $accounts (printf "system:serviceaccount:%s" .) }}{{ end -}}
+has(object.metadata.annotations) && 'pact-operator.dev/bypass' in object.metadata.annotations
+&& object.metadata.annotations['pact-operator.dev/bypass'].size() <= 1024
+&& [object.metadata.annotations].exists(a, [a['pact-operator.dev/bypass'].trim().split(' ')].exists(s, s.size() > 1
+&& s[0].lowerAscii() != 'latest'
+&& ('pact-operator.dev/version' in a ? a['pact-operator.dev/version'] == s[0]
+: [object.spec.template.spec.containers].exists(all, all.exists(c,
+('pact-operator.dev/container' in a ? c.name == a['pact-operator.dev/container'] : all.size() == 1) && has(c.image)
+&& c.image.substring(c.image.lastIndexOf('/') + 1).split('@')[0].endsWith(':' + s[0]))))))
+&& has(request.userInfo.username)
+&& (!request.userInfo.username.startsWith('system:serviceaccount:') || request.userInfo.username in {{ $accounts | toJson | replace "\"" "'" }})
+&& authorizer.group('pact-operator.dev').resource('pactenvironments').check('bypass').allowed()
+{{- end }}
+
+{{/* A condition in one line: a list of context and name. */}}
+{{- define "pact-operator.condition" -}}
+{{ include (printf "pact-operator.%s" (index . 1)) (index . 0) | replace "\n" " " }}
+{{- end }}
