@@ -70,7 +70,9 @@ impl Index {
         if workload.annotations.pacticipant.is_none() && workload.canary_owner.is_none() {
             return self.remove_workload(&reference);
         }
-        if self.workloads.get(&reference) == Some(&workload) {
+        let before = self.workloads.get(&reference);
+        let workload = workload.continuing(before);
+        if before == Some(&workload) {
             return BTreeSet::new();
         }
         self.workloads.insert(reference.clone(), workload);
@@ -270,7 +272,8 @@ impl Index {
     /// index is not changed.
     #[must_use]
     pub fn member_for(&self, key: &RecordKey, workload: &Workload) -> Option<MemberView> {
-        self.placements(workload).into_iter().find(|(at, _)| at == key).map(|(_, member)| member)
+        let workload = workload.clone().continuing(self.workloads.get(&workload.reference));
+        self.placements(&workload).into_iter().find(|(at, _)| at == key).map(|(_, member)| member)
     }
 
     /// What a workload's annotations say under the rules that a key is under.
@@ -351,6 +354,7 @@ impl Index {
                     environment_object: object.clone(),
                     version: identity.version.clone().map(|resolved| resolved.version),
                     rollout: workload.rollout.clone(),
+                    without_pods: workload.without_pods,
                     hold: hold.clone(),
                 };
                 placements.push((key, member));

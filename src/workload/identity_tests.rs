@@ -14,6 +14,7 @@ fn workload(pacticipant: Option<&str>, image: &str) -> Workload {
         version_label: None,
         containers: vec![Container { name: "app".into(), image: image.into() }],
         rollout: RolloutState::Complete,
+        without_pods: false,
         deleting: false,
         canary_owner: None,
     }

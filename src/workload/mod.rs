@@ -94,6 +94,8 @@ pub struct Workload {
     pub containers: Vec<Container>,
     /// The state of its rollout at the moment of observation.
     pub rollout: RolloutState,
+    /// Whether it has no pods, but for those that [`RolloutState::Terminating`] waits for (case 92).
+    pub without_pods: bool,
     /// Whether it is being deleted.
     pub deleting: bool,
     /// The name of the Flagger Canary that controls it (case 71): it is that Canary's primary.
@@ -105,6 +107,21 @@ impl Workload {
     #[must_use]
     pub fn annotated(&self) -> bool {
         self.annotations.pacticipant.is_some()
+    }
+
+    /// The same workload as the continuation of an earlier observation of it: what was waited for then is not waited
+    /// for any longer now (case 93).
+    #[must_use]
+    pub fn continuing(mut self, before: Option<&Self>) -> Self {
+        let Some(before) = before.filter(|it| it.uid == self.uid && it.generation == self.generation) else {
+            return self;
+        };
+        if let (RolloutState::Terminating { until, .. }, RolloutState::Terminating { until: earlier, .. }) =
+            (&mut self.rollout, &before.rollout)
+        {
+            *until = (*until).min(*earlier);
+        }
+        self
     }
 }
 

@@ -26,6 +26,7 @@ fn workload(name: &str, image: &str, annotations: PactAnnotations) -> Workload {
         version_label: None,
         containers: vec![Container { name: "app".into(), image: image.into() }],
         rollout: RolloutState::Complete,
+        without_pods: false,
         deleting: false,
         canary_owner: None,
     }

@@ -13,6 +13,7 @@ fn workload(images: &[&str]) -> Workload {
         version_label: None,
         containers: images.iter().enumerate().map(container).collect(),
         rollout: RolloutState::Complete,
+        without_pods: false,
         deleting: false,
         canary_owner: None,
     }

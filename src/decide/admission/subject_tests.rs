@@ -22,6 +22,7 @@ fn running() -> Workload {
         version_label: None,
         containers: vec![container("app", "reg/orders:1"), container("proxy", "envoy:1.30")],
         rollout: RolloutState::Complete,
+        without_pods: false,
         deleting: false,
         canary_owner: None,
     }

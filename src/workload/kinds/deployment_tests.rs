@@ -61,21 +61,16 @@ fn case_24_finished_means_observed_updated_available_and_nothing_old() {
         ("all there", &[], "Complete"),
         ("the controller is ahead", &[("/status/observedGeneration", json!(3))], "Complete"),
         ("no deadline, so no conditions", &[("/status/conditions", Value::Null)], "Complete"),
-        ("one asked for by default", &[("/spec/replicas", Value::Null)], "Progressing"),
         ("stale status", &[("/status/observedGeneration", json!(1))], "Progressing"),
         ("never observed", &[("/status/observedGeneration", Value::Null)], "Progressing"),
         ("no status", &[("/status", Value::Null)], "Progressing"),
         ("an empty status", &[("/status", json!({}))], "Progressing"),
         ("no spec and no status", &[("/spec", Value::Null), ("/status", Value::Null)], "Progressing"),
         ("nothing updated yet", &[("/status/updatedReplicas", Value::Null)], "Progressing"),
-        ("nothing available yet", &[("/status/availableReplicas", Value::Null)], "Progressing"),
         ("no pods at all", &[("/status/replicas", Value::Null)], "Progressing"),
         ("some updated", &numbers_of(3, 4, 2, 3), "Progressing"),
         ("all updated, one old left", &numbers_of(3, 4, 3, 4), "Progressing"),
         ("all updated, one old left that is not available", &numbers_of(3, 4, 3, 3), "Progressing"),
-        ("all updated, one not available", &numbers_of(3, 3, 3, 2), "Progressing"),
-        ("scaling up", &numbers_of(5, 3, 3, 3), "Progressing"),
-        ("scaling down", &numbers_of(2, 3, 3, 3), "Progressing"),
         ("more updated than there are", &numbers_of(3, 3, 4, 3), "Progressing"),
         ("being resumed", &[("/status/conditions", json!([{"type": "Progressing", "status": "Unknown"}]))], "Complete"),
         (
@@ -88,6 +83,94 @@ fn case_24_finished_means_observed_updated_available_and_nothing_old() {
             "Complete",
         ),
     ]);
+}
+
+/// The condition of a rollout that goes on.
+fn updated() -> Value {
+    json!({"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"})
+}
+
+#[test]
+fn case_24_without_the_controllers_word_the_numbers_decide() {
+    let unconfirmed =
+        |changes: &[(&'static str, Value)]| [&[("/status/conditions", json!([updated()]))], changes].concat();
+    table(&[
+        ("all there", &unconfirmed(&[]), "Complete"),
+        ("one asked for by default", &unconfirmed(&[("/spec/replicas", Value::Null)]), "Progressing"),
+        ("nothing available yet", &unconfirmed(&[("/status/availableReplicas", Value::Null)]), "Progressing"),
+        ("all updated, one not available", &unconfirmed(&numbers_of(3, 3, 3, 2)), "Progressing"),
+        ("scaling up", &unconfirmed(&numbers_of(5, 3, 3, 3)), "Progressing"),
+        ("scaling down", &unconfirmed(&numbers_of(2, 3, 3, 3)), "Progressing"),
+        (
+            "no conditions",
+            &[&[("/status/conditions", Value::Null)], &numbers_of(3, 3, 3, 2)[..]].concat(),
+            "Progressing",
+        ),
+    ]);
+}
+
+#[test]
+fn case_75_once_available_as_a_whole_it_is_finished_whatever_its_pods_do() {
+    let strategy = |strategy: Value| ("/spec/strategy", strategy);
+    let rolling = |unavailable: Value, surge: Value| {
+        strategy(json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": unavailable, "maxSurge": surge}}))
+    };
+    let crashed = &numbers_of(3, 3, 3, 2)[..];
+    table(&[
+        ("one of three is not ready", crashed, "Complete"),
+        ("none is ready", &numbers_of(3, 3, 3, 0), "Complete"),
+        ("a node is drained", &numbers_of(3, 2, 2, 1), "Complete"),
+        ("no pod can be created any more", &numbers_of(3, 0, 0, 0), "Complete"),
+        ("scaling up", &numbers_of(5, 3, 3, 3), "Complete"),
+        ("scaling down", &numbers_of(2, 3, 3, 3), "Complete"),
+        ("scaling down to zero", &numbers_of(0, 3, 3, 3), "Complete"),
+        ("at zero", &numbers_of(0, 0, 0, 0), "ScaledToZero"),
+        ("an old pod is left", &numbers_of(3, 4, 3, 2), "Progressing"),
+        ("an old pod is left at zero", &numbers_of(0, 1, 0, 0), "Progressing"),
+        ("rolled back, no new pod yet", &numbers_of(3, 3, 0, 3), "Progressing"),
+        ("stale status", &[crashed, &[("/status/observedGeneration", json!(1))]].concat(), "Progressing"),
+        ("still going on", &[crashed, &[("/status/conditions", json!([updated()]))]].concat(), "Progressing"),
+        // With these, the condition may be about the template before.
+        ("recreate", &[crashed, &[strategy(json!({"type": "Recreate"}))]].concat(), "Progressing"),
+        ("all may go at once", &[crashed, &[rolling(json!(3), json!(1))]].concat(), "Progressing"),
+        ("all may go at once, in percent", &[crashed, &[rolling(json!("100%"), json!("25%"))]].concat(), "Progressing"),
+        ("what cannot be read", &[crashed, &[rolling(json!("many"), json!(1))]].concat(), "Progressing"),
+        ("two of three may go", &[crashed, &[rolling(json!("99%"), json!(1))]].concat(), "Complete"),
+        ("none may go", &[crashed, &[rolling(json!(0), json!(1))]].concat(), "Complete"),
+        ("one may go, no surge", &[crashed, &[rolling(json!("25%"), json!(0))]].concat(), "Complete"),
+        (
+            "the only one goes first, no surge",
+            &[&numbers_of(1, 1, 1, 0)[..], &[rolling(json!("25%"), json!("0%"))]].concat(),
+            "Progressing",
+        ),
+        (
+            "the only one may go first",
+            &[&numbers_of(1, 1, 1, 0)[..], &[rolling(json!(1), json!(1))]].concat(),
+            "Progressing",
+        ),
+        ("the only one crashes", &numbers_of(1, 1, 1, 0), "Complete"),
+    ]);
+}
+
+#[test]
+fn case_92_who_has_no_pods_is_known_from_the_numbers() {
+    for (what, numbers, terminating, without_pods) in [
+        ("all there", numbers_of(3, 3, 3, 3), 0, false),
+        ("not one is ready", numbers_of(3, 3, 3, 0), 0, false),
+        ("only old ones", numbers_of(3, 1, 0, 0), 0, false),
+        ("at zero", numbers_of(0, 0, 0, 0), 0, true),
+        ("none could be created", numbers_of(3, 0, 0, 0), 0, true),
+        ("pods left at zero", numbers_of(0, 2, 2, 2), 0, false),
+        ("the old ones end, the new ones are not there", numbers_of(3, 0, 0, 0), 2, false),
+        ("the last ones end; the rollout says until when they count", numbers_of(0, 0, 0, 0), 2, true),
+    ] {
+        let recreate = ("/spec/strategy", json!({"type": "Recreate"}));
+        let ending = [recreate, ("/status/terminatingReplicas", json!(terminating))];
+        let object = with(complete(), &[&numbers[..], &ending].concat());
+        let view: DeploymentView = serde_json::from_value(object).unwrap();
+        assert_eq!(view.observe(at(NOW)).without_pods, without_pods, "{what}");
+    }
+    assert!(DeploymentView::default().observe(at(NOW)).without_pods, "no status yet");
 }
 
 #[test]
@@ -127,11 +210,22 @@ fn case_25_an_exceeded_quota_is_reported_while_the_rollout_continues() {
 }
 
 #[test]
-fn case_26_nothing_is_finished_while_paused() {
+fn case_26_no_rollout_finishes_while_paused_but_one_that_had_finished_stays_so() {
     let paused = ("/spec/paused", json!(true));
+    let word = json!({"type": "Progressing", "status": "Unknown", "reason": "DeploymentPaused"});
+    let ended = ("/status/conditions", json!([word]));
+    let crashed = [&[paused.clone(), ended.clone()], &numbers_of(3, 3, 3, 2)[..]].concat();
+    let halfway = [&[paused.clone(), ended.clone()], &numbers_of(3, 4, 1, 4)[..]].concat();
+    let changed = [&[paused.clone(), ended.clone()], &numbers_of(3, 3, 0, 3)[..]].concat();
+    let lingering = [paused.clone(), ended.clone(), ("/status/terminatingReplicas", json!(1))];
     table(&[
         ("paused half-way", &[paused.clone(), ("/status/updatedReplicas", json!(1))], "Paused"),
-        ("paused at rest", std::slice::from_ref(&paused), "Paused"),
+        ("paused with old pods", &halfway, "Paused"),
+        ("the template is changed while paused", &changed, "Paused"),
+        ("75: paused after it had finished", &[paused.clone(), ended.clone()], "Complete"),
+        ("75: the same without a deadline", &[paused.clone(), ("/status/conditions", Value::Null)], "Complete"),
+        ("paused while the last old pod ends", &lingering, "Terminating"),
+        ("nobody can tell whether it was available", &crashed, "Paused"),
         ("paused, not yet observed", &[paused.clone(), ("/status/observedGeneration", json!(1))], "Paused"),
         ("paused after a failure", &[paused.clone(), ("/status/conditions", json!([deadline_exceeded()]))], "Paused"),
         ("paused at zero", &[std::slice::from_ref(&paused), &numbers_of(0, 0, 0, 0)].concat(), "Paused"),
@@ -158,7 +252,7 @@ fn case_31_zero_asked_for_and_none_left_is_finished() {
             &[("/spec/replicas", json!(0)), ("/status", json!({"observedGeneration": 2}))],
             "ScaledToZero",
         ),
-        ("pods left", &numbers_of(0, 2, 2, 2), "Progressing"),
+        ("pods left", &numbers_of(0, 2, 2, 2), "Complete"),
         ("an old pod left", &numbers_of(0, 1, 0, 0), "Progressing"),
         (
             "zero not yet observed",
@@ -171,10 +265,13 @@ fn case_31_zero_asked_for_and_none_left_is_finished() {
 
 #[test]
 fn case_32_recreate_is_not_finished_between_the_old_pods_and_the_new() {
+    let recreate = |all, updated, available| {
+        [&[("/spec/strategy", json!({"type": "Recreate"}))], &numbers_of(3, all, updated, available)[..]].concat()
+    };
     table(&[
-        ("the old pods are gone, the new ones not yet made", &numbers_of(3, 0, 0, 0), "Progressing"),
-        ("the new ones start", &numbers_of(3, 3, 3, 0), "Progressing"),
-        ("the new ones serve", &numbers_of(3, 3, 3, 3), "Complete"),
+        ("the old pods are gone, the new ones not yet made", &recreate(0, 0, 0), "Progressing"),
+        ("the new ones start", &recreate(3, 3, 0), "Progressing"),
+        ("the new ones serve", &recreate(3, 3, 3), "Complete"),
     ]);
 }
 
@@ -214,7 +311,7 @@ fn case_24_terminating_pods_are_waited_for_a_grace_period_at_most() {
         (Some(i64::MIN), confirmed, "NewReplicaSetAvailable", 1, "2026-11-23T10:00:00Z", "Complete"),
         (Some(i64::MAX), confirmed, "NewReplicaSetAvailable", 1, "2026-11-23T10:02:00Z", "Terminating"),
         (None, "2026-11-23T12:00:00Z", "NewReplicaSetAvailable", 1, "2026-11-23T10:00:00Z", "Terminating"),
-        (None, confirmed, "ReplicaSetUpdated", 1, "2026-11-23T10:00:01Z", "Complete"),
+        (None, confirmed, "ReplicaSetUpdated", 1, "2026-11-23T10:00:01Z", "Terminating"),
     ] {
         let deployment = ending(grace, confirmed, reason, left);
         assert_eq!(judge(&deployment, now).0, expected, "{grace:?} {confirmed} {reason} {left} {now}");
@@ -231,6 +328,40 @@ fn case_24_terminating_pods_are_waited_for_a_grace_period_at_most() {
     let zero = with(ending(None, confirmed, "NewReplicaSetAvailable", 2), &numbers_of(0, 0, 0, 0));
     assert_eq!(judge(&zero, "2026-11-23T10:00:29Z").0, "Terminating", "none left means none that ends either");
     assert_eq!(judge(&zero, "2026-11-23T10:00:30Z").0, "ScaledToZero");
+}
+
+#[test]
+fn case_93_without_a_deadline_the_wait_begins_when_it_is_first_observed() {
+    let ending = with(
+        complete(),
+        &[
+            ("/metadata/uid", json!("u1")),
+            ("/spec/progressDeadlineSeconds", json!(i32::MAX)),
+            ("/status/terminatingReplicas", json!(2)),
+            (
+                "/status/conditions",
+                json!([{"type": "Available", "status": "True", "lastUpdateTime": "2026-11-01T00:00:00Z"}]),
+            ),
+        ],
+    );
+    let observed =
+        |object: &Value, now: &str| serde_json::from_value::<DeploymentView>(object.clone()).unwrap().observe(at(now));
+    let until = |until: &str, remaining| RolloutState::Terminating { until: at(until), remaining };
+    let first = observed(&ending, "2026-11-23T10:00:00Z");
+    assert_eq!(first.rollout, until("2026-11-23T10:00:30Z", 2));
+    let fewer = with(ending.clone(), &[("/status/terminatingReplicas", json!(1))]);
+    let second = observed(&fewer, "2026-11-23T10:00:20Z").continuing(Some(&first));
+    assert_eq!(second.rollout, until("2026-11-23T10:00:30Z", 1), "the wait does not begin again");
+    assert_eq!(second.rollout.clone().at(at("2026-11-23T10:00:30Z")), RolloutState::Complete);
+    for (what, changed) in [
+        ("another rollout", &[("/metadata/generation", json!(3)), ("/status/observedGeneration", json!(3))][..]),
+        ("another object of that name", &[("/metadata/uid", json!("u2"))]),
+    ] {
+        let other = observed(&with(fewer.clone(), changed), "2026-11-23T10:00:20Z").continuing(Some(&first));
+        assert_eq!(other.rollout, until("2026-11-23T10:00:50Z", 1), "{what}");
+    }
+    let gone = observed(&with(ending, &[("/status/terminatingReplicas", json!(0))]), "2026-11-23T10:00:05Z");
+    assert_eq!(gone.continuing(Some(&first)).rollout, RolloutState::Complete);
 }
 
 #[test]
@@ -291,17 +422,18 @@ impl Facts {
         let wanted = self.wanted.unwrap_or(1);
         let in_grace = match (self.progressing, self.confirmed) {
             (Some("True"), Some(confirmed)) => now - confirmed.min(now) < self.grace.unwrap_or(30),
-            _ => false,
+            _ => self.grace != Some(0),
         };
+        let paused = self.paused == Some(true);
+        let available_now = [self.all, self.updated, self.available].iter().all(|number| read(*number) == wanted);
+        let available_once = self.progressing == Some("True") && read(self.all) == read(self.updated);
         let violations = [
             self.deleting,
-            self.paused == Some(true),
+            paused && wanted == 0,
             self.observed.is_none(),
             self.observed.unwrap_or(i64::MAX) < self.generation,
             self.progressing == Some("False"),
-            read(self.all) != wanted,
-            read(self.updated) != wanted,
-            read(self.available) != wanted,
+            !(available_now || available_once),
             read(self.terminating) > 0 && in_grace,
         ];
         !violations.contains(&true)
@@ -346,7 +478,8 @@ proptest! {
     fn finished_exactly_when_no_condition_is_violated(facts in facts(), now in 0_i64..200) {
         let state = facts.view().rollout(Timestamp::from_second(now).unwrap());
         prop_assert_eq!(state.finished(), facts.finished(now), "{}", state);
-        prop_assert_eq!(state == RolloutState::ScaledToZero, state.finished() && facts.wanted == Some(0));
+        let none = facts.wanted == Some(0) && facts.all.unwrap_or(0) <= 0;
+        prop_assert_eq!(state == RolloutState::ScaledToZero, state.finished() && none);
     }
 
     #[test]
@@ -365,7 +498,9 @@ proptest! {
         let now = Timestamp::from_second(now).unwrap();
         if let RolloutState::Terminating { until, remaining } = view.rollout(now) {
             prop_assert!(until > now && remaining > 0);
-            let confirmed = Timestamp::from_second(facts.confirmed.unwrap()).unwrap();
+            prop_assert!(view.rollout(now).at(until).finished());
+            let Some(confirmed) = facts.confirmed.filter(|_| facts.progressing == Some("True")) else { return Ok(()) };
+            let confirmed = Timestamp::from_second(confirmed).unwrap();
             // Where the controller's clock is ahead of ours, the end moves with ours until both agree.
             let end = if confirmed > now { confirmed.max(until) + SignedDuration::from_secs(90) } else { until };
             prop_assert!(view.rollout(end).finished());
