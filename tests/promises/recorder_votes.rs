@@ -33,14 +33,13 @@ async fn case_75_what_is_unhealthy_when_the_operator_first_sees_it_is_recorded()
                 "paused" => live.pause().await,
                 _ => delete_pods(&cluster, &namespace, name, usize::from(name == "crashed")).await,
             }
-            let changed = match name {
-                "paused" => live.wait("to be paused", |live| progressing(live).as_deref() == Some("DeploymentPaused")),
-                _ => live.wait("to be unhealthy", |live| {
-                    let progress = Progress::of(live);
-                    progress.observed && progress.available < progress.wanted && progress.updated == progress.wanted
-                }),
-            };
-            drop(changed.await);
+            live.wait("to be changed", |live| {
+                let progress = Progress::of(live);
+                let unhealthy = progress.available < progress.wanted && progress.updated == progress.wanted;
+                let paused = progressing(live).as_deref() == Some("DeploymentPaused");
+                progress.observed && if name == "paused" { paused } else { unhealthy }
+            })
+            .await;
         }
         let environment = cluster.environment(&[&namespace], json!({})).await;
         for name in names {
