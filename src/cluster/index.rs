@@ -9,7 +9,8 @@ use crate::decide::EnvironmentPolicy;
 use crate::decide::record::{Hold, MemberView};
 use crate::workload::{
     BrokenRules, EnvironmentRules, Identity, IdentityProblem, NamespaceMapping, PactAnnotations, RecordKey,
-    RolloutState, VersionRules, Workload, WorkloadKind, WorkloadRef, effective_annotations, identify,
+    RolloutState, StaleSource, VersionRules, Workload, WorkloadKind, WorkloadRef, effective_annotations, identify,
+    stale_source,
 };
 
 /// A source of the knowledge that a workload is a template only: an Argo `Rollout` or a Flagger `Canary`.
@@ -175,18 +176,17 @@ impl Index {
         self.workloads.get(reference)
     }
 
-    /// Whether an environment of a namespace takes version annotations unchecked, for want of a pattern.
+    /// The annotation or label that says the version of a workload and stayed while its image became another build, under
+    /// the rules of an environment of its namespace.
     #[must_use]
-    pub fn trusts_annotations(&self, namespace: &str) -> bool {
+    pub fn stale_source(&self, before: &Workload, now: &Workload) -> Option<StaleSource> {
         let Some(NamespaceMapping::Mapped(objects) | NamespaceMapping::Conflicted(objects)) =
-            self.mappings.get(namespace)
+            self.mappings.get(&now.reference.namespace)
         else {
-            return false;
+            return None;
         };
-        objects
-            .iter()
-            .filter_map(|object| self.environments.rules(object))
-            .any(|rules| rules.version.trusts_annotations())
+        let mut rules = objects.iter().filter_map(|object| self.environments.rules(object));
+        rules.find_map(|rules| stale_source(before, now, &rules.version))
     }
 
     /// What is wrong with a workload's annotations, if anything.

@@ -26,7 +26,7 @@ pub mod version_rules;
 
 pub use deny_list::DenyList;
 pub use environment_rules::{BrokenRules, EnvironmentRules};
-pub use identity::{Identity, IdentityProblem, identify, stale_annotation};
+pub use identity::{Identity, IdentityProblem, identify, stale_source};
 pub use image::ImageReference;
 pub use kinds::{DeploymentView, Dispatch, Kind, View, WorkloadKind};
 pub use mapping::{EnvironmentClaim, NamespaceMapping, NamespaceSelector, SelectorError, environments_of};
@@ -34,7 +34,7 @@ pub use record_key::{EnvironmentRef, RecordKey};
 pub use rollout::RolloutState;
 pub use tag_pattern::{PatternError, TagPattern};
 pub use template_only::{CanaryView, RolloutView, effective_annotations, target_of, template_of};
-pub use version::{ResolvedVersion, VersionSource};
+pub use version::{ResolvedVersion, StaleSource, VersionSource};
 pub use version_problem::VersionProblem;
 pub use version_rules::VersionRules;
 
@@ -92,6 +92,8 @@ pub struct Workload {
     pub version_label: Option<String>,
     /// The containers of its pod template, in order.
     pub containers: Vec<Container>,
+    /// The annotation `kubectl.kubernetes.io/default-container` of its pod template.
+    pub default_container: Option<String>,
     /// The state of its rollout at the moment of observation.
     pub rollout: RolloutState,
     /// Whether it has no pods, but for those that [`RolloutState::Terminating`] waits for (case 92).

@@ -25,6 +25,8 @@ fn workload(name: &str, image: &str, annotations: PactAnnotations) -> Workload {
         annotations,
         version_label: None,
         containers: vec![Container { name: "app".into(), image: image.into() }],
+
+        default_container: None,
         rollout: RolloutState::Complete,
         without_pods: false,
         deleting: false,

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     api::{gate::GateMode, names::Pacticipant},
     decide::{Question, messages},
-    workload::{BrokenRules, EnvironmentRef, NamespaceMapping, Workload, WorkloadKind, stale_annotation},
+    workload::{BrokenRules, EnvironmentRef, NamespaceMapping, VersionSource, Workload, WorkloadKind, stale_source},
 };
 
 /// Why a review is admitted without a question.
@@ -90,8 +90,10 @@ pub enum Notice {
         /// What is wrong with it.
         problem: String,
     },
-    /// The image changed and the version annotation stayed.
+    /// The image became another build and the version annotation stayed.
     StaleAnnotation,
+    /// The image became another build and the version label, which says the version, stayed.
+    StaleLabel,
 }
 
 impl Notice {
@@ -104,6 +106,9 @@ impl Notice {
             }
             Self::StaleAnnotation => messages::warning(
                 "the image changed, but the annotation pact-operator.dev/version stayed: is it still right?",
+            ),
+            Self::StaleLabel => messages::warning(
+                "the image changed, but the label app.kubernetes.io/version stayed: is it still right?",
             ),
         }
     }
@@ -200,7 +205,6 @@ pub fn scope<'a>(
     };
     let (old, mut open, mut notices) = (review.old.as_ref(), Vec::new(), Vec::new());
     let Ok(new) = &review.new else { return Scope::Judged { subjects: open, notices } };
-    let stale = old.is_some_and(|old| stale_annotation(old, new));
     for object in objects {
         let policy = match environment(object) {
             None => continue,
@@ -211,9 +215,16 @@ pub fn scope<'a>(
             }
             Some(Ok(policy)) => policy,
         };
-        if stale && policy.rules.version.trusts_annotations() && policy.gate.mode != GateMode::Off && notices.is_empty()
+        // Where the version is checked it is a finding, not a notice.
+        let stale = old.and_then(|old| stale_source(old, new, &policy.rules.version));
+        if let Some(stale) = stale.filter(|stale| stale.untagged.is_none())
+            && policy.gate.mode != GateMode::Off
+            && notices.is_empty()
         {
-            notices.push(Notice::StaleAnnotation);
+            notices.push(match stale.source {
+                VersionSource::Label => Notice::StaleLabel,
+                _ => Notice::StaleAnnotation,
+            });
         }
         let subjects = subjects(old, new, &policy.rules, &recorded).into_iter();
         open.extend(subjects.filter(|subject| must_be_asked(subject, &policy.gate)).map(|subject| OpenSubject {

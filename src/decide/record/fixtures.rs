@@ -54,6 +54,8 @@ pub(crate) fn workload(namespace: &str, name: &str, pacticipant: &str) -> Worklo
         annotations: PactAnnotations { pacticipant: Some(pacticipant.into()), ..PactAnnotations::default() },
         version_label: None,
         containers: vec![Container { name: "app".into(), image: "app:1".into() }],
+
+        default_container: None,
         rollout: RolloutState::Complete,
         without_pods: false,
         deleting: false,

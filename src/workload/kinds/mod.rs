@@ -19,7 +19,7 @@ pub use deployment::{
 pub use stateful_set::{
     StatefulSet, StatefulSetRollingUpdateView, StatefulSetSpecView, StatefulSetStatusView, StatefulSetStrategyView,
 };
-pub use view::{ContainerView, Kind, PodSpecView, PodTemplateView, Pods, View};
+pub use view::{ContainerView, Kind, PodAnnotationsView, PodMetadataView, PodSpecView, PodTemplateView, Pods, View};
 
 use std::fmt;
 

@@ -68,8 +68,25 @@ pub struct View<K: Kind> {
 /// The part of a pod template that the operator reads.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct PodTemplateView {
+    /// The pods' metadata.
+    pub metadata: Option<PodMetadataView>,
     /// The pods' spec.
     pub spec: Option<PodSpecView>,
+}
+
+/// The part of the pods' metadata that the operator reads.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct PodMetadataView {
+    /// The annotations.
+    pub annotations: Option<PodAnnotationsView>,
+}
+
+/// The annotations of pods that the operator reads. Ours do not count there.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct PodAnnotationsView {
+    /// The container that people mean when they name none (case 87).
+    #[serde(rename = "kubectl.kubernetes.io/default-container")]
+    pub default_container: Option<String>,
 }
 
 /// The part of a pod's spec that the operator reads. Init containers, and so native sidecars, are left out on purpose
@@ -142,7 +159,9 @@ impl<K: Kind> View<K> {
     pub fn observe(&self, now: Timestamp) -> Workload {
         let metadata = &self.metadata;
         let annotation = |key: &str| metadata.annotations.as_ref().and_then(|all| all.get(key)).cloned();
-        let pod = self.spec.as_ref().and_then(K::template).and_then(|template| template.spec.as_ref());
+        let template = self.spec.as_ref().and_then(K::template);
+        let pod = template.and_then(|template| template.spec.as_ref());
+        let pod_annotations = template.and_then(|it| it.metadata.as_ref()).and_then(|it| it.annotations.as_ref());
         let containers = pod.and_then(|pod| pod.containers.as_deref()).unwrap_or_default();
         let rollout = self.rollout(now);
         let pods = self.status.as_ref().map(K::pods).unwrap_or_default();
@@ -163,6 +182,7 @@ impl<K: Kind> View<K> {
             },
             version_label: metadata.labels.as_ref().and_then(|all| all.get(annotations::VERSION_LABEL)).cloned(),
             containers: containers.iter().map(Container::from).collect(),
+            default_container: pod_annotations.and_then(|annotations| annotations.default_container.clone()),
             rollout,
             without_pods: !pods.standing && (!pods.terminating || waited_for),
             deleting: metadata.deletion_timestamp.is_some(),
