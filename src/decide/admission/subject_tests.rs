@@ -266,16 +266,16 @@ fn case_84_a_name_that_goes_in_the_same_change_is_judged_with_the_new_image_too(
         image("2")(workload);
     });
     let asked = subjects(Some(&running()), &renamed, &rules, recorded);
-    let names = |subjects: &[Subject]| -> Vec<(String, Basis)> {
+    let shown = |subjects: &[Subject]| -> Vec<(String, Basis)> {
         let name = |it: &Subject| (it.identified.as_ref().unwrap().pacticipant.to_string(), it.basis);
         subjects.iter().map(name).collect()
     };
-    assert_eq!(names(&asked), [("ordres".to_owned(), Basis::New), ("orders".to_owned(), Basis::New)]);
+    assert_eq!(shown(&asked), [("ordres".to_owned(), Basis::New), ("orders".to_owned(), Basis::New)]);
     let only_renamed = subjects(Some(&running()), &with(named("ordres")), &rules, recorded);
-    assert_eq!(names(&only_renamed), [("ordres".to_owned(), Basis::New)], "it breaks nothing of the old name");
+    assert_eq!(shown(&only_renamed), [("ordres".to_owned(), Basis::New)], "it breaks nothing of the old name");
     let two = with(named("orders, payments"));
     let fewer = subjects(Some(&two), &with(image("2")), &rules, recorded);
-    assert_eq!(names(&fewer), [("orders".to_owned(), Basis::New), ("payments".to_owned(), Basis::New)]);
+    assert_eq!(shown(&fewer), [("orders".to_owned(), Basis::New), ("payments".to_owned(), Basis::New)]);
 }
 
 #[test]

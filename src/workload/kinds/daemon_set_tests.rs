@@ -122,9 +122,9 @@ fn case_92_who_has_no_pods_is_known_from_the_numbers() {
     for (changes, without_pods) in [
         (vec![], false),
         (numbers_of(3, 0, 0), false),
-        ([&[none.clone()], &numbers_of(0, 0, 0)[..]].concat(), true),
-        ([&[none.clone()], &numbers_of(3, 0, 0)[..]].concat(), true),
-        ([&[none, elsewhere(1)], &numbers_of(0, 0, 0)[..]].concat(), false),
+        ([std::slice::from_ref(&none), &numbers_of(0, 0, 0)[..]].concat(), true),
+        ([std::slice::from_ref(&none), &numbers_of(3, 0, 0)[..]].concat(), true),
+        ([&[none.clone(), elsewhere(1)], &numbers_of(0, 0, 0)[..]].concat(), false),
     ] {
         let view: super::super::View<DaemonSet> = serde_json::from_value(with(complete(), &changes)).unwrap();
         assert_eq!(view.observe(fixtures::at(NOW)).without_pods, without_pods, "{changes:?}");

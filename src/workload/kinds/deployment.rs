@@ -241,5 +241,8 @@ fn text_of(condition: &DeploymentConditionView) -> String {
 }
 
 #[cfg(test)]
+#[path = "deployment_terminating_tests.rs"]
+mod terminating_tests;
+#[cfg(test)]
 #[path = "deployment_tests.rs"]
 mod tests;

@@ -6,9 +6,9 @@ use crate::workload::DeploymentView;
 use crate::workload::kinds::fixtures::{self, Row, at, with};
 
 /// 60 s after the controller confirmed the rollout in [`available`].
-const NOW: &str = "2026-11-23T10:01:00Z";
+pub(super) const NOW: &str = "2026-11-23T10:01:00Z";
 
-fn judge(deployment: &Value, now: &str) -> (&'static str, String) {
+pub(super) fn judge(deployment: &Value, now: &str) -> (&'static str, String) {
     fixtures::judge::<Deployment>(deployment, now)
 }
 
@@ -17,7 +17,7 @@ fn table(rows: &[Row<'_>]) {
 }
 
 /// A Deployment at generation 2 with three requested pods, all available.
-fn complete() -> Value {
+pub(super) fn complete() -> Value {
     json!({
         "metadata": {"name": "orders", "namespace": "shop", "generation": 2},
         "spec": {"replicas": 3, "template": {"spec": {"containers": [{"name": "app", "image": "orders:1"}]}}},
@@ -31,7 +31,7 @@ fn complete() -> Value {
     })
 }
 
-fn available(confirmed: &str) -> Value {
+pub(super) fn available(confirmed: &str) -> Value {
     json!({"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable", "lastUpdateTime": confirmed})
 }
 
@@ -46,7 +46,7 @@ fn quota_exceeded() -> Value {
     json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: small"})
 }
 
-fn numbers_of(wanted: i32, all: i32, updated: i32, available: i32) -> Vec<(&'static str, Value)> {
+pub(super) fn numbers_of(wanted: i32, all: i32, updated: i32, available: i32) -> Vec<(&'static str, Value)> {
     vec![
         ("/spec/replicas", json!(wanted)),
         ("/status/replicas", json!(all)),
@@ -284,84 +284,6 @@ fn deletion_outranks_the_rollout() {
         ("failed", &[deleting.clone(), ("/status/conditions", json!([deadline_exceeded()]))], "Deleting"),
         ("at zero", &[std::slice::from_ref(&deleting), &numbers_of(0, 0, 0, 0)].concat(), "Deleting"),
     ]);
-}
-
-#[test]
-fn case_24_terminating_pods_are_waited_for_a_grace_period_at_most() {
-    let ending = |grace: Option<i64>, confirmed: &str, reason: &str, left: i32| {
-        let mut condition = available(confirmed);
-        condition["reason"] = json!(reason);
-        with(
-            complete(),
-            &[
-                ("/spec/template/spec/terminationGracePeriodSeconds", grace.map_or(Value::Null, |grace| json!(grace))),
-                ("/status/terminatingReplicas", json!(left)),
-                ("/status/conditions", json!([condition])),
-            ],
-        )
-    };
-    let confirmed = "2026-11-23T10:00:00Z";
-    for (grace, confirmed, reason, left, now, expected) in [
-        (None, confirmed, "NewReplicaSetAvailable", 2, "2026-11-23T10:00:29Z", "Terminating"),
-        (None, confirmed, "NewReplicaSetAvailable", 2, "2026-11-23T10:00:30Z", "Complete"),
-        (None, confirmed, "NewReplicaSetAvailable", 0, "2026-11-23T10:00:01Z", "Complete"),
-        (Some(120), confirmed, "NewReplicaSetAvailable", 1, "2026-11-23T10:01:59Z", "Terminating"),
-        (Some(120), confirmed, "NewReplicaSetAvailable", 1, "2026-11-23T10:02:00Z", "Complete"),
-        (Some(0), confirmed, "NewReplicaSetAvailable", 1, "2026-11-23T10:00:00Z", "Complete"),
-        (Some(i64::MIN), confirmed, "NewReplicaSetAvailable", 1, "2026-11-23T10:00:00Z", "Complete"),
-        (Some(i64::MAX), confirmed, "NewReplicaSetAvailable", 1, "2026-11-23T10:02:00Z", "Terminating"),
-        (None, "2026-11-23T12:00:00Z", "NewReplicaSetAvailable", 1, "2026-11-23T10:00:00Z", "Terminating"),
-        (None, confirmed, "ReplicaSetUpdated", 1, "2026-11-23T10:00:01Z", "Terminating"),
-    ] {
-        let deployment = ending(grace, confirmed, reason, left);
-        assert_eq!(judge(&deployment, now).0, expected, "{grace:?} {confirmed} {reason} {left} {now}");
-    }
-    let view: DeploymentView =
-        serde_json::from_value(ending(Some(45), confirmed, "NewReplicaSetAvailable", 2)).unwrap();
-    let expected = RolloutState::Terminating { until: at("2026-11-23T10:00:45Z"), remaining: 2 };
-    assert_eq!(view.rollout(at(confirmed)), expected);
-    let view: DeploymentView = serde_json::from_value(ending(None, NOW, "NewReplicaSetAvailable", 2)).unwrap();
-    let expected = RolloutState::Terminating { until: at("2026-11-23T10:00:30Z"), remaining: 2 };
-    assert_eq!(view.rollout(at(confirmed)), expected, "a clock that is ahead adds nothing to the wait");
-    let early = with(ending(None, confirmed, "NewReplicaSetAvailable", 2), &[("/status/replicas", json!(4))]);
-    assert_eq!(judge(&early, confirmed).0, "Progressing", "what is missing comes first");
-    let zero = with(ending(None, confirmed, "NewReplicaSetAvailable", 2), &numbers_of(0, 0, 0, 0));
-    assert_eq!(judge(&zero, "2026-11-23T10:00:29Z").0, "Terminating", "none left means none that ends either");
-    assert_eq!(judge(&zero, "2026-11-23T10:00:30Z").0, "ScaledToZero");
-}
-
-#[test]
-fn case_93_without_a_deadline_the_wait_begins_when_it_is_first_observed() {
-    let ending = with(
-        complete(),
-        &[
-            ("/metadata/uid", json!("u1")),
-            ("/spec/progressDeadlineSeconds", json!(i32::MAX)),
-            ("/status/terminatingReplicas", json!(2)),
-            (
-                "/status/conditions",
-                json!([{"type": "Available", "status": "True", "lastUpdateTime": "2026-11-01T00:00:00Z"}]),
-            ),
-        ],
-    );
-    let observed =
-        |object: &Value, now: &str| serde_json::from_value::<DeploymentView>(object.clone()).unwrap().observe(at(now));
-    let until = |until: &str, remaining| RolloutState::Terminating { until: at(until), remaining };
-    let first = observed(&ending, "2026-11-23T10:00:00Z");
-    assert_eq!(first.rollout, until("2026-11-23T10:00:30Z", 2));
-    let fewer = with(ending.clone(), &[("/status/terminatingReplicas", json!(1))]);
-    let second = observed(&fewer, "2026-11-23T10:00:20Z").continuing(Some(&first));
-    assert_eq!(second.rollout, until("2026-11-23T10:00:30Z", 1), "the wait does not begin again");
-    assert_eq!(second.rollout.clone().at(at("2026-11-23T10:00:30Z")), RolloutState::Complete);
-    for (what, changed) in [
-        ("another rollout", &[("/metadata/generation", json!(3)), ("/status/observedGeneration", json!(3))][..]),
-        ("another object of that name", &[("/metadata/uid", json!("u2"))]),
-    ] {
-        let other = observed(&with(fewer.clone(), changed), "2026-11-23T10:00:20Z").continuing(Some(&first));
-        assert_eq!(other.rollout, until("2026-11-23T10:00:50Z", 1), "{what}");
-    }
-    let gone = observed(&with(ending, &[("/status/terminatingReplicas", json!(0))]), "2026-11-23T10:00:05Z");
-    assert_eq!(gone.continuing(Some(&first)).rollout, RolloutState::Complete);
 }
 
 #[test]
