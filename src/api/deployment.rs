@@ -112,6 +112,9 @@ pub struct Member {
     pub earlier_versions: Vec<String>,
     /// Its rollout: `Complete`, `ScaledToZero`, `Progressing`, `Terminating`, `Mixed`, `Paused`, `Failed` or `Deleting`.
     pub rollout: String,
+    /// Whether it has no pods: its version does not count while another member has some.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_pods: bool,
     /// Why it has no version, or why it delays the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,

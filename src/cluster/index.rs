@@ -9,7 +9,8 @@ use crate::decide::EnvironmentPolicy;
 use crate::decide::record::{Hold, MemberView};
 use crate::workload::{
     BrokenRules, BypassStatement, EnvironmentRules, Identity, IdentityProblem, NamespaceMapping, PactAnnotations,
-    RecordKey, RolloutState, VersionRules, Workload, WorkloadKind, WorkloadRef, effective_annotations, identify,
+    RecordKey, RolloutState, StaleSource, VersionRules, Workload, WorkloadKind, WorkloadRef, effective_annotations,
+    identify, stale_source,
 };
 
 /// A source of the knowledge that a workload is a template only: an Argo `Rollout` or a Flagger `Canary`.
@@ -70,7 +71,9 @@ impl Index {
         if workload.annotations.pacticipant.is_none() && workload.canary_owner.is_none() {
             return self.remove_workload(&reference);
         }
-        if self.workloads.get(&reference) == Some(&workload) {
+        let before = self.workloads.get(&reference);
+        let workload = workload.continuing(before);
+        if before == Some(&workload) {
             return BTreeSet::new();
         }
         self.workloads.insert(reference.clone(), workload);
@@ -173,18 +176,17 @@ impl Index {
         self.workloads.get(reference)
     }
 
-    /// Whether an environment of a namespace takes version annotations unchecked, for want of a pattern.
+    /// The annotation or label that says the version of a workload and stayed while its image became another build, under
+    /// the rules of an environment of its namespace.
     #[must_use]
-    pub fn trusts_annotations(&self, namespace: &str) -> bool {
+    pub fn stale_source(&self, before: &Workload, now: &Workload) -> Option<StaleSource> {
         let Some(NamespaceMapping::Mapped(objects) | NamespaceMapping::Conflicted(objects)) =
-            self.mappings.get(namespace)
+            self.mappings.get(&now.reference.namespace)
         else {
-            return false;
+            return None;
         };
-        objects
-            .iter()
-            .filter_map(|object| self.environments.rules(object))
-            .any(|rules| rules.version.trusts_annotations())
+        let mut rules = objects.iter().filter_map(|object| self.environments.rules(object));
+        rules.find_map(|rules| stale_source(before, now, &rules.version))
     }
 
     /// What is wrong with a workload's annotations, if anything.
@@ -270,7 +272,8 @@ impl Index {
     /// index is not changed.
     #[must_use]
     pub fn member_for(&self, key: &RecordKey, workload: &Workload) -> Option<MemberView> {
-        self.placements(workload).into_iter().find(|(at, _)| at == key).map(|(_, member)| member)
+        let workload = workload.clone().continuing(self.workloads.get(&workload.reference));
+        self.placements(&workload).into_iter().find(|(at, _)| at == key).map(|(_, member)| member)
     }
 
     /// What a workload's annotations say under the rules that a key is under.
@@ -354,6 +357,7 @@ impl Index {
                     environment_object: object.clone(),
                     version: identity.version.clone().map(|resolved| resolved.version),
                     rollout: workload.rollout.clone(),
+                    without_pods: workload.without_pods,
                     hold: hold.clone(),
                     bypass: bypass.clone(),
                 };

@@ -2,9 +2,7 @@
 
 use super::*;
 use crate::{
-    api::{
-        names::{ApplicationInstance, Pacticipant},
-    },
+    api::names::{ApplicationInstance, Pacticipant},
     decide::{
         GateRules,
         record::fixtures::{

@@ -40,6 +40,7 @@ impl Cluster {
             .flatten()
             .filter(|workload| !templates.contains(&workload.reference))
             .filter_map(|workload| index.member_for(key, &workload))
+            .map(|member| member.at(Timestamp::now()))
             .collect())
     }
 

@@ -226,11 +226,11 @@ impl OfInstance {
 /// What a member runs: its version, and those that it had while its rollout was never finished since.
 fn running(member: &Member) -> impl Iterator<Item = (Version, bool)> {
     let in_flight = RolloutState::named_in_flight(&member.rollout);
-    let has_pods = !RolloutState::named_without_pods(&member.rollout);
+    let runs = !RolloutState::named_idle(&member.rollout, member.without_pods);
     let versions = member.version.iter().map(move |version| (version, in_flight));
     let versions = versions.chain(member.earlier_versions.iter().map(|version| (version, false)));
     let parsed = versions.filter_map(|(text, in_flight)| Some((Version::parse(text).ok()?, in_flight)));
-    parsed.filter(move |_| has_pods)
+    parsed.filter(move |_| runs)
 }
 
 /// The index, as far as it is about one broker.

@@ -100,8 +100,9 @@ fn case_97_what_would_have_been_denied_is_no_way_back() {
 fn running(key: &RecordKey, recorded: Option<&str>, members: &[(&str, &str, &[&str])]) -> PactDeployment {
     let mut object = object(key, recorded, &[], &[]);
     let member = |(version, rollout, earlier): &(&str, &str, &[&str])| {
+        let (rollout, without_pods) = rollout.split_once(' ').map_or((*rollout, false), |(it, _)| (it, true));
         json!({"kind": "Deployment", "namespace": "shop", "name": "x", "version": version, "rollout": rollout,
-               "earlierVersions": earlier})
+               "earlierVersions": earlier, "withoutPods": without_pods})
     };
     let members = members.iter().map(member).collect::<Vec<_>>();
     object.status.as_mut().unwrap().members = serde_json::from_value(json!(members)).unwrap();
@@ -115,13 +116,15 @@ fn what_runs_and_the_broker_does_not_have_is_unrecorded_in_flight_or_not() {
         LiveVersions::all(texts.iter().map(|text| (key.pacticipant.clone(), Version::parse(text).unwrap())))
     };
     type Members = &'static [(&'static str, &'static str, &'static [&'static str])];
-    let rows: [(&str, Members, &[&str], &[(&str, bool)]); 10] = [
+    let rows: [(&str, Members, &[&str], &[(&str, bool)]); 12] = [
         ("recorded", &[("1", "Complete", &[])], &["1"], &[]),
         ("recorded here, and lost at the broker", &[("1", "Complete", &[])], &[], &[("1", false)]),
         ("rolling out", &[("2", "Progressing", &[])], &["1"], &[("2", true)]),
         ("failed, with pods perhaps", &[("2", "Failed", &[])], &["1"], &[("2", true)]),
         ("old pods still end", &[("2", "Terminating", &[])], &["1"], &[("2", false)]),
         ("no pods", &[("2", "ScaledToZero", &[])], &["1"], &[]),
+        ("paused without pods", &[("2", "Paused withoutPods", &[])], &["1"], &[]),
+        ("no pods yet", &[("2", "Progressing withoutPods", &[])], &["1"], &[("2", true)]),
         ("overtaken before it was finished", &[("3", "Progressing", &["2"])], &["1"], &[("2", false), ("3", true)]),
         ("of two members", &[("1", "Complete", &[]), ("2", "Paused", &[])], &["1"], &[("2", true)]),
         ("one runs what another rolls out", &[("2", "Progressing", &[]), ("2", "Complete", &[])], &[], &[("2", false)]),

@@ -27,8 +27,8 @@ use crate::{
     api::{PactBroker, PactDeployment, PactEnvironment},
     decide::EnvironmentPolicy,
     workload::{
-        CanaryView, EnvironmentRef, Kind, RecordKey, RolloutView, View, Workload, WorkloadRef, stale_annotation,
-        target_of, template_of,
+        CanaryView, EnvironmentRef, Kind, RecordKey, RolloutView, StaleSource, View, Workload, WorkloadRef, target_of,
+        template_of,
     },
 };
 
@@ -45,8 +45,8 @@ pub enum Change {
         counted: bool,
         /// Its annotations cannot be followed.
         invalid: Option<Box<InvalidWorkload>>,
-        /// Its image changed and its version annotation stayed.
-        stale: Option<Box<Workload>>,
+        /// Its image became another build, and what says its version stayed.
+        stale: Option<Box<(Workload, StaleSource)>>,
     },
     /// Namespaces or their labels.
     Namespaces(BTreeSet<RecordKey>),
@@ -147,8 +147,8 @@ impl<K: Kind, C: OnChange> WatchHandler for Workloads<K, C> {
             let before = index.workload(&reference);
             let counted = before.is_some() != workload.annotated();
             let stale = before
-                .filter(|before| stale_annotation(before, &workload) && index.trusts_annotations(&reference.namespace))
-                .map(|_| Box::new(workload.clone()));
+                .and_then(|before| index.stale_source(before, &workload))
+                .map(|source| Box::new((workload.clone(), source)));
             let touched = index.apply_workload(workload);
             let invalid = index.invalid_workload(&reference).cloned().map(Box::new);
             Change::Workload { touched, counted, invalid, stale }

@@ -212,7 +212,7 @@ impl From<&VersionProblem> for Reason {
         match problem {
             VersionProblem::AmbiguousContainer { .. } => Self::AmbiguousContainer,
             VersionProblem::ContainerMissing { .. } => Self::ContainerMissing,
-            VersionProblem::Mismatch { .. } => Self::VersionMismatch,
+            VersionProblem::Mismatch { .. } | VersionProblem::Stale { .. } => Self::VersionMismatch,
             VersionProblem::Mutable { .. } => Self::VersionMutable,
             VersionProblem::AnnotationRefused { .. } => Self::AnnotationRefused,
             VersionProblem::InvalidVersion(_) => Self::VersionInvalid,

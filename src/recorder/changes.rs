@@ -10,7 +10,7 @@ use crate::{
         index::InvalidWorkload,
         watch_handlers::{Change, OnChange},
     },
-    workload::Workload,
+    workload::{StaleSource, Workload},
 };
 
 impl OnChange for Recorder {
@@ -70,7 +70,7 @@ impl OnChange for Recorder {
 }
 
 impl Recorder {
-    fn report_workload(&self, invalid: Option<Box<InvalidWorkload>>, stale: Option<Box<Workload>>) {
+    fn report_workload(&self, invalid: Option<Box<InvalidWorkload>>, stale: Option<Box<(Workload, StaleSource)>>) {
         if (invalid.is_none() && stale.is_none()) || !self.leadership.is_leader() {
             return;
         }
@@ -80,7 +80,7 @@ impl Recorder {
                 reporter.invalid_workload(&invalid).await;
             }
             if let Some(stale) = stale {
-                reporter.stale_version(&stale).await;
+                reporter.stale_version(&stale.0, &stale.1).await;
             }
         });
     }

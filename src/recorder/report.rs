@@ -17,7 +17,7 @@ use crate::{
         Reason, messages,
         record::{MemberView, RecordState, events, stated},
     },
-    workload::{RecordKey, Workload, WorkloadRef},
+    workload::{RecordKey, StaleSource, VersionSource, Workload, WorkloadRef},
 };
 
 /// How many passes may write Events and statuses at once: many rollouts that finish together are recorded at the
@@ -141,12 +141,15 @@ impl Reporter {
     }
 
     /// Warns that a workload's image changed while its version annotation stayed (case 14).
-    pub(super) async fn stale_version(&self, workload: &Workload) {
-        let stated = workload.annotations.version.clone().unwrap_or_default();
+    pub(super) async fn stale_version(&self, workload: &Workload, stale: &StaleSource) {
+        let stated = &stale.stated;
+        let source = match stale.source {
+            VersionSource::Label => format!("the label {}", crate::api::annotations::VERSION_LABEL),
+            _ => format!("the annotation {}", crate::api::annotations::VERSION),
+        };
         let note = format!(
-            "the image changed, but the annotation {} still says {stated}: if that is not what the new image holds, the \
-             wrong version is recorded. Change the annotation with the image, or remove it",
-            crate::api::annotations::VERSION
+            "the image changed, but {source} still says {stated}: if that is not what the new image holds, the wrong \
+             version is recorded. Change it with the image, or remove it"
         );
         let images: Vec<_> = workload.containers.iter().map(|container| container.image.as_str()).collect();
         let once_key = format!("{stated} {}", images.join(" "));

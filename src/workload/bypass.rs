@@ -104,6 +104,8 @@ mod tests {
                 ..PactAnnotations::default()
             },
             version_label: None,
+            default_container: None,
+            without_pods: false,
             containers: images
                 .iter()
                 .enumerate()

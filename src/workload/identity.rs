@@ -2,9 +2,8 @@
 
 use thiserror::Error;
 
-use super::image::ImageReference;
-use super::version::{self, agrees, chosen_container};
-use super::{ResolvedVersion, VersionProblem, VersionRules, Workload};
+use super::version;
+use super::{ResolvedVersion, StaleSource, VersionProblem, VersionRules, Workload};
 use crate::api::annotations;
 use crate::api::names::{ApplicationInstance, NameError, Pacticipant};
 
@@ -114,22 +113,11 @@ fn pacticipants(text: &str) -> Result<Vec<Pacticipant>, IdentityProblem> {
     Ok(names)
 }
 
-/// Whether the image changed while the version annotation stayed the same: the commonest human error (case 14). For use
-/// where no tag pattern checks the annotation. An annotation that agrees with the new tag is not stale; without a named
-/// or only container any image counts.
+/// The annotation or label of a managed workload that stayed while the image became another build; see
+/// [`version::stale_source`].
 #[must_use]
-pub fn stale_annotation(old: &Workload, new: &Workload) -> bool {
-    let Some(stated) = new.annotations.version.as_deref() else { return false };
-    if !new.annotated() || old.annotations.version.as_deref() != Some(stated) {
-        return false;
-    }
-    match (chosen_container(old), chosen_container(new)) {
-        (Ok(before), Ok(after)) => {
-            let tag = ImageReference::parse(&after.image).tag;
-            before.image != after.image && !tag.is_some_and(|tag| agrees(stated.trim(), &tag))
-        }
-        _ => old.containers.iter().map(|it| &it.image).ne(new.containers.iter().map(|it| &it.image)),
-    }
+pub fn stale_source(old: &Workload, new: &Workload, rules: &VersionRules) -> Option<StaleSource> {
+    if new.annotated() { version::stale_source(old, new, rules) } else { None }
 }
 
 #[cfg(test)]

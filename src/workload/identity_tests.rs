@@ -13,7 +13,10 @@ fn workload(pacticipant: Option<&str>, image: &str) -> Workload {
         annotations: PactAnnotations { pacticipant: pacticipant.map(str::to_owned), ..PactAnnotations::default() },
         version_label: None,
         containers: vec![Container { name: "app".into(), image: image.into() }],
+
+        default_container: None,
         rollout: RolloutState::Complete,
+        without_pods: false,
         deleting: false,
         canary_owner: None,
     }
@@ -92,6 +95,43 @@ fn a_missing_version_leaves_the_pacticipants_known() {
     assert_eq!(identity.version.unwrap_err().reason(), "VersionMutable");
 }
 
+fn stale_annotated(old: &Workload, new: &Workload) -> bool {
+    stale_source(old, new, &VersionRules::default()).is_some()
+}
+
+#[test]
+fn cases_82_and_83_a_source_that_stays_while_an_untagged_image_changes_is_a_mismatch_with_a_pattern() {
+    let pattern = VersionRules {
+        tag_pattern: Some(crate::workload::TagPattern::parse("^v(?<version>.+)$").unwrap()),
+        use_label: true,
+        ..VersionRules::default()
+    };
+    let free = VersionRules { use_label: true, ..VersionRules::default() };
+    let at = |label: bool, stated: &str, image: &str| {
+        let mut workload = workload(Some("orders"), image);
+        *(if label { &mut workload.version_label } else { &mut workload.annotations.version }) = Some(stated.into());
+        workload
+    };
+    let (first, second) = ("orders@sha256:00", "orders@sha256:01");
+    for label in [false, true] {
+        let key = if label { "app.kubernetes.io/version" } else { "pact-operator.dev/version" };
+        let stale = |old: (&str, &str), new: (&str, &str), rules: &VersionRules| {
+            stale_source(&at(label, old.0, old.1), &at(label, new.0, new.1), rules)
+        };
+        let found = stale(("1", first), ("1", second), &pattern).expect("it stayed");
+        let problem = found.mismatch().expect("nothing can check it");
+        assert_eq!(problem.reason(), "VersionMismatch");
+        assert!(problem.to_string().starts_with(&format!("{key} still says \"1\"")), "{problem}");
+        let warned = stale(("1", first), ("1", second), &free).expect("it stayed");
+        assert_eq!(warned.mismatch(), None, "a warning without a pattern");
+        for rules in [&pattern, &free] {
+            assert_eq!(stale(("1", first), ("2", second), rules), None, "both changed");
+            assert_eq!(stale(("1", first), ("1", first), rules), None, "nothing changed");
+            assert_eq!(stale(("1", first), ("1", "mirror.example/orders@sha256:00"), rules), None, "the same build");
+        }
+    }
+}
+
 #[test]
 fn case_14_an_image_that_changes_while_the_annotation_stays_is_stale() {
     let at = |version: Option<&str>, image: &str| {
@@ -100,7 +140,7 @@ fn case_14_an_image_that_changes_while_the_annotation_stays_is_stale() {
         workload
     };
     let stale =
-        |old: (Option<&str>, &str), new: (Option<&str>, &str)| stale_annotation(&at(old.0, old.1), &at(new.0, new.1));
+        |old: (Option<&str>, &str), new: (Option<&str>, &str)| stale_annotated(&at(old.0, old.1), &at(new.0, new.1));
     assert!(stale((Some("1"), "orders:build-7"), (Some("1"), "orders:build-8")));
     assert!(stale((Some("1"), "orders@sha256:00"), (Some("1"), "orders@sha256:01")));
     assert!(!stale((Some("1"), "orders:build-7"), (Some("2"), "orders:build-8")), "both changed");
@@ -110,7 +150,7 @@ fn case_14_an_image_that_changes_while_the_annotation_stays_is_stale() {
     assert!(!stale((Some("2"), "orders:1"), (Some("2"), "orders:2")), "the image caught up with the annotation");
     let mut unmanaged = at(Some("1"), "orders:2");
     unmanaged.annotations.pacticipant = None;
-    assert!(!stale_annotation(&at(Some("1"), "orders:1"), &unmanaged), "no longer ours");
+    assert!(!stale_annotated(&at(Some("1"), "orders:1"), &unmanaged), "no longer ours");
 }
 
 #[test]
@@ -122,13 +162,13 @@ fn case_22_a_sidecar_that_changes_makes_no_annotation_stale_when_the_container_i
         workload.annotations.container = named.then(|| "app".to_owned());
         workload
     };
-    assert!(!stale_annotation(&at("orders:a", "proxy:1", true), &at("orders:a", "proxy:2", true)));
-    assert!(stale_annotation(&at("orders:a", "proxy:1", true), &at("orders:b", "proxy:1", true)));
+    assert!(!stale_annotated(&at("orders:a", "proxy:1", true), &at("orders:a", "proxy:2", true)));
+    assert!(stale_annotated(&at("orders:a", "proxy:1", true), &at("orders:b", "proxy:1", true)));
     assert!(
-        stale_annotation(&at("orders:a", "proxy:1", false), &at("orders:a", "proxy:2", false)),
+        stale_annotated(&at("orders:a", "proxy:1", false), &at("orders:a", "proxy:2", false)),
         "no container is named"
     );
-    assert!(!stale_annotation(&at("orders:a", "proxy:1", false), &at("orders:a", "proxy:1", false)));
+    assert!(!stale_annotated(&at("orders:a", "proxy:1", false), &at("orders:a", "proxy:1", false)));
 }
 
 fn text() -> impl Strategy<Value = String> {
@@ -226,7 +266,7 @@ proptest! {
 
     #[test]
     fn stale_annotation_never_panics_and_needs_an_image_that_changed(old in any_workload(), new in any_workload()) {
-        let _ = stale_annotation(&old, &new);
-        prop_assert!(!stale_annotation(&new, &new));
+        let _ = stale_annotated(&old, &new);
+        prop_assert!(!stale_annotated(&new, &new));
     }
 }

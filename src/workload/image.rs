@@ -31,6 +31,17 @@ impl ImageReference {
         let written = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
         Self { repository: repository.to_owned(), tag: written(tag), digest: written(digest) }
     }
+
+    /// Whether it names another build than `other`: another tag or digest. The same tag or digest in another registry is
+    /// the same build, and so is a tag that is pinned to a digest now.
+    #[must_use]
+    pub fn is_another_build(&self, other: &Self) -> bool {
+        match (&self.digest, &other.digest) {
+            (Some(digest), Some(before)) => digest != before,
+            _ if self.tag.is_none() && other.tag.is_none() => self != other,
+            _ => self.tag != other.tag,
+        }
+    }
 }
 
 impl fmt::Display for ImageReference {
@@ -63,6 +74,26 @@ mod tests {
     fn parts(reference: &str) -> (String, Option<String>, Option<String>) {
         let image = ImageReference::parse(reference);
         (image.repository, image.tag, image.digest)
+    }
+
+    #[test]
+    fn another_build_has_another_tag_or_digest() {
+        for (before, after, another) in [
+            ("orders:1", "orders:2", true),
+            ("orders:1", "mirror.example/orders:1", false),
+            ("orders:1", "orders:1@sha256:aa", false),
+            ("orders:1@sha256:aa", "orders:1@sha256:bb", true),
+            ("orders@sha256:aa", "orders@sha256:bb", true),
+            ("orders@sha256:aa", "mirror.example/orders@sha256:aa", false),
+            ("orders:1", "orders@sha256:aa", true),
+            ("orders@sha256:aa", "orders:1", true),
+            ("orders", "payments", true),
+            ("orders", "orders", false),
+        ] {
+            let (before, after) = (ImageReference::parse(before), ImageReference::parse(after));
+            assert_eq!(after.is_another_build(&before), another, "{before} to {after}");
+            assert_eq!(before.is_another_build(&after), another, "{after} to {before}");
+        }
     }
 
     #[test]

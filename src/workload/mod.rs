@@ -28,7 +28,7 @@ pub mod version_rules;
 pub use bypass::{BypassStatement, StatementError};
 pub use deny_list::DenyList;
 pub use environment_rules::{BrokenRules, EnvironmentRules};
-pub use identity::{Identity, IdentityProblem, identify, stale_annotation};
+pub use identity::{Identity, IdentityProblem, identify, stale_source};
 pub use image::ImageReference;
 pub use kinds::{DeploymentView, Dispatch, Kind, View, WorkloadKind};
 pub use mapping::{
@@ -39,7 +39,7 @@ pub use record_key::{EnvironmentRef, RecordKey};
 pub use rollout::RolloutState;
 pub use tag_pattern::{PatternError, TagPattern};
 pub use template_only::{CanaryView, RolloutView, effective_annotations, target_of, template_of};
-pub use version::{ResolvedVersion, VersionSource};
+pub use version::{ResolvedVersion, StaleSource, VersionSource};
 pub use version_problem::VersionProblem;
 pub use version_rules::VersionRules;
 
@@ -111,8 +111,12 @@ pub struct Workload {
     pub version_label: Option<String>,
     /// The containers of its pod template, in order.
     pub containers: Vec<Container>,
+    /// The annotation `kubectl.kubernetes.io/default-container` of its pod template.
+    pub default_container: Option<String>,
     /// The state of its rollout at the moment of observation.
     pub rollout: RolloutState,
+    /// Whether it has no pods, but for those that [`RolloutState::Terminating`] waits for (case 92).
+    pub without_pods: bool,
     /// Whether it is being deleted.
     pub deleting: bool,
     /// The name of the Flagger Canary that controls it (case 71): it is that Canary's primary.
@@ -124,6 +128,21 @@ impl Workload {
     #[must_use]
     pub fn annotated(&self) -> bool {
         self.annotations.pacticipant.is_some()
+    }
+
+    /// The same workload as the continuation of an earlier observation of it: what was waited for then is not waited
+    /// for any longer now (case 93).
+    #[must_use]
+    pub fn continuing(mut self, before: Option<&Self>) -> Self {
+        let Some(before) = before.filter(|it| it.uid == self.uid && it.generation == self.generation) else {
+            return self;
+        };
+        if let (RolloutState::Terminating { until, .. }, RolloutState::Terminating { until: earlier, .. }) =
+            (&mut self.rollout, &before.rollout)
+        {
+            *until = (*until).min(*earlier);
+        }
+        self
     }
 }
 

@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 /// The state of a workload's rollout, for any kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RolloutState {
-    /// Every requested pod runs the newest template and is available, and no pod of an older one is left.
+    /// No pod of an older template is left, and the newest one has been available as a whole: now, or once before.
     Complete,
     /// No pods are requested and none are left: the version stays recorded, and a template change at zero replicas is
     /// finished at once (case 31).
@@ -17,7 +17,7 @@ pub enum RolloutState {
         /// What is missing, for people.
         message: String,
     },
-    /// All pods are available, but replaced pods are still terminating. The broker must not report the old version as
+    /// Complete, but replaced pods are still terminating. The broker must not report the old version as
     /// gone while it still answers.
     Terminating {
         /// When waiting ends at the latest, even if pods still hang.
@@ -31,7 +31,7 @@ pub enum RolloutState {
         /// Why both versions run, for people.
         message: String,
     },
-    /// Paused by a person or a tool: nothing is recorded until it continues (case 26).
+    /// Paused by a person or a tool before it had finished: nothing is recorded until it continues (case 26).
     Paused,
     /// The controller gave up for now, mostly `ProgressDeadlineExceeded`. It may still finish later (case 25).
     Failed {
@@ -64,10 +64,11 @@ impl RolloutState {
         !matches!(name, "Complete" | "ScaledToZero" | "Terminating" | "Deleting")
     }
 
-    /// Whether the name of a state, as a status shows it, is one of a workload without pods.
+    /// Whether a workload in the state of this name, as a status shows it, runs nothing and is not about to: it has no
+    /// pods, and its rollout does not go on by itself.
     #[must_use]
-    pub fn named_without_pods(name: &str) -> bool {
-        name == "ScaledToZero"
+    pub fn named_idle(name: &str, without_pods: bool) -> bool {
+        name == "ScaledToZero" || (without_pods && !matches!(name, "Progressing" | "Mixed" | "Terminating"))
     }
 
     /// The name of the state, as a status shows it.

@@ -25,7 +25,10 @@ fn workload(name: &str, image: &str, annotations: PactAnnotations) -> Workload {
         annotations,
         version_label: None,
         containers: vec![Container { name: "app".into(), image: image.into() }],
+
+        default_container: None,
         rollout: RolloutState::Complete,
+        without_pods: false,
         deleting: false,
         canary_owner: None,
     }

@@ -14,6 +14,7 @@
 
 use super::image::{ImageReference, is_digest};
 use super::{Container, VersionProblem, VersionRules, Workload};
+use crate::api::annotations;
 use crate::api::names::Version;
 
 /// How many characters of a commit's sha are enough to identify the commit.
@@ -62,7 +63,8 @@ pub fn resolve(workload: &Workload, rules: &VersionRules) -> Result<ResolvedVers
     }
 }
 
-/// The container whose image counts: the one named by the annotation, or the only one.
+/// The container whose image counts: the one named by our annotation, or the only one, or the one that the owner has
+/// named as the default for people (case 87).
 ///
 /// # Errors
 /// When there is none, the named one is missing, or there are several and none is named.
@@ -75,7 +77,63 @@ pub fn chosen_container(workload: &Workload) -> Result<&Container, VersionProble
     match workload.containers.as_slice() {
         [] => Err(VersionProblem::NoContainers),
         [only] => Ok(only),
-        _ => Err(VersionProblem::AmbiguousContainer { names: names() }),
+        several => several
+            .iter()
+            .find(|container| Some(container.name.as_str()) == workload.default_container.as_deref())
+            .ok_or_else(|| VersionProblem::AmbiguousContainer { names: names() }),
+    }
+}
+
+/// The annotation or label that stayed while the image became another build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaleSource {
+    /// Which of them.
+    pub source: VersionSource,
+    /// What it says.
+    pub stated: String,
+    /// The image where the environment checks versions against tags and this one has none: then it is a mismatch.
+    pub untagged: Option<String>,
+}
+
+/// Whether the image became another build while the annotation or label that says the version stayed: the commonest
+/// human error (cases 14, 82 and 83). One that agrees with the new tag has been waiting for it. Where no container
+/// counts, any image may be the one.
+#[must_use]
+pub fn stale_source(old: &Workload, new: &Workload, rules: &VersionRules) -> Option<StaleSource> {
+    let source = resolve(new, rules).ok()?.source;
+    let stated_by = |workload: &Workload| match source {
+        VersionSource::Annotation => workload.annotations.version.clone(),
+        VersionSource::Label => workload.version_label.clone(),
+        VersionSource::ImageTag => None,
+    };
+    let stated = stated_by(new)?;
+    if stated_by(old).as_ref() != Some(&stated) {
+        return None;
+    }
+    let stale = |untagged| Some(StaleSource { source, stated: stated.clone(), untagged });
+    let (Ok(before), Ok(after)) = (chosen_container(old), chosen_container(new)) else {
+        let images = |workload: &Workload| workload.containers.iter().map(|it| it.image.clone()).collect::<Vec<_>>();
+        return stale(None).filter(|_| images(old) != images(new));
+    };
+    let image = ImageReference::parse(&after.image);
+    if !image.is_another_build(&ImageReference::parse(&before.image)) {
+        return None;
+    }
+    match image.tag {
+        Some(tag) if agrees(stated.trim(), &tag) => None,
+        None if rules.tag_pattern.is_some() => stale(Some(after.image.clone())),
+        _ => stale(None),
+    }
+}
+
+impl StaleSource {
+    /// The problem that it is where the environment checks versions.
+    #[must_use]
+    pub fn mismatch(&self) -> Option<VersionProblem> {
+        let image = self.untagged.clone()?;
+        let label = self.source == VersionSource::Label;
+        let key = if label { annotations::VERSION_LABEL } else { annotations::VERSION };
+        Some(VersionProblem::Stale { key, stated: self.stated.clone(), image })
     }
 }
 

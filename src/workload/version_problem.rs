@@ -96,6 +96,20 @@ pub enum VersionProblem {
         /// The tag's version, or the whole tag where the pattern finds none in it.
         tag: String,
     },
+    /// The annotation or label stayed while an image without a tag became another build (cases 82 and 83).
+    #[error(
+        "{key} still says {}, but the image is {} now, which has no tag to check it against: change both together",
+        quoted_long(stated),
+        quoted_long(image)
+    )]
+    Stale {
+        /// The annotation or label.
+        key: &'static str,
+        /// What it says.
+        stated: String,
+        /// The new image.
+        image: String,
+    },
     /// The environment refuses annotated versions, and this one does not agree with the version found without it.
     #[error(
         "the annotation {} says {}, but the environment refuses annotated versions and without it {}: remove the annotation",
@@ -131,7 +145,7 @@ impl VersionProblem {
         match self {
             Self::AmbiguousContainer { .. } => "AmbiguousContainer",
             Self::ContainerMissing { .. } => "ContainerMissing",
-            Self::Mismatch { .. } => "VersionMismatch",
+            Self::Mismatch { .. } | Self::Stale { .. } => "VersionMismatch",
             Self::Mutable { .. } => "VersionMutable",
             Self::AnnotationRefused { .. } => "AnnotationRefused",
             Self::InvalidVersion(_) => "VersionInvalid",

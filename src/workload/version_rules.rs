@@ -15,14 +15,6 @@ pub struct VersionRules {
     pub denied: DenyList,
 }
 
-impl VersionRules {
-    /// Whether a version annotation counts without a check against the image tag, for lack of a pattern.
-    #[must_use]
-    pub fn trusts_annotations(&self) -> bool {
-        self.annotation_allowed && self.tag_pattern.is_none()
-    }
-}
-
 impl Default for VersionRules {
     /// Annotations are allowed, labels are not read, the whole tag is the version, the usual mutable names are denied.
     fn default() -> Self {

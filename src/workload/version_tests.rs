@@ -12,7 +12,10 @@ fn workload(images: &[&str]) -> Workload {
         annotations: PactAnnotations { pacticipant: Some("orders".into()), ..PactAnnotations::default() },
         version_label: None,
         containers: images.iter().enumerate().map(container).collect(),
+
+        default_container: None,
         rollout: RolloutState::Complete,
+        without_pods: false,
         deleting: false,
         canary_owner: None,
     }
@@ -109,7 +112,7 @@ fn case_14_an_annotation_that_disagrees_with_the_tag_is_a_mismatch() {
     assert_eq!(problem, VersionProblem::Mismatch { annotation: "1.2.3".into(), tag: "1.2.4".into() });
     assert_eq!(problem.reason(), "VersionMismatch");
     assert!(problem.to_string().contains("update the annotation together with the image"), "{problem}");
-    // Without a pattern the annotation cannot be checked: it is used (and `stale_annotation` warns).
+    // Without a pattern the annotation cannot be checked: it is used (and `stale_source` warns).
     assert_eq!(outcome(&stating("1.2.3", "orders:v1.2.4"), &VersionRules::default()), agreeing);
 }
 
@@ -202,6 +205,22 @@ fn case_22_the_named_or_only_container_counts() {
     two.annotations.container = Some(String::new());
     assert_eq!(outcome(&two, &rules), Err("ContainerMissing"));
     assert_eq!(outcome(&workload(&[]), &rules), Err("VersionUnresolved"));
+}
+
+#[test]
+fn case_87_the_default_container_of_the_owner_counts_where_several_are_and_ours_names_none() {
+    let rules = VersionRules::default();
+    let mut two = workload(&["orders:1", "proxy:2"]);
+    two.default_container = Some("c1".into());
+    assert_eq!(outcome(&two, &rules), found("2", VersionSource::ImageTag));
+    two.annotations.container = Some("c0".into());
+    assert_eq!(outcome(&two, &rules), found("1", VersionSource::ImageTag), "ours comes first");
+    two.annotations.container = None;
+    two.default_container = Some("gone".into());
+    assert_eq!(outcome(&two, &rules), Err("AmbiguousContainer"), "one that is not there says nothing");
+    let mut one = workload(&["orders:1"]);
+    one.default_container = Some("gone".into());
+    assert_eq!(outcome(&one, &rules), found("1", VersionSource::ImageTag));
 }
 
 #[test]

@@ -70,6 +70,7 @@ mod recorder_removal;
 mod recorder_rollouts;
 mod recorder_secrets;
 mod recorder_templates;
+mod recorder_votes;
 mod standin_matrix;
 mod standin_recordings;
 mod standin_server;

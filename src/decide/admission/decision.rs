@@ -25,7 +25,10 @@ impl Cause {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Judged(judgement) => judgement.verdict.name(),
-            Self::Problem(Problem::Version { problem: VersionProblem::Mismatch { .. }, .. }) => "VersionMismatch",
+            Self::Problem(Problem::Version {
+                problem: VersionProblem::Mismatch { .. } | VersionProblem::Stale { .. },
+                ..
+            }) => "VersionMismatch",
             Self::Problem(_) => "Unidentified",
             Self::Unclear(unclear) => unclear.name(),
         }
@@ -75,9 +78,10 @@ impl Finding {
 pub fn wanted(cause: &Cause, basis: Basis, rules: &GateRules) -> GateAction {
     let action = match cause {
         Cause::Judged(judgement) => of_verdict(judgement.verdict, &rules.actions),
-        Cause::Problem(Problem::Version { problem: VersionProblem::Mismatch { .. }, .. }) => {
-            rules.actions.version_mismatch
-        }
+        Cause::Problem(Problem::Version {
+            problem: VersionProblem::Mismatch { .. } | VersionProblem::Stale { .. },
+            ..
+        }) => rules.actions.version_mismatch,
         Cause::Problem(_) => rules.actions.unidentified,
         Cause::Unclear(_) => rules.actions.broker_unavailable,
     };

@@ -13,8 +13,8 @@ use crate::{
     api::{gate::GateMode, names::Pacticipant},
     decide::{Question, messages},
     workload::{
-        BrokenRules, EnvironmentRef, EnvironmentRules, NamespaceMapping, Whereabouts, Workload, WorkloadKind,
-        stale_annotation,
+        BrokenRules, EnvironmentRef, EnvironmentRules, NamespaceMapping, VersionSource, Whereabouts, Workload,
+        WorkloadKind, stale_source,
     },
 };
 
@@ -73,8 +73,10 @@ impl Unjudged {
 /// Something that whoever asked should know besides the verdicts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// The image changed and the version annotation stayed.
+    /// The image became another build and the version annotation stayed.
     StaleAnnotation,
+    /// The image became another build and the version label, which says the version, stayed.
+    StaleLabel,
 }
 
 impl Notice {
@@ -84,6 +86,9 @@ impl Notice {
         match self {
             Self::StaleAnnotation => messages::warning(
                 "the image changed, but the annotation pact-operator.dev/version stayed: is it still right?",
+            ),
+            Self::StaleLabel => messages::warning(
+                "the image changed, but the label app.kubernetes.io/version stayed: is it still right?",
             ),
         }
     }
@@ -194,14 +199,20 @@ pub fn scope<'a>(
     }
     let (old, mut open, mut notices) = (review.old.as_ref(), Vec::new(), Vec::new());
     let Ok(new) = &review.new else { return Scope::Judged { subjects: open, notices } };
-    let stale = old.is_some_and(|old| stale_annotation(old, new));
     let sure = sure.iter().map(|object| (object, conflict.clone()));
     let possible = whereabouts.possible.iter().map(|object| (object, Some(Unclear::NamespaceUnread)));
     for (object, unclear) in sure.chain(possible) {
         let Some(judge) = environment(object).and_then(|policy| Judge::of(policy, unclear)) else { continue };
-        let (trusting, on) = (judge.rules.version.trusts_annotations(), judge.gate.mode != GateMode::Off);
-        if stale && trusting && on && judge.unclear.is_none() && notices.is_empty() {
-            notices.push(Notice::StaleAnnotation);
+        // Where the version is checked it is a finding, not a notice.
+        let stale = old.and_then(|old| stale_source(old, new, &judge.rules.version));
+        let on = judge.gate.mode != GateMode::Off && judge.unclear.is_none();
+        if let Some(stale) = stale.filter(|stale| stale.untagged.is_none() && on)
+            && notices.is_empty()
+        {
+            notices.push(match stale.source {
+                VersionSource::Label => Notice::StaleLabel,
+                _ => Notice::StaleAnnotation,
+            });
         }
         let subjects = subjects(old, new, &judge.rules, &recorded).into_iter();
         open.extend(subjects.filter(|subject| must_be_asked(subject, &judge.gate)).map(|subject| OpenSubject {

@@ -10,7 +10,7 @@ use crate::{
     api::names::{ApplicationInstance, Pacticipant, Version},
     workload::{
         EnvironmentRef, EnvironmentRules, Identity, IdentityProblem, VersionProblem, Workload, WorkloadKind, identify,
-        version::chosen_container,
+        stale_source, version::chosen_container,
     },
 };
 
@@ -105,6 +105,7 @@ pub fn subjects(
             if same_pods(old, &judged)
                 && old.annotations.same_identity(&judged.annotations)
                 && old.version_label == judged.version_label
+                && old.default_container == judged.default_container
             {
                 return Vec::new();
             }
@@ -129,7 +130,20 @@ pub fn subjects(
         }
     };
     let before = old.and_then(|old| resolve(old, rules).ok().flatten());
-    let Resolved { pacticipants, version, instance } = resolved;
+    let Resolved { mut pacticipants, version, instance } = resolved;
+    if let (Some(old), Some(first)) = (old, pacticipants.first())
+        && let Some(problem) = stale_source(old, &judged, &rules.version).and_then(|stale| stale.mismatch())
+    {
+        return vec![subject(Err(Problem::Version { pacticipant: first.clone(), problem }), Basis::New)];
+    }
+    // A name that goes in the same change must not take the old promises away with it (case 84).
+    let same_version = before.as_ref().is_some_and(|before| before.version == version);
+    let names_before = old.filter(|_| !same_version).and_then(|old| identify(old, &rules.version).ok().flatten());
+    for name in names_before.into_iter().flat_map(|identity| identity.pacticipants) {
+        if !pacticipants.contains(&name) {
+            pacticipants.push(name);
+        }
+    }
     let named = pacticipants.into_iter().map(|pacticipant| {
         let ran = before.as_ref().is_some_and(|before| {
             before.pacticipants.contains(&pacticipant) && before.version == version && before.instance == instance

@@ -21,7 +21,10 @@ fn running() -> Workload {
         },
         version_label: None,
         containers: vec![container("app", "reg/orders:1"), container("proxy", "envoy:1.30")],
+
+        default_container: None,
         rollout: RolloutState::Complete,
+        without_pods: false,
         deleting: false,
         canary_owner: None,
     }
@@ -254,6 +257,42 @@ fn the_environments_own_instance_counts_where_the_workload_names_none() {
     expect("the same one, named by the workload", Some(&running()), &named, &rules, &["orders 1 Unchanged"]);
 }
 
+#[test]
+fn case_84_a_name_that_goes_in_the_same_change_is_judged_with_the_new_image_too() {
+    let rules = rules(&json!({}));
+    let named =
+        |names: &'static str| move |workload: &mut Workload| workload.annotations.pacticipant = Some(names.into());
+    let renamed = with(|workload| {
+        named("ordres")(workload);
+        image("2")(workload);
+    });
+    let asked = subjects(Some(&running()), &renamed, &rules, recorded);
+    let shown = |subjects: &[Subject]| -> Vec<(String, Basis)> {
+        let name = |it: &Subject| (it.identified.as_ref().unwrap().pacticipant.to_string(), it.basis);
+        subjects.iter().map(name).collect()
+    };
+    assert_eq!(shown(&asked), [("ordres".to_owned(), Basis::New), ("orders".to_owned(), Basis::New)]);
+    let only_renamed = subjects(Some(&running()), &with(named("ordres")), &rules, recorded);
+    assert_eq!(shown(&only_renamed), [("ordres".to_owned(), Basis::New)], "it breaks nothing of the old name");
+    let two = with(named("orders, payments"));
+    let fewer = subjects(Some(&two), &with(image("2")), &rules, recorded);
+    assert_eq!(shown(&fewer), [("orders".to_owned(), Basis::New), ("payments".to_owned(), Basis::New)]);
+}
+
+#[test]
+fn case_82_a_digest_that_changes_while_the_annotation_stays_is_a_mismatch_where_there_is_a_pattern() {
+    let pinned = |version: &'static str, digest: &'static str| {
+        with(move |workload| {
+            workload.annotations.version = Some(version.into());
+            workload.containers[0].image = format!("reg/orders@sha256:{digest}");
+        })
+    };
+    let rules = rules(&json!({"tagPattern": "^v(?<version>.+)$"}));
+    let (before, stale, both) = (pinned("1", "00"), pinned("1", "01"), pinned("2", "01"));
+    assert_eq!(lines(&subjects(Some(&before), &stale, &rules, recorded)), ["orders VersionMismatch New"]);
+    assert_eq!(lines(&subjects(Some(&before), &both, &rules, recorded)), ["orders 2 New"]);
+}
+
 fn texts() -> impl Strategy<Value = Option<String>> {
     let known = prop::sample::select(vec!["orders", "orders,web", "1", "2", "app", "latest", "", ",", " ", "blue"]);
     prop::option::of(prop_oneof![3 => known.prop_map(str::to_owned), 1 => ".{0,40}", 1 => "[\\x00-\\x1f,]{0,8}"])
@@ -327,7 +366,9 @@ proptest! {
             }
             if new.annotated() {
                 let identity = identify(&new, &rules.version).unwrap().unwrap();
-                prop_assert!(identity.pacticipants.contains(&it.pacticipant));
+                let before = identify(&old, &rules.version).ok().flatten();
+                let gone = before.is_some_and(|before| before.pacticipants.contains(&it.pacticipant));
+                prop_assert!(gone || identity.pacticipants.contains(&it.pacticipant));
                 prop_assert_eq!(identity.version.unwrap().version, it.version);
             }
         }

@@ -95,7 +95,7 @@ pub fn assess(facts: &Facts<'_>, now: Timestamp) -> Assessment {
 }
 
 fn deployment(facts: &Facts<'_>, rules: &EnvironmentRules, now: Timestamp) -> Assessment {
-    let desired = desired(&facts.members);
+    let desired = desired(&facts.members, facts.last_record().recorded.as_ref());
     let Desired::Runs(version) = &desired else {
         return match plan(&desired, &facts.last_record(), None) {
             Step::Wait { why, look_again } => {
@@ -138,7 +138,7 @@ fn deployment(facts: &Facts<'_>, rules: &EnvironmentRules, now: Timestamp) -> As
 
 /// The write that is due for a version that runs, after everything was read live.
 fn write(facts: &Facts<'_>, live: &Live, version: &Version, suspicion: Suspicion) -> Assessment {
-    let desired = desired(&live.members);
+    let desired = desired(&live.members, facts.last_record().recorded.as_ref());
     if desired != Desired::Runs(version.clone()) {
         return Assessment::Moved;
     }
@@ -248,7 +248,7 @@ fn unasked(facts: &Facts<'_>, version: &Version) -> Option<Assessment> {
 
 /// The version to record, for the status of a failed write.
 fn due(facts: &Facts<'_>, kind: RecordKind) -> Option<Version> {
-    match (kind, desired(&facts.members)) {
+    match (kind, desired(&facts.members, facts.last_record().recorded.as_ref())) {
         (RecordKind::Deployment, Desired::Runs(version)) => Some(version),
         (RecordKind::Deployment, _) => None,
         (RecordKind::Release, _) => desired_releases(&facts.members).supported.pop_last(),

@@ -35,11 +35,14 @@ pub enum Desired {
 
 /// What the broker should report about the key of these members, for `record-deployment`.
 ///
-/// A member that is being deleted no longer counts while others remain. Order of precedence: what a person has to
-/// correct, then differing versions, then unfinished rollouts. A group is recorded once all its members run one
-/// version.
+/// A member that is being deleted no longer counts while others remain, and one without pods no longer counts while
+/// another has some. Order of precedence: what a person has to correct, then differing versions, then unfinished
+/// rollouts. A group is recorded once all members that count run one version.
+///
+/// Where no member has pods and they do not agree, nothing runs that could replace the `recorded` version: as long as a
+/// member still has it, it stays, and the others cannot hold it up (case 102).
 #[must_use]
-pub fn desired(members: &[MemberView]) -> Desired {
+pub fn desired(members: &[MemberView], recorded: Option<&Version>) -> Desired {
     if members.is_empty() {
         return Desired::NoWorkload;
     }
@@ -49,6 +52,9 @@ pub fn desired(members: &[MemberView]) -> Desired {
     let staying: Vec<_> = members.iter().filter(|member| member.rollout != RolloutState::Deleting).collect();
     let counted = voters(if staying.is_empty() { members.iter().collect() } else { staying });
 
+    if let Some(recorded) = recorded.filter(|recorded| asleep_and_apart(&counted, recorded)) {
+        return Desired::Runs(recorded.clone());
+    }
     for member in &counted {
         if let Err(problem) = &member.version {
             return Desired::Held(Explanation::new(Reason::from(problem), format!("{}: {problem}", member.workload)));
@@ -70,9 +76,16 @@ pub fn desired(members: &[MemberView]) -> Desired {
 /// The members that count: one without pods does not while another has some (blue/green, scale to zero). If none has
 /// pods, all count.
 fn voters(members: Vec<&MemberView>) -> Vec<&MemberView> {
-    let with_pods: Vec<_> =
-        members.iter().copied().filter(|member| member.rollout != RolloutState::ScaledToZero).collect();
+    let with_pods: Vec<_> = members.iter().copied().filter(|member| member.has_pods()).collect();
     if with_pods.is_empty() { members } else { with_pods }
+}
+
+/// Whether none of the members has pods, and one of them has the recorded version and another one not.
+fn asleep_and_apart(members: &[&MemberView], recorded: &Version) -> bool {
+    let keeps = |member: &&MemberView| member.version.as_ref() == Ok(recorded);
+    !members.iter().any(|member| member.has_pods())
+        && members.iter().any(|member| keeps(member) && member.rollout.finished())
+        && !members.iter().all(keeps)
 }
 
 /// What should be supported, for `record-release`: versions are released independently of each other.
@@ -80,7 +93,8 @@ fn voters(members: Vec<&MemberView>) -> Vec<&MemberView> {
 pub struct DesiredReleases {
     /// Versions that a member runs, with a finished rollout.
     pub supported: BTreeSet<Version>,
-    /// Whether support of other versions may end: every member's version is known and its rollout finished.
+    /// Whether support of other versions may end: the version of every member that has pods is known, and its rollout
+    /// finished.
     pub others_end: bool,
 }
 
@@ -88,11 +102,14 @@ pub struct DesiredReleases {
 #[must_use]
 pub fn desired_releases(members: &[MemberView]) -> DesiredReleases {
     let mut releases = DesiredReleases { supported: BTreeSet::new(), others_end: true };
+    let some_have_pods = members.iter().any(MemberView::has_pods);
     for member in members {
         match &member.version {
             Ok(version) if member.rollout.finished() => {
                 releases.supported.insert(version.clone());
             }
+            // It runs nothing, so it cannot keep another version in support.
+            _ if some_have_pods && !member.has_pods() => {}
             _ => releases.others_end = false,
         }
     }
@@ -100,10 +117,11 @@ pub fn desired_releases(members: &[MemberView]) -> DesiredReleases {
 }
 
 /// Why the first member, by name, that is not recorded yet has to wait, and when to assess again although nothing
-/// changes. Where versions are released, the other members are recorded all the same.
+/// changes. Where versions are released, the other members are recorded all the same. One without pods does not count
+/// while another has some.
 #[must_use]
 pub fn standing(members: &[MemberView]) -> (Option<Explanation>, Option<Timestamp>) {
-    for member in members {
+    for member in voters(members.iter().collect()) {
         match (&member.version, unfinished(member)) {
             (Err(problem), _) => {
                 return (
@@ -118,10 +136,11 @@ pub fn standing(members: &[MemberView]) -> (Option<Explanation>, Option<Timestam
     (None, None)
 }
 
-/// Why nothing may be written about a key with these members, if anything forbids it.
+/// Why nothing may be written about a key with these members, if anything forbids it. A member without pods forbids
+/// nothing while another has some.
 #[must_use]
 pub fn held(members: &[MemberView]) -> Option<Explanation> {
-    members.iter().find_map(|member| {
+    voters(members.iter().collect()).into_iter().find_map(|member| {
         let Hold::Conflicted(claimants) = member.hold.as_ref()?;
         Some(Explanation::new(
             Reason::Conflicted,

@@ -54,7 +54,10 @@ pub(crate) fn workload(namespace: &str, name: &str, pacticipant: &str) -> Worklo
         annotations: PactAnnotations { pacticipant: Some(pacticipant.into()), ..PactAnnotations::default() },
         version_label: None,
         containers: vec![Container { name: "app".into(), image: "app:1".into() }],
+
+        default_container: None,
         rollout: RolloutState::Complete,
+        without_pods: false,
         deleting: false,
         canary_owner: None,
     }
@@ -89,6 +92,7 @@ pub(crate) fn member(name: &str, version_of: Result<&str, VersionProblem>, rollo
         uid: format!("uid-{name}"),
         environment_object: "production".into(),
         version: version_of.map(version),
+        without_pods: rollout == RolloutState::ScaledToZero,
         rollout,
         hold: None,
         bypass: None,

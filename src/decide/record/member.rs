@@ -28,6 +28,8 @@ pub struct MemberView {
     pub version: Result<Version, VersionProblem>,
     /// The state of its rollout.
     pub rollout: RolloutState,
+    /// Whether it has no pods, but for those that [`RolloutState::Terminating`] waits for.
+    pub without_pods: bool,
     /// Why nothing may be changed for the key, if so.
     pub hold: Option<Hold>,
     /// The statement by which its version may have passed the gate unasked.
@@ -38,7 +40,20 @@ impl MemberView {
     /// The same member at a later time: waiting for terminating pods may have ended.
     #[must_use]
     pub fn at(self, now: Timestamp) -> Self {
-        Self { rollout: self.rollout.at(now), ..self }
+        let rollout = match (&self.rollout, self.rollout.clone().at(now)) {
+            (RolloutState::Terminating { .. }, RolloutState::Complete) if self.without_pods => {
+                RolloutState::ScaledToZero
+            }
+            (_, later) => later,
+        };
+        Self { rollout, ..self }
+    }
+
+    /// Whether pods of it may answer: it has some, or old ones that terminate are still waited for. Only such a member
+    /// has a vote while another one is such (cases 92 and 102).
+    #[must_use]
+    pub fn has_pods(&self) -> bool {
+        !self.without_pods || matches!(self.rollout, RolloutState::Terminating { .. })
     }
 
     /// The member for the status of a `PactDeployment`.
@@ -51,6 +66,7 @@ impl MemberView {
             version: self.version.as_ref().ok().map(|version| version.as_str().to_owned()),
             earlier_versions: Vec::new(),
             rollout: self.rollout.name().to_owned(),
+            without_pods: !self.has_pods(),
             problem: self.version.as_ref().err().map(|problem| Reason::from(problem).to_string()),
         }
     }

@@ -228,7 +228,7 @@ fn compare(question: &Question, evidence: &Evidence<'_>) -> Compared {
             let only_warned = question.in_flight == InFlight::Warn && live.values().all(|in_flight| *in_flight);
             if live.is_empty() {
                 compared.take(pair(PairResult::NotDeployed, None, false), question);
-            } else if only_warned || live.keys().any(|version| known(version).is_some()) {
+            } else if only_warned || live.keys().any(|version| result(evidence.pairs, version).is_some()) {
                 compared.explained += 1;
             }
         }

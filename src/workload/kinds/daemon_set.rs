@@ -3,13 +3,14 @@
 //! Finished means: on every node that is to have a pod, the pod is updated and available. Where an old and a new pod
 //! are on one node, the controller counts the old one, so no old pod is left then
 //! (<https://kubernetes.io/docs/tasks/manage-daemon/update-daemon-set/>). With the strategy `OnDelete` a person must
-//! delete the last old pod first. The controller never gives up, so there is no failed state.
+//! delete the last old pod first. The controller never gives up, so there is no failed state. The status has no
+//! history, so only the numbers count, also for pods that crash afterwards (case 75).
 
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
 use super::WorkloadKind;
-use super::view::{Kind, PodTemplateView};
+use super::view::{Kind, PodTemplateView, Pods};
 use crate::workload::RolloutState;
 
 /// The kind `DaemonSet`.
@@ -42,6 +43,8 @@ pub struct DaemonSetStatusView {
     pub observed_generation: Option<i64>,
     /// Nodes that should have a pod.
     pub desired_number_scheduled: Option<i32>,
+    /// How many of these nodes have a pod, of whatever template.
+    pub current_number_scheduled: Option<i32>,
     /// How many of these nodes have a pod of the current template.
     pub updated_number_scheduled: Option<i32>,
     /// How many of these nodes have a pod that has been ready for `minReadySeconds`.
@@ -62,6 +65,11 @@ impl Kind for DaemonSet {
 
     fn observed_generation(status: &DaemonSetStatusView) -> Option<i64> {
         status.observed_generation
+    }
+
+    fn pods(status: &DaemonSetStatusView) -> Pods {
+        let numbers = [status.current_number_scheduled, status.updated_number_scheduled, status.number_misscheduled];
+        Pods { standing: numbers.into_iter().flatten().any(|number| number > 0), terminating: false }
     }
 
     /// Pods on nodes that should not have one are in no other number. They count in two cases in which they may stay

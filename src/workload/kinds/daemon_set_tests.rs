@@ -117,6 +117,21 @@ fn case_31_no_node_that_should_have_one_and_none_left_is_finished() {
 }
 
 #[test]
+fn case_92_who_has_no_pods_is_known_from_the_numbers() {
+    let none = ("/status/currentNumberScheduled", json!(0));
+    for (changes, without_pods) in [
+        (vec![], false),
+        (numbers_of(3, 0, 0), false),
+        ([std::slice::from_ref(&none), &numbers_of(0, 0, 0)[..]].concat(), true),
+        ([std::slice::from_ref(&none), &numbers_of(3, 0, 0)[..]].concat(), true),
+        ([&[none.clone(), elsewhere(1)], &numbers_of(0, 0, 0)[..]].concat(), false),
+    ] {
+        let view: super::super::View<DaemonSet> = serde_json::from_value(with(complete(), &changes)).unwrap();
+        assert_eq!(view.observe(fixtures::at(NOW)).without_pods, without_pods, "{changes:?}");
+    }
+}
+
+#[test]
 fn deletion_outranks_the_rollout() {
     let deleting = ("/metadata/deletionTimestamp", json!(NOW));
     table(

@@ -12,11 +12,14 @@ mod stateful_set;
 mod view;
 
 pub use daemon_set::{DaemonSet, DaemonSetSpecView, DaemonSetStatusView, DaemonSetStrategyView};
-pub use deployment::{Deployment, DeploymentConditionView, DeploymentSpecView, DeploymentStatusView};
+pub use deployment::{
+    Deployment, DeploymentConditionView, DeploymentRollingUpdateView, DeploymentSpecView, DeploymentStatusView,
+    DeploymentStrategyView,
+};
 pub use stateful_set::{
     StatefulSet, StatefulSetRollingUpdateView, StatefulSetSpecView, StatefulSetStatusView, StatefulSetStrategyView,
 };
-pub use view::{ContainerView, Kind, PodSpecView, PodTemplateView, View};
+pub use view::{ContainerView, Kind, PodAnnotationsView, PodMetadataView, PodSpecView, PodTemplateView, Pods, View};
 
 use std::fmt;
 

@@ -8,12 +8,15 @@
 //! A partition keeps pods at the current revision for an unlimited time: both versions are live, so the record stays
 //! (<https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#partitions>). The controller never gives
 //! up, so there is no failed state.
+//!
+//! Whether a revision has been available as a whole before is not in the status: while the first one comes up, both
+//! revisions are the same already. So only the numbers count here, also for pods that crash afterwards (case 75).
 
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
 use super::WorkloadKind;
-use super::view::{Kind, PodTemplateView};
+use super::view::{Kind, PodTemplateView, Pods};
 use crate::workload::RolloutState;
 
 /// The kind `StatefulSet`.
@@ -94,6 +97,11 @@ impl Kind for StatefulSet {
 
     fn observed_generation(status: &StatefulSetStatusView) -> Option<i64> {
         status.observed_generation
+    }
+
+    /// `replicas` includes the terminating ones.
+    fn pods(status: &StatefulSetStatusView) -> Pods {
+        Pods { standing: status.replicas.is_some_and(|all| all > 0), terminating: false }
     }
 
     fn progress(spec: &StatefulSetSpecView, status: &StatefulSetStatusView, _now: Timestamp) -> RolloutState {

@@ -168,6 +168,25 @@ fn with_on_delete_only_the_numbers_count() {
 }
 
 #[test]
+fn case_75_a_first_rollout_looks_like_a_finished_one_so_only_the_numbers_count() {
+    // Both revisions are the same from the first moment on, although no pod was ever ready.
+    table(&complete(), &[("never available", &numbers_of(3, 3, 3, 0), "Progressing")]);
+}
+
+#[test]
+fn case_92_who_has_no_pods_is_known_from_the_numbers() {
+    for (numbers, without_pods) in [
+        (numbers_of(3, 3, 3, 0), false),
+        (numbers_of(0, 0, 0, 0), true),
+        (numbers_of(3, 0, 0, 0), true),
+        (numbers_of(0, 1, 0, 0), false),
+    ] {
+        let view: super::super::View<StatefulSet> = serde_json::from_value(with(complete(), &numbers)).unwrap();
+        assert_eq!(view.observe(fixtures::at(NOW)).without_pods, without_pods, "{numbers:?}");
+    }
+}
+
+#[test]
 fn case_31_zero_asked_for_and_none_left_is_finished() {
     table(
         &complete(),

@@ -35,9 +35,21 @@ pub trait Kind: Clone + Debug + Default + PartialEq + Send + Sync + 'static {
     /// The generation that the status describes.
     fn observed_generation(status: &Self::Status) -> Option<i64>;
 
-    /// The progress of the rollout at `now`, for an object that is not being deleted and not paused, and whose status
-    /// describes the current generation.
+    /// The pods that there are, as far as the status says.
+    fn pods(status: &Self::Status) -> Pods;
+
+    /// The progress of the rollout at `now`, for an object that is not being deleted and whose status describes the
+    /// current generation. For one that is paused, only a finished rollout counts.
     fn progress(spec: &Self::Spec, status: &Self::Status, now: Timestamp) -> RolloutState;
+}
+
+/// Which pods a workload has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pods {
+    /// Some that are not terminating, ready or not.
+    pub standing: bool,
+    /// Some that are terminating, where the status counts them apart.
+    pub terminating: bool,
 }
 
 /// A workload reduced to what the operator reads: a twentieth of the whole object's size. Every field may be missing.
@@ -56,8 +68,25 @@ pub struct View<K: Kind> {
 /// The part of a pod template that the operator reads.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct PodTemplateView {
+    /// The pods' metadata.
+    pub metadata: Option<PodMetadataView>,
     /// The pods' spec.
     pub spec: Option<PodSpecView>,
+}
+
+/// The part of the pods' metadata that the operator reads.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct PodMetadataView {
+    /// The annotations.
+    pub annotations: Option<PodAnnotationsView>,
+}
+
+/// The annotations of pods that the operator reads. Ours do not count there.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct PodAnnotationsView {
+    /// The container that people mean when they name none (case 87).
+    #[serde(rename = "kubectl.kubernetes.io/default-container")]
+    pub default_container: Option<String>,
 }
 
 /// The part of a pod's spec that the operator reads. Init containers, and so native sidecars, are left out on purpose
@@ -135,8 +164,13 @@ impl<K: Kind> View<K> {
     pub fn observe(&self, now: Timestamp) -> Workload {
         let metadata = &self.metadata;
         let annotation = |key: &str| metadata.annotations.as_ref().and_then(|all| all.get(key)).cloned();
-        let pod = self.spec.as_ref().and_then(K::template).and_then(|template| template.spec.as_ref());
+        let template = self.spec.as_ref().and_then(K::template);
+        let pod = template.and_then(|template| template.spec.as_ref());
+        let pod_annotations = template.and_then(|it| it.metadata.as_ref()).and_then(|it| it.annotations.as_ref());
         let containers = pod.and_then(|pod| pod.containers.as_deref()).unwrap_or_default();
+        let rollout = self.rollout(now);
+        let pods = self.status.as_ref().map(K::pods).unwrap_or_default();
+        let waited_for = matches!(rollout, RolloutState::ScaledToZero | RolloutState::Terminating { .. });
         Workload {
             reference: WorkloadRef {
                 kind: K::KIND,
@@ -154,7 +188,9 @@ impl<K: Kind> View<K> {
             },
             version_label: metadata.labels.as_ref().and_then(|all| all.get(annotations::VERSION_LABEL)).cloned(),
             containers: containers.iter().map(Container::from).collect(),
-            rollout: self.rollout(now),
+            default_container: pod_annotations.and_then(|annotations| annotations.default_container.clone()),
+            rollout,
+            without_pods: !pods.standing && (!pods.terminating || waited_for),
             deleting: metadata.deletion_timestamp.is_some(),
             canary_owner: canary_owner(metadata),
         }
@@ -162,8 +198,8 @@ impl<K: Kind> View<K> {
 
     /// The state of the rollout at `now`.
     ///
-    /// The spec outranks the status: deletion first, then a pause, then a status of an older generation (which
-    /// describes nothing of this rollout, not even a failure), then the judgement of the kind.
+    /// Deletion outranks everything. A status of an older generation describes nothing of this rollout, not even a
+    /// failure. Then the kind judges. A rollout that is paused before it has finished is paused, and nothing else.
     #[must_use]
     pub fn rollout(&self, now: Timestamp) -> RolloutState {
         let (no_spec, no_status) = (K::Spec::default(), K::Status::default());
@@ -172,15 +208,19 @@ impl<K: Kind> View<K> {
         if self.metadata.deletion_timestamp.is_some() {
             return RolloutState::Deleting;
         }
-        if K::paused(spec) {
-            return RolloutState::Paused;
-        }
         let generation = self.metadata.generation.unwrap_or_default();
-        if K::observed_generation(status).is_none_or(|observed| observed < generation) {
+        let state = if K::observed_generation(status).is_none_or(|observed| observed < generation) {
             let message = format!("the {} controller has not yet seen generation {generation}", K::KIND);
-            return RolloutState::Progressing { message };
+            RolloutState::Progressing { message }
+        } else {
+            K::progress(spec, status, now)
+        };
+        match state {
+            // Paused after it had finished: it runs that version and no other.
+            RolloutState::Complete | RolloutState::Terminating { .. } => state,
+            _ if K::paused(spec) => RolloutState::Paused,
+            _ => state,
         }
-        K::progress(spec, status, now)
     }
 }
 

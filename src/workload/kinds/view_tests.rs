@@ -110,6 +110,17 @@ fn pruning_changes_nothing_that_is_observed() {
 }
 
 #[test]
+fn case_87_the_default_container_is_read_from_the_pod_template() {
+    let mut deployment = real();
+    let annotations = &mut deployment["spec"]["template"]["metadata"]["annotations"];
+    annotations["kubectl.kubernetes.io/default-container"] = json!("app");
+    assert_eq!(view(deployment).observe(now()).default_container.as_deref(), Some("app"));
+    let mut elsewhere = real();
+    elsewhere["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] = json!("app");
+    assert_eq!(view(elsewhere).observe(now()).default_container, None, "it belongs on the pods");
+}
+
+#[test]
 fn anything_may_be_missing() {
     for deployment in [
         json!({}),
