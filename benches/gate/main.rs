@@ -2,7 +2,7 @@
 //!
 //! `make bench` runs it on a real control plane with the built webhook and a stand-in broker, and writes its part of
 //! `benches/RESULTS.md`. Nothing is asserted on time: machines are shared and noisy. `BENCH_QUICK=1` takes small numbers
-//! and only prints; `BENCH_ONLY=direct,through,uncached,black_hole,at_rest` names the parts to run and only prints, too.
+//! and only prints; `BENCH_ONLY=direct,through,uncached,busy,black_hole,at_rest` names the parts to run and only prints, too.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -58,7 +58,7 @@ async fn measure() {
     let only = set("BENCH_ONLY");
     let sizes = if quick { Sizes::quick() } else { Sizes::full() };
     let wanted = |part: &str| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == part));
-    if !["direct", "through", "uncached", "black_hole", "at_rest"].iter().any(|part| wanted(part)) {
+    if !["direct", "through", "uncached", "busy", "black_hole", "at_rest"].iter().any(|part| wanted(part)) {
         return;
     }
     let mut report = Report::new(TITLE, WORDS);
@@ -80,6 +80,10 @@ async fn measure() {
         }
         if wanted("uncached") {
             uncached::measure(&setup, &sizes, &mut report).await;
+            write(&report);
+        }
+        if wanted("busy") {
+            uncached::measure_busy(&setup, &sizes, &mut report).await;
             write(&report);
         }
         if wanted("black_hole") {

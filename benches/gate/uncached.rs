@@ -4,13 +4,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use futures::future::join_all;
+use futures::{StreamExt, future::join_all, stream};
 
 use crate::report::{Report, Spread};
 use crate::reviewed::Reviews;
 use crate::setup::{CONSUMER, PROVIDER, REVIEW_BYTES, Setup};
 use crate::sizes::Sizes;
 use testbed::standin::Fault;
+
+/// How many clients ask at once.
+const CLIENTS: usize = 50;
+/// How many requests the busy broker carries out at once, and how long each takes.
+const THREADS: usize = 5;
+const BUSY: Duration = Duration::from_millis(20);
 
 /// How long the broker takes for every answer.
 const SLOW: Duration = Duration::from_millis(50);
@@ -55,6 +61,72 @@ pub async fn measure(setup: &Setup, sizes: &Sizes, report: &mut Report) {
     );
     report.fact("a consumer of one provider: broker requests per review", &format!("{asked:.2}"), "");
     equal(setup, sizes.equal, &floor, report).await;
+    broker.faults().clear();
+}
+
+/// New questions about consumers, at a broker of a few threads: one after the other, and from many clients at once. The
+/// floor is a plain client that asks it for the same matrices and nothing else.
+pub async fn measure_busy(setup: &Setup, sizes: &Sizes, report: &mut Report) {
+    let (broker, count) = (&setup.cluster.broker, sizes.uncached * 4);
+    let version = |number: usize| format!("6.0.{number}");
+    for number in 0..count {
+        broker.store().publish_pact(CONSUMER, &version(number), PROVIDER, "what shop wants");
+        broker.store().verify(CONSUMER, &version(number), PROVIDER, "1.0.0", true);
+    }
+    broker.faults().add(Fault::delay(BUSY));
+    broker.faults().threads(THREADS);
+    report.section(
+        &format!("New questions, at a broker of {THREADS} threads that takes {} ms for each answer", BUSY.as_millis()),
+        "Called directly, each about another version of a consumer whose provider runs. The floor is a plain client that \
+         asks the same stand-in for the same matrices and nothing else.",
+    );
+    let all: Vec<String> = (0..count).map(version).collect();
+    let (alone, at_once) = all.split_at(sizes.uncached);
+    let (took, asked) = one_by_one(setup, CONSUMER, alone).await;
+    let floor = matrices(setup).await;
+    let shown = |spread: &Spread| format!("{:.1} / {:.1} ms", spread.median() * 1e3, spread.quantile(0.99) * 1e3);
+    report.row(
+        &format!("one after the other, n={}: p50 / p99", took.len()),
+        &shown(&took),
+        &shown(&floor),
+        &format!("{:+.1} ms at p50", (took.median() - floor.median()) * 1e3),
+        "≤ + 5 ms at p50",
+    );
+    report.fact("broker requests per review", &format!("{asked:.2}"), "1, and the two lists every 3 s");
+
+    let reviews = Reviews::of(REVIEW_BYTES);
+    let review = |version: &String| reviews.one(&setup.gated, CONSUMER, CONSUMER, version);
+    let bodies: Arc<[Bytes]> = at_once.iter().map(review).collect();
+    broker.clear_requests();
+    let target = &setup.gate(&bodies);
+    let began = Instant::now();
+    let answers = stream::iter(0..at_once.len()).map(|number| async move { target.send(number).await });
+    let answers: Vec<_> = answers.buffer_unordered(CLIENTS).collect().await;
+    let ours = at_once.len() as f64 / began.elapsed().as_secs_f64();
+    assert!(answers.iter().all(|it| it.body.contains(r#""verdict":"Yes""#)), "not what is to be measured");
+    let took = Spread::of(answers.iter().map(|it| it.took.as_secs_f64()).collect());
+    let paths = broker.requests().into_iter().map(|request| request.path_and_query);
+    let paths: Vec<String> = paths.filter(|path| path.starts_with("/matrix")).collect();
+    let client = &reqwest::Client::builder().no_proxy().build().unwrap();
+    let began = Instant::now();
+    let bare = stream::iter(&paths).map(|path| async move {
+        let request = client.get(format!("{}{path}", broker.url())).header("accept", "application/hal+json");
+        drop(request.send().await.unwrap().bytes().await.unwrap());
+    });
+    bare.buffer_unordered(CLIENTS).collect::<Vec<()>>().await;
+    let bare = paths.len() as f64 / began.elapsed().as_secs_f64();
+    report.row(
+        &format!("{CLIENTS} clients at once, n={}: answers a second", at_once.len()),
+        &format!("{ours:.0}"),
+        &format!("{bare:.0}"),
+        &format!("{:.2} ×", ours / bare),
+        "≥ 0.9 ×",
+    );
+    report.fact(
+        "the slowest of them beside the median",
+        &format!("{:.2} ×", took.quantile(1.0) / took.median()),
+        "≤ 2 ×",
+    );
     broker.faults().clear();
 }
 

@@ -35,7 +35,7 @@ const YES_HOLDS: Duration = Duration::from_hours(1);
 
 /// When a yes that was found earlier is checked again: spread, so that many are not checked at once.
 pub(super) fn yes_ends() -> Duration {
-    fraction(YES_HOLDS, entropy())
+    YES_HOLDS / 2 + fraction(YES_HOLDS / 2, entropy())
 }
 
 /// The reconciler; see the module documentation.

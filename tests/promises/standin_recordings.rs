@@ -232,6 +232,19 @@ const WORLDS: &[(World, &[&str], &[&str])] = &[
         ],
     ),
     (mixed, &[], &["can-i-deploy-one-failed-one-unknown"]),
+    (
+        pairs,
+        &[],
+        &[
+            "pairs-verified",
+            "pairs-unverified",
+            "pairs-two-versions-of-the-provider-one-unverified-is-hidden",
+            "pairs-version-missing",
+            "pairs-three-applications",
+            "pairs-with-a-stranger",
+            "pairs-pacticipant-missing-400",
+        ],
+    ),
 ];
 
 /// Recordings that cannot be reproduced, each with the reason. There are none.
@@ -325,6 +338,16 @@ fn mixed(store: &Store) {
     assert!(store.verify("mc", "1", "mp1", "1", false));
     store.record_deployment("mp1", "1", "mixed", None);
     store.record_deployment("mp2", "1", "mixed", None);
+}
+
+/// Nothing is deployed. `pweb` 1 was verified by `pstock` 2, `pweb` 2 by `pstock` 1; `pother` has no pacts.
+fn pairs(store: &Store) {
+    store.publish_pact("pweb", "1", "pstock", "one");
+    store.publish_pact("pweb", "2", "pstock", "two");
+    store.publish_pact("pmobile", "7", "pweb", "seven");
+    store.publish_version("pother", "9");
+    assert!(store.verify("pweb", "1", "pstock", "2", true));
+    assert!(store.verify("pweb", "2", "pstock", "1", true));
 }
 
 fn recordings() -> BTreeMap<String, Value> {

@@ -1,9 +1,10 @@
 //! Faults that a test can put between a client and the stand-in, by method and path, for some requests or all.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use regex::Regex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,11 +108,14 @@ pub(super) struct Plan {
 
 /// The faults in force. The first that replaces the answer wins.
 #[derive(Default)]
-pub struct Faults(Mutex<Vec<Fault>>);
+pub struct Faults {
+    all: Mutex<Vec<Fault>>,
+    threads: Mutex<Option<Arc<Semaphore>>>,
+}
 
 impl Faults {
     fn list(&self) -> MutexGuard<'_, Vec<Fault>> {
-        self.0.lock().unwrap()
+        self.all.lock().unwrap()
     }
 
     /// Adds a fault, after those in force.
@@ -119,9 +123,22 @@ impl Faults {
         self.list().push(fault);
     }
 
+    /// At most so many requests are carried out at once, with their delays, as by a broker of so many threads. Until
+    /// [`Self::clear`].
+    pub fn threads(&self, threads: usize) {
+        *self.threads.lock().unwrap() = Some(Arc::new(Semaphore::new(threads)));
+    }
+
+    /// A thread for one request, when one is free; `None` when their number is not limited.
+    pub(super) async fn thread(&self) -> Option<OwnedSemaphorePermit> {
+        let threads = self.threads.lock().unwrap().clone()?;
+        threads.acquire_owned().await.ok()
+    }
+
     /// Takes all faults away. Requests that hang keep hanging; new ones are answered.
     pub fn clear(&self) {
         self.list().clear();
+        *self.threads.lock().unwrap() = None;
     }
 
     /// Decides what happens to one request and counts it against the faults that apply.

@@ -48,6 +48,7 @@ pub(super) async fn serve(shared: Arc<Shared>, request: Request) -> Response<Bod
         status: None,
     });
     let plan = shared.faults.plan(&method, &path_and_query);
+    let _thread = shared.faults.thread().await;
     if !plan.delay_before.is_zero() {
         tokio::time::sleep(plan.delay_before).await;
     }
