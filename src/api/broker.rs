@@ -64,7 +64,8 @@ pub struct PactBrokerSpec {
     #[schemars(range(min = 1, max = 120))]
     pub request_timeout_seconds: i32,
 
-    /// How many requests may be in flight at this broker at once. A broker is CPU-bound: more than 4 seldom helps.
+    /// How many requests may be in flight at this broker at once. A broker carries out about five at once:
+    /// more than a few seldom help.
     #[serde(default = "default_concurrency")]
     #[schemars(range(min = 1, max = 64))]
     pub concurrency: i32,
@@ -75,7 +76,7 @@ fn default_request_timeout_seconds() -> i32 {
 }
 
 fn default_concurrency() -> i32 {
-    4
+    6
 }
 
 /// One way of signing in.

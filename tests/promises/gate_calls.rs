@@ -138,6 +138,11 @@ async fn each_change_of_what_determines_the_version_is_one_call_and_deleting_is_
         let one = json!({"metadata": {"labels": {"app.kubernetes.io/version": value}}});
         counts.step(what, wanted, async || patch(one).await).await;
     }
+    for (what, value, wanted) in [("name the default container", json!("app"), 1), ("the same again", json!("app"), 0)] {
+        let annotations = json!({"kubectl.kubernetes.io/default-container": value});
+        let one = json!({"spec": {"template": {"metadata": {"annotations": annotations}}}});
+        counts.step(what, wanted, async || patch(one).await).await;
+    }
     // The last one: after it, the Deployment is not annotated any more.
     for key in annotations.into_iter().rev() {
         let one = json!({"metadata": {"annotations": {format!("pact-operator.dev/{key}"): null}}});

@@ -22,6 +22,12 @@ oldObject == null
 ? object.metadata.labels['app.kubernetes.io/version'] : '')
 != (has(oldObject.metadata.labels) && 'app.kubernetes.io/version' in oldObject.metadata.labels
 ? oldObject.metadata.labels['app.kubernetes.io/version'] : '')
+|| (has(object.spec.template.metadata) && has(object.spec.template.metadata.annotations)
+&& 'kubectl.kubernetes.io/default-container' in object.spec.template.metadata.annotations
+? object.spec.template.metadata.annotations['kubectl.kubernetes.io/default-container'] : '')
+!= (has(oldObject.spec.template.metadata) && has(oldObject.spec.template.metadata.annotations)
+&& 'kubectl.kubernetes.io/default-container' in oldObject.spec.template.metadata.annotations
+? oldObject.spec.template.metadata.annotations['kubectl.kubernetes.io/default-container'] : '')
 {{- end }}
 
 {{/*
