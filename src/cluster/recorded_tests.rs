@@ -109,14 +109,18 @@ fn running(key: &RecordKey, recorded: Option<&str>, members: &[(&str, &str, &[&s
     object
 }
 
+/// Of members: version, the name of the rollout's state, earlier versions.
+type Members = &'static [(&'static str, &'static str, &'static [&'static str])];
+/// What the members are, what the broker has, what is unrecorded and whether it is in flight.
+type Row = (&'static str, Members, &'static [&'static str], &'static [(&'static str, bool)]);
+
 #[test]
 fn what_runs_and_the_broker_does_not_have_is_unrecorded_in_flight_or_not() {
     let key = key("orders", None);
     let all = |texts: &[&str]| {
         LiveVersions::all(texts.iter().map(|text| (key.pacticipant.clone(), Version::parse(text).unwrap())))
     };
-    type Members = &'static [(&'static str, &'static str, &'static [&'static str])];
-    let rows: [(&str, Members, &[&str], &[(&str, bool)]); 12] = [
+    let rows: [Row; 12] = [
         ("recorded", &[("1", "Complete", &[])], &["1"], &[]),
         ("recorded here, and lost at the broker", &[("1", "Complete", &[])], &[], &[("1", false)]),
         ("rolling out", &[("2", "Progressing", &[])], &["1"], &[("2", true)]),

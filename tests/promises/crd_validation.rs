@@ -116,7 +116,7 @@ async fn ordinary_objects_are_taken_and_defaults_filled_in() {
     let broker = taken::<PactBroker>(&cluster, "PactBroker", json!({"url": url})).await;
     assert_eq!(
         broker,
-        json!({"url": url, "tls": {"insecureSkipVerify": false}, "requestTimeoutSeconds": 10, "concurrency": 4})
+        json!({"url": url, "tls": {"insecureSkipVerify": false}, "requestTimeoutSeconds": 10, "concurrency": 6})
     );
     let reference = json!({"secretRef": {"name": "broker"}});
     let broker = taken::<PactBroker>(&cluster, "PactBroker", json!({"url": url, "auth": {"basic": reference}})).await;

@@ -138,7 +138,8 @@ async fn each_change_of_what_determines_the_version_is_one_call_and_deleting_is_
         let one = json!({"metadata": {"labels": {"app.kubernetes.io/version": value}}});
         counts.step(what, wanted, async || patch(one).await).await;
     }
-    for (what, value, wanted) in [("name the default container", json!("app"), 1), ("the same again", json!("app"), 0)] {
+    for (what, value, wanted) in [("name the default container", json!("app"), 1), ("the same again", json!("app"), 0)]
+    {
         let annotations = json!({"kubectl.kubernetes.io/default-container": value});
         let one = json!({"spec": {"template": {"metadata": {"annotations": annotations}}}});
         counts.step(what, wanted, async || patch(one).await).await;

@@ -104,7 +104,7 @@ async fn case_94_of_many_pairs_at_once_none_is_admitted_without_a_word() {
     );
     for number in both {
         let (web, api) = (format!("web-{number}"), format!("api-{number}"));
-        eventually(format!("the controller to report {web} and {api}"), Duration::from_secs(60), async || {
+        eventually(format!("the controller to report {web} and {api}"), Duration::from_mins(1), async || {
             let mut checks = Vec::new();
             for app in [&web, &api] {
                 let status = cluster.record(environment, app).await.and_then(|record| record.status);

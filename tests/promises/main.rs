@@ -73,5 +73,6 @@ mod recorder_templates;
 mod recorder_votes;
 mod standin_matrix;
 mod standin_recordings;
+mod standin_recordings_worlds;
 mod standin_server;
 mod testbed_selftest;

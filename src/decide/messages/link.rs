@@ -27,9 +27,12 @@ pub fn matrix_link(base: &str, question: &Question) -> String {
         value(question.environment.as_str()),
     );
     for ignored in &question.ignore {
-        let version = ignored.version.as_ref().map(|version| value(version.as_str()));
-        let version = version.map(|version| format!("&ignore%5B%5D%5Bversion%5D={version}")).unwrap_or_default();
-        link.push_str(&format!("&ignore%5B%5D%5Bpacticipant%5D={}{version}", value(ignored.pacticipant.as_str())));
+        link.push_str("&ignore%5B%5D%5Bpacticipant%5D=");
+        link.push_str(&value(ignored.pacticipant.as_str()));
+        if let Some(version) = &ignored.version {
+            link.push_str("&ignore%5B%5D%5Bversion%5D=");
+            link.push_str(&value(version.as_str()));
+        }
     }
     let Some(forbidden) = FORBIDDEN.as_ref() else { return link };
     let spelled = |found: &Captures<'_>| {
