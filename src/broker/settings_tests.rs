@@ -40,7 +40,7 @@ fn a_broker_without_authentication_needs_its_url_only() {
     assert_eq!(config.base_url, BaseUrl::parse("https://broker.example.com/pact").unwrap());
     assert_eq!((config.credentials, config.headers.len()), (Credentials::None, 0));
     assert_eq!(config.tls, TlsSettings::default());
-    assert_eq!((config.request_timeout, config.concurrency), (Duration::from_secs(10), 4));
+    assert_eq!((config.request_timeout, config.concurrency), (Duration::from_secs(10), 6));
     assert_eq!(config.user_agent, "agent/1");
 }
 
