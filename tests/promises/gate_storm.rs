@@ -97,11 +97,13 @@ fn review(namespace: &str, pacticipant: &str, version: &str) -> String {
     .to_string()
 }
 
-/// How many questions about this pacticipant came to a broker.
+/// How many questions about this pacticipant in an environment came to a broker; those about pairs with what the gate
+/// admitted a moment before are not among them.
 fn questions(broker: &StandIn, pacticipant: &str) -> usize {
     let named = format!("={pacticipant}&");
     broker.count_requests(|request| {
-        request.path_and_query.starts_with("/matrix?") && request.path_and_query.contains(&named)
+        let path = &request.path_and_query;
+        path.starts_with("/matrix?") && path.contains(&named) && path.contains("&environment=")
     })
 }
 
