@@ -87,7 +87,7 @@ impl Judge {
                 Ok(self.reading(question, Some(Instant::now())).await.map_or(judgement, |reading| reading.judgement))
             }
             Ok(reading) => Ok(reading.judgement),
-            // It does so for a missing pacticipant, too.
+            // A broker answers 400 for a missing pacticipant, too, and names it only in the text.
             Err(error @ BrokerError::Rejected { status: 400, .. }) => self.missing(question).await?.ok_or(error),
             Err(BrokerError::EnvironmentMissing { .. }) => Ok(environment_missing(question)),
             Err(error) => Err(error),
@@ -118,16 +118,18 @@ impl Judge {
             (matrix, _) => matrix?,
         };
         let nothing = LiveVersions::default();
-        let by_rows = judge(question, &Evidence::of_broker(&matrix, &nothing));
+        let by_rows = || judge(question, &Evidence::of_broker(&matrix, &nothing));
         if !wants_live(&matrix) {
-            return Ok(Reading { judgement: by_rows, hidden: false });
+            return Ok(Reading { judgement: by_rows(), hidden: false });
         }
         let live = match live {
             Ok(Some(live)) => live,
             Ok(None) => return Ok(Reading { judgement: environment_missing(question), hidden: false }),
-            // Live versions that the broker has cannot turn an unknown result into a yes.
-            Err(_) if !by_rows.verdict.is_yes() => return Ok(Reading { judgement: by_rows, hidden: false }),
-            Err(error) => return Err(error),
+            Err(error) => {
+                // Live versions that the broker has cannot turn an unknown result into a yes.
+                let judgement = by_rows();
+                return if judgement.verdict.is_yes() { Err(error) } else { Ok(Reading { judgement, hidden: false }) };
+            }
         };
         let mut unrecorded = self.running.unrecorded(question, &live.versions);
         unrecorded
@@ -147,7 +149,7 @@ impl Judge {
             pair.result == PairResult::Unverified
                 && pair.provider_version.as_ref().is_some_and(|version| live.versions.has(&pair.provider, version))
         });
-        let hidden = by_rows.verdict.is_yes() && !judgement.verdict.is_yes() && missing_in_matrix;
+        let hidden = missing_in_matrix && !judgement.verdict.is_yes() && by_rows().verdict.is_yes();
         Ok(Reading { judgement, hidden })
     }
 

@@ -50,11 +50,17 @@ struct Admission {
     until: Instant,
 }
 
+impl Admission {
+    /// Whether it is of the version in question.
+    fn is_of(&self, question: &Question) -> bool {
+        (&self.pacticipant, &self.version) == (&question.pacticipant, &question.version)
+    }
+}
+
 impl OfEnvironment {
     /// The admissions that count for a question: those of others, before its own.
     fn before<'a>(&'a self, question: &'a Question, now: Instant) -> impl Iterator<Item = &'a Admission> {
-        let own = |it: &&Admission| (&it.pacticipant, &it.version) == (&question.pacticipant, &question.version);
-        let end = self.admissions.iter().find(own).map_or(u64::MAX, |it| it.number);
+        let end = self.admissions.iter().find(|it| it.is_of(question)).map_or(u64::MAX, |it| it.number);
         let counts = move |it: &&Admission| it.number < end && now < it.until;
         self.admissions.iter().filter(counts).filter(|it| it.pacticipant != question.pacticipant)
     }
@@ -143,25 +149,22 @@ impl RecordedIndex {
     }
 
     /// Takes in that the version in question is being admitted.
-    pub fn begin_admission(&mut self, broker: &str, question: &Question, now: Instant) {
-        let environment_ref = EnvironmentRef { broker: broker.to_owned(), environment: question.environment.clone() };
-        let environment = self.environments.entry(environment_ref).or_default();
+    pub fn begin_admission(&mut self, environment_ref: &EnvironmentRef, question: &Question, now: Instant) {
+        let environment = self.environments.entry(environment_ref.clone()).or_default();
         environment.admissions.retain(|it| now < it.until);
-        let (pacticipant, version) = (question.pacticipant.clone(), question.version.clone());
-        if environment.admissions.iter().any(|it| (&it.pacticipant, &it.version) == (&pacticipant, &version)) {
+        if environment.admissions.iter().any(|it| it.is_of(question)) {
             return;
         }
+        let (pacticipant, version) = (question.pacticipant.clone(), question.version.clone());
         self.admissions += 1;
         let until = now + ADMISSION_COUNTS;
         environment.admissions.push(Admission { number: self.admissions, pacticipant, version, until });
     }
 
     /// Takes in that the version in question was denied.
-    pub fn end_admission(&mut self, broker: &str, question: &Question) {
-        let environment_ref = EnvironmentRef { broker: broker.to_owned(), environment: question.environment.clone() };
-        if let Some(environment) = self.environments.get_mut(&environment_ref) {
-            let own = |it: &Admission| (&it.pacticipant, &it.version) == (&question.pacticipant, &question.version);
-            environment.admissions.retain(|it| !own(it));
+    pub fn end_admission(&mut self, environment_ref: &EnvironmentRef, question: &Question) {
+        if let Some(environment) = self.environments.get_mut(environment_ref) {
+            environment.admissions.retain(|it| !it.is_of(question));
         }
     }
 

@@ -170,7 +170,7 @@ fn case_94_what_is_being_admitted_counts_for_what_comes_after_it() {
         unrecorded.iter().map(|it| it.pacticipant.to_string()).collect::<Vec<_>>()
     };
     for question in [&web, &api, &web] {
-        index.begin_admission("main", question, start);
+        index.begin_admission(&at, question, start);
     }
     assert_eq!(seen(&index, &web, start), [""; 0], "it came first, and again does not change that");
     assert_eq!(seen(&index, &api, start), ["web"]);
@@ -180,10 +180,10 @@ fn case_94_what_is_being_admitted_counts_for_what_comes_after_it() {
     assert_eq!(seen(&index, &asked("api", "3"), start), ["web"], "another version of itself does not count");
     let recorded = LiveVersions::all([(web.pacticipant.clone(), web.version.clone())]);
     assert_eq!(index.unrecorded(&at, &api, &recorded, start), []);
-    index.end_admission("main", &web);
+    index.end_admission(&at, &web);
     assert_eq!(seen(&index, &api, start), [""; 0], "it was denied");
     assert_eq!(seen(&index, &stock, start + ADMISSION_COUNTS), [""; 0], "it is over");
-    index.begin_admission("main", &stock, start + ADMISSION_COUNTS);
+    index.begin_admission(&at, &stock, start + ADMISSION_COUNTS);
     assert_eq!(index.environments[&at].admissions.len(), 1, "what is over takes no room");
 }
 

@@ -134,8 +134,8 @@ impl Gate {
         if decision.outcome == Outcome::Denied && !review.dry_run {
             let mut recorded = self.cluster.recorded();
             for finding in &decision.findings {
-                let broker = &finding.subject.environment_ref.broker;
-                finding.asked.iter().for_each(|question| recorded.end_admission(broker, question));
+                let environment_ref = &finding.subject.environment_ref;
+                finding.asked.iter().for_each(|question| recorded.end_admission(environment_ref, question));
             }
         }
         self.report(review, &decision, &sources);
@@ -147,11 +147,11 @@ impl Gate {
             Err(cause) => (open.finding(cause), Source::None),
             Ok(question) => {
                 let caller = Caller { urgency: urgency(open.mode()), namespace: namespace.to_owned() };
-                let broker = &open.subject.environment_ref.broker;
+                let environment_ref = &open.subject.environment_ref;
                 if admits {
-                    self.cluster.recorded().begin_admission(broker, &question, Instant::now().into_std());
+                    self.cluster.recorded().begin_admission(environment_ref, &question, Instant::now().into_std());
                 }
-                let (judgement, source) = self.ask(broker, &question, caller, deadline).await;
+                let (judgement, source) = self.ask(&environment_ref.broker, &question, caller, deadline).await;
                 (Finding { asked: Some(question), ..open.finding(Cause::Judged(judgement)) }, source)
             }
         }

@@ -143,6 +143,16 @@ pub enum PairResult {
 }
 
 impl PairResult {
+    /// What a verification that succeeded, failed, or is missing comes to.
+    #[must_use]
+    pub const fn of(success: Option<bool>) -> Self {
+        match success {
+            Some(true) => Self::Verified,
+            Some(false) => Self::Failed,
+            None => Self::Unverified,
+        }
+    }
+
     /// The result as it is written in a status and in a table.
     #[must_use]
     pub const fn name(self) -> &'static str {

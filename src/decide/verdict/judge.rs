@@ -237,11 +237,7 @@ fn compare(question: &Question, evidence: &Evidence<'_>) -> Compared {
             if is_left_out(question, &row.provider, version) || result(evidence.matrix, version).is_some() {
                 continue;
             }
-            let result = match known(version) {
-                Some(true) => PairResult::Verified,
-                Some(false) => PairResult::Failed,
-                None => PairResult::Unverified,
-            };
+            let result = PairResult::of(known(version));
             let pair = pair(result, Some(version.clone()), in_flight);
             if on_its_way && result == PairResult::Verified {
                 compared.cautions.insert(pair.clone());
@@ -259,11 +255,7 @@ fn compare(question: &Question, evidence: &Evidence<'_>) -> Compared {
         if !is_about(question, row) || ours_left_out || is_left_out(question, &row.consumer, &row.consumer_version) {
             continue;
         }
-        let result = match row.success {
-            Some(true) => PairResult::Verified,
-            Some(false) => PairResult::Failed,
-            None => PairResult::Unverified,
-        };
+        let result = PairResult::of(row.success);
         let pair = Pair {
             result,
             consumer: row.consumer.clone(),
