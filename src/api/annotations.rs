@@ -21,6 +21,13 @@ pub const BYPASS: &str = "pact-operator.dev/bypass";
 /// `helm test`.
 pub const SELF_TEST: &str = "pact-operator.dev/self-test";
 
+/// Every annotation of the operator that is read on a workload.
+pub const READ: [&str; 6] = [PACTICIPANT, CONTAINER, VERSION, APPLICATION_INSTANCE, BYPASS, SELF_TEST];
+
+/// Kubernetes' own annotation on a pod template: the container that people mean when they name none (case 87).
+/// See <https://kubernetes.io/docs/reference/labels-annotations-taints/#kubectl-kubernetes-io-default-container>.
+pub const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+
 /// The label that may state the version, where the environment's rules say so.
 /// See <https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/>.
 pub const VERSION_LABEL: &str = "app.kubernetes.io/version";

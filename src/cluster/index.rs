@@ -9,8 +9,8 @@ use crate::decide::EnvironmentPolicy;
 use crate::decide::record::{Hold, MemberView};
 use crate::workload::{
     BrokenRules, BypassStatement, EnvironmentRules, Identity, IdentityProblem, NamespaceMapping, PactAnnotations,
-    RecordKey, RolloutState, StaleSource, VersionRules, Workload, WorkloadKind, WorkloadRef, effective_annotations,
-    identify, stale_source,
+    RecordKey, RolloutState, StaleSource, StrayKey, VersionRules, Workload, WorkloadKind, WorkloadRef,
+    effective_annotations, identify, stale_source,
 };
 
 /// A source of the knowledge that a workload is a template only: an Argo `Rollout` or a Flagger `Canary`.
@@ -42,6 +42,17 @@ pub struct InvalidWorkload {
     pub problem: IdentityProblem,
 }
 
+/// A workload with keys that look like the operator's and mean nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StrayKeys {
+    /// Which workload.
+    pub workload: WorkloadRef,
+    /// Its uid, for an Event about it.
+    pub uid: String,
+    /// The keys; never empty.
+    pub keys: Box<[StrayKey]>,
+}
+
 /// How many namespaces and workloads an environment has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -62,14 +73,23 @@ pub struct Index {
     members: HashMap<RecordKey, BTreeMap<WorkloadRef, MemberView>>,
     keys_of: HashMap<WorkloadRef, BTreeSet<RecordKey>>,
     invalid_workloads: HashMap<WorkloadRef, InvalidWorkload>,
+    /// Of workloads that are annotated and of others.
+    stray_keys: HashMap<WorkloadRef, StrayKeys>,
 }
 
 impl Index {
     /// Takes in a workload as it is now.
-    pub fn apply_workload(&mut self, workload: Workload) -> BTreeSet<RecordKey> {
+    pub fn apply_workload(&mut self, mut workload: Workload) -> BTreeSet<RecordKey> {
         let reference = workload.reference.clone();
+        let keys = std::mem::take(&mut workload.stray_keys);
+        if keys.is_empty() {
+            self.stray_keys.remove(&reference);
+        } else {
+            let stray = StrayKeys { workload: reference.clone(), uid: workload.uid.clone(), keys };
+            self.stray_keys.insert(reference.clone(), stray);
+        }
         if workload.annotations.pacticipant.is_none() && workload.canary_owner.is_none() {
-            return self.remove_workload(&reference);
+            return self.forget_workload(&reference);
         }
         let before = self.workloads.get(&reference);
         let workload = workload.continuing(before);
@@ -80,8 +100,14 @@ impl Index {
         self.reindex_with_primaries(&reference)
     }
 
-    /// Forgets a workload that is gone or no longer annotated.
+    /// Forgets a workload that is gone.
     pub fn remove_workload(&mut self, reference: &WorkloadRef) -> BTreeSet<RecordKey> {
+        self.stray_keys.remove(reference);
+        self.forget_workload(reference)
+    }
+
+    /// Forgets what a workload that is gone or no longer annotated ran.
+    fn forget_workload(&mut self, reference: &WorkloadRef) -> BTreeSet<RecordKey> {
         if self.workloads.remove(reference).is_none() {
             return BTreeSet::new();
         }
@@ -91,7 +117,8 @@ impl Index {
     /// Forgets every workload of a kind that a complete list of that kind did not hold.
     pub fn retain_workloads(&mut self, kind: WorkloadKind, listed: &HashSet<WorkloadRef>) -> BTreeSet<RecordKey> {
         let is_gone = |reference: &&WorkloadRef| reference.kind == kind && !listed.contains(*reference);
-        let gone: Vec<_> = self.workloads.keys().filter(is_gone).cloned().collect();
+        let known = self.workloads.keys().chain(self.stray_keys.keys());
+        let gone: BTreeSet<_> = known.filter(is_gone).cloned().collect();
         gone.iter().flat_map(|reference| self.remove_workload(reference)).collect()
     }
 
@@ -195,6 +222,17 @@ impl Index {
         self.invalid_workloads.get(reference)
     }
 
+    /// The keys on a workload that mean nothing, where an environment claims its namespace.
+    #[must_use]
+    pub fn stray_keys_of(&self, reference: &WorkloadRef) -> Option<&StrayKeys> {
+        self.stray_keys.get(reference).filter(|stray| self.is_mapped(&stray.workload.namespace))
+    }
+
+    /// Every workload with keys that mean nothing, where an environment claims its namespace.
+    pub fn stray_keys(&self) -> impl Iterator<Item = &StrayKeys> {
+        self.stray_keys.values().filter(|stray| self.is_mapped(&stray.workload.namespace))
+    }
+
     /// The members of a key, by name.
     #[must_use]
     pub fn members(&self, key: &RecordKey) -> Vec<MemberView> {
@@ -293,7 +331,7 @@ impl Index {
         self.workloads
             .values()
             .filter(|workload| workload.reference.namespace == *namespace)
-            .filter(|workload| workload.canary_owner.as_ref() == Some(name))
+            .filter(|workload| workload.canary_owner.as_ref().is_some_and(|owner| owner.name == *name))
             .map(|workload| workload.reference.clone())
             .collect()
     }
@@ -312,14 +350,14 @@ impl Index {
     fn effective(&self, workload: &Workload) -> Workload {
         let mut workload = workload.clone();
         let Some(canary) = &workload.canary_owner else { return workload };
-        let source = TemplateSource::Canary(workload.reference.namespace.clone(), canary.clone());
+        let source = TemplateSource::Canary(workload.reference.namespace.clone(), canary.name.clone());
         let Some(template) = self.templates.get(&source) else { return workload };
         let Some(target) = self.workloads.get(&template.workload) else { return workload };
         if let Some(annotations) = effective_annotations(&workload, target, template.promoted) {
             workload.annotations = annotations;
         } else {
             workload.annotations = PactAnnotations { version: None, ..target.annotations.clone() };
-            let message = format!("Flagger's Canary {canary} has not said yet which version it promoted");
+            let message = format!("Flagger's Canary {} has not said yet which version it promoted", canary.name);
             workload.rollout = RolloutState::Progressing { message };
         }
         workload

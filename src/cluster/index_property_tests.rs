@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::workload::{BrokenRules, EnvironmentRules, RecordKey};
+use crate::workload::{BrokenRules, CanaryOwner, EnvironmentRules, RecordKey};
 
 /// Something that a watch may report. Names are few, so that events meet.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ fn workloads() -> impl Strategy<Value = Workload> {
             };
             made.containers[0].image = image.into();
             made.rollout = rollout;
-            made.canary_owner = owner.map(str::to_owned);
+            made.canary_owner = owner.map(|name| CanaryOwner { name: name.to_owned(), uid: "c1".to_owned() });
             made
         },
     )

@@ -9,7 +9,7 @@ use crate::{
             self, claim, environment_ref, key, key_of_instance, labels, progressing, reference, rules, workload,
         },
     },
-    workload::{BrokenRules, EnvironmentRef, EnvironmentRules, NamespaceSelector, RecordKey, TagPattern},
+    workload::{BrokenRules, CanaryOwner, EnvironmentRef, EnvironmentRules, NamespaceSelector, RecordKey, TagPattern},
 };
 
 /// An index with the namespaces `shop`, `bank` and `free`, and the environments `production` (of `shop`) and `test`
@@ -62,7 +62,7 @@ fn template(name: &str, promoted: bool) -> Template {
 fn primary(image: &str) -> Workload {
     let mut primary = workload("shop", "orders-primary", "");
     primary.annotations = PactAnnotations::default();
-    primary.canary_owner = Some("orders".into());
+    primary.canary_owner = Some(CanaryOwner { name: "orders".into(), uid: "c1".into() });
     primary.containers[0].image = image.into();
     primary
 }
@@ -335,7 +335,7 @@ fn case_71_a_flagger_primary_is_the_member_with_its_targets_annotations() {
     assert_eq!(names(&index, &fixtures::key("production", "Orders")), ["orders-primary"]);
     let mut foreign = workload("bank", "other-primary", "");
     foreign.annotations = PactAnnotations::default();
-    foreign.canary_owner = Some("orders".into());
+    foreign.canary_owner = Some(CanaryOwner { name: "orders".into(), uid: "c1".into() });
     assert_eq!(index.apply_workload(foreign), keys(&[]), "a Canary of another namespace is another");
 }
 

@@ -19,7 +19,7 @@ use tracing::error;
 
 use super::{
     Cluster,
-    index::{InvalidWorkload, Template, TemplateSource},
+    index::{InvalidWorkload, StrayKeys, Template, TemplateSource},
     recorded::VersionsChanged,
     records::own_key,
 };
@@ -47,6 +47,8 @@ pub enum Change {
         invalid: Option<Box<InvalidWorkload>>,
         /// Its image became another build, and what says its version stayed.
         stale: Option<Box<(Workload, StaleSource)>>,
+        /// It has keys that look like the operator's and mean nothing.
+        stray: Option<Box<StrayKeys>>,
     },
     /// Namespaces or their labels.
     Namespaces(BTreeSet<RecordKey>),
@@ -151,7 +153,8 @@ impl<K: Kind, C: OnChange> WatchHandler for Workloads<K, C> {
                 .map(|source| Box::new((workload.clone(), source)));
             let touched = index.apply_workload(workload);
             let invalid = index.invalid_workload(&reference).cloned().map(Box::new);
-            Change::Workload { touched, counted, invalid, stale }
+            let stray = index.stray_keys_of(&reference).cloned().map(Box::new);
+            Change::Workload { touched, counted, invalid, stale, stray }
         };
         self.0.changed(change);
         Some(reference)
@@ -168,7 +171,7 @@ impl<K: Kind, C: OnChange> WatchHandler for Workloads<K, C> {
             WorkloadRef { kind: K::KIND, namespace: object.namespace().unwrap_or_default(), name: object.name_any() };
         let touched = self.0.cluster.index().remove_workload(&reference);
         let counted = !touched.is_empty();
-        self.0.changed(Change::Workload { touched, counted, invalid: None, stale: None });
+        self.0.changed(Change::Workload { touched, counted, invalid: None, stale: None, stray: None });
     }
 
     fn retain(&self, listed: &HashSet<WorkloadRef>) {

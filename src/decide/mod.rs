@@ -7,6 +7,7 @@
 //! - [`admission`]: an admission review → what to ask → findings → the decision and its answer.
 //! - [`record`]: what the cluster runs and what the broker says → what to write.
 //! - [`namespaces`]: whether the namespaces of an environment exist. [`near_miss`]: the name that somebody may have meant.
+//!   [`stray_keys`]: what is wrong with keys that are not read.
 //! - [`mod@reason`]: the closed list of reasons. [`messages`]: the texts that people read.
 
 pub mod admission;
@@ -15,6 +16,7 @@ pub mod namespaces;
 pub mod near_miss;
 pub mod reason;
 pub mod record;
+pub mod stray_keys;
 pub mod verdict;
 
 pub use admission::{

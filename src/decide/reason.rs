@@ -95,6 +95,10 @@ reasons! {
     InvalidName => UnderWay,
     /// The object holds a value that cannot be used.
     InvalidSpec => UnderWay,
+    /// A key that looks like the operator's is not read: it is misspelt, a label, or on the pod template.
+    KeyIgnored => Stalled,
+    /// The operator handles no workloads of this kind.
+    KindNotHandled => Stalled,
     /// Another replica leads now.
     LeaseLost => UnderWay,
     /// All that runs in the environment is known to the gate, so that Enforce is in force.

@@ -36,6 +36,7 @@ impl Gate {
         let answer = match self.gather(&review, deadline).await {
             Scope::Unjudged(why) => {
                 self.metrics.unjudged(&why);
+                self.report_unjudged(&review, &why);
                 Answer::unjudged(&why)
             }
             Scope::Judged { subjects, notices } => self.judge(review, subjects, &notices, deadline).await,
@@ -51,6 +52,9 @@ impl Gate {
                 warn!(namespace, name, kind, problem, "a workload cannot be read and is admitted unjudged");
             }
             return Scope::Unjudged(why);
+        }
+        if self.is_primary(review, deadline).await {
+            return Scope::Unjudged(Unjudged::Primary);
         }
         let whereabouts = self.whereabouts(&review.namespace, deadline).await;
         let (index, recorded) = (self.cluster.index(), self.cluster.recorded());

@@ -9,6 +9,7 @@ mod admit;
 mod broker_clients;
 mod deadline;
 mod metrics;
+mod primary;
 mod report;
 mod right;
 mod server;

@@ -13,7 +13,7 @@ use crate::{
     broker::questions::Source,
     decide::{
         Decision, Finding, Outcome, Reason,
-        admission::{Bypass, Cause, Review},
+        admission::{Bypass, Cause, Review, Unjudged},
         messages,
     },
 };
@@ -64,9 +64,24 @@ impl Gate {
             return;
         }
         let events: Vec<_> = decision.findings.iter().filter_map(|finding| self.event(review, finding)).collect();
-        if events.is_empty() {
+        if !events.is_empty() {
+            self.publish(review, events);
+        }
+    }
+
+    /// Has an Event published about a workload of a kind that is not handled (case 86): nobody else finds it.
+    pub(super) fn report_unjudged(&self, review: &Review, why: &Unjudged) {
+        let Unjudged::OtherKind(kind) = why else { return };
+        if review.dry_run {
             return;
         }
+        let note = messages::sanitize(&messages::one_line(&why.sentence().unwrap_or_default()));
+        let (reason, once_key) = (Reason::KindNotHandled.as_str(), kind.clone());
+        self.publish(review, vec![Event { reason, action: "Check", warning: true, note, once_key }]);
+    }
+
+    /// Has Events about the workload of a review published. Nobody waits for it.
+    fn publish(&self, review: &Review, events: Vec<Event<'static>>) {
         let permit = match std::sync::Arc::clone(&self.reports).try_acquire_owned() {
             Ok(permit) => permit,
             Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
@@ -132,7 +147,10 @@ fn log(review: &Review, finding: &Finding) {
 /// The workload. One that is being created has no uid that will last if it is denied.
 fn regarding(review: &Review) -> Regarding {
     Regarding {
-        api_version: format!("{}/{}", review.kind.group, review.kind.version),
+        api_version: match review.kind.group.as_str() {
+            "" => review.kind.version.clone(),
+            group => format!("{group}/{}", review.kind.version),
+        },
         kind: review.kind.kind.clone(),
         namespace: Some(review.namespace.clone()),
         name: review.object_name().to_owned(),

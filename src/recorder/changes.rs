@@ -7,7 +7,7 @@ use operator_kit::events::Regarding;
 use super::{Recorder, queue::Task, schedule::Changed};
 use crate::{
     cluster::{
-        index::InvalidWorkload,
+        index::{InvalidWorkload, StrayKeys},
         watch_handlers::{Change, OnChange},
     },
     workload::{StaleSource, Workload},
@@ -17,18 +17,18 @@ impl OnChange for Recorder {
     fn on_change(&self, change: Change) {
         match change {
             Change::Members(touched) => self.schedule.records(touched),
-            Change::Workload { touched, counted, invalid, stale } => {
+            Change::Workload { touched, counted, invalid, stale, stray } => {
                 self.schedule.records(touched);
                 if counted {
                     self.schedule.environment_statuses();
                 }
-                self.report_workload(invalid, stale);
+                self.report_workload(invalid, stale, stray);
             }
             Change::Namespaces(touched) => {
                 self.schedule.records(touched);
                 self.schedule.environment_statuses();
                 if self.cluster.is_complete() {
-                    self.reporter.invalid_workloads_soon(&self.cluster);
+                    self.reporter.mistaken_workloads_soon(&self.cluster);
                 }
             }
             Change::Environment { touched, environment_ref, spec, readable_again } => {
@@ -46,7 +46,7 @@ impl OnChange for Recorder {
                 }
                 self.schedule.records(touched);
                 self.schedule.environment_statuses();
-                self.reporter.invalid_workloads_soon(&self.cluster);
+                self.reporter.mistaken_workloads_soon(&self.cluster);
             }
             Change::Broker(name) => self.schedule.queue.now(Task::Broker(name)),
             // What was lost is found out again from the cluster and the broker (case 53).
@@ -70,8 +70,13 @@ impl OnChange for Recorder {
 }
 
 impl Recorder {
-    fn report_workload(&self, invalid: Option<Box<InvalidWorkload>>, stale: Option<Box<(Workload, StaleSource)>>) {
-        if (invalid.is_none() && stale.is_none()) || !self.leadership.is_leader() {
+    fn report_workload(
+        &self,
+        invalid: Option<Box<InvalidWorkload>>,
+        stale: Option<Box<(Workload, StaleSource)>>,
+        stray: Option<Box<StrayKeys>>,
+    ) {
+        if (invalid.is_none() && stale.is_none() && stray.is_none()) || !self.leadership.is_leader() {
             return;
         }
         let reporter = self.reporter.clone();
@@ -81,6 +86,9 @@ impl Recorder {
             }
             if let Some(stale) = stale {
                 reporter.stale_version(&stale.0, &stale.1).await;
+            }
+            if let Some(stray) = stray {
+                reporter.stray_keys(&stray).await;
             }
         });
     }

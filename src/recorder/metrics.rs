@@ -39,18 +39,23 @@ impl RecorderMetrics {
             // Only the leader judges what runs.
             if leads.is_leader() { view.would_deny_by_mode() } else { Vec::new() }
         });
-        let (leadership, records, snapshots) = (leadership.clone(), cluster.records.clone(), cluster.snapshots.clone());
+        let (leader, records, snapshots) = (leadership.clone(), cluster.records.clone(), cluster.snapshots.clone());
         let help = "Records that another client writes, too, and that the operator no longer changes";
         metrics.observe("records_contested", help, move || i64::try_from(records.contested()).ok());
         let bypassed = cluster.records.clone();
         let help =
             "Records of which a workload runs a version by its bypass statement, and which was not judged yes since";
         metrics.observe("records_bypassed", help, move || i64::try_from(bypassed.bypassed()).ok());
+        let (leads, view) = (leadership.clone(), Arc::clone(cluster));
+        let help = "Workloads with annotations or labels that look like the operator's and are not read";
+        metrics.observe("workloads_with_stray_keys", help, move || {
+            leads.is_leader().then(|| i64::try_from(view.index().stray_keys().count()).ok()).flatten()
+        });
         let help = "Environments whose records are gone all at once: nothing is taken back there";
         metrics.observe("environments_suspicious", help, move || {
             // Only the leader reads environments; a replica that lost the leadership would report its last reading for
             // ever.
-            leadership.is_leader().then(|| i64::try_from(snapshots.suspicious()).ok()).flatten()
+            leader.is_leader().then(|| i64::try_from(snapshots.suspicious()).ok()).flatten()
         });
 
         let this = Self::default();

@@ -188,7 +188,7 @@ impl Recorder {
                     may_change = changed.is_ok();
                     if *leads.borrow_and_update() {
                         self.schedule.everything();
-                        self.reporter.invalid_workloads_soon(&self.cluster);
+                        self.reporter.mistaken_workloads_soon(&self.cluster);
                     }
                 }
             }

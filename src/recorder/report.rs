@@ -12,10 +12,14 @@ use tracing::warn;
 use super::verdicts::UNCHECKED;
 use crate::{
     api::{PactDeployment, deployment::Check, gate::GateMode},
-    cluster::{Cluster, FIELD_MANAGER, index::InvalidWorkload},
+    cluster::{
+        Cluster, FIELD_MANAGER,
+        index::{InvalidWorkload, StrayKeys},
+    },
     decide::{
         Reason, messages,
         record::{MemberView, RecordState, events, stated},
+        stray_keys,
     },
     workload::{RecordKey, StaleSource, VersionSource, Workload, WorkloadRef},
 };
@@ -92,6 +96,16 @@ impl Reporter {
         self.publish(&regarding(&invalid.workload, &invalid.uid), &event).await;
     }
 
+    /// Reports keys of a workload that look like ours and mean nothing (case 85).
+    pub(super) async fn stray_keys(&self, stray: &StrayKeys) {
+        for key in &stray.keys {
+            let note = stray_keys::sentence(key);
+            let once_key = note.clone();
+            let event = Event { reason: Reason::KeyIgnored.as_str(), action: "Record", warning: true, note, once_key };
+            self.publish(&regarding(&stray.workload, &stray.uid), &event).await;
+        }
+    }
+
     /// Reports a verdict on a running version: that it would be denied, or that it could not be checked yet.
     pub(super) async fn checked_member(&self, key: &RecordKey, member: &MemberView, check: &Check, mode: GateMode) {
         // With the gate off, the metrics are enough.
@@ -164,16 +178,23 @@ impl Reporter {
         }
     }
 
-    /// Publishes, while this process leads, the Events about workloads with invalid annotations.
-    pub(super) fn invalid_workloads_soon(&self, cluster: &Cluster) {
+    /// Publishes, while this process leads, the Events about workloads with invalid annotations, or with keys that mean
+    /// nothing.
+    pub(super) fn mistaken_workloads_soon(&self, cluster: &Cluster) {
         if !self.leadership.is_leader() {
             return;
         }
-        let invalid_workloads: Vec<_> = cluster.index().invalid_workloads().cloned().collect();
+        let (invalid_workloads, strays): (Vec<_>, Vec<_>) = {
+            let index = cluster.index();
+            (index.invalid_workloads().cloned().collect(), index.stray_keys().cloned().collect())
+        };
         let reporter = self.clone();
         tokio::spawn(async move {
             for invalid in invalid_workloads {
                 reporter.invalid_workload(&invalid).await;
+            }
+            for stray in strays {
+                reporter.stray_keys(&stray).await;
             }
         });
     }

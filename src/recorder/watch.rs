@@ -98,7 +98,7 @@ impl<C: Fn() + Send + Sync + 'static> Dispatch for Follow<C> {
 fn listed(recorder: &Arc<Recorder>) {
     recorder.cluster.set_complete();
     recorder.schedule.everything();
-    recorder.reporter.invalid_workloads_soon(&recorder.cluster);
+    recorder.reporter.mistaken_workloads_soon(&recorder.cluster);
 }
 
 /// Follows a kind that need not be installed for as long as its definition is there.

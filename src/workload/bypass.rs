@@ -105,6 +105,7 @@ mod tests {
             },
             version_label: None,
             default_container: None,
+            stray_keys: Box::default(),
             without_pods: false,
             containers: images
                 .iter()

@@ -15,6 +15,7 @@ fn workload(pacticipant: Option<&str>, image: &str) -> Workload {
         containers: vec![Container { name: "app".into(), image: image.into() }],
 
         default_container: None,
+        stray_keys: Box::default(),
         rollout: RolloutState::Complete,
         without_pods: false,
         deleting: false,

@@ -19,6 +19,7 @@ pub mod kinds;
 pub mod mapping;
 pub mod record_key;
 pub mod rollout;
+pub mod stray_keys;
 pub mod tag_pattern;
 pub mod template_only;
 pub mod version;
@@ -37,8 +38,9 @@ pub use mapping::{
 };
 pub use record_key::{EnvironmentRef, RecordKey};
 pub use rollout::RolloutState;
+pub use stray_keys::StrayKey;
 pub use tag_pattern::{PatternError, TagPattern};
-pub use template_only::{CanaryView, RolloutView, effective_annotations, target_of, template_of};
+pub use template_only::{CanaryOwner, CanaryView, RolloutView, effective_annotations, target_of, template_of};
 pub use version::{ResolvedVersion, StaleSource, VersionSource};
 pub use version_problem::VersionProblem;
 pub use version_rules::VersionRules;
@@ -113,14 +115,16 @@ pub struct Workload {
     pub containers: Vec<Container>,
     /// The annotation `kubectl.kubernetes.io/default-container` of its pod template.
     pub default_container: Option<String>,
+    /// Keys on it that look like the operator's and mean nothing.
+    pub stray_keys: Box<[StrayKey]>,
     /// The state of its rollout at the moment of observation.
     pub rollout: RolloutState,
     /// Whether it has no pods, but for those that [`RolloutState::Terminating`] waits for (case 92).
     pub without_pods: bool,
     /// Whether it is being deleted.
     pub deleting: bool,
-    /// The name of the Flagger Canary that controls it (case 71): it is that Canary's primary.
-    pub canary_owner: Option<String>,
+    /// The Flagger Canary that controls it by its own account (case 71); see [`CanaryView::has_primary`].
+    pub canary_owner: Option<CanaryOwner>,
 }
 
 impl Workload {

@@ -61,6 +61,16 @@ pub struct CanaryStatusView {
     pub last_promoted_spec: Option<String>,
 }
 
+/// The Canary that an object's owner reference names as its controller: a claim, until it was compared with a
+/// [`CanaryView`] (case 88).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CanaryOwner {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+}
+
 /// A reference to another object in the same namespace.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -133,12 +143,18 @@ fn workload(owner: &ObjectMeta, target: &TargetView) -> Option<WorkloadRef> {
 }
 
 impl CanaryView {
-    /// Whether a workload is this Canary's primary: identified by its controller, not by its name.
+    /// Whether a workload is the primary that Flagger made from this Canary's target: the Canary controls it, and it has
+    /// the name that Flagger gives a primary. A name alone, or an owner reference alone, proves nothing (case 88).
     #[must_use]
-    pub fn controls(&self, workload: &Workload) -> bool {
-        workload.canary_owner.is_some()
-            && workload.canary_owner == self.metadata.name
-            && self.metadata.namespace.as_deref() == Some(workload.reference.namespace.as_str())
+    pub fn has_primary(&self, workload: &Workload) -> bool {
+        let owner = workload.canary_owner.as_ref().map(|owner| (Some(&owner.name), Some(&owner.uid)));
+        let made_from = |target: WorkloadRef| {
+            target.kind == workload.reference.kind
+                && target.namespace == workload.reference.namespace
+                && workload.reference.name.strip_suffix("-primary") == Some(&target.name)
+        };
+        owner == Some((self.metadata.name.as_ref(), self.metadata.uid.as_ref()))
+            && target_of(self).is_some_and(made_from)
     }
 
     /// Whether, at Flagger's last observation, the applied template was the promoted one.

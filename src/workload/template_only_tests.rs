@@ -10,7 +10,7 @@ fn rollout(workload_ref: &Value) -> RolloutView {
 
 fn canary(target: &Value, applied: &str, promoted: &str) -> CanaryView {
     serde_json::from_value(json!({
-        "metadata": {"name": "orders", "namespace": "shop"},
+        "metadata": {"name": "orders", "namespace": "shop", "uid": "c1"},
         "spec": {"targetRef": target, "analysis": {"interval": "10s"}},
         "status": {"phase": "Succeeded", "lastAppliedSpec": applied, "lastPromotedSpec": promoted},
     }))
@@ -27,6 +27,7 @@ fn workload(name: &str, image: &str, annotations: PactAnnotations) -> Workload {
         containers: vec![Container { name: "app".into(), image: image.into() }],
 
         default_container: None,
+        stray_keys: Box::default(),
         rollout: RolloutState::Complete,
         without_pods: false,
         deleting: false,
@@ -65,15 +66,37 @@ fn case_71_the_target_is_a_template_and_the_member_is_what_the_canary_controls()
     let canary = canary(&json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "orders"}), "a", "a");
     assert_eq!(target_of(&canary).unwrap().name, "orders");
     let mut primary = workload("orders-primary", "orders:1", PactAnnotations::default());
-    assert!(!canary.controls(&primary), "a name alone proves nothing");
-    primary.canary_owner = Some("orders".into());
-    assert!(canary.controls(&primary));
-    let elsewhere = WorkloadRef { namespace: "elsewhere".into(), ..primary.reference.clone() };
-    assert!(!canary.controls(&Workload { reference: elsewhere, ..primary.clone() }));
-    primary.canary_owner = None;
+    assert!(!canary.has_primary(&primary), "a name alone proves nothing");
+    primary.canary_owner = Some(CanaryOwner { name: "orders".into(), uid: "c1".into() });
+    assert!(canary.has_primary(&primary));
     let mut nameless = canary;
     nameless.metadata.name = None;
-    assert!(!nameless.controls(&primary), "no name on either side is no match");
+    assert!(!nameless.has_primary(&Workload { canary_owner: None, ..primary }), "no name on either side is no match");
+}
+
+#[test]
+fn case_88_a_claim_to_be_a_primary_is_compared_with_the_canary() {
+    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "orders"});
+    let mut primary = workload("orders-primary", "orders:1", PactAnnotations::default());
+    let owner = |name: &str, uid: &str| Some(CanaryOwner { name: name.into(), uid: uid.into() });
+    primary.canary_owner = owner("orders", "c1");
+    let at = |change: &dyn Fn(&mut Workload)| {
+        let mut changed = primary.clone();
+        change(&mut changed);
+        changed
+    };
+    for (what, claims) in [
+        ("an earlier Canary of that name", at(&|it| it.canary_owner = owner("orders", "c0"))),
+        ("another Canary", at(&|it| it.canary_owner = owner("other", "c1"))),
+        ("another name", at(&|it| it.reference.name = "billing-primary".into())),
+        ("the target itself", at(&|it| it.reference.name = "orders".into())),
+        ("another namespace", at(&|it| it.reference.namespace = "elsewhere".into())),
+        ("another kind", at(&|it| it.reference.kind = WorkloadKind::DaemonSet)),
+    ] {
+        assert!(!canary(&target, "a", "a").has_primary(&claims), "{what}");
+    }
+    let of_service = json!({"apiVersion": "v1", "kind": "Service", "name": "orders"});
+    assert!(!canary(&of_service, "a", "a").has_primary(&primary), "a Canary that targets nothing of ours");
 }
 
 #[test]

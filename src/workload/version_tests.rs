@@ -14,6 +14,7 @@ fn workload(images: &[&str]) -> Workload {
         containers: images.iter().enumerate().map(container).collect(),
 
         default_container: None,
+        stray_keys: Box::default(),
         rollout: RolloutState::Complete,
         without_pods: false,
         deleting: false,

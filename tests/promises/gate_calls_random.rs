@@ -3,7 +3,7 @@
 //! The matchConditions are CEL, evaluated in the API server. Here they are compared with a model in plain Rust, over
 //! random updates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Container, EnvVar};
@@ -73,11 +73,11 @@ async fn a_thousand_random_updates_are_asked_about_exactly_when_the_version_may_
     assert!((200..800).contains(&asked), "GATE_SEED={seed}: {asked} calls");
 }
 
-/// The model. The version may change when the Deployment is annotated, before or after, and an image, one of these
-/// annotations or the version label differs.
+/// The model. The version may change when the Deployment has a key of ours, before or after, and an image, one of these
+/// annotations or the version label differs, or a key of ours is new: it may be one that means nothing (case 85).
 fn version_may_change(old: &Deployment, new: &Deployment) -> bool {
-    let ours =
-        annotations(old).contains_key(VERSION_ANNOTATIONS[0]) || annotations(new).contains_key(VERSION_ANNOTATIONS[0]);
+    let (before, after) = (keys_of_ours(old), keys_of_ours(new));
+    let ours = !before.is_empty() || !after.is_empty();
     let annotation = |object: &Deployment, key: &str| annotations(object).get(key).cloned().unwrap_or_default();
     let label = |object: &Deployment| {
         object.metadata.labels.clone().unwrap_or_default().remove("app.kubernetes.io/version").unwrap_or_default()
@@ -86,7 +86,23 @@ fn version_may_change(old: &Deployment, new: &Deployment) -> bool {
         containers(object).iter().map(|one| (one.name.clone(), one.image.clone().unwrap_or_default())).collect()
     };
     let annotations_differ = VERSION_ANNOTATIONS.iter().any(|key| annotation(old, key) != annotation(new, key));
-    ours && (images(old) != images(new) || annotations_differ || label(old) != label(new))
+    let news = images(old) != images(new) || annotations_differ || label(old) != label(new);
+    ours && (news || !after.is_subset(&before))
+}
+
+/// The keys of ours, each with where it is.
+fn keys_of_ours(object: &Deployment) -> BTreeSet<(&'static str, String)> {
+    let template = object.spec.as_ref().unwrap().template.metadata.clone().unwrap_or_default();
+    let metadata = object.metadata.clone();
+    let maps = [
+        ("annotation", metadata.annotations),
+        ("label", metadata.labels),
+        ("annotation of pods", template.annotations),
+        ("label of pods", template.labels),
+    ];
+    let keys =
+        maps.into_iter().flat_map(|(place, map)| map.unwrap_or_default().into_keys().map(move |key| (place, key)));
+    keys.filter(|(_, key)| key.starts_with("pact-operator") || key.ends_with("/pacticipant")).collect()
 }
 
 fn annotations(object: &Deployment) -> BTreeMap<String, String> {
@@ -117,7 +133,10 @@ fn change(object: &mut Deployment, dice: &mut Dice) -> String {
         4 => set(annotations, "pact-operator.dev/else", dice.of(&[None, Some("1"), Some("2")])),
         5 => set(annotations, "example.com/note", dice.of(&[None, Some("orders"), Some("2.0.0")])),
         6 => set(labels, "app.kubernetes.io/version", dice.of(&[None, Some(""), Some("1.0.0"), Some("2.0.0")])),
-        7 => set(labels, "team", dice.of(&[None, Some("shop"), Some("web")])),
+        7 => {
+            let key = dice.of(&["team", "team", VERSION_ANNOTATIONS[0], "example.com/pacticipant"]);
+            set(labels, key, dice.of(&[None, Some("shop"), Some("web")]))
+        }
         8 => {
             let tag = dice.of(&["1.0.0", "2.0.0", "3.0.0"]);
             pod.containers[0].image = Some(image(tag));

@@ -178,32 +178,6 @@ async fn case_06_any_change_to_a_deployment_that_is_being_deleted_passes() {
 }
 
 #[tokio::test]
-async fn case_71_the_primary_of_a_flagger_canary_passes_and_no_other_object_with_an_owner() {
-    let setup = GateSetup::shared().await;
-    let environment = &setup.gated(json!({"mode": "Enforce"})).await;
-    setup.provider_that_breaks(&environment.name, "canary");
-    let api = setup.deployments(&environment.namespace);
-    let create = async |name: &str, owner: Value| {
-        let owned = annotated(name, "canary", "2.0.0").with(|it| it["metadata"]["ownerReferences"] = json!([owner]));
-        api.patch(name, &PatchParams::apply("flagger"), &Patch::Apply(owned.manifest())).await
-    };
-    let canary = json!({
-        "apiVersion": "flagger.app/v1beta1", "kind": "Canary", "name": "shop", "uid": "4d2a", "controller": true,
-    });
-    create("shop-primary", canary.clone()).await.expect("it was judged when its target changed");
-    for (name, key, value) in [
-        ("not-in-control", "controller", json!(false)),
-        ("another-kind", "kind", json!("Rollout")),
-        ("another-group", "apiVersion", json!("example.com/v1")),
-    ] {
-        let mut other = canary.clone();
-        other[key] = value;
-        let denied = create(name, other).await;
-        assert!(matches!(&denied, Err(kube::Error::Api(status)) if status.code == 403), "{name}: {denied:?}");
-    }
-}
-
-#[tokio::test]
 async fn case_69_a_new_deployment_of_the_version_that_is_recorded_passes_unasked() {
     let setup = GateSetup::shared().await;
     let broker = setup.own_broker("away").await;

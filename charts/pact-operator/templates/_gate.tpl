@@ -1,13 +1,25 @@
 {{/*
-Conditions that the webhook's configuration and the audit of bypasses share, in CEL and in one line. An error in a condition
+Parts of the webhook's configuration. Its conditions, which the audit of bypasses shares, are in CEL and in one line. An error in a condition
 admits the request unasked under failurePolicy Ignore: nothing here may fail, or cost more than the API server allows,
 whatever somebody writes into an object.
 */}}
 
-{{/* The object is managed, or was. */}}
+{{/* A key that somebody wrote who meant the operator. src/workload/stray_keys.rs says the same. */}}
+{{- define "pact-operator.ours" -}}
+k.startsWith('pact-operator') || k == 'pacticipant' || k.endsWith('/pacticipant')
+{{- end }}
+
+{{/*
+The object is managed, or was; or somebody meant it to be: with a misspelt annotation, a label, or on the pod template, about
+which the webhook warns. The first part decides what is judged and is cheap; the other looks at each key, and therefore not at
+hundreds of them.
+*/}}
 {{- define "pact-operator.annotated" -}}
 [object, oldObject].exists(o, o != null && has(o.metadata.annotations)
 && 'pact-operator.dev/pacticipant' in o.metadata.annotations)
+|| [object, oldObject].exists(o, o != null
+&& [o.metadata, has(o.spec.template.metadata) ? o.spec.template.metadata : {}].exists(m, ['annotations', 'labels'].exists(f,
+f in m && m[f].size() <= 500 && m[f].exists(k, {{ include "pact-operator.ours" . }}))))
 {{- end }}
 
 {{/* The object is new, or something changes that may say another version, or that a version may pass unasked. */}}
@@ -28,6 +40,10 @@ oldObject == null
 != (has(oldObject.spec.template.metadata) && has(oldObject.spec.template.metadata.annotations)
 && 'kubectl.kubernetes.io/default-container' in oldObject.spec.template.metadata.annotations
 ? oldObject.spec.template.metadata.annotations['kubectl.kubernetes.io/default-container'] : '')
+|| [[object.metadata, oldObject.metadata],
+[has(object.spec.template.metadata) ? object.spec.template.metadata : {},
+has(oldObject.spec.template.metadata) ? oldObject.spec.template.metadata : {}]].exists(p, ['annotations', 'labels'].exists(f,
+f in p[0] && p[0][f].size() <= 500 && p[0][f].exists(k, ({{ include "pact-operator.ours" . }}) && !(f in p[1] && k in p[1][f]))))
 {{- end }}
 
 {{/*
@@ -50,6 +66,36 @@ has(object.metadata.annotations) && 'pact-operator.dev/bypass' in object.metadat
 && has(request.userInfo.username)
 && (!request.userInfo.username.startsWith('system:serviceaccount:') || request.userInfo.username in {{ $accounts | toJson | replace "\"" "'" }})
 && authorizer.group('pact-operator.dev').resource('pactenvironments').check('bypass').allowed()
+{{- end }}
+
+{{/* The object was given the annotation for the pacticipant just now, and nothing controls it. */}}
+{{- define "pact-operator.newlyAnnotated" -}}
+has(object.metadata.annotations) && 'pact-operator.dev/pacticipant' in object.metadata.annotations
+&& !(oldObject != null && has(oldObject.metadata.annotations) && 'pact-operator.dev/pacticipant' in oldObject.metadata.annotations)
+&& !(has(object.metadata.ownerReferences) && object.metadata.ownerReferences.exists(o, has(o.controller) && o.controller))
+{{- end }}
+
+{{/* How the API server calls the webhook. No caBundle: the operator writes it, and an upgrade of the release keeps it. */}}
+{{- define "pact-operator.callWebhook" -}}
+clientConfig:
+  {{- with .Values.webhook.url }}
+  url: {{ . }}
+  {{- else }}
+  service: {name: pact-operator-webhook, namespace: {{ .Release.Namespace }}, path: /gate, port: 443}
+  {{- end }}
+{{- end }}
+
+{{/* The namespaces in which the webhook is called. */}}
+{{- define "pact-operator.gatedNamespaces" -}}
+namespaceSelector:
+  matchExpressions:
+    # Workloads that the cluster and the operator need to start never depend on the operator.
+    - key: kubernetes.io/metadata.name
+      operator: NotIn
+      values: {{ concat (list "kube-system" "kube-node-lease" .Release.Namespace) .Values.webhook.excludedNamespaces | uniq | toJson }}
+    {{- with .Values.webhook.namespaceSelector }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end }}
 
 {{/* A condition in one line: a list of context and name. */}}

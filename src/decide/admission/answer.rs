@@ -36,7 +36,7 @@ impl Answer {
     /// Admitted, with what there is to notice.
     #[must_use]
     pub fn noticed(notices: &[Notice]) -> Self {
-        Self { warnings: notices.iter().map(Notice::warning).collect(), ..Self::default() }
+        Self { warnings: notices.iter().map(Notice::warning).take(messages::WARNINGS).collect(), ..Self::default() }
     }
 
     /// The answer that a decision comes to. `link` gives the address of the matrix of a finding, if there is one.

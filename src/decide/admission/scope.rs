@@ -11,10 +11,10 @@ use super::{
 };
 use crate::{
     api::{gate::GateMode, names::Pacticipant},
-    decide::{Question, messages},
+    decide::{Question, messages, stray_keys},
     workload::{
-        BrokenRules, EnvironmentRef, EnvironmentRules, NamespaceMapping, VersionSource, Whereabouts, Workload,
-        WorkloadKind, stale_source,
+        BrokenRules, EnvironmentRef, EnvironmentRules, NamespaceMapping, StrayKey, VersionSource, Whereabouts,
+        Workload, WorkloadKind, stale_source,
     },
 };
 
@@ -34,7 +34,7 @@ pub enum Unjudged {
     },
     /// Neither the old nor the new object is annotated.
     Unannotated,
-    /// It is the primary of a Flagger Canary: what is promoted was judged at its target (case 71).
+    /// It is the primary of a Flagger Canary: what is promoted was judged at its target (cases 71 and 88).
     Primary,
     /// Its namespace lies in no environment.
     Unmapped,
@@ -53,20 +53,26 @@ impl Unjudged {
         }
     }
 
-    /// What whoever asked should know.
+    /// What whoever asked should know, as a warning.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
+        self.sentence().as_deref().map(messages::warning)
+    }
+
+    /// The same, whole.
+    #[must_use]
+    pub fn sentence(&self) -> Option<String> {
         let text = match self {
             Self::OtherKind(kind) => {
                 let known = WorkloadKind::ALL.map(WorkloadKind::kind).join(", ");
-                format!("pact-operator judges no {kind}, only {known}")
+                format!("pact-operator judges and records no {kind}, only {known}")
             }
             Self::Unreadable { kind, problem } => {
                 format!("not checked with Pact, the {kind} cannot be read: {problem}")
             }
             Self::OtherOperation | Self::Unannotated | Self::Primary | Self::Unmapped => return None,
         };
-        Some(messages::warning(&text))
+        Some(text)
     }
 }
 
@@ -77,6 +83,8 @@ pub enum Notice {
     StaleAnnotation,
     /// The image became another build and the version label, which says the version, stayed.
     StaleLabel,
+    /// A key that looks like the operator's and is not read.
+    StrayKey(StrayKey),
 }
 
 impl Notice {
@@ -90,6 +98,7 @@ impl Notice {
             Self::StaleLabel => messages::warning(
                 "the image changed, but the label app.kubernetes.io/version stayed: is it still right?",
             ),
+            Self::StrayKey(stray) => messages::warning(&stray_keys::sentence(stray)),
         }
     }
 }
@@ -167,10 +176,13 @@ pub fn unjudged(review: &Review) -> Option<Unjudged> {
     let Some(kind) = review.kind.known() else { return Some(Unjudged::OtherKind(review.kind.kind.clone())) };
     match &review.new {
         Err(problem) => Some(Unjudged::Unreadable { kind, problem: problem.clone() }),
-        Ok(new) if !new.annotated() && !review.old.as_ref().is_some_and(Workload::annotated) => {
+        Ok(new)
+            if !new.annotated()
+                && !review.old.as_ref().is_some_and(Workload::annotated)
+                && new.stray_keys.is_empty() =>
+        {
             Some(Unjudged::Unannotated)
         }
-        Ok(new) if new.canary_owner.is_some() => Some(Unjudged::Primary),
         Ok(_) => None,
     }
 }
@@ -199,10 +211,12 @@ pub fn scope<'a>(
     }
     let (old, mut open, mut notices) = (review.old.as_ref(), Vec::new(), Vec::new());
     let Ok(new) = &review.new else { return Scope::Judged { subjects: open, notices } };
+    let mut gated = false;
     let sure = sure.iter().map(|object| (object, conflict.clone()));
     let possible = whereabouts.possible.iter().map(|object| (object, Some(Unclear::NamespaceUnread)));
     for (object, unclear) in sure.chain(possible) {
         let Some(judge) = environment(object).and_then(|policy| Judge::of(policy, unclear)) else { continue };
+        gated |= judge.gate.mode != GateMode::Off;
         // Where the version is checked it is a finding, not a notice.
         let stale = old.and_then(|old| stale_source(old, new, &judge.rules.version));
         let on = judge.gate.mode != GateMode::Off && judge.unclear.is_none();
@@ -222,6 +236,9 @@ pub fn scope<'a>(
             members_listed: judge.members_listed || judge.unclear.is_some(),
             unclear: judge.unclear.clone(),
         }));
+    }
+    if gated {
+        notices.extend(new.stray_keys.iter().cloned().map(Notice::StrayKey));
     }
     Scope::Judged { subjects: open, notices }
 }

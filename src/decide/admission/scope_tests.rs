@@ -10,7 +10,7 @@ use crate::{
         admission::{GroupVersionKind, User},
         record::fixtures,
     },
-    workload::{EnvironmentClaim, NamespaceSelector},
+    workload::{EnvironmentClaim, NamespaceSelector, stray_keys::Place},
 };
 
 fn workload(pacticipant: Option<&str>, image: &str) -> Workload {
@@ -101,19 +101,22 @@ fn judged(review: &Review, mapping: &NamespaceMapping) -> (Vec<String>, Vec<Noti
 
 #[test]
 fn reviews_that_need_no_question_are_admitted_whatever_their_namespace() {
-    let owned = |review: &mut Review| review.new.as_mut().unwrap().canary_owner = Some("orders".into());
-    let cases: [(&str, Change<'_>, &str, Option<&str>); 7] = [
+    let cases: [(&str, Change<'_>, &str, Option<&str>); 6] = [
         ("a subresource", &|it| it.subresource = true, "NotOurs", None),
         ("another operation", &|it| it.operation = Operation::Other, "NotOurs", None),
         (
             "another kind",
             &|it| it.kind.kind = "Job".into(),
             "NotOurs",
-            Some("pact-operator judges no Job, only Deployment, StatefulSet, DaemonSet"),
+            Some("pact-operator judges and records no Job, only Deployment, StatefulSet, DaemonSet"),
         ),
-        ("a kind of ours in another group", &|it| it.kind.group = "x".into(), "NotOurs", Some("judges no Deployment")),
+        (
+            "a kind of ours in another group",
+            &|it| it.kind.group = "x".into(),
+            "NotOurs",
+            Some("judges and records no Deployment"),
+        ),
         ("no annotation", &|it| (it.old, it.new) = (None, Ok(workload(None, "orders:2"))), "Unannotated", None),
-        ("a primary of Flagger (case 71)", &owned, "Primary", None),
         (
             "an object that cannot be read",
             &|it| it.new = Err("no spec".into()),
@@ -143,6 +146,24 @@ fn reviews_that_need_no_question_are_admitted_whatever_their_namespace() {
         None,
         "removing the annotation with a new image is no way around the gate (case 39)"
     );
+}
+
+#[test]
+fn case_85_keys_that_are_not_read_are_noticed_wherever_a_gate_is_on() {
+    let stray = || StrayKey { place: Place::PodTemplate, key: "pact-operator.dev/pacticipant".into() };
+    let mut created = workload(None, "orders:2");
+    created.stray_keys = [stray()].into();
+    let created = Review { operation: Operation::Create, old: None, new: Ok(created), ..review() };
+    for gated in ["production", "audited", "broken"] {
+        let (asked, notices) = judged(&created, &mapped(&[gated]));
+        assert_eq!((asked, notices), (Vec::new(), vec![Notice::StrayKey(stray())]), "{gated}");
+    }
+    assert_eq!(judged(&created, &mapped(&["off"])), (Vec::new(), Vec::new()));
+    assert_eq!(scope_in(&created, &NamespaceMapping::Unmapped), Scope::Unjudged(Unjudged::Unmapped));
+    let mut beside = review();
+    beside.new.as_mut().unwrap().stray_keys = [stray()].into();
+    let (asked, notices) = judged(&beside, &mapped(&["production"]));
+    assert_eq!((asked, notices), (vec!["production 2 New".to_owned()], vec![Notice::StrayKey(stray())]));
 }
 
 /// What is asked about, and why it is not asked, if so: `production 2 Conflicted`.

@@ -23,6 +23,7 @@ fn running() -> Workload {
         containers: vec![container("app", "reg/orders:1"), container("proxy", "envoy:1.30")],
 
         default_container: None,
+        stray_keys: Box::default(),
         rollout: RolloutState::Complete,
         without_pods: false,
         deleting: false,

@@ -56,6 +56,7 @@ pub(crate) fn workload(namespace: &str, name: &str, pacticipant: &str) -> Worklo
         containers: vec![Container { name: "app".into(), image: "app:1".into() }],
 
         default_container: None,
+        stray_keys: Box::default(),
         rollout: RolloutState::Complete,
         without_pods: false,
         deleting: false,

@@ -8,6 +8,7 @@ mod daemon_set;
 mod deployment;
 #[cfg(test)]
 mod fixtures;
+mod own_entries;
 mod stateful_set;
 mod view;
 
@@ -16,10 +17,11 @@ pub use deployment::{
     Deployment, DeploymentConditionView, DeploymentRollingUpdateView, DeploymentSpecView, DeploymentStatusView,
     DeploymentStrategyView,
 };
+pub use own_entries::OwnEntries;
 pub use stateful_set::{
     StatefulSet, StatefulSetRollingUpdateView, StatefulSetSpecView, StatefulSetStatusView, StatefulSetStrategyView,
 };
-pub use view::{ContainerView, Kind, PodAnnotationsView, PodMetadataView, PodSpecView, PodTemplateView, Pods, View};
+pub use view::{ContainerView, Kind, PodMetadataView, PodSpecView, PodTemplateView, Pods, View};
 
 use std::fmt;
 

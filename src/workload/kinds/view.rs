@@ -1,6 +1,7 @@
 //! The part of a workload that the operator reads. The parts that all kinds share are read here.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
@@ -9,9 +10,10 @@ use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::WorkloadKind;
+use super::{OwnEntries, WorkloadKind};
 use crate::api::annotations;
-use crate::workload::{Container, PactAnnotations, RolloutState, Workload, WorkloadRef};
+use crate::workload::stray_keys::{looks_ours, stray_keys};
+use crate::workload::{CanaryOwner, Container, PactAnnotations, RolloutState, Workload, WorkloadRef};
 
 /// The parts that differ between kinds of workload.
 pub trait Kind: Clone + Debug + Default + PartialEq + Send + Sync + 'static {
@@ -78,15 +80,9 @@ pub struct PodTemplateView {
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct PodMetadataView {
     /// The annotations.
-    pub annotations: Option<PodAnnotationsView>,
-}
-
-/// The annotations of pods that the operator reads. Ours do not count there.
-#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
-pub struct PodAnnotationsView {
-    /// The container that people mean when they name none (case 87).
-    #[serde(rename = "kubectl.kubernetes.io/default-container")]
-    pub default_container: Option<String>,
+    pub annotations: Option<OwnEntries>,
+    /// The labels.
+    pub labels: Option<OwnEntries>,
 }
 
 /// The part of a pod's spec that the operator reads. Init containers, and so native sidecars, are left out on purpose
@@ -148,15 +144,8 @@ impl<K: Kind> View<K> {
         let metadata = &mut self.metadata;
         metadata.managed_fields = None;
         metadata.finalizers = None;
-        let own = [
-            annotations::PACTICIPANT,
-            annotations::CONTAINER,
-            annotations::VERSION,
-            annotations::APPLICATION_INSTANCE,
-            annotations::BYPASS,
-        ];
-        keep(&mut metadata.annotations, |key| own.contains(&key));
-        keep(&mut metadata.labels, |key| key == annotations::VERSION_LABEL);
+        keep(&mut metadata.annotations, looks_ours);
+        keep(&mut metadata.labels, |key| key == annotations::VERSION_LABEL || looks_ours(key));
     }
 
     /// The observed workload, with its rollout judged at `now`: only [`RolloutState::Terminating`] depends on the time.
@@ -166,8 +155,12 @@ impl<K: Kind> View<K> {
         let annotation = |key: &str| metadata.annotations.as_ref().and_then(|all| all.get(key)).cloned();
         let template = self.spec.as_ref().and_then(K::template);
         let pod = template.and_then(|template| template.spec.as_ref());
-        let pod_annotations = template.and_then(|it| it.metadata.as_ref()).and_then(|it| it.annotations.as_ref());
+        let none = BTreeMap::new();
+        let pod_metadata = template.and_then(|it| it.metadata.as_ref());
+        let pod_annotations = pod_metadata.and_then(|it| it.annotations.as_ref()).map_or(&none, |it| &it.0);
+        let pod_labels = pod_metadata.and_then(|it| it.labels.as_ref()).map_or(&none, |it| &it.0);
         let containers = pod.and_then(|pod| pod.containers.as_deref()).unwrap_or_default();
+        let canary_owner = canary_owner(metadata);
         let rollout = self.rollout(now);
         let pods = self.status.as_ref().map(K::pods).unwrap_or_default();
         let waited_for = matches!(rollout, RolloutState::ScaledToZero | RolloutState::Terminating { .. });
@@ -188,11 +181,20 @@ impl<K: Kind> View<K> {
             },
             version_label: metadata.labels.as_ref().and_then(|all| all.get(annotations::VERSION_LABEL)).cloned(),
             containers: containers.iter().map(Container::from).collect(),
-            default_container: pod_annotations.and_then(|annotations| annotations.default_container.clone()),
+            default_container: pod_annotations.get(annotations::DEFAULT_CONTAINER).cloned(),
+            stray_keys: match canary_owner {
+                // Flagger copies and removes annotations as it likes.
+                Some(_) => Box::default(),
+                None => stray_keys(
+                    metadata.annotations.as_ref().unwrap_or(&none),
+                    metadata.labels.as_ref().unwrap_or(&none),
+                    [pod_annotations, pod_labels],
+                ),
+            },
             rollout,
             without_pods: !pods.standing && (!pods.terminating || waited_for),
             deleting: metadata.deletion_timestamp.is_some(),
-            canary_owner: canary_owner(metadata),
+            canary_owner,
         }
     }
 
@@ -231,15 +233,15 @@ impl From<&ContainerView> for Container {
 }
 
 /// The Flagger Canary that controls an object (case 71). An owner reference is not enough: any object may be an owner.
-fn canary_owner(metadata: &ObjectMeta) -> Option<String> {
+fn canary_owner(metadata: &ObjectMeta) -> Option<CanaryOwner> {
     let owners = metadata.owner_references.as_deref().unwrap_or_default();
     let canary = owners.iter().find(|owner| {
         owner.controller == Some(true) && owner.kind == "Canary" && owner.api_version.starts_with("flagger.app/")
     });
-    canary.map(|owner| owner.name.clone())
+    canary.map(|owner| CanaryOwner { name: owner.name.clone(), uid: owner.uid.clone() })
 }
 
-fn keep(map: &mut Option<std::collections::BTreeMap<String, String>>, wanted: impl Fn(&str) -> bool) {
+fn keep(map: &mut Option<BTreeMap<String, String>>, wanted: impl Fn(&str) -> bool) {
     if let Some(entries) = map {
         entries.retain(|key, _| wanted(key));
         if entries.is_empty() {
