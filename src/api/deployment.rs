@@ -151,6 +151,11 @@ pub struct Check {
     /// `Yes`, `YesVacuous`, `No`, `Unknown`, `VersionMissing`, `PacticipantUnknown`, `EnvironmentMissing`,
     /// `Unauthorized` or `BrokerUnavailable`; `Unchecked` while the broker has not answered yet.
     pub verdict: String,
+    /// Why the verdict is `YesVacuous`, where that is known: `Contentless` (the version is empty at the broker),
+    /// `NoCounterpart` (it has no pacts, and no application here has one with it) or `Ignored` (its pacts are with ignored
+    /// applications).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vacuous: Option<String>,
     /// Whether the gate would deny the version if the environment's mode were `Enforce`.
     pub would_deny: bool,
     /// For people: the pair that fails, or why there is no answer.

@@ -9,7 +9,8 @@ use super::{Broker, BrokerError, live::LiveCache};
 use crate::{
     api::names::{EnvironmentName, Pacticipant},
     decide::{
-        Evidence, Judgement, LiveVersions, Matrix, PairResult, Question, UnrecordedVersion, Verdict, judge, wants_live,
+        Evidence, Judgement, LiveVersions, Matrix, PairResult, Question, UnrecordedVersion, Vacuous, Verdict,
+        brokers_spelling, judge, of_other_spelling, wants_live,
     },
 };
 
@@ -86,6 +87,9 @@ impl Judge {
                 // A provider that was recorded between the two readings would seem hidden: read once more.
                 Ok(self.reading(question, Some(Instant::now())).await.map_or(judgement, |reading| reading.judgement))
             }
+            Ok(Reading { judgement, .. }) if judgement.verdict == Verdict::YesVacuous => {
+                Ok(self.why_vacuous(question, judgement).await)
+            }
             Ok(reading) => Ok(reading.judgement),
             // A broker answers 400 for a missing pacticipant, too, and names it only in the text.
             Err(error @ BrokerError::Rejected { status: 400, .. }) => self.missing(question).await?.ok_or(error),
@@ -153,6 +157,17 @@ impl Judge {
         Ok(Reading { judgement, hidden })
     }
 
+    /// A vacuous yes with its reason: one more request. Without an answer, it is a vacuous yes all the same.
+    async fn why_vacuous(&self, question: &Question, judgement: Judgement) -> Judgement {
+        match self.broker.whole_matrix(question).await {
+            Ok(own) => match brokers_spelling(question, &own) {
+                Some(theirs) => of_other_spelling(question, theirs),
+                None => Judgement { vacuous: Vacuous::of(question, &own), ..judgement },
+            },
+            Err(_) => judgement,
+        }
+    }
+
     /// The matrix of the version in question with each unrecorded version.
     async fn pairs(&self, question: &Question, unrecorded: &[UnrecordedVersion]) -> Result<Matrix, BrokerError> {
         let asked =
@@ -200,8 +215,9 @@ impl Judge {
         if self.broker.pacticipant_exists(&question.pacticipant).await? {
             return Ok(None);
         }
-        let explanation = format!("the broker knows no pacticipant named {}", question.pacticipant);
-        Ok(Some(Judgement::without_pairs(Verdict::PacticipantUnknown, explanation)))
+        let live = self.live.read(&self.broker, &question.environment, None).await.ok().flatten();
+        let nothing = LiveVersions::default();
+        Ok(Some(Judgement::of_unknown_pacticipant(question, live.as_ref().map_or(&nothing, |live| &live.versions))))
     }
 }
 

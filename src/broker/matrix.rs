@@ -124,6 +124,16 @@ impl Broker {
         self.read_matrix(query.chain([("latestby", LATEST_BY)]).collect()).await
     }
 
+    /// Every pact and result of a version, wherever the other side is.
+    ///
+    /// # Errors
+    /// [`BrokerError::Rejected`] with status 400 when the pacticipant does not exist, and any other.
+    pub async fn whole_matrix(&self, question: &Question) -> Result<Matrix, BrokerError> {
+        let (pacticipant, version) = (question.pacticipant.as_str(), question.version.as_str());
+        let query = vec![("q[][pacticipant]", pacticipant), ("q[][version]", version), ("latestby", LATEST_BY)];
+        self.read_matrix(query).await
+    }
+
     async fn read_matrix(&self, mut query: Vec<(&str, &str)>) -> Result<Matrix, BrokerError> {
         query.push(("limit", LIMIT));
         let operation = Operation::ReadMatrix;

@@ -38,7 +38,8 @@ fn the_table_shows_the_verdict_the_reason_every_pair_and_a_link() {
         pair(PairResult::NotDeployed, "mobile", None),
         pair(PairResult::Verified, "admin", Some("2.0.0")),
     ];
-    let judgement = Judgement { verdict: Verdict::No, pairs, cautions: Vec::new(), explanation: None };
+    let judgement =
+        Judgement { verdict: Verdict::No, pairs, cautions: Vec::new(), vacuous: None, meant: None, explanation: None };
     let expected = "\
 orders 2.0.0 → production: No
 it failed to verify the pact of web-shop 1, and 1 more pair
@@ -71,6 +72,8 @@ fn the_document_holds_the_same_and_null_for_unknown_values() {
         verdict: Verdict::Unknown,
         pairs: vec![pair(PairResult::Unverified, "web", None)],
         cautions: Vec::new(),
+        vacuous: None,
+        meant: None,
         explanation: None,
     };
     let pairs = &document(&asked_about(), &judgement, "x")["pairs"];

@@ -15,6 +15,7 @@ fn check(verdict: &str, would_deny: bool) -> Check {
     Check {
         version: "1".to_owned(),
         verdict: verdict.to_owned(),
+        vacuous: None,
         would_deny,
         message: String::new(),
         since: Time(at(1)),

@@ -26,5 +26,5 @@ pub use admission::{
 pub use reason::{Explanation, Reason};
 pub use verdict::{
     Evidence, Ignored, Judgement, LiveVersions, Matrix, MatrixRow, Pair, PairResult, Question, UnrecordedVersion,
-    Verdict, judge, wants_live,
+    Vacuous, Verdict, brokers_spelling, judge, of_other_spelling, wants_live,
 };

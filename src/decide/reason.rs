@@ -131,6 +131,8 @@ reasons! {
     PacticipantInvalid => Stalled,
     /// The broker does not know the pacticipant: nothing was published under that name.
     PacticipantMissing => UnderWay,
+    /// The broker spells the pacticipant otherwise than the annotation.
+    PacticipantSpelling => Stalled,
     /// The pacticipant annotation holds more names than are read.
     PacticipantsTooMany => Stalled,
     /// The broker asked its clients to wait.

@@ -4,11 +4,12 @@ use futures::future::join;
 
 use super::{record::RecordReconciler, writes::AtBroker};
 use crate::{
-    api::environment::RecordKind,
+    api::{environment::RecordKind, names::Pacticipant},
     broker::{Broker, BrokerError, EnvironmentId},
     cluster::snapshots::{release, row},
     decide::{
         Explanation, Reason,
+        near_miss::{other_spelling, spelling},
         record::{Action, BrokerWrite, Done, Facts, Failure, Live, MemberView},
     },
     workload::RecordKey,
@@ -32,7 +33,7 @@ impl RecordReconciler {
         let (broker, environment) = self.reach(facts.key)?;
         let live_members = self.cluster.live_members(facts.key, &facts.members);
         let (rows, members) = join(self.read_rows(&broker, &environment, facts), live_members).await;
-        let rows = rows.map_err(|error| self.refused(facts.key, &error))?;
+        let rows = rows?;
         let mut members = members.map_err(|why| Failure { why, retry_after: None })?;
         if facts.members.is_empty() {
             // The members that appeared meanwhile; the former ones were read live for their fate.
@@ -56,8 +57,7 @@ impl RecordReconciler {
             Err(error) => Done::Refused(self.refused(facts.key, &error)),
         };
         if matches!(done, Done::Recorded { .. } | Done::Undeployed { .. } | Done::Released) {
-            let read_back = self.read_rows(&broker, &environment, facts).await;
-            facts.live = Some(read_back.map_err(|error| self.refused(facts.key, &error)));
+            facts.live = Some(self.read_rows(&broker, &environment, facts).await);
         }
         facts.done = Some(done);
     }
@@ -72,25 +72,29 @@ impl RecordReconciler {
         }
     }
 
-    /// The broker's current rows of a key. The members are those that were read before.
+    /// The broker's current rows of a key. The members are those that were read before. Fails when the broker answers
+    /// with another spelling of the pacticipant: under ours no record would ever be found again (case 90).
     async fn read_rows(
         &self,
         broker: &Broker,
         environment: &EnvironmentId,
         facts: &Facts<'_>,
-    ) -> Result<Live, BrokerError> {
+    ) -> Result<Live, Failure> {
         let key = facts.key;
+        let failed = |error: BrokerError| self.refused(key, &error);
         let members: Vec<MemberView> = match &facts.live {
             Some(Ok(live)) => live.members.clone(),
             _ => Vec::new(),
         };
         if facts.rules.as_ref().is_ok_and(|rules| rules.kind == RecordKind::Release) {
-            let mut releases = broker.currently_supported(environment, Some(&key.pacticipant)).await?;
+            let mut releases = broker.currently_supported(environment, Some(&key.pacticipant)).await.map_err(failed)?;
+            same_spelling(key, releases.iter().map(|release| &release.pacticipant))?;
             releases.retain(|release| release.pacticipant == key.pacticipant);
             self.cluster.snapshots.saw_releases(key, releases.clone());
             return Ok(Live { members, row: None, releases: releases.iter().map(release).collect() });
         }
-        let rows = broker.currently_deployed(environment, Some(&key.pacticipant)).await?;
+        let rows = broker.currently_deployed(environment, Some(&key.pacticipant)).await.map_err(failed)?;
+        same_spelling(key, rows.iter().map(|row| &row.pacticipant))?;
         let found =
             rows.into_iter().find(|row| row.pacticipant == key.pacticipant && row.application_instance == key.instance);
         self.cluster.snapshots.saw_row(key, found.clone());
@@ -101,6 +105,17 @@ impl RecordReconciler {
     fn refused(&self, key: &RecordKey, error: &BrokerError) -> Failure {
         self.schedule.look_into(&key.environment_ref, error);
         Failure { why: Explanation::new(error.reason(), error.to_string()), retry_after: error.retry_after() }
+    }
+}
+
+/// Fails when the rows that a broker has of our pacticipant bear another spelling of its name.
+fn same_spelling<'a>(key: &RecordKey, mut names: impl Iterator<Item = &'a Pacticipant>) -> Result<(), Failure> {
+    match names.find(|name| other_spelling(&key.pacticipant, name)) {
+        None => Ok(()),
+        Some(theirs) => {
+            let message = spelling(&key.pacticipant, theirs.as_str());
+            Err(Failure { why: Explanation::new(Reason::PacticipantSpelling, message), retry_after: None })
+        }
     }
 }
 

@@ -52,6 +52,7 @@ pub fn check(
     Check {
         version: version.to_string(),
         verdict: if unchecked { UNCHECKED } else { judgement.verdict.name() }.to_owned(),
+        vacuous: judgement.vacuous.map(|why| why.name().to_owned()),
         // A running version is judged as if it were new: the exception for recorded versions would excuse every one.
         would_deny: !unchecked && wanted(&Cause::Judged(judgement.clone()), Basis::New, rules) == GateAction::Deny,
         message: crate::api::condition::truncated(&messages::one_line(&message), 512),

@@ -25,7 +25,14 @@ fn pair(consumer: &str, provider: &str, result: PairResult) -> Pair {
 }
 
 fn judged(verdict: Verdict, pairs: Vec<Pair>) -> Judgement {
-    Judgement { verdict, pairs, cautions: Vec::new(), explanation: Some("because".to_owned()) }
+    Judgement {
+        verdict,
+        pairs,
+        cautions: Vec::new(),
+        vacuous: None,
+        meant: None,
+        explanation: Some("because".to_owned()),
+    }
 }
 
 fn made(judgement: &Judgement) -> Check {
@@ -45,6 +52,7 @@ fn found(of: &str, verdict: &str, second: i64) -> Check {
     Check {
         version: of.to_owned(),
         verdict: verdict.to_owned(),
+        vacuous: None,
         would_deny: verdict == "No",
         message: String::new(),
         since: Time(at(second)),

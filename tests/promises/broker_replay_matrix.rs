@@ -171,6 +171,8 @@ async fn names_are_encoded_in_the_question_and_the_limit_is_sent() {
     assert_eq!(broker(&standin.url()).can_i_deploy(&asked).await.verdict, Verdict::YesVacuous);
     let mut sent: Vec<_> = standin.requests().into_iter().map(|request| request.path_and_query).collect();
     sent.retain(|path| path.starts_with("/matrix"));
+    let whole = sent.pop().unwrap();
+    assert!(!whole.contains("environment="), "why nothing had to be verified: {whole}");
     let expected = "/matrix?q[][pacticipant]=org%2Fmy%20app%2Bx&q[][version]=feat%2Fx%201.0%2Bb%26c%3Dd%23%3F\
                     &ignore[][pacticipant]=a%20b&ignore[][pacticipant]=a%2Bb&ignore[][version]=1%2F2%203%2B4\
                     &latestby=cvpv&environment=e%2B1%2F%C3%B6&limit=100000";

@@ -2,7 +2,7 @@
 
 use crate::objects::Objects as _;
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::PostParams;
 use serde_json::{Value, json};
 
 use super::gate_setup::{GateSetup, MappedEnvironment, provider_that_breaks};

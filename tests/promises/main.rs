@@ -36,6 +36,7 @@ mod gate_flagger;
 mod gate_helm;
 mod gate_live_set;
 mod gate_modes;
+mod gate_names;
 mod gate_not_read;
 mod gate_people;
 mod gate_policy;

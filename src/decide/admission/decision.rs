@@ -77,7 +77,7 @@ impl Finding {
 #[must_use]
 pub fn wanted(cause: &Cause, basis: Basis, rules: &GateRules) -> GateAction {
     let action = match cause {
-        Cause::Judged(judgement) => of_verdict(judgement.verdict, &rules.actions),
+        Cause::Judged(judgement) => of_judgement(judgement, &rules.actions),
         Cause::Problem(Problem::Version {
             problem: VersionProblem::Mismatch { .. } | VersionProblem::Stale { .. },
             ..
@@ -92,13 +92,17 @@ pub fn wanted(cause: &Cause, basis: Basis, rules: &GateRules) -> GateAction {
     }
 }
 
-fn of_verdict(verdict: Verdict, actions: &GateActions) -> GateAction {
-    match verdict {
+fn of_judgement(judgement: &Judgement, actions: &GateActions) -> GateAction {
+    match judgement.verdict {
         Verdict::Yes => GateAction::Allow,
         Verdict::YesVacuous => actions.yes_vacuous,
         Verdict::No => actions.failed,
         Verdict::Unknown => actions.unknown,
         Verdict::VersionMissing => actions.version_missing,
+        // A name with a slip does not say which pacticipant it is; a new name may be right.
+        Verdict::PacticipantUnknown if judgement.meant.is_some() => {
+            actions.pacticipant_unknown.max(actions.unidentified)
+        }
         Verdict::PacticipantUnknown => actions.pacticipant_unknown,
         Verdict::EnvironmentMissing => actions.environment_missing,
         Verdict::Unauthorized => actions.unauthorized,

@@ -45,7 +45,14 @@ fn pair(result: PairResult) -> Pair {
 }
 
 fn judged(verdict: Verdict) -> Cause {
-    Cause::Judged(Judgement { verdict, pairs: vec![pair(PairResult::Failed)], cautions: Vec::new(), explanation: None })
+    Cause::Judged(Judgement {
+        verdict,
+        pairs: vec![pair(PairResult::Failed)],
+        cautions: Vec::new(),
+        vacuous: None,
+        meant: None,
+        explanation: None,
+    })
 }
 
 fn mismatch() -> Cause {
@@ -75,6 +82,15 @@ fn field<'a>(cause: &Cause, actions: &'a mut GateActions) -> Option<&'a mut Gate
         "Unidentified" => &mut actions.unidentified,
         other => panic!("a cause without a field: {other}"),
     })
+}
+
+#[test]
+fn case_89_a_name_with_a_slip_is_treated_as_one_that_names_nothing() {
+    let rules = GateRules::parse(&GatePolicy { mode: GateMode::Enforce, ..GatePolicy::default() });
+    let Cause::Judged(unknown) = judged(Verdict::PacticipantUnknown) else { panic!() };
+    let wanted = |judgement| wanted(&Cause::Judged(judgement), Basis::New, &rules);
+    assert_eq!(wanted(unknown.clone()), GateAction::Warn);
+    assert_eq!(wanted(Judgement { meant: Some(orders()), ..unknown }), GateAction::Deny);
 }
 
 /// Rules in which every cause but this one is treated otherwise.

@@ -7,7 +7,7 @@ use crate::{
         names::{EnvironmentName, Pacticipant, Version},
     },
     decide::{
-        Basis, GateRules, Identified, Judgement, Pair, PairResult, Question, Subject, Verdict,
+        Basis, GateRules, Identified, Judgement, Pair, PairResult, Question, Subject, Vacuous, Verdict,
         admission::{Answer, Ineffective, Unclear},
     },
     workload::{BypassStatement, EnvironmentRef, IdentityProblem, VersionProblem, WorkloadKind},
@@ -57,7 +57,7 @@ fn finding(mode: GateMode, judgement: Judgement) -> Finding {
 }
 
 fn of_pairs(verdict: Verdict, pairs: Vec<Pair>) -> Judgement {
-    Judgement { verdict, pairs, cautions: Vec::new(), explanation: None }
+    Judgement { verdict, pairs, cautions: Vec::new(), vacuous: None, meant: None, explanation: None }
 }
 
 fn link(finding: &Finding) -> Option<String> {
@@ -285,6 +285,15 @@ fn a_warning_says_what_enforce_would_do() {
         warnings(&Decision::over(vec![vacuous])),
         ["orders 2.0.0 → production: nothing had to be verified, no application in production has a pact with it"]
     );
+    for (why, text) in [
+        (Vacuous::Contentless, "the version is empty at the broker, without pacts and results"),
+        (Vacuous::NoCounterpart, "it has no pacts, and no application in production has one with it"),
+        (Vacuous::Ignored, "its pacts are with ignored applications"),
+    ] {
+        let judgement = Judgement { vacuous: Some(why), ..of_pairs(Verdict::YesVacuous, Vec::new()) };
+        let warned = warnings(&Decision::over(vec![finding(GateMode::Enforce, judgement)]));
+        assert_eq!(warned, [format!("orders 2.0.0 → production: nothing had to be verified, {text}")]);
+    }
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn judgements(ours: Pacticipant) -> impl Strategy<Value = Judgement> {
         (prop::sample::select(Verdict::ALL.to_vec()), prop::collection::vec(pair, 0..12), prop::option::of(hostile()));
     parts.prop_map(|(verdict, mut pairs, explanation)| {
         pairs.sort();
-        Judgement { verdict, pairs, cautions: Vec::new(), explanation }
+        Judgement { verdict, pairs, cautions: Vec::new(), vacuous: None, meant: None, explanation }
     })
 }
 

@@ -229,7 +229,7 @@ fn reason(finding: &Finding) -> String {
 
 /// What to do about a finding, as a sentence.
 fn remedy(finding: &Finding) -> String {
-    use super::{PairResult, Verdict};
+    use super::{PairResult, Vacuous, Verdict};
     let judgement = match &finding.cause {
         Cause::Judged(judgement) => judgement,
         Cause::Problem(_) => return format!("Correct the {}'s annotations or its image tag.", finding.subject.kind),
@@ -256,6 +256,9 @@ fn remedy(finding: &Finding) -> String {
         Verdict::VersionMissing => {
             "Publish its pacts or verification results with exactly this version, or correct the version.".to_owned()
         }
+        Verdict::PacticipantUnknown if judgement.meant.is_some() => {
+            "Correct the name in the annotation (case counts). If it is right, publish its pacts first.".to_owned()
+        }
         Verdict::PacticipantUnknown => {
             "Publish its pacts, or correct the name in the annotation (case counts).".to_owned()
         }
@@ -267,6 +270,9 @@ fn remedy(finding: &Finding) -> String {
         }
         Verdict::BrokerUnavailable => {
             "It is checked again by the operator once the broker answers: kubectl get pactbroker.".to_owned()
+        }
+        Verdict::YesVacuous if judgement.vacuous == Some(Vacuous::Contentless) => {
+            "Publish its pacts or verification results with exactly this version.".to_owned()
         }
         Verdict::Yes | Verdict::YesVacuous => "Nothing has to be done.".to_owned(),
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     api::names::{EnvironmentName, Pacticipant},
-    decide::{Judgement, Pair, PairResult, Verdict},
+    decide::{Judgement, Pair, PairResult, Vacuous, Verdict},
 };
 
 /// Why a verdict on an application is what it is, to stand after a colon; names the worst pair with both versions and
@@ -13,9 +13,7 @@ pub fn reason_clause(pacticipant: &Pacticipant, environment: &EnvironmentName, j
     match (judgement.verdict, failing.first(), &judgement.explanation) {
         (Verdict::Yes, ..) if judgement.pairs.len() == 1 => "its only pair is verified".to_owned(),
         (Verdict::Yes, ..) => format!("all {} are verified", counted(judgement.pairs.len(), "pair")),
-        (Verdict::YesVacuous, ..) => {
-            format!("nothing had to be verified, no application in {} has a pact with it", brief(environment.as_str()))
-        }
+        (Verdict::YesVacuous, ..) => vacuous(environment, judgement.vacuous),
         (_, Some(worst), _) => {
             let more = match failing.len() - 1 {
                 0 => String::new(),
@@ -27,6 +25,17 @@ pub fn reason_clause(pacticipant: &Pacticipant, environment: &EnvironmentName, j
         (_, None, Some(explanation)) => explanation.clone(),
         (_, None, None) => "there was no usable answer".to_owned(),
     }
+}
+
+fn vacuous(environment: &EnvironmentName, why: Option<Vacuous>) -> String {
+    let environment = brief(environment.as_str());
+    let why = match why {
+        Some(Vacuous::Contentless) => "the version is empty at the broker, without pacts and results".to_owned(),
+        Some(Vacuous::NoCounterpart) => format!("it has no pacts, and no application in {environment} has one with it"),
+        Some(Vacuous::Ignored) => "its pacts are with ignored applications".to_owned(),
+        None => format!("no application in {environment} has a pact with it"),
+    };
+    format!("nothing had to be verified, {why}")
 }
 
 fn of_pair(ours: &Pacticipant, environment: &EnvironmentName, pair: &Pair) -> String {

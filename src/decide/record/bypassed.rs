@@ -68,6 +68,7 @@ mod tests {
         Check {
             version: version.into(),
             verdict: verdict.into(),
+            vacuous: None,
             would_deny: false,
             message: String::new(),
             since: Time(at(0)),

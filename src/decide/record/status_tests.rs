@@ -133,6 +133,7 @@ fn case_97_a_version_that_was_fine_once_stays_so_and_one_that_never_was_does_not
     let check = |verdict: &str, would_deny| Check {
         version: "1".into(),
         verdict: verdict.into(),
+        vacuous: None,
         would_deny,
         message: String::new(),
         since: Time(at(1)),

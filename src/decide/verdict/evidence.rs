@@ -70,6 +70,11 @@ impl LiveVersions {
         self.by_pacticipant.get(pacticipant).or_else(|| self.complete.then_some(&NONE))
     }
 
+    /// The applications that have live versions.
+    pub fn pacticipants(&self) -> impl Iterator<Item = &Pacticipant> {
+        self.by_pacticipant.iter().filter(|(_, versions)| !versions.is_empty()).map(|(pacticipant, _)| pacticipant)
+    }
+
     /// Whether this version of this application is among them.
     #[must_use]
     pub fn has(&self, pacticipant: &Pacticipant, version: &Version) -> bool {

@@ -15,10 +15,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Evidence, Matrix, MatrixRow, Pair, PairResult, Question, UnrecordedVersion, Verdict};
-use crate::api::{
-    gate::InFlight,
-    names::{Pacticipant, Version},
+use super::{
+    Evidence, LiveVersions, Matrix, MatrixRow, Pair, PairResult, Question, UnrecordedVersion, Vacuous, Verdict,
+};
+use crate::{
+    api::{
+        gate::InFlight,
+        names::{Pacticipant, Version},
+    },
+    decide::near_miss::{is_slip, nearest, other_spelling, spelling},
 };
 
 /// A verdict and what it rests on.
@@ -32,6 +37,11 @@ pub struct Judgement {
     /// that is needed and only on its way, and whatever is not verified where the environment says
     /// [`InFlight::Warn`].
     pub cautions: Vec<Pair>,
+    /// Why a yes is vacuous, where that is known.
+    pub vacuous: Option<Vacuous>,
+    /// The application that was meant, most likely: its name is the one that is asked about with a slip, and it is in the
+    /// environment, or it is the broker's spelling of that name (cases 89 and 90).
+    pub meant: Option<Pacticipant>,
     /// Why, where the pairs do not show it: what is missing, what the broker did instead of answering.
     pub explanation: Option<String>,
 }
@@ -40,7 +50,26 @@ impl Judgement {
     /// A verdict that rests on no pair.
     #[must_use]
     pub fn without_pairs(verdict: Verdict, explanation: impl Into<String>) -> Self {
-        Self { verdict, pairs: Vec::new(), cautions: Vec::new(), explanation: Some(explanation.into()) }
+        let explanation = Some(explanation.into());
+        Self { verdict, pairs: Vec::new(), cautions: Vec::new(), vacuous: None, meant: None, explanation }
+    }
+
+    /// The verdict on a pacticipant that the broker does not know; `live` is what is in the environment.
+    #[must_use]
+    pub fn of_unknown_pacticipant(question: &Question, live: &LiveVersions) -> Self {
+        let unknown = format!("the broker knows no pacticipant named {}", question.pacticipant);
+        let ours = question.pacticipant.as_str();
+        let there: BTreeSet<_> = live.pacticipants().collect();
+        let meant = there.iter().find(|name| is_slip(ours, name.as_str())).copied().cloned();
+        let near = match &meant {
+            Some(meant) => Some(meant.as_str()),
+            None => nearest(ours, there.iter().map(|name| name.as_str())),
+        };
+        let explanation = match near {
+            Some(near) => format!("{unknown}; {} has {near}", question.environment),
+            None => unknown,
+        };
+        Self { meant, ..Self::without_pairs(Verdict::PacticipantUnknown, explanation) }
     }
 
     /// The pairs that keep it from being a yes.
@@ -61,7 +90,7 @@ pub fn wants_live(matrix: &Matrix) -> bool {
 pub fn judge(question: &Question, evidence: &Evidence<'_>) -> Judgement {
     let matrix = evidence.matrix;
     if let Some(row) = considered(matrix).find(|row| !is_about(question, row)) {
-        return Judgement::without_pairs(Verdict::BrokerUnavailable, about_something_else(question, row));
+        return about_something_else(question, row);
     }
     if is_missing(matrix) {
         let explanation = format!(
@@ -91,7 +120,8 @@ pub fn judge(question: &Question, evidence: &Evidence<'_>) -> Judgement {
     } else {
         (Verdict::Yes, None)
     };
-    Judgement { verdict, pairs: pairs.into_iter().collect(), cautions: cautions.into_iter().collect(), explanation }
+    let (pairs, cautions) = (pairs.into_iter().collect(), cautions.into_iter().collect());
+    Judgement { verdict, pairs, cautions, vacuous: None, meant: None, explanation }
 }
 
 /// Whether our version is a side of a row. A provider without a result is shown without its version.
@@ -103,21 +133,36 @@ fn is_about(question: &Question, row: &MatrixRow) -> bool {
         || ours(&row.provider, row.provider_version.as_ref().unwrap_or(&question.version))
 }
 
-/// What is wrong with an answer that holds a row of which we are no side (cases 90 and 91).
-fn about_something_else(question: &Question, row: &MatrixRow) -> String {
-    let same = |name: &Pacticipant| name.as_str().to_lowercase() == question.pacticipant.as_str().to_lowercase();
-    match [&row.consumer, &row.provider].into_iter().find(|name| same(name)) {
-        Some(name) if *name != question.pacticipant => format!(
-            "the broker spells the pacticipant {name}, and not {}: correct the annotation, for the operator compares \
-             names as they are written",
-            question.pacticipant
-        ),
-        _ => format!(
-            "the broker's answer is about something else: it has {} {} and {}, and not {} {}. Does a cache in front of it \
-             leave out the query?",
-            row.consumer, row.consumer_version, row.provider, question.pacticipant, question.version
-        ),
+/// The verdict by an answer that holds a row of which we are no side (cases 90 and 91).
+fn about_something_else(question: &Question, row: &MatrixRow) -> Judgement {
+    if let Some(theirs) = spelled_otherwise(question, row) {
+        return of_other_spelling(question, theirs);
     }
+    let explanation = format!(
+        "the broker's answer is about something else: it has {} {} and {}, and not {} {}. Does a cache in front of it leave \
+         out the query?",
+        row.consumer, row.consumer_version, row.provider, question.pacticipant, question.version
+    );
+    Judgement::without_pairs(Verdict::BrokerUnavailable, explanation)
+}
+
+/// The broker's spelling of our pacticipant, where it is another one than ours, and a row shows it (case 90).
+#[must_use]
+pub fn brokers_spelling<'a>(question: &Question, matrix: &'a Matrix) -> Option<&'a Pacticipant> {
+    matrix.rows.iter().filter(|row| !is_about(question, row)).find_map(|row| spelled_otherwise(question, row))
+}
+
+fn spelled_otherwise<'a>(question: &Question, row: &'a MatrixRow) -> Option<&'a Pacticipant> {
+    let ours = &question.pacticipant;
+    [&row.consumer, &row.provider].into_iter().find(|name| other_spelling(ours, name))
+}
+
+/// The verdict on a pacticipant that the broker knows under another spelling. Its answer is not used: what runs is
+/// compared by names.
+#[must_use]
+pub fn of_other_spelling(question: &Question, theirs: &Pacticipant) -> Judgement {
+    let explanation = spelling(&question.pacticipant, theirs.as_str());
+    Judgement { meant: Some(theirs.clone()), ..Judgement::without_pairs(Verdict::PacticipantUnknown, explanation) }
 }
 
 /// A version that does not exist is answered like one that failed, with nothing that failed: of a version that exists,
@@ -247,7 +292,11 @@ fn compare(question: &Question, evidence: &Evidence<'_>) -> Compared {
     }
     for row in evidence.pairs.rows.iter().filter(|row| row.provider == question.pacticipant) {
         let consumer =
-            unrecorded.iter().find(|one| (&one.pacticipant, &one.version) == (&row.consumer, &row.consumer_version));
+            // A broker that ignores case answers in its own spelling (case 90).
+            unrecorded.iter().find(|one| {
+                one.version == row.consumer_version
+                    && (one.pacticipant == row.consumer || other_spelling(&one.pacticipant, &row.consumer))
+            });
         let Some(consumer) = consumer else { continue };
         // Of our own version only a result can be left out, as in the broker's matrix.
         let ours_left_out = question.leaves_out_all_of(&question.pacticipant)
@@ -269,6 +318,9 @@ fn compare(question: &Question, evidence: &Evidence<'_>) -> Compared {
     compared
 }
 
+#[cfg(test)]
+#[path = "names_tests.rs"]
+mod names_tests;
 #[cfg(test)]
 #[path = "judge_tests.rs"]
 mod tests;

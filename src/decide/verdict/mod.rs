@@ -3,12 +3,14 @@
 pub mod evidence;
 pub mod judge;
 pub mod question;
+pub mod vacuous;
 
 use std::fmt;
 
 pub use evidence::{Evidence, LiveVersions, Matrix, MatrixRow, Pair, PairResult, UnrecordedVersion};
-pub use judge::{Judgement, judge, wants_live};
+pub use judge::{Judgement, brokers_spelling, judge, of_other_spelling, wants_live};
 pub use question::{Ignored, Question};
+pub use vacuous::Vacuous;
 
 /// What can-i-deploy, read carefully, says of a version and an environment (docs/contributing/rules.md#verdicts-and-default-actions).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

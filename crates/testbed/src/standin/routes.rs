@@ -114,9 +114,14 @@ pub(super) fn segments_of(raw_path: &str) -> Option<Vec<String>> {
 
 /// Hands a call to its resource.
 pub(super) fn dispatch(call: &Call<'_>, state: &mut State) -> Answer {
-    let Some(segments) = segments_of(call.raw_path) else { return call.errors.server_error() };
+    let Some(mut segments) = segments_of(call.raw_path) else { return call.errors.server_error() };
     if segments.iter().any(String::is_empty) {
         return Errors::empty_path_component();
+    }
+    if let [first, name, ..] = segments.as_mut_slice()
+        && first == "pacticipants"
+    {
+        *name = state.spelled(name).to_owned();
     }
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     match segments.as_slice() {

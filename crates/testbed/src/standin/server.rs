@@ -97,10 +97,16 @@ impl Shared {
         let errors = Errors { problem_json: wants_problem_json(asked.headers), links: links.clone() };
         let (path, query) = asked.path_and_query.split_once('?').unwrap_or((asked.path_and_query, ""));
         let inside = path.strip_prefix(&self.path_prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'));
-        let (Some(path), Some(decoded)) = (inside, query_of(query)) else {
+        let (Some(path), Some(mut decoded)) = (inside, query_of(query)) else {
             return if inside.is_none() { errors.not_found() } else { errors.server_error() };
         };
         let Ok(body) = std::str::from_utf8(asked.body) else { return errors.server_error() };
+        let state = &mut self.store.state();
+        for (name, value) in &mut decoded {
+            if name == "pacticipant" || name.ends_with("[pacticipant]") {
+                *value = state.spelled(value).to_owned();
+            }
+        }
         let call = Call {
             method: asked.method,
             headers: asked.headers,
@@ -114,7 +120,7 @@ impl Shared {
             errors,
             empty_lists,
         };
-        dispatch(&call, &mut self.store.state())
+        dispatch(&call, state)
     }
 
     /// The answer of the layer in front of the broker to wrong credentials.

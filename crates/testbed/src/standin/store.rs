@@ -44,6 +44,7 @@ pub(super) struct State {
     pub(super) contracts: Contracts,
     pub(super) writes: Vec<Write>,
     last_number: usize,
+    ignores_case: bool,
 }
 
 impl State {
@@ -51,6 +52,12 @@ impl State {
     pub(super) fn next_number(&mut self) -> usize {
         self.last_number += 1;
         self.last_number
+    }
+
+    /// The name of the pacticipant that a caller means: where case is ignored, as the broker spells it.
+    pub(super) fn spelled<'a>(&'a self, name: &'a str) -> &'a str {
+        let known = || self.pacticipants.keys().find(|known| known.to_lowercase() == name.to_lowercase());
+        if self.ignores_case { known().map_or(name, String::as_str) } else { name }
     }
 }
 
@@ -61,6 +68,12 @@ pub struct Store(Arc<Mutex<State>>);
 impl Store {
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
+    }
+
+    /// From now on the case of pacticipants' names does not count, as with the broker's setting
+    /// `PACT_BROKER_USE_CASE_SENSITIVE_RESOURCE_NAMES=false`.
+    pub fn ignore_case(&self) {
+        self.state().ignores_case = true;
     }
 
     /// Adds an environment and returns its uuid; returns the existing one's if there is one of that name.
