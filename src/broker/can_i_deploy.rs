@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 use futures::future::{join, join_all, try_join_all};
 use tokio::time::Instant;
 
-use super::{Broker, BrokerError, live::LiveCache};
+use super::{Broker, BrokerError, live::LiveCache, providers::Providers};
 use crate::{
     api::names::{EnvironmentName, Pacticipant},
     decide::{
@@ -49,6 +49,7 @@ impl Running for NoCluster {
 pub struct Judge {
     broker: Broker,
     live: Arc<LiveCache>,
+    providers: Arc<Providers>,
     running: Arc<dyn Running>,
 }
 
@@ -71,7 +72,7 @@ impl Judge {
     /// Asks this broker, and takes in what the cluster knows besides.
     #[must_use]
     pub fn new(broker: Broker, running: Arc<dyn Running>) -> Self {
-        Self { broker, live: Arc::default(), running }
+        Self { broker, live: Arc::default(), providers: Arc::default(), running }
     }
 
     /// Asks whether a version may be deployed to an environment.
@@ -113,6 +114,7 @@ impl Judge {
     async fn reading(&self, question: &Question, not_before: Option<Instant>) -> Result<Reading, BrokerError> {
         let environment = &question.environment;
         let read = self.live.read(&self.broker, environment, not_before);
+        let asking = self.providers.ask(question);
         let (matrix, live) = join(self.broker.matrix(question), read).await;
         let matrix = match (matrix, &live) {
             // A broker answers 400 for a missing environment, and names it only in the text.
@@ -121,6 +123,7 @@ impl Judge {
             }
             (matrix, _) => matrix?,
         };
+        asking.answered(&matrix);
         let nothing = LiveVersions::default();
         let by_rows = || judge(question, &Evidence::of_broker(&matrix, &nothing));
         if !wants_live(&matrix) {
@@ -138,6 +141,7 @@ impl Judge {
         let mut unrecorded = self.running.unrecorded(question, &live.versions);
         unrecorded
             .retain(|one| one.pacticipant != question.pacticipant && !question.leaves_out_all_of(&one.pacticipant));
+        let unrecorded = self.providers.related(question, &matrix, unrecorded).await;
         let pairs = self.pairs(question, &unrecorded).await?;
         let evidence = Evidence { matrix: &matrix, recorded: &live.versions, unrecorded: &unrecorded, pairs: &pairs };
         let judgement = judge(question, &evidence);

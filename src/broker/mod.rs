@@ -20,6 +20,7 @@ pub mod metrics;
 mod operation;
 mod pacticipants;
 pub mod pause;
+mod providers;
 pub mod questions;
 mod releases;
 mod rows;
