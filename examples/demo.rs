@@ -88,6 +88,7 @@ async fn run(demo: &Demo) -> Step {
     gate.rollback_without_a_broker().await?;
     gate.never_in_the_way().await?;
     gate.all_is_well("Enforce").await?;
+    gate.bypass().await?;
     steps::summary(demo).await
 }
 

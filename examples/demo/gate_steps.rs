@@ -186,6 +186,58 @@ impl<'a> GateSteps<'a> {
         Ok(())
     }
 
+    /// Somebody who may states that a version passes, and why: it passes, and everybody sees that.
+    pub async fn bypass(&self) -> Step {
+        let (demo, transcript) = (self.demo, self.demo.transcript);
+        transcript.heading(14, "An emergency: somebody who may states which version passes, and why");
+        demo.broker.store().verify(CONSUMER.0, CONSUMER.1, PROVIDER, "4.0.0", false);
+        let on_call = Person::on_call(&demo.control_plane).await;
+        run_kubectl(on_call.kubeconfig(), &["config", "set-context", "--current", "--namespace", NAMESPACE]).await?;
+        transcript.say("4.0.0 fails can-i-deploy, and is needed now. Whoever may write the Deployment can state that:");
+        transcript.gap();
+        let statement = "pact-operator.dev/bypass=4.0.0 stock loses orders, see incident 7";
+        show_kubectl(transcript, self.developer.kubeconfig(), &["annotate", "deployment", "stock", statement]).await?;
+        let arguments = ["set", "image", "deployment/stock", "app=registry.example.com/stock:4.0.0"];
+        let output = kubectl(self.developer.kubeconfig(), &arguments).await;
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let why = text.lines().find(|line| line.contains("pact-operator.dev/bypass does not count"));
+        let why = why.filter(|_| !output.status.success()).unwrap_or_default();
+        verify(!why.is_empty(), "the statement does not count for the developer", text.clone())?;
+        transcript.command(&format!("kubectl {}", arguments.join(" ")));
+        transcript.quote(&format!("...\n{why}\n..."));
+        transcript.kept("the statement of the developer, who may not bypass the gate, does not count: 4.0.0 is denied");
+        transcript.gap();
+        transcript.say("The colleague on call holds the verb bypass:");
+        transcript.gap();
+        let may = ["auth", "can-i", "bypass", "pactenvironments.pact-operator.dev"];
+        show_kubectl(transcript, on_call.kubeconfig(), &may).await?;
+        let since = Instant::now();
+        show_kubectl(transcript, on_call.kubeconfig(), &arguments).await?;
+        let event = demo
+            .until("an Event on the Deployment", async || {
+                let arguments = ["events", "--for", "deployment/stock", "--types=Warning"];
+                let output = run_kubectl(demo.control_plane.kubeconfig(), &arguments).await;
+                let output = output.map_err(|broken| broken.found)?;
+                output.lines().find(|line| line.contains("RolloutBypassed")).map(str::to_owned).ok_or(output)
+            })
+            .await?;
+        transcript.command("kubectl events --for deployment/stock --types=Warning | grep RolloutBypassed");
+        transcript.quote(&event);
+        demo.is_recorded(since, "stock", &[PROVIDER], "4.0.0").await?;
+        let record = demo.reason_reported(PROVIDER, "Recorded").await?;
+        let bypassed = "jsonpath={.status.conditions[?(@.type==\"Bypassed\")].message}";
+        let output = demo.kubectl(&["get", "pactdep", &record, "-o", bypassed]).await?;
+        verify(output.contains("stock loses orders"), "the condition Bypassed gives the reason", output)?;
+        let api = Api::<PactEnvironment>::all(demo.control_plane.client());
+        demo.until("WOULD-DENY counts stock 4.0.0 and web-shop 4.2.0", async || {
+            let status = api.get(ENVIRONMENT).await.map_err(|error| error.to_string())?.status.unwrap_or_default();
+            if status.would_deny == 2 { Ok(()) } else { Err(format!("{} would be denied", status.would_deny)) }
+        })
+        .await?;
+        transcript.kept("an Event and a condition show it; WOULD-DENY counts both sides of the pact that it breaks");
+        Ok(())
+    }
+
     /// How many answers the gate has needed so far.
     async fn answers(&self) -> u64 {
         sum(&self.demo.webhook.metrics().await, "pact_operator_gate_answers_total")

@@ -9,6 +9,7 @@ use pact_operator::api::deployment::Check;
 
 use serde_json::json;
 
+use super::gate_setup::provider_that_breaks;
 use testbed::eventually::{always, eventually};
 use testbed::kubectl::{kubectl, kubectl_ok};
 use testbed::rollout::Live;
@@ -134,9 +135,10 @@ async fn in_every_mode_what_would_be_denied_is_shown_reported_and_counted() {
     }
 }
 
-async fn set_image(person: &Person, namespace: &str, version: &str) -> (bool, String) {
-    let image = format!("app={}", image(version));
-    let output = kubectl(person.kubeconfig(), &["-n", namespace, "set", "image", "deployment/orders", &image]).await;
+async fn set_image(person: &Person, namespace: &str, name: &str, version: &str, more: &[&str]) -> (bool, String) {
+    let (target, image) = (format!("deployment/{name}"), format!("app={}", image(version)));
+    let arguments = [&["-n", namespace, "set", "image", &target, &image], more].concat();
+    let output = kubectl(person.kubeconfig(), &arguments).await;
     (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
@@ -151,7 +153,7 @@ async fn case_65_what_was_admitted_unchecked_is_marked_and_judged_when_the_broke
     wait_verdict(&cluster, &environment, "orders", "1.0.0", "Yes").await;
     // The gate runs and denies.
     eventually("the gate to deny", SOON, async || {
-        let (admitted, output) = set_image(&person, &namespace, "2.0.0").await;
+        let (admitted, output) = set_image(&person, &namespace, "orders", "2.0.0", &[]).await;
         assert!(!admitted || output.contains("inventory"), "{output}");
         if admitted { Err(output) } else { Ok(()) }
     })
@@ -159,7 +161,7 @@ async fn case_65_what_was_admitted_unchecked_is_marked_and_judged_when_the_broke
 
     // Another version: the gate caches the answer about 2.0.0 for a moment.
     cluster.broker.stop().await;
-    let (admitted, output) = set_image(&person, &namespace, "4.0.0").await;
+    let (admitted, output) = set_image(&person, &namespace, "orders", "4.0.0", &[]).await;
     assert!(admitted && output.contains("Warning: orders 4.0.0"), "{output}");
     let check = wait_verdict(&cluster, &environment, "orders", "4.0.0", "Unchecked").await;
     assert!(!check.would_deny && check.pairs.is_empty(), "{check:?}");
@@ -184,24 +186,79 @@ async fn case_65_what_was_admitted_unchecked_is_marked_and_judged_when_the_broke
     drop(webhook);
 }
 
+/// Waits until the gauge shows so many versions that run and would be denied, under this mode.
+async fn wait_gauge(cluster: &TestCluster, mode: &str, wanted: u32) {
+    let line = format!("pact_operator_versions_would_deny{{mode=\"{mode}\"}} {wanted}");
+    eventually(&line, SOON, async || {
+        let metrics = cluster.operators[0].metrics().await;
+        let mut gauge = metrics.lines().filter(|line| line.starts_with("pact_operator_versions_would_deny{"));
+        if gauge.any(|shown| shown == line) { Ok(()) } else { Err(metrics) }
+    })
+    .await;
+}
+
 #[tokio::test]
-async fn what_passed_while_the_gate_was_down_is_judged_afterwards() {
+async fn case_81_a_version_that_would_be_denied_is_counted_by_mode_whatever_the_way_it_came() {
     let cluster = TestCluster::start().await;
     let options = WebhookOptions::default().failure_policy("Ignore").timeout_seconds(2);
     let mut webhook = Webhook::start(&cluster.control_plane, options).await;
-    let person = Person::developer(&cluster.control_plane).await;
+    let developer = Person::developer(&cluster.control_plane).await;
+    let on_call = Person::on_call(&cluster.control_plane).await;
+    let (auditing, audit) = enforcing(&cluster, "Audit").await;
     let (namespace, environment) = enforcing(&cluster, "Enforce").await;
-    annotated("orders", "orders", "1.0.0").apply(&cluster.client(), &namespace).await;
-    cluster.wait_recorded(&environment, "orders", "1.0.0").await;
-    webhook.kill9();
-    let (admitted, output) = set_image(&person, &namespace, "2.0.0").await;
+    annotated("orders", "orders", "1.0.0").apply(&cluster.client(), &auditing).await;
+    for app in ["stated", "unasked", "unseen"] {
+        provider_that_breaks(&cluster.broker, &environment, app);
+        annotated(app, app, "1.0.0").apply(&cluster.client(), &namespace).await;
+    }
+    for app in ["stated", "unasked", "unseen"] {
+        wait_verdict(&cluster, &environment, app, "1.0.0", "Yes").await;
+        cluster.wait_recorded(&environment, app, "1.0.0").await;
+    }
+    eventually("the gate to deny", SOON, async || {
+        let (admitted, output) = set_image(&developer, &namespace, "unseen", "2.0.0", &["--dry-run=server"]).await;
+        if admitted { Err(output) } else { Ok(()) }
+    })
+    .await;
+    wait_gauge(&cluster, "Enforce", 0).await;
+
+    // Under Audit.
+    let (admitted, output) = set_image(&developer, &auditing, "orders", "2.0.0", &[]).await;
+    assert!(admitted && !output.contains("Warning"), "{output}");
+    wait_gauge(&cluster, "Audit", 1).await;
+    wait_columns(&cluster, &audit, ["Audit", "1", "0"]).await;
+
+    // By a statement.
+    let statement = ["-n", &namespace, "annotate", "deployment/stated", "pact-operator.dev/bypass=2.0.0 it is urgent"];
+    kubectl_ok(on_call.kubeconfig(), &statement).await;
+    let (admitted, output) = set_image(&on_call, &namespace, "stated", "2.0.0", &[]).await;
     assert!(admitted, "{output}");
-    let check = wait_verdict(&cluster, &environment, "orders", "2.0.0", "No").await;
+    wait_gauge(&cluster, "Enforce", 1).await;
+
+    // While the broker was down.
+    cluster.broker.stop().await;
+    let (admitted, output) = set_image(&developer, &namespace, "unasked", "2.0.0", &[]).await;
+    assert!(admitted && output.contains("Warning: unasked 2.0.0"), "{output}");
+    cluster.broker.restart().await;
+    wait_gauge(&cluster, "Enforce", 2).await;
+
+    // While the gate was down.
+    let before = counted(&cluster, &["verdict=\"No\"", "late=\"false\""]).await;
+    webhook.kill9();
+    let (admitted, output) = set_image(&developer, &namespace, "unseen", "2.0.0", &[]).await;
+    assert!(admitted, "{output}");
+    let check = wait_verdict(&cluster, &environment, "unseen", "2.0.0", "No").await;
     assert!(check.would_deny, "{check:?}");
-    let note = cluster.wait_event(&namespace, "orders", "RunsUnsafe").await;
+    let note = cluster.wait_event(&namespace, "unseen", "RunsUnsafe").await;
     assert!(note.contains("admitted while nobody could be asked"), "{note}");
-    wait_columns(&cluster, &environment, ["Enforce", "1", "0"]).await;
-    assert_eq!(counted(&cluster, &["verdict=\"No\"", "late=\"false\""]).await, 1);
+    assert_eq!(counted(&cluster, &["verdict=\"No\"", "late=\"false\""]).await, before + 1);
+    wait_gauge(&cluster, "Enforce", 3).await;
+    wait_columns(&cluster, &environment, ["Enforce", "3", "0"]).await;
+
+    // A verification puts it right, and the other mode's number stays.
+    assert!(cluster.broker.store().verify("web-of-stated", "7", "stated", "2.0.0", true));
+    wait_gauge(&cluster, "Enforce", 2).await;
+    wait_gauge(&cluster, "Audit", 1).await;
 }
 
 #[tokio::test]
@@ -354,7 +411,7 @@ async fn case_74_enforce_is_in_force_once_what_runs_is_listed_with_the_broker_do
     cluster.wait_environment(&environment, ("MembersListed", "True", "Listed")).await;
     wait_columns(&cluster, &environment, ["Enforce", "0", "1"]).await;
     eventually("the gate to enforce", SOON, async || {
-        let (admitted, output) = set_image(&person, &namespace, "3.0.0").await;
+        let (admitted, output) = set_image(&person, &namespace, "orders", "3.0.0", &[]).await;
         if admitted { Err(output) } else { Ok(()) }
     })
     .await;
@@ -362,7 +419,7 @@ async fn case_74_enforce_is_in_force_once_what_runs_is_listed_with_the_broker_do
     cluster.broker.restart().await;
     wait_columns(&cluster, &environment, ["Enforce", "0", "0"]).await;
     eventually("the gate to ask", SOON, async || {
-        let (admitted, output) = set_image(&person, &namespace, "2.0.0").await;
+        let (admitted, output) = set_image(&person, &namespace, "orders", "2.0.0", &[]).await;
         if !admitted && output.contains("failed to verify the pact of web 1") { Ok(()) } else { Err(output) }
     })
     .await;

@@ -1,5 +1,6 @@
 //! How an environment's policy turns a verdict into an action, and what the gate does without a verdict.
 
+use crate::objects::Objects as _;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -153,6 +154,36 @@ async fn case_41_a_namespace_that_two_environments_claim_is_as_if_the_broker_did
     let output = setup.set_version(namespace, "claimed", "3.0.0", &[]).await;
     let denial = output.denial().unwrap_or_else(|| panic!("{output:?}"));
     assert!(denial.starts_with(&format!("claimed 3.0.0 could not be checked for {}: ", claimants[0])), "{denial}");
+}
+
+#[tokio::test]
+async fn case_76_an_environment_that_breaks_denies_by_its_last_good_rules_and_in_its_mode_of_now() {
+    let setup = GateSetup::shared().await;
+    let namespace = &setup.cluster.namespace().await;
+    let gate = |mode: &str, pattern: &str| json!({"gate": {"mode": mode}, "version": {"tagPattern": pattern}});
+    let name = setup.cluster.environment(&[namespace], gate("Enforce", "^v(?P<version>.+)$")).await;
+    let environment = &MappedEnvironment { namespace: namespace.clone(), name };
+    setup.members_listed(&environment.name).await;
+    setup.provider_that_breaks(&environment.name, "steady-76");
+    setup.running(environment, "steady", "steady-76", "v1.0.0").await;
+
+    // RE2 knows `\Q`, the operator does not: so the CRD takes it.
+    let broken = r"\Qv\E(?P<version>.+)";
+    for (mode, denied) in [("Enforce", true), ("Warn", false)] {
+        setup.cluster.map(&environment.name, &[namespace], gate(mode, broken)).await;
+        setup.cluster.wait_environment(&environment.name, ("Ready", "False", "InvalidSpec")).await;
+        setup.known(&environment.name).await;
+        // Only the pattern from before takes 2.0.0 out of the tag.
+        let output = setup.set_version(namespace, "steady", "v2.0.0", &["--dry-run=server"]).await;
+        if denied {
+            let says = format!("steady-76 2.0.0 may not be deployed to {}: it failed to verify", environment.name);
+            assert!(output.denial().is_some_and(|denial| denial.starts_with(&says)), "{output:?}");
+        } else {
+            let &[warning] = output.warnings().as_slice() else { panic!("{output:?}") };
+            let begins = format!("steady-76 2.0.0 → {}: it failed", environment.name);
+            assert!(output.code == 0 && warning.starts_with(&begins), "{output:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -34,6 +34,7 @@ mod gate_false_yes;
 mod gate_faults;
 mod gate_flagger;
 mod gate_helm;
+mod gate_identity;
 mod gate_live_set;
 mod gate_modes;
 mod gate_names;

@@ -41,11 +41,32 @@ impl Replica {
         kubeconfig: &Path,
     ) -> Self {
         let probe_address = format!("127.0.0.1:{}", free_port());
+        let addresses = [("--probe-address", Some(&*probe_address)), ("--listen", listen)];
+        Self::run(control_plane, deployment, &addresses, &probe_address, kubeconfig)
+    }
+
+    /// Starts one that listens where its arguments say, which is to be on a port of its own; `probe_address` is where its
+    /// probes are reached then. Does not wait.
+    pub async fn start_where_described(
+        control_plane: &ControlPlane,
+        deployment: &Deployment,
+        probe_address: &str,
+    ) -> Self {
+        let kubeconfig = control_plane.user_kubeconfig(namespace(deployment), account(deployment)).await;
+        Self::run(control_plane, deployment, &[], probe_address, &kubeconfig)
+    }
+
+    fn run(
+        control_plane: &ControlPlane,
+        deployment: &Deployment,
+        addresses: &[(&str, Option<&str>)],
+        probe_address: &str,
+        kubeconfig: &Path,
+    ) -> Self {
         // Each replica has a name of its own, as pods have; the Lease uses it, too.
         let name = deployment.metadata.name.as_deref().expect("a name");
         let name = format!("{name}-{}", control_plane.next_number());
-        let addresses = [("--probe-address", Some(&*probe_address)), ("--listen", listen)];
-        let mut command = command(deployment, &name, &addresses);
+        let mut command = command(deployment, &name, addresses);
         command.env("KUBECONFIG", kubeconfig).env("RUST_BACKTRACE", "1");
         // A proxy that is meant for other hosts must not get what goes to 127.0.0.1.
         command.env("NO_PROXY", "127.0.0.1,localhost").env("no_proxy", "127.0.0.1,localhost");
@@ -53,7 +74,7 @@ impl Replica {
             namespace: namespace(deployment).to_owned(),
             account: account(deployment).to_owned(),
             process: Process::start(&name, control_plane.folder(), &command),
-            probe_address,
+            probe_address: probe_address.to_owned(),
         }
     }
 

@@ -20,6 +20,9 @@ use crate::values::Values;
 /// The chart's `ServiceAccount` of the webhook.
 pub const SERVICE_ACCOUNT: &str = "pact-operator-webhook";
 
+/// Where the API server calls the gate, for the gate's own arguments: only the host is among them, for the certificate.
+const CALLED: &str = "https://127.0.0.1/gate";
+
 /// How the API server calls the gate, and how the gate's processes run.
 #[derive(Clone, Debug)]
 pub struct WebhookOptions {
@@ -126,12 +129,26 @@ impl Webhook {
 
     /// Starts one at this port. The rights must have been [`install`]ed. Does not wait: see [`Replica::wait_ready`].
     pub async fn start_at(control_plane: &ControlPlane, options: WebhookOptions, port: u16) -> Self {
-        // Of the address that is called, only the host is among the arguments, for the certificate.
-        let options = options.value("webhook.url", "https://127.0.0.1/gate");
+        let options = options.value("webhook.url", CALLED);
         let rendered = Rendered::with(control_plane, &options.namespace, &options.values).await;
         let address = format!("127.0.0.1:{port}");
         let replica = Replica::start(control_plane, &rendered.deployment("webhook"), Some(&address)).await;
         Self { address, replica }
+    }
+
+    /// Starts one that listens where the chart says, on free ports, and that no API server calls. The rights must have
+    /// been [`install`]ed. Waits until it is ready.
+    pub async fn start_where_described(control_plane: &ControlPlane, options: WebhookOptions) -> Self {
+        let (port, probe_port) = (free_port(), free_port());
+        let options = options.value("webhook.port", port).value("webhook.probePort", probe_port);
+        let options = options.value("webhook.url", CALLED);
+        let rendered = Rendered::with(control_plane, &options.namespace, &options.values).await;
+        let (address, probe_address) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{probe_port}"));
+        let deployment = rendered.deployment("webhook");
+        let replica = Replica::start_where_described(control_plane, &deployment, &probe_address).await;
+        let mut webhook = Self { address, replica };
+        webhook.wait_ready().await;
+        webhook
     }
 
     /// Starts what helm has installed, at this port.

@@ -33,6 +33,11 @@ pub enum Effect {
         /// The value of the `Location` header.
         location: String,
     },
+    /// 200 with this body, whatever was asked: what a cache in front of the broker has kept.
+    Kept {
+        /// The body of an earlier answer.
+        body: String,
+    },
     /// 200 with a JSON body of this many bytes, sent without a `Content-Length`.
     Flood {
         /// How many bytes follow the head.

@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt, stream};
 
-use super::answer::{Answer, Errors};
+use super::answer::{Answer, Errors, HAL};
 use super::faults::{Effect, Faults};
 use super::hal::Links;
 use super::log::{LoggedRequest, RequestLog};
@@ -190,6 +190,7 @@ fn replaced(effect: Effect, asked: &Asked<'_>, links: &Links) -> Response<Body> 
             respond(&answer)
         }
         Effect::Redirect { status, location } => outside(Answer::bare(status).header("location", location)),
+        Effect::Kept { body } => respond(&Answer::typed(200, HAL, body.into_bytes())),
         Effect::Flood { bytes } => {
             let chunks = usize::try_from(bytes).unwrap_or(usize::MAX) / FLOOD_CHUNK;
             let chunk = Bytes::from(vec![b' '; FLOOD_CHUNK]);
