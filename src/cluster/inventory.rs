@@ -80,11 +80,11 @@ impl Cluster {
     pub fn would_deny_by_mode(&self) -> Vec<(&'static str, i64)> {
         let mut counts = [GateMode::Off, GateMode::Audit, GateMode::Warn, GateMode::Enforce].map(|mode| (mode, 0));
         for (key, object) in self.records.select(|_| true) {
-            let checks = object.status.as_ref().map(|status| status.checks.as_slice()).unwrap_or_default();
-            let denied = checks.iter().filter(|check| check.would_deny).count();
-            let Some(rules) = Some(&key).filter(|_| denied > 0).and_then(|key| self.gate_rules(key)) else { continue };
+            let Some(rules) = self.gate_rules(&key) else { continue };
+            let mut inventory = Inventory::default();
+            inventory.count(&key, object.status.as_ref(), self.unidentified(&key, &rules));
             for (_, count) in counts.iter_mut().filter(|(mode, _)| *mode == rules.mode) {
-                *count += i64::try_from(denied).unwrap_or(i64::MAX);
+                *count += i64::try_from(inventory.would_deny).unwrap_or(i64::MAX);
             }
         }
         counts.into_iter().map(|(mode, count)| (mode.name(), count)).collect()
@@ -94,16 +94,20 @@ impl Cluster {
     pub fn inventory(&self, keys: &[RecordKey], rules: &GateRules) -> Inventory {
         let mut inventory = Inventory::default();
         for key in keys {
-            let members = self.index().members(key);
-            let unidentified = members.iter().any(|member| {
-                let Err(problem) = &member.version else { return false };
-                let problem = Problem::Version { pacticipant: key.pacticipant.clone(), problem: problem.clone() };
-                wanted(&Cause::Problem(problem), Basis::New, rules) == GateAction::Deny
-            });
             let object = self.records.get(key);
-            inventory.count(key, object.as_ref().and_then(|object| object.status.as_ref()), unidentified);
+            let status = object.as_ref().and_then(|object| object.status.as_ref());
+            inventory.count(key, status, self.unidentified(key, rules));
         }
         inventory
+    }
+
+    /// Whether a member of a key has no version that could be asked about, and would be denied for that.
+    fn unidentified(&self, key: &RecordKey, rules: &GateRules) -> bool {
+        self.index().members(key).iter().any(|member| {
+            let Err(problem) = &member.version else { return false };
+            let problem = Problem::Version { pacticipant: key.pacticipant.clone(), problem: problem.clone() };
+            wanted(&Cause::Problem(problem), Basis::New, rules) == GateAction::Deny
+        })
     }
 }
 
