@@ -27,7 +27,7 @@ enum Verb {
     Webhook(Box<webhook::WebhookArguments>),
     /// Ask whether a version may be deployed to an environment, as the gate asks.
     Check(Box<check::CheckArguments>),
-    /// Check an installed operator: ask the API server for its gate, and the brokers.
+    /// Check an installed operator: ask the API server for its gate, and the brokers; say what is not in force.
     SelfTest(Box<self_test::SelfTestArguments>),
     /// Print the custom resource definitions as YAML, for `kubectl apply --server-side -f -`.
     Crds(crds::CrdsArguments),

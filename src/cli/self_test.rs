@@ -1,7 +1,8 @@
-//! `pact-operator self-test`: checks an installation from outside: the gate through the API server, and the brokers.
-//! `helm test` runs it.
+//! `pact-operator self-test`: checks an installation from outside: the gate through the API server, and the brokers. It
+//! says what is not in force, too. `helm test` runs it.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write},
     process::ExitCode,
     sync::Arc,
@@ -9,14 +10,19 @@ use std::{
 };
 
 use clap::Args;
+use k8s_openapi::api::{admissionregistration::v1::ValidatingWebhookConfiguration, core::v1::Namespace};
 use kube::{Api, Client, ResourceExt, api::ListParams, client::Body};
 use serde_json::json;
 
 use super::process::{self, Failure, LogArguments, USER_AGENT};
 use crate::{
-    api::{PactBroker, annotations},
+    api::{PactBroker, PactEnvironment, annotations},
     cluster::client_factory::ClientFactory,
-    decide::messages,
+    decide::{
+        admission::ServiceAccountName,
+        messages,
+        not_in_force::{self, Installation},
+    },
 };
 use operator_kit::refusal;
 
@@ -36,6 +42,9 @@ pub(super) struct SelfTestArguments {
     /// own, and none that is excluded.
     #[arg(long, default_value = "default", value_name = "NAME")]
     dry_run_namespace: String,
+    /// A service account whose bypass statements count, as the webhook is told; may be repeated.
+    #[arg(long = "bypass-service-account", value_name = "NAMESPACE:NAME")]
+    bypass_accounts: Vec<ServiceAccountName>,
     #[command(flatten)]
     log: LogArguments,
 }
@@ -50,7 +59,7 @@ pub(super) fn run(arguments: SelfTestArguments) -> ExitCode {
     })
 }
 
-/// Prints a line for each check, and fails when one of them failed.
+/// Prints a line for each check and for each thing that is not in force, and fails when a check failed.
 async fn test(arguments: &SelfTestArguments) -> Result<(), Failure> {
     let client = process::api_server().await?;
     let mut failed = 0_u32;
@@ -84,10 +93,42 @@ async fn test(arguments: &SelfTestArguments) -> Result<(), Failure> {
             }
         }
     }
+    let notes = notes(&client, &arguments.bypass_accounts).await;
+    // Not knowing it makes no check fail.
+    for note in notes.unwrap_or_else(|why| vec![format!("what is not in force is not known: {why}")]) {
+        writeln!(io::stdout(), "note    {}", messages::one_line(&note))?;
+    }
     match failed {
         0 => Ok(()),
         failed => Err(format!("{failed} of the above failed").into()),
     }
+}
+
+/// Reads what is installed, and says what of it is not in force.
+async fn notes(client: &Client, bypass_accounts: &[ServiceAccountName]) -> Result<Vec<String>, String> {
+    let all = ListParams::default();
+    let configuration = Api::<ValidatingWebhookConfiguration>::all(client.clone())
+        .get_opt(not_in_force::CONFIGURATION)
+        .await
+        .map_err(|error| unread("the ValidatingWebhookConfiguration", &error))?;
+    let environments = Api::<PactEnvironment>::all(client.clone()).list(&all).await;
+    let environments = environments.map_err(|error| unread("PactEnvironments", &error))?;
+    let namespaces = Api::<Namespace>::all(client.clone()).list_metadata(&all).await;
+    let namespaces: BTreeMap<_, _> = namespaces
+        .map_err(|error| unread("namespaces", &error))?
+        .into_iter()
+        .map(|namespace| (namespace.name_any(), namespace.metadata.labels.unwrap_or_default()))
+        .collect();
+    Ok(not_in_force::notes(&Installation {
+        configuration: configuration.as_ref(),
+        bypass_accounts,
+        environments: &environments.items,
+        namespaces: &namespaces,
+    }))
+}
+
+fn unread(what: &str, error: &kube::Error) -> String {
+    format!("{what} cannot be read: {}", refusal::explain(error))
 }
 
 /// Reads the index of a broker, which every client reads first.

@@ -8,12 +8,14 @@
 //! - [`record`]: what the cluster runs and what the broker says → what to write.
 //! - [`namespaces`]: whether the namespaces of an environment exist. [`near_miss`]: the name that somebody may have meant.
 //!   [`stray_keys`]: what is wrong with keys that are not read.
+//! - [`not_in_force`]: what of an installed gate is not in force, for `helm test`.
 //! - [`mod@reason`]: the closed list of reasons. [`messages`]: the texts that people read.
 
 pub mod admission;
 pub mod messages;
 pub mod namespaces;
 pub mod near_miss;
+pub mod not_in_force;
 pub mod reason;
 pub mod record;
 pub mod stray_keys;

@@ -25,6 +25,14 @@ pub struct ServiceAccountName(String);
 #[error("a service account is written as NAMESPACE:NAME")]
 pub struct NoServiceAccount;
 
+impl ServiceAccountName {
+    /// As it is written: `namespace:name`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl FromStr for ServiceAccountName {
     type Err = NoServiceAccount;
 
