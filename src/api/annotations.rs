@@ -21,6 +21,10 @@ pub const BYPASS: &str = "pact-operator.dev/bypass";
 /// `helm test`.
 pub const SELF_TEST: &str = "pact-operator.dev/self-test";
 
+/// On a `PactEnvironment`: confirms that the records of all workloads that vanished up to a time (RFC 3339) may be taken
+/// back, although they are many.
+pub const CONFIRM_UNDEPLOY: &str = "pact-operator.dev/confirm-undeploy";
+
 /// Every annotation of the operator that is read on a workload.
 pub const READ: [&str; 6] = [PACTICIPANT, CONTAINER, VERSION, APPLICATION_INSTANCE, BYPASS, SELF_TEST];
 

@@ -78,6 +78,10 @@ pub struct PactDeploymentStatus {
     /// The gate's verdicts on the versions that run or are being rolled out, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
+    /// The versions that the operator is about to record: one of them that it finds at the broker is its own, also after it
+    /// ended in the middle.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub intended: Vec<String>,
     /// Since when no workload runs the pacticipant any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphaned_since: Option<Time>,
@@ -131,6 +135,9 @@ pub struct Recorded {
     pub uuid: Option<String>,
     /// When the operator recorded it, or first saw it recorded.
     pub at: Time,
+    /// Whether the operator found it recorded, by a pipeline or another cluster, and did not write it itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub found: bool,
     /// Whether the gate would have denied it all the time that it was recorded: then going back to it is no way back.
     /// Absent while there is no verdict.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -26,6 +26,7 @@ use super::gate::{GateMode, GatePolicy};
     printcolumn(name = "Namespaces", type_ = "integer", json_path = ".status.namespaces", priority = 1),
     printcolumn(name = "Workloads", type_ = "integer", json_path = ".status.workloads"),
     printcolumn(name = "Recorded", type_ = "integer", json_path = ".status.recorded"),
+    printcolumn(name = "Orphaned", type_ = "integer", json_path = ".status.orphaned", priority = 1),
     printcolumn(name = "Would-Deny", type_ = "integer", json_path = ".status.wouldDeny"),
     printcolumn(name = "Unchecked", type_ = "integer", json_path = ".status.unchecked"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -160,12 +161,35 @@ pub struct RecordPolicy {
     #[serde(default = "default_undeploy_grace_seconds")]
     #[schemars(range(min = 0, max = 604_800))]
     pub undeploy_grace_seconds: i32,
+    /// Whether a record is taken back at all. `Never` is for a cluster that is being drained while another one takes over
+    /// under the same record.
+    #[serde(default)]
+    pub undeploy: Undeploy,
+    /// Whether records that were there before the operator wrote any are taken back, too, once no workload runs them. A new
+    /// version that finishes replaces them in any case.
+    #[serde(default)]
+    pub adopt: bool,
 }
 
 impl Default for RecordPolicy {
     fn default() -> Self {
-        Self { kind: RecordKind::default(), undeploy_grace_seconds: default_undeploy_grace_seconds() }
+        Self {
+            kind: RecordKind::default(),
+            undeploy_grace_seconds: default_undeploy_grace_seconds(),
+            undeploy: Undeploy::default(),
+            adopt: false,
+        }
     }
+}
+
+/// Whether the record of an application that no workload runs any more is taken back.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Undeploy {
+    /// After the grace.
+    #[default]
+    AfterGrace,
+    /// Never: the record stays.
+    Never,
 }
 
 fn default_undeploy_grace_seconds() -> i32 {
@@ -316,13 +340,16 @@ pub struct PactEnvironmentStatus {
     /// The gate's effective mode: `Warn` while `Enforce` waits for what runs to be listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<GateMode>,
+    /// How many records no workload runs any more: they are taken back after the grace.
+    #[serde(default)]
+    pub orphaned: i32,
     /// How many of the running versions would be denied if the mode were `Enforce`.
     #[serde(default)]
     pub would_deny: i32,
     /// How many of the running versions have no verdict (yet).
     #[serde(default)]
     pub unchecked: i32,
-    /// `Ready`, `EnvironmentExists`, `Conflicted`, `NamespacesFound`, `MembersListed`.
+    /// `Ready`, `EnvironmentExists`, `Conflicted`, `NamespacesFound`, `MembersListed`; `UndeploysHeld` while it is true.
     #[serde(default)]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

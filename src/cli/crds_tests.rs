@@ -76,6 +76,7 @@ fn the_columns_are_the_documented_ones_and_each_shows_an_existing_field() {
                 "Namespaces",
                 "Workloads",
                 "Recorded",
+                "Orphaned",
                 "Would-Deny",
                 "Unchecked",
                 "Age",

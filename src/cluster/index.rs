@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::environments::{Environments, RecordedAt};
+use crate::api::names::Version;
 use crate::decide::EnvironmentPolicy;
 use crate::decide::record::{Hold, MemberView};
 use crate::workload::{
@@ -312,6 +313,13 @@ impl Index {
     pub fn member_for(&self, key: &RecordKey, workload: &Workload) -> Option<MemberView> {
         let workload = workload.clone().continuing(self.workloads.get(&workload.reference));
         self.placements(&workload).into_iter().find(|(at, _)| at == key).map(|(_, member)| member)
+    }
+
+    /// The keys of which a workload would be a member if it looked as given, with its version there.
+    #[must_use]
+    pub fn keys_for(&self, workload: &Workload) -> Vec<(RecordKey, Option<Version>)> {
+        let placements = self.placements(workload).into_iter();
+        placements.map(|(key, member)| (key, member.version.ok())).collect()
     }
 
     /// What a workload's annotations say under the rules that a key is under.

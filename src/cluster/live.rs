@@ -3,17 +3,22 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
-use k8s_openapi::jiff::Timestamp;
-use kube::{Api, Client, api::ListParams};
+use k8s_openapi::{
+    api::{apps::v1::ReplicaSet, core::v1::Pod},
+    jiff::Timestamp,
+};
+use kube::{Api, Client, ResourceExt, api::ListParams, core::PartialObjectMeta};
 
 use super::Cluster;
 use crate::{
-    api::deployment::Member,
+    api::{condition::is_true, deployment::Member, names::Version},
     decide::{
         Explanation, Reason,
         record::{MemberFate, MemberView},
     },
-    workload::{Dispatch, Kind, RecordKey, RolloutView, View, Workload, WorkloadKind, WorkloadRef, template_of},
+    workload::{
+        Dispatch, Kind, RecordKey, RolloutView, View, Workload, WorkloadKind, WorkloadRef, pods_left, template_of,
+    },
 };
 use operator_kit::refusal;
 
@@ -59,7 +64,10 @@ impl Cluster {
     async fn fate(&self, key: &RecordKey, member: &Member) -> Result<MemberFate, Explanation> {
         let Some(kind) = WorkloadKind::named(&member.kind) else { return Ok(MemberFate::Unknown) };
         let reference = WorkloadRef { kind, namespace: member.namespace.clone(), name: member.name.clone() };
-        let Some(workload) = self.live_workload(&reference).await? else { return Ok(MemberFate::Gone) };
+        let Some(workload) = self.live_workload(&reference).await? else {
+            let left = self.pods_left(key, &reference).await?;
+            return Ok(if left { MemberFate::Serving } else { MemberFate::Gone });
+        };
         if workload.deleting {
             return Ok(MemberFate::Unknown);
         }
@@ -78,11 +86,47 @@ impl Cluster {
         }
         Ok(match index.identity(key, &workload) {
             Ok(None) => MemberFate::Unmanaged,
-            // Renamed, or moved to another environment or instance: gone from this key.
-            Ok(Some(identity)) if identity.application_instance.is_ok() => MemberFate::Gone,
+            // Renamed, or moved to another environment or instance: gone from this key once it is recorded there.
+            Ok(Some(identity)) if identity.application_instance.is_ok() => {
+                let elsewhere = index.keys_for(&workload);
+                drop(index);
+                match elsewhere.as_slice() {
+                    [] => MemberFate::Unknown,
+                    all if all.iter().all(|(key, version)| self.is_recorded(key, version.as_ref())) => MemberFate::Gone,
+                    _ => MemberFate::Moved,
+                }
+            }
             // Its annotations cannot be read: somebody is about to put them right.
             Ok(Some(_)) | Err(_) => MemberFate::Unknown,
         })
+    }
+
+    /// Whether a version is what a key has recorded, as far as its `PactDeployment` says.
+    fn is_recorded(&self, key: &RecordKey, version: Option<&Version>) -> bool {
+        let object = self.records.get(key);
+        let status = object.as_ref().and_then(|object| object.status.as_ref());
+        let (Some(status), Some(version)) = (status, version) else { return false };
+        let recorded = status.recorded.iter().chain(&status.supported);
+        is_true(&status.conditions, "Recorded") && recorded.into_iter().any(|it| it.version == version.as_str())
+    }
+
+    /// Whether pods of a workload that is gone are left: those of a Deployment in its `ReplicaSet`s, which have its
+    /// annotations, those of another kind without an owner (case 99).
+    async fn pods_left(&self, key: &RecordKey, gone: &WorkloadRef) -> Result<bool, Explanation> {
+        let namespace = &gone.namespace;
+        if gone.kind == WorkloadKind::Deployment {
+            let api: Api<ReplicaSet> = Api::namespaced(self.client.clone(), namespace);
+            let what = format!("the ReplicaSets in {namespace}");
+            let sets =
+                bounded(api.list(&ListParams::default()), &what).await.map_err(|error| error.unexpected(&what))?;
+            let replicas = |set: &ReplicaSet| set.status.as_ref().map_or(0, |status| status.replicas);
+            return Ok(sets.iter().any(|set| replicas(set) > 0 && pods_left::runs(set.annotations(), key)));
+        }
+        let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(self.client.clone(), namespace);
+        let what = format!("the Pods in {namespace}");
+        let with_revision = ListParams::default().labels(pods_left::REVISION);
+        let pods = bounded(api.list(&with_revision), &what).await.map_err(|error| error.unexpected(&what))?;
+        Ok(pods.iter().any(|pod| pods_left::was_of(&pod.metadata, &gone.name)))
     }
 
     async fn live_workload(&self, reference: &WorkloadRef) -> Result<Option<Workload>, Explanation> {

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, Preconditions},
@@ -13,8 +14,8 @@ use thiserror::Error;
 
 use crate::{
     api::{PactDeployment, PactDeploymentSpec, PactDeploymentStatus, condition::is_true},
-    decide::record::BYPASSED,
-    workload::RecordKey,
+    decide::record::{BYPASSED, Vanished},
+    workload::{EnvironmentRef, RecordKey},
 };
 use operator_kit::refusal;
 
@@ -105,6 +106,27 @@ impl RecordStore {
     pub fn select(&self, wanted: impl Fn(&RecordKey) -> bool) -> Vec<(RecordKey, Arc<PactDeployment>)> {
         let by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
         by_key.iter().filter(|(key, _)| wanted(key)).map(|(key, object)| (key.clone(), Arc::clone(object))).collect()
+    }
+
+    /// What vanished in an environment: the records that no workload runs any more and that were not taken back yet.
+    #[must_use]
+    pub fn vanished(&self, environment_ref: &EnvironmentRef, confirmed: Option<Timestamp>) -> Vanished {
+        let mut vanished = Vanished { confirmed, ..Vanished::default() };
+        let by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, object) in by_key.iter().filter(|(key, _)| key.environment_ref == *environment_ref) {
+            let Some(status) = &object.status else { continue };
+            if status.recorded.is_none() && status.supported.is_empty() {
+                continue;
+            }
+            vanished.recorded += 1;
+            if let Some(since) = &status.orphaned_since {
+                let instance = key.instance.as_ref().map(|instance| format!(" ({instance})")).unwrap_or_default();
+                vanished.orphaned.push((format!("{}{instance}", key.pacticipant), since.0));
+            }
+        }
+        drop(by_key);
+        vanished.orphaned.sort();
+        vanished
     }
 
     /// How many keys somebody else writes, too.

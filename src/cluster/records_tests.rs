@@ -96,13 +96,17 @@ fn the_last_record_comes_from_the_status() {
     assert_eq!(last_record_of(Some(&object(&key, "u", "1"))), LastRecord::default());
     let mut object = object(&key, "u", "1");
     object.status = Some(PactDeploymentStatus {
-        recorded: Some(Recorded { version: "2".into(), uuid: None, at: Time(at(5)), would_deny: None }),
+        recorded: Some(Recorded { version: "2".into(), uuid: None, at: Time(at(5)), found: false, would_deny: None }),
         corrected_version: Some("1".into()),
         orphaned_since: Some(Time(at(9))),
         ..PactDeploymentStatus::default()
     });
-    let expected =
-        LastRecord { recorded: Some(version("2")), corrected: Some(version("1")), orphaned_since: Some(at(9)) };
+    let expected = LastRecord {
+        recorded: Some(version("2")),
+        found: false,
+        corrected: Some(version("1")),
+        orphaned_since: Some(at(9)),
+    };
     assert_eq!(last_record_of(Some(&object)), expected);
     let status = object.status.as_mut().unwrap();
     status.recorded.as_mut().unwrap().version = " ".into();

@@ -24,7 +24,7 @@ use super::{
     records::own_key,
 };
 use crate::{
-    api::{PactBroker, PactDeployment, PactEnvironment},
+    api::{PactBroker, PactDeployment, PactEnvironment, annotations::CONFIRM_UNDEPLOY},
     decide::EnvironmentPolicy,
     workload::{
         CanaryView, EnvironmentRef, Kind, RecordKey, RolloutView, StaleSource, View, Workload, WorkloadRef, target_of,
@@ -216,7 +216,11 @@ pub struct Environments<C>(pub Watched<C>);
 impl<C: OnChange> Environments<C> {
     fn set(&self, name: &str, environment: Option<PactEnvironment>) {
         let policy = environment.as_ref().map(EnvironmentPolicy::parse);
-        let generation = |environment: &PactEnvironment| (environment.uid(), environment.metadata.generation);
+        // What a person confirms is an annotation.
+        let generation = |environment: &PactEnvironment| {
+            let confirmed = environment.annotations().get(CONFIRM_UNDEPLOY).cloned();
+            (environment.uid(), environment.metadata.generation, confirmed)
+        };
         let now = environment.as_ref().map(generation);
         let before = {
             let mut environments = self.0.cluster.environments();

@@ -135,6 +135,8 @@ reasons! {
     PacticipantSpelling => Stalled,
     /// The pacticipant annotation holds more names than are read.
     PacticipantsTooMany => Stalled,
+    /// The workload is gone, and pods of it are left; the record stays as long as they do.
+    PodsLeft => UnderWay,
     /// The broker asked its clients to wait.
     RateLimited => UnderWay,
     /// A version that runs is not recorded yet; the message says why.
@@ -145,6 +147,8 @@ reasons! {
     Recorded => Settled,
     /// The broker has a version that this operator did not record; the operator does not change it.
     RecordedByOthers => Settled,
+    /// The workload has another pacticipant or environment now; the record stays until it is recorded there.
+    RecordedElsewhereFirst => UnderWay,
     /// What runs in the environment's namespaces is recorded.
     Recording => Settled,
     /// The broker redirects to another address, which is not followed.
@@ -183,6 +187,8 @@ reasons! {
     Unchecked => UnderWay,
     /// No workload runs the pacticipant any more, and it is no longer recorded.
     Undeployed => Settled,
+    /// Many records vanished at once; they stay until the workloads return or a person confirms it.
+    UndeploysHeld => Stalled,
     /// A workload that ran the pacticipant exists, but is not managed any more; the record stays.
     Unmanaged => Settled,
     /// The object cannot be read and is not followed.

@@ -51,6 +51,12 @@ impl EnvironmentReconciler {
         let mut findings = findings(&rules, problem.as_deref(), &state, &conflicts, counts);
         findings.extend(found);
         findings.push(members_listed.clone());
+        let vanished =
+            rules.as_ref().map(|rules| self.cluster.records.vanished(&rules.environment_ref, rules.removal.confirmed));
+        let vanished = vanished.unwrap_or_default();
+        findings.extend(
+            vanished.message(object).map(|why| Finding::new("UndeploysHeld", true, Reason::UndeploysHeld, why)),
+        );
         let status = PactEnvironmentStatus {
             observed_generation: generation,
             environment: rules.as_ref().ok().map(|rules| rules.environment_ref.environment.to_string()),
@@ -59,6 +65,7 @@ impl EnvironmentReconciler {
             workloads: count(counts.workloads),
             recorded: count(inventory.recorded),
             mode: Some(in_force(environment.spec.gate.mode, members_listed.truth == Truth::True)),
+            orphaned: count(vanished.orphaned.len()),
             would_deny: count(inventory.would_deny),
             unchecked: count(inventory.unchecked),
             conditions: conditions(&before.conditions, &findings, generation, Timestamp::now()),

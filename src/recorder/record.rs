@@ -24,8 +24,8 @@ use crate::{
     decide::{
         Explanation, Reason,
         record::{
-            Assessment, Facts, MemberView, RecordState, Write, add_bypassed, assess, remember_verdicts, show_members,
-            status,
+            Assessment, Facts, MemberView, RecordState, Vanished, Write, add_bypassed, assess, remember_verdicts,
+            show_members, status,
         },
     },
     workload::RecordKey,
@@ -84,6 +84,9 @@ impl RecordReconciler {
             }
         };
         self.log(key, &state);
+        // What this pass intended was noted there meanwhile.
+        let noted = self.cluster.records.get(key);
+        let object = noted.as_deref().or(object);
         // The slot is released: the next key may be recorded at the broker while this one is reported in the cluster.
         drop(slot);
         if matches!(state, RecordState::Undeployed(_)) && never_recorded(object) {
@@ -138,6 +141,12 @@ impl RecordReconciler {
             snapshot: self.cluster.snapshots.of(key),
             broker: self.cluster.brokers.get(&key.environment_ref.broker).err(),
             fates: None,
+            vanished: match index.rules_for(key) {
+                Some(rules) if index.members(key).is_empty() => {
+                    self.cluster.records.vanished(&key.environment_ref, rules.removal.confirmed)
+                }
+                _ => Vanished::default(),
+            },
             live: None,
             done: None,
         }
@@ -172,7 +181,12 @@ impl RecordReconciler {
     }
 
     /// Writes a status; returns whether that succeeded.
-    async fn store(&self, key: &RecordKey, object: Option<&PactDeployment>, status: PactDeploymentStatus) -> bool {
+    pub(super) async fn store(
+        &self,
+        key: &RecordKey,
+        object: Option<&PactDeployment>,
+        status: PactDeploymentStatus,
+    ) -> bool {
         if let Err(error) = self.cluster.records.write(key, object, status).await {
             if !error.is_conflict() {
                 warn!(%key, %error, "the PactDeployment {} cannot be written", key.object_name());
@@ -261,7 +275,7 @@ impl RecordReconciler {
                 self.writes.metrics.pending.inc();
                 warn!(%key, reason = %why.reason, %next_try, "{}", why.message);
             }
-            RecordState::Held(why) | RecordState::Contested { why, .. } => {
+            RecordState::Held(why) | RecordState::Contested { why, .. } | RecordState::UndeployHeld { why, .. } => {
                 warn!(%key, reason = %why.reason, "{}", why.message);
             }
             RecordState::Undeployed(why) | RecordState::Kept(why) => {

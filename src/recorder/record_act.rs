@@ -1,16 +1,16 @@
 //! The actions of an assessment: reads from the API server and the broker, and writes at the broker.
 
-use futures::future::join;
+use futures::future::join3;
 
 use super::{record::RecordReconciler, writes::AtBroker};
 use crate::{
-    api::{environment::RecordKind, names::Pacticipant},
+    api::{PactDeploymentStatus, environment::RecordKind, names::Pacticipant},
     broker::{Broker, BrokerError, EnvironmentId},
     cluster::snapshots::{release, row},
     decide::{
         Explanation, Reason,
         near_miss::{other_spelling, spelling},
-        record::{Action, BrokerWrite, Done, Facts, Failure, Live, MemberView},
+        record::{Action, BrokerWrite, Done, Facts, Failure, Live, MemberView, intended},
     },
     workload::RecordKey,
 };
@@ -32,7 +32,12 @@ impl RecordReconciler {
     async fn read_live(&self, facts: &Facts<'_>) -> Result<Live, Failure> {
         let (broker, environment) = self.reach(facts.key)?;
         let live_members = self.cluster.live_members(facts.key, &facts.members);
-        let (rows, members) = join(self.read_rows(&broker, &environment, facts), live_members).await;
+        let rows = self.read_rows(&broker, &environment, facts);
+        let (rows, members, noted) = join3(rows, live_members, self.note_intended(facts)).await;
+        if !noted {
+            let message = "the PactDeployment could not be written; nothing is recorded before that".to_owned();
+            return Err(Failure { why: Explanation::new(Reason::ApiServerUnavailable, message), retry_after: None });
+        }
         let rows = rows?;
         let mut members = members.map_err(|why| Failure { why, retry_after: None })?;
         if facts.members.is_empty() {
@@ -40,6 +45,17 @@ impl RecordReconciler {
             members = self.cluster.index().members(facts.key);
         }
         Ok(Live { members, ..rows })
+    }
+
+    /// Notes which versions this pass may record; beside the reads before the write, so that it takes no time of its own.
+    async fn note_intended(&self, facts: &Facts<'_>) -> bool {
+        let (versions, Some(status)) = (intended(facts), facts.status) else { return true };
+        if versions.is_empty() {
+            return true;
+        }
+        let object = self.cluster.records.get(facts.key);
+        let status = PactDeploymentStatus { intended: versions, ..status.clone() };
+        self.store(facts.key, object.as_deref(), status).await
     }
 
     /// Writes at the broker and reads back the result.

@@ -20,7 +20,7 @@ fn object(status: Option<PactDeploymentStatus>) -> PactDeployment {
 
 #[test]
 fn an_object_is_deleted_only_when_nothing_was_ever_recorded() {
-    let record = || Recorded { version: "1".into(), uuid: None, at: Time(at(1)), would_deny: None };
+    let record = || Recorded { version: "1".into(), uuid: None, at: Time(at(1)), found: false, would_deny: None };
     assert!(never_recorded(None));
     assert!(never_recorded(Some(&object(None))));
     assert!(never_recorded(Some(&object(Some(PactDeploymentStatus::default())))));

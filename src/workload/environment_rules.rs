@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::{DenyList, EnvironmentClaim, EnvironmentRef, NamespaceSelector, TagPattern, VersionRules};
 use crate::api::{
     PactEnvironment,
-    environment::{AnnotationPolicy, LabelPolicy, Overlap, RecordKind},
+    annotations::CONFIRM_UNDEPLOY,
+    environment::{AnnotationPolicy, LabelPolicy, Overlap, RecordKind, Undeploy},
     gate::GatePolicy,
     names::{ApplicationInstance, EnvironmentName},
 };
@@ -27,8 +29,21 @@ pub struct EnvironmentRules {
     pub version: VersionRules,
     /// Which record is written.
     pub kind: RecordKind,
-    /// How long a workload must be gone before its record is taken back.
+    /// When a record is taken back.
+    pub removal: RemovalRules,
+}
+
+/// When the record of an application that no workload runs any more is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemovalRules {
+    /// How long the workload must be gone.
     pub grace: Duration,
+    /// Whether it is taken back at all.
+    pub undeploys: bool,
+    /// Whether that goes for records that somebody else wrote, too.
+    pub adopts: bool,
+    /// Up to when records may be taken back although many vanished at once, as a person confirmed.
+    pub confirmed: Option<Timestamp>,
 }
 
 /// Why a `PactEnvironment` cannot be used. Its claim is kept where possible, so that it still conflicts.
@@ -63,7 +78,7 @@ impl BrokenRules {
             instance: None,
             version: VersionRules::default(),
             kind: RecordKind::default(),
-            grace: Duration::ZERO,
+            removal: RemovalRules { grace: Duration::ZERO, undeploys: false, adopts: false, confirmed: None },
         })
     }
 }
@@ -132,7 +147,13 @@ pub fn parse(environment: &PactEnvironment) -> Result<EnvironmentRules, Box<Brok
             denied: DenyList::new(&spec.version.denied),
         },
         kind: spec.record.kind,
-        grace: Duration::from_secs(u64::try_from(spec.record.undeploy_grace_seconds).unwrap_or(0)),
+        removal: RemovalRules {
+            grace: Duration::from_secs(u64::try_from(spec.record.undeploy_grace_seconds).unwrap_or(0)),
+            undeploys: spec.record.undeploy == Undeploy::AfterGrace,
+            adopts: spec.record.adopt,
+            // One that is no time confirms nothing.
+            confirmed: environment.annotations().get(CONFIRM_UNDEPLOY).and_then(|time| time.trim().parse().ok()),
+        },
     })
 }
 

@@ -39,7 +39,7 @@ fn a_missing_field_has_its_default() {
     assert_eq!(rules.instance, None, "case 33: no instance unless the spec names one");
     assert_eq!(rules.version, VersionRules::default());
     assert_eq!(rules.kind, RecordKind::Deployment);
-    assert_eq!(rules.grace, Duration::from_mins(10));
+    assert_eq!(rules.removal.grace, Duration::from_mins(10));
     assert!(claims(&rules, "shop", &[]) && !claims(&rules, "bank", &[]));
 }
 
@@ -55,7 +55,7 @@ fn every_field_is_used() {
     assert_eq!(rules.environment_ref.environment.as_str(), "prod");
     assert_eq!(rules.instance.unwrap().as_str(), "eu 1");
     assert!(rules.claim.overlap_allowed);
-    assert_eq!((rules.kind, rules.grace), (RecordKind::Release, Duration::ZERO));
+    assert_eq!((rules.kind, rules.removal.grace), (RecordKind::Release, Duration::ZERO));
     assert!(!rules.version.annotation_allowed && rules.version.use_label);
     assert_eq!(rules.version.tag_pattern, Some(TagPattern::parse("^v(?P<version>.+)$").unwrap()));
     assert!(rules.version.denied.denies("pr-7").is_some());

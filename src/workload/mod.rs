@@ -17,6 +17,7 @@ pub mod identity;
 pub mod image;
 pub mod kinds;
 pub mod mapping;
+pub mod pods_left;
 pub mod record_key;
 pub mod rollout;
 pub mod stray_keys;
@@ -28,7 +29,7 @@ pub mod version_rules;
 
 pub use bypass::{BypassStatement, StatementError};
 pub use deny_list::DenyList;
-pub use environment_rules::{BrokenRules, EnvironmentRules};
+pub use environment_rules::{BrokenRules, EnvironmentRules, RemovalRules};
 pub use identity::{Identity, IdentityProblem, identify, stale_source};
 pub use image::ImageReference;
 pub use kinds::{DeploymentView, Dispatch, Kind, View, WorkloadKind};

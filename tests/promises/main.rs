@@ -71,6 +71,7 @@ mod recorder_missing;
 mod recorder_outage;
 mod recorder_releases;
 mod recorder_removal;
+mod recorder_removal_sure;
 mod recorder_rollouts;
 mod recorder_secrets;
 mod recorder_templates;

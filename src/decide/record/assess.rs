@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{
     desired::{Desired, desired, desired_releases},
@@ -17,6 +17,9 @@ use crate::{
     decide::reason::Explanation,
     workload::EnvironmentRules,
 };
+
+/// How soon pods that are left, or a record elsewhere, are looked for again.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// The next step.
 #[derive(Clone, Debug)]
@@ -77,6 +80,27 @@ pub enum BrokerWrite {
         /// The releases whose support ends.
         end: Vec<Row>,
     },
+}
+
+/// The versions that this pass may record, to be noted before: whoever finds one of them at the broker afterwards knows
+/// that it is the operator's own, also when the operator ended right after the write (case 105). None where nothing was
+/// noted of the key yet: what is then found recorded counts as somebody else's, which keeps it.
+#[must_use]
+pub fn intended(facts: &Facts<'_>) -> Vec<String> {
+    let (Ok(rules), Some(status)) = (&facts.rules, facts.status) else { return Vec::new() };
+    let versions: Vec<_> = match (rules.kind, &facts.snapshot) {
+        (RecordKind::Deployment, _) => match desired(&facts.members, facts.last_record().recorded.as_ref()) {
+            Desired::Runs(version) if facts.last_record().recorded.as_ref() != Some(&version) => vec![version],
+            _ => Vec::new(),
+        },
+        (RecordKind::Release, Snapshot::Read { releases, .. }) => {
+            let there = |version: &Version| releases.iter().any(|release| release.version == *version);
+            desired_releases(&facts.members).supported.into_iter().filter(|version| !there(version)).collect()
+        }
+        (RecordKind::Release, _) => Vec::new(),
+    };
+    let new = |version: &Version| !status.intended.iter().any(|intended| intended == version.as_str());
+    if versions.iter().any(new) { versions.iter().map(ToString::to_string).collect() } else { Vec::new() }
 }
 
 /// The next step for a record.
@@ -203,6 +227,9 @@ fn orphaned(facts: &Facts<'_>, rules: &EnvironmentRules, now: Timestamp) -> Asse
         (_, Some(row)) if Some(&row.version) != facts.last_record().recorded.as_ref() => {
             done(RecordState::Undeployed(explanations::recorded_by_others(row)))
         }
+        (_, Some(row)) if facts.last_record().found && !rules.removal.adopts => {
+            done(RecordState::Undeployed(explanations::was_there_before(row)))
+        }
         // A workload may have returned while the broker was asked.
         (_, Some(_)) if !live.members.is_empty() => Assessment::Moved,
         (_, Some(row)) => Assessment::Act(Action::Write(BrokerWrite::Undeploy(row.clone()))),
@@ -221,12 +248,23 @@ pub(super) fn kept_or_waiting(facts: &Facts<'_>, rules: &EnvironmentRules, now: 
         Some(Err(why)) => return Some(retry(why.clone(), None)),
         Some(Ok(fates)) => fates,
     };
-    match removal(fates, since, rules.grace, now) {
+    let still_held = |why| {
+        let state = RecordState::UndeployHeld { since: since.unwrap_or(now), why };
+        Some(Assessment::Done { state, look_again: now.checked_add(LOOK_AGAIN).ok() })
+    };
+    match removal(fates, since, rules.removal.grace, now) {
         Removal::Unknown => Some(done(RecordState::Held(explanations::uncertain()))),
         Removal::Keep => Some(done(RecordState::Kept(explanations::unmanaged()))),
+        _ if !rules.removal.undeploys => Some(done(RecordState::Kept(explanations::never_undeployed()))),
         Removal::Grace(until) => {
             let state = RecordState::Orphaned { since: since.unwrap_or(now), until };
             Some(Assessment::Done { state, look_again: Some(until) })
+        }
+        Removal::Serving => still_held(explanations::serving()),
+        Removal::Moved => still_held(explanations::moved()),
+        Removal::Undeploy if facts.vanished.holds(since.unwrap_or(now)) => {
+            let why = explanations::too_many(&facts.vanished, &rules.object);
+            Some(done(RecordState::UndeployHeld { since: since.unwrap_or(now), why }))
         }
         Removal::Undeploy => None,
     }

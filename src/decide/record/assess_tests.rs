@@ -10,11 +10,11 @@ use crate::{
     decide::{
         Reason,
         record::{
-            Hold, MemberFate, MemberView,
+            Hold, MemberFate, MemberView, Vanished,
             fixtures::{at, failed as rollout_failed, key, member, progressing, rules, terminating, version},
         },
     },
-    workload::{RecordKey, RolloutState, VersionProblem},
+    workload::{RecordKey, RemovalRules, RolloutState, VersionProblem},
 };
 
 /// The facts in short. The default is one workload that has finished version 2, without a status, and a broker that
@@ -28,6 +28,7 @@ pub(super) struct World {
     pub(super) snapshot: Snapshot,
     pub(super) broker: Option<Explanation>,
     pub(super) fates: Option<Result<Vec<MemberFate>, Explanation>>,
+    pub(super) vanished: Vanished,
     pub(super) live: Option<Result<Live, Failure>>,
     pub(super) done: Option<Done>,
 }
@@ -66,6 +67,7 @@ pub(super) fn recorded_before(text: &str) -> PactDeploymentStatus {
             version: text.into(),
             uuid: Some(format!("uuid-{text}")),
             at: Time(at(1)),
+            found: false,
             would_deny: None,
         }),
         members: vec![runs(text).shown()],
@@ -92,6 +94,7 @@ impl World {
             snapshot: read(None),
             broker: None,
             fates: None,
+            vanished: Vanished::default(),
             live: None,
             done: None,
         }
@@ -117,8 +120,16 @@ impl World {
         summary(&self.assess(at(second)))
     }
 
+    pub(super) fn removal(&mut self, change: impl FnOnce(&mut RemovalRules)) {
+        change(&mut self.rules.as_mut().unwrap().removal);
+    }
+
     fn assess(&self, now: Timestamp) -> Assessment {
-        let facts = Facts {
+        assess(&self.facts(), now)
+    }
+
+    pub(super) fn facts(&self) -> Facts<'_> {
+        Facts {
             key: &self.key,
             rules: self.rules.clone(),
             unreadable: self.unreadable.clone(),
@@ -127,10 +138,10 @@ impl World {
             snapshot: self.snapshot.clone(),
             broker: self.broker.clone(),
             fates: self.fates.clone(),
+            vanished: self.vanished.clone(),
             live: self.live.clone(),
             done: self.done.clone(),
-        };
-        assess(&facts, now)
+        }
     }
 }
 
@@ -171,6 +182,7 @@ fn summary(assessment: &Assessment) -> String {
                     format!("waiting {}{}", version.as_ref().map_or_else(String::new, |v| format!("{v} ")), why.reason)
                 }
                 RecordState::Held(why) => format!("held {}", why.reason),
+                RecordState::UndeployHeld { since, why } => format!("{} since {}", why.reason, since.as_second()),
                 RecordState::Pending { why, .. } => format!("pending {}", why.reason),
                 RecordState::Contested { version, .. } => format!("contested {version}"),
                 RecordState::Orphaned { since, until } => {

@@ -85,6 +85,7 @@ pub fn event(key: &RecordKey, member: &MemberView, state: &RecordState) -> Optio
         RecordState::Pending { .. }
         | RecordState::Waiting { .. }
         | RecordState::Orphaned { .. }
+        | RecordState::UndeployHeld { .. }
         | RecordState::Undeployed(_)
         | RecordState::Kept(_) => None,
     }
@@ -99,6 +100,9 @@ pub fn last_event(key: &RecordKey, state: &RecordState) -> Option<Event<'static>
             format!("no workload runs {key} any more; its record is taken back after {until:.0}"),
             since.to_string(),
         ),
+        RecordState::UndeployHeld { why, .. } => {
+            (why.reason, format!("{key}: {}", why.message), why.reason.to_string())
+        }
         // Published once for each distinct message: the object's resource version would differ, the state's messages do
         // not.
         RecordState::Undeployed(why) | RecordState::Kept(why) if why.reason != Reason::NothingRecorded => {

@@ -45,7 +45,8 @@ fn reason(member: &MemberView, state: &RecordState) -> Option<(&'static str, boo
 #[test]
 fn each_state_has_its_event_on_a_member() {
     let released = |supported: Vec<Recorded>| RecordState::Released { supported, waiting: None };
-    let release = Recorded { version: "1".into(), uuid: Some("u".into()), at: Time(at(1)), would_deny: None };
+    let release =
+        Recorded { version: "1".into(), uuid: Some("u".into()), at: Time(at(1)), found: false, would_deny: None };
     let waiting = |reason| RecordState::Waiting { why: why(reason), version: Some(version("1")) };
     let mut conflicted = done("1");
     conflicted.hold = Some(Hold::Conflicted(vec!["one".into(), "two".into()]));

@@ -1,6 +1,6 @@
 //! The explanations of a record that is not simply recorded.
 
-use super::facts::Row;
+use super::{breaker::Vanished, facts::Row};
 use crate::{
     api::names::Version,
     decide::reason::{Explanation, Reason},
@@ -48,6 +48,42 @@ pub(super) fn nothing_recorded() -> Explanation {
 pub(super) fn recorded_by_others(row: &Row) -> Explanation {
     let message = format!("the broker has {}, which this operator did not record: it stays as it is", row.version);
     Explanation::new(Reason::RecordedByOthers, message)
+}
+
+/// The row was there before us.
+pub(super) fn was_there_before(row: &Row) -> Explanation {
+    let message = format!(
+        "no workload runs it any more; the broker had {} before the operator came, so it stays: record.adopt says otherwise",
+        row.version
+    );
+    Explanation::new(Reason::RecordedByOthers, message)
+}
+
+/// Pods are left although the workload is gone.
+pub(super) fn serving() -> Explanation {
+    Explanation::new(
+        Reason::PodsLeft,
+        "the workload that ran it is gone, but pods of it are left; the record stays as long as they do",
+    )
+}
+
+/// It runs elsewhere and is not recorded there.
+pub(super) fn moved() -> Explanation {
+    Explanation::new(
+        Reason::RecordedElsewhereFirst,
+        "the workload that ran it has another pacticipant or environment now, and is not recorded there yet; the record \
+         stays until it is",
+    )
+}
+
+/// The environment takes nothing back.
+pub(super) fn never_undeployed() -> Explanation {
+    Explanation::new(Reason::Unmanaged, "no workload runs it any more; the record stays, as record.undeploy is Never")
+}
+
+/// Many records vanished at once.
+pub(super) fn too_many(vanished: &Vanished, object: &str) -> Explanation {
+    Explanation::new(Reason::UndeploysHeld, vanished.message(object).unwrap_or_default())
 }
 
 /// The record was taken back.

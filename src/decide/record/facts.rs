@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{member::MemberView, plan::MemberFate};
+use super::{breaker::Vanished, member::MemberView, plan::MemberFate};
 use crate::{
     api::{PactDeployment, PactDeploymentStatus, names::Version},
     decide::reason::Explanation,
@@ -30,6 +30,8 @@ pub struct Facts<'a> {
     pub broker: Option<Explanation>,
     /// What became of the members in the status, by live reads, or why that is unknown.
     pub fates: Option<Result<Vec<MemberFate>, Explanation>>,
+    /// What vanished in the environment, for a key that no workload runs any more.
+    pub vanished: Vanished,
     /// What was read live in this pass, or why that failed.
     pub live: Option<Result<Live, Failure>>,
     /// What this pass did at the broker.
@@ -127,6 +129,8 @@ pub enum Done {
 pub struct LastRecord {
     /// The version that was last found recorded as desired.
     pub recorded: Option<Version>,
+    /// Whether that was written by somebody else.
+    pub found: bool,
     /// The version for which another client's record was corrected once.
     pub corrected: Option<Version>,
     /// Since when no workload runs it.
@@ -146,6 +150,7 @@ impl LastRecord {
         let version = |text: &str| Version::parse(text).ok();
         Self {
             recorded: status.recorded.as_ref().and_then(|recorded| version(&recorded.version)),
+            found: status.recorded.as_ref().is_some_and(|recorded| recorded.found),
             corrected: status.corrected_version.as_deref().and_then(version),
             orphaned_since: status.orphaned_since.as_ref().map(|time| time.0),
         }

@@ -12,7 +12,7 @@ use crate::{
     },
     workload::{
         Container, EnvironmentClaim, EnvironmentRef, EnvironmentRules, NamespaceSelector, PactAnnotations, RecordKey,
-        RolloutState, VersionProblem, VersionRules, Workload, WorkloadKind, WorkloadRef,
+        RemovalRules, RolloutState, VersionProblem, VersionRules, Workload, WorkloadKind, WorkloadRef,
     },
 };
 
@@ -73,7 +73,7 @@ pub(crate) fn rules(object: &str, namespaces: &[&str]) -> EnvironmentRules {
         instance: None,
         version: VersionRules::default(),
         kind: RecordKind::Deployment,
-        grace: Duration::from_mins(10),
+        removal: RemovalRules { grace: Duration::from_mins(10), undeploys: true, adopts: false, confirmed: None },
     }
 }
 

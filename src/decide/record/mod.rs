@@ -8,6 +8,7 @@
 //! [`status()`] is the resulting status of the `PactDeployment`, [`events`] are the Events of the workloads.
 
 mod assess;
+mod breaker;
 mod bypassed;
 mod desired;
 pub mod events;
@@ -21,7 +22,8 @@ mod releases;
 mod state;
 mod status;
 
-pub use assess::{Action, Assessment, BrokerWrite, assess};
+pub use assess::{Action, Assessment, BrokerWrite, assess, intended};
+pub use breaker::Vanished;
 pub use bypassed::{BYPASSED, add_bypassed, bypass_of, stated};
 pub use desired::{Desired, desired};
 pub use facts::{Done, Facts, Failure, LastRecord, Live, ReleasedRow, Row, Snapshot, Suspicion, last_record_of};

@@ -61,8 +61,13 @@ pub fn plan(desired: &Desired, last: &LastRecord, row: Option<&Version>) -> Step
 /// What became of a member in the status, according to a live read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemberFate {
-    /// It is gone, or replaced by another object, or names other pacticipants, or runs in another environment.
+    /// It is gone, or replaced by another object; or it runs under another name or in another environment, and is recorded
+    /// there.
     Gone,
+    /// It is gone, and pods of it are left (case 99).
+    Serving,
+    /// It runs under another name or in another environment, and is not recorded there yet (case 98).
+    Moved,
     /// It exists, but is no longer annotated, or is a template only: we stop managing it and keep the record (case 39).
     Unmanaged,
     /// It exists and may still run this pacticipant: nothing is taken back.
@@ -78,6 +83,10 @@ pub enum Removal {
     Undeploy,
     /// The annotation was removed: keep the record, stop managing.
     Keep,
+    /// The grace has passed, and pods of it are left: the record stays as long as they do.
+    Serving,
+    /// The grace has passed, and it is not recorded yet where it runs now: the record stays until then.
+    Moved,
     /// Nothing is certain enough to act on.
     Unknown,
 }
@@ -93,7 +102,15 @@ pub fn removal(fates: &[MemberFate], orphaned_since: Option<Timestamp>, grace: D
     }
     let grace = SignedDuration::try_from(grace).unwrap_or(SignedDuration::MAX);
     let until = orphaned_since.unwrap_or(now).saturating_add(grace).unwrap_or(Timestamp::MAX);
-    if now >= until { Removal::Undeploy } else { Removal::Grace(until) }
+    if now < until {
+        Removal::Grace(until)
+    } else if fates.contains(&MemberFate::Serving) {
+        Removal::Serving
+    } else if fates.contains(&MemberFate::Moved) {
+        Removal::Moved
+    } else {
+        Removal::Undeploy
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,12 @@ use crate::decide::{
 };
 
 fn last(recorded: Option<&str>, corrected: Option<&str>) -> LastRecord {
-    LastRecord { recorded: recorded.map(version), corrected: corrected.map(version), orphaned_since: None }
+    LastRecord {
+        recorded: recorded.map(version),
+        found: false,
+        corrected: corrected.map(version),
+        orphaned_since: None,
+    }
 }
 
 fn why() -> Explanation {
@@ -163,7 +168,7 @@ proptest! {
         corrected in prop::option::of(some_version()),
         row in prop::option::of(some_version()),
     ) {
-        let last = LastRecord { recorded, corrected, orphaned_since: None };
+        let last = LastRecord { recorded, found: false, corrected, orphaned_since: None };
         match plan(&desired, &last, row.as_ref()) {
             Step::Record { version, correction } => {
                 prop_assert_eq!(&desired, &Desired::Runs(version.clone()));
@@ -187,7 +192,7 @@ proptest! {
         recorded in prop::option::of(some_version()),
         row in prop::option::of(some_version()),
     ) {
-        let last = LastRecord { recorded, corrected: None, orphaned_since: None };
+        let last = LastRecord { recorded, found: false, corrected: None, orphaned_since: None };
         if let Step::Record { version, .. } = plan(&desired, &last, row.as_ref()) {
             let last = LastRecord { recorded: Some(version.clone()), ..last };
             prop_assert_eq!(plan(&desired, &last, Some(&version)), Step::Settled(version));

@@ -18,7 +18,7 @@ use crate::{
 
 /// The next step for a record of releases.
 pub(super) fn assess_releases(facts: &Facts<'_>, rules: &EnvironmentRules, now: Timestamp) -> Assessment {
-    let ours = ours(facts);
+    let ours = ours(facts, rules);
     let wanted = match wanted(facts, &ours, rules, now) {
         Ok(wanted) => wanted,
         Err(assessment) => return assessment,
@@ -135,10 +135,11 @@ impl ReleasePlan {
     }
 }
 
-/// The versions that we released and that still count as supported by us.
-fn ours(facts: &Facts<'_>) -> BTreeSet<Version> {
-    let supported = facts.status.map(|status| &status.supported);
-    supported.into_iter().flatten().filter_map(|recorded| Version::parse(&recorded.version).ok()).collect()
+/// The versions that we released, or may take for ours, and that still count as supported by us.
+fn ours(facts: &Facts<'_>, rules: &EnvironmentRules) -> BTreeSet<Version> {
+    let supported = facts.status.map(|status| &status.supported).into_iter().flatten();
+    let supported = supported.filter(|recorded| !recorded.found || rules.removal.adopts);
+    supported.filter_map(|recorded| Version::parse(&recorded.version).ok()).collect()
 }
 
 fn versions(releases: &[ReleasedRow]) -> BTreeSet<Version> {
@@ -160,13 +161,19 @@ fn finished(facts: &Facts<'_>, wanted: &DesiredReleases, at_broker: &[ReleasedRo
         })
         .cloned()
         .collect();
+    let there_before = |version: &Version| match &facts.snapshot {
+        Snapshot::Read { releases, .. } => releases.iter().any(|release| release.version == *version),
+        Snapshot::NotRead | Snapshot::Missing(_) | Snapshot::Unavailable(_) => false,
+    };
+    let intended = |version: &Version| {
+        facts.status.is_some_and(|status| status.intended.iter().any(|intended| intended == version.as_str()))
+    };
     for release in at_broker.iter().filter(|release| wanted.supported.contains(&release.version)) {
         if !supported.iter().any(|recorded| recorded.version == release.version.as_str()) {
             let uuid = Some(release.uuid.clone());
-            supported.insert(
-                0,
-                Recorded { version: release.version.as_str().to_owned(), uuid, at: Time(now), would_deny: None },
-            );
+            let version = release.version.as_str().to_owned();
+            let found = there_before(&release.version) && !intended(&release.version);
+            supported.insert(0, Recorded { version, uuid, at: Time(now), found, would_deny: None });
         }
     }
     released(facts, supported)

@@ -19,7 +19,8 @@ use crate::{
 
 /// The case with releases: those that the status lists as ours, and those that the broker supports.
 fn releases(world: World, supported: &[&str], at_broker: &[&str]) -> World {
-    let recorded = |text: &&str| Recorded { version: (*text).into(), uuid: None, at: Time(at(1)), would_deny: None };
+    let recorded =
+        |text: &&str| Recorded { version: (*text).into(), uuid: None, at: Time(at(1)), found: false, would_deny: None };
     let status = PactDeploymentStatus {
         supported: supported.iter().map(recorded).collect(),
         recorded: None,

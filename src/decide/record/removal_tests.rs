@@ -1,5 +1,7 @@
 //! The decision about a key that no workload runs any more. Numbers of cases are those of docs/contributing/cases.md.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use super::{
     tests::{World, live, recorded_before, runs, why},
     *,
@@ -8,7 +10,10 @@ use crate::{
     api::PactDeploymentStatus,
     decide::{
         Reason,
-        record::{MemberFate, fixtures::version},
+        record::{
+            MemberFate, Vanished,
+            fixtures::{at, version},
+        },
     },
 };
 
@@ -77,4 +82,65 @@ fn a_record_that_is_not_certainly_ours_and_gone_is_not_taken_back() {
     ] {
         assert_eq!(world.due(), expected, "{case}");
     }
+}
+
+#[test]
+fn case_98_the_record_stays_until_the_workload_is_recorded_where_it_is_now() {
+    let moved = World { fates: Some(Ok(vec![MemberFate::Gone, MemberFate::Moved])), ..World::orphan() };
+    assert_eq!(moved.due_at(699), "orphaned since 100 until 700 again at 700");
+    assert_eq!(moved.due_at(700), "RecordedElsewhereFirst since 100 again at 710");
+    let uncertain = World { fates: Some(Ok(vec![MemberFate::Moved, MemberFate::Unknown])), ..World::orphan() };
+    assert_eq!(uncertain.due(), "held MembersUncertain");
+}
+
+#[test]
+fn case_99_the_record_stays_while_pods_are_left() {
+    let serving = World { fates: Some(Ok(vec![MemberFate::Serving])), ..World::orphan() };
+    assert_eq!(serving.due_at(699), "orphaned since 100 until 700 again at 700");
+    assert_eq!(serving.due_at(700), "PodsLeft since 100 again at 710");
+}
+
+#[test]
+fn case_101_many_that_vanish_at_once_stay_until_somebody_confirms() {
+    let many = |confirmed: Option<i64>| World {
+        vanished: Vanished {
+            orphaned: (0..20).map(|number| (format!("app-{number}"), at(100))).collect(),
+            recorded: 40,
+            confirmed: confirmed.map(at),
+        },
+        ..World::orphan()
+    };
+    assert_eq!(many(None).due_at(699), "orphaned since 100 until 700 again at 700");
+    assert_eq!(many(None).due_at(700), "UndeploysHeld since 100");
+    assert_eq!(many(Some(99)).due_at(700), "UndeploysHeld since 100", "what was confirmed is something else");
+    assert_eq!(many(Some(100)).due_at(700), "read live");
+}
+
+#[test]
+fn case_105_a_row_that_was_there_before_us_is_taken_back_only_where_that_is_asked_for() {
+    let mut found = recorded_before("1");
+    found.orphaned_since = Some(Time(at(100)));
+    if let Some(recorded) = &mut found.recorded {
+        recorded.found = true;
+    }
+    let mut world = World { status: Some(found), live: Some(Ok(live(vec![], Some("1")))), ..World::orphan() };
+    assert_eq!(world.due(), "undeployed RecordedByOthers");
+    world.removal(|removal| removal.adopts = true);
+    assert_eq!(world.due(), "undeploy uuid-1");
+    let mut drained = World::orphan();
+    drained.removal(|removal| removal.undeploys = false);
+    assert_eq!(drained.due(), "kept Unmanaged", "record.undeploy is Never");
+}
+
+#[test]
+fn case_105_what_a_pass_may_record_is_noted_once_and_only_where_something_was_noted_before() {
+    let noted = |world: &World| intended(&world.facts()).join(",");
+    let mut world = World { status: Some(PactDeploymentStatus::default()), ..World::new() };
+    assert_eq!(noted(&world), "2");
+    world.status = Some(PactDeploymentStatus { intended: vec!["2".into()], ..PactDeploymentStatus::default() });
+    assert_eq!(noted(&world), "", "it is noted");
+    world.status = Some(recorded_before("2"));
+    assert_eq!(noted(&world), "", "it was recorded: what is written is a correction");
+    assert_eq!(noted(&World::new()), "", "nothing is known of the key");
+    assert_eq!(noted(&World::orphan()), "");
 }

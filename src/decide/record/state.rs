@@ -69,6 +69,14 @@ pub enum RecordState {
         /// Until when a workload may return.
         until: Timestamp,
     },
+    /// No workload runs it any more, the grace has passed, and the record stays all the same: pods are left, it is not
+    /// recorded yet where it runs now, or so many others vanished, too, that a person has to confirm it.
+    UndeployHeld {
+        /// Since when.
+        since: Timestamp,
+        /// For people.
+        why: Explanation,
+    },
     /// No workload runs it any more, and nothing of ours is recorded any more.
     Undeployed(Explanation),
     /// No longer managed: the record stays.

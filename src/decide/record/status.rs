@@ -39,7 +39,9 @@ pub fn status(
     }
     status.next_try = None;
     // The grace counts only while no workload exists: one that returned, or may have, restarts it.
-    if !members.is_empty() || !matches!(state, RecordState::Orphaned { .. } | RecordState::Pending { .. }) {
+    let grace_goes_on =
+        matches!(state, RecordState::Orphaned { .. } | RecordState::Pending { .. } | RecordState::UndeployHeld { .. });
+    if !members.is_empty() || !grace_goes_on {
         status.orphaned_since = None;
     }
     update(&mut status, members, state, now);
@@ -101,9 +103,13 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
                 status.corrected_version = None;
             }
             status.desired_version = text(version);
+            let ours = *write != Write::None || status.intended.iter().any(|intended| intended == version.as_str());
             let same = status.recorded.as_ref().is_some_and(|recorded| recorded.version == version.as_str());
             if same {
                 if let Some(recorded) = &mut status.recorded {
+                    // Another row with the same version was written by somebody, too.
+                    let same_row = recorded.uuid.as_ref().is_none_or(|known| known == uuid || uuid.is_empty());
+                    recorded.found = !ours && (recorded.found || !same_row);
                     recorded.uuid = Some(uuid.clone());
                 }
             } else {
@@ -112,9 +118,11 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
                     version: version.as_str().to_owned(),
                     uuid: Some(uuid.clone()),
                     at: Time(now),
+                    found: !ours,
                     would_deny: None,
                 });
             }
+            status.intended.clear();
         }
         RecordState::Released { supported, .. } => {
             let newest = supported.first().cloned();
@@ -126,6 +134,7 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
                 status.recorded = newest;
             }
             status.supported.clone_from(supported);
+            status.intended.clear();
         }
         RecordState::Waiting { version, .. } => status.desired_version = version.as_ref().and_then(text),
         RecordState::Held(_) => status.desired_version = agreed(members).and_then(text),
@@ -134,7 +143,7 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
             status.next_try = Some(Time(*next_try));
         }
         RecordState::Contested { version, .. } => status.desired_version = text(version),
-        RecordState::Orphaned { since, .. } => {
+        RecordState::Orphaned { since, .. } | RecordState::UndeployHeld { since, .. } => {
             status.desired_version = None;
             status.orphaned_since = Some(Time(*since));
         }
@@ -144,6 +153,7 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
             status.corrected_version = None;
             status.members.clear();
             status.supported.clear();
+            status.intended.clear();
             archive(status);
         }
     }
@@ -170,6 +180,7 @@ fn archive(status: &mut PactDeploymentStatus) {
         status.history.retain(|before| !same(before));
         recorded.would_deny = if fine_before { Some(false) } else { recorded.would_deny };
         recorded.uuid = None;
+        recorded.found = false;
         status.history.insert(0, recorded);
         status.history.truncate(HISTORY_LIMIT);
     }
@@ -189,6 +200,7 @@ fn findings(state: &RecordState) -> Vec<Finding> {
         RecordState::Released { waiting: Some(why), .. }
         | RecordState::Waiting { why, .. }
         | RecordState::Held(why)
+        | RecordState::UndeployHeld { why, .. }
         | RecordState::Contested { why, .. } => unsettled(why.reason, &why.message, false),
         RecordState::Pending { why, next_try, .. } => {
             unsettled(why.reason, &format!("{}; next try by {next_try:.0}", why.message), true)
@@ -219,7 +231,9 @@ fn unsettled(reason: Reason, message: &str, pending: bool) -> Vec<Finding> {
     let own = match reason {
         Reason::Mixed => Some("Mixed"),
         Reason::Contested => Some("Contested"),
-        Reason::Orphaned => Some("Orphaned"),
+        Reason::Orphaned | Reason::PodsLeft | Reason::RecordedElsewhereFirst | Reason::UndeploysHeld => {
+            Some("Orphaned")
+        }
         Reason::VersionMissing | Reason::PacticipantMissing => Some("VersionMissing"),
         _ => None,
     };

@@ -22,7 +22,13 @@ fn recorded(text: &str, write: Write) -> RecordState {
 }
 
 fn release(text: &str, second: i64) -> Recorded {
-    Recorded { version: text.into(), uuid: Some(format!("uuid-{text}")), at: Time(at(second)), would_deny: None }
+    Recorded {
+        version: text.into(),
+        uuid: Some(format!("uuid-{text}")),
+        at: Time(at(second)),
+        found: false,
+        would_deny: None,
+    }
 }
 
 fn pending(text: Option<&str>, reason: Reason, next_try: i64) -> RecordState {
@@ -52,6 +58,7 @@ fn every_state() -> Vec<RecordState> {
         pending(None, Reason::BrokerUnavailable, 90),
         RecordState::Contested { version: version("1"), why: why(Reason::Contested) },
         orphaned(50),
+        RecordState::UndeployHeld { since: at(50), why: why(Reason::UndeploysHeld) },
         RecordState::Undeployed(why(Reason::Undeployed)),
         RecordState::Kept(why(Reason::Unmanaged)),
     ]
@@ -103,7 +110,7 @@ fn a_first_record_is_kept_with_its_row_and_time() {
 fn a_record_that_is_found_again_keeps_its_time_and_gets_its_new_row() {
     let again = RecordState::Recorded { version: version("1"), uuid: "other".into(), write: Write::None };
     let status = after(&[(&running("1"), recorded("1", Write::First)), (&running("1"), again)]);
-    assert_eq!(status.recorded, Some(Recorded { uuid: Some("other".into()), ..release("1", 1) }));
+    assert_eq!(status.recorded, Some(Recorded { uuid: Some("other".into()), found: true, ..release("1", 1) }));
     assert!(status.history.is_empty());
 }
 
@@ -237,7 +244,9 @@ fn case_48_the_grace_continues_through_failures_and_restarts_when_a_workload_ret
     assert_eq!(since(&[], RecordState::Held(why(Reason::MembersUncertain))), None, "one may have returned");
     let broken = [member("a", Err(VersionProblem::Mutable { text: "latest".into() }), RolloutState::Complete)];
     assert_eq!(since(&broken, RecordState::Held(why(Reason::VersionMutable))), None);
-    for state in every_state().into_iter().filter(|state| !matches!(state, RecordState::Orphaned { .. })) {
+    let vanished =
+        |state: &RecordState| matches!(state, RecordState::Orphaned { .. } | RecordState::UndeployHeld { .. });
+    for state in every_state().into_iter().filter(|state| !vanished(state)) {
         assert_eq!(since(&running("1"), state.clone()), None, "{state:?}");
     }
 }
@@ -449,5 +458,36 @@ proptest! {
                 prop_assert_eq!(&status.history, &before.history);
             }
         }
+    }
+}
+
+#[test]
+fn case_105_a_row_that_was_found_is_told_from_one_that_the_operator_wrote() {
+    let found = |passes: &[RecordState], intended: &[&str]| {
+        let members = running("1");
+        let before = PactDeploymentStatus {
+            intended: intended.iter().map(ToString::to_string).collect(),
+            ..PactDeploymentStatus::default()
+        };
+        let mut object_before = object(before);
+        for (second, state) in (1..).zip(passes) {
+            object_before = object(status(Some(&object_before), &members, state, at(second)));
+        }
+        let status = object_before.status.unwrap();
+        assert_eq!(status.intended, [""; 0], "what was intended is done");
+        status.recorded.unwrap().found
+    };
+    let seen = || recorded("1", Write::None);
+    let other_row = || RecordState::Recorded { version: version("1"), uuid: "another".into(), write: Write::None };
+    for (what, passes, intended, expected) in [
+        ("it was there", vec![seen()], &[][..], true),
+        ("it was there, seen twice", vec![seen(), seen()], &[], true),
+        ("it was written", vec![recorded("1", Write::First), seen()], &[], false),
+        ("it was written, and the process ended right after", vec![seen()], &["1"], false),
+        ("another version was intended", vec![seen()], &["2"], true),
+        ("it was there, and then corrected", vec![seen(), recorded("1", Write::Correction)], &[], false),
+        ("somebody else wrote it again", vec![recorded("1", Write::First), other_row()], &[], true),
+    ] {
+        assert_eq!(found(&passes, intended), expected, "{what}");
     }
 }
