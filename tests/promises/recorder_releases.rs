@@ -69,6 +69,24 @@ async fn a_release_of_another_client_is_left_alone() {
 }
 
 #[tokio::test]
+async fn case_104_the_support_of_a_version_that_others_released_before_is_not_ended() {
+    let cluster = TestCluster::shared().await;
+    with_releases(&cluster, 1, async |namespace, environment| {
+        published(&cluster, "theirs", &["1.0.0", "2.0.0"]);
+        cluster.broker.store().record_release("theirs", "1.0.0", &environment);
+        let live = annotated("theirs", "theirs", "1.0.0").apply(&cluster.client(), &namespace).await;
+        let record = cluster.wait_condition(&environment, "theirs", ("Ready", "True", "Recorded")).await;
+        assert!(record.status.unwrap().supported[0].found);
+        live.set_image(&image("2.0.0")).await;
+        wait_supported(&cluster, &environment, "theirs", &["1.0.0", "2.0.0"]).await;
+        live.delete().await;
+        wait_supported(&cluster, &environment, "theirs", &["1.0.0"]).await;
+        assert_eq!(cluster.writes(&environment, "theirs"), ["Released 2.0.0", "SupportEnded 2.0.0"]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn when_the_last_deployment_is_deleted_support_ends_after_the_grace() {
     let cluster = TestCluster::shared().await;
     with_releases(&cluster, 4, async |namespace, environment| {
