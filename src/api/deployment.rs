@@ -78,8 +78,8 @@ pub struct PactDeploymentStatus {
     /// The gate's verdicts on the versions that run or are being rolled out, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
-    /// The versions that the operator is about to record: one of them that it finds at the broker is its own, also after it
-    /// ended in the middle.
+    /// The versions that the operator is about to record, newest first: one of them that it finds at the broker is its own,
+    /// although an answer was lost, or it ended in the middle.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub intended: Vec<String>,
     /// Since when no workload runs the pacticipant any more.

@@ -7,6 +7,7 @@
 pub mod brokers;
 pub mod client_factory;
 pub mod environments;
+mod fate;
 pub mod index;
 pub mod inventory;
 pub mod live;

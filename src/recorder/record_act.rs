@@ -1,6 +1,6 @@
 //! The actions of an assessment: reads from the API server and the broker, and writes at the broker.
 
-use futures::future::join3;
+use futures::future::join;
 
 use super::{record::RecordReconciler, writes::AtBroker};
 use crate::{
@@ -33,11 +33,7 @@ impl RecordReconciler {
         let (broker, environment) = self.reach(facts.key)?;
         let live_members = self.cluster.live_members(facts.key, &facts.members);
         let rows = self.read_rows(&broker, &environment, facts);
-        let (rows, members, noted) = join3(rows, live_members, self.note_intended(facts)).await;
-        if !noted {
-            let message = "the PactDeployment could not be written; nothing is recorded before that".to_owned();
-            return Err(Failure { why: Explanation::new(Reason::ApiServerUnavailable, message), retry_after: None });
-        }
+        let (rows, members) = join(rows, live_members).await;
         let rows = rows?;
         let mut members = members.map_err(|why| Failure { why, retry_after: None })?;
         if facts.members.is_empty() {
@@ -47,14 +43,11 @@ impl RecordReconciler {
         Ok(Live { members, ..rows })
     }
 
-    /// Notes which versions this pass may record; beside the reads before the write, so that it takes no time of its own.
-    async fn note_intended(&self, facts: &Facts<'_>) -> bool {
-        let (versions, Some(status)) = (intended(facts), facts.status) else { return true };
-        if versions.is_empty() {
-            return true;
-        }
+    /// Notes which versions a write records; says whether that could be stored.
+    async fn note_intended(&self, facts: &Facts<'_>, write: &BrokerWrite) -> bool {
+        let Some(intended) = intended(facts.status, write) else { return true };
         let object = self.cluster.records.get(facts.key);
-        let status = PactDeploymentStatus { intended: versions, ..status.clone() };
+        let status = PactDeploymentStatus { intended, ..facts.status.cloned().unwrap_or_default() };
         self.store(facts.key, object.as_deref(), status).await
     }
 
@@ -67,6 +60,12 @@ impl RecordReconciler {
                 return;
             }
         };
+        if !self.note_intended(facts, write).await {
+            let message = "the PactDeployment could not be written; nothing is recorded before that".to_owned();
+            let why = Explanation::new(Reason::ApiServerUnavailable, message);
+            facts.done = Some(Done::Refused(Failure { why, retry_after: None }));
+            return;
+        }
         let at = AtBroker { broker: &broker, environment: &environment, key: facts.key };
         let done = match self.writes.perform(&at, write).await {
             Ok(done) => done,

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{breaker::Vanished, member::MemberView, plan::MemberFate};
 use crate::{
-    api::{PactDeployment, PactDeploymentStatus, names::Version},
+    api::{PactDeployment, PactDeploymentStatus, condition::is_true, names::Version},
     decide::reason::Explanation,
     workload::{EnvironmentRules, RecordKey},
 };
@@ -129,8 +129,12 @@ pub enum Done {
 pub struct LastRecord {
     /// The version that was last found recorded as desired.
     pub recorded: Option<Version>,
+    /// The uuid of its row, where it is known.
+    pub uuid: Option<String>,
     /// Whether that was written by somebody else.
     pub found: bool,
+    /// The versions that the operator may have written since, without knowing whether it did.
+    pub intended: Vec<Version>,
     /// The version for which another client's record was corrected once.
     pub corrected: Option<Version>,
     /// Since when no workload runs it.
@@ -143,14 +147,36 @@ pub fn last_record_of(object: Option<&PactDeployment>) -> LastRecord {
     object.and_then(|object| object.status.as_ref()).map(LastRecord::of).unwrap_or_default()
 }
 
+/// Whether a version is what a status says to be recorded.
+#[must_use]
+pub fn has_recorded(status: &PactDeploymentStatus, version: &Version) -> bool {
+    let mut recorded = status.recorded.iter().chain(&status.supported);
+    is_true(&status.conditions, "Recorded") && recorded.any(|recorded| recorded.version == version.as_str())
+}
+
 impl LastRecord {
+    /// Whether the operator wrote this version, or may have.
+    #[must_use]
+    pub fn may_be_ours(&self, version: &Version) -> bool {
+        self.recorded.as_ref() == Some(version) || self.intended.contains(version)
+    }
+
+    /// Whether it was somebody else who wrote this row, before the operator or with the same version after it.
+    #[must_use]
+    pub fn is_found(&self, row: &Row) -> bool {
+        let another = self.uuid.as_ref().is_some_and(|uuid| *uuid != row.uuid);
+        self.recorded.as_ref() == Some(&row.version) && (self.found || another) && !self.intended.contains(&row.version)
+    }
+
     /// The last record in a status; a text that is not a valid version is left out.
     #[must_use]
     pub fn of(status: &PactDeploymentStatus) -> Self {
         let version = |text: &str| Version::parse(text).ok();
         Self {
             recorded: status.recorded.as_ref().and_then(|recorded| version(&recorded.version)),
+            uuid: status.recorded.as_ref().and_then(|recorded| recorded.uuid.clone()).filter(|uuid| !uuid.is_empty()),
             found: status.recorded.as_ref().is_some_and(|recorded| recorded.found),
+            intended: status.intended.iter().filter_map(|text| version(text)).collect(),
             corrected: status.corrected_version.as_deref().and_then(version),
             orphaned_since: status.orphaned_since.as_ref().map(|time| time.0),
         }

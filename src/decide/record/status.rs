@@ -138,7 +138,11 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
         }
         RecordState::Waiting { version, .. } => status.desired_version = version.as_ref().and_then(text),
         RecordState::Held(_) => status.desired_version = agreed(members).and_then(text),
-        RecordState::Pending { version, next_try, .. } => {
+        RecordState::Pending { why, version, next_try } => {
+            if not_written(why.reason) {
+                // A row that is found later is somebody else's.
+                status.intended.retain(|intended| Some(intended.as_str()) != version.as_ref().map(Version::as_str));
+            }
             status.desired_version = version.as_ref().and_then(text);
             status.next_try = Some(Time(*next_try));
         }
@@ -157,6 +161,21 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
             archive(status);
         }
     }
+}
+
+/// Whether it is certain that a version that was to be recorded is not at the broker: the broker refused it, or it was read
+/// back and was not there. Of a broker that does not answer nothing is certain.
+fn not_written(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::RecordNotKept
+            | Reason::VersionMissing
+            | Reason::PacticipantMissing
+            | Reason::EnvironmentMissing
+            | Reason::Forbidden
+            | Reason::Unauthorized
+            | Reason::RequestRejected
+    )
 }
 
 /// Takes in whether the versions that are recorded would be denied: a version that was fine once stays so, whatever

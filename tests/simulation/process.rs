@@ -1,0 +1,465 @@
+//! A process of the operator: what its watches have told it, whether it believes to lead, and its passes.
+//!
+//! A pass is the recorder's: gather, assess, act, write the status. Every request is a point at which other things happen,
+//! and at which the process may end.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use pact_operator::{
+    api::{PactDeployment, PactDeploymentStatus, PactEnvironment, names::Version},
+    cluster::index::Index,
+    decide::{
+        EnvironmentPolicy, Explanation, Reason,
+        record::{
+            Action, Assessment, BrokerWrite, Done, Facts, Failure, Live, MemberFate, MemberView, RecordState, Row,
+            Snapshot, Suspicion, Vanished, assess, has_recorded, intended, show_members, status,
+        },
+    },
+    workload::{RecordKey, WorkloadKind, WorkloadRef},
+};
+use serde_json::json;
+
+use crate::{
+    broker,
+    world::{BEHIND, BELIEVED, GRACE, LEASE, Mutant, World, time},
+};
+
+pub type Shared = Rc<RefCell<World>>;
+
+/// What a process holds in memory.
+pub struct Process {
+    pub number: usize,
+    /// Another one after each restart.
+    pub incarnation: usize,
+    pub index: Index,
+    pub records: HashMap<RecordKey, (PactDeploymentStatus, u64)>,
+    pub snapshot: Option<BTreeMap<RecordKey, broker::Row>>,
+    /// How much of each workload's history its watches have told.
+    pub seen: BTreeMap<WorkloadRef, usize>,
+    /// In which environment each namespace lies, as its watch told.
+    pub stages: BTreeMap<String, String>,
+    /// Until when it believes to hold the lease.
+    pub leads_until: i64,
+    /// How far its clock is ahead, in seconds.
+    pub clock: i64,
+    pub paused: bool,
+    pub due: BTreeSet<RecordKey>,
+    pub look_again: BTreeMap<RecordKey, i64>,
+    pub at_work: BTreeSet<RecordKey>,
+}
+
+pub type Handle = Rc<RefCell<Process>>;
+
+fn environment(name: &str, grace: i64) -> EnvironmentPolicy {
+    let object: PactEnvironment = serde_json::from_value(json!({
+        "apiVersion": "pact-operator.dev/v1alpha1", "kind": "PactEnvironment", "metadata": {"name": name},
+        "spec": {
+            "brokerRef": {"name": "main"}, "namespaces": {"selector": {"matchLabels": {"stage": name}}},
+            "record": {"undeployGraceSeconds": grace},
+        },
+    }))
+    .unwrap();
+    EnvironmentPolicy::parse(&object).unwrap()
+}
+
+impl Process {
+    pub fn new(number: usize, incarnation: usize, clock: i64, world: &World) -> Self {
+        let mut index = Index::default();
+        let grace = if world.mutant == Mutant::NoGrace { 0 } else { GRACE };
+        for name in ["prod", "test"] {
+            index.set_environment(name, Some(Ok(environment(name, grace))));
+        }
+        let mut process = Self {
+            number,
+            incarnation,
+            index,
+            records: HashMap::new(),
+            snapshot: None,
+            seen: BTreeMap::new(),
+            stages: BTreeMap::new(),
+            leads_until: i64::MIN,
+            clock,
+            paused: false,
+            due: BTreeSet::new(),
+            look_again: BTreeMap::new(),
+            at_work: BTreeSet::new(),
+        };
+        // A process begins with a list of everything.
+        process.list(world);
+        process
+    }
+
+    /// Takes in the state of everything, as a list gives it.
+    pub fn list(&mut self, world: &World) {
+        for (namespace, stage) in &world.cluster.stages {
+            self.namespace(namespace, stage);
+        }
+        let references: Vec<_> = world.history.keys().cloned().collect();
+        for reference in references {
+            let newest = world.history[&reference].len() - 1;
+            self.deliver(world, &reference, newest);
+        }
+        self.records = world.records.iter().map(|(key, record)| (key.clone(), record.clone())).collect();
+        self.due.extend(world.keys.iter().cloned());
+    }
+
+    /// Takes in what has been on its way for too long.
+    pub fn catch_up(&mut self, world: &World) {
+        if self.paused {
+            return;
+        }
+        for (reference, history) in &world.history {
+            let seen = self.seen.get(reference).copied().unwrap_or_default();
+            // A state was on its way since the next one replaced what was seen.
+            let late = history.iter().rposition(|(at, _)| *at <= world.now - BEHIND).filter(|at| *at > seen);
+            if let Some(state) = late {
+                self.deliver(world, reference, state);
+            }
+        }
+        for (namespace, stage) in &world.cluster.stages {
+            let late = world.moved.get(namespace).is_some_and(|at| *at <= world.now - BEHIND);
+            if late && self.stages.get(namespace) != Some(stage) {
+                self.namespace(namespace, stage);
+            }
+        }
+    }
+
+    pub fn namespace(&mut self, namespace: &str, stage: &str) {
+        self.stages.insert(namespace.to_owned(), stage.to_owned());
+        let labels = BTreeMap::from([("stage".to_owned(), stage.to_owned())]);
+        let touched = self.index.set_namespace(namespace, Some(labels));
+        self.due.extend(touched);
+    }
+
+    /// Takes in a state of a workload.
+    pub fn deliver(&mut self, world: &World, reference: &WorkloadRef, state: usize) {
+        self.seen.insert(reference.clone(), state);
+        let blind = world.mutant == Mutant::NoObservedGeneration;
+        let touched = match &world.history[reference][state].1 {
+            Some(truth) => {
+                self.index.apply_workload(truth.object(reference, blind).observe(time(world.now + self.clock)))
+            }
+            None => self.index.remove_workload(reference),
+        };
+        self.due.extend(touched);
+    }
+
+    pub fn leads(&self, world: &World) -> bool {
+        world.now < self.leads_until
+    }
+
+    /// Whether a namespace lies elsewhere than the watch has told.
+    fn moved(&self, world: &World, namespace: &str) -> bool {
+        world.mutant != Mutant::NoLiveRead && self.stages.get(namespace) != world.cluster.stages.get(namespace)
+    }
+
+    /// Takes or renews the lease, if that is possible.
+    pub fn renew(&mut self, world: &mut World) {
+        if world.api_down {
+            return;
+        }
+        let free = world.lease.is_none_or(|(holder, until)| holder == self.number || world.now > until);
+        if free {
+            let led = self.leads(world);
+            world.lease = Some((self.number, world.now + LEASE));
+            self.leads_until = world.now + BELIEVED;
+            if !led {
+                self.due.extend(world.keys.iter().cloned());
+            }
+        }
+    }
+}
+
+/// A request is under way: whoever awaits this is polled again some time later, or never.
+struct UnderWay(bool);
+
+impl Future for UnderWay {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.0, true) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+fn unreachable(what: &str) -> Explanation {
+    Explanation::new(Reason::ApiServerUnavailable, format!("{what} does not answer"))
+}
+
+/// One pass over a key; gives back the time to look again, if one is known.
+pub async fn pass(world: Shared, process: Handle, key: RecordKey) -> Option<i64> {
+    let incarnation = process.borrow().incarnation;
+    let looked_at = {
+        let (world, process) = (world.borrow(), process.borrow());
+        if !process.leads(&world) {
+            return None;
+        }
+        time(world.now + process.clock)
+    };
+    let noted = process.borrow().records.get(&key).cloned();
+    let before = noted.as_ref().map(|(status, _)| object(&key, status.clone()));
+    let mut facts = gather(&process, &key, before.as_ref(), looked_at);
+    let mut read = 0;
+    let assessment = loop {
+        match assess(&facts, looked_at) {
+            Assessment::Act(Action::FindFates) => {
+                UnderWay(false).await;
+                read = world.borrow().step;
+                let fates = find_fates(&world, &process, &key, &facts);
+                facts.fates = Some(fates);
+            }
+            Assessment::Act(Action::ReadLive) => {
+                UnderWay(false).await;
+                facts.live = Some(read_live(&world, &process, &key, &facts));
+            }
+            Assessment::Act(Action::Write(write)) => {
+                if let Some(intended) = intended(facts.status, &write) {
+                    let status = facts.status.cloned().unwrap_or_default();
+                    if !store(&world, &process, &key, PactDeploymentStatus { intended, ..status }).await {
+                        return Some(2);
+                    }
+                }
+                let done = carry_out(&world, &process, &key, &write, read).await;
+                if matches!(done, Done::Recorded { .. } | Done::Undeployed { .. }) {
+                    UnderWay(false).await;
+                    facts.live = Some(read_live(&world, &process, &key, &facts));
+                }
+                facts.done = Some(done);
+            }
+            assessment => break assessment,
+        }
+    };
+    debug_assert_eq!(incarnation, process.borrow().incarnation);
+    let (state, again) = match assessment {
+        Assessment::Act(_) | Assessment::Moved => return Some(1),
+        Assessment::NotRead => {
+            if !facts.members.is_empty() {
+                let after = show_members(before.as_ref(), &facts.members);
+                if noted.as_ref().map(|(status, _)| status) != Some(&after) {
+                    store(&world, &process, &key, after).await;
+                }
+            }
+            return Some(3);
+        }
+        Assessment::Unchanged => return None,
+        Assessment::Done { state, look_again } => {
+            let again = look_again.map(|at| (at.as_second() - looked_at.as_second()).max(1));
+            (state, again)
+        }
+        Assessment::Retry { why, version, .. } => {
+            (RecordState::Pending { why, version, next_try: time(world.borrow().now + 5) }, Some(5))
+        }
+    };
+    let latest = process.borrow().records.get(&key).map(|(status, _)| object(&key, status.clone()));
+    let after = status(latest.as_ref().or(before.as_ref()), &facts.members, &state, looked_at);
+    if latest.as_ref().and_then(|object| object.status.as_ref()) == Some(&after) {
+        return again;
+    }
+    if store(&world, &process, &key, after).await { again } else { Some(1) }
+}
+
+fn object(key: &RecordKey, status: PactDeploymentStatus) -> PactDeployment {
+    let mut object = PactDeployment::new(&key.object_name(), key.spec());
+    object.metadata.generation = Some(1);
+    object.status = Some(status);
+    object
+}
+
+fn gather<'a>(
+    process: &Handle,
+    key: &'a RecordKey,
+    before: Option<&'a PactDeployment>,
+    now: k8s_openapi::jiff::Timestamp,
+) -> Facts<'a> {
+    let process = process.borrow();
+    let members: Vec<MemberView> = process.index.members(key).into_iter().map(|member| member.at(now)).collect();
+    let snapshot = match &process.snapshot {
+        None => Snapshot::NotRead,
+        Some(rows) => Snapshot::Read { row: rows.get(key).map(row), releases: Vec::new(), suspicion: Suspicion::None },
+    };
+    Facts {
+        key,
+        rules: Ok(process.index.rules_for(key).expect("the environment's rules").clone()),
+        unreadable: None,
+        members,
+        status: before.and_then(|object| object.status.as_ref()),
+        snapshot,
+        broker: None,
+        fates: None,
+        vanished: Vanished::default(),
+        live: None,
+        done: None,
+    }
+}
+
+fn row(row: &broker::Row) -> Row {
+    Row { version: Version::parse(&row.version).unwrap(), uuid: row.uuid.clone() }
+}
+
+fn find_fates(
+    world: &Shared,
+    process: &Handle,
+    key: &RecordKey,
+    facts: &Facts<'_>,
+) -> Result<Vec<MemberFate>, Explanation> {
+    let (world, process) = (world.borrow(), process.borrow());
+    if world.api_down {
+        return Err(unreachable("the API server"));
+    }
+    let members = facts.status.map(|status| status.members.as_slice()).unwrap_or_default();
+    let fate = |member: &pact_operator::api::deployment::Member| {
+        let kind = WorkloadKind::named(&member.kind).unwrap();
+        let reference = WorkloadRef { kind, namespace: member.namespace.clone(), name: member.name.clone() };
+        let live = world.cluster.workloads.get(&reference).map(|truth| {
+            truth
+                .object(&reference, world.mutant == Mutant::NoObservedGeneration)
+                .observe(time(world.now + process.clock))
+        });
+        if live.is_some() && process.moved(&world, &reference.namespace) {
+            return MemberFate::Unknown;
+        }
+        let left = live.is_none()
+            && world.mutant != Mutant::NoPodsLeft
+            && world
+                .cluster
+                .left
+                .iter()
+                .any(|left| left.namespace == reference.namespace && left.pacticipant == key.pacticipant.as_str());
+        let recorded = |key: &RecordKey, version: &Version| {
+            process.records.get(key).is_some_and(|(status, _)| has_recorded(status, version))
+        };
+        process.index.fate(key, &reference, live.as_ref(), left, recorded)
+    };
+    Ok(members.iter().map(fate).collect())
+}
+
+fn read_live(world: &Shared, process: &Handle, key: &RecordKey, facts: &Facts<'_>) -> Result<Live, Failure> {
+    let failed = |why| Failure { why, retry_after: None };
+    let shared = world.borrow();
+    if shared.broker.down {
+        return Err(failed(unreachable("the broker")));
+    }
+    if shared.api_down {
+        return Err(failed(unreachable("the API server")));
+    }
+    let found = shared.broker.rows.get(key).cloned();
+    let mut process = process.borrow_mut();
+    if let Some(rows) = &mut process.snapshot {
+        match &found {
+            Some(row) => rows.insert(key.clone(), row.clone()),
+            None => rows.remove(key),
+        };
+    }
+    let members = match &facts.live {
+        Some(Ok(live)) => live.members.clone(),
+        _ if facts.members.is_empty() => process.index.members(key),
+        _ if shared.mutant == Mutant::NoLiveRead => facts.members.clone(),
+        _ => {
+            let live = |member: &MemberView| {
+                let truth = shared.cluster.workloads.get(&member.workload)?;
+                if process.moved(&shared, &member.workload.namespace) {
+                    return None;
+                }
+                let blind = shared.mutant == Mutant::NoObservedGeneration;
+                let workload = truth.object(&member.workload, blind).observe(time(shared.now + process.clock));
+                process.index.member_for(key, &workload)
+            };
+            facts.members.iter().filter_map(live).collect()
+        }
+    };
+    Ok(Live { members, row: found.as_ref().map(row), releases: Vec::new() })
+}
+
+/// A write: only with the lease, it may fail, and its answer may be lost although it was carried out.
+async fn carry_out(world: &Shared, process: &Handle, key: &RecordKey, write: &BrokerWrite, read: u64) -> Done {
+    let leads = {
+        let (world, process) = (world.borrow(), process.borrow());
+        world.mutant == Mutant::NoLease || process.leads(&world)
+    };
+    // Noted, and from here on not certain.
+    if !leads || world.borrow().broker.down {
+        world.borrow_mut().doubts.insert(key.clone());
+    }
+    if !leads {
+        return Done::LeaseLost;
+    }
+    let refused = |why| Done::Refused(Failure { why, retry_after: None });
+    let number = process.borrow().number;
+    let lost = {
+        let mut world = world.borrow_mut();
+        if world.broker.down {
+            return refused(unreachable("the broker"));
+        }
+        match write {
+            BrokerWrite::Record { version, correction } => {
+                if !world.record(number, key, version.as_str(), *correction) {
+                    let why = Explanation::new(Reason::VersionMissing, format!("{version} is not published"));
+                    return refused(why);
+                }
+            }
+            BrokerWrite::Undeploy(row) => world.undeploy(number, key, &row.uuid, read),
+            BrokerWrite::Release { .. } => unreachable!("deployments only"),
+        }
+        let step = world.step;
+        (step + world.seed).is_multiple_of(11)
+    };
+    // It is done; now the answer comes, or the process ends, or the answer is lost.
+    UnderWay(false).await;
+    if lost {
+        let mut world = world.borrow_mut();
+        world.excused(key);
+        world.doubts.insert(key.clone());
+        return refused(unreachable("the broker"));
+    }
+    match write {
+        BrokerWrite::Record { version, correction } => {
+            Done::Recorded { version: version.clone(), correction: *correction }
+        }
+        BrokerWrite::Undeploy(row) => Done::Undeployed { version: row.version.clone() },
+        BrokerWrite::Release { .. } => Done::Released,
+    }
+}
+
+/// Writes a status, if nobody else wrote since it was read.
+async fn store(world: &Shared, process: &Handle, key: &RecordKey, status: PactDeploymentStatus) -> bool {
+    UnderWay(false).await;
+    let written = {
+        let (mut world, mut process) = (world.borrow_mut(), process.borrow_mut());
+        if world.api_down {
+            return false;
+        }
+        let known = process.records.get(key).map(|(_, revision)| *revision);
+        let stored = world.records.get(key).map(|(_, revision)| *revision);
+        if known == stored {
+            world.revision += 1;
+            let revision = world.revision;
+            world.reported(key, &status);
+            world.records.insert(key.clone(), (status.clone(), revision));
+            world.tell(|| {
+                let ready = status.conditions.iter().find(|it| it.type_ == "Ready").map(|it| it.reason.clone());
+                let recorded = status.recorded.as_ref().map(|it| (&it.version, it.found));
+                let members: Vec<_> = status.members.iter().map(|it| (&it.namespace, &it.name, &it.version)).collect();
+                format!(
+                    "  process {} says of {key}: {ready:?} {recorded:?} {:?} {members:?}",
+                    process.number, status.intended
+                )
+            });
+            process.records.insert(key.clone(), (status, revision));
+            true
+        } else {
+            // A conflict: the copy is read anew.
+            match world.records.get(key) {
+                Some(newest) => process.records.insert(key.clone(), newest.clone()),
+                None => process.records.remove(key),
+            };
+            false
+        }
+    };
+    UnderWay(false).await;
+    written
+}
