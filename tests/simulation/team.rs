@@ -82,10 +82,15 @@ fn a_team_acts(simulation: &mut Simulation) {
             world.cluster.workloads.remove(&reference);
         }
         10 => {
-            // --cascade=orphan
+            // --cascade=orphan. Of a workload that the operator never noted nobody looks for pods.
+            let named = truth.pacticipant.clone();
+            let of_it = world.records.iter().filter(|(key, _)| Some(key.pacticipant.as_str()) == named.as_deref());
+            let mut noted = of_it.flat_map(|(_, (status, _))| &status.members);
+            let noted = noted.any(|member| member.namespace == namespace && member.name == name);
             if let Some(gone) = world.cluster.workloads.remove(&reference)
                 && let Some(pacticipant) = gone.pacticipant.clone()
                 && gone.all_pods() > 0
+                && noted
             {
                 world.cluster.left.push(Left { namespace: namespace.to_owned(), pacticipant });
             }
