@@ -2,14 +2,17 @@
 //!
 //! Synchronous and without I/O. Each change answers the keys that it may have touched; the caller looks at those again.
 
+mod invalid;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+pub use self::invalid::InvalidWorkload;
 use super::environments::{Environments, RecordedAt};
 use crate::decide::EnvironmentPolicy;
 use crate::decide::record::{Hold, MemberView};
 use crate::workload::{
-    BrokenRules, BypassStatement, EnvironmentRules, Identity, IdentityProblem, NamespaceMapping, PactAnnotations,
-    RecordKey, RolloutState, StaleSource, StrayKey, VersionRules, Workload, WorkloadKind, WorkloadRef,
+    BrokenRules, BypassStatement, EnvironmentRules, Identity, IdentityProblem, NamespaceMapping, Ownership,
+    PactAnnotations, RecordKey, RolloutState, StaleSource, StrayKey, VersionRules, Workload, WorkloadKind, WorkloadRef,
     effective_annotations, identify, stale_source,
 };
 
@@ -29,17 +32,6 @@ pub struct Template {
     pub workload: WorkloadRef,
     /// Whether what it says now has been promoted; for a Flagger `Canary` only.
     pub promoted: bool,
-}
-
-/// A workload whose annotations cannot be followed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct InvalidWorkload {
-    /// Which workload.
-    pub workload: WorkloadRef,
-    /// Its uid, for an Event about it.
-    pub uid: String,
-    /// What is wrong.
-    pub problem: IdentityProblem,
 }
 
 /// A workload with keys that look like the operator's and mean nothing.
@@ -216,12 +208,6 @@ impl Index {
         rules.find_map(|rules| stale_source(before, now, &rules.version))
     }
 
-    /// What is wrong with a workload's annotations, if anything.
-    #[must_use]
-    pub fn invalid_workload(&self, reference: &WorkloadRef) -> Option<&InvalidWorkload> {
-        self.invalid_workloads.get(reference)
-    }
-
     /// The keys on a workload that mean nothing, where an environment claims its namespace.
     #[must_use]
     pub fn stray_keys_of(&self, reference: &WorkloadRef) -> Option<&StrayKeys> {
@@ -249,11 +235,6 @@ impl Index {
     pub fn keys_of_environment(&self, object: &str) -> Vec<RecordKey> {
         let of_object = |members: &BTreeMap<_, MemberView>| members.values().any(|m| m.environment_object == object);
         self.members.iter().filter(|(_, members)| of_object(members)).map(|(key, _)| key.clone()).collect()
-    }
-
-    /// Every annotated workload whose annotations cannot be followed.
-    pub fn invalid_workloads(&self) -> impl Iterator<Item = &InvalidWorkload> {
-        self.invalid_workloads.values()
     }
 
     /// The rules that a key is under: those of the first `PactEnvironment`, by name, that has a member of it, or that
@@ -375,7 +356,7 @@ impl Index {
         };
         let workload = self.effective(workload);
         let statement = BypassStatement::of(&workload).ok().flatten();
-        let mut placements = Vec::new();
+        let (mut placements, mut not_owned) = (Vec::new(), BTreeSet::new());
         for object in objects {
             let Some(rules) = self.environments.rules(object) else { continue };
             let Ok(Some(identity)) = identify(&workload, &rules.version) else { continue };
@@ -384,6 +365,11 @@ impl Index {
             let bypass = statement.clone().filter(|statement| statement.covers(&workload, version));
             let instance = own_instance.or_else(|| rules.instance.clone());
             for pacticipant in identity.pacticipants {
+                let ownership = rules.owners.ownership(&pacticipant, &workload.reference.namespace);
+                if matches!(ownership, Ownership::NotOwned(_)) {
+                    not_owned.insert((rules.environment_ref.clone(), pacticipant));
+                    continue;
+                }
                 let key = RecordKey {
                     environment_ref: rules.environment_ref.clone(),
                     pacticipant,
@@ -398,25 +384,17 @@ impl Index {
                     without_pods: workload.without_pods,
                     hold: hold.clone(),
                     bypass: bypass.clone(),
+                    owner: ownership == Ownership::Owned,
+                    stranger: None,
                 };
                 placements.push((key, member));
             }
         }
+        if !not_owned.is_empty() {
+            // Where two `PactEnvironment`s record in one environment, neither is a way around the other's owners.
+            placements.retain(|(key, _)| !not_owned.contains(&(key.environment_ref.clone(), key.pacticipant.clone())));
+        }
         placements
-    }
-
-    fn invalid(&self, workload: &Workload) -> Option<InvalidWorkload> {
-        let mapping = self.mappings.get(&workload.reference.namespace)?;
-        let (NamespaceMapping::Mapped(objects) | NamespaceMapping::Conflicted(objects)) = mapping else { return None };
-        let rules = objects.iter().find_map(|object| self.environments.rules(object))?;
-        let problem = match identify(&self.effective(workload), &rules.version) {
-            Err(problem) => problem,
-            Ok(Some(Identity { application_instance: Err(problem), .. })) => {
-                IdentityProblem::InvalidApplicationInstance(problem)
-            }
-            Ok(_) => return None,
-        };
-        Some(InvalidWorkload { workload: workload.reference.clone(), uid: workload.uid.clone(), problem })
     }
 
     fn reindex(&mut self, reference: &WorkloadRef) -> BTreeSet<RecordKey> {

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
-use super::{DenyList, EnvironmentClaim, EnvironmentRef, NamespaceSelector, TagPattern, VersionRules};
+use super::{
+    DenyList, EnvironmentClaim, EnvironmentRef, NamespaceSelector, OwnInstance, Owners, TagPattern, VersionRules,
+};
 use crate::api::{
     PactEnvironment,
-    environment::{AnnotationPolicy, LabelPolicy, Overlap, RecordKind},
+    environment::{AnnotationPolicy, ApplicationInstancePolicy, LabelPolicy, Overlap, RecordKind},
     gate::GatePolicy,
     names::{ApplicationInstance, EnvironmentName},
 };
@@ -25,6 +27,8 @@ pub struct EnvironmentRules {
     pub instance: Option<ApplicationInstance>,
     /// How versions are determined.
     pub version: VersionRules,
+    /// Which namespaces may speak for which pacticipants.
+    pub owners: Owners,
     /// Which record is written.
     pub kind: RecordKind,
     /// How long a workload must be gone before its record is taken back.
@@ -62,6 +66,7 @@ impl BrokenRules {
             environment_ref,
             instance: None,
             version: VersionRules::default(),
+            owners: Owners::default(),
             kind: RecordKind::default(),
             grace: Duration::ZERO,
         })
@@ -130,7 +135,13 @@ pub fn parse(environment: &PactEnvironment) -> Result<EnvironmentRules, Box<Brok
             use_label: spec.version.label == LabelPolicy::Use,
             tag_pattern,
             denied: DenyList::new(&spec.version.denied),
+            own_instance: match (spec.record.kind, spec.version.application_instance) {
+                (RecordKind::Release, _) => OwnInstance::OfRelease,
+                (RecordKind::Deployment, ApplicationInstancePolicy::Refuse) => OwnInstance::Refused,
+                (RecordKind::Deployment, ApplicationInstancePolicy::Allow) => OwnInstance::Allowed,
+            },
         },
+        owners: Owners::new(&spec.owners),
         kind: spec.record.kind,
         grace: Duration::from_secs(u64::try_from(spec.record.undeploy_grace_seconds).unwrap_or(0)),
     })

@@ -20,6 +20,7 @@ mod plan;
 mod releases;
 mod state;
 mod status;
+mod strangers;
 
 pub use assess::{Action, Assessment, BrokerWrite, assess};
 pub use bypassed::{BYPASSED, add_bypassed, bypass_of, stated};
@@ -28,4 +29,5 @@ pub use facts::{Done, Facts, Failure, LastRecord, Live, ReleasedRow, Row, Snapsh
 pub use member::{Hold, MemberView};
 pub use plan::MemberFate;
 pub use state::{RecordState, Write};
-pub use status::{agreed, remember_verdicts, show_members, status};
+pub use status::{agreed, remember_verdicts, status};
+pub use strangers::{Stranger, add_strangers, counted, counted_before, show_all_members, with_strangers};

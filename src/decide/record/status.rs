@@ -5,6 +5,7 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use super::{
     member::MemberView,
     state::{RecordState, Write},
+    strangers::recorded_for,
 };
 use crate::{
     api::{
@@ -100,6 +101,7 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
             } else if status.corrected_version != text(version) {
                 status.corrected_version = None;
             }
+            status.recorded_for = recorded_for(&status.recorded_for, members);
             status.desired_version = text(version);
             let same = status.recorded.as_ref().is_some_and(|recorded| recorded.version == version.as_str());
             if same {
@@ -144,6 +146,7 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
             status.corrected_version = None;
             status.members.clear();
             status.supported.clear();
+            status.recorded_for.clear();
             archive(status);
         }
     }
