@@ -31,7 +31,9 @@ async fn create(setup: &GateSetup, namespace: &str, rollout: &Rollout) -> super:
 async fn case_103_a_pacticipant_that_other_namespaces_own_is_denied_and_what_runs_is_not_blocked_otherwise() {
     let setup = GateSetup::shared().await;
     let at = environment(&setup, "Enforce", banks("*-103")).await;
-    setup.cluster.broker.store().publish_version("free", "1.0.0");
+    for version in ["1.0.0", "2.0.0"] {
+        setup.cluster.broker.store().publish_version("free", version);
+    }
     let said = format!(
         "orders-103 may not be deployed to {}: namespace {} does not own it, only bank does",
         at.name, at.namespace
@@ -57,7 +59,6 @@ async fn case_103_a_pacticipant_that_other_namespaces_own_is_denied_and_what_run
     assert!(setup.webhook.logs().lines().any(named), "{}", setup.webhook.logs());
 
     // The remedy, together with the next image.
-    setup.cluster.broker.store().publish_version("free", "2.0.0");
     let containers = json!([{"name": "app", "image": image("2.0.0")}]);
     let patch = json!({
         "metadata": {"annotations": {PACTICIPANT: "free"}}, "spec": {"template": {"spec": {"containers": containers}}},
