@@ -8,12 +8,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 pub use self::invalid::InvalidWorkload;
 use super::environments::{Environments, RecordedAt};
-use crate::decide::EnvironmentPolicy;
-use crate::decide::record::{Hold, MemberView};
+use crate::decide::{
+    EnvironmentPolicy, Problem,
+    record::{Hold, MemberView},
+};
 use crate::workload::{
-    BrokenRules, BypassStatement, EnvironmentRules, Identity, IdentityProblem, NamespaceMapping, Ownership,
-    PactAnnotations, RecordKey, RolloutState, StaleSource, StrayKey, VersionRules, Workload, WorkloadKind, WorkloadRef,
-    effective_annotations, identify, stale_source,
+    BrokenRules, BypassStatement, EnvironmentRules, Identity, NamespaceMapping, Ownership, PactAnnotations, RecordKey,
+    RolloutState, StaleSource, StrayKey, VersionRules, Workload, WorkloadKind, WorkloadRef, effective_annotations,
+    identify, stale_source,
 };
 
 /// A source of the knowledge that a workload is a template only: an Argo `Rollout` or a Flagger `Canary`.
@@ -298,11 +300,18 @@ impl Index {
     /// What a workload's annotations say under the rules that a key is under.
     ///
     /// # Errors
-    /// When its annotations cannot be followed.
-    pub fn identity(&self, key: &RecordKey, workload: &Workload) -> Result<Option<Identity>, IdentityProblem> {
-        match self.rules_for(key) {
-            Some(rules) => identify(&self.effective(workload), &rules.version),
-            None => identify(&self.effective(workload), &VersionRules::default()),
+    /// When its annotations cannot be followed, or others own the key's pacticipant, which it names.
+    pub fn identity(&self, key: &RecordKey, workload: &Workload) -> Result<Option<Identity>, Problem> {
+        let effective = self.effective(workload);
+        let identity = match self.rules_for(key) {
+            Some(rules) => identify(&effective, &rules.version),
+            None => identify(&effective, &VersionRules::default()),
+        };
+        let identity = identity.map_err(Problem::Identity)?;
+        let names_it = identity.as_ref().is_some_and(|it| it.pacticipants.contains(&key.pacticipant));
+        match self.objection(key, &workload.reference.namespace).filter(|_| names_it) {
+            Some(problem) => Err(Problem::NotOwned(problem)),
+            None => Ok(identity),
         }
     }
 

@@ -25,7 +25,7 @@ use crate::{
         Explanation, Reason,
         record::{
             Assessment, Facts, MemberView, RecordState, Write, add_bypassed, add_strangers, assess, counted,
-            remember_verdicts, show_all_members, status, with_strangers,
+            remember_verdicts, show_all_members, status, strangers, with_strangers,
         },
     },
     workload::RecordKey,
@@ -111,10 +111,8 @@ impl RecordReconciler {
         match (written, state) {
             (false, _) => Next::retry(self.delay(&mut tries, None, None), tries),
             (true, RecordState::Pending { .. } | RecordState::Waiting { .. }) => Next { after, tries },
-            // The record was that of others, who are gone: now the strangers count.
-            (true, RecordState::Undeployed(_) | RecordState::Kept(_)) if !members.is_empty() => {
-                Next::after(Duration::ZERO)
-            }
+            // Of another record, or of none, they may be no strangers.
+            (true, state) if changed(&state) && !strangers(&members).is_empty() => Next::after(Duration::ZERO),
             (true, _) => Next { after, tries: Tries::default() },
         }
     }
@@ -285,6 +283,15 @@ impl RecordReconciler {
                 debug!(%key, ?state);
             }
         }
+    }
+}
+
+/// Whether another version is recorded than before the pass, or none any more.
+fn changed(state: &RecordState) -> bool {
+    match state {
+        RecordState::Recorded { write, .. } => *write != Write::None,
+        RecordState::Undeployed(_) | RecordState::Kept(_) => true,
+        _ => false,
     }
 }
 

@@ -91,6 +91,28 @@ async fn case_102_who_does_not_own_a_pacticipant_keeps_no_record_of_it_alive() {
 }
 
 #[tokio::test]
+async fn case_103_a_rule_about_owners_that_comes_later_takes_nothing_back() {
+    let cluster = TestCluster::shared().await;
+    with_two_namespaces(&cluster, async |ours, theirs| {
+        let brief = json!({"record": {"undeployGraceSeconds": 0}});
+        let environment = cluster.environment(&[&ours, &theirs], brief).await;
+        published(&cluster, "ruled-later", &["1.0.0", "2.0.0"]);
+        annotated("there", "ruled-later", "1.0.0").apply(&cluster.client(), &theirs).await;
+        cluster.wait_recorded(&environment, "ruled-later", "1.0.0").await;
+        let owners = json!([{"pacticipants": ["ruled-*"], "namespaces": [ours]}]);
+        patch_owners(&cluster, &environment, owners).await;
+        cluster.wait_condition(&environment, "ruled-later", ("Ready", "False", "MembersUncertain")).await;
+        stays(&cluster, &environment, "ruled-later", Some("1.0.0"), "its pods run").await;
+        annotated("orders", "ruled-later", "2.0.0").apply(&cluster.client(), &ours).await;
+        cluster.wait_recorded(&environment, "ruled-later", "2.0.0").await;
+        let record = cluster.wait_condition(&environment, "ruled-later", ("Ready", "True", "Recorded")).await;
+        assert_eq!(members(&record), [format!("{ours} None")]);
+        assert_eq!(cluster.writes(&environment, "ruled-later"), ["Deployed 1.0.0", "Deployed 2.0.0"]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn case_103_the_record_goes_on_while_a_stranger_runs_another_version_and_it_joins_with_the_recorded_one() {
     let cluster = TestCluster::shared().await;
     with_two_namespaces(&cluster, async |ours, theirs| {

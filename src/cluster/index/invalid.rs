@@ -3,7 +3,7 @@
 use super::Index;
 use crate::{
     decide::Problem,
-    workload::{NamespaceMapping, NotOwned, Workload, WorkloadRef, identify},
+    workload::{NamespaceMapping, NotOwned, RecordKey, Workload, WorkloadRef, identify},
 };
 
 /// A workload whose annotations cannot be followed, or not in all that they say.
@@ -41,6 +41,18 @@ impl Index {
         let mut problems: Vec<_> = problems.collect();
         problems.sort_by_key(|(workload, problem)| (*workload, &problem.pacticipant));
         problems
+    }
+
+    /// Why a namespace may not speak for the pacticipant of a key, if so.
+    pub(super) fn objection(&self, key: &RecordKey, namespace: &str) -> Option<NotOwned> {
+        let (NamespaceMapping::Mapped(objects) | NamespaceMapping::Conflicted(objects)) =
+            self.mappings.get(namespace)?
+        else {
+            return None;
+        };
+        let rules = objects.iter().filter_map(|object| self.environments.rules(object));
+        let mut there = rules.filter(|rules| rules.environment_ref == key.environment_ref);
+        there.find_map(|rules| rules.owners.objection(&key.pacticipant, namespace))
     }
 
     pub(super) fn invalid(&self, workload: &Workload) -> Option<InvalidWorkload> {

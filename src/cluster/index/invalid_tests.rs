@@ -63,6 +63,18 @@ fn cases_102_and_103_a_workload_is_a_member_only_of_what_its_namespace_may_speak
 }
 
 #[test]
+fn case_103_what_became_of_a_member_that_is_not_owned_any_more_is_not_certain() {
+    let index = index();
+    let (shops, banks) = (workload("shop", "a", "orders"), workload("bank", "b", "orders, ledger"));
+    let problem = |key: &RecordKey, workload| index.identity(key, workload).err();
+    assert!(matches!(problem(&key("production", "orders"), &banks), Some(Problem::NotOwned(_))));
+    assert_eq!(problem(&key("production", "ledger"), &banks), None);
+    assert_eq!(problem(&key("production", "orders-eu"), &banks), None, "it does not name it any more");
+    assert_eq!(problem(&key("production", "orders"), &shops), None);
+    assert_eq!(problem(&key("test", "orders"), &banks), None, "owners of another environment");
+}
+
+#[test]
 fn who_owns_what_follows_the_environment() {
     let mut index = index();
     index.apply_workload(workload("bank", "b", "orders"));

@@ -30,4 +30,4 @@ pub use member::{Hold, MemberView};
 pub use plan::MemberFate;
 pub use state::{RecordState, Write};
 pub use status::{agreed, remember_verdicts, status};
-pub use strangers::{Stranger, add_strangers, counted, counted_before, show_all_members, with_strangers};
+pub use strangers::{Stranger, add_strangers, counted, counted_before, show_all_members, strangers, with_strangers};
