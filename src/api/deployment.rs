@@ -11,6 +11,9 @@ pub const HISTORY_LIMIT: usize = 50;
 /// How many earlier versions of a member are kept.
 pub const EARLIER_LIMIT: usize = 5;
 
+/// How many namespaces are remembered for which a version was recorded.
+pub const RECORDED_FOR_LIMIT: usize = 100;
+
 /// What the operator knows of one pacticipant in one environment: the workloads that run it, the desired version, and
 /// the recorded version.
 ///
@@ -69,6 +72,11 @@ pub struct PactDeploymentStatus {
     /// The version that the operator last found recorded at the broker as desired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<Recorded>,
+    /// The namespaces of the workloads for which versions were recorded as deployed: a workload of another one that runs
+    /// another version is a stranger. Absent while nothing is recorded, and where there are too many: then nobody is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = RECORDED_FOR_LIMIT), extend("x-kubernetes-list-type" = "set"))]
+    pub recorded_for: Vec<String>,
     /// The versions that the operator released and that still run, where releases are recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub supported: Vec<Recorded>,
@@ -91,7 +99,7 @@ pub struct PactDeploymentStatus {
     /// The version for which the operator corrected another client's record once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub corrected_version: Option<String>,
-    /// `Ready`, `Recorded`, `RecordPending`; `Mixed`, `VersionMissing`, `Contested`, `Orphaned`, `Bypassed`,
+    /// `Ready`, `Recorded`, `RecordPending`; `Mixed`, `VersionMissing`, `Contested`, `Orphaned`, `Bypassed`, `Stranger`,
     /// `Reconciling` and `Stalled` while they are true.
     #[serde(default)]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
@@ -119,7 +127,7 @@ pub struct Member {
     /// Whether it has no pods: its version does not count while another member has some.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub without_pods: bool,
-    /// Why it has no version, or why it delays the record.
+    /// Why it has no version, why it delays the record, or that it does not count for the record (`Stranger`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }

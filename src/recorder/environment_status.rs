@@ -15,7 +15,7 @@ use crate::{
         environment::MEMBERS_LISTED,
     },
     cluster::{as_field_manager, index::Counts, inventory, snapshots::EnvironmentState},
-    decide::{Explanation, GateRules, Reason, admission::decision::in_force, namespaces},
+    decide::{Explanation, GateRules, Reason, admission::decision::in_force, namespaces, owners},
     workload::{BrokenRules, EnvironmentRules},
 };
 
@@ -23,7 +23,7 @@ impl EnvironmentReconciler {
     /// Writes the status of a `PactEnvironment` if it changed.
     pub(super) async fn reconcile_status(&self, object: &str) -> Next {
         let Some(environment) = self.cluster.environments().get(object).cloned() else { return Next::wait() };
-        let (rules, problem, counts, conflicts, keys, found) = {
+        let (rules, problem, counts, conflicts, keys, found, respected) = {
             let index = self.cluster.index();
             let Some(policy) = index.environments().get(object).cloned() else { return Next::wait() };
             let (counts, conflicts) = index.counts(object);
@@ -32,7 +32,9 @@ impl EnvironmentReconciler {
             let found =
                 rules.as_ref().ok().map(|rules| namespaces::found(&rules.claim.selector, existing, counts.namespaces));
             let problem = index.environments().problem(object).map(str::to_owned);
-            (rules, problem, counts, conflicts, index.keys_of_environment(object), found)
+            let ruled = rules.as_ref().is_ok_and(|rules| !rules.owners.is_empty());
+            let respected = ruled.then(|| owners::respected(index.not_owned(object)));
+            (rules, problem, counts, conflicts, index.keys_of_environment(object), found, respected)
         };
         let inventory = self.cluster.inventory(&keys, &GateRules::parse(&environment.spec.gate));
         let state =
@@ -50,6 +52,7 @@ impl EnvironmentReconciler {
         }
         let mut findings = findings(&rules, problem.as_deref(), &state, &conflicts, counts);
         findings.extend(found);
+        findings.extend(respected);
         findings.push(members_listed.clone());
         let vanished =
             rules.as_ref().map(|rules| self.cluster.records.vanished(&rules.environment_ref, rules.removal.confirmed));

@@ -24,8 +24,8 @@ use crate::{
     decide::{
         Explanation, Reason,
         record::{
-            Assessment, Facts, MemberView, RecordState, Vanished, Write, add_bypassed, assess, remember_verdicts,
-            show_members, status,
+            Assessment, Facts, MemberView, RecordState, Vanished, Write, add_bypassed, add_strangers, assess, counted,
+            remember_verdicts, show_all_members, status, strangers, with_strangers,
         },
     },
     workload::RecordKey,
@@ -55,8 +55,8 @@ impl RecordReconciler {
         let now = Timestamp::now();
         let object = self.cluster.records.get(key);
         let object = object.as_deref();
-        let mut facts = self.gather(key, object, now);
-        self.judge_if_new(key, &facts.members, object);
+        let (mut facts, members) = self.gather(key, object, now);
+        self.judge_if_new(key, &members, object);
 
         let assessment = loop {
             match assess(&facts, now) {
@@ -68,8 +68,8 @@ impl RecordReconciler {
             Assessment::Act(_) | Assessment::Moved => return Next::retry(MOVED_AGAIN, tries),
             Assessment::NotRead => {
                 // What runs counts for the gate, whether or not the environment could be read.
-                let after = show_members(object, &facts.members);
-                if !facts.members.is_empty() && object.and_then(|object| object.status.as_ref()) != Some(&after) {
+                let after = show_all_members(object, &members);
+                if !members.is_empty() && object.and_then(|object| object.status.as_ref()) != Some(&after) {
                     self.store(key, object, after).await;
                     self.schedule.environment_statuses_of(key);
                 }
@@ -93,7 +93,7 @@ impl RecordReconciler {
             return self.delete(key, object, tries).await;
         }
         let after = look_again.map(|at| until(now, at));
-        if let Some(quiet) = self.remaining_quiet(&state, object, &facts.members, &mut tries) {
+        if let Some(quiet) = self.remaining_quiet(&state, object, &members, &mut tries) {
             return Next { after: Some(after.map_or(quiet, |after| after.min(quiet))), tries };
         }
         let permit = if matches!(state, RecordState::Waiting { .. }) {
@@ -108,18 +108,25 @@ impl RecordReconciler {
         };
         // The Events come before the status: if its write fails, the next pass finds the version recorded already, and
         // has nothing to report.
-        self.reporter.record(key, &facts.members, object, &state).await;
-        let written = self.write_status(key, object, &facts.members, &state, now).await;
+        self.reporter.record(key, &members, object, &state).await;
+        let written = self.write_status(key, object, &members, &state, now).await;
         drop(permit);
         match (written, state) {
             (false, _) => Next::retry(self.delay(&mut tries, None, None), tries),
             (true, RecordState::Pending { .. } | RecordState::Waiting { .. }) => Next { after, tries },
+            // Of another record, or of none, they may be no strangers.
+            (true, state) if changed(&state) && !strangers(&members).is_empty() => Next::after(Duration::ZERO),
             (true, _) => Next { after, tries: Tries::default() },
         }
     }
 
-    /// The known facts about a key, without any request.
-    fn gather<'a>(&self, key: &'a RecordKey, object: Option<&'a PactDeployment>, now: Timestamp) -> Facts<'a> {
+    /// The known facts about a key, without any request, and its members, strangers included.
+    fn gather<'a>(
+        &self,
+        key: &'a RecordKey,
+        object: Option<&'a PactDeployment>,
+        now: Timestamp,
+    ) -> (Facts<'a>, Vec<MemberView>) {
         let index = self.cluster.index();
         let invalid = |object: &str, problem: &str| {
             Explanation::new(Reason::InvalidEnvironment, format!("PactEnvironment {object}: {problem}"))
@@ -132,12 +139,15 @@ impl RecordReconciler {
                 format!("no PactEnvironment records in {} any more; the record stays as it is", key.environment_ref),
             )),
         };
-        Facts {
+        let status = object.and_then(|object| object.status.as_ref());
+        let members = index.members(key).into_iter().map(|member| member.at(now)).collect();
+        let members = with_strangers(members, status);
+        let facts = Facts {
             key,
             rules,
             unreadable: index.environments().unreadable().map(|broken| invalid(&broken.object, &broken.problem)),
-            members: index.members(key).into_iter().map(|member| member.at(now)).collect(),
-            status: object.and_then(|object| object.status.as_ref()),
+            members: counted(&members).to_vec(),
+            status,
             snapshot: self.cluster.snapshots.of(key),
             broker: self.cluster.brokers.get(&key.environment_ref.broker).err(),
             fates: None,
@@ -149,7 +159,8 @@ impl RecordReconciler {
             },
             live: None,
             done: None,
-        }
+        };
+        (facts, members)
     }
 
     /// Writes the status if it changed; returns whether nothing is left to be written.
@@ -162,7 +173,8 @@ impl RecordReconciler {
         now: Timestamp,
     ) -> bool {
         let before = object.and_then(|object| object.status.as_ref());
-        let mut after = status(object, members, state, now);
+        let mut after = status(object, counted(members), state, now);
+        add_strangers(&mut after, object, members, now);
         if !members.is_empty() {
             after.checks = self.verdicts.of(key);
         } else if matches!(state, RecordState::Undeployed(_) | RecordState::Kept(_)) {
@@ -240,7 +252,7 @@ impl RecordReconciler {
         }
         let lasting = tries.lasting("rollout");
         let shown = object.and_then(|object| object.status.as_ref());
-        let now = show_members(object, members).members;
+        let now = show_all_members(object, members).members;
         // The gate judges other rollouts against what is on its way: another version is written at once.
         if shown.is_none_or(|shown| versions_of(&shown.members) != versions_of(&now)) {
             return None;
@@ -285,6 +297,15 @@ impl RecordReconciler {
                 debug!(%key, ?state);
             }
         }
+    }
+}
+
+/// Whether another version is recorded than before the pass, or none any more.
+fn changed(state: &RecordState) -> bool {
+    match state {
+        RecordState::Recorded { write, .. } => *write != Write::None,
+        RecordState::Undeployed(_) | RecordState::Kept(_) => true,
+        _ => false,
     }
 }
 

@@ -10,7 +10,9 @@ use crate::{
     decide::{
         Explanation, Reason,
         near_miss::{other_spelling, spelling},
-        record::{Action, BrokerWrite, Done, Facts, Failure, Live, MemberView, intended},
+        record::{
+            Action, BrokerWrite, Done, Facts, Failure, Live, MemberView, counted, counted_before, intended, with_strangers,
+        },
     },
     workload::RecordKey,
 };
@@ -20,8 +22,8 @@ impl RecordReconciler {
     pub(super) async fn act(&self, action: Action, facts: &mut Facts<'_>) {
         match action {
             Action::FindFates => {
-                let members = facts.status.map(|status| status.members.as_slice()).unwrap_or_default();
-                facts.fates = Some(self.cluster.fates(facts.key, members).await);
+                let members: Vec<_> = facts.status.into_iter().flat_map(counted_before).cloned().collect();
+                facts.fates = Some(self.cluster.fates(facts.key, &members).await);
             }
             Action::ReadLive => facts.live = Some(self.read_live(facts).await),
             Action::Write(write) => self.write(&write, facts).await,
@@ -40,6 +42,7 @@ impl RecordReconciler {
             // The members that appeared meanwhile; the former ones were read live for their fate.
             members = self.cluster.index().members(facts.key);
         }
+        let members = counted(&with_strangers(members, facts.status)).to_vec();
         Ok(Live { members, ..rows })
     }
 

@@ -21,6 +21,7 @@ mod plan;
 mod releases;
 mod state;
 mod status;
+mod strangers;
 
 pub use assess::{Action, Assessment, BrokerWrite, assess, intended};
 pub use breaker::Vanished;
@@ -32,4 +33,5 @@ pub use facts::{
 pub use member::{Hold, MemberView};
 pub use plan::MemberFate;
 pub use state::{RecordState, Write};
-pub use status::{agreed, remember_verdicts, show_members, status};
+pub use status::{agreed, remember_verdicts, status};
+pub use strangers::{Stranger, add_strangers, counted, counted_before, show_all_members, strangers, with_strangers};

@@ -5,6 +5,7 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use super::{
     member::MemberView,
     state::{RecordState, Write},
+    strangers::recorded_for,
 };
 use crate::{
     api::{
@@ -102,6 +103,7 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
             } else if status.corrected_version != text(version) {
                 status.corrected_version = None;
             }
+            status.recorded_for = recorded_for(&status.recorded_for, members);
             status.desired_version = text(version);
             let ours = *write != Write::None || status.intended.iter().any(|intended| intended == version.as_str());
             let same = status.recorded.as_ref().is_some_and(|recorded| recorded.version == version.as_str());
@@ -158,6 +160,7 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
             status.members.clear();
             status.supported.clear();
             status.intended.clear();
+            status.recorded_for.clear();
             archive(status);
         }
     }

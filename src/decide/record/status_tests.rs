@@ -107,6 +107,24 @@ fn a_first_record_is_kept_with_its_row_and_time() {
 }
 
 #[test]
+fn cases_102_and_103_the_namespaces_are_remembered_for_which_it_is_recorded() {
+    let first = after(&[(&running("1"), recorded("1", Write::First))]);
+    assert_eq!(first.recorded_for, ["shop"]);
+    let waiting = RecordState::Waiting { why: why(Reason::Mixed), version: None };
+    let mut newcomer = member("b", Ok("2"), RolloutState::Complete);
+    newcomer.workload.namespace = "bank".into();
+    let mixed = [running("1"), vec![newcomer.clone()]].concat();
+    let not_yet = after(&[(&running("1"), recorded("1", Write::First)), (&mixed, waiting)]);
+    assert_eq!(not_yet.recorded_for, ["shop"], "nothing was recorded for the other");
+    let left = after(&[(&mixed, recorded("1", Write::First)), (&[newcomer], recorded("2", Write::First))]);
+    assert_eq!(left.recorded_for, ["bank", "shop"]);
+    for gone in [RecordState::Undeployed(why(Reason::Undeployed)), RecordState::Kept(why(Reason::Unmanaged))] {
+        let parted = after(&[(&running("1"), recorded("1", Write::First)), (&[], orphaned(9)), (&[], gone)]);
+        assert_eq!(parted.recorded_for, [""; 0]);
+    }
+}
+
+#[test]
 fn a_record_that_is_found_again_keeps_its_time_and_gets_its_new_row() {
     let again = RecordState::Recorded { version: version("1"), uuid: "other".into(), write: Write::None };
     let status = after(&[(&running("1"), recorded("1", Write::First)), (&running("1"), again)]);
