@@ -32,8 +32,8 @@ impl EnvironmentReconciler {
             let found =
                 rules.as_ref().ok().map(|rules| namespaces::found(&rules.claim.selector, existing, counts.namespaces));
             let problem = index.environments().problem(object).map(str::to_owned);
-            let ruled = rules.as_ref().is_ok_and(|rules| !rules.owners.is_empty());
-            let respected = ruled.then(|| owners::respected(index.not_owned(object)));
+            let names_owners = rules.as_ref().is_ok_and(|rules| !rules.owners.is_empty());
+            let respected = names_owners.then(|| owners::respected(index.not_owned(object)));
             (rules, problem, counts, conflicts, index.keys_of_environment(object), found, respected)
         };
         let inventory = self.cluster.inventory(&keys, &GateRules::parse(&environment.spec.gate));

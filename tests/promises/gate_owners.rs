@@ -3,16 +3,16 @@
 use pact_operator::api::annotations::{APPLICATION_INSTANCE, PACTICIPANT};
 use serde_json::{Value, json};
 
-use super::gate_setup::{GateSetup, MappedEnvironment};
+use super::gate_setup::{CommandOutput, GateSetup, MappedEnvironment};
 use testbed::eventually::eventually;
 use testbed::rollout::Rollout;
 use testbed::test_cluster::{SOON, annotated, image};
 
 /// A new environment in this mode over a new namespace, with more in its spec.
-async fn environment(setup: &GateSetup, mode: &str, mut more: Value) -> MappedEnvironment {
+async fn environment(setup: &GateSetup, mode: &str, mut spec: Value) -> MappedEnvironment {
     let namespace = setup.cluster.namespace().await;
-    more["gate"] = json!({"mode": mode});
-    let name = setup.cluster.environment(&[&namespace], more).await;
+    spec["gate"] = json!({"mode": mode});
+    let name = setup.cluster.environment(&[&namespace], spec).await;
     setup.members_listed(&name).await;
     MappedEnvironment { namespace, name }
 }
@@ -22,7 +22,7 @@ fn banks(pacticipants: &str) -> Value {
     json!({"owners": [{"pacticipants": [pacticipants], "namespaces": ["bank"]}]})
 }
 
-async fn create(setup: &GateSetup, namespace: &str, rollout: &Rollout) -> super::gate_setup::CommandOutput {
+async fn create(setup: &GateSetup, namespace: &str, rollout: &Rollout) -> CommandOutput {
     let manifest = rollout.manifest().to_string();
     setup.kubectl_reading(namespace, &["create", "--dry-run=server", "-f", "-"], &manifest).await
 }
