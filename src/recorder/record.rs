@@ -3,7 +3,10 @@
 //! Level-triggered: each pass compares the desired record with the broker's. [`crate::decide::record::assess()`]
 //! decides what is due; this module does it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use operator_kit::backoff::Backoff;
@@ -24,8 +27,8 @@ use crate::{
     decide::{
         Explanation, Reason,
         record::{
-            Assessment, Facts, MemberView, RecordState, Vanished, Write, add_bypassed, add_strangers, assess, counted,
-            remember_verdicts, show_all_members, status, strangers, with_strangers,
+            Action, Assessment, Facts, MemberView, RecordState, Vanished, Write, add_bypassed, add_strangers, assess,
+            counted, remember_verdicts, show_all_members, status, strangers, with_strangers,
         },
     },
     workload::RecordKey,
@@ -36,6 +39,8 @@ use crate::{
 const MOVED_AGAIN: Duration = Duration::from_secs(1);
 /// When to try again to report a rollout in progress while many other reports wait.
 const REPORT_LATER: Duration = Duration::from_secs(1);
+/// How long what was read live may be relied on for a write.
+const FRESH: Duration = Duration::from_secs(10);
 /// How long the status of a record waits for the verdict on its version.
 const TOGETHER: Duration = Duration::from_millis(500);
 
@@ -58,9 +63,19 @@ impl RecordReconciler {
         let (mut facts, members) = self.gather(key, object, now);
         self.judge_if_new(key, &members, object);
 
+        let mut read = Instant::now();
         let assessment = loop {
             match assess(&facts, now) {
-                Assessment::Act(action) => self.act(action, &mut facts).await,
+                // This process was stopped in between, or a request took long: what was read live is read again.
+                Assessment::Act(Action::Write(_)) if read.elapsed() > FRESH => {
+                    (facts.fates, facts.live, read) = (None, None, Instant::now());
+                }
+                Assessment::Act(action) => {
+                    if facts.fates.is_none() && facts.live.is_none() {
+                        read = Instant::now();
+                    }
+                    self.act(action, &mut facts).await;
+                }
                 assessment => break assessment,
             }
         };

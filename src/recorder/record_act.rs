@@ -11,7 +11,8 @@ use crate::{
         Explanation, Reason,
         near_miss::{other_spelling, spelling},
         record::{
-            Action, BrokerWrite, Done, Facts, Failure, Live, MemberView, counted, counted_before, intended, with_strangers,
+            Action, BrokerWrite, Done, Facts, Failure, Live, MemberView, counted, counted_before, intended,
+            with_strangers,
         },
     },
     workload::RecordKey,
@@ -22,7 +23,9 @@ impl RecordReconciler {
     pub(super) async fn act(&self, action: Action, facts: &mut Facts<'_>) {
         match action {
             Action::FindFates => {
-                let members: Vec<_> = facts.status.into_iter().flat_map(counted_before).cloned().collect();
+                let now = with_strangers(self.cluster.index().members(facts.key), facts.status);
+                let before = facts.status.into_iter().flat_map(|status| counted_before(status, &now));
+                let members: Vec<_> = before.cloned().collect();
                 facts.fates = Some(self.cluster.fates(facts.key, &members).await);
             }
             Action::ReadLive => facts.live = Some(self.read_live(facts).await),
@@ -63,6 +66,21 @@ impl RecordReconciler {
                 return;
             }
         };
+        // Another leader may have recorded it for others meanwhile: what we know of the record is read anew before it goes.
+        if matches!(write, BrokerWrite::Undeploy(_)) {
+            match self.cluster.records.still_says(facts.key, facts.status).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    facts.done = Some(Done::LeaseLost);
+                    return;
+                }
+                Err(error) => {
+                    let why = Explanation::new(Reason::ApiServerUnavailable, error.to_string());
+                    facts.done = Some(Done::Refused(Failure { why, retry_after: None }));
+                    return;
+                }
+            }
+        }
         if !self.note_intended(facts, write).await {
             let message = "the PactDeployment could not be written; nothing is recorded before that".to_owned();
             let why = Explanation::new(Reason::ApiServerUnavailable, message);

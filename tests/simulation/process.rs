@@ -18,7 +18,8 @@ use pact_operator::{
         EnvironmentPolicy, Explanation, Reason,
         record::{
             Action, Assessment, BrokerWrite, Done, Facts, Failure, Live, MemberFate, MemberView, RecordState, Row,
-            Snapshot, Suspicion, Vanished, assess, has_recorded, intended, show_members, status,
+            Snapshot, Suspicion, Vanished, add_strangers, assess, counted, counted_before, has_recorded, intended,
+            show_all_members, status, with_strangers,
         },
     },
     workload::{RecordKey, WorkloadKind, WorkloadRef},
@@ -29,6 +30,9 @@ use crate::{
     broker,
     world::{BEHIND, BELIEVED, GRACE, LEASE, Mutant, World, time},
 };
+
+/// How long what was read live may be relied on for a write, in seconds.
+const FRESH: i64 = 10;
 
 pub type Shared = Rc<RefCell<World>>;
 
@@ -203,17 +207,30 @@ pub async fn pass(world: Shared, process: Handle, key: RecordKey) -> Option<i64>
     };
     let noted = process.borrow().records.get(&key).cloned();
     let before = noted.as_ref().map(|(status, _)| object(&key, status.clone()));
-    let mut facts = gather(&process, &key, before.as_ref(), looked_at);
+    let (mut facts, members) = gather(&process, &key, before.as_ref(), looked_at);
     let mut read = 0;
+    let mut read_at = world.borrow().now;
     let assessment = loop {
+        world.borrow().tell(|| {
+            let (process, members) = (process.borrow(), facts.members.len());
+            let step = format!("{:?}", assess(&facts, looked_at)).chars().take(60).collect::<String>();
+            format!("    process {} looks at {key}: {members} members, {step}", process.number)
+        });
         match assess(&facts, looked_at) {
+            Assessment::Act(Action::Write(_)) if world.borrow().now - read_at > FRESH => {
+                (facts.fates, facts.live, read_at) = (None, None, world.borrow().now);
+            }
             Assessment::Act(Action::FindFates) => {
+                read_at = world.borrow().now;
                 UnderWay(false).await;
                 read = world.borrow().step;
                 let fates = find_fates(&world, &process, &key, &facts);
                 facts.fates = Some(fates);
             }
             Assessment::Act(Action::ReadLive) => {
+                if facts.fates.is_none() {
+                    read_at = world.borrow().now;
+                }
                 UnderWay(false).await;
                 facts.live = Some(read_live(&world, &process, &key, &facts));
             }
@@ -224,7 +241,7 @@ pub async fn pass(world: Shared, process: Handle, key: RecordKey) -> Option<i64>
                         return Some(2);
                     }
                 }
-                let done = carry_out(&world, &process, &key, &write, read).await;
+                let done = carry_out(&world, &process, &facts, &write, read).await;
                 if matches!(done, Done::Recorded { .. } | Done::Undeployed { .. }) {
                     UnderWay(false).await;
                     facts.live = Some(read_live(&world, &process, &key, &facts));
@@ -238,8 +255,8 @@ pub async fn pass(world: Shared, process: Handle, key: RecordKey) -> Option<i64>
     let (state, again) = match assessment {
         Assessment::Act(_) | Assessment::Moved => return Some(1),
         Assessment::NotRead => {
-            if !facts.members.is_empty() {
-                let after = show_members(before.as_ref(), &facts.members);
+            if !members.is_empty() {
+                let after = show_all_members(before.as_ref(), &members);
                 if noted.as_ref().map(|(status, _)| status) != Some(&after) {
                     store(&world, &process, &key, after).await;
                 }
@@ -256,7 +273,9 @@ pub async fn pass(world: Shared, process: Handle, key: RecordKey) -> Option<i64>
         }
     };
     let latest = process.borrow().records.get(&key).map(|(status, _)| object(&key, status.clone()));
-    let after = status(latest.as_ref().or(before.as_ref()), &facts.members, &state, looked_at);
+    let latest_or_before = latest.as_ref().or(before.as_ref());
+    let mut after = status(latest_or_before, counted(&members), &state, looked_at);
+    add_strangers(&mut after, latest_or_before, &members, looked_at);
     if latest.as_ref().and_then(|object| object.status.as_ref()) == Some(&after) {
         return again;
     }
@@ -275,26 +294,29 @@ fn gather<'a>(
     key: &'a RecordKey,
     before: Option<&'a PactDeployment>,
     now: k8s_openapi::jiff::Timestamp,
-) -> Facts<'a> {
+) -> (Facts<'a>, Vec<MemberView>) {
     let process = process.borrow();
     let members: Vec<MemberView> = process.index.members(key).into_iter().map(|member| member.at(now)).collect();
+    let known = before.and_then(|object| object.status.as_ref());
+    let members = with_strangers(members, known);
     let snapshot = match &process.snapshot {
         None => Snapshot::NotRead,
         Some(rows) => Snapshot::Read { row: rows.get(key).map(row), releases: Vec::new(), suspicion: Suspicion::None },
     };
-    Facts {
+    let facts = Facts {
         key,
         rules: Ok(process.index.rules_for(key).expect("the environment's rules").clone()),
         unreadable: None,
-        members,
-        status: before.and_then(|object| object.status.as_ref()),
+        members: counted(&members).to_vec(),
+        status: known,
         snapshot,
         broker: None,
         fates: None,
         vanished: Vanished::default(),
         live: None,
         done: None,
-    }
+    };
+    (facts, members)
 }
 
 fn row(row: &broker::Row) -> Row {
@@ -311,7 +333,8 @@ fn find_fates(
     if world.api_down {
         return Err(unreachable("the API server"));
     }
-    let members = facts.status.map(|status| status.members.as_slice()).unwrap_or_default();
+    let now = with_strangers(process.index.members(key), facts.status);
+    let members = facts.status.into_iter().flat_map(|status| counted_before(status, &now));
     let fate = |member: &pact_operator::api::deployment::Member| {
         let kind = WorkloadKind::named(&member.kind).unwrap();
         let reference = WorkloadRef { kind, namespace: member.namespace.clone(), name: member.name.clone() };
@@ -335,7 +358,7 @@ fn find_fates(
         };
         process.index.fate(key, &reference, live.as_ref(), left, recorded)
     };
-    Ok(members.iter().map(fate).collect())
+    Ok(members.map(fate).collect())
 }
 
 fn read_live(world: &Shared, process: &Handle, key: &RecordKey, facts: &Facts<'_>) -> Result<Live, Failure> {
@@ -372,11 +395,13 @@ fn read_live(world: &Shared, process: &Handle, key: &RecordKey, facts: &Facts<'_
             facts.members.iter().filter_map(live).collect()
         }
     };
+    let members = counted(&with_strangers(members, facts.status)).to_vec();
     Ok(Live { members, row: found.as_ref().map(row), releases: Vec::new() })
 }
 
 /// A write: only with the lease, it may fail, and its answer may be lost although it was carried out.
-async fn carry_out(world: &Shared, process: &Handle, key: &RecordKey, write: &BrokerWrite, read: u64) -> Done {
+async fn carry_out(world: &Shared, process: &Handle, facts: &Facts<'_>, write: &BrokerWrite, read: u64) -> Done {
+    let key = facts.key;
     let leads = {
         let (world, process) = (world.borrow(), process.borrow());
         world.mutant == Mutant::NoLease || process.leads(&world)
@@ -389,6 +414,20 @@ async fn carry_out(world: &Shared, process: &Handle, key: &RecordKey, write: &Br
         return Done::LeaseLost;
     }
     let refused = |why| Done::Refused(Failure { why, retry_after: None });
+    if matches!(write, BrokerWrite::Undeploy(_)) {
+        UnderWay(false).await;
+        let (world, mut process) = (world.borrow(), process.borrow_mut());
+        let stored = world.records.get(key);
+        if stored.map(|(status, _)| status) != facts.status {
+            if let Some(stored) = stored {
+                process.records.insert(key.clone(), stored.clone());
+            }
+            return Done::LeaseLost;
+        }
+        if !process.leads(&world) && world.mutant != Mutant::NoLease {
+            return Done::LeaseLost;
+        }
+    }
     let number = process.borrow().number;
     let lost = {
         let mut world = world.borrow_mut();

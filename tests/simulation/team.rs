@@ -92,7 +92,11 @@ fn a_team_acts(simulation: &mut Simulation) {
                 && gone.all_pods() > 0
                 && noted
             {
-                world.cluster.left.push(Left { namespace: namespace.to_owned(), pacticipant });
+                world.cluster.left.push(Left {
+                    namespace: namespace.to_owned(),
+                    pacticipant,
+                    versions: gone.pods.into_keys().collect(),
+                });
             }
         }
         _ => {

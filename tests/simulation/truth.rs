@@ -138,6 +138,7 @@ impl Truth {
 pub struct Left {
     pub namespace: String,
     pub pacticipant: String,
+    pub versions: BTreeSet<String>,
 }
 
 pub fn deployment(namespace: &str, name: &str) -> WorkloadRef {
@@ -162,11 +163,12 @@ impl Cluster {
         self.workloads.iter().filter(move |(reference, _)| here(reference)).map(|(_, truth)| truth).filter(named)
     }
 
-    /// Whether pods of a pacticipant serve in an environment, with or without a workload.
-    pub fn serves(&self, environment: &str, pacticipant: &str) -> bool {
+    /// The versions of a pacticipant of which pods serve in an environment, with or without a workload.
+    pub fn serves(&self, environment: &str, pacticipant: &str) -> BTreeSet<String> {
         let here = |namespace: &String| self.stages.get(namespace).is_some_and(|stage| stage == environment);
-        self.of(environment, pacticipant).any(|truth| truth.all_pods() > 0)
-            || self.left.iter().any(|left| left.pacticipant == pacticipant && here(&left.namespace))
+        let left = self.left.iter().filter(|left| left.pacticipant == pacticipant && here(&left.namespace));
+        let of_workloads = self.of(environment, pacticipant).flat_map(|truth| truth.pods.keys());
+        of_workloads.chain(left.flat_map(|left| &left.versions)).cloned().collect()
     }
 
     /// The versions that a workload of the pacticipant has finished in an environment.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::jiff::Timestamp;
 use pact_operator::{
-    api::{PactDeploymentStatus, condition::is_true},
+    api::{PactDeploymentStatus, condition::is_true, deployment::Member},
     workload::{RecordKey, WorkloadRef},
 };
 
@@ -60,8 +60,8 @@ pub struct World {
     pub violations: Vec<String>,
     /// The versions that were finished, each time that they changed.
     finished: BTreeMap<RecordKey, Vec<(Step, BTreeSet<String>)>>,
-    /// Since when pods serve: in steps and in seconds.
-    serving: BTreeMap<RecordKey, (Step, i64)>,
+    /// Since when pods of each version serve: in steps and in seconds.
+    serving: BTreeMap<RecordKey, BTreeMap<String, (Step, i64)>>,
     /// When the last workload went, and when it was reported that one came again.
     nobody: BTreeMap<RecordKey, (i64, Option<i64>)>,
     /// The last write of ours.
@@ -119,10 +119,11 @@ impl World {
                 *self.changes.entry(key.clone()).or_default() += 1;
                 self.corrections.remove(&key);
             }
-            if self.cluster.serves(&environment, &pacticipant) {
-                self.serving.entry(key.clone()).or_insert((self.step, self.now));
-            } else {
-                self.serving.remove(&key);
+            let serves = self.cluster.serves(&environment, &pacticipant);
+            let serving = self.serving.entry(key.clone()).or_default();
+            serving.retain(|version, _| serves.contains(version));
+            for version in serves {
+                serving.entry(version).or_insert((self.step, self.now));
             }
             let nobody = self.nobody.entry(key).or_insert((self.now, None));
             if nobody.1.is_some() && self.cluster.of(&environment, &pacticipant).next().is_none() {
@@ -214,7 +215,9 @@ impl World {
         // Of what came a moment ago no watch may have told yet.
         let now = self.now;
         let known = |since: i64| now - since > BEHIND + 2;
-        if self.serving.get(key).is_some_and(|(step, since)| *step <= read && known(*since)) {
+        let version = self.broker.rows.get(key).filter(|row| row.uuid == uuid).map(|row| row.version.clone());
+        let serving = version.and_then(|version| self.serving.get(key)?.get(&version));
+        if serving.is_some_and(|(step, since)| *step <= read && known(*since)) {
             self.violated(format!("{key}: undeploys what has pods"));
         }
         let gone = match self.nobody.get(key) {
@@ -223,7 +226,10 @@ impl World {
             None => 0,
         };
         // Clocks differ by seconds; and what was restored may say that it was gone before.
-        if gone < GRACE - 8 && !self.restored {
+        let strangers = self.records.get(key).is_some_and(|(status, _)| {
+            status.members.iter().any(|member| member.problem.as_deref() == Some("Stranger"))
+        });
+        if gone < GRACE - 8 && !self.restored && !strangers {
             self.violated(format!("{key}: undeploys {gone} s after the workload was gone"));
         }
         match self.broker.rows.get(key) {
@@ -246,7 +252,19 @@ impl World {
             let row = self.broker.rows.get(&key).cloned();
             let status = self.records.get(&key).map(|(status, _)| status.clone()).unwrap_or_default();
             let condition = |name: &str| is_true(&status.conditions, name);
-            let members: Vec<_> = self.cluster.of(&environment, &pacticipant).cloned().collect();
+            // Strangers to the record have no say in it.
+            let stranger = |reference: &WorkloadRef| {
+                let named = |it: &&Member| it.namespace == reference.namespace && it.name == reference.name;
+                status.members.iter().find(named).is_some_and(|it| it.problem.as_deref() == Some("Stranger"))
+            };
+            let here = |reference: &WorkloadRef| self.cluster.stages.get(&reference.namespace) == Some(&environment);
+            let named = |truth: &Truth| truth.pacticipant.as_ref() == Some(&pacticipant);
+            let all = self.cluster.workloads.iter().filter(|(reference, truth)| here(reference) && named(truth));
+            let (strangers, known): (Vec<_>, Vec<_>) = all.partition(|(reference, _)| stranger(reference));
+            // Those who are recorded have gone elsewhere, and are not recorded there: their record stays until then.
+            let reserved = known.is_empty() && condition("Orphaned");
+            let counted = if known.is_empty() { strangers } else { known };
+            let members: Vec<Truth> = counted.into_iter().map(|(_, truth)| truth.clone()).collect();
             let with_pods: Vec<_> = members.iter().filter(|it| it.all_pods() > 0).collect();
             let voters = if with_pods.is_empty() { members.iter().collect() } else { with_pods };
             let versions: BTreeSet<_> = voters.iter().map(|it| it.version.clone()).collect();
@@ -254,7 +272,7 @@ impl World {
             let published = |version: &String| self.broker.published.contains(&(pacticipant.clone(), version.clone()));
             let problem = match (expected, &row) {
                 (Some(version), Some(row)) if row.version == *version => None,
-                (Some(version), _) if !published(version) => None,
+                (Some(version), _) if !published(version) || reserved => None,
                 (Some(_), _) if condition("Contested") && self.foreign.contains(&key) => None,
                 (Some(version), found) => Some(format!("{version} runs, and the broker has {found:?}")),
                 (None, Some(row)) if members.is_empty() && row.writer == Writer::Operator => {

@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::{breaker::Vanished, member::MemberView, plan::MemberFate};
 use crate::{
     api::{PactDeployment, PactDeploymentStatus, condition::is_true, names::Version},
-    decide::reason::Explanation,
+    decide::reason::{Explanation, Reason},
     workload::{EnvironmentRules, RecordKey},
 };
 
@@ -120,7 +120,7 @@ pub enum Done {
     Released,
     /// The write was refused, or its answer did not arrive.
     Refused(Failure),
-    /// The lease is lost: nothing was written, or that is unknown.
+    /// The lease is lost, or what is known of the record is not what is stored: nothing was written, or that is unknown.
     LeaseLost,
 }
 
@@ -145,6 +145,24 @@ pub struct LastRecord {
 #[must_use]
 pub fn last_record_of(object: Option<&PactDeployment>) -> LastRecord {
     object.and_then(|object| object.status.as_ref()).map(LastRecord::of).unwrap_or_default()
+}
+
+/// The versions that the operator may have written without knowing it. Not the one whose write the broker refused, or that
+/// was not there when it was read back: a row of it that is found later is somebody else's.
+pub(super) fn in_doubt(status: &PactDeploymentStatus) -> impl Iterator<Item = &String> {
+    const NOT_WRITTEN: [Reason; 7] = [
+        Reason::EnvironmentMissing,
+        Reason::Forbidden,
+        Reason::PacticipantMissing,
+        Reason::RecordNotKept,
+        Reason::RequestRejected,
+        Reason::Unauthorized,
+        Reason::VersionMissing,
+    ];
+    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
+    let not_written = ready.is_some_and(|ready| NOT_WRITTEN.iter().any(|reason| reason.as_str() == ready.reason));
+    let refused = status.desired_version.as_ref().filter(|_| not_written);
+    status.intended.iter().filter(move |version| Some(*version) != refused)
 }
 
 /// Whether a version is what a status says to be recorded.
@@ -176,7 +194,7 @@ impl LastRecord {
             recorded: status.recorded.as_ref().and_then(|recorded| version(&recorded.version)),
             uuid: status.recorded.as_ref().and_then(|recorded| recorded.uuid.clone()).filter(|uuid| !uuid.is_empty()),
             found: status.recorded.as_ref().is_some_and(|recorded| recorded.found),
-            intended: status.intended.iter().filter_map(|text| version(text)).collect(),
+            intended: in_doubt(status).filter_map(|text| version(text)).collect(),
             corrected: status.corrected_version.as_deref().and_then(version),
             orphaned_since: status.orphaned_since.as_ref().map(|time| time.0),
         }

@@ -3,6 +3,7 @@
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use super::{
+    facts::in_doubt,
     member::MemberView,
     state::{RecordState, Write},
     strangers::recorded_for,
@@ -98,6 +99,7 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
     let text = |version: &Version| Some(version.as_str().to_owned());
     match state {
         RecordState::Recorded { version, uuid, write } => {
+            let ours = *write != Write::None || in_doubt(status).any(|intended| intended == version.as_str());
             if *write == Write::Correction {
                 status.corrected_version = text(version);
             } else if status.corrected_version != text(version) {
@@ -105,7 +107,6 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
             }
             status.recorded_for = recorded_for(&status.recorded_for, members);
             status.desired_version = text(version);
-            let ours = *write != Write::None || status.intended.iter().any(|intended| intended == version.as_str());
             let same = status.recorded.as_ref().is_some_and(|recorded| recorded.version == version.as_str());
             if same {
                 if let Some(recorded) = &mut status.recorded {
@@ -140,11 +141,7 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
         }
         RecordState::Waiting { version, .. } => status.desired_version = version.as_ref().and_then(text),
         RecordState::Held(_) => status.desired_version = agreed(members).and_then(text),
-        RecordState::Pending { why, version, next_try } => {
-            if not_written(why.reason) {
-                // A row that is found later is somebody else's.
-                status.intended.retain(|intended| Some(intended.as_str()) != version.as_ref().map(Version::as_str));
-            }
+        RecordState::Pending { version, next_try, .. } => {
             status.desired_version = version.as_ref().and_then(text);
             status.next_try = Some(Time(*next_try));
         }
@@ -164,21 +161,6 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
             archive(status);
         }
     }
-}
-
-/// Whether it is certain that a version that was to be recorded is not at the broker: the broker refused it, or it was read
-/// back and was not there. Of a broker that does not answer nothing is certain.
-fn not_written(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::RecordNotKept
-            | Reason::VersionMissing
-            | Reason::PacticipantMissing
-            | Reason::EnvironmentMissing
-            | Reason::Forbidden
-            | Reason::Unauthorized
-            | Reason::RequestRejected
-    )
 }
 
 /// Takes in whether the versions that are recorded would be denied: a version that was fine once stays so, whatever

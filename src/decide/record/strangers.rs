@@ -64,9 +64,17 @@ pub fn strangers(members: &[MemberView]) -> &[MemberView] {
     &members[counted(members).len()..]
 }
 
-/// The members in a status that counted for the record.
-pub fn counted_before(status: &PactDeploymentStatus) -> impl Iterator<Item = &Member> {
-    status.members.iter().filter(|member| !is_stranger(member))
+/// The members in a status that counted for the record, but for those among `now` that are strangers to it now: what they
+/// run says nothing of what became of the record.
+pub fn counted_before<'a>(
+    status: &'a PactDeploymentStatus,
+    now: &'a [MemberView],
+) -> impl Iterator<Item = &'a Member> + use<'a> {
+    let is_now = |member: &&Member| {
+        let same = |it: &MemberView| (&it.workload.namespace, &it.workload.name) == (&member.namespace, &member.name);
+        !strangers(now).iter().any(|it| same(it) && it.workload.kind.kind() == member.kind)
+    };
+    status.members.iter().filter(|member| !is_stranger(member)).filter(is_now)
 }
 
 fn is_stranger(member: &Member) -> bool {

@@ -149,7 +149,7 @@ fn a_stranger_is_shown_beside_the_members_and_named_in_a_condition() {
     );
     assert_eq!(condition.last_transition_time.0, at(5));
     assert_eq!(show_all_members(Some(&before), &both).members, status.members);
-    assert_eq!(names_of(counted_before(&status)), ["ours"]);
+    assert_eq!(names_of(counted_before(&status, &[])), ["ours"]);
 
     // Its next version, whose rollout is not finished: the one before counts as running, too, and the time stays.
     let before = object(status);
