@@ -226,9 +226,20 @@ impl World {
             None => 0,
         };
         // Clocks differ by seconds; and what was restored may say that it was gone before.
-        let strangers = self.records.get(key).is_some_and(|(status, _)| {
-            status.members.iter().any(|member| member.problem.as_deref() == Some("Stranger"))
-        });
+        // Strangers do not count: what is recorded is others'.
+        let recorded_for = self.records.get(key).map(|(status, _)| status.recorded_for.clone()).unwrap_or_default();
+        let (environment, pacticipant) = Self::parts(key);
+        let runs = |(reference, truth): &(&WorkloadRef, &Truth)| {
+            truth.pacticipant.as_ref() == Some(&pacticipant)
+                && self.cluster.stages.get(&reference.namespace) == Some(&environment)
+        };
+        let strangers = !recorded_for.is_empty()
+            && self
+                .cluster
+                .workloads
+                .iter()
+                .filter(runs)
+                .all(|(reference, _)| !recorded_for.contains(&reference.namespace));
         if gone < GRACE - 8 && !self.restored && !strangers {
             self.violated(format!("{key}: undeploys {gone} s after the workload was gone"));
         }
