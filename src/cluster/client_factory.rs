@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt};
 
 use crate::{
-    api::PactBroker,
+    api::{PactBroker, PactBrokerSpec},
     broker::{
         Broker, BrokerConfig, Observer,
         settings::{SecretData, broker_config, secrets_of},
@@ -75,7 +75,7 @@ impl ClientFactory {
         for name in secrets_of(&object.spec) {
             let found = match tokio::time::timeout(READ_LIMIT, secrets.get_opt(&name)).await {
                 Ok(Ok(found)) => found,
-                Ok(Err(error)) => return Err(self.unreadable(&name, &refusal::explain(&error))),
+                Ok(Err(error)) => return Err(self.unreadable(&name, &refused(&object.spec, &error))),
                 Err(_) => return Err(self.unreadable(&name, "no answer within 5 s")),
             };
             let version =
@@ -103,5 +103,22 @@ impl ClientFactory {
             Reason::SecretUnreadable,
             format!("Secret {}/{name} cannot be read: {problem}", self.namespace),
         )
+    }
+}
+
+/// Why a Secret is not given, and the remedy. The chart grants the Secrets that its values name, and no others (case
+/// 113).
+fn refused(spec: &PactBrokerSpec, error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if refusal::is_missing_right(error) => {
+            let names: Vec<_> = secrets_of(spec).into_iter().collect();
+            format!(
+                "{}. Remedy: the chart grants the Secrets that its values name. Add those of this PactBroker: \
+                 rbac.brokerSecrets: [{}]",
+                status.message,
+                names.join(", ")
+            )
+        }
+        _ => error.to_string(),
     }
 }

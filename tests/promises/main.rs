@@ -17,6 +17,7 @@ mod certificates;
 mod chart;
 mod chart_first_contact;
 mod chart_rights;
+mod chart_secrets;
 mod chart_self_test;
 mod chart_uninstall;
 mod check;
