@@ -8,7 +8,7 @@ use tracing::info;
 
 use super::process::{self, Failure, LogArguments};
 use crate::{
-    decide::admission::ServiceAccountName,
+    decide::{admission::ServiceAccountName, broker_secrets::WEBHOOK_AUTHORITY},
     gate::{self, Gate, Settings},
 };
 use operator_kit::{
@@ -43,7 +43,7 @@ pub(super) struct WebhookArguments {
     #[arg(long, default_value = "pact-operator", value_name = "NAME")]
     webhook_configuration: String,
     /// The Secret that holds the certificate authority of all replicas.
-    #[arg(long, default_value = "pact-operator-webhook-authority", value_name = "NAME")]
+    #[arg(long, default_value = WEBHOOK_AUTHORITY, value_name = "NAME")]
     certificate_secret: String,
     /// A DNS name or IP address by which the API server calls; may be repeated. Default:
     /// pact-operator-webhook.NAMESPACE.svc

@@ -7,10 +7,11 @@
 //! - [`admission`]: an admission review → what to ask → findings → the decision and its answer.
 //! - [`record`]: what the cluster runs and what the broker says → what to write.
 //! - [`namespaces`]: whether the namespaces of an environment exist. [`near_miss`]: the name that somebody may have meant.
-//!   [`stray_keys`]: what is wrong with keys that are not read.
+//!   [`stray_keys`]: what is wrong with keys that are not read. [`broker_secrets`]: which Secrets a broker may be sent.
 //! - [`mod@reason`]: the closed list of reasons. [`messages`]: the texts that people read.
 
 pub mod admission;
+pub mod broker_secrets;
 pub mod messages;
 pub mod namespaces;
 pub mod near_miss;

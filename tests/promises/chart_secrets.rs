@@ -13,11 +13,14 @@ use pact_operator::api::PactBroker;
 use serde_json::{Value, json};
 
 use super::chart::ChartCluster;
+use super::chart_self_test::SelfTest;
 use super::gate_setup::CommandOutput;
+use testbed::audit;
 use testbed::chart::{RELEASE, folder, helm_ok};
 use testbed::eventually::{always, eventually};
 use testbed::kubectl::{apply, kubectl_reading};
 use testbed::process::free_port;
+use testbed::standin::StandIn;
 use testbed::test_cluster::SOON;
 use testbed::webhook::Webhook;
 
@@ -30,7 +33,11 @@ fn secret(name: &str, type_: &str, annotations: &Value) -> String {
 }
 
 async fn broker(cluster: &ChartCluster, name: &str, secret: &str) {
-    let spec = json!({"url": cluster.broker.url(), "auth": {"basic": {"secretRef": {"name": secret}}}});
+    let auth = json!({"basic": {"secretRef": {"name": secret}}});
+    broker_of(cluster, name, json!({"url": cluster.broker.url(), "auth": auth})).await;
+}
+
+async fn broker_of(cluster: &ChartCluster, name: &str, spec: Value) {
     let object = json!({"apiVersion": "pact-operator.dev/v1alpha1", "kind": "PactBroker", "metadata": {"name": name}, "spec": spec});
     apply(cluster.control_plane.kubeconfig(), RELEASE, &object.to_string()).await;
 }
@@ -183,4 +190,58 @@ async fn case_113_a_broker_whose_secret_is_not_granted_says_which_value_to_set()
     assert!(output.code == 0 && !output.out.contains("ATTENTION"), "{output:?}");
     wait_broker(&cluster, "second", "Answering").await;
     wait_broker(&cluster, "usual", "Answering").await;
+}
+
+#[tokio::test]
+async fn case_114_a_secret_that_is_not_for_brokers_is_sent_to_none() {
+    let mut cluster = ChartCluster::without_chart().await;
+    // Whatever the rights say.
+    let (token, release) = ("account-token", format!("sh.helm.release.v1.{RELEASE}.v1"));
+    let output = cluster.release(&json!({"rbac": {"brokerSecrets": [AUTHORITY, token, release]}})).await;
+    assert_eq!(output.code, 0, "{output:?}");
+    cluster.run().await;
+    let account = json!({"kubernetes.io/service-account.name": "default"});
+    let manifest = secret(token, "kubernetes.io/service-account-token", &account);
+    apply(cluster.control_plane.kubeconfig(), RELEASE, &manifest).await;
+
+    let elsewhere = StandIn::start().await;
+    let bearer = |name: &str, key: &str| json!({"auth": {"bearer": {"secretRef": {"name": name}, "tokenKey": key}}});
+    let own = format!("Secret {RELEASE}/{AUTHORITY} is the operator's own, and for no broker; name another one");
+    let of_type = |name: &str, type_: &str| {
+        let remedy =
+            "name a Secret of type Opaque or kubernetes.io/basic-auth, as `kubectl create secret generic` makes it";
+        format!("Secret {RELEASE}/{name} is of type {type_}, which is not for brokers; {remedy}")
+    };
+    let brokers = [
+        ("headers", json!({"headersSecretRef": {"name": AUTHORITY}}), format!("spec.headersSecretRef: {own}")),
+        ("key", bearer(AUTHORITY, "current.key"), format!("spec.auth.bearer.secretRef: {own}")),
+        (
+            "token",
+            bearer(token, "token"),
+            format!("spec.auth.bearer.secretRef: {}", of_type(token, "kubernetes.io/service-account-token")),
+        ),
+        (
+            "release",
+            bearer(&release, "release"),
+            format!("spec.auth.bearer.secretRef: {}", of_type(&release, "helm.sh/release.v1")),
+        ),
+    ];
+    for (name, spec, _) in &brokers {
+        let mut spec = spec.clone();
+        spec["url"] = json!(elsewhere.url());
+        broker_of(&cluster, name, spec).await;
+    }
+    for (name, _, message) in &brokers {
+        assert_eq!(&wait_broker(&cluster, name, "SecretRefused").await, message, "{name}");
+    }
+    let output = SelfTest::of(&cluster).await.run().await;
+    for (name, _, message) in &brokers {
+        let line = format!("FAILED  PactBroker {name}: {message}");
+        assert!(output.out.lines().any(|one| one == line), "{line}: {output:?}");
+    }
+    assert_eq!(elsewhere.requests().len(), 0, "nothing was sent");
+    // Neither process read the operator's own Secret for a broker: only the webhook reads it, as its authority.
+    let read = audit::requests(&cluster.control_plane, RELEASE, "pact-operator-controller");
+    let read: Vec<_> = read.iter().filter(|one| one.resource == "secrets" && one.name == AUTHORITY).collect();
+    assert!(read.is_empty(), "{read:?}");
 }
