@@ -29,6 +29,7 @@ pub const EARLIER_LIMIT: usize = 5;
     printcolumn(name = "Pacticipant", type_ = "string", json_path = ".spec.pacticipant"),
     printcolumn(name = "Environment", type_ = "string", json_path = ".spec.environment", priority = 1),
     printcolumn(name = "Instance", type_ = "string", json_path = ".spec.applicationInstance", priority = 1),
+    printcolumn(name = "Cluster", type_ = "string", json_path = ".status.cluster", priority = 1),
     printcolumn(name = "Desired", type_ = "string", json_path = ".status.desiredVersion"),
     printcolumn(name = "Recorded", type_ = "string", json_path = ".status.recorded.version"),
     printcolumn(name = "Since", type_ = "date", json_path = ".status.recorded.at"),
@@ -60,6 +61,9 @@ pub struct PactDeploymentStatus {
     /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// The name of the cluster in which the operator runs, if it has one (the chart's value `clusterName`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// The workloads that run this pacticipant here.
     #[serde(default)]
     pub members: Vec<Member>,

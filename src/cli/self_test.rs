@@ -12,7 +12,10 @@ use clap::Args;
 use kube::{Api, Client, ResourceExt, api::ListParams, client::Body};
 use serde_json::json;
 
-use super::process::{self, Failure, LogArguments, USER_AGENT};
+use super::{
+    cluster_name::ClusterArguments,
+    process::{self, Failure, LogArguments},
+};
 use crate::{
     api::{PactBroker, annotations},
     cluster::client_factory::ClientFactory,
@@ -36,6 +39,8 @@ pub(super) struct SelfTestArguments {
     /// own, and none that is excluded.
     #[arg(long, default_value = "default", value_name = "NAME")]
     dry_run_namespace: String,
+    #[command(flatten)]
+    cluster: ClusterArguments,
     #[command(flatten)]
     log: LogArguments,
 }
@@ -76,7 +81,7 @@ async fn test(arguments: &SelfTestArguments) -> Result<(), Failure> {
                 longest_pause: crate::broker::pause::LONGEST_PAUSE,
                 client: client.clone(),
                 namespace: arguments.namespace.clone(),
-                user_agent: format!("{USER_AGENT} self-test"),
+                user_agent: format!("{} self-test", arguments.cluster.user_agent()),
                 observer: Arc::new(|_, _, _| {}),
             };
             for object in brokers {

@@ -6,7 +6,10 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::process::{self, Failure, LogArguments};
+use super::{
+    cluster_name::ClusterArguments,
+    process::{self, Failure, LogArguments},
+};
 use crate::{
     decide::{admission::ServiceAccountName, broker_secrets::WEBHOOK_AUTHORITY},
     gate::{self, Gate, Settings},
@@ -80,6 +83,8 @@ pub(super) struct WebhookArguments {
     /// How often the brokers' Secrets are read again, in seconds.
     #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     renew_seconds: u64,
+    #[command(flatten)]
+    cluster: ClusterArguments,
     #[command(flatten)]
     log: LogArguments,
 }
@@ -205,9 +210,9 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
     let renew_every = Duration::from_secs(arguments.renew_seconds);
     let settings = Settings {
         namespace: arguments.namespace.clone(),
-        user_agent: process::USER_AGENT.to_owned(),
+        user_agent: arguments.cluster.user_agent(),
         renew_every,
-        instance: arguments.name.clone(),
+        instance: arguments.cluster.instance(&arguments.name),
         bypass_accounts: arguments.bypass_accounts.iter().cloned().collect(),
     };
     let gate = Gate::new(client, &settings, &metrics);

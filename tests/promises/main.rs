@@ -21,6 +21,7 @@ mod chart_secrets;
 mod chart_self_test;
 mod chart_uninstall;
 mod check;
+mod cluster_name;
 mod crd_validation;
 mod events;
 mod gate_audit;
