@@ -32,6 +32,7 @@ pub const RECORDED_FOR_LIMIT: usize = 100;
     printcolumn(name = "Pacticipant", type_ = "string", json_path = ".spec.pacticipant"),
     printcolumn(name = "Environment", type_ = "string", json_path = ".spec.environment", priority = 1),
     printcolumn(name = "Instance", type_ = "string", json_path = ".spec.applicationInstance", priority = 1),
+    printcolumn(name = "Cluster", type_ = "string", json_path = ".status.cluster", priority = 1),
     printcolumn(name = "Desired", type_ = "string", json_path = ".status.desiredVersion"),
     printcolumn(name = "Recorded", type_ = "string", json_path = ".status.recorded.version"),
     printcolumn(name = "Since", type_ = "date", json_path = ".status.recorded.at"),
@@ -63,6 +64,9 @@ pub struct PactDeploymentStatus {
     /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// The name of the cluster in which the operator runs, if it has one (the chart's value `clusterName`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// The workloads that run this pacticipant here.
     #[serde(default)]
     pub members: Vec<Member>,

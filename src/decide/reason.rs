@@ -185,6 +185,8 @@ reasons! {
     SecretKeyMissing => UnderWay,
     /// There is no such Secret in the operator's namespace.
     SecretMissing => UnderWay,
+    /// The PactBroker names a Secret that is not for brokers: the operator's own, or one of another program.
+    SecretRefused => UnderWay,
     /// The Secret could not be read.
     SecretUnreadable => UnderWay,
     /// The workload's namespace is new to a pacticipant that is recorded for others, and it runs another version.

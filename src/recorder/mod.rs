@@ -49,6 +49,8 @@ pub struct Settings {
     pub namespace: String,
     /// How the broker client names itself.
     pub user_agent: String,
+    /// The name of the cluster, on `PactDeployment`s.
+    pub cluster_name: Option<String>,
     /// How often a broker that answers is probed, and its Secrets read again.
     pub probe_period: Duration,
     /// How often what an environment has recorded is read and compared.

@@ -83,7 +83,7 @@ impl RecordReconciler {
             Assessment::Act(_) | Assessment::Moved => return Next::retry(MOVED_AGAIN, tries),
             Assessment::NotRead => {
                 // What runs counts for the gate, whether or not the environment could be read.
-                let after = show_all_members(object, &members);
+                let after = self.signed(show_all_members(object, &members));
                 if !members.is_empty() && object.and_then(|object| object.status.as_ref()) != Some(&after) {
                     self.store(key, object, after).await;
                     self.schedule.environment_statuses_of(key);
@@ -197,6 +197,7 @@ impl RecordReconciler {
         }
         remember_verdicts(&mut after);
         add_bypassed(&mut after, before, members, now);
+        let after = self.signed(after);
         if before == Some(&after) {
             return true;
         }
@@ -205,6 +206,11 @@ impl RecordReconciler {
         }
         self.schedule.environment_statuses_of(key);
         true
+    }
+
+    /// The status, with the name of the cluster that writes it.
+    fn signed(&self, status: PactDeploymentStatus) -> PactDeploymentStatus {
+        PactDeploymentStatus { cluster: self.settings.cluster_name.clone(), ..status }
     }
 
     /// Writes a status; returns whether that succeeded.

@@ -261,18 +261,23 @@ async fn work_for_a_webhook(cluster: &ChartCluster, anew: bool) {
     put(secrets, AUTHORITY_SECRET, secret(AUTHORITY_SECRET, &json!({}))).await;
 }
 
-/// Sends reviews directly to a gate: of a rollout that it denies, of one that states a bypass, and of one in a namespace
-/// that its watches have not delivered.
+/// Sends reviews directly to a gate: of a rollout that it denies, of one that states a bypass, of one that claims to be a
+/// Canary's primary, and of one in a namespace that its watches have not delivered.
 async fn ask(port: u16) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
     let client = client.timeout(Duration::from_secs(10)).build().unwrap();
-    for (namespace, bypass) in [("shop", None), ("shop", Some("2.0.0 in need")), ("nowhere", None)] {
+    let bypass = json!({annotations::PACTICIPANT: "orders", annotations::BYPASS: "2.0.0 in need"});
+    let owner = json!([{"apiVersion": "flagger.app/v1beta1", "kind": "Canary", "name": "orders", "uid": "1", "controller": true}]);
+    for (namespace, field, value) in [
+        ("shop", "generateName", Value::Null),
+        ("shop", "annotations", bypass),
+        ("shop", "ownerReferences", owner),
+        ("nowhere", "generateName", Value::Null),
+    ] {
         let mut object = annotated("orders", "orders", "2.0.0").manifest().clone();
         object["metadata"]["namespace"] = json!(namespace);
-        if let Some(statement) = bypass {
-            object["metadata"]["annotations"][annotations::BYPASS] = json!(statement);
-        }
+        object["metadata"][field] = value;
         let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
             "uid": "1", "kind": {"group": "apps", "version": "v1", "kind": "Deployment"},
             "resource": {"group": "apps", "version": "v1", "resource": "deployments"},
