@@ -1,12 +1,16 @@
 //! The actions of an assessment: reads from the API server and the broker, and writes at the broker.
 
 use futures::future::join;
+use tracing::warn;
 
 use super::{record::RecordReconciler, writes::AtBroker};
 use crate::{
     api::{PactDeploymentStatus, environment::RecordKind, names::Pacticipant},
     broker::{Broker, BrokerError, EnvironmentId},
-    cluster::snapshots::{release, row},
+    cluster::{
+        records::RecordStoreError,
+        snapshots::{release, row},
+    },
     decide::{
         Explanation, Reason,
         near_miss::{other_spelling, spelling},
@@ -49,12 +53,19 @@ impl RecordReconciler {
         Ok(Live { members, ..rows })
     }
 
-    /// Notes which versions a write records; says whether that could be stored.
+    /// Notes which versions a write records; says whether that could be stored. An object of another client that has the
+    /// name keeps nothing from being recorded.
     async fn note_intended(&self, facts: &Facts<'_>, write: &BrokerWrite) -> bool {
         let Some(intended) = intended(facts.status, write) else { return true };
         let object = self.cluster.records.get(facts.key);
         let status = PactDeploymentStatus { intended, ..facts.status.cloned().unwrap_or_default() };
-        self.store(facts.key, object.as_deref(), status).await
+        match self.cluster.records.write(facts.key, object.as_deref(), status).await {
+            Ok(()) | Err(RecordStoreError::Taken { .. }) => true,
+            Err(error) => {
+                warn!(key = %facts.key, %error, "the PactDeployment {} cannot be written", facts.key.object_name());
+                false
+            }
+        }
     }
 
     /// Writes at the broker and reads back the result.

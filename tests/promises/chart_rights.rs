@@ -233,6 +233,16 @@ async fn work_for_a_controller(cluster: &ChartCluster, number: usize, anew: bool
         let object = PactDeployment::new(&name.object_name(), about.spec());
         Api::<PactDeployment>::all(client.clone()).create(&PostParams::default(), &object).await.unwrap();
     }
+    // Of the workloads of this one pods may be left.
+    let gone = key(&format!("gone-{number}"));
+    let records = Api::<PactDeployment>::all(client.clone());
+    records.create(&PostParams::default(), &PactDeployment::new(&gone.object_name(), gone.spec())).await.unwrap();
+    let member = |kind: &str| json!({"kind": kind, "namespace": "shop", "name": "gone", "rollout": "Complete"});
+    let recorded = json!({"status": {
+        "members": [member("Deployment"), member("DaemonSet")], "conditions": [],
+        "recorded": {"version": "1.0.0", "at": "2026-01-01T00:00:00Z"},
+    }});
+    records.patch_status(&gone.object_name(), &how, &Patch::Merge(recorded)).await.unwrap();
     let none = Patch::Merge(json!({"status": null}));
     Api::<PactBroker>::all(client.clone()).patch_status("main", &how, &none).await.unwrap();
     Api::<PactEnvironment>::all(client.clone()).patch_status("production", &how, &none).await.unwrap();

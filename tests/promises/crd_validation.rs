@@ -141,7 +141,10 @@ async fn ordinary_objects_are_taken_and_defaults_filled_in() {
 
     let plain = taken::<PactEnvironment>(&cluster, "PactEnvironment", environment(&json!({}))).await;
     assert_eq!(plain["overlap"], "Deny");
-    assert_eq!(plain["record"], json!({"kind": "Deployment", "undeployGraceSeconds": 600}));
+    let record = json!({
+        "adopt": false, "kind": "Deployment", "undeploy": "AfterGrace", "undeployGraceSeconds": 600,
+    });
+    assert_eq!(plain["record"], record);
     assert_eq!((&plain["version"]["annotation"], &plain["version"]["label"]), (&json!("Allow"), &json!("Ignore")));
     assert_eq!(plain["version"]["applicationInstance"], "Allow");
     let denied: Vec<String> = serde_json::from_value(plain["version"]["denied"].clone()).unwrap();

@@ -149,7 +149,7 @@ impl World {
         }
     }
 
-    pub fn violated(&mut self, what: String) {
+    pub fn violated(&mut self, what: &str) {
         self.violations.push(format!("step {}, second {}: {what}", self.step, self.now));
     }
 
@@ -172,7 +172,7 @@ impl World {
 
     fn check_lease(&mut self, process: usize, what: &str) {
         if !self.lease.is_some_and(|(holder, until)| holder == process && self.now <= until) {
-            self.violated(format!("process {process} {what} without the lease: {:?}", self.lease));
+            self.violated(&format!("process {process} {what} without the lease: {:?}", self.lease));
         }
     }
 
@@ -188,7 +188,7 @@ impl World {
             let runs = log.last().map(|(_, versions)| versions.clone());
             let (environment, pacticipant) = Self::parts(key);
             let members: Vec<_> = self.cluster.of(&environment, &pacticipant).cloned().collect();
-            self.violated(format!(
+            self.violated(&format!(
                 "{key}: records {version}, which no workload finished since the last write; {runs:?}, {members:?}"
             ));
         }
@@ -202,7 +202,7 @@ impl World {
             let count = self.corrections.entry(key.clone()).or_default();
             *count += 1;
             if *count > 1 {
-                self.violated(format!("{key}: corrects {version} a second time"));
+                self.violated(&format!("{key}: corrects {version} a second time"));
             }
         }
         true
@@ -218,7 +218,7 @@ impl World {
         let version = self.broker.rows.get(key).filter(|row| row.uuid == uuid).map(|row| row.version.clone());
         let serving = version.and_then(|version| self.serving.get(key)?.get(&version));
         if serving.is_some_and(|(step, since)| *step <= read && known(*since)) {
-            self.violated(format!("{key}: undeploys what has pods"));
+            self.violated(&format!("{key}: undeploys what has pods"));
         }
         let gone = match self.nobody.get(key) {
             Some((_, Some(back))) if known(*back) => 0,
@@ -241,13 +241,13 @@ impl World {
                 .filter(runs)
                 .all(|(reference, _)| !recorded_for.contains(&reference.namespace));
         if gone < GRACE - 8 && !self.restored && !strangers {
-            self.violated(format!("{key}: undeploys {gone} s after the workload was gone"));
+            self.violated(&format!("{key}: undeploys {gone} s after the workload was gone"));
         }
         match self.broker.rows.get(key) {
             // Where a process ended between its note and its write, and somebody else wrote the very same version
             // afterwards, nobody can tell.
             Some(row) if row.uuid == uuid && row.writer == Writer::Other && !self.doubts.contains(key) => {
-                self.violated(format!("{key}: undeploys a row that somebody else wrote"));
+                self.violated(&format!("{key}: undeploys a row that somebody else wrote"));
             }
             _ => {}
         }
@@ -299,11 +299,11 @@ impl World {
                 _ => None,
             };
             if let Some(problem) = problem {
-                self.violated(format!("at rest, {key}: {problem}; {:?}", status.conditions.first()));
+                self.violated(&format!("at rest, {key}: {problem}; {:?}", status.conditions.first()));
             }
             let (writes, changes) = (self.writes.get(&key).copied(), self.changes.get(&key).copied());
             if writes.unwrap_or_default() > 2 * changes.unwrap_or_default() + 4 {
-                self.violated(format!("{key}: {writes:?} writes for {changes:?} changes"));
+                self.violated(&format!("{key}: {writes:?} writes for {changes:?} changes"));
             }
         }
     }
