@@ -16,6 +16,7 @@
 mod broker;
 mod dice;
 mod process;
+mod requests;
 mod team;
 mod truth;
 mod world;

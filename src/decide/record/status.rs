@@ -253,5 +253,8 @@ fn unsettled(reason: Reason, message: &str, pending: bool) -> Vec<Finding> {
 }
 
 #[cfg(test)]
+#[path = "status_found_tests.rs"]
+mod found_tests;
+#[cfg(test)]
 #[path = "status_tests.rs"]
 mod tests;
