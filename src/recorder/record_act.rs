@@ -77,6 +77,12 @@ impl RecordReconciler {
                 return;
             }
         };
+        // What this pass goes by is not the newest any more: another leader wrote meanwhile.
+        let newest = self.cluster.records.get(facts.key);
+        if newest.as_ref().and_then(|object| object.status.as_ref()) != facts.status {
+            facts.done = Some(Done::LeaseLost);
+            return;
+        }
         // Another leader may have recorded it for others meanwhile: what we know of the record is read anew before it goes.
         if matches!(write, BrokerWrite::Undeploy(_)) {
             match self.cluster.records.still_says(facts.key, facts.status).await {

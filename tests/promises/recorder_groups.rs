@@ -112,6 +112,12 @@ async fn case_35_two_namespaces_of_one_environment_are_one_group() {
             published(&cluster, "spread", &["1.0.0", "2.0.0"]);
             let [api, worker] = pair(&cluster, "spread", "1.0.0", [&first, &second]).await;
             cluster.wait_recorded(&environment, "spread", "1.0.0").await;
+            eventually("both namespaces to be recorded", SOON, async || {
+                let record = cluster.record(&environment, "spread").await.ok_or("no PactDeployment")?;
+                let recorded_for = record.status.unwrap_or_default().recorded_for;
+                if recorded_for.len() == 2 { Ok(()) } else { Err(format!("{recorded_for:?}")) }
+            })
+            .await;
             api.set_image(&image("2.0.0")).await;
             cluster.wait_condition(&environment, "spread", ("Ready", "False", "Mixed")).await;
             stays(&cluster, &environment, "spread", Some("1.0.0"), "the other namespace still runs it").await;

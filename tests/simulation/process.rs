@@ -218,6 +218,9 @@ pub async fn pass(world: Shared, process: Handle, key: RecordKey) -> Option<i64>
                 facts.live = Some(read_live(&world, &process, &key, &facts));
             }
             Assessment::Act(Action::Write(write)) => {
+                if process.borrow().records.get(&key).map(|(status, _)| status) != facts.status {
+                    return Some(1);
+                }
                 if let Some(intended) = intended(facts.status, &write) {
                     let status = facts.status.cloned().unwrap_or_default();
                     if !store(&world, &process, &key, PactDeploymentStatus { intended, ..status }).await {

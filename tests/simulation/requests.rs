@@ -185,13 +185,13 @@ pub async fn carry_out(world: &Shared, process: &Handle, facts: &Facts<'_>, writ
 
 /// Writes a status, if nobody else wrote since it was read.
 pub async fn store(world: &Shared, process: &Handle, key: &RecordKey, status: PactDeploymentStatus) -> bool {
+    let known = process.borrow().records.get(key).map(|(_, revision)| *revision);
     UnderWay(false).await;
     let written = {
         let (mut world, mut process) = (world.borrow_mut(), process.borrow_mut());
         if world.api_down {
             return false;
         }
-        let known = process.records.get(key).map(|(_, revision)| *revision);
         let stored = world.records.get(key).map(|(_, revision)| *revision);
         if known == stored {
             world.revision += 1;

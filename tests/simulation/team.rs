@@ -18,7 +18,7 @@ pub fn happens(simulation: &mut Simulation) {
         0..8 => a_team_acts(simulation),
         8..28 => progress(simulation),
         28..36 => {
-            let seconds = i64::try_from(simulation.dice.below(8)).unwrap();
+            let seconds = i64::try_from(simulation.dice.below(14)).unwrap();
             simulation.world.borrow_mut().now += seconds;
         }
         36..38 => another_client_writes(simulation),
@@ -78,10 +78,10 @@ fn a_team_acts(simulation: &mut Simulation) {
         }
         6 => truth.pacticipant = Some(dice.of(&PACTICIPANTS).to_owned()),
         7 if dice.percent(30) => truth.pacticipant = None,
-        8 | 9 => {
+        8 => {
             world.cluster.workloads.remove(&reference);
         }
-        10 => {
+        9 | 10 => {
             // --cascade=orphan. Of a workload that the operator never noted nobody looks for pods.
             let named = truth.pacticipant.clone();
             let of_it = world.records.iter().filter(|(key, _)| Some(key.pacticipant.as_str()) == named.as_deref());
@@ -92,11 +92,9 @@ fn a_team_acts(simulation: &mut Simulation) {
                 && gone.all_pods() > 0
                 && noted
             {
-                world.cluster.left.push(Left {
-                    namespace: namespace.to_owned(),
-                    pacticipant,
-                    versions: gone.pods.into_keys().collect(),
-                });
+                let stage = world.cluster.stages[namespace].clone();
+                let versions = gone.pods.into_keys().collect();
+                world.cluster.left.push(Left { namespace: namespace.to_owned(), pacticipant, versions, stage });
             }
         }
         _ => {
@@ -130,7 +128,7 @@ fn progress(simulation: &mut Simulation) {
     if let Some(truth) = world.cluster.workloads.get_mut(&reference) {
         truth.progress();
     }
-    if simulation.dice.percent(2) {
+    if simulation.dice.percent(1) {
         world.cluster.left.clear();
     }
 }

@@ -139,6 +139,8 @@ pub struct Left {
     pub namespace: String,
     pub pacticipant: String,
     pub versions: BTreeSet<String>,
+    /// The environment in which the operator knew them.
+    pub stage: String,
 }
 
 pub fn deployment(namespace: &str, name: &str) -> WorkloadRef {
@@ -165,8 +167,7 @@ impl Cluster {
 
     /// The versions of a pacticipant of which pods serve in an environment, with or without a workload.
     pub fn serves(&self, environment: &str, pacticipant: &str) -> BTreeSet<String> {
-        let here = |namespace: &String| self.stages.get(namespace).is_some_and(|stage| stage == environment);
-        let left = self.left.iter().filter(|left| left.pacticipant == pacticipant && here(&left.namespace));
+        let left = self.left.iter().filter(|left| left.pacticipant == pacticipant && left.stage == environment);
         let of_workloads = self.of(environment, pacticipant).flat_map(|truth| truth.pods.keys());
         of_workloads.chain(left.flat_map(|left| &left.versions)).cloned().collect()
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::jiff::Timestamp;
 use pact_operator::{
-    api::{PactDeploymentStatus, condition::is_true, deployment::Member},
+    api::{PactDeploymentStatus, condition::is_true},
     workload::{RecordKey, WorkloadRef},
 };
 
@@ -212,20 +212,6 @@ impl World {
     pub fn undeploy(&mut self, process: usize, key: &RecordKey, uuid: &str, read: Step) {
         self.check_lease(process, "undeploys");
         self.tell(|| format!("process {process} undeploys {key}"));
-        // Of what came a moment ago no watch may have told yet.
-        let now = self.now;
-        let known = |since: i64| now - since > BEHIND + 2;
-        let version = self.broker.rows.get(key).filter(|row| row.uuid == uuid).map(|row| row.version.clone());
-        let serving = version.and_then(|version| self.serving.get(key)?.get(&version));
-        if serving.is_some_and(|(step, since)| *step <= read && known(*since)) {
-            self.violated(&format!("{key}: undeploys what has pods"));
-        }
-        let gone = match self.nobody.get(key) {
-            Some((_, Some(back))) if known(*back) => 0,
-            Some((since, _)) => self.now - since,
-            None => 0,
-        };
-        // Clocks differ by seconds; and what was restored may say that it was gone before.
         // Strangers do not count: what is recorded is others'.
         let recorded_for = self.records.get(key).map(|(status, _)| status.recorded_for.clone()).unwrap_or_default();
         let (environment, pacticipant) = Self::parts(key);
@@ -240,6 +226,21 @@ impl World {
                 .iter()
                 .filter(runs)
                 .all(|(reference, _)| !recorded_for.contains(&reference.namespace));
+        let left = self.cluster.left.iter().any(|left| left.pacticipant == pacticipant && left.stage == environment);
+        // Of what came a moment ago no watch may have told yet.
+        let now = self.now;
+        let known = |since: i64| now - since > BEHIND + 2;
+        let version = self.broker.rows.get(key).filter(|row| row.uuid == uuid).map(|row| row.version.clone());
+        let serving = version.and_then(|version| self.serving.get(key)?.get(&version));
+        if serving.is_some_and(|(step, since)| *step <= read && known(*since)) && (!strangers || left) {
+            self.violated(&format!("{key}: undeploys what has pods"));
+        }
+        let gone = match self.nobody.get(key) {
+            Some((_, Some(back))) if known(*back) => 0,
+            Some((since, _)) => self.now - since,
+            None => 0,
+        };
+        // Clocks differ by seconds; and what was restored may say that it was gone before.
         if gone < GRACE - 8 && !self.restored && !strangers {
             self.violated(&format!("{key}: undeploys {gone} s after the workload was gone"));
         }
@@ -264,14 +265,15 @@ impl World {
             let status = self.records.get(&key).map(|(status, _)| status.clone()).unwrap_or_default();
             let condition = |name: &str| is_true(&status.conditions, name);
             // Strangers to the record have no say in it.
-            let stranger = |reference: &WorkloadRef| {
-                let named = |it: &&Member| it.namespace == reference.namespace && it.name == reference.name;
-                status.members.iter().find(named).is_some_and(|it| it.problem.as_deref() == Some("Stranger"))
+            let stranger = |reference: &WorkloadRef, truth: &Truth| {
+                status.recorded.as_ref().is_some_and(|recorded| recorded.version != truth.version)
+                    && !status.recorded_for.is_empty()
+                    && !status.recorded_for.contains(&reference.namespace)
             };
             let here = |reference: &WorkloadRef| self.cluster.stages.get(&reference.namespace) == Some(&environment);
             let named = |truth: &Truth| truth.pacticipant.as_ref() == Some(&pacticipant);
             let all = self.cluster.workloads.iter().filter(|(reference, truth)| here(reference) && named(truth));
-            let (strangers, known): (Vec<_>, Vec<_>) = all.partition(|(reference, _)| stranger(reference));
+            let (strangers, known): (Vec<_>, Vec<_>) = all.partition(|(reference, truth)| stranger(reference, truth));
             // Those who are recorded have gone elsewhere, and are not recorded there: their record stays until then.
             let reserved = known.is_empty() && condition("Orphaned");
             let counted = if known.is_empty() { strangers } else { known };
