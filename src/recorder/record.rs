@@ -209,17 +209,12 @@ impl RecordReconciler {
     }
 
     /// The status, with the name of the cluster that writes it.
-    fn signed(&self, status: PactDeploymentStatus) -> PactDeploymentStatus {
+    pub(super) fn signed(&self, status: PactDeploymentStatus) -> PactDeploymentStatus {
         PactDeploymentStatus { cluster: self.settings.cluster_name.clone(), ..status }
     }
 
     /// Writes a status; returns whether that succeeded.
-    pub(super) async fn store(
-        &self,
-        key: &RecordKey,
-        object: Option<&PactDeployment>,
-        status: PactDeploymentStatus,
-    ) -> bool {
+    async fn store(&self, key: &RecordKey, object: Option<&PactDeployment>, status: PactDeploymentStatus) -> bool {
         if let Err(error) = self.cluster.records.write(key, object, status).await {
             if !error.is_conflict() {
                 warn!(%key, %error, "the PactDeployment {} cannot be written", key.object_name());

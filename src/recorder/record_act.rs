@@ -58,7 +58,7 @@ impl RecordReconciler {
     async fn note_intended(&self, facts: &Facts<'_>, write: &BrokerWrite) -> bool {
         let Some(intended) = intended(facts.status, write) else { return true };
         let object = self.cluster.records.get(facts.key);
-        let status = PactDeploymentStatus { intended, ..facts.status.cloned().unwrap_or_default() };
+        let status = self.signed(PactDeploymentStatus { intended, ..facts.status.cloned().unwrap_or_default() });
         match self.cluster.records.write(facts.key, object.as_deref(), status).await {
             Ok(()) | Err(RecordStoreError::Taken { .. }) => true,
             Err(error) => {

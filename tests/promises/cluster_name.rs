@@ -46,8 +46,12 @@ async fn case_106_the_brokers_log_the_events_and_the_records_name_the_cluster() 
     assert!(agents().len() > before && agents().iter().all(|one| *one == agent), "{:?}", agents());
 
     let kubeconfig = cluster.control_plane.kubeconfig();
-    let table = kubectl_ok(kubeconfig, &["get", "pactdep", "-o", "wide"]).await;
-    let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    assert!(lines.next().unwrap().contains(&"CLUSTER"), "{table}");
-    assert!(lines.next().unwrap().contains(&"eu-1"), "{table}");
+    eventually("the record to name the cluster", SOON, async || {
+        let table = kubectl_ok(kubeconfig, &["get", "pactdep", "-o", "wide"]).await;
+        let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let named = lines.next().is_some_and(|head| head.contains(&"CLUSTER"))
+            && lines.next().is_some_and(|row| row.contains(&"eu-1"));
+        if named { Ok(()) } else { Err(table) }
+    })
+    .await;
 }
