@@ -55,15 +55,30 @@ impl RecordStore {
         Self { api: Api::all(client), by_key: Arc::default() }
     }
 
-    /// Takes in an object that the watch reported, unless we know a newer state of it; answers its key. Objects whose
-    /// name is not the one of their key were made by somebody else and are passed over.
-    pub fn apply(&self, mut object: PactDeployment) -> Option<RecordKey> {
+    /// Takes in an object that the watch reported, or the answer to a write, unless we know a newer state of it; answers
+    /// its key. Objects whose name is not the one of their key were made by somebody else and are passed over.
+    pub fn apply(&self, object: PactDeployment) -> Option<RecordKey> {
+        self.take(object, newer)
+    }
+
+    /// Takes in an object that a list holds, or the answer to a GET: that is what the API server has. It may be older than
+    /// what we know, after etcd was restored from a backup (case 107). Answers its key, as [`Self::apply`] does.
+    #[must_use]
+    pub fn set(&self, object: PactDeployment) -> Option<RecordKey> {
+        self.take(object, |_, _| false)
+    }
+
+    fn take(
+        &self,
+        mut object: PactDeployment,
+        stays: impl Fn(&PactDeployment, &PactDeployment) -> bool,
+    ) -> Option<RecordKey> {
         let key = own_key(&object)?;
         // Nobody here reads who wrote which field, and it is half of the object. A write without them keeps those that
         // the API server has.
         object.metadata.managed_fields = None;
         let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        if by_key.get(&key).is_none_or(|known| !newer(known, &object)) {
+        if by_key.get(&key).is_none_or(|known| !stays(known, &object)) {
             by_key.insert(key.clone(), Arc::new(object));
         }
         Some(key)
@@ -200,7 +215,7 @@ impl RecordStore {
             Err(error) => {
                 if let kube::Error::Api(answer) = &error {
                     if answer.is_conflict() {
-                        self.apply(self.api.get(&name).await?);
+                        drop(self.set(self.api.get(&name).await?));
                     } else if answer.is_not_found() {
                         self.by_key.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
                     }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use axum::http;
+use futures::FutureExt as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::client::Body;
 use serde_json::json;
@@ -53,6 +54,59 @@ async fn an_older_state_never_replaces_a_newer_one() {
         assert_eq!(records.apply(object(&key, "u", reported)), Some(key.clone()), "the key is answered in any case");
         assert_eq!(known(&records, &key).as_deref(), Some(expected), "after {reported}");
     }
+}
+
+#[tokio::test]
+async fn case_107_what_a_list_holds_replaces_what_is_known_and_what_the_watch_says_then_follows_it() {
+    let (records, key) = (records(), key("production", "orders"));
+    records.apply(object(&key, "u", "900"));
+    assert_eq!(records.set(object(&key, "u", "40")), Some(key.clone()));
+    assert_eq!(known(&records, &key).as_deref(), Some("40"));
+    for (reported, expected) in [("41", "41"), ("40", "41"), ("42", "42")] {
+        records.apply(object(&key, "u", reported));
+        assert_eq!(known(&records, &key).as_deref(), Some(expected), "after {reported}");
+    }
+    let mut foreign = object(&key, "u", "1");
+    foreign.metadata.name = Some("orders".into());
+    assert_eq!(records.set(foreign), None);
+}
+
+#[tokio::test]
+async fn case_107_a_status_that_conflicts_is_written_after_what_a_get_says_whatever_its_resource_version() {
+    let key = key("production", "orders");
+    // The API server of a restored etcd: the object is at 40, and each write gives the next resourceVersion.
+    let (now, served) = (object(&key, "u", "40"), Arc::new(Mutex::new(40)));
+    let records = answering(move |request| {
+        let mut version = served.lock().unwrap();
+        let answer = |version: i32| {
+            let mut object = now.clone();
+            object.metadata.resource_version = Some(version.to_string());
+            (200, serde_json::to_value(object).unwrap())
+        };
+        match *request.method() {
+            http::Method::GET => answer(*version),
+            http::Method::PUT => {
+                let body = request.into_body().collect_bytes().now_or_never().unwrap().unwrap();
+                let written: PactDeployment = serde_json::from_slice(&body).unwrap();
+                if written.resource_version() != Some(version.to_string()) {
+                    return (409, refusal(409, "Conflict"));
+                }
+                *version += 1;
+                answer(*version)
+            }
+            _ => panic!("{request:?}"),
+        }
+    });
+    records.apply(object(&key, "u", "900"));
+    let write = async || {
+        let before = records.get(&key);
+        records.write(&key, before.as_deref(), PactDeploymentStatus::default()).await
+    };
+    assert!(write().await.unwrap_err().is_conflict());
+    assert_eq!(known(&records, &key).as_deref(), Some("40"), "read again");
+    write().await.unwrap();
+    write().await.unwrap();
+    assert_eq!(known(&records, &key).as_deref(), Some("42"));
 }
 
 #[tokio::test]

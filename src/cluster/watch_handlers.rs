@@ -325,16 +325,26 @@ impl<C: OnChange> WatchHandler for Brokers<C> {
 /// `PactDeployment`s as a whole: what the controller needs of them.
 pub struct Records<C>(pub Watched<C>);
 
+impl<C: OnChange> Records<C> {
+    fn taken(&self, key: Option<RecordKey>) -> Option<RecordKey> {
+        let key = key?;
+        // What is newer than the report counts: our own write may be.
+        let known = self.0.cluster.records.get(&key);
+        self.0.versions(&key, known.as_deref());
+        Some(key)
+    }
+}
+
 impl<C: OnChange> WatchHandler for Records<C> {
     type Object = PactDeployment;
     type Id = RecordKey;
 
     fn apply(&self, object: PactDeployment) -> Option<RecordKey> {
-        let key = self.0.cluster.records.apply(object)?;
-        // What is newer than the report counts: our own write may be.
-        let known = self.0.cluster.records.get(&key);
-        self.0.versions(&key, known.as_deref());
-        Some(key)
+        self.taken(self.0.cluster.records.apply(object))
+    }
+
+    fn listed(&self, object: PactDeployment) -> Option<RecordKey> {
+        self.taken(self.0.cluster.records.set(object))
     }
 
     fn undecodable(&self, object: &InvalidObject) -> Option<RecordKey> {

@@ -20,6 +20,7 @@ use axum::Router;
 use kube::{Api, Client};
 use operator_kit::{
     events::EventSink,
+    history::History,
     metrics::Metrics,
     readiness::{self, Readiness},
     watch::{first_lists, follow},
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{broker_clients::BrokerClients, metrics::GateMetrics, report::Reported};
 use crate::{
+    api::PactBroker,
     broker::{metrics::observer, pause::GATES_LONGEST_PAUSE},
     cluster::{
         Cluster,
@@ -137,12 +139,15 @@ pub async fn keep(gate: Arc<Gate>, gates: Gates, renew_every: Duration, shutdown
     let [namespaces, environments, brokers, records] =
         first_lists([namespaces, environments, brokers, records], move || complete.cancel());
     let (client, until) = (gate.cluster.client.clone(), || shutdown.clone());
+    let history = History::new();
+    let [one, two, three, four] = std::array::from_fn(|_| history.restored());
     let watched = Watched { cluster: Arc::clone(&gate.cluster), changes: Arc::clone(&gate) };
     tokio::join!(
-        follow(Api::all(client.clone()), Namespaces(watched.clone()), namespaces, until()),
-        follow(Api::all(client.clone()), Environments(watched.clone()), environments, until()),
-        follow(Api::all(client.clone()), Brokers(watched.clone()), brokers, until()),
-        follow(Api::all(client.clone()), RecordedVersions(watched.clone()), records, until()),
+        follow(Api::all(client.clone()), Namespaces(watched.clone()), namespaces, one, until()),
+        follow(Api::all(client.clone()), Environments(watched.clone()), environments, two, until()),
+        follow(Api::all(client.clone()), Brokers(watched.clone()), brokers, three, until()),
+        follow(Api::all(client.clone()), RecordedVersions(watched.clone()), records, four, until()),
+        history.watch(Api::<PactBroker>::all(client.clone()), until()),
         gate.broker_clients.run(renew_every, listed, clients, until()),
     );
 }

@@ -18,10 +18,12 @@ use tracing::{info, warn};
 
 use super::Recorder;
 use crate::{
+    api::PactBroker,
     cluster::watch_handlers::{Brokers, Environments, Namespaces, Records, Templates, Watched, Workloads},
     workload::{Dispatch, Kind, WorkloadKind},
 };
 use operator_kit::{
+    history::{History, Restored},
     readiness::{Gate, Readiness},
     watch::{First, WatchHandler, events, explain, first_lists, follow},
 };
@@ -49,17 +51,20 @@ pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown:
     let client = recorder.cluster.client.clone();
     let watched = Watched { cluster: Arc::clone(&recorder.cluster), changes: Arc::clone(&recorder) };
     let until = || shutdown.clone();
+    let history = History::new();
+    let restored = || history.restored();
     let mut followed: Vec<BoxFuture<'_, ()>> = vec![
-        Box::pin(follow(Api::all(client.clone()), Namespaces(watched.clone()), namespaces, until())),
-        Box::pin(follow(Api::all(client.clone()), Environments(watched.clone()), environments, until())),
-        Box::pin(follow(Api::all(client.clone()), Brokers(watched.clone()), brokers, until())),
-        Box::pin(follow(Api::all(client.clone()), Records(watched.clone()), records, until())),
+        Box::pin(follow(Api::all(client.clone()), Namespaces(watched.clone()), namespaces, restored(), until())),
+        Box::pin(follow(Api::all(client.clone()), Environments(watched.clone()), environments, restored(), until())),
+        Box::pin(follow(Api::all(client.clone()), Brokers(watched.clone()), brokers, restored(), until())),
+        Box::pin(follow(Api::all(client.clone()), Records(watched.clone()), records, restored(), until())),
         Box::pin(while_served(
             &recorder,
             "rollouts.argoproj.io",
             || Templates::rollouts(watched.clone()),
             |served| recorder.cluster.set_rollouts_served(served),
             rollouts,
+            restored(),
             until(),
         )),
         Box::pin(while_served(
@@ -68,12 +73,19 @@ pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown:
             || Templates::canaries(watched.clone()),
             |_| {},
             canaries,
+            restored(),
             until(),
         )),
     ];
     for (kind, first) in WorkloadKind::ALL.into_iter().zip(workloads) {
-        followed.push(kind.dispatch(Follow { watched: watched.clone(), first, shutdown: until() }));
+        followed.push(kind.dispatch(Follow {
+            watched: watched.clone(),
+            first,
+            restored: restored(),
+            shutdown: until(),
+        }));
     }
+    followed.push(Box::pin(history.watch(Api::<PactBroker>::all(client), shutdown)));
     join_all(followed).await;
 }
 
@@ -81,6 +93,7 @@ pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown:
 struct Follow<C> {
     watched: Watched<Recorder>,
     first: First<C>,
+    restored: Restored,
     shutdown: CancellationToken,
 }
 
@@ -88,9 +101,9 @@ impl<C: Fn() + Send + Sync + 'static> Dispatch for Follow<C> {
     type Output = BoxFuture<'static, ()>;
 
     fn with<K: Kind>(self) -> Self::Output {
-        let Self { watched, first, shutdown } = self;
+        let Self { watched, first, restored, shutdown } = self;
         let api = Api::all(watched.cluster.client.clone());
-        follow(api, Workloads::<K, _>::new(watched), first, shutdown).boxed()
+        follow(api, Workloads::<K, _>::new(watched), first, restored, shutdown).boxed()
     }
 }
 
@@ -108,6 +121,7 @@ async fn while_served<F, C>(
     make: impl Fn() -> F,
     report: impl Fn(bool),
     first: First<C>,
+    restored: Restored,
     shutdown: CancellationToken,
 ) where
     F: WatchHandler,
@@ -117,7 +131,7 @@ async fn while_served<F, C>(
 {
     let definitions: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(recorder.cluster.client.clone());
     let only = watcher::Config::default().fields(&format!("metadata.name={definition}"));
-    let mut events = pin!(events(definitions, only));
+    let mut events = pin!(events(definitions, only, restored.clone()));
     let mut following: Option<BoxFuture<'_, ()>> = None;
     let mut seen = false;
     loop {
@@ -155,7 +169,7 @@ async fn while_served<F, C>(
         if served && following.is_none() {
             info!(definition, "is installed: its templates are left out");
             let api = Api::all(recorder.cluster.client.clone());
-            following = Some(Box::pin(follow(api, make(), first.clone(), shutdown.clone())));
+            following = Some(Box::pin(follow(api, make(), first.clone(), restored.clone(), shutdown.clone())));
         } else if !served {
             if following.take().is_some() {
                 make().retain(&HashSet::new());

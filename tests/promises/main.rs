@@ -23,6 +23,7 @@ mod chart_uninstall;
 mod check;
 mod cluster_name;
 mod crd_validation;
+mod etcd_restore;
 mod events;
 mod gate_audit;
 mod gate_bad_input;

@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod certificates;
 pub mod events;
+pub mod history;
 pub mod lease;
 pub mod listen;
 pub mod liveness;

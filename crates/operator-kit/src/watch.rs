@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{readiness::Gate, refusal};
+use super::{history::Restored, readiness::Gate, refusal};
 
 /// One kind of object, and how to handle what the API server reports of it.
 pub trait WatchHandler: Send {
@@ -36,6 +36,11 @@ pub trait WatchHandler: Send {
 
     /// The object exists, in this state. Returns its identity, if the handler knows it.
     fn apply(&self, object: Self::Object) -> Option<Self::Id>;
+    /// A list holds the object, in this state. It is what the API server has, even if the object is older than what is
+    /// known: etcd may have been restored from a backup.
+    fn listed(&self, object: Self::Object) -> Option<Self::Id> {
+        self.apply(object)
+    }
     /// The object exists, but cannot be decoded. Returns its identity, if at least that can be read: then the last
     /// known state of the object is kept.
     fn undecodable(&self, object: &InvalidObject) -> Option<Self::Id>;
@@ -118,23 +123,37 @@ pub fn explain(error: &watcher::Error) -> String {
 /// Everything of a kind: a list, then changes, and again after an interruption.
 ///
 /// Where the kind may be listed but not watched, it is listed again and again. The watcher alone would retry only the
-/// watch, and its consumer would keep the first list for ever.
-pub fn events<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+/// watch, and its consumer would keep the first list for ever. When the API server's history went back, it is listed
+/// again, too: the watch alone would go on from a resourceVersion that is not there any more, and hear nothing.
+pub fn events<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    restored: Restored,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     K::DynamicType: Default,
 {
     let start = move || watcher(api.clone(), config.clone()).default_backoff().boxed();
-    stream::unfold((start(), false), move |(mut events, unwatchable)| {
+    stream::unfold((start(), false, restored), move |(mut events, unwatchable, mut restored)| {
         let start = start.clone();
         async move {
             if unwatchable {
-                tokio::time::sleep(LIST_AGAIN).await;
+                tokio::select! {
+                    () = tokio::time::sleep(LIST_AGAIN) => {}
+                    () = restored.again() => {}
+                }
                 events = start();
             }
-            let event = events.next().await?;
+            let event = tokio::select! {
+                event = events.next() => event?,
+                () = restored.again() => {
+                    events = start();
+                    events.next().await?
+                }
+            };
             let unwatchable = event.as_ref().is_err_and(is_unwatchable);
-            Some((event, (events, unwatchable)))
+            Some((event, (events, unwatchable, restored)))
         }
     })
 }
@@ -150,13 +169,14 @@ pub async fn follow<F, C>(
     api: Api<DeserializeGuard<F::Object>>,
     handler: F,
     first: First<C>,
+    restored: Restored,
     shutdown: CancellationToken,
 ) where
     F: WatchHandler,
     C: Fn(),
     DeserializeGuard<F::Object>: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned,
 {
-    let mut events = pin!(events(api, watcher::Config::default().page_size(PAGE)));
+    let mut events = pin!(events(api, watcher::Config::default().page_size(PAGE), restored));
     let mut listed = HashSet::new();
     loop {
         let event = tokio::select! {
@@ -172,12 +192,12 @@ pub async fn follow<F, C>(
                 warn!(kind, error, "watching was interrupted and goes on");
             }
             Some(Ok(Event::Init)) => listed.clear(),
-            Some(Ok(Event::InitApply(object))) => listed.extend(take(&handler, object)),
+            Some(Ok(Event::InitApply(object))) => listed.extend(take(&handler, object, F::listed)),
             Some(Ok(Event::InitDone)) => {
                 handler.retain(&std::mem::take(&mut listed));
                 first.complete();
             }
-            Some(Ok(Event::Apply(object))) => drop(take(&handler, object)),
+            Some(Ok(Event::Apply(object))) => drop(take(&handler, object, F::apply)),
             Some(Ok(Event::Delete(object))) => match object.0 {
                 Ok(object) => handler.delete(object),
                 Err(invalid) => handler.undecodable_gone(&invalid),
@@ -186,9 +206,13 @@ pub async fn follow<F, C>(
     }
 }
 
-fn take<F: WatchHandler>(handler: &F, object: DeserializeGuard<F::Object>) -> Option<F::Id> {
+fn take<F: WatchHandler>(
+    handler: &F,
+    object: DeserializeGuard<F::Object>,
+    pass: fn(&F, F::Object) -> Option<F::Id>,
+) -> Option<F::Id> {
     match object.0 {
-        Ok(object) => handler.apply(object),
+        Ok(object) => pass(handler, object),
         Err(invalid) => handler.undecodable(&invalid),
     }
 }
@@ -204,6 +228,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::history::History;
 
     fn refused(code: u16, reason: &str, message: &str) -> watcher::Error {
         watcher::Error::InitialListFailed(kube::Error::Api(Box::new(Status::failure(message, reason).with_code(code))))
@@ -233,7 +258,7 @@ mod tests {
             Ok::<_, Infallible>(answer.unwrap())
         });
         let api = Api::<ConfigMap>::all(Client::new(server, "default"));
-        let mut events = pin!(events(api, watcher::Config::default()));
+        let mut events = pin!(events(api, watcher::Config::default(), History::new().restored()));
         let began = Instant::now();
         let (mut lists, mut refusals) = (0, 0);
         while lists < 3 {
@@ -250,5 +275,25 @@ mod tests {
         assert_eq!(refusals, 2);
         let took = began.elapsed();
         assert!(took >= 2 * LIST_AGAIN && took < 3 * LIST_AGAIN, "{took:?}");
+    }
+    #[tokio::test(start_paused = true)]
+    async fn case_107_a_kind_is_listed_again_when_the_history_went_back() {
+        let server = tower::service_fn(|request: http::Request<Body>| async move {
+            // A watch from a resourceVersion that is not there (any more) is silent.
+            if request.uri().query().is_some_and(|query| query.contains("watch=")) {
+                std::future::pending::<()>().await;
+            }
+            let body = json!({"kind": "ConfigMapList", "metadata": {"resourceVersion": "1"}, "items": []});
+            Ok::<_, Infallible>(http::Response::new(Body::from(body.to_string().into_bytes())))
+        });
+        let (api, history) = (Api::<ConfigMap>::all(Client::new(server, "default")), History::new());
+        let mut events = pin!(events(api, watcher::Config::default(), history.restored()));
+        let mut listed = async || {
+            let until_listed = async { while !matches!(events.next().await.unwrap(), Ok(Event::InitDone)) {} };
+            tokio::time::timeout(LIST_AGAIN, until_listed).await.is_ok()
+        };
+        assert!(listed().await && !listed().await, "once");
+        history.went_back();
+        assert!(listed().await && !listed().await, "once more");
     }
 }

@@ -87,6 +87,16 @@ impl Layout {
         format!("https://127.0.0.1:{}", self.api_server)
     }
 
+    /// The address of etcd.
+    pub fn etcd_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.etcd)
+    }
+
+    /// The folder with etcd's data.
+    pub fn etcd_data(&self) -> PathBuf {
+        self.folder.join("etcd")
+    }
+
     /// The kubeconfig of the admin (`system:masters`).
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.join("kubeconfig")
@@ -145,10 +155,10 @@ current-context: testbed
     }
 
     fn etcd(&self) -> Vec<String> {
-        let clients = format!("http://127.0.0.1:{}", self.etcd);
+        let clients = self.etcd_url();
         let peers = format!("http://127.0.0.1:{}", self.etcd_peers);
         vec![
-            format!("--data-dir={}", self.file("etcd")),
+            format!("--data-dir={}", self.etcd_data().display()),
             format!("--listen-client-urls={clients}"),
             format!("--advertise-client-urls={clients}"),
             format!("--listen-peer-urls={peers}"),

@@ -188,11 +188,11 @@ impl ControlPlane {
         self.processes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn own_layout(&self) -> &Layout {
+    pub(crate) fn own_layout(&self) -> &Layout {
         self.layout.as_ref().expect("this works on a control plane of our own only, not on a given kubeconfig")
     }
 
-    fn run(&self, component: Component) {
+    pub(crate) fn run(&self, component: Component) {
         let command = self.own_layout().command(component);
         let process = Process::start(component.name(), self.folder(), &command);
         self.processes().insert(component, process);

@@ -29,6 +29,7 @@ pub mod pact_cli;
 pub mod process;
 pub mod rendered;
 pub mod replica;
+pub mod restore;
 pub mod rollout;
 pub mod shared;
 pub mod standin;

@@ -24,7 +24,7 @@ pub(super) struct Own {
     source: OwnSource,
     terms: Terms,
     /// What this replica goes on with while there is no Secret and it may not create one.
-    alone: Option<Alone>,
+    alone: Option<Box<Alone>>,
 }
 
 /// Authorities that are in this replica's memory only.
@@ -115,7 +115,7 @@ impl Own {
     /// those of a Secret that is gone. So the `caBundle` has the authorities of all.
     pub(super) fn go_on_alone(&mut self, secret: Secret, why: String) {
         let said = self.alone.take().and_then(|alone| alone.said);
-        self.alone = Some(Alone { secret, why, said });
+        self.alone = Some(Box::new(Alone { secret, why, said }));
     }
 
     /// Each start without a Secret adds an authority to the `caBundle`; a replica that starts again and again must not
@@ -125,7 +125,7 @@ impl Own {
     }
 
     fn say_alone(&mut self) {
-        if let Some(Alone { why, said, .. }) = &mut self.alone
+        if let Some(Alone { why, said, .. }) = self.alone.as_deref_mut()
             && said.is_none_or(|said| said.elapsed() >= REPEAT)
         {
             *said = Some(Instant::now());
