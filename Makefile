@@ -11,7 +11,7 @@ build: ## the operator: target/debug/pact-operator
 	$(CARGO) build --locked
 
 # Promises that are kept under load: each runs alone, or they would measure each other.
-LOADED := chart_uninstall gate_replicas gate_rotation gate_storm gate_faults certificates::rotation
+LOADED := chart_uninstall gate_replicas gate_rotation gate_storm gate_connections gate_faults certificates::rotation
 # How many of the others run at once. More than one for each core starves control planes, and timeouts run out.
 TEST_THREADS ?= 2
 

@@ -67,7 +67,7 @@ async fn serve(arguments: ControllerArguments, shutdown: CancellationToken) -> R
     let metrics = process::metrics();
     let stopped = CancellationToken::new();
 
-    let server = ProbeServer::bind(arguments.probe_address).await?;
+    let server = ProbeServer::bind(arguments.probe_address)?;
     info!(address = %server.address(), version = env!("CARGO_PKG_VERSION"), "starting");
     let probes = process::probes(&readiness, &liveness, &metrics);
     let serving = tokio::spawn(server.serve(probes, stopped.clone()));

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use operator_kit::{
     liveness::Liveness,
     metrics::Metrics,
+    open_files,
     probes::Probes,
     readiness::Readiness,
     shutdown::{Outcome, Signals},
@@ -36,6 +37,9 @@ enum Format {
     Json,
 }
 
+/// How many files and connections a process may need at once: those of its ports, and of the API server and the brokers.
+const OPEN_FILES: u64 = 4096;
+
 /// Why a process failed.
 pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -56,6 +60,7 @@ where
     if let Err(error) = telemetry::init(format, log.log.as_deref()) {
         return fail(&error);
     }
+    open_files::raise(OPEN_FILES);
     // reqwest and kube both use the process's default provider; this fails only when one is installed already.
     drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -17,13 +17,16 @@ use crate::{
 use operator_kit::{
     certificates::{self, CertificateSettings, MountedSource, OwnSource, ServingCertificate, Source},
     liveness::{DEFAULT_LIMIT, Liveness},
-    probes::ProbeServer,
+    open_files,
+    probes::{self, ProbeServer},
     readiness::Readiness,
     tls_server::{ClientAuthentication, TlsServer, TlsServerSettings},
 };
 
 /// The common name of the authorities that the operator makes for itself.
 const AUTHORITY: &str = "pact-operator webhook authority";
+/// How many open files are left to the probes, the API server and the brokers.
+const OTHER_FILES: usize = probes::MAX_CONNECTIONS + 256;
 /// How often the files of client authorities are read again.
 const POLL: Duration = Duration::from_secs(10);
 
@@ -167,7 +170,7 @@ impl WebhookArguments {
             accepted_names: self.client_names.clone(),
             poll: POLL,
         });
-        let defaults = TlsServerSettings::default();
+        let defaults = TlsServerSettings::default().within(open_files::limit(), OTHER_FILES);
         let max_connection_age = self.rehearsal.connection_age.map_or(defaults.max_connection_age, Duration::from_secs);
         TlsServerSettings { max_connection_age, client_authentication, ..defaults }
     }
@@ -182,7 +185,7 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
     // What is needed to serve goes on until the last request is answered.
     let (drain, stopped) = (CancellationToken::new(), CancellationToken::new());
 
-    let probe_server = ProbeServer::bind(arguments.probe_address).await?;
+    let probe_server = ProbeServer::bind(arguments.probe_address)?;
     let server = TlsServer::bind(arguments.listen, arguments.tls()).await?;
     let (probe_address, address) = (probe_server.address(), server.address());
     info!(%address, %probe_address, version = env!("CARGO_PKG_VERSION"), "starting");

@@ -11,35 +11,34 @@ use axum::{
     routing::post,
 };
 use futures::FutureExt;
-use http_body_util::BodyExt;
 use k8s_openapi::jiff::Timestamp;
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout_at},
-};
-use tracing::{debug, error};
+use tokio::time::{Instant, timeout_at};
+use tracing::error;
 
 use super::{Gate, admission_review, deadline::budget};
 use crate::decide::admission::{Answer, Review};
-use operator_kit::tls_server::ArrivedAt;
+use operator_kit::{
+    body_budget::{BodyBudget, BodyError, BodyLimits},
+    tls_server::ArrivedAt,
+};
 
 /// The longest body that is read, in bytes: two objects of 3 MiB, which is what the API server takes, and their frame.
 pub const LONGEST_BODY: usize = 7 << 20;
-/// How many bytes of bodies are held at once; more requests wait their turn. A usual review has 20 KB.
-const BODIES: usize = 64 << 20;
-/// The unit in which room for bodies is counted, in bytes.
-const PAGE: usize = 16 << 10;
+/// How many bytes of bodies are held at once; more wait their turn. A usual review has 20 KB, and is held for as long as it
+/// takes to arrive and to be read. There is room for the longest, and for many short ones beside it.
+const BODIES: BodyLimits =
+    BodyLimits { total: LONGEST_BODY + (3 << 20), longest: LONGEST_BODY, reserved: 2 << 20, short: 256 << 10 };
 
 /// The routes of the gate.
 pub(super) fn router(gate: Arc<Gate>) -> Router {
-    let served = Served { gate, pages: Arc::new(Semaphore::new(BODIES / PAGE)) };
+    let served = Served { gate, bodies: BodyBudget::new(BODIES) };
     Router::new().route("/gate", post(review)).fallback(elsewhere).with_state(served)
 }
 
 #[derive(Clone)]
 struct Served {
     gate: Arc<Gate>,
-    pages: Arc<Semaphore>,
+    bodies: BodyBudget,
 }
 
 async fn elsewhere() -> Response {
@@ -55,7 +54,7 @@ async fn review(State(served): State<Served>, request: Request) -> Response {
         served.gate.metrics.malformed();
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "an AdmissionReview comes as application/json\n").into_response();
     }
-    let review = match timeout_at(deadline, read(&served, &head.headers, body)).await {
+    let review = match timeout_at(deadline, read(&served.bodies, &head.headers, body)).await {
         Ok(Ok(review)) => review,
         Ok(Err(refused)) => {
             served.gate.metrics.malformed();
@@ -77,42 +76,17 @@ async fn review(State(served): State<Served>, request: Request) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// Reads the body and what is in it. Room is taken as its bytes arrive, not as they are announced: a peer that only
-/// announces takes none from the others. It is held until the body is read.
-async fn read(served: &Served, headers: &HeaderMap, mut body: Body) -> Result<Review, Response> {
-    let too_large = || {
-        let text = format!("the body has more than {} MiB\n", LONGEST_BODY >> 20);
-        (StatusCode::PAYLOAD_TOO_LARGE, text).into_response()
-    };
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > LONGEST_BODY) {
-        return Err(too_large());
-    }
-    let (mut bytes, mut held, mut permits) = (Vec::new(), 0, Vec::new());
-    while let Some(frame) = body.frame().await {
-        let frame = match frame {
-            Ok(frame) => frame,
-            Err(error) => {
-                debug!(%error, "a body was cut off");
-                return Err((StatusCode::BAD_REQUEST, "the body was cut off\n").into_response());
-            }
-        };
-        let Ok(data) = frame.into_data() else { continue };
-        if bytes.len() + data.len() > LONGEST_BODY {
-            return Err(too_large());
+/// Reads the body and what is in it. The body holds its room until then.
+async fn read(bodies: &BodyBudget, headers: &HeaderMap, body: Body) -> Result<Review, Response> {
+    let body = bodies.collect(headers, body).await.map_err(|error| match error {
+        BodyError::TooLong => {
+            let text = format!("the body has more than {} MiB\n", LONGEST_BODY >> 20);
+            (StatusCode::PAYLOAD_TOO_LARGE, text).into_response()
         }
-        let wanted = (bytes.len() + data.len()).div_ceil(PAGE);
-        if wanted > held {
-            let more = u32::try_from(wanted - held).unwrap_or(u32::MAX);
-            let Ok(taken) = served.pages.acquire_many(more).await else {
-                return Err(StatusCode::SERVICE_UNAVAILABLE.into_response());
-            };
-            permits.push(taken);
-            held = wanted;
-        }
-        bytes.extend_from_slice(&data);
-    }
-    admission_review::read(&bytes, Timestamp::now())
+        BodyError::CutOff => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+        BodyError::Stalled => (StatusCode::REQUEST_TIMEOUT, format!("{error}\n")).into_response(),
+    })?;
+    admission_review::read(&body, Timestamp::now())
         .map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response())
 }
 

@@ -8,6 +8,7 @@ use std::{
 
 use axum::{body::Bytes, http};
 use futures::{StreamExt, stream};
+use http_body_util::BodyExt;
 use kube::{Client, client::Body as KubeBody};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -200,6 +201,49 @@ async fn bodies_find_room_beside_many_that_are_announced_and_never_come() {
     assert_eq!(router.oneshot(good).await.unwrap().status(), 200);
     assert_eq!(began.elapsed(), Duration::ZERO);
     drop(held);
+}
+
+#[tokio::test]
+async fn case_111_a_timeout_beyond_all_time_is_answered_like_the_longest() {
+    let (gate, _) = gate("Enforce");
+    for timeout in ["9999999999999999999s", "99999999999999999999h", "-1s", "NaN", "5292000000h"] {
+        let request =
+            post(&format!("/gate?timeout={timeout}"), "application/json", review(NAMESPACE, false).to_string());
+        let (status, body) = send(&gate, request).await;
+        assert_eq!(status, 200, "{timeout}: {body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_109_a_review_is_answered_beside_ten_bodies_that_stall_before_their_end() {
+    let (gate, metrics) = gate("Enforce");
+    let router = gate.router();
+    let stalled = || {
+        let mut request = post("/gate?timeout=30s", "application/json", {
+            let pieces = stream::iter(0..69).map(|_| Ok::<_, Infallible>(Bytes::from(vec![b' '; (1 << 20) / 10])));
+            Body::from_stream(pieces.chain(stream::pending()))
+        });
+        request.headers_mut().insert("content-length", LONGEST_BODY.into());
+        tokio::spawn(router.clone().oneshot(request))
+    };
+    let attack: Vec<_> = (0..10).map(|_| stalled()).collect();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let send = async |body: String| {
+        let mut request = post("/gate?timeout=10s", "application/json", body.clone());
+        request.headers_mut().insert("content-length", body.len().into());
+        let began = Instant::now();
+        assert_eq!(router.clone().oneshot(request).await.unwrap().status(), 200);
+        began.elapsed()
+    };
+    let body = review(NAMESPACE, false).to_string();
+    assert_eq!(send(body.clone()).await, Duration::ZERO);
+    // Two objects of 3 MiB have to wait until some of the others are given up.
+    let long = format!("{body}{}", " ".repeat(6 << 20));
+    assert!(send(long).await < Duration::from_secs(4));
+    for stalled in attack {
+        assert_eq!(stalled.await.unwrap().unwrap().status(), 408);
+    }
+    assert_eq!(reviews(&metrics, "Malformed"), 10);
 }
 
 #[tokio::test]

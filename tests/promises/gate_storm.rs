@@ -25,20 +25,17 @@ const SLOWER: u32 = 10;
 const GROWTH: u64 = 20 << 20;
 
 /// A gate that is called directly, in a cluster where no operator runs: environments only warn.
-struct Storm {
-    cluster: TestCluster,
-    webhook: Webhook,
+pub struct Storm {
+    pub cluster: TestCluster,
+    pub webhook: Webhook,
     client: reqwest::Client,
 }
 
 impl Storm {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let cluster = TestCluster::without_operator().await;
         let webhook = Webhook::start(&cluster.control_plane, WebhookOptions::default()).await;
-        // As the API server does it, with a connection for each review under way, but without checking the certificate.
-        let builder = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).no_proxy();
-        let client = builder.timeout(2 * TIMEOUT).build().expect("a client");
-        Self { cluster, webhook, client }
+        Self { cluster, webhook, client: client() }
     }
 
     /// Sends a review of a creation; gives the response in it and how long that took.
@@ -46,18 +43,22 @@ impl Storm {
         self.send(review(namespace, pacticipant, version)).await
     }
 
-    async fn send(&self, body: String) -> (Value, Duration) {
+    pub async fn send(&self, body: String) -> (Value, Duration) {
+        self.send_by(&self.client, body).await
+    }
+
+    pub async fn send_by(&self, client: &reqwest::Client, body: String) -> (Value, Duration) {
         let url = format!("https://{}/gate?timeout={}s", self.webhook.address(), TIMEOUT.as_secs());
         let began = Instant::now();
-        let answer = self.client.post(url).header("content-type", "application/json").body(body).send().await;
+        let answer = client.post(url).header("content-type", "application/json").body(body).send().await;
         let answer = answer.unwrap_or_else(|error| panic!("no answer after {:?}: {error:?}", began.elapsed()));
-        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.status(), 200, "after {:?}", began.elapsed());
         let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
         (answer["response"].clone(), began.elapsed())
     }
 
     /// Waits until the gate asks the broker about this environment.
-    async fn warm(&self, namespace: &str) {
+    pub async fn warm(&self, namespace: &str) {
         testbed::eventually::eventually("the gate to ask the broker", SOON, async || {
             let (response, _) = self.review(namespace, "warm", "1").await;
             let warnings = response["warnings"].to_string();
@@ -67,8 +68,15 @@ impl Storm {
     }
 }
 
+/// Keeps connections as the API server does, one for each review under way and 25 of the idle ones, but does not check
+/// the certificate.
+pub fn client() -> reqwest::Client {
+    let builder = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).no_proxy();
+    builder.pool_max_idle_per_host(25).timeout(2 * TIMEOUT).build().expect("a client")
+}
+
 /// A review of about 20 KB, the size of a usual Deployment with its managed fields.
-fn review(namespace: &str, pacticipant: &str, version: &str) -> String {
+pub fn review(namespace: &str, pacticipant: &str, version: &str) -> String {
     let managed: Vec<_> = (0..40)
         .map(|number| json!({"manager": format!("m-{number}"), "fieldsV1": {"f:spec": "x".repeat(420)}}))
         .collect();
@@ -108,7 +116,7 @@ fn questions(broker: &StandIn, pacticipant: &str) -> usize {
 }
 
 /// Whether the API server would still wait; on an overloaded machine a late answer is no failure.
-fn in_time(took: Duration) -> bool {
+pub fn in_time(took: Duration) -> bool {
     took < TIMEOUT
         || overload().is_some_and(|load| {
             println!("not counted, the load is {load}: {took:?}");
@@ -116,7 +124,7 @@ fn in_time(took: Duration) -> bool {
         })
 }
 
-fn percentile(mut times: Vec<Duration>, hundredth: usize) -> Duration {
+pub fn percentile(mut times: Vec<Duration>, hundredth: usize) -> Duration {
     times.sort();
     times[(times.len() * hundredth / 100).min(times.len() - 1)]
 }

@@ -31,6 +31,8 @@ mod gate_busy_broker;
 mod gate_bypass;
 mod gate_calls;
 mod gate_calls_random;
+mod gate_connections;
+mod gate_connections_attack;
 mod gate_corpus;
 mod gate_down;
 mod gate_false_yes;

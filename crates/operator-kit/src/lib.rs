@@ -1,6 +1,7 @@
 //! Lease, readiness, shutdown, telemetry, watches: what any process in a cluster needs.
 
 pub mod backoff;
+pub mod body_budget;
 pub mod certificates;
 pub mod events;
 pub mod history;
@@ -8,10 +9,13 @@ pub mod lease;
 pub mod listen;
 pub mod liveness;
 pub mod metrics;
+pub mod open_files;
+mod pace;
 pub mod probes;
 pub mod readiness;
 pub mod refusal;
 pub mod shutdown;
+mod slots;
 pub mod telemetry;
 pub mod tls_server;
 pub mod watch;

@@ -1,8 +1,13 @@
 //! The plain HTTP port for the kubelet and Prometheus: `/readyz`, `/livez`, `/metrics`.
+//!
+//! Any pod may reach this port, so its answers depend neither on other connections nor on the rest of the process: each
+//! connection has one request and a short time, old connections give way to new ones, and a thread of their own serves
+//! them.
 
-mod listener;
+mod scrape;
 #[cfg(test)]
 mod tests;
+mod visits;
 
 use std::fmt;
 use std::io;
@@ -17,20 +22,29 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::runtime;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::error;
 
 use super::liveness::Liveness;
 use super::metrics;
 use super::readiness::Readiness;
-use listener::Bounded;
+use crate::listen::Kept;
+use crate::open_files;
+use crate::slots::SlotLimits;
+use scrape::Scrape;
+use visits::Limits;
 
-/// How long a request may take to arrive, and its answer to be taken.
-const REQUEST_LIMIT: Duration = Duration::from_secs(10);
-/// How many connections are served at the same time; more wait in the system's queue.
-const MAX_CONNECTIONS: usize = 64;
-/// How long requests in flight may take to end at shutdown.
-const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+/// How many connections are open at the same time, where as many files can be.
+pub const MAX_CONNECTIONS: usize = 1536;
+/// What the system keeps: more connections than come at once, and little for each.
+const KEPT: Kept = Kept { connections: 4096, bytes: 16 << 10 };
+const LIMITS: Limits = Limits {
+    // One source may have all of them, because it displaces only its own.
+    slots: SlotLimits { total: MAX_CONNECTIONS, per_source: MAX_CONNECTIONS, grace: Duration::from_millis(250) },
+    request: Duration::from_secs(5),
+    drain: Duration::from_secs(2),
+};
 
 /// Renders the metrics; [`metrics::Metrics::render`] is one.
 pub type Render = Arc<dyn Fn() -> Result<String, fmt::Error> + Send + Sync>;
@@ -71,9 +85,9 @@ impl ProbeServer {
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub async fn bind(address: SocketAddr) -> Result<Self, ProbeError> {
+    pub fn bind(address: SocketAddr) -> Result<Self, ProbeError> {
         let failed = |source| ProbeError::Bind { address, source };
-        let listener = crate::listen::listen(address).await.map_err(failed)?;
+        let listener = crate::listen::listen(address, KEPT).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self { listener, address })
     }
@@ -87,26 +101,46 @@ impl ProbeServer {
     /// Serves until `stop`, then finishes the requests in flight, for at most two seconds. Stop it last: while the
     /// process drains, `/readyz` must report the shutdown and `/livez` must answer.
     pub async fn serve(self, probes: Probes, stop: CancellationToken) {
-        self.serve_within(probes, stop, REQUEST_LIMIT).await;
+        // Where few files can be open, the rest of the process needs them as well.
+        let most = usize::try_from(open_files::limit() / 4).unwrap_or(usize::MAX).min(MAX_CONNECTIONS);
+        let slots = SlotLimits { total: most, per_source: most, ..LIMITS.slots };
+        self.serve_within(probes, stop, Limits { slots, ..LIMITS }).await;
     }
 
-    async fn serve_within(self, probes: Probes, stop: CancellationToken, limit: Duration) {
+    async fn serve_within(self, probes: Probes, stop: CancellationToken, limits: Limits) {
+        // Dropping this future ends the thread as well.
+        let dropped = CancellationToken::new();
+        let _dropped = dropped.clone().drop_guard();
+        let serving = async move {
+            tokio::select! {
+                () = self.visited(probes, limits, stop) => {}
+                () = dropped.cancelled() => {}
+            }
+        };
+        // On a thread of its own: however much the others have to do, the system gives it its share of a processor.
+        let thread = tokio::task::spawn_blocking(|| {
+            runtime::Builder::new_current_thread().enable_all().build().map(|own| own.block_on(serving))
+        });
+        match thread.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => error!(%error, "probes and metrics cannot be served"),
+            Err(error) => error!(%error, "the server for probes and metrics ended"),
+        }
+    }
+
+    async fn visited(self, probes: Probes, limits: Limits, stop: CancellationToken) {
+        let scrape = Scrape::new(Arc::clone(&probes.metrics));
         let router = Router::new()
             .route("/readyz", get(readyz))
             .route("/livez", get(livez))
+            .with_state(probes)
             .route("/metrics", get(render))
-            .with_state(probes);
-        let listener = Bounded::new(self.listener, MAX_CONNECTIONS, limit);
-        let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
-        let drained = async {
-            stop.cancelled().await;
-            tokio::time::sleep(DRAIN_LIMIT).await;
-        };
-        tokio::select! {
-            served = serving => if let Err(error) = served {
-                warn!(%error, "the server for probes and metrics ended");
-            },
-            () = drained => {}
+            .with_state(scrape);
+        // The listener belongs to the caller's runtime until now.
+        let listener = self.listener.into_std().and_then(TcpListener::from_std);
+        match listener {
+            Ok(listener) => visits::serve(listener, router, limits, stop).await,
+            Err(error) => error!(%error, "probes and metrics cannot be served"),
         }
     }
 }
@@ -130,8 +164,8 @@ async fn livez(State(probes): State<Probes>) -> Response {
     }
 }
 
-async fn render(State(probes): State<Probes>) -> Response {
-    match (probes.metrics)() {
+async fn render(State(scrape): State<Scrape>) -> Response {
+    match scrape.text().await {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => {
             (StatusCode::INTERNAL_SERVER_ERROR, format!("cannot render the metrics: {error}\n")).into_response()

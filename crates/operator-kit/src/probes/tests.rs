@@ -1,5 +1,7 @@
 //! The probes over real connections.
 
+mod neighbours;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,14 +22,18 @@ struct Served {
     server: tokio::task::JoinHandle<()>,
 }
 
-async fn serve(liveness: Liveness, limit: Duration) -> Served {
+fn serve(liveness: Liveness, limit: Duration) -> Served {
+    let metrics = Metrics::new("some_operator", vec![("version", "1".to_owned())]);
+    serve_metrics(liveness, Limits { request: limit, ..LIMITS }, Arc::new(move || metrics.render()))
+}
+
+fn serve_metrics(liveness: Liveness, limits: Limits, metrics: Render) -> Served {
     let (shutdown, stop) = (CancellationToken::new(), CancellationToken::new());
     let readiness = Readiness::new(shutdown.clone());
-    let metrics = Metrics::new("some_operator", vec![("version", "1".to_owned())]);
-    let server = ProbeServer::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let server = ProbeServer::bind(([127, 0, 0, 1], 0).into()).unwrap();
     let address = server.address();
-    let probes = Probes { readiness: readiness.clone(), liveness, metrics: Arc::new(move || metrics.render()) };
-    let server = tokio::spawn(server.serve_within(probes, stop.clone(), limit));
+    let probes = Probes { readiness: readiness.clone(), liveness, metrics };
+    let server = tokio::spawn(server.serve_within(probes, stop.clone(), limits));
     Served { address, readiness, shutdown, stop, server }
 }
 
@@ -46,7 +52,7 @@ async fn get(address: SocketAddr, path: &str) -> String {
 
 #[tokio::test]
 async fn readyz_names_what_is_pending_until_all_is_passed_and_again_at_shutdown() {
-    let served = serve(Liveness::default(), GENEROUS).await;
+    let served = serve(Liveness::default(), GENEROUS);
     let gate = served.readiness.gate("caches");
     let answer = get(served.address, "/readyz").await;
     assert!(answer.starts_with("HTTP/1.1 503") && answer.ends_with("not ready\ncaches: waiting\n"), "{answer}");
@@ -61,19 +67,19 @@ async fn readyz_names_what_is_pending_until_all_is_passed_and_again_at_shutdown(
 #[tokio::test]
 async fn livez_follows_the_heartbeat_and_nothing_else() {
     let heart = Liveness::new(Duration::ZERO);
-    let served = serve(heart, GENEROUS).await;
+    let served = serve(heart, GENEROUS);
     let _closed = served.readiness.gate("never passed");
     tokio::time::sleep(Duration::from_millis(2)).await;
     let answer = get(served.address, "/livez").await;
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("has not turned for"), "{answer}");
-    let alive = serve(Liveness::default(), GENEROUS).await;
+    let alive = serve(Liveness::default(), GENEROUS);
     let _closed = alive.readiness.gate("never passed");
     assert!(get(alive.address, "/livez").await.starts_with("HTTP/1.1 200"));
 }
 
 #[tokio::test]
 async fn metrics_are_open_metrics_and_other_paths_are_not_found() {
-    let served = serve(Liveness::default(), GENEROUS).await;
+    let served = serve(Liveness::default(), GENEROUS);
     let answer = get(served.address, "/metrics").await;
     assert!(answer.contains("some_operator_build_info{version=\"1\"} 1\n"), "{answer}");
     assert!(answer.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"), "{answer}");
@@ -83,7 +89,7 @@ async fn metrics_are_open_metrics_and_other_paths_are_not_found() {
 #[tokio::test]
 async fn a_request_that_never_ends_is_cut_off_though_bytes_trickle_in() {
     let limit = Duration::from_millis(300);
-    let served = serve(Liveness::default(), limit).await;
+    let served = serve(Liveness::default(), limit);
     let began = Instant::now();
     let mut stream = TcpStream::connect(served.address).await.unwrap();
     let trickle = async {
@@ -97,7 +103,7 @@ async fn a_request_that_never_ends_is_cut_off_though_bytes_trickle_in() {
 
 #[tokio::test]
 async fn idle_connections_free_their_slots() {
-    let served = serve(Liveness::default(), Duration::from_millis(300)).await;
+    let served = serve(Liveness::default(), Duration::from_millis(300));
     let mut idle = Vec::new();
     for _ in 0..MAX_CONNECTIONS {
         idle.push(TcpStream::connect(served.address).await.unwrap());
@@ -108,7 +114,7 @@ async fn idle_connections_free_their_slots() {
 
 #[tokio::test]
 async fn it_serves_until_stopped_and_does_not_wait_for_idle_connections() {
-    let served = serve(Liveness::default(), 4 * GENEROUS).await;
+    let served = serve(Liveness::default(), 4 * GENEROUS);
     served.shutdown.cancel();
     assert!(get(served.address, "/livez").await.starts_with("HTTP/1.1 200"), "alive while it drains");
     let half = TcpStream::connect(served.address).await.unwrap();
@@ -121,7 +127,7 @@ async fn it_serves_until_stopped_and_does_not_wait_for_idle_connections() {
 
 #[tokio::test]
 async fn an_address_in_use_is_named_with_the_remedy() {
-    let first = ProbeServer::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
-    let text = ProbeServer::bind(first.address()).await.unwrap_err().to_string();
+    let first = ProbeServer::bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let text = ProbeServer::bind(first.address()).unwrap_err().to_string();
     assert!(text.contains(&first.address().to_string()) && text.contains("free port"), "{text}");
 }

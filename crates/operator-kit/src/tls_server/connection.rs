@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,7 @@ use crate::backoff::{entropy, fraction};
 /// The largest head of a request: far more than an API server or Prometheus sends.
 const MAX_HEAD: usize = 32 << 10;
 
-type Connection = http1::Connection<TokioIo<TrackedStream<TlsStream<TcpStream>>>, Exchange>;
+type Connection = http1::Connection<TokioIo<TrackedStream<Box<TlsStream<TcpStream>>>>, Exchange>;
 
 /// The parts that all connections share.
 pub(super) struct ConnectionHandler {
@@ -72,38 +72,65 @@ impl ConnectionHandler {
         }
     }
 
+    /// The state of a connection that has just come.
+    pub(super) fn state(&self) -> Arc<ConnectionState> {
+        Arc::new(ConnectionState::new(self.limits))
+    }
+
     /// Serves one connection until it ends.
-    pub(super) async fn serve(&self, tcp: TcpStream, peer: SocketAddr, tls: Arc<ServerConfig>) {
+    pub(super) async fn serve(
+        &self,
+        tcp: TcpStream,
+        peer: SocketAddr,
+        tls: Arc<ServerConfig>,
+        state: Arc<ConnectionState>,
+    ) {
+        // Each part is boxed, so that a connection that waits for a request holds no room for its handshake.
+        if let Some(stream) = Box::pin(self.handshake(tcp, peer, tls)).await {
+            Box::pin(self.serve_http(stream, peer, state)).await;
+        }
+    }
+
+    async fn handshake(
+        &self,
+        tcp: TcpStream,
+        peer: SocketAddr,
+        tls: Arc<ServerConfig>,
+    ) -> Option<Box<TlsStream<TcpStream>>> {
         // Without TCP_NODELAY, a small answer may wait for the peer's delayed acknowledgement.
         if let Err(error) = tcp.set_nodelay(true) {
             debug!(%peer, %error, "cannot switch the gathering of small packets off");
         }
         match timeout(self.handshake_limit, TlsAcceptor::from(tls).accept(tcp).into_fallible()).await {
-            Ok(Ok(stream)) => self.serve_http(stream, peer).await,
+            Ok(Ok(stream)) => return Some(Box::new(stream)),
             // Mostly port scanners and plain HTTP: not worth a warning.
             Ok(Err((error, tcp))) => {
                 self.counts.end(CutReason::Refused);
                 debug!(%peer, %error, "a TLS handshake failed");
-                await_close(tcp, self.limits.linger).await;
+                Box::pin(await_close(tcp, self.limits.linger)).await;
             }
             Err(_) => {
                 self.counts.end(CutReason::Handshake);
                 debug!(%peer, "a TLS handshake took too long");
             }
         }
+        None
     }
 
-    async fn serve_http(&self, stream: TlsStream<TcpStream>, peer: SocketAddr) {
-        let state = Arc::new(ConnectionState::new(self.limits));
+    async fn serve_http(&self, stream: Box<TlsStream<TcpStream>>, peer: SocketAddr, state: Arc<ConnectionState>) {
+        state.established();
+        let age = sleep(self.age());
+        self.await_request(&stream, &state).await;
         let exchange = Exchange::new(self.router.clone(), Arc::clone(&state), peer);
         let (stream, handle) = TrackedStream::new(stream, Arc::clone(&state));
-        match self.drive(self.http.serve_connection(TokioIo::new(stream), exchange), &state).await {
+        let connection = Box::pin(self.http.serve_connection(TokioIo::new(stream), exchange));
+        match self.drive(connection, &state, age).await {
             Ok(ended) => {
                 if let Err(error) = ended {
                     debug!(%peer, %error, "a connection failed");
                 }
                 if let Some(stream) = handle.take() {
-                    await_close(stream.into_inner().0, self.limits.linger).await;
+                    Box::pin(await_close(stream.into_inner().0, self.limits.linger)).await;
                 }
             }
             Err(why) => {
@@ -113,18 +140,34 @@ impl ConnectionHandler {
         }
     }
 
+    /// Waits until something has arrived or a limit is reached. HTTP has buffers of 16 KiB for each connection; until
+    /// then one costs half of that in all.
+    async fn await_request(&self, stream: &TlsStream<TcpStream>, state: &ConnectionState) {
+        let ((tcp, tls), mut byte) = (stream.get_ref(), [0]);
+        // Else a request has arrived together with the end of the handshake.
+        while tls.wants_read() {
+            let NextStep::Wait(until) = state.next_step(Instant::now()) else { return };
+            tokio::select! {
+                _ = tcp.peek(&mut byte) => return,
+                () = self.drain.cancelled(), if !state.is_draining() => state.begin_draining(),
+                () = sleep_until(until) => {}
+            }
+        }
+    }
+
     /// Drives a connection and applies its limits. `Err`: it was cut, and why.
-    async fn drive(&self, connection: Connection, state: &ConnectionState) -> Result<hyper::Result<()>, CutReason> {
-        let mut connection = pin!(connection);
+    async fn drive(
+        &self,
+        mut connection: Pin<Box<Connection>>,
+        state: &ConnectionState,
+        age: Sleep,
+    ) -> Result<hyper::Result<()>, CutReason> {
         let mut alarm = pin!(sleep(Duration::ZERO));
-        let mut ageing = pin!(sleep(self.age()));
+        let mut ageing = pin!(age);
         let mut leaving = pin!(self.leaving.cancelled());
         let mut draining = pin!(self.drain.cancelled());
         poll_fn(|cx| {
             loop {
-                if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-                    return Poll::Ready(Ok(ended));
-                }
                 // A future must not be polled after it has ended, so each of the two acts once. hyper's graceful
                 // shutdown would close an idle connection at once, while the next request may be in flight. So an
                 // answer carries `Connection: close`, and only in the drain a connection that receives no request is
@@ -135,6 +178,9 @@ impl ConnectionHandler {
                 }
                 if !state.is_draining() && draining.as_mut().poll(cx).is_ready() {
                     state.begin_draining();
+                }
+                if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(ended));
                 }
                 match state.next_step(Instant::now()) {
                     NextStep::Cut(why) => return Poll::Ready(Err(why)),

@@ -6,9 +6,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::counts::CutReason;
+use crate::pace::Pace;
+use crate::slots::Occupant;
 
 /// Stands for "never" where a limit is too long to be added to an instant.
 const FAR: Duration = Duration::from_hours(24 * 365);
+
+/// How long a head, a body or an answer that is taken may make no progress before the connection counts as quiet.
+const STALLED: Duration = Duration::from_millis(500);
 
 /// The time limits of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +46,8 @@ pub(super) struct ConnectionState {
 struct Progress {
     /// When the request in flight arrived: it has a head and no finished answer. The next head is read after that.
     in_flight: Option<Instant>,
+    /// How its body arrives, until it is complete.
+    body: Option<Pace>,
     /// When the first byte of an incomplete head arrived.
     head_began: Option<Instant>,
     /// When the request arrived whose answer is finished but not completely taken by the system.
@@ -66,6 +73,7 @@ impl ConnectionState {
     pub(super) fn new(limits: Limits) -> Self {
         let progress = Progress {
             in_flight: None,
+            body: None,
             head_began: None,
             unflushed: None,
             idle_since: Instant::now(),
@@ -79,6 +87,11 @@ impl ConnectionState {
     // A panic elsewhere cannot leave this state half-written.
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records that the handshake is done.
+    pub(super) fn established(&self) {
+        self.progress().idle_since = Instant::now();
     }
 
     /// Records that bytes arrived.
@@ -98,12 +111,32 @@ impl ConnectionState {
         }
     }
 
-    /// Records that the head of a request is complete.
-    pub(super) fn begin(self: &Arc<Self>) -> InFlight {
+    /// Records that the head of a request is complete, and whether a body follows.
+    pub(super) fn begin(self: &Arc<Self>, body: bool) -> InFlight {
         let mut progress = self.progress();
+        progress.body = body.then(Pace::default);
         let arrived = progress.head_began.take().unwrap_or_else(Instant::now);
         progress.in_flight = Some(arrived);
         InFlight { connection: Arc::clone(self), arrived }
+    }
+
+    /// Records that the handler waits for bytes of the body.
+    pub(super) fn body_waits(&self) {
+        if let Some(pace) = &mut self.progress().body {
+            pace.waits(Instant::now());
+        }
+    }
+
+    /// Records that the handler got bytes of the body.
+    pub(super) fn body_arrived(&self, bytes: usize) {
+        if let Some(pace) = &mut self.progress().body {
+            pace.arrived(bytes, Instant::now());
+        }
+    }
+
+    /// Records that nothing more of the body is waited for.
+    pub(super) fn body_ended(&self) {
+        self.progress().body = None;
     }
 
     /// Makes the next answer the last.
@@ -152,6 +185,22 @@ impl ConnectionState {
     }
 }
 
+impl Occupant for ConnectionState {
+    fn quiet_since(&self, now: Instant) -> Option<Instant> {
+        let progress = self.progress();
+        if progress.in_flight.is_some() {
+            // A review whose body is complete is under way, however long it takes.
+            let behind = progress.body?.behind(now);
+            return now.checked_sub(behind).filter(|_| behind >= STALLED);
+        }
+        let under_way = progress.head_began.or_else(|| progress.unflushed.map(|_| progress.idle_since));
+        match under_way {
+            Some(since) => Some(since).filter(|since| now.saturating_duration_since(*since) >= STALLED),
+            None => Some(progress.idle_since),
+        }
+    }
+}
+
 impl InFlight {
     /// When the first byte of the request arrived.
     pub(super) fn arrived(&self) -> Instant {
@@ -163,6 +212,7 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         let mut progress = self.connection.progress();
         progress.in_flight = None;
+        progress.body = None;
         progress.idle_since = Instant::now();
         progress.unflushed = Some(self.arrived);
     }
@@ -196,7 +246,7 @@ mod tests {
     async fn each_state_has_its_limit() {
         let state = fresh();
         assert_eq!(next(&state), (MINUTE, NextStep::Close), "silent after the handshake");
-        let request = state.begin();
+        let request = state.begin(false);
         assert_eq!(next(&state), (LIMITS.request, NextStep::Cut(CutReason::Request)));
         drop(request);
         state.flushed();
@@ -223,7 +273,7 @@ mod tests {
         tokio::time::advance(HALF).await;
         state.bytes_arrived();
         assert_eq!(next(&state), (HALF, NextStep::Cut(CutReason::Header)), "a byte more wins no time");
-        let request = state.begin();
+        let request = state.begin(false);
         assert_eq!(request.arrived(), began);
         assert_eq!(next(&state), (9 * SECOND + HALF, NextStep::Cut(CutReason::Request)));
         state.bytes_arrived();
@@ -233,7 +283,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_counts_until_the_system_has_taken_it() {
         let state = fresh();
-        drop(state.begin());
+        drop(state.begin(false));
         tokio::time::advance(SECOND).await;
         assert_eq!(next(&state), (9 * SECOND, NextStep::Cut(CutReason::Answer)));
         state.flushed();
@@ -243,7 +293,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_head_that_begins_before_the_answer_is_taken_counts_from_its_first_byte() {
         let state = fresh();
-        drop(state.begin());
+        drop(state.begin(false));
         state.bytes_arrived();
         tokio::time::advance(HALF).await;
         assert_eq!(next(&state).1, NextStep::Cut(CutReason::Answer), "first the answer has to leave");
@@ -254,13 +304,46 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_in_flight_decides_also_at_the_end() {
         let state = fresh();
-        let first = state.begin();
+        let first = state.begin(false);
         tokio::time::advance(SECOND).await;
         state.begin_draining();
         assert_eq!(next(&state), (9 * SECOND, NextStep::Cut(CutReason::Request)));
         drop(first);
-        let _second = state.begin();
+        let _second = state.begin(false);
         assert_eq!(next(&state), (10 * SECOND, NextStep::Cut(CutReason::Request)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn case_109_what_is_idle_or_stalled_is_quiet_and_a_request_under_way_is_not() {
+        let state = fresh();
+        // For how long it has been quiet.
+        let quiet = || state.quiet_since(Instant::now()).map(|since| since.elapsed());
+        tokio::time::advance(SECOND).await;
+        assert_eq!(quiet(), Some(SECOND), "the handshake does not end");
+        state.established();
+        tokio::time::advance(SECOND).await;
+        assert_eq!(quiet(), Some(SECOND), "no request comes");
+        state.bytes_arrived();
+        assert_eq!(quiet(), None, "a head has begun to come");
+        tokio::time::advance(STALLED).await;
+        assert_eq!(quiet(), Some(STALLED), "and does not end");
+        let request = state.begin(true);
+        state.body_waits();
+        assert_eq!(quiet(), None, "a body is to come");
+        tokio::time::advance(STALLED).await;
+        assert_eq!(quiet(), Some(STALLED), "and does not come");
+        state.body_arrived(1 << 20);
+        tokio::time::advance(SECOND).await;
+        assert_eq!(quiet(), None, "it comes, and the handler has not asked for more yet");
+        state.body_ended();
+        tokio::time::advance(100 * SECOND).await;
+        assert_eq!(quiet(), None, "a complete request is under way");
+        drop(request);
+        assert_eq!(quiet(), None, "its answer is being taken");
+        tokio::time::advance(STALLED).await;
+        assert_eq!(quiet(), Some(STALLED), "and nobody reads it");
+        state.flushed();
+        assert_eq!(quiet(), Some(Duration::ZERO), "idle from now on");
     }
 
     #[test]

@@ -31,6 +31,10 @@ pub enum CutReason {
     Idle,
     /// It outlasted the server's drain.
     Drain,
+    /// It was idle or stalled, and another one needed its place.
+    Displaced,
+    /// Its source had as many connections as one may have, each with a request under way.
+    Source,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -48,6 +52,8 @@ impl CutReason {
             Self::Answer => "answer",
             Self::Idle => "idle",
             Self::Drain => "drain",
+            Self::Displaced => "displaced",
+            Self::Source => "source",
         };
         Ended { why }
     }

@@ -1,7 +1,8 @@
 //! An HTTPS server that limits every wait for a peer and loses no request when it shuts down.
 //!
 //! Every connection has a slot, and every slot is freed: the handshake, the head of a request, the whole request and
-//! the time between requests each have a limit. Connections have a maximum age, so that clients which keep one
+//! the time between requests each have a limit. When all slots are taken, idle and stalled connections give way to new
+//! ones. Connections have a maximum age, so that clients which keep one
 //! connection spread over the replicas again. At the end the server drains: see [`TlsServer::serve`].
 
 mod accept;
@@ -47,10 +48,17 @@ pub struct TlsServerSettings {
     /// they opened and did not need. 2 min: longer than the 90 s of the API server, so that the client closes first and
     /// never sends into a connection that is just being closed.
     pub idle_limit: Duration,
-    /// How many connections are open at the same time; more wait in the system's queue. 1024: each request in flight
-    /// has its own connection, an API server has by default at most 600 in flight, and those that wait for a service
-    /// that hangs must leave slots for the rest.
+    /// How many connections are open at the same time. When another one comes, the one that has been idle or stalled
+    /// for the longest time is closed; where each has a request under way, more wait in the system's queue. 1024: each
+    /// request in flight has its own connection, an API server has by default at most 600 in flight, and those that wait
+    /// for a service that hangs must leave slots for the rest.
     pub max_connections: usize,
+    /// How many of them may come from one address. 768: all calls of an API server come from one, and behind a proxy
+    /// those of several.
+    pub max_connections_per_source: usize,
+    /// How long a connection may be idle or stalled before it is closed for any other; until then, only for one from its
+    /// own source or from a source that has fewer such connections. 1 s: enough for a handshake and a head.
+    pub grace: Duration,
     /// The maximum age of a connection, give or take a tenth: then an answer asks its client for a new one. 5 min.
     pub max_connection_age: Duration,
     /// How long an idle connection stays open in the drain, for a request that may be in flight. 2 s.
@@ -71,12 +79,29 @@ impl Default for TlsServerSettings {
             request_limit: Duration::from_secs(31),
             idle_limit: Duration::from_mins(2),
             max_connections: 1024,
+            max_connections_per_source: 768,
+            grace: Duration::from_secs(1),
             max_connection_age: Duration::from_mins(5),
             linger: Duration::from_secs(2),
             drain_limit: Duration::from_secs(32),
             accept_error_pause: Duration::from_millis(250),
             client_authentication: None,
         }
+    }
+}
+
+impl TlsServerSettings {
+    /// With as few connections as it takes to leave `others` of so many open files to the rest of the process.
+    #[must_use]
+    pub fn within(mut self, open_files: u64, others: usize) -> Self {
+        let files = usize::try_from(open_files).unwrap_or(usize::MAX);
+        // Where there are too few for both, the rest of the process gets half.
+        let most = files.saturating_sub(others).max(files / 2);
+        if most < self.max_connections {
+            self.max_connections_per_source = (most * 3 / 4).max(1);
+            self.max_connections = most;
+        }
+        self
     }
 }
 
@@ -137,7 +162,7 @@ impl TlsServer {
             None => None,
         };
         let failed = |source| TlsServerError::Bind { address, source };
-        let listener = crate::listen::listen(address).await.map_err(failed)?;
+        let listener = crate::listen::listen(address, accept::KEPT).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self { listener, address, settings, versions, clients, counts: TlsServerCounts::default() })
     }

@@ -1,6 +1,7 @@
 //! The server over real connections.
 
 mod clients;
+mod displaced;
 mod drain;
 mod limits;
 mod protocols;
@@ -19,7 +20,7 @@ use rustls::server::ClientHello;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -150,7 +151,7 @@ fn router(handled: &Arc<AtomicU64>) -> Router {
         .route("/peer", get(peer))
         .route("/took", post(took))
         .route("/big", get(async || vec![b'.'; BIG]))
-        .route("/sleep/{millis}", get(sleep))
+        .route("/sleep/{millis}", get(sleep).post(sleep))
         .layer(count)
 }
 
@@ -161,7 +162,14 @@ impl Served {
     }
 
     async fn connect_as(&self, config: ClientConfig) -> io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(self.address).await?;
+        self.connect_from(1, config).await
+    }
+
+    /// The same from 127.0.0.`last`.
+    async fn connect_from(&self, last: u8, config: ClientConfig) -> io::Result<TlsStream<TcpStream>> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(([127, 0, 0, last], 0).into())?;
+        let stream = socket.connect(self.address).await?;
         let name = ServerName::try_from("localhost").unwrap();
         soon(TlsConnector::from(Arc::new(config)).connect(name, stream)).await
     }

@@ -173,7 +173,8 @@ async fn a_request_that_outlasts_the_drain_limit_is_cut() {
 async fn connections_that_wait_in_the_systems_queue_are_served_at_the_end() {
     let served = serve(TlsServerSettings { max_connections: 1, ..generous() }).await;
     let mut first = served.connect().await;
-    ask(&mut first, "/").await.unwrap();
+    first.write_all(b"GET /sleep/1000 HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    until("its request to be under way", || served.handled.load(Ordering::SeqCst) == 1).await;
     let waiting: Vec<_> = (0..3)
         .map(|_| {
             // Established by the system; the server has not accepted it yet.

@@ -120,30 +120,6 @@ async fn an_idle_connection_is_closed_gracefully() {
 }
 
 #[tokio::test]
-async fn more_connections_than_slots_wait_and_silent_peers_free_theirs() {
-    let slots = 4;
-    let settings = TlsServerSettings { handshake_limit: SHORT, max_connections: slots, ..generous() };
-    let served = serve(settings).await;
-    let began = Instant::now();
-    let mut silent = Vec::new();
-    for _ in 0..slots {
-        silent.push(TcpStream::connect(served.address).await.unwrap());
-    }
-    until("all slots to be taken", || served.counts.open() == 4).await;
-    let mut good = served.connect().await;
-    assert_eq!(ask(&mut good, "/").await.unwrap().1, "ok");
-    assert!(began.elapsed() >= SHORT, "no slot was free before");
-    // One freed slot is enough for the good peer; the others follow.
-    until("every silent peer to be cut", || served.counts.ended(CutReason::Handshake) == 4).await;
-    // The good peer keeps its slot while others come and go.
-    for _ in 0..2 * slots {
-        silent.push(TcpStream::connect(served.address).await.unwrap());
-        assert_eq!(ask(&mut good, "/").await.unwrap().1, "ok");
-        assert!(served.counts.open() <= 4);
-    }
-}
-
-#[tokio::test]
 async fn an_old_connection_is_replaced_and_no_request_fails() {
     let served = serve(TlsServerSettings { max_connection_age: SHORT, ..generous() }).await;
     let client = served.client();
