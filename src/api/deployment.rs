@@ -85,7 +85,7 @@ pub struct PactDeploymentStatus {
     /// Since when no workload runs the pacticipant any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphaned_since: Option<Time>,
-    /// The latest time of the operator's next attempt, while something is pending.
+    /// The latest time of the operator's next attempt, while something is pending and tried every few seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_try: Option<Time>,
     /// The version for which the operator corrected another client's record once.

@@ -207,6 +207,34 @@ reasons! {
     VersionUnresolved => Stalled,
 }
 
+impl Reason {
+    /// Whether a version, or its pacticipant, has to be published first. A list of the broker tells when that happened.
+    #[must_use]
+    pub const fn waits_for_a_publication(self) -> bool {
+        matches!(self, Self::VersionMissing | Self::PacticipantMissing)
+    }
+
+    /// Whether the broker refuses until a person does something: trying again soon finds out nothing (case 112).
+    #[must_use]
+    pub const fn waits_for_a_person(self) -> bool {
+        self.waits_for_a_publication()
+            || matches!(
+                self,
+                Self::Forbidden
+                    | Self::Unauthorized
+                    | Self::RequestRejected
+                    | Self::InvalidName
+                    | Self::PacticipantSpelling
+            )
+    }
+
+    /// Whether a right is missing: what one write finds out about it holds for others, too.
+    #[must_use]
+    pub const fn lacks_a_right(self) -> bool {
+        matches!(self, Self::Forbidden | Self::Unauthorized)
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -18,7 +18,7 @@ impl OnChange for Recorder {
         match change {
             Change::Members(touched) => self.schedule.records(touched),
             Change::Workload { touched, counted, invalid, stale, stray } => {
-                self.schedule.records(touched);
+                self.schedule.rollouts(touched);
                 if counted {
                     self.schedule.environment_statuses();
                 }

@@ -3,7 +3,8 @@
 //! Level-triggered: each pass compares what the broker should say with what it says. Everything that matters is read
 //! anew from the cluster and the broker after a restart; only delays are kept in memory, by the [`queue`].
 //!
-//! Four reconcilers, each of a few handles: of a record, of the verdicts on what runs, of an environment, of a broker.
+//! Five reconcilers, each of a few handles: of a record, of the verdicts on what runs, of an environment, of a broker, of
+//! what is published there.
 //! What they decide is in [`crate::decide`], what they know in [`crate::cluster`].
 
 mod broker;
@@ -11,13 +12,16 @@ mod changes;
 mod environment;
 mod environment_status;
 mod metrics;
+mod publications;
 pub mod queue;
 mod record;
 mod record_act;
 mod report;
+mod retry;
 mod schedule;
 mod verdict;
 mod verdicts;
+mod waiting;
 mod watch;
 mod writes;
 
@@ -32,12 +36,14 @@ use self::{
     broker::BrokerReconciler,
     environment::EnvironmentReconciler,
     metrics::RecorderMetrics,
+    publications::PublicationsReconciler,
     queue::{Next, Queue, Slot, Task, Tries},
     record::RecordReconciler,
     report::Reporter,
     schedule::Schedule,
     verdict::VerdictReconciler,
     verdicts::Verdicts,
+    waiting::WaitingRoom,
     writes::Writes,
 };
 use crate::cluster::{Cluster, FIELD_MANAGER, client_factory::ClientFactory};
@@ -95,6 +101,7 @@ struct Recorder {
     verdict: VerdictReconciler,
     environment: EnvironmentReconciler,
     broker: BrokerReconciler,
+    publications: PublicationsReconciler,
 }
 
 impl Recorder {
@@ -103,6 +110,7 @@ impl Recorder {
         let settings = Arc::new(settings);
         let cluster = Arc::new(Cluster::new(client.clone()));
         let verdicts = Arc::new(Verdicts::default());
+        let waiting = Arc::new(WaitingRoom::new(settings.retry_max));
         let metrics = RecorderMetrics::register(registry, leadership, &cluster);
         let reporter = Reporter::new(EventSink::new(client.clone(), FIELD_MANAGER, instance), leadership.clone());
         let writes = Writes { leadership: leadership.clone(), metrics: metrics.clone() };
@@ -110,6 +118,7 @@ impl Recorder {
             queue,
             cluster: Arc::clone(&cluster),
             verdicts: Arc::clone(&verdicts),
+            waiting: Arc::clone(&waiting),
             resync_period: settings.resync_period,
         };
         let client_factory = ClientFactory {
@@ -126,12 +135,14 @@ impl Recorder {
                 writes: writes.clone(),
                 reporter: reporter.clone(),
                 verdicts: Arc::clone(&verdicts),
+                waiting: Arc::clone(&waiting),
                 settings: Arc::clone(&settings),
             },
             verdict: VerdictReconciler {
                 cluster: Arc::clone(&cluster),
                 schedule: schedule.clone(),
                 verdicts: Arc::clone(&verdicts),
+                waiting: Arc::clone(&waiting),
                 reporter: reporter.clone(),
                 metrics,
                 settings: Arc::clone(&settings),
@@ -140,6 +151,12 @@ impl Recorder {
                 cluster: Arc::clone(&cluster),
                 schedule: schedule.clone(),
                 writes,
+                settings: Arc::clone(&settings),
+            },
+            publications: PublicationsReconciler {
+                cluster: Arc::clone(&cluster),
+                schedule: schedule.clone(),
+                waiting,
                 settings: Arc::clone(&settings),
             },
             broker: BrokerReconciler {
@@ -171,6 +188,7 @@ impl Recorder {
             Task::EnvironmentStatus(object) => self.environment.reconcile_status(&object).await,
             Task::Record(key) => self.record.reconcile(&key, slot, tries).await,
             Task::Verdict(key) => self.verdict.reconcile(&key, tries).await,
+            Task::Publications(broker) => self.publications.reconcile(&broker).await,
         }
     }
 

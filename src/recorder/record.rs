@@ -5,17 +5,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use operator_kit::backoff::Backoff;
+use k8s_openapi::jiff::Timestamp;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::{
     Settings,
     queue::{Next, Slot, Task, Tries},
     report::Reporter,
+    retry::NotDone,
     schedule::Schedule,
     verdict::yes_ends,
     verdicts::{Due, Verdicts, is_yes, versions},
+    waiting::WaitingRoom,
     writes::Writes,
 };
 use crate::{
@@ -46,6 +48,7 @@ pub(super) struct RecordReconciler {
     pub(super) writes: Writes,
     pub(super) reporter: Reporter,
     pub(super) verdicts: Arc<Verdicts>,
+    pub(super) waiting: Arc<WaitingRoom>,
     pub(super) settings: Arc<Settings>,
 }
 
@@ -64,6 +67,11 @@ impl RecordReconciler {
                 assessment => break assessment,
             }
         };
+        if let Assessment::Done { .. } | Assessment::Unchanged = &assessment {
+            let recorded = |state: &_| matches!(state, RecordState::Recorded { .. } | RecordState::Released { .. });
+            let recorded = matches!(&assessment, Assessment::Done { state, .. } if recorded(state));
+            self.waits_no_longer(key, &facts.members, recorded);
+        }
         let (state, look_again) = match assessment {
             Assessment::Act(_) | Assessment::Moved => return Next::retry(MOVED_AGAIN, tries),
             Assessment::NotRead => {
@@ -79,8 +87,8 @@ impl RecordReconciler {
             Assessment::Unchanged => return Next::wait(),
             Assessment::Done { state, look_again } => (state, look_again),
             Assessment::Retry { why, version, at_least } => {
-                let next_try = later(now, self.delay(&mut tries, version.as_ref(), at_least));
-                (RecordState::Pending { why, version, next_try }, Some(next_try))
+                let (state, at) = self.not_done(&facts, NotDone { why, version, at_least }, now, &mut tries);
+                (state, Some(at))
             }
         };
         self.log(key, &state);
@@ -95,6 +103,9 @@ impl RecordReconciler {
         let after = look_again.map(|at| until(now, at));
         if let Some(quiet) = self.remaining_quiet(&state, object, &facts.members, &mut tries) {
             return Next { after: Some(after.map_or(quiet, |after| after.min(quiet))), tries };
+        }
+        if matches!(state, RecordState::Pending { .. }) && !self.is_news(key, object, &facts.members, &state, now) {
+            return Next { after, tries };
         }
         let permit = if matches!(state, RecordState::Waiting { .. }) {
             // A rollout in progress can be reported later: the pass that finds it finished must not wait for that.
@@ -140,6 +151,8 @@ impl RecordReconciler {
             status: object.and_then(|object| object.status.as_ref()),
             snapshot: self.cluster.snapshots.of(key),
             broker: self.cluster.brokers.get(&key.environment_ref.broker).err(),
+            refused: (self.cluster.brokers.object(&key.environment_ref.broker))
+                .and_then(|_| self.waiting.begin(&Task::Record(key.clone()), Instant::now())),
             fates: None,
             vanished: match index.rules_for(key) {
                 Some(rules) if index.members(key).is_empty() => {
@@ -161,6 +174,38 @@ impl RecordReconciler {
         state: &RecordState,
         now: Timestamp,
     ) -> bool {
+        let after = self.status_after(key, object, members, state, now);
+        if object.and_then(|object| object.status.as_ref()) == Some(&after) {
+            return true;
+        }
+        if !self.store(key, object, after).await {
+            return false;
+        }
+        self.schedule.environment_statuses_of(key);
+        true
+    }
+
+    /// Whether a state changes the status.
+    fn is_news(
+        &self,
+        key: &RecordKey,
+        object: Option<&PactDeployment>,
+        members: &[MemberView],
+        state: &RecordState,
+        now: Timestamp,
+    ) -> bool {
+        let after = self.status_after(key, object, members, state, now);
+        object.and_then(|object| object.status.as_ref()) != Some(&after)
+    }
+
+    fn status_after(
+        &self,
+        key: &RecordKey,
+        object: Option<&PactDeployment>,
+        members: &[MemberView],
+        state: &RecordState,
+        now: Timestamp,
+    ) -> PactDeploymentStatus {
         let before = object.and_then(|object| object.status.as_ref());
         let mut after = status(object, members, state, now);
         if !members.is_empty() {
@@ -170,14 +215,7 @@ impl RecordReconciler {
         }
         remember_verdicts(&mut after);
         add_bypassed(&mut after, before, members, now);
-        if before == Some(&after) {
-            return true;
-        }
-        if !self.store(key, object, after).await {
-            return false;
-        }
-        self.schedule.environment_statuses_of(key);
-        true
+        after
     }
 
     /// Writes a status; returns whether that succeeded.
@@ -214,16 +252,6 @@ impl RecordReconciler {
             }
             self.verdicts.settled(key, TOGETHER).await;
         }
-    }
-
-    /// The delay before the next try: it doubles with each try for the same version, with jitter, and is never shorter
-    /// than the broker asked for.
-    fn delay(&self, tries: &mut Tries, version: Option<&Version>, at_least: Option<Duration>) -> Duration {
-        let backoff = Backoff { min: self.settings.retry_min, max: self.settings.retry_max };
-        let cause = version.map_or_else(|| "record".to_owned(), |version| format!("record {version}"));
-        let delay = tries.delay(backoff, cause);
-        // Jitter is added to the broker's delay, or all callers would return at the same moment.
-        at_least.map_or(delay, |asked| asked + delay.min(self.settings.retry_min))
     }
 
     /// How long the status may still omit a rollout in progress. `None` when it should be written now.
@@ -271,17 +299,16 @@ impl RecordReconciler {
             RecordState::Recorded { version, write, .. } => {
                 info!(%key, %version, correction = *write == Write::Correction, "recorded");
             }
-            RecordState::Pending { why, next_try, .. } => {
-                self.writes.metrics.pending.inc();
-                warn!(%key, reason = %why.reason, %next_try, "{}", why.message);
-            }
             RecordState::Held(why) | RecordState::Contested { why, .. } | RecordState::UndeployHeld { why, .. } => {
                 warn!(%key, reason = %why.reason, "{}", why.message);
             }
             RecordState::Undeployed(why) | RecordState::Kept(why) => {
                 info!(%key, reason = %why.reason, "{}", why.message);
             }
-            RecordState::Released { .. } | RecordState::Waiting { .. } | RecordState::Orphaned { .. } => {
+            RecordState::Released { .. }
+            | RecordState::Waiting { .. }
+            | RecordState::Pending { .. }
+            | RecordState::Orphaned { .. } => {
                 debug!(%key, ?state);
             }
         }
@@ -311,10 +338,6 @@ fn reports(status: &PactDeploymentStatus, why: &Explanation, version: Option<&Ve
             .conditions
             .iter()
             .any(|condition| condition.type_ == "Ready" && condition.reason == why.reason.as_str())
-}
-
-fn later(now: Timestamp, delay: Duration) -> Timestamp {
-    SignedDuration::try_from(delay).ok().and_then(|delay| now.checked_add(delay).ok()).unwrap_or(Timestamp::MAX)
 }
 
 fn until(now: Timestamp, at: Timestamp) -> Duration {

@@ -69,6 +69,7 @@ mod recorder_leaders;
 mod recorder_mapping;
 mod recorder_missing;
 mod recorder_outage;
+mod recorder_quiet;
 mod recorder_releases;
 mod recorder_removal;
 mod recorder_removal_sure;

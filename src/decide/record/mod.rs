@@ -26,7 +26,9 @@ pub use assess::{Action, Assessment, BrokerWrite, assess, intended};
 pub use breaker::Vanished;
 pub use bypassed::{BYPASSED, add_bypassed, bypass_of, stated};
 pub use desired::{Desired, desired};
-pub use facts::{Done, Facts, Failure, LastRecord, Live, ReleasedRow, Row, Snapshot, Suspicion, last_record_of};
+pub use facts::{
+    Done, Facts, Failure, LastRecord, Live, Refused, ReleasedRow, Row, Snapshot, Suspicion, last_record_of,
+};
 pub use member::{Hold, MemberView};
 pub use plan::MemberFate;
 pub use state::{RecordState, Write};

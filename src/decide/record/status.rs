@@ -37,7 +37,10 @@ pub fn status(
     if !members.is_empty() {
         status.members = show_members(before, members).members;
     }
-    status.next_try = None;
+    let told = told(&status, state);
+    if !told {
+        status.next_try = None;
+    }
     // The grace counts only while no workload exists: one that returned, or may have, restarts it.
     let grace_goes_on =
         matches!(state, RecordState::Orphaned { .. } | RecordState::Pending { .. } | RecordState::UndeployHeld { .. });
@@ -45,8 +48,25 @@ pub fn status(
         status.orphaned_since = None;
     }
     update(&mut status, members, state, now);
-    status.conditions = conditions(&status.conditions, &findings(state), generation, now);
+    let mut findings = findings(state);
+    if told {
+        for finding in &mut findings {
+            let shown = status.conditions.iter().find(|condition| condition.type_ == finding.type_);
+            finding.message = shown.map_or_else(String::new, |shown| shown.message.clone());
+        }
+    }
+    status.conditions = conditions(&status.conditions, &findings, generation, now);
     status
+}
+
+/// Whether the status tells already that this could not be done, and how soon it is tried again. A broker's message that
+/// differs a little each time is no news, and the time of each try is none, either.
+fn told(before: &PactDeploymentStatus, state: &RecordState) -> bool {
+    let RecordState::Pending { why, version, next_try } = state else { return false };
+    let pending = before.conditions.iter().find(|it| it.type_ == "RecordPending" && it.status == "True");
+    pending.is_some_and(|pending| pending.reason == why.reason.as_str())
+        && before.desired_version.as_deref() == version.as_ref().map(Version::as_str)
+        && before.next_try.is_some() == next_try.is_some()
 }
 
 /// The status before, with the members as they are now.
@@ -140,7 +160,7 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
         RecordState::Held(_) => status.desired_version = agreed(members).and_then(text),
         RecordState::Pending { version, next_try, .. } => {
             status.desired_version = version.as_ref().and_then(text);
-            status.next_try = Some(Time(*next_try));
+            status.next_try = status.next_try.take().or(next_try.map(Time));
         }
         RecordState::Contested { version, .. } => status.desired_version = text(version),
         RecordState::Orphaned { since, .. } | RecordState::UndeployHeld { since, .. } => {
@@ -203,7 +223,12 @@ fn findings(state: &RecordState) -> Vec<Finding> {
         | RecordState::UndeployHeld { why, .. }
         | RecordState::Contested { why, .. } => unsettled(why.reason, &why.message, false),
         RecordState::Pending { why, next_try, .. } => {
-            unsettled(why.reason, &format!("{}; next try by {next_try:.0}", why.message), true)
+            let again = match next_try {
+                Some(next_try) => format!("next try by {next_try:.0}"),
+                None if why.reason.waits_for_a_publication() => "it is recorded once that is published".to_owned(),
+                None => "it is tried again at growing intervals".to_owned(),
+            };
+            unsettled(why.reason, &format!("{}; {again}", why.message), true)
         }
         RecordState::Orphaned { until, .. } => {
             let message = format!("no workload runs it any more; the record is taken back after {until:.0}");
@@ -248,6 +273,9 @@ fn unsettled(reason: Reason, message: &str, pending: bool) -> Vec<Finding> {
     findings
 }
 
+#[cfg(test)]
+#[path = "news_tests.rs"]
+mod news_tests;
 #[cfg(test)]
 #[path = "status_tests.rs"]
 mod tests;
