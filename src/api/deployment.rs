@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// How many different versions that were recorded before are kept.
 pub const HISTORY_LIMIT: usize = 50;
 
+/// How many members are shown; the others are counted.
+pub const MEMBERS_LIMIT: usize = 50;
+
 /// How many earlier versions of a member are kept.
 pub const EARLIER_LIMIT: usize = 5;
 
@@ -63,6 +66,9 @@ pub struct PactDeploymentStatus {
     /// The workloads that run this pacticipant here.
     #[serde(default)]
     pub members: Vec<Member>,
+    /// How many more workloads run it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more_members: Option<i32>,
     /// The version that every member runs or is rolling out to; absent while they differ or none can be determined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired_version: Option<String>,

@@ -10,6 +10,7 @@ pub mod environments;
 pub mod index;
 pub mod inventory;
 pub mod live;
+pub mod objects;
 pub mod recorded;
 pub mod records;
 pub mod snapshots;

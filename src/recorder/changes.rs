@@ -40,6 +40,7 @@ impl OnChange for Recorder {
                 if touched.is_empty() && !spec {
                     return;
                 }
+                self.cluster.snapshots.retain(&self.cluster.environment_refs());
                 if let Some(environment_ref) = environment_ref {
                     self.schedule.judge_all_in(&environment_ref);
                     self.schedule.queue.now(Task::Environment(environment_ref));

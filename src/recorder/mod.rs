@@ -48,6 +48,9 @@ use self::{
 };
 use crate::cluster::{Cluster, FIELD_MANAGER, client_factory::ClientFactory};
 
+/// How often every record is looked at, also where no environment is left: some are outdated by then (case 115).
+const SWEEP: Duration = Duration::from_hours(6);
+
 /// The settings of the recorder.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -192,15 +195,18 @@ impl Recorder {
         }
     }
 
-    /// Looks at everything when this process begins to lead, and shows that the loop is alive.
+    /// Looks at everything when this process begins to lead, and now and then at records that nothing else makes it look
+    /// at; and shows that the loop is alive.
     async fn follow_leadership(self: Arc<Self>, liveness: Liveness, shutdown: CancellationToken) {
         let mut leads = self.leadership.watch();
         let mut tick = tokio::time::interval(Duration::from_secs(5));
+        let mut sweep = tokio::time::interval(SWEEP);
         let mut may_change = true;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = tick.tick() => liveness.tick(),
+                _ = sweep.tick() => self.schedule.records(self.cluster.records.keys()),
                 changed = leads.changed(), if may_change => {
                     // Without election nobody can grant or end leadership: it stays as it is.
                     may_change = changed.is_ok();

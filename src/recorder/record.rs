@@ -26,8 +26,8 @@ use crate::{
     decide::{
         Explanation, Reason,
         record::{
-            Assessment, Facts, MemberView, RecordState, Vanished, Write, add_bypassed, assess, remember_verdicts,
-            show_members, status,
+            Assessment, Facts, MemberView, RecordState, Vanished, Write, add_bypassed, assess, outdated,
+            remember_verdicts, show_members, status,
         },
     },
     workload::RecordKey,
@@ -56,9 +56,18 @@ impl RecordReconciler {
     /// Assesses a key and does what is due; returns when to assess it again although nothing changes.
     pub(super) async fn reconcile(&self, key: &RecordKey, slot: Slot, mut tries: Tries) -> Next {
         let now = Timestamp::now();
+        if let Err(error) = self.cluster.records.adopt(key).await {
+            warn!(%key, %error, "the PactDeployment {} cannot be adopted", key.former_object_name());
+            return Next::retry(self.delay(&mut tries, None, None), tries);
+        }
         let object = self.cluster.records.get(key);
         let object = object.as_deref();
         let mut facts = self.gather(key, object, now);
+        let over = object.is_none() || facts.status.is_some_and(|status| outdated(status, now));
+        if facts.members.is_empty() && over {
+            self.waits_no_longer(key, &[], false);
+            return self.delete(key, object, tries).await;
+        }
         self.judge_if_new(key, &facts.members, object);
 
         let assessment = loop {

@@ -71,6 +71,10 @@ impl VerdictReconciler {
             after = [after, again].into_iter().flatten().min();
         }
         self.verdicts.end(key);
+        if self.cluster.index().members(key).is_empty() {
+            // They are gone since it was asked: their record's pass came before.
+            self.verdicts.forget(key);
+        }
         if !self.verdicts.of(key).iter().any(is_missing) {
             self.waiting.leave(&Task::Verdict(key.clone()));
         }

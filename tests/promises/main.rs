@@ -59,6 +59,7 @@ mod kinds_setup;
 mod lease;
 mod objects;
 mod pact_cli;
+mod recorder_adoption;
 mod recorder_asserts;
 mod recorder_bad_input;
 mod recorder_crash;

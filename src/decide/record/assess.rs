@@ -254,6 +254,10 @@ pub(super) fn kept_or_waiting(facts: &Facts<'_>, rules: &EnvironmentRules, now: 
         Some(Assessment::Done { state, look_again: now.checked_add(LOOK_AGAIN).ok() })
     };
     match removal(fates, since, rules.removal.grace, now) {
+        // What became of those that the status does not show, nobody knows.
+        _ if facts.status.is_some_and(|status| status.more_members.is_some()) => {
+            Some(done(RecordState::Held(explanations::uncertain())))
+        }
         Removal::Unknown => Some(done(RecordState::Held(explanations::uncertain()))),
         Removal::Keep => Some(done(RecordState::Kept(explanations::unmanaged()))),
         _ if !rules.removal.undeploys => Some(done(RecordState::Kept(explanations::never_undeployed()))),

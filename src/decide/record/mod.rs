@@ -17,8 +17,11 @@ mod facts;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod member;
+mod merged;
+mod outdated;
 mod plan;
 mod releases;
+mod shown;
 mod state;
 mod status;
 
@@ -30,6 +33,9 @@ pub use facts::{
     Done, Facts, Failure, LastRecord, Live, Refused, ReleasedRow, Row, Snapshot, Suspicion, last_record_of,
 };
 pub use member::{Hold, MemberView};
+pub use merged::merged;
+pub use outdated::outdated;
 pub use plan::MemberFate;
+pub use shown::show_members;
 pub use state::{RecordState, Write};
-pub use status::{agreed, remember_verdicts, show_members, status};
+pub use status::{agreed, remember_verdicts, status};

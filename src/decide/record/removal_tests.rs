@@ -144,3 +144,11 @@ fn case_105_what_a_pass_may_record_is_noted_once_and_only_where_something_was_no
     assert_eq!(noted(&World::new()), "", "nothing is known of the key");
     assert_eq!(noted(&World::orphan()), "");
 }
+
+#[test]
+fn case_115_a_record_stays_where_more_members_vanished_than_the_status_shows() {
+    let mut world = World::orphan();
+    assert_eq!(world.due(), "read live", "each member is known to be gone");
+    world.status.as_mut().unwrap().more_members = Some(7);
+    assert_eq!(world.due(), "held MembersUncertain");
+}

@@ -4,13 +4,14 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use super::{
     member::MemberView,
+    shown::show_members,
     state::{RecordState, Write},
 };
 use crate::{
     api::{
         PactDeployment, PactDeploymentStatus,
         condition::{Finding, Truth, conditions},
-        deployment::{EARLIER_LIMIT, HISTORY_LIMIT, Member, Recorded},
+        deployment::{HISTORY_LIMIT, Recorded},
         names::Version,
     },
     decide::{
@@ -35,7 +36,8 @@ pub fn status(
     }
     // Without members the last ones stay in the status: they must be gone for good before the record is taken back.
     if !members.is_empty() {
-        status.members = show_members(before, members).members;
+        let shown = show_members(before, members);
+        (status.members, status.more_members) = (shown.members, shown.more_members);
     }
     let told = told(&status, state);
     if !told {
@@ -67,32 +69,6 @@ fn told(before: &PactDeploymentStatus, state: &RecordState) -> bool {
     pending.is_some_and(|pending| pending.reason == why.reason.as_str())
         && before.desired_version.as_deref() == version.as_ref().map(Version::as_str)
         && before.next_try.is_some() == next_try.is_some()
-}
-
-/// The status before, with the members as they are now.
-#[must_use]
-pub fn show_members(before: Option<&PactDeployment>, members: &[MemberView]) -> PactDeploymentStatus {
-    let mut status = before.and_then(|object| object.status.clone()).unwrap_or_default();
-    let shown = members.iter().map(|member| {
-        let now = member.shown();
-        let same =
-            |other: &&Member| (&other.kind, &other.namespace, &other.name) == (&now.kind, &now.namespace, &now.name);
-        let earlier_versions =
-            status.members.iter().find(same).map_or_else(Vec::new, |then| earlier(then, member, &now));
-        Member { earlier_versions, ..now }
-    });
-    status.members = shown.collect();
-    status
-}
-
-/// The versions of which a member may still have pods: those that it had since its last finished rollout.
-fn earlier(then: &Member, member: &MemberView, now: &Member) -> Vec<String> {
-    if member.rollout.finished() {
-        return Vec::new();
-    }
-    let left = then.version.iter().filter(|_| then.version != now.version);
-    let versions = left.chain(&then.earlier_versions).filter(|version| Some(*version) != now.version.as_ref());
-    versions.take(EARLIER_LIMIT).cloned().collect()
 }
 
 /// Whether nothing is ours any more and the conditions say why: later passes know less, so the conditions stay.
@@ -172,6 +148,7 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
             status.desired_version = None;
             status.corrected_version = None;
             status.members.clear();
+            status.more_members = None;
             status.supported.clear();
             status.intended.clear();
             archive(status);
