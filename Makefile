@@ -1,6 +1,6 @@
 # pact-operator: build, test, try. Needs Rust, Go (builds Kubernetes' own tools for the tests), a C compiler, Python 3.
 .DEFAULT_GOAL := help
-.PHONY: help build commands units promises earliest loaded test test-matrix e2e image demo cluster bench crds chart alerts workflows code lint
+.PHONY: help build commands units simulate promises earliest loaded test test-matrix e2e image demo cluster bench crds chart alerts workflows code lint
 
 CARGO ?= cargo
 
@@ -15,13 +15,17 @@ LOADED := chart_uninstall gate_replicas gate_rotation gate_storm gate_faults cer
 # How many of the others run at once. More than one for each core starves control planes, and timeouts run out.
 TEST_THREADS ?= 2
 
-test: commands units promises earliest loaded ## all tests; the first time builds a Kubernetes control plane from source (minutes, with progress)
+test: commands units simulate promises earliest loaded ## all tests; the first time builds a Kubernetes control plane from source (minutes, with progress)
 
 commands:
 	@charts/commands.py "$$(tests/cluster/build.sh | tail -n 1)/helm"
 
 units:
 	$(CARGO) test --locked --workspace --lib --bins
+
+SEEDS ?= 10000
+simulate: ## the recorder's rules in SEEDS random worlds in which everything goes wrong; SIMULATION_SEED=7 repeats one
+	SIMULATION_SEEDS=$(SEEDS) $(CARGO) test --locked --test simulation -- --nocapture
 
 promises:
 	$(CARGO) test --locked --workspace --no-fail-fast --test contract --test promises -- \

@@ -14,6 +14,9 @@ pub const MEMBERS_LIMIT: usize = 50;
 /// How many earlier versions of a member are kept.
 pub const EARLIER_LIMIT: usize = 5;
 
+/// How many namespaces are remembered for which a version was recorded.
+pub const RECORDED_FOR_LIMIT: usize = 100;
+
 /// What the operator knows of one pacticipant in one environment: the workloads that run it, the desired version, and
 /// the recorded version.
 ///
@@ -32,6 +35,7 @@ pub const EARLIER_LIMIT: usize = 5;
     printcolumn(name = "Pacticipant", type_ = "string", json_path = ".spec.pacticipant"),
     printcolumn(name = "Environment", type_ = "string", json_path = ".spec.environment", priority = 1),
     printcolumn(name = "Instance", type_ = "string", json_path = ".spec.applicationInstance", priority = 1),
+    printcolumn(name = "Cluster", type_ = "string", json_path = ".status.cluster", priority = 1),
     printcolumn(name = "Desired", type_ = "string", json_path = ".status.desiredVersion"),
     printcolumn(name = "Recorded", type_ = "string", json_path = ".status.recorded.version"),
     printcolumn(name = "Since", type_ = "date", json_path = ".status.recorded.at"),
@@ -63,10 +67,13 @@ pub struct PactDeploymentStatus {
     /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// The name of the cluster in which the operator runs, if it has one (the chart's value `clusterName`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// The workloads that run this pacticipant here.
     #[serde(default)]
     pub members: Vec<Member>,
-    /// How many more workloads run it.
+    /// How many more workloads run it, of those that count for the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub more_members: Option<i32>,
     /// The version that every member runs or is rolling out to; absent while they differ or none can be determined.
@@ -75,6 +82,11 @@ pub struct PactDeploymentStatus {
     /// The version that the operator last found recorded at the broker as desired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<Recorded>,
+    /// The namespaces of the workloads for which versions were recorded as deployed: a workload of another one that runs
+    /// another version is a stranger. Absent while nothing is recorded, and where there are too many: then nobody is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = RECORDED_FOR_LIMIT), extend("x-kubernetes-list-type" = "set"))]
+    pub recorded_for: Vec<String>,
     /// The versions that the operator released and that still run, where releases are recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub supported: Vec<Recorded>,
@@ -84,8 +96,8 @@ pub struct PactDeploymentStatus {
     /// The gate's verdicts on the versions that run or are being rolled out, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
-    /// The versions that the operator is about to record: one of them that it finds at the broker is its own, also after it
-    /// ended in the middle.
+    /// The versions that the operator is about to record, newest first: one of them that it finds at the broker is its own,
+    /// although an answer was lost, or it ended in the middle.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub intended: Vec<String>,
     /// Since when no workload runs the pacticipant any more.
@@ -97,7 +109,7 @@ pub struct PactDeploymentStatus {
     /// The version for which the operator corrected another client's record once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub corrected_version: Option<String>,
-    /// `Ready`, `Recorded`, `RecordPending`; `Mixed`, `VersionMissing`, `Contested`, `Orphaned`, `Bypassed`,
+    /// `Ready`, `Recorded`, `RecordPending`; `Mixed`, `VersionMissing`, `Contested`, `Orphaned`, `Bypassed`, `Stranger`,
     /// `Reconciling` and `Stalled` while they are true.
     #[serde(default)]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
@@ -125,7 +137,7 @@ pub struct Member {
     /// Whether it has no pods: its version does not count while another member has some.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub without_pods: bool,
-    /// Why it has no version, or why it delays the record.
+    /// Why it has no version, why it delays the record, or that it does not count for the record (`Stranger`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }

@@ -36,7 +36,10 @@ use super::gate::{GateMode, GatePolicy};
     validation = Rule::new("has(self.environment) == has(oldSelf.environment)")
         .message("environment cannot be added or removed later: make a new PactEnvironment"),
     validation = Rule::new("has(self.applicationInstance) == has(oldSelf.applicationInstance)")
-        .message("applicationInstance cannot be added or removed later: make a new PactEnvironment")
+        .message("applicationInstance cannot be added or removed later: make a new PactEnvironment"),
+    // An object that was stored with both goes on: the API server refuses only what changes.
+    validation = Rule::new("!has(self.applicationInstance) || self.record.kind != 'Release'")
+        .message("record.kind: Release takes no applicationInstance: a broker keeps releases without one")
 )]
 pub struct PactEnvironmentSpec {
     /// The `PactBroker` at which the environment is.
@@ -72,6 +75,12 @@ pub struct PactEnvironmentSpec {
     /// Whether a namespace of this environment may belong to other environments, too. Each of them must allow it.
     #[serde(default)]
     pub overlap: Overlap,
+
+    /// Which of the namespaces may speak for which pacticipants. All rules that match a pacticipant count together; one
+    /// that no rule matches may be named by each namespace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    pub owners: Vec<OwnerRule>,
 
     /// What is recorded, and when a record is taken back.
     #[serde(default)]
@@ -114,7 +123,7 @@ pub struct BrokerRef {
 pub struct Namespaces {
     /// Namespaces by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 1000), extend("x-kubernetes-list-type" = "set", "items" = namespace_name()))]
+    #[schemars(length(max = 1000), extend("x-kubernetes-list-type" = "set", "items" = namespace_name("patterns are not read: select namespaces by their labels with namespaces.selector")))]
     pub names: Vec<String>,
     /// Namespaces by their labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -125,16 +134,36 @@ pub struct Namespaces {
 }
 
 /// The schema of a namespace's name. The rule stands at the item, so that the refusal shows which name is meant.
-fn namespace_name() -> serde_json::Value {
+fn namespace_name(remedy: &str) -> serde_json::Value {
     serde_json::json!({
         "type": "string",
         "maxLength": 63,
         "x-kubernetes-validations": [{
             "rule": "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-            "message": "not the name of a namespace, which is made of lower-case letters, digits and -; \
-                        patterns are not read: select namespaces by their labels with namespaces.selector",
+            "message": format!(
+                "not the name of a namespace, which is made of lower-case letters, digits and -; {remedy}"
+            ),
         }],
     })
+}
+
+/// Which namespaces may speak for some pacticipants. A workload of another namespace that names one is not recorded for
+/// it, and the gate treats it as one that does not say what it is.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+pub struct OwnerRule {
+    /// Globs of pacticipants' names; `*` stands for any characters, and case does not count.
+    #[schemars(
+        length(min = 1, max = 64),
+        inner(length(min = 1, max = 255), regex(pattern = r"\S")),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub pacticipants: Vec<String>,
+    /// The names of the namespaces that may speak for them.
+    #[schemars(
+        length(min = 1, max = 64),
+        extend("x-kubernetes-list-type" = "set", "items" = namespace_name("patterns are not read: name each namespace"))
+    )]
+    pub namespaces: Vec<String>,
 }
 
 /// Whether environments may share a namespace.
@@ -230,6 +259,9 @@ pub struct VersionPolicy {
     /// Whether the label `app.kubernetes.io/version` is used where the image tag gives no version.
     #[serde(default)]
     pub label: LabelPolicy,
+    /// Whether the annotation `pact-operator.dev/application-instance` may make a workload a copy of its own.
+    #[serde(default)]
+    pub application_instance: ApplicationInstancePolicy,
     /// Texts that are never a version; `*` stands for any characters. `latest` and bare digests never are a version.
     #[serde(default = "default_denied_versions")]
     #[schemars(length(max = 100))]
@@ -242,6 +274,7 @@ impl Default for VersionPolicy {
             annotation: AnnotationPolicy::default(),
             tag_pattern: None,
             label: LabelPolicy::default(),
+            application_instance: ApplicationInstancePolicy::default(),
             denied: default_denied_versions(),
         }
     }
@@ -300,6 +333,16 @@ pub enum LabelPolicy {
     Use,
 }
 
+/// Whether a workload may name an application instance of its own.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ApplicationInstancePolicy {
+    /// The annotation makes the workload a permanent copy of its own, beside the others.
+    #[default]
+    Allow,
+    /// A workload with the annotation is not recorded, and the gate treats it as one that does not say what it is.
+    Refuse,
+}
+
 /// How the environment is created at the broker.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -349,7 +392,8 @@ pub struct PactEnvironmentStatus {
     /// How many of the running versions have no verdict (yet).
     #[serde(default)]
     pub unchecked: i32,
-    /// `Ready`, `EnvironmentExists`, `Conflicted`, `NamespacesFound`, `MembersListed`; `UndeploysHeld` while it is true.
+    /// `Ready`, `EnvironmentExists`, `Conflicted`, `NamespacesFound`, `MembersListed`; `OwnersRespected` where
+    /// `spec.owners` has rules; `UndeploysHeld` and `PacticipantsLimited` while they are true.
     #[serde(default)]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

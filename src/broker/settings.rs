@@ -8,31 +8,51 @@ use std::{
 use super::{BaseUrl, BrokerConfig, ClientCertificate, Credentials, SecretText, TlsSettings, pause::LONGEST_PAUSE};
 use crate::{
     api::PactBrokerSpec,
-    decide::{Explanation, Reason},
+    decide::{
+        Explanation, Reason,
+        broker_secrets::{Named, Purpose},
+    },
 };
 
-/// The contents of a Secret by key, or `None` when the Secret does not exist.
-pub type SecretData = Option<BTreeMap<String, Vec<u8>>>;
+/// A Secret as it was read.
+#[derive(Clone)]
+pub struct SecretContents {
+    /// Its type.
+    pub type_: String,
+    /// Its values by key.
+    pub values: BTreeMap<String, Vec<u8>>,
+}
+
+/// What a Secret holds, or `None` when it does not exist.
+pub type SecretData = Option<SecretContents>;
+
+/// The Secrets that a `PactBroker` names, field by field.
+fn named<'a>(spec: &'a PactBrokerSpec, namespace: &'a str) -> impl Iterator<Item = Named<'a>> {
+    let auth = spec.auth.as_ref();
+    [
+        ("auth.basic.secretRef", Purpose::Sent, auth.and_then(|auth| auth.basic.as_ref()).map(|it| &it.secret_ref)),
+        ("auth.bearer.secretRef", Purpose::Sent, auth.and_then(|auth| auth.bearer.as_ref()).map(|it| &it.secret_ref)),
+        ("headersSecretRef", Purpose::Sent, spec.headers_secret_ref.as_ref()),
+        ("tls.caSecretRef", Purpose::Tls, spec.tls.ca_secret_ref.as_ref()),
+        ("tls.clientCertificateSecretRef", Purpose::Tls, spec.tls.client_certificate_secret_ref.as_ref()),
+    ]
+    .into_iter()
+    .filter_map(move |(field, purpose, reference)| Some(Named { field, namespace, name: &reference?.name, purpose }))
+}
 
 /// The names of the Secrets that a `PactBroker` refers to.
-#[must_use]
-pub fn secrets_of(spec: &PactBrokerSpec) -> BTreeSet<String> {
-    let auth = spec.auth.iter().flat_map(|auth| {
-        let basic = auth.basic.as_ref().map(|basic| &basic.secret_ref);
-        basic.into_iter().chain(auth.bearer.as_ref().map(|bearer| &bearer.secret_ref))
-    });
-    auth.chain(&spec.headers_secret_ref)
-        .chain(&spec.tls.ca_secret_ref)
-        .chain(&spec.tls.client_certificate_secret_ref)
-        .map(|reference| reference.name.clone())
-        .collect()
+///
+/// # Errors
+/// When one of them may not be read for a broker.
+pub fn secrets_of(spec: &PactBrokerSpec, namespace: &str) -> Result<BTreeSet<String>, Explanation> {
+    named(spec, namespace).map(|named| named.check_name().map(|()| named.name.to_owned())).collect()
 }
 
 /// The settings of the client for a `PactBroker`.
 ///
 /// # Errors
-/// When a Secret or a key in it is missing or unreadable, or a setting is invalid. The text names the Secret, the key
-/// and the remedy, never a value.
+/// When a Secret is not for brokers, when a Secret or a key in it is missing or unreadable, or when a setting is invalid.
+/// The text names the Secret, the key and the remedy, never a value.
 pub fn broker_config(
     spec: &PactBrokerSpec,
     namespace: &str,
@@ -43,7 +63,8 @@ pub fn broker_config(
         Explanation::new(Reason::InvalidSpec, format!("spec.{field}: {problem}"))
     };
     let secret = |name: &str| -> Result<&BTreeMap<String, Vec<u8>>, Explanation> {
-        secrets.get(name).and_then(Option::as_ref).ok_or_else(|| {
+        let found = secrets.get(name).and_then(Option::as_ref).map(|found| &found.values);
+        found.ok_or_else(|| {
             Explanation::new(
                 Reason::SecretMissing,
                 format!("there is no Secret {name} in namespace {namespace}; create it there"),
@@ -81,6 +102,12 @@ pub fn broker_config(
         Ok(SecretText::new(text))
     };
 
+    for named in named(spec, namespace) {
+        named.check_name()?;
+        if let Some(Some(found)) = secrets.get(named.name) {
+            named.check_type(&found.type_)?;
+        }
+    }
     let base_url = BaseUrl::parse(&spec.url).map_err(|problem| invalid("url", &problem))?;
     let credentials = match spec.auth.as_ref().map(|auth| (&auth.basic, &auth.bearer)) {
         None | Some((None, None)) => Credentials::None,

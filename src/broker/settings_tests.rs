@@ -22,7 +22,8 @@ fn bearer() -> Value {
 
 #[allow(clippy::unnecessary_wraps, reason = "an existing Secret, among some that do not exist")]
 fn secret(entries: &[(&str, &[u8])]) -> SecretData {
-    Some(entries.iter().map(|(key, value)| ((*key).to_owned(), value.to_vec())).collect())
+    let values = entries.iter().map(|(key, value)| ((*key).to_owned(), value.to_vec())).collect();
+    Some(SecretContents { type_: "Opaque".to_owned(), values })
 }
 
 fn settings(spec: &PactBrokerSpec, secrets: &[(&str, SecretData)]) -> Result<BrokerConfig, Explanation> {
@@ -163,7 +164,55 @@ fn every_secret_that_is_used_is_named_so_that_its_changes_are_seen() {
         "headersSecretRef": {"name": "b"},
         "tls": {"caSecretRef": {"name": "c"}, "clientCertificateSecretRef": {"name": "d"}}
     });
-    assert_eq!(secrets_of(&spec(all)).into_iter().collect::<Vec<_>>(), ["a", "b", "c", "d"]);
-    assert_eq!(secrets_of(&spec(bearer())).into_iter().collect::<Vec<_>>(), ["login"]);
-    assert!(secrets_of(&spec(json!({}))).is_empty());
+    let names = |more| secrets_of(&spec(more), "operators").unwrap().into_iter().collect::<Vec<_>>();
+    assert_eq!(names(all), ["a", "b", "c", "d"]);
+    assert_eq!(names(bearer()), ["login"]);
+    assert!(names(json!({})).is_empty());
+}
+
+#[test]
+fn case_114_a_secret_that_is_not_for_brokers_is_refused_in_each_field_before_it_is_read() {
+    let reference = |name: &str| json!({"secretRef": {"name": name}});
+    let fields = |name: &str| {
+        [
+            ("auth.basic.secretRef", json!({"auth": {"basic": reference(name)}})),
+            ("auth.bearer.secretRef", json!({"auth": {"bearer": reference(name)}})),
+            ("headersSecretRef", json!({"headersSecretRef": {"name": name}})),
+            ("tls.caSecretRef", json!({"tls": {"caSecretRef": {"name": name}}})),
+            ("tls.clientCertificateSecretRef", json!({"tls": {"clientCertificateSecretRef": {"name": name}}})),
+        ]
+    };
+    for (field, more) in fields("pact-operator-webhook-authority") {
+        let refused = [
+            secrets_of(&spec(more.clone()), "operators").unwrap_err(),
+            settings(&spec(more), &[("pact-operator-webhook-authority", secret(&[("current.key", b"KEY")]))])
+                .unwrap_err(),
+        ];
+        for why in refused {
+            assert_eq!(why.reason, Reason::SecretRefused, "{field}");
+            let named = format!("spec.{field}: Secret operators/pact-operator-webhook-authority is the operator's own");
+            assert!(why.message.starts_with(&named) && !why.message.contains("KEY"), "{}", why.message);
+        }
+    }
+    for (field, more) in fields("login") {
+        let values = [
+            ("username", b"u"),
+            ("password", b"p"),
+            ("token", b"t"),
+            ("ca.crt", b"c"),
+            ("tls.crt", b"c"),
+            ("tls.key", b"k"),
+        ];
+        let usable = SecretContents {
+            type_: "kubernetes.io/service-account-token".to_owned(),
+            ..secret(&values.map(|(key, value)| (key, &value[..]))).unwrap()
+        };
+        let why = settings(&spec(more), &[("login", Some(usable))]).unwrap_err();
+        assert_eq!(why.reason, Reason::SecretRefused, "{field}");
+        assert!(
+            why.message.starts_with(&format!("spec.{field}: Secret operators/login is of type")),
+            "{}",
+            why.message
+        );
+    }
 }

@@ -6,7 +6,10 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::process::{self, Failure, LogArguments};
+use super::{
+    cluster_name::ClusterArguments,
+    process::{self, Failure, LogArguments},
+};
 use crate::recorder::{self, Settings, Surroundings};
 use operator_kit::{
     lease::{self, Leadership, LeaseSettings},
@@ -46,6 +49,12 @@ pub(super) struct ControllerArguments {
     #[arg(long, default_value_t = 300, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     retry_seconds: u64,
     #[command(flatten)]
+    cluster: ClusterArguments,
+    /// For how many pacticipants (with environment and application instance) the workloads of one namespace may speak;
+    /// for others nothing is recorded.
+    #[arg(long, default_value_t = 1000, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pacticipants_per_namespace: u32,
+    #[command(flatten)]
     log: LogArguments,
 }
 
@@ -80,15 +89,17 @@ async fn serve(arguments: ControllerArguments, shutdown: CancellationToken) -> R
     metrics.observe("leader", help, move || Some(i64::from(lead.is_leader())));
     let settings = Settings {
         namespace: arguments.namespace,
-        user_agent: process::USER_AGENT.to_owned(),
+        user_agent: arguments.cluster.user_agent(),
+        cluster_name: arguments.cluster.name().map(str::to_owned),
         probe_period: Duration::from_secs(arguments.probe_seconds),
         resync_period: Duration::from_secs(arguments.resync_seconds),
         retry_min: Duration::from_secs(1),
         retry_max: Duration::from_secs(arguments.retry_seconds),
         quiet_period: Duration::from_secs(3),
+        keys_per_namespace: usize::try_from(arguments.pacticipants_per_namespace).unwrap_or(usize::MAX),
     };
-    let surroundings =
-        Surroundings { client, leadership, readiness, liveness, metrics, instance: arguments.name, shutdown };
+    let instance = arguments.cluster.instance(&arguments.name);
+    let surroundings = Surroundings { client, leadership, readiness, liveness, metrics, instance, shutdown };
     recorder::run(settings, surroundings).await;
 
     // Another process may lead only now, when no write is in progress any more.

@@ -88,6 +88,7 @@ fn the_columns_are_the_documented_ones_and_each_shows_an_existing_field() {
                 "Pacticipant",
                 "Environment",
                 "Instance",
+                "Cluster",
                 "Desired",
                 "Recorded",
                 "Since",

@@ -1,6 +1,7 @@
 //! The command line: arguments, wiring, output for people.
 
 mod check;
+mod cluster_name;
 mod controller;
 mod crds;
 mod process;

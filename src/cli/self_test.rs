@@ -14,7 +14,10 @@ use k8s_openapi::api::{admissionregistration::v1::ValidatingWebhookConfiguration
 use kube::{Api, Client, ResourceExt, api::ListParams, client::Body};
 use serde_json::json;
 
-use super::process::{self, Failure, LogArguments, USER_AGENT};
+use super::{
+    cluster_name::ClusterArguments,
+    process::{self, Failure, LogArguments},
+};
 use crate::{
     api::{PactBroker, PactEnvironment, annotations},
     cluster::client_factory::ClientFactory,
@@ -45,6 +48,8 @@ pub(super) struct SelfTestArguments {
     /// A service account whose bypass statements count, as the webhook is told; may be repeated.
     #[arg(long = "bypass-service-account", value_name = "NAMESPACE:NAME")]
     bypass_accounts: Vec<ServiceAccountName>,
+    #[command(flatten)]
+    cluster: ClusterArguments,
     #[command(flatten)]
     log: LogArguments,
 }
@@ -85,7 +90,7 @@ async fn test(arguments: &SelfTestArguments) -> Result<(), Failure> {
                 longest_pause: crate::broker::pause::LONGEST_PAUSE,
                 client: client.clone(),
                 namespace: arguments.namespace.clone(),
-                user_agent: format!("{USER_AGENT} self-test"),
+                user_agent: format!("{} self-test", arguments.cluster.user_agent()),
                 observer: Arc::new(|_, _, _| {}),
             };
             for object in brokers {

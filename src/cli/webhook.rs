@@ -6,9 +6,12 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::process::{self, Failure, LogArguments};
+use super::{
+    cluster_name::ClusterArguments,
+    process::{self, Failure, LogArguments},
+};
 use crate::{
-    decide::admission::ServiceAccountName,
+    decide::{admission::ServiceAccountName, broker_secrets::WEBHOOK_AUTHORITY},
     gate::{self, Gate, Settings},
 };
 use operator_kit::{
@@ -43,7 +46,7 @@ pub(super) struct WebhookArguments {
     #[arg(long, default_value = "pact-operator", value_name = "NAME")]
     webhook_configuration: String,
     /// The Secret that holds the certificate authority of all replicas.
-    #[arg(long, default_value = "pact-operator-webhook-authority", value_name = "NAME")]
+    #[arg(long, default_value = WEBHOOK_AUTHORITY, value_name = "NAME")]
     certificate_secret: String,
     /// A DNS name or IP address by which the API server calls; may be repeated. Default:
     /// pact-operator-webhook.NAMESPACE.svc
@@ -80,6 +83,8 @@ pub(super) struct WebhookArguments {
     /// How often the brokers' Secrets are read again, in seconds.
     #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     renew_seconds: u64,
+    #[command(flatten)]
+    cluster: ClusterArguments,
     #[command(flatten)]
     log: LogArguments,
 }
@@ -205,9 +210,9 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
     let renew_every = Duration::from_secs(arguments.renew_seconds);
     let settings = Settings {
         namespace: arguments.namespace.clone(),
-        user_agent: process::USER_AGENT.to_owned(),
+        user_agent: arguments.cluster.user_agent(),
         renew_every,
-        instance: arguments.name.clone(),
+        instance: arguments.cluster.instance(&arguments.name),
         bypass_accounts: arguments.bypass_accounts.iter().cloned().collect(),
     };
     let gate = Gate::new(client, &settings, &metrics);

@@ -1,7 +1,10 @@
 //! A broker's client, made from a `PactBroker` and the Secrets that it names, and made anew only when one of them is
 //! another by now.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt};
@@ -10,7 +13,7 @@ use crate::{
     api::PactBroker,
     broker::{
         Broker, BrokerConfig, Observer,
-        settings::{SecretData, broker_config, secrets_of},
+        settings::{SecretContents, SecretData, broker_config, secrets_of},
     },
     decide::{Explanation, Reason},
 };
@@ -29,6 +32,10 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
+    fn of(object: &PactBroker, secrets: BTreeMap<String, Option<(String, String)>>) -> Self {
+        Self { uid: object.uid(), generation: object.metadata.generation, secrets }
+    }
+
     /// Whether it was this state of the `PactBroker`'s spec, whatever became of its Secrets.
     #[must_use]
     pub fn is_of(&self, object: &PactBroker) -> bool {
@@ -72,20 +79,30 @@ impl ClientFactory {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         let mut versions = BTreeMap::new();
         let mut data: BTreeMap<String, SecretData> = BTreeMap::new();
-        for name in secrets_of(&object.spec) {
-            let found = match tokio::time::timeout(READ_LIMIT, secrets.get_opt(&name)).await {
+        // A Secret that is not for brokers is not even read.
+        let names = match secrets_of(&object.spec, &self.namespace) {
+            Ok(names) => names,
+            Err(why) => {
+                let fingerprint = Fingerprint::of(object, versions);
+                return Ok((before != Some(&fingerprint)).then(|| BuiltClient { fingerprint, client: Err(why) }));
+            }
+        };
+        for name in &names {
+            let found = match tokio::time::timeout(READ_LIMIT, secrets.get_opt(name)).await {
                 Ok(Ok(found)) => found,
-                Ok(Err(error)) => return Err(self.unreadable(&name, &refusal::explain(&error))),
-                Err(_) => return Err(self.unreadable(&name, "no answer within 5 s")),
+                Ok(Err(error)) => return Err(self.unreadable(name, &refused(&names, &error))),
+                Err(_) => return Err(self.unreadable(name, "no answer within 5 s")),
             };
             let version =
                 found.as_ref().map(|s| (s.uid().unwrap_or_default(), s.resource_version().unwrap_or_default()));
             versions.insert(name.clone(), version);
-            let contents = found
-                .map(|found| found.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect());
-            data.insert(name, contents);
+            let contents = found.map(|found| SecretContents {
+                type_: found.type_.unwrap_or_else(|| "Opaque".to_owned()),
+                values: found.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect(),
+            });
+            data.insert(name.clone(), contents);
         }
-        let fingerprint = Fingerprint { uid: object.uid(), generation: object.metadata.generation, secrets: versions };
+        let fingerprint = Fingerprint::of(object, versions);
         if before == Some(&fingerprint) {
             return Ok(None);
         }
@@ -103,5 +120,22 @@ impl ClientFactory {
             Reason::SecretUnreadable,
             format!("Secret {}/{name} cannot be read: {problem}", self.namespace),
         )
+    }
+}
+
+/// Why a Secret is not given, and the remedy. The chart grants the Secrets that its values name, and no others (case
+/// 113).
+fn refused(names: &BTreeSet<String>, error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if refusal::is_missing_right(error) => {
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            format!(
+                "{}. Remedy: the chart grants the Secrets that its values name. Add those of this PactBroker: \
+                 rbac.brokerSecrets: [{}]",
+                status.message,
+                names.join(", ")
+            )
+        }
+        _ => error.to_string(),
     }
 }

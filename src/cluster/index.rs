@@ -2,16 +2,23 @@
 //!
 //! Synchronous and without I/O. Each change answers the keys that it may have touched; the caller looks at those again.
 
+mod invalid;
+mod limit;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use self::limit::KeyLimit;
+pub use self::{invalid::InvalidWorkload, limit::BeyondLimit};
 use super::environments::{Environments, RecordedAt};
 use crate::api::names::Version;
-use crate::decide::EnvironmentPolicy;
-use crate::decide::record::{Hold, MemberView};
+use crate::decide::{
+    EnvironmentPolicy, Problem,
+    record::{Hold, MemberView},
+};
 use crate::workload::{
-    BrokenRules, BypassStatement, EnvironmentRules, Identity, IdentityProblem, NamespaceMapping, PactAnnotations,
-    RecordKey, RolloutState, StaleSource, StrayKey, VersionRules, Workload, WorkloadKind, WorkloadRef,
-    effective_annotations, identify, stale_source,
+    BrokenRules, BypassStatement, EnvironmentRules, Identity, NamespaceMapping, Ownership, PactAnnotations, RecordKey,
+    RolloutState, StaleSource, StrayKey, VersionRules, Workload, WorkloadKind, WorkloadRef, effective_annotations,
+    identify, stale_source,
 };
 
 /// A source of the knowledge that a workload is a template only: an Argo `Rollout` or a Flagger `Canary`.
@@ -30,17 +37,6 @@ pub struct Template {
     pub workload: WorkloadRef,
     /// Whether what it says now has been promoted; for a Flagger `Canary` only.
     pub promoted: bool,
-}
-
-/// A workload whose annotations cannot be followed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct InvalidWorkload {
-    /// Which workload.
-    pub workload: WorkloadRef,
-    /// Its uid, for an Event about it.
-    pub uid: String,
-    /// What is wrong.
-    pub problem: IdentityProblem,
 }
 
 /// A workload with keys that look like the operator's and mean nothing.
@@ -76,6 +72,7 @@ pub struct Index {
     invalid_workloads: HashMap<WorkloadRef, InvalidWorkload>,
     /// Of workloads that are annotated and of others.
     stray_keys: HashMap<WorkloadRef, StrayKeys>,
+    limit: KeyLimit,
 }
 
 impl Index {
@@ -217,12 +214,6 @@ impl Index {
         rules.find_map(|rules| stale_source(before, now, &rules.version))
     }
 
-    /// What is wrong with a workload's annotations, if anything.
-    #[must_use]
-    pub fn invalid_workload(&self, reference: &WorkloadRef) -> Option<&InvalidWorkload> {
-        self.invalid_workloads.get(reference)
-    }
-
     /// The keys on a workload that mean nothing, where an environment claims its namespace.
     #[must_use]
     pub fn stray_keys_of(&self, reference: &WorkloadRef) -> Option<&StrayKeys> {
@@ -250,11 +241,6 @@ impl Index {
     pub fn keys_of_environment(&self, object: &str) -> Vec<RecordKey> {
         let of_object = |members: &BTreeMap<_, MemberView>| members.values().any(|m| m.environment_object == object);
         self.members.iter().filter(|(_, members)| of_object(members)).map(|(key, _)| key.clone()).collect()
-    }
-
-    /// Every annotated workload whose annotations cannot be followed.
-    pub fn invalid_workloads(&self) -> impl Iterator<Item = &InvalidWorkload> {
-        self.invalid_workloads.values()
     }
 
     /// The rules that a key is under: those of the first `PactEnvironment`, by name, that has a member of it, or that
@@ -325,11 +311,18 @@ impl Index {
     /// What a workload's annotations say under the rules that a key is under.
     ///
     /// # Errors
-    /// When its annotations cannot be followed.
-    pub fn identity(&self, key: &RecordKey, workload: &Workload) -> Result<Option<Identity>, IdentityProblem> {
-        match self.rules_for(key) {
-            Some(rules) => identify(&self.effective(workload), &rules.version),
-            None => identify(&self.effective(workload), &VersionRules::default()),
+    /// When its annotations cannot be followed, or others own the key's pacticipant, which it names.
+    pub fn identity(&self, key: &RecordKey, workload: &Workload) -> Result<Option<Identity>, Problem> {
+        let effective = self.effective(workload);
+        let identity = match self.rules_for(key) {
+            Some(rules) => identify(&effective, &rules.version),
+            None => identify(&effective, &VersionRules::default()),
+        };
+        let identity = identity.map_err(Problem::Identity)?;
+        let names_it = identity.as_ref().is_some_and(|it| it.pacticipants.contains(&key.pacticipant));
+        match self.objection(key, &workload.reference.namespace).filter(|_| names_it) {
+            Some(problem) => Err(Problem::NotOwned(problem)),
+            None => Ok(identity),
         }
     }
 
@@ -383,7 +376,7 @@ impl Index {
         };
         let workload = self.effective(workload);
         let statement = BypassStatement::of(&workload).ok().flatten();
-        let mut placements = Vec::new();
+        let (mut placements, mut not_owned) = (Vec::new(), BTreeSet::new());
         for object in objects {
             let Some(rules) = self.environments.rules(object) else { continue };
             let Ok(Some(identity)) = identify(&workload, &rules.version) else { continue };
@@ -392,6 +385,11 @@ impl Index {
             let bypass = statement.clone().filter(|statement| statement.covers(&workload, version));
             let instance = own_instance.or_else(|| rules.instance.clone());
             for pacticipant in identity.pacticipants {
+                let ownership = rules.owners.ownership(&pacticipant, &workload.reference.namespace);
+                if matches!(ownership, Ownership::NotOwned(_)) {
+                    not_owned.insert((rules.environment_ref.clone(), pacticipant));
+                    continue;
+                }
                 let key = RecordKey {
                     environment_ref: rules.environment_ref.clone(),
                     pacticipant,
@@ -406,32 +404,40 @@ impl Index {
                     without_pods: workload.without_pods,
                     hold: hold.clone(),
                     bypass: bypass.clone(),
+                    owner: ownership == Ownership::Owned,
+                    stranger: None,
                 };
                 placements.push((key, member));
             }
         }
+        if !not_owned.is_empty() {
+            // Where two `PactEnvironment`s record in one environment, neither is a way around the other's owners.
+            placements.retain(|(key, _)| !not_owned.contains(&(key.environment_ref.clone(), key.pacticipant.clone())));
+        }
         placements
     }
 
-    fn invalid(&self, workload: &Workload) -> Option<InvalidWorkload> {
-        let mapping = self.mappings.get(&workload.reference.namespace)?;
-        let (NamespaceMapping::Mapped(objects) | NamespaceMapping::Conflicted(objects)) = mapping else { return None };
-        let rules = objects.iter().find_map(|object| self.environments.rules(object))?;
-        let problem = match identify(&self.effective(workload), &rules.version) {
-            Err(problem) => problem,
-            Ok(Some(Identity { application_instance: Err(problem), .. })) => {
-                IdentityProblem::InvalidApplicationInstance(problem)
+    fn reindex(&mut self, reference: &WorkloadRef) -> BTreeSet<RecordKey> {
+        let mut touched = self.reindex_within_limit(reference);
+        loop {
+            let next: Vec<_> = self.limit.next(&reference.namespace).into_iter().collect();
+            if next.is_empty() {
+                return touched;
             }
-            Ok(_) => return None,
-        };
-        Some(InvalidWorkload { workload: workload.reference.clone(), uid: workload.uid.clone(), problem })
+            touched.extend(next.iter().flat_map(|next| self.reindex_within_limit(next)));
+        }
     }
 
-    fn reindex(&mut self, reference: &WorkloadRef) -> BTreeSet<RecordKey> {
+    fn reindex_within_limit(&mut self, reference: &WorkloadRef) -> BTreeSet<RecordKey> {
+        let namespace = &reference.namespace;
+        self.limit.forget(reference);
         let mut touched = self.keys_of.remove(reference).unwrap_or_default();
         for key in &touched {
             if let Some(members) = self.members.get_mut(key) {
                 members.remove(reference);
+                if !members.keys().any(|other| other.namespace == *namespace) {
+                    self.limit.leave(namespace);
+                }
                 if members.is_empty() {
                     self.members.remove(key);
                 }
@@ -446,6 +452,10 @@ impl Index {
         }
         let mut keys = BTreeSet::new();
         for (key, member) in placements {
+            let here = |members: &BTreeMap<WorkloadRef, _>| members.keys().any(|it| it.namespace == *namespace);
+            if !self.members.get(&key).is_some_and(here) && !self.limit.admit(reference, &key) {
+                continue;
+            }
             // Where two `PactEnvironment`s record in one environment, the first by name counts, as in `rules_for`.
             self.members.entry(key.clone()).or_default().entry(reference.clone()).or_insert(member);
             keys.insert(key);

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::workload::{BrokenRules, CanaryOwner, EnvironmentRules, RecordKey};
+use crate::api::environment::OwnerRule;
+use crate::workload::{BrokenRules, CanaryOwner, EnvironmentRules, Owners, RecordKey};
 
 /// Something that a watch may report. Names are few, so that events meet.
 #[derive(Clone, Debug)]
@@ -62,13 +63,19 @@ fn rule_sets() -> impl Strategy<Value = (&'static str, Option<Result<Environment
     let where_ = prop::sample::select(&ENVIRONMENTS[..]);
     let pattern = prop::sample::select(vec![None, Some("^v(?<version>.+)$")]);
     let instance = prop::sample::select(vec![None, Some("red")]);
+    let owners = prop::option::of(prop::sample::subsequence(NAMESPACES.to_vec(), 1..=2));
     let parts = (prop::sample::select(&OBJECTS[..]), named, any::<bool>(), any::<bool>(), where_, pattern, instance);
-    (parts, 0..6_u8).prop_map(|((object, names, by_label, overlap, at, pattern, instance), kind)| {
+    (parts, owners, 0..6_u8).prop_map(|((object, names, by_label, overlap, at, pattern, instance), owners, kind)| {
         let selector = serde_json::from_value(serde_json::json!({"matchLabels": {"stage": "live"}})).unwrap();
         let listed = names.into_iter().map(str::to_owned);
         let mut rules = EnvironmentRules { environment_ref: environment_ref(at), ..rules(object, &[]) };
         rules.claim.selector = NamespaceSelector::parse(listed, by_label.then_some(&selector), false).unwrap();
         rules.claim.overlap_allowed = overlap;
+        let owner = |namespaces: Vec<&str>| OwnerRule {
+            pacticipants: vec!["orders".into()],
+            namespaces: namespaces.into_iter().map(str::to_owned).collect(),
+        };
+        rules.owners = Owners::new(&owners.into_iter().map(owner).collect::<Vec<_>>());
         rules.instance = instance.map(|text| ApplicationInstance::parse(text).unwrap());
         rules.version.tag_pattern = pattern.map(|source| TagPattern::parse(source).unwrap());
         let broken = |claim, environment_ref| {

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     api::names::{ApplicationInstance, Pacticipant},
     decide::{
-        GateRules,
+        GateRules, Reason,
         record::fixtures::{
             self, claim, environment_ref, key, key_of_instance, labels, progressing, reference, rules, workload,
         },
@@ -130,10 +130,8 @@ fn case_35_and_36_a_copy_with_its_own_instance_is_a_key_of_its_own() {
     index.apply_workload(copy);
     assert_eq!(names(&index, &key("production", "orders")), ["a", "b"], "an empty one is not taken for none");
     assert!(index.members(&key_of_instance("production", "orders", "customer 1")).is_empty());
-    assert_eq!(
-        index.invalid_workload(&reference("shop", "copy")).unwrap().problem.reason(),
-        "ApplicationInstanceInvalid"
-    );
+    let problems = &index.invalid_workload(&reference("shop", "copy")).unwrap().problems;
+    assert_eq!(Reason::from(&problems[0].1), Reason::ApplicationInstanceInvalid);
 }
 
 #[test]
@@ -443,7 +441,8 @@ fn annotations_that_cannot_be_followed_are_invalid_only_where_somebody_manages_t
     }
     let invalid_workloads: Vec<_> = index.invalid_workloads().map(|invalid| invalid.workload.to_string()).collect();
     assert_eq!(invalid_workloads, ["Deployment shop/bad"]);
-    assert_eq!(index.invalid_workload(&reference("shop", "bad")).unwrap().problem, IdentityProblem::EmptyPacticipant);
+    let problems = &index.invalid_workload(&reference("shop", "bad")).unwrap().problems;
+    assert_eq!(Reason::from(&problems[0].1), Reason::PacticipantEmpty);
     assert_eq!(index.keys().count(), 0);
     assert!(index.identity(&key("production", "orders"), &workload("shop", "bad", "")).is_err());
     index.apply_workload(workload("shop", "bad", "orders"));

@@ -4,17 +4,20 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 use k8s_openapi::{
-    api::{apps::v1::ReplicaSet, core::v1::Pod},
+    api::{
+        apps::v1::ReplicaSet,
+        core::v1::{Namespace, Pod},
+    },
     jiff::Timestamp,
 };
 use kube::{Api, Client, ResourceExt, api::ListParams, core::PartialObjectMeta};
 
 use super::Cluster;
 use crate::{
-    api::{condition::is_true, deployment::Member, names::Version},
+    api::{deployment::Member, names::Version},
     decide::{
         Explanation, Reason,
-        record::{MemberFate, MemberView},
+        record::{MemberFate, MemberView, has_recorded},
     },
     workload::{
         Dispatch, Kind, RecordKey, RolloutView, View, Workload, WorkloadKind, WorkloadRef, pods_left, template_of,
@@ -39,11 +42,13 @@ impl Cluster {
         }
         let workloads: Vec<Option<Workload>> = stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
         let templates = self.live_templates(members.iter().map(|member| &member.workload)).await?;
+        let moved = self.moved_namespaces(members.iter().map(|member| &member.workload)).await?;
         let index = self.index();
         Ok(workloads
             .into_iter()
             .flatten()
             .filter(|workload| !templates.contains(&workload.reference))
+            .filter(|workload| !moved.contains(&workload.reference.namespace))
             .filter_map(|workload| index.member_for(key, &workload))
             .map(|member| member.at(Timestamp::now()))
             .collect())
@@ -64,50 +69,19 @@ impl Cluster {
     async fn fate(&self, key: &RecordKey, member: &Member) -> Result<MemberFate, Explanation> {
         let Some(kind) = WorkloadKind::named(&member.kind) else { return Ok(MemberFate::Unknown) };
         let reference = WorkloadRef { kind, namespace: member.namespace.clone(), name: member.name.clone() };
-        let Some(workload) = self.live_workload(&reference).await? else {
-            let left = self.pods_left(key, &reference).await?;
-            return Ok(if left { MemberFate::Serving } else { MemberFate::Gone });
+        let live = self.live_workload(&reference).await?;
+        if live.is_some() && !self.moved_namespaces([&reference].into_iter()).await?.is_empty() {
+            return Ok(MemberFate::Unknown);
+        }
+        let pods_left = live.is_none() && self.pods_left(key, &reference).await?;
+        let recorded = |key: &RecordKey, version: &Version| {
+            let object = self.records.get(key);
+            object
+                .as_ref()
+                .and_then(|object| object.status.as_ref())
+                .is_some_and(|status| has_recorded(status, version))
         };
-        if workload.deleting {
-            return Ok(MemberFate::Unknown);
-        }
-        let index = self.index();
-        if index.member_for(key, &workload).is_some() {
-            return Ok(MemberFate::Unknown);
-        }
-        // It runs on as the pods of a Rollout or a Canary's primary, which cannot be recorded from here (yet).
-        if index.is_template(&reference) {
-            return Ok(MemberFate::Unmanaged);
-        }
-        // It runs on in a namespace that no environment claims: on its way to another one, or left out. What comes next
-        // distinguishes the two.
-        if !index.is_mapped(&reference.namespace) {
-            return Ok(MemberFate::Unknown);
-        }
-        Ok(match index.identity(key, &workload) {
-            Ok(None) => MemberFate::Unmanaged,
-            // Renamed, or moved to another environment or instance: gone from this key once it is recorded there.
-            Ok(Some(identity)) if identity.application_instance.is_ok() => {
-                let elsewhere = index.keys_for(&workload);
-                drop(index);
-                match elsewhere.as_slice() {
-                    [] => MemberFate::Unknown,
-                    all if all.iter().all(|(key, version)| self.is_recorded(key, version.as_ref())) => MemberFate::Gone,
-                    _ => MemberFate::Moved,
-                }
-            }
-            // Its annotations cannot be read: somebody is about to put them right.
-            Ok(Some(_)) | Err(_) => MemberFate::Unknown,
-        })
-    }
-
-    /// Whether a version is what a key has recorded, as far as its `PactDeployment` says.
-    fn is_recorded(&self, key: &RecordKey, version: Option<&Version>) -> bool {
-        let object = self.records.get(key);
-        let status = object.as_ref().and_then(|object| object.status.as_ref());
-        let (Some(status), Some(version)) = (status, version) else { return false };
-        let recorded = status.recorded.iter().chain(&status.supported);
-        is_true(&status.conditions, "Recorded") && recorded.into_iter().any(|it| it.version == version.as_str())
+        Ok(self.index().fate(key, &reference, live.as_ref(), pods_left, recorded))
     }
 
     /// Whether pods of a workload that is gone are left: those of a Deployment in its `ReplicaSet`s, which have its
@@ -131,6 +105,27 @@ impl Cluster {
 
     async fn live_workload(&self, reference: &WorkloadRef) -> Result<Option<Workload>, Explanation> {
         reference.kind.dispatch(Read { client: self.client.clone(), reference }).await
+    }
+
+    /// The namespaces of these workloads whose labels say now that they lie elsewhere than the watch has told: what follows
+    /// from that is decided once it has. A namespace that is gone, or that nobody may read, is none of them.
+    async fn moved_namespaces<'a>(
+        &self,
+        workloads: impl Iterator<Item = &'a WorkloadRef>,
+    ) -> Result<BTreeSet<String>, Explanation> {
+        let api: Api<PartialObjectMeta<Namespace>> = Api::all(self.client.clone());
+        let mut moved = BTreeSet::new();
+        let namespaces: BTreeSet<_> = workloads.map(|workload| &workload.namespace).collect();
+        for namespace in namespaces {
+            let what = format!("the namespace {namespace}");
+            let found = bounded(api.get_opt(namespace), &what).await.map_err(|error| error.unexpected(&what))?;
+            let Some(labels) = found.map(|found| found.metadata.labels.unwrap_or_default()) else { continue };
+            let index = self.index();
+            if index.mapping(namespace) != Some(index.environments().mapping(namespace, &labels)) {
+                moved.insert(namespace.clone());
+            }
+        }
+        Ok(moved)
     }
 
     /// The workloads that an Argo Rollout names as its template, in the namespaces of these.

@@ -7,6 +7,7 @@
 pub mod brokers;
 pub mod client_factory;
 pub mod environments;
+mod fate;
 pub mod index;
 pub mod inventory;
 pub mod live;
@@ -24,12 +25,16 @@ use std::{
     },
 };
 
+use k8s_openapi::jiff::Timestamp;
 use kube::{Client, api::PostParams};
 
 use self::{brokers::Brokers, index::Index, recorded::RecordedIndex, records::RecordStore, snapshots::Snapshots};
 use crate::{
     api::PactEnvironment,
-    decide::GateRules,
+    decide::{
+        GateRules,
+        record::{MemberView, with_strangers},
+    },
     workload::{EnvironmentRef, RecordKey},
 };
 
@@ -118,6 +123,14 @@ impl Cluster {
         let mut keys: HashSet<_> = self.records.keys().into_iter().filter(&wanted).collect();
         keys.extend(self.index().keys().filter(|key| wanted(key)).cloned());
         keys
+    }
+
+    /// The members of a key: those that count for its record, and then strangers to it.
+    #[must_use]
+    pub fn members(&self, key: &RecordKey) -> Vec<MemberView> {
+        let object = self.records.get(key);
+        let members = self.index().members(key).into_iter().map(|member| member.at(Timestamp::now())).collect();
+        with_strangers(members, object.as_ref().and_then(|object| object.status.as_ref()))
     }
 
     /// Every environment in which a `PactEnvironment` that can be followed records.

@@ -141,6 +141,23 @@ impl RecordStore {
         statuses.filter(|status| is_true(&status.conditions, type_)).count()
     }
 
+    /// Reads a key's object anew; says whether its status is this one.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn still_says(
+        &self,
+        key: &RecordKey,
+        status: Option<&PactDeploymentStatus>,
+    ) -> Result<bool, RecordStoreError> {
+        let found = self.api.get_opt(&key.object_name()).await?;
+        let same = found.as_ref().and_then(|object| object.status.as_ref()) == status;
+        if let Some(object) = found.filter(|_| !same) {
+            self.apply(object);
+        }
+        Ok(same)
+    }
+
     /// Writes the status of a key's object, which is made first when there is none. The write carries the resource
     /// version that `before` had, so a leader with an old view cannot overwrite a newer one.
     ///

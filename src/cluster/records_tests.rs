@@ -179,7 +179,9 @@ fn the_last_record_comes_from_the_status() {
     });
     let expected = LastRecord {
         recorded: Some(version("2")),
+        uuid: None,
         found: false,
+        intended: Vec::new(),
         corrected: Some(version("1")),
         orphaned_since: Some(at(9)),
     };

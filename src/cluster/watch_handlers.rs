@@ -41,9 +41,9 @@ pub enum Change {
     Workload {
         /// The keys whose members it may have changed.
         touched: BTreeSet<RecordKey>,
-        /// Whether the numbers of workloads may be others now.
+        /// Whether what `PactEnvironment`s say of their workloads, such as how many there are, may be otherwise now.
         counted: bool,
-        /// Its annotations cannot be followed.
+        /// Its annotations cannot be followed, or not in all that they say.
         invalid: Option<Box<InvalidWorkload>>,
         /// Its image became another build, and what says its version stayed.
         stale: Option<Box<(Workload, StaleSource)>>,
@@ -148,11 +148,14 @@ impl<K: Kind, C: OnChange> WatchHandler for Workloads<K, C> {
             let mut index = self.0.cluster.index();
             let before = index.workload(&reference);
             let counted = before.is_some() != workload.annotated();
+            let invalid_before = index.invalid_workload(&reference).cloned();
             let stale = before
                 .and_then(|before| index.stale_source(before, &workload))
                 .map(|source| Box::new((workload.clone(), source)));
             let touched = index.apply_workload(workload);
-            let invalid = index.invalid_workload(&reference).cloned().map(Box::new);
+            let invalid = index.invalid_workload(&reference).cloned();
+            let counted = counted || invalid != invalid_before;
+            let invalid = invalid.map(Box::new);
             let stray = index.stray_keys_of(&reference).cloned().map(Box::new);
             Change::Workload { touched, counted, invalid, stale, stray }
         };
@@ -169,8 +172,12 @@ impl<K: Kind, C: OnChange> WatchHandler for Workloads<K, C> {
     fn delete(&self, object: View<K>) {
         let reference =
             WorkloadRef { kind: K::KIND, namespace: object.namespace().unwrap_or_default(), name: object.name_any() };
-        let touched = self.0.cluster.index().remove_workload(&reference);
-        let counted = !touched.is_empty();
+        let (touched, invalid) = {
+            let mut index = self.0.cluster.index();
+            let invalid = index.invalid_workload(&reference).is_some();
+            (index.remove_workload(&reference), invalid)
+        };
+        let counted = invalid || !touched.is_empty();
         self.0.changed(Change::Workload { touched, counted, invalid: None, stale: None, stray: None });
     }
 

@@ -6,16 +6,19 @@
 //! - [`verdict`]: a broker's matrix and the live versions → a judgement.
 //! - [`admission`]: an admission review → what to ask → findings → the decision and its answer.
 //! - [`record`]: what the cluster runs and what the broker says → what to write.
-//! - [`namespaces`]: whether the namespaces of an environment exist. [`near_miss`]: the name that somebody may have meant.
-//!   [`stray_keys`]: what is wrong with keys that are not read.
+//! - [`namespaces`]: whether the namespaces of an environment exist. [`owners`]: whether they name only what is theirs.
+//!   [`near_miss`]: the name that somebody may have meant. [`stray_keys`]: what is wrong with keys that are not read.
 //! - [`not_in_force`]: what of an installed gate is not in force, for `helm test`.
+//! - [`broker_secrets`]: which Secrets a broker may be sent.
 //! - [`mod@reason`]: the closed list of reasons. [`messages`]: the texts that people read.
 
 pub mod admission;
+pub mod broker_secrets;
 pub mod messages;
 pub mod namespaces;
 pub mod near_miss;
 pub mod not_in_force;
+pub mod owners;
 pub mod reason;
 pub mod record;
 pub mod stray_keys;

@@ -65,6 +65,8 @@ reasons! {
     ApiServerUnavailable => UnderWay,
     /// The annotation of the application instance does not hold a name that a broker accepts.
     ApplicationInstanceInvalid => Stalled,
+    /// The environment refuses application instances of workloads, or records releases, which have none.
+    ApplicationInstanceRefused => Stalled,
     /// None of the operator's records is at the broker any more; nothing is taken back until they were read again.
     BrokerAnomaly => UnderWay,
     /// There is no PactBroker of the name that the PactEnvironment refers to.
@@ -111,6 +113,8 @@ reasons! {
     Mixed => UnderWay,
     /// Namespaces of this environment are claimed by another one, too.
     NamespaceClaimedTwice => Stalled,
+    /// A namespace names more pacticipants than it may speak for; nothing is recorded for those that came last.
+    NamespaceLimit => Stalled,
     /// A namespace that the PactEnvironment names does not exist, or its selector matches none.
     NamespaceMissing => UnderWay,
     /// Each namespace that the PactEnvironment names exists.
@@ -119,12 +123,16 @@ reasons! {
     NoOverlap => Settled,
     /// What answers at the address is not a Pact Broker.
     NotABroker => UnderWay,
+    /// The workload names a pacticipant that other namespaces own: it is not recorded for it.
+    NotOwned => Stalled,
     /// Nothing has to be done at the broker.
     NothingPending => Settled,
     /// No workload runs the pacticipant and nothing is recorded.
     NothingRecorded => Settled,
     /// No workload runs the pacticipant any more; the record is taken back after the grace.
     Orphaned => UnderWay,
+    /// Each workload names only pacticipants that its namespace may speak for.
+    OwnersRespected => Settled,
     /// The pacticipant annotation is empty, or has an empty item.
     PacticipantEmpty => Stalled,
     /// The pacticipant annotation holds a name that no broker accepts.
@@ -179,8 +187,12 @@ reasons! {
     SecretKeyMissing => UnderWay,
     /// There is no such Secret in the operator's namespace.
     SecretMissing => UnderWay,
+    /// The PactBroker names a Secret that is not for brokers: the operator's own, or one of another program.
+    SecretRefused => UnderWay,
     /// The Secret could not be read.
     SecretUnreadable => UnderWay,
+    /// The workload's namespace is new to a pacticipant that is recorded for others, and it runs another version.
+    Stranger => Stalled,
     /// The broker refuses the credentials.
     Unauthorized => UnderWay,
     /// A version that runs has no verdict yet, because the broker could not be asked.
@@ -272,6 +284,9 @@ impl From<&IdentityProblem> for Reason {
             IdentityProblem::InvalidPacticipant(_) => Self::PacticipantInvalid,
             IdentityProblem::TooMany { .. } | IdentityProblem::TooLong { .. } => Self::PacticipantsTooMany,
             IdentityProblem::InvalidApplicationInstance(_) => Self::ApplicationInstanceInvalid,
+            IdentityProblem::ApplicationInstanceRefused | IdentityProblem::ApplicationInstanceOfRelease => {
+                Self::ApplicationInstanceRefused
+            }
         }
     }
 }

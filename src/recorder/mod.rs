@@ -58,6 +58,8 @@ pub struct Settings {
     pub namespace: String,
     /// How the broker client names itself.
     pub user_agent: String,
+    /// The name of the cluster, on `PactDeployment`s.
+    pub cluster_name: Option<String>,
     /// How often a broker that answers is probed, and its Secrets read again.
     pub probe_period: Duration,
     /// How often what an environment has recorded is read and compared.
@@ -68,6 +70,8 @@ pub struct Settings {
     pub retry_max: Duration,
     /// How long a rollout may take before the status says that it is under way: most end sooner, unwritten.
     pub quiet_period: Duration,
+    /// For how many keys the workloads of one namespace may speak.
+    pub keys_per_namespace: usize,
 }
 
 /// What the recorder needs of the process that it runs in.
@@ -112,6 +116,7 @@ impl Recorder {
         let Surroundings { client, leadership, metrics: registry, instance, .. } = surroundings;
         let settings = Arc::new(settings);
         let cluster = Arc::new(Cluster::new(client.clone()));
+        cluster.index().limit_keys(settings.keys_per_namespace);
         let verdicts = Arc::new(Verdicts::default());
         let waiting = Arc::new(WaitingRoom::new(settings.retry_max));
         let metrics = RecorderMetrics::register(registry, leadership, &cluster);

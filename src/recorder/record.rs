@@ -26,8 +26,8 @@ use crate::{
     decide::{
         Explanation, Reason,
         record::{
-            Assessment, Facts, MemberView, RecordState, Vanished, Write, add_bypassed, assess, outdated,
-            remember_verdicts, show_members, status,
+            Action, Assessment, Facts, MemberView, RecordState, Vanished, Write, add_bypassed, add_strangers, assess,
+            counted, outdated, remember_verdicts, show_all_members, status, strangers, with_strangers,
         },
     },
     workload::RecordKey,
@@ -38,6 +38,8 @@ use crate::{
 const MOVED_AGAIN: Duration = Duration::from_secs(1);
 /// When to try again to report a rollout in progress while many other reports wait.
 const REPORT_LATER: Duration = Duration::from_secs(1);
+/// How long what was read live may be relied on for a write.
+const FRESH: Duration = Duration::from_secs(10);
 /// How long the status of a record waits for the verdict on its version.
 const TOGETHER: Duration = Duration::from_millis(500);
 
@@ -62,31 +64,41 @@ impl RecordReconciler {
         }
         let object = self.cluster.records.get(key);
         let object = object.as_deref();
-        let mut facts = self.gather(key, object, now);
+        let (mut facts, members) = self.gather(key, object, now);
         let over = object.is_none() || facts.status.is_some_and(|status| outdated(status, now));
-        if facts.members.is_empty() && over {
+        if members.is_empty() && over {
             self.waits_no_longer(key, &[], false);
             return self.delete(key, object, tries).await;
         }
-        self.judge_if_new(key, &facts.members, object);
+        self.judge_if_new(key, &members, object);
 
+        let mut read = Instant::now();
         let assessment = loop {
             match assess(&facts, now) {
-                Assessment::Act(action) => self.act(action, &mut facts).await,
+                // This process was stopped in between, or a request took long: what was read live is read again.
+                Assessment::Act(Action::Write(_)) if read.elapsed() > FRESH => {
+                    (facts.fates, facts.live, read) = (None, None, Instant::now());
+                }
+                Assessment::Act(action) => {
+                    if facts.fates.is_none() && facts.live.is_none() {
+                        read = Instant::now();
+                    }
+                    self.act(action, &mut facts).await;
+                }
                 assessment => break assessment,
             }
         };
         if let Assessment::Done { .. } | Assessment::Unchanged = &assessment {
             let recorded = |state: &_| matches!(state, RecordState::Recorded { .. } | RecordState::Released { .. });
             let recorded = matches!(&assessment, Assessment::Done { state, .. } if recorded(state));
-            self.waits_no_longer(key, &facts.members, recorded);
+            self.waits_no_longer(key, &members, recorded);
         }
         let (state, look_again) = match assessment {
             Assessment::Act(_) | Assessment::Moved => return Next::retry(MOVED_AGAIN, tries),
             Assessment::NotRead => {
                 // What runs counts for the gate, whether or not the environment could be read.
-                let after = show_members(object, &facts.members);
-                if !facts.members.is_empty() && object.and_then(|object| object.status.as_ref()) != Some(&after) {
+                let after = self.signed(show_all_members(object, &members));
+                if !members.is_empty() && object.and_then(|object| object.status.as_ref()) != Some(&after) {
                     self.store(key, object, after).await;
                     self.schedule.environment_statuses_of(key);
                 }
@@ -110,10 +122,10 @@ impl RecordReconciler {
             return self.delete(key, object, tries).await;
         }
         let after = look_again.map(|at| until(now, at));
-        if let Some(quiet) = self.remaining_quiet(&state, object, &facts.members, &mut tries) {
+        if let Some(quiet) = self.remaining_quiet(&state, object, &members, &mut tries) {
             return Next { after: Some(after.map_or(quiet, |after| after.min(quiet))), tries };
         }
-        if matches!(state, RecordState::Pending { .. }) && !self.is_news(key, object, &facts.members, &state, now) {
+        if matches!(state, RecordState::Pending { .. }) && !self.is_news(key, object, &members, &state, now) {
             return Next { after, tries };
         }
         let permit = if matches!(state, RecordState::Waiting { .. }) {
@@ -128,18 +140,25 @@ impl RecordReconciler {
         };
         // The Events come before the status: if its write fails, the next pass finds the version recorded already, and
         // has nothing to report.
-        self.reporter.record(key, &facts.members, object, &state).await;
-        let written = self.write_status(key, object, &facts.members, &state, now).await;
+        self.reporter.record(key, &members, object, &state).await;
+        let written = self.write_status(key, object, &members, &state, now).await;
         drop(permit);
         match (written, state) {
             (false, _) => Next::retry(self.delay(&mut tries, None, None), tries),
             (true, RecordState::Pending { .. } | RecordState::Waiting { .. }) => Next { after, tries },
+            // Of another record, or of none, they may be no strangers.
+            (true, state) if changed(&state) && !strangers(&members).is_empty() => Next::after(Duration::ZERO),
             (true, _) => Next { after, tries: Tries::default() },
         }
     }
 
-    /// The known facts about a key, without any request.
-    fn gather<'a>(&self, key: &'a RecordKey, object: Option<&'a PactDeployment>, now: Timestamp) -> Facts<'a> {
+    /// The known facts about a key, without any request, and its members, strangers included.
+    fn gather<'a>(
+        &self,
+        key: &'a RecordKey,
+        object: Option<&'a PactDeployment>,
+        now: Timestamp,
+    ) -> (Facts<'a>, Vec<MemberView>) {
         let index = self.cluster.index();
         let invalid = |object: &str, problem: &str| {
             Explanation::new(Reason::InvalidEnvironment, format!("PactEnvironment {object}: {problem}"))
@@ -152,12 +171,15 @@ impl RecordReconciler {
                 format!("no PactEnvironment records in {} any more; the record stays as it is", key.environment_ref),
             )),
         };
-        Facts {
+        let status = object.and_then(|object| object.status.as_ref());
+        let members = index.members(key).into_iter().map(|member| member.at(now)).collect();
+        let members = with_strangers(members, status);
+        let facts = Facts {
             key,
             rules,
             unreadable: index.environments().unreadable().map(|broken| invalid(&broken.object, &broken.problem)),
-            members: index.members(key).into_iter().map(|member| member.at(now)).collect(),
-            status: object.and_then(|object| object.status.as_ref()),
+            members: counted(&members).to_vec(),
+            status,
             snapshot: self.cluster.snapshots.of(key),
             broker: self.cluster.brokers.get(&key.environment_ref.broker).err(),
             refused: (self.cluster.brokers.object(&key.environment_ref.broker))
@@ -171,7 +193,8 @@ impl RecordReconciler {
             },
             live: None,
             done: None,
-        }
+        };
+        (facts, members)
     }
 
     /// Writes the status if it changed; returns whether nothing is left to be written.
@@ -216,7 +239,8 @@ impl RecordReconciler {
         now: Timestamp,
     ) -> PactDeploymentStatus {
         let before = object.and_then(|object| object.status.as_ref());
-        let mut after = status(object, members, state, now);
+        let mut after = status(object, counted(members), state, now);
+        add_strangers(&mut after, object, members, now);
         if !members.is_empty() {
             after.checks = self.verdicts.of(key);
         } else if matches!(state, RecordState::Undeployed(_) | RecordState::Kept(_)) {
@@ -224,7 +248,12 @@ impl RecordReconciler {
         }
         remember_verdicts(&mut after);
         add_bypassed(&mut after, before, members, now);
-        after
+        self.signed(after)
+    }
+
+    /// The status, with the name of the cluster that writes it.
+    fn signed(&self, status: PactDeploymentStatus) -> PactDeploymentStatus {
+        PactDeploymentStatus { cluster: self.settings.cluster_name.clone(), ..status }
     }
 
     /// Writes a status; returns whether that succeeded.
@@ -277,7 +306,7 @@ impl RecordReconciler {
         }
         let lasting = tries.lasting("rollout");
         let shown = object.and_then(|object| object.status.as_ref());
-        let now = show_members(object, members).members;
+        let now = show_all_members(object, members).members;
         // The gate judges other rollouts against what is on its way: another version is written at once.
         if shown.is_none_or(|shown| versions_of(&shown.members) != versions_of(&now)) {
             return None;
@@ -321,6 +350,15 @@ impl RecordReconciler {
                 debug!(%key, ?state);
             }
         }
+    }
+}
+
+/// Whether another version is recorded than before the pass, or none any more.
+fn changed(state: &RecordState) -> bool {
+    match state {
+        RecordState::Recorded { write, .. } => *write != Write::None,
+        RecordState::Undeployed(_) | RecordState::Kept(_) => true,
+        _ => false,
     }
 }
 

@@ -1,16 +1,23 @@
 //! The actions of an assessment: reads from the API server and the broker, and writes at the broker.
 
-use futures::future::join3;
+use futures::future::join;
+use tracing::warn;
 
 use super::{record::RecordReconciler, writes::AtBroker};
 use crate::{
     api::{PactDeploymentStatus, environment::RecordKind, names::Pacticipant},
     broker::{Broker, BrokerError, EnvironmentId},
-    cluster::snapshots::{release, row},
+    cluster::{
+        records::RecordStoreError,
+        snapshots::{release, row},
+    },
     decide::{
         Explanation, Reason,
         near_miss::{other_spelling, spelling},
-        record::{Action, BrokerWrite, Done, Facts, Failure, Live, MemberView, intended},
+        record::{
+            Action, BrokerWrite, Done, Facts, Failure, Live, MemberView, counted, counted_before, intended,
+            with_strangers,
+        },
     },
     workload::RecordKey,
 };
@@ -20,8 +27,10 @@ impl RecordReconciler {
     pub(super) async fn act(&self, action: Action, facts: &mut Facts<'_>) {
         match action {
             Action::FindFates => {
-                let members = facts.status.map(|status| status.members.as_slice()).unwrap_or_default();
-                facts.fates = Some(self.cluster.fates(facts.key, members).await);
+                let now = with_strangers(self.cluster.index().members(facts.key), facts.status);
+                let before = facts.status.into_iter().flat_map(|status| counted_before(status, &now));
+                let members: Vec<_> = before.cloned().collect();
+                facts.fates = Some(self.cluster.fates(facts.key, &members).await);
             }
             Action::ReadLive => {
                 facts.live = Some(match self.still_missing(facts).await {
@@ -38,29 +47,30 @@ impl RecordReconciler {
         let (broker, environment) = self.reach(facts.key)?;
         let live_members = self.cluster.live_members(facts.key, &facts.members);
         let rows = self.read_rows(&broker, &environment, facts);
-        let (rows, members, noted) = join3(rows, live_members, self.note_intended(facts)).await;
-        if !noted {
-            let message = "the PactDeployment could not be written; nothing is recorded before that".to_owned();
-            return Err(Failure { why: Explanation::new(Reason::ApiServerUnavailable, message), retry_after: None });
-        }
+        let (rows, members) = join(rows, live_members).await;
         let rows = rows?;
         let mut members = members.map_err(|why| Failure { why, retry_after: None })?;
         if facts.members.is_empty() {
             // The members that appeared meanwhile; the former ones were read live for their fate.
             members = self.cluster.index().members(facts.key);
         }
+        let members = counted(&with_strangers(members, facts.status)).to_vec();
         Ok(Live { members, ..rows })
     }
 
-    /// Notes which versions this pass may record; beside the reads before the write, so that it takes no time of its own.
-    async fn note_intended(&self, facts: &Facts<'_>) -> bool {
-        let (versions, Some(status)) = (intended(facts), facts.status) else { return true };
-        if versions.is_empty() {
-            return true;
-        }
+    /// Notes which versions a write records; says whether that could be stored. An object of another client that has the
+    /// name keeps nothing from being recorded.
+    async fn note_intended(&self, facts: &Facts<'_>, write: &BrokerWrite) -> bool {
+        let Some(intended) = intended(facts.status, write) else { return true };
         let object = self.cluster.records.get(facts.key);
-        let status = PactDeploymentStatus { intended: versions, ..status.clone() };
-        self.store(facts.key, object.as_deref(), status).await
+        let status = PactDeploymentStatus { intended, ..facts.status.cloned().unwrap_or_default() };
+        match self.cluster.records.write(facts.key, object.as_deref(), status).await {
+            Ok(()) | Err(RecordStoreError::Taken { .. }) => true,
+            Err(error) => {
+                warn!(key = %facts.key, %error, "the PactDeployment {} cannot be written", facts.key.object_name());
+                false
+            }
+        }
     }
 
     /// Writes at the broker and reads back the result.
@@ -72,6 +82,27 @@ impl RecordReconciler {
                 return;
             }
         };
+        // Another leader may have recorded it for others meanwhile: what we know of the record is read anew before it goes.
+        if matches!(write, BrokerWrite::Undeploy(_)) {
+            match self.cluster.records.still_says(facts.key, facts.status).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    facts.done = Some(Done::LeaseLost);
+                    return;
+                }
+                Err(error) => {
+                    let why = Explanation::new(Reason::ApiServerUnavailable, error.to_string());
+                    facts.done = Some(Done::Refused(Failure { why, retry_after: None }));
+                    return;
+                }
+            }
+        }
+        if !self.note_intended(facts, write).await {
+            let message = "the PactDeployment could not be written; nothing is recorded before that".to_owned();
+            let why = Explanation::new(Reason::ApiServerUnavailable, message);
+            facts.done = Some(Done::Refused(Failure { why, retry_after: None }));
+            return;
+        }
         let at = AtBroker { broker: &broker, environment: &environment, key: facts.key };
         let done = match self.writes.perform(&at, write).await {
             Ok(done) => done,

@@ -17,8 +17,8 @@ use crate::{
         index::{InvalidWorkload, StrayKeys},
     },
     decide::{
-        Reason, messages,
-        record::{MemberView, RecordState, events, stated},
+        Problem, Reason, messages, owners,
+        record::{MemberView, RecordState, counted, events, stated},
         stray_keys,
     },
     workload::{RecordKey, StaleSource, VersionSource, Workload, WorkloadRef},
@@ -65,7 +65,7 @@ impl Reporter {
             }
             self.bypassed(key, member).await;
         }
-        if members.is_empty()
+        if counted(members).is_empty()
             && let Some(object) = object
             && let Some(event) = events::last_event(key, state)
         {
@@ -87,13 +87,18 @@ impl Reporter {
         self.publish(&regarding(&member.workload, &member.uid), &event).await;
     }
 
-    /// Reports that a workload's annotations are invalid.
+    /// Reports what is wrong with a workload's annotations.
     pub(super) async fn invalid_workload(&self, invalid: &InvalidWorkload) {
-        let note = invalid.problem.to_string();
-        let once_key = note.clone();
-        let event =
-            Event { reason: Reason::from(&invalid.problem).as_str(), action: "Record", warning: true, note, once_key };
-        self.publish(&regarding(&invalid.workload, &invalid.uid), &event).await;
+        for (object, problem) in &invalid.problems {
+            let note = match problem {
+                Problem::NotOwned(problem) => owners::note(object, problem),
+                Problem::Identity(_) | Problem::Version { .. } => problem.to_string(),
+            };
+            let once_key = note.clone();
+            let reason = Reason::from(problem).as_str();
+            let event = Event { reason, action: "Record", warning: true, note, once_key };
+            self.publish(&regarding(&invalid.workload, &invalid.uid), &event).await;
+        }
     }
 
     /// Reports keys of a workload that look like ours and mean nothing (case 85).

@@ -54,7 +54,7 @@ pub(super) struct VerdictReconciler {
 impl VerdictReconciler {
     /// Checks every version of a key; returns when to check again although nothing changes.
     pub(super) async fn reconcile(&self, key: &RecordKey, mut tries: Tries) -> Next {
-        let members = self.cluster.index().members(key);
+        let members = self.cluster.members(key);
         if members.is_empty() {
             self.verdicts.end(key);
             self.verdicts.begin_anew(key);

@@ -5,11 +5,13 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::{DenyList, EnvironmentClaim, EnvironmentRef, NamespaceSelector, TagPattern, VersionRules};
+use super::{
+    DenyList, EnvironmentClaim, EnvironmentRef, NamespaceSelector, OwnInstance, Owners, TagPattern, VersionRules,
+};
 use crate::api::{
     PactEnvironment,
     annotations::CONFIRM_UNDEPLOY,
-    environment::{AnnotationPolicy, LabelPolicy, Overlap, RecordKind, Undeploy},
+    environment::{AnnotationPolicy, ApplicationInstancePolicy, LabelPolicy, Overlap, RecordKind, Undeploy},
     gate::GatePolicy,
     names::{ApplicationInstance, EnvironmentName},
 };
@@ -27,6 +29,8 @@ pub struct EnvironmentRules {
     pub instance: Option<ApplicationInstance>,
     /// How versions are determined.
     pub version: VersionRules,
+    /// Which namespaces may speak for which pacticipants.
+    pub owners: Owners,
     /// Which record is written.
     pub kind: RecordKind,
     /// When a record is taken back.
@@ -77,6 +81,7 @@ impl BrokenRules {
             environment_ref,
             instance: None,
             version: VersionRules::default(),
+            owners: Owners::default(),
             kind: RecordKind::default(),
             removal: RemovalRules { grace: Duration::ZERO, undeploys: false, adopts: false, confirmed: None },
         })
@@ -145,7 +150,13 @@ pub fn parse(environment: &PactEnvironment) -> Result<EnvironmentRules, Box<Brok
             use_label: spec.version.label == LabelPolicy::Use,
             tag_pattern,
             denied: DenyList::new(&spec.version.denied),
+            own_instance: match (spec.record.kind, spec.version.application_instance) {
+                (RecordKind::Release, _) => OwnInstance::OfRelease,
+                (RecordKind::Deployment, ApplicationInstancePolicy::Refuse) => OwnInstance::Refused,
+                (RecordKind::Deployment, ApplicationInstancePolicy::Allow) => OwnInstance::Allowed,
+            },
         },
+        owners: Owners::new(&spec.owners),
         kind: spec.record.kind,
         removal: RemovalRules {
             grace: Duration::from_secs(u64::try_from(spec.record.undeploy_grace_seconds).unwrap_or(0)),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::workload::TagPattern;
+use crate::workload::{Ownership, TagPattern};
 
 /// A `PactEnvironment` named `production` that claims the namespace `shop`.
 fn environment(mut more: Value) -> PactEnvironment {
@@ -38,6 +38,7 @@ fn a_missing_field_has_its_default() {
     assert_eq!((rules.claim.name.as_str(), rules.claim.overlap_allowed), ("production", false));
     assert_eq!(rules.instance, None, "case 33: no instance unless the spec names one");
     assert_eq!(rules.version, VersionRules::default());
+    assert!(rules.owners.is_empty(), "each namespace may name each pacticipant");
     assert_eq!(rules.kind, RecordKind::Deployment);
     assert_eq!(rules.removal.grace, Duration::from_mins(10));
     assert!(claims(&rules, "shop", &[]) && !claims(&rules, "bank", &[]));
@@ -60,6 +61,27 @@ fn every_field_is_used() {
     assert_eq!(rules.version.tag_pattern, Some(TagPattern::parse("^v(?P<version>.+)$").unwrap()));
     assert!(rules.version.denied.denies("pr-7").is_some());
     assert!(rules.version.denied.denies("main").is_none(), "the environment's list replaces the default");
+}
+
+#[test]
+fn cases_102_to_104_owners_and_who_may_name_an_instance_are_read() {
+    let owners = json!([{"pacticipants": ["orders", "web-*"], "namespaces": ["shop", "bank"]}]);
+    let rules_of_owners = rules(json!({"owners": owners}));
+    let ownership = |name: &str, namespace: &str| {
+        rules_of_owners.owners.ownership(&crate::api::names::Pacticipant::parse(name).unwrap(), namespace)
+    };
+    assert_eq!(ownership("web-shop", "bank"), Ownership::Owned);
+    assert_eq!(ownership("billing", "bank"), Ownership::Unruled);
+    assert!(matches!(ownership("orders", "elsewhere"), Ownership::NotOwned(_)));
+    for (spec, own_instance) in [
+        (json!({}), OwnInstance::Allowed),
+        (json!({"version": {"applicationInstance": "Allow"}}), OwnInstance::Allowed),
+        (json!({"version": {"applicationInstance": "Refuse"}}), OwnInstance::Refused),
+        (json!({"record": {"kind": "Release"}}), OwnInstance::OfRelease),
+        (json!({"record": {"kind": "Release"}, "version": {"applicationInstance": "Refuse"}}), OwnInstance::OfRelease),
+    ] {
+        assert_eq!(rules(spec.clone()).version.own_instance, own_instance, "{spec}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::version;
+use super::version_rules::OwnInstance;
 use super::{ResolvedVersion, StaleSource, VersionProblem, VersionRules, Workload};
 use crate::api::annotations;
 use crate::api::names::{ApplicationInstance, NameError, Pacticipant};
@@ -20,7 +21,7 @@ pub struct Identity {
     /// The version of all pacticipants, or why there is none.
     pub version: Result<ResolvedVersion, VersionProblem>,
     /// The workload's own application instance; `Ok(None)` leaves it to the environment.
-    pub application_instance: Result<Option<ApplicationInstance>, NameError>,
+    pub application_instance: Result<Option<ApplicationInstance>, IdentityProblem>,
 }
 
 /// Why the annotation does not name the pacticipants of a workload.
@@ -59,6 +60,19 @@ pub enum IdentityProblem {
     /// The application instance is invalid.
     #[error("the annotation {annotation}: {0}: correct or remove it", annotation = annotations::APPLICATION_INSTANCE)]
     InvalidApplicationInstance(#[source] NameError),
+    /// The environment refuses application instances of workloads.
+    #[error(
+        "the environment refuses the annotation {}: remove it, or have version.applicationInstance of the \
+         PactEnvironment set to Allow",
+        annotations::APPLICATION_INSTANCE
+    )]
+    ApplicationInstanceRefused,
+    /// The environment records releases.
+    #[error(
+        "the environment records releases, which have no application instance at the broker: remove the annotation {}",
+        annotations::APPLICATION_INSTANCE
+    )]
+    ApplicationInstanceOfRelease,
 }
 
 impl IdentityProblem {
@@ -70,6 +84,7 @@ impl IdentityProblem {
             Self::InvalidPacticipant(_) => "PacticipantInvalid",
             Self::TooMany { .. } | Self::TooLong { .. } => "PacticipantsTooMany",
             Self::InvalidApplicationInstance(_) => "ApplicationInstanceInvalid",
+            Self::ApplicationInstanceRefused | Self::ApplicationInstanceOfRelease => "ApplicationInstanceRefused",
         }
     }
 }
@@ -78,17 +93,27 @@ impl IdentityProblem {
 /// so the operator ignores it; the other annotations alone mean nothing.
 ///
 /// # Errors
-/// When the pacticipant annotation exists but is invalid. A missing version is not such an error: it is part of the
-/// [`Identity`], because then at least the pacticipants are known.
+/// When the pacticipant annotation exists but is invalid. A missing version, or an application instance that does not
+/// count, is not such an error: it is part of the [`Identity`], because then at least the pacticipants are known.
 pub fn identify(workload: &Workload, rules: &VersionRules) -> Result<Option<Identity>, IdentityProblem> {
     let Some(text) = workload.annotations.pacticipant.as_deref() else { return Ok(None) };
     let pacticipants = pacticipants(text)?;
-    let instance = workload.annotations.application_instance.as_deref();
     Ok(Some(Identity {
         pacticipants,
         version: version::resolve(workload, rules),
-        application_instance: instance.map(ApplicationInstance::parse).transpose(),
+        application_instance: own_instance(workload, rules),
     }))
+}
+
+fn own_instance(workload: &Workload, rules: &VersionRules) -> Result<Option<ApplicationInstance>, IdentityProblem> {
+    let Some(text) = workload.annotations.application_instance.as_deref() else { return Ok(None) };
+    match rules.own_instance {
+        OwnInstance::Refused => Err(IdentityProblem::ApplicationInstanceRefused),
+        OwnInstance::OfRelease => Err(IdentityProblem::ApplicationInstanceOfRelease),
+        OwnInstance::Allowed => {
+            ApplicationInstance::parse(text).map(Some).map_err(IdentityProblem::InvalidApplicationInstance)
+        }
+    }
 }
 
 /// The names in a pacticipant annotation. A name cannot hold a comma; everything else that a broker accepts is kept. An

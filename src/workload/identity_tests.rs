@@ -82,11 +82,33 @@ fn case_35_an_instance_of_its_own_is_read_and_a_bad_one_is_a_problem() {
     };
     assert_eq!(instance(None), Ok(None));
     assert_eq!(instance(Some("customer 1")).unwrap().unwrap().as_str(), "customer 1");
-    assert!(
-        matches!(instance(Some("")), Err(NameError::Empty { .. })),
-        "an empty instance would displace the null row"
-    );
-    assert!(matches!(instance(Some("a\tb")), Err(NameError::ControlCharacter { .. })));
+    let invalid = |text| match instance(Some(text)) {
+        Err(IdentityProblem::InvalidApplicationInstance(problem)) => problem,
+        other => panic!("{other:?}"),
+    };
+    assert!(matches!(invalid(""), NameError::Empty { .. }), "an empty instance would displace the null row");
+    assert!(matches!(invalid("a\tb"), NameError::ControlCharacter { .. }));
+}
+
+#[test]
+fn cases_103_and_104_an_instance_is_refused_where_the_environment_says_so_or_records_releases() {
+    for (own_instance, problem) in [
+        (OwnInstance::Refused, IdentityProblem::ApplicationInstanceRefused),
+        (OwnInstance::OfRelease, IdentityProblem::ApplicationInstanceOfRelease),
+    ] {
+        let rules = VersionRules { own_instance, ..VersionRules::default() };
+        let instance = |text: Option<&str>| {
+            let mut workload = workload(Some("orders"), "orders:1");
+            workload.annotations.application_instance = text.map(str::to_owned);
+            identify(&workload, &rules).unwrap().unwrap().application_instance
+        };
+        assert_eq!(instance(None), Ok(None));
+        for text in ["blue", "", " "] {
+            assert_eq!(instance(Some(text)), Err(problem.clone()), "{text:?}");
+        }
+        assert_eq!(problem.reason(), "ApplicationInstanceRefused");
+        assert!(problem.to_string().contains("pact-operator.dev/application-instance"), "{problem}");
+    }
 }
 
 #[test]
@@ -217,12 +239,14 @@ prop_compose! {
         use_label: bool,
         pattern in prop_oneof![Just(None), Just(Some("^v?(?<version>.+)$")), Just(Some("(?<version>[0-9a-f]{7,40})"))],
         deny: bool,
+        own_instance in prop::sample::select(vec![OwnInstance::Allowed, OwnInstance::Refused, OwnInstance::OfRelease]),
     ) -> VersionRules {
         VersionRules {
             annotation_allowed,
             use_label,
             tag_pattern: pattern.map(|pattern| TagPattern::parse(pattern).unwrap()),
             denied: if deny { DenyList::default() } else { DenyList::new([""; 0]) },
+            own_instance,
         }
     }
 }

@@ -13,10 +13,12 @@ pub mod bypass;
 pub mod deny_list;
 pub mod environment_rules;
 mod excerpt;
+pub mod glob;
 pub mod identity;
 pub mod image;
 pub mod kinds;
 pub mod mapping;
+pub mod owners;
 pub mod pods_left;
 pub mod record_key;
 pub mod rollout;
@@ -37,6 +39,7 @@ pub use mapping::{
     EnvironmentClaim, NamespaceMapping, NamespaceSelector, SelectorError, Whereabouts, environments_of,
     whereabouts_without_labels,
 };
+pub use owners::{NotOwned, Owners, Ownership};
 pub use record_key::{EnvironmentRef, RecordKey};
 pub use rollout::RolloutState;
 pub use stray_keys::StrayKey;
@@ -44,7 +47,7 @@ pub use tag_pattern::{PatternError, TagPattern};
 pub use template_only::{CanaryOwner, CanaryView, RolloutView, effective_annotations, target_of, template_of};
 pub use version::{ResolvedVersion, StaleSource, VersionSource};
 pub use version_problem::VersionProblem;
-pub use version_rules::VersionRules;
+pub use version_rules::{OwnInstance, VersionRules};
 
 /// Which workload: its kind, namespace and name. It does not identify the incarnation (see [`Workload::uid`]).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::RecordKey;
-use crate::api::annotations::{APPLICATION_INSTANCE, PACTICIPANT};
+use crate::api::{
+    annotations::{APPLICATION_INSTANCE, PACTICIPANT},
+    names::ApplicationInstance,
+};
 
 /// The label that the pods of a `StatefulSet` or a `DaemonSet` have.
 /// See <https://kubernetes.io/docs/reference/labels-annotations-taints/#controller-revision-hash>.
@@ -16,7 +19,7 @@ pub const REVISION: &str = "controller-revision-hash";
 #[must_use]
 pub fn runs(annotations: &BTreeMap<String, String>, key: &RecordKey) -> bool {
     let instance = annotations.get(APPLICATION_INSTANCE).map(|instance| instance.trim());
-    let same_instance = instance.is_none() || instance == key.instance.as_ref().map(|it| it.as_str());
+    let same_instance = instance.is_none() || instance == key.instance.as_ref().map(ApplicationInstance::as_str);
     let names = annotations.get(PACTICIPANT).map(String::as_str).unwrap_or_default();
     same_instance && names.split(',').any(|name| name.trim() == key.pacticipant.as_str())
 }

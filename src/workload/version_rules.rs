@@ -13,11 +13,31 @@ pub struct VersionRules {
     pub tag_pattern: Option<TagPattern>,
     /// Texts that are never versions, on top of `latest` and digests.
     pub denied: DenyList,
+    /// Whether a workload may name an application instance of its own.
+    pub own_instance: OwnInstance,
+}
+
+/// Whether a workload may name an application instance of its own, beside the one of its environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OwnInstance {
+    /// It may.
+    #[default]
+    Allowed,
+    /// The environment refuses it.
+    Refused,
+    /// The environment records releases, which have none at the broker.
+    OfRelease,
 }
 
 impl Default for VersionRules {
     /// Annotations are allowed, labels are not read, the whole tag is the version, the usual mutable names are denied.
     fn default() -> Self {
-        Self { annotation_allowed: true, use_label: false, tag_pattern: None, denied: DenyList::default() }
+        Self {
+            annotation_allowed: true,
+            use_label: false,
+            tag_pattern: None,
+            denied: DenyList::default(),
+            own_instance: OwnInstance::default(),
+        }
     }
 }

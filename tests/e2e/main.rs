@@ -370,11 +370,12 @@ async fn authorities_are_replaced_under_load(cluster: &Cluster) {
     let short = [&lives, "certificates.authorityDays=null", "certificates.certificateHours=null"];
     cluster.release(&short).await;
     cluster.wait_rolled_out().await;
-    // The present authority is valid for a year; its successor has the short life.
+    // The present authority is valid for a year; its successor has the short life. The chart makes the Secret again.
     cluster.kubectl(&["-n", RELEASE, "delete", "secret", "pact-operator-webhook-authority"]).await;
+    cluster.release(&short).await;
     eventually("a new authority", SOON, async || {
-        let get = ["-n", RELEASE, "get", "secret", "--ignore-not-found", "-o", "name"];
-        let found = cluster.kubectl(&[&get[..], &["pact-operator-webhook-authority"]].concat()).await;
+        let get = ["-n", RELEASE, "get", "secret", "pact-operator-webhook-authority", "-o", "jsonpath={.data}"];
+        let found = cluster.kubectl(&get).await;
         if found.is_empty() { Err("none".to_owned()) } else { Ok(()) }
     })
     .await;

@@ -233,6 +233,16 @@ async fn work_for_a_controller(cluster: &ChartCluster, number: usize, anew: bool
         let object = PactDeployment::new(&name.object_name(), about.spec());
         Api::<PactDeployment>::all(client.clone()).create(&PostParams::default(), &object).await.unwrap();
     }
+    // Of the workloads of this one pods may be left.
+    let gone = key(&format!("gone-{number}"));
+    let records = Api::<PactDeployment>::all(client.clone());
+    records.create(&PostParams::default(), &PactDeployment::new(&gone.object_name(), gone.spec())).await.unwrap();
+    let member = |kind: &str| json!({"kind": kind, "namespace": "shop", "name": "gone", "rollout": "Complete"});
+    let recorded = json!({"status": {
+        "members": [member("Deployment"), member("DaemonSet")], "conditions": [],
+        "recorded": {"version": "1.0.0", "at": "2026-01-01T00:00:00Z"},
+    }});
+    records.patch_status(&gone.object_name(), &how, &Patch::Merge(recorded)).await.unwrap();
     let none = Patch::Merge(json!({"status": null}));
     Api::<PactBroker>::all(client.clone()).patch_status("main", &how, &none).await.unwrap();
     Api::<PactEnvironment>::all(client.clone()).patch_status("production", &how, &none).await.unwrap();
@@ -261,18 +271,23 @@ async fn work_for_a_webhook(cluster: &ChartCluster, anew: bool) {
     put(secrets, AUTHORITY_SECRET, secret(AUTHORITY_SECRET, &json!({}))).await;
 }
 
-/// Sends reviews directly to a gate: of a rollout that it denies, of one that states a bypass, and of one in a namespace
-/// that its watches have not delivered.
+/// Sends reviews directly to a gate: of a rollout that it denies, of one that states a bypass, of one that claims to be a
+/// Canary's primary, and of one in a namespace that its watches have not delivered.
 async fn ask(port: u16) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
     let client = client.timeout(Duration::from_secs(10)).build().unwrap();
-    for (namespace, bypass) in [("shop", None), ("shop", Some("2.0.0 in need")), ("nowhere", None)] {
+    let bypass = json!({annotations::PACTICIPANT: "orders", annotations::BYPASS: "2.0.0 in need"});
+    let owner = json!([{"apiVersion": "flagger.app/v1beta1", "kind": "Canary", "name": "orders", "uid": "1", "controller": true}]);
+    for (namespace, field, value) in [
+        ("shop", "generateName", Value::Null),
+        ("shop", "annotations", bypass),
+        ("shop", "ownerReferences", owner),
+        ("nowhere", "generateName", Value::Null),
+    ] {
         let mut object = annotated("orders", "orders", "2.0.0").manifest().clone();
         object["metadata"]["namespace"] = json!(namespace);
-        if let Some(statement) = bypass {
-            object["metadata"]["annotations"][annotations::BYPASS] = json!(statement);
-        }
+        object["metadata"][field] = value;
         let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
             "uid": "1", "kind": {"group": "apps", "version": "v1", "kind": "Deployment"},
             "resource": {"group": "apps", "version": "v1", "resource": "deployments"},

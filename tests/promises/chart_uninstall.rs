@@ -188,7 +188,7 @@ async fn uninstalling_in_any_state_leaves_nothing_in_the_way() {
             &[
                 "get",
                 "validatingwebhookconfigurations,validatingadmissionpolicies,clusterroles,clusterrolebindings,roles,\
-                 rolebindings,serviceaccounts,services,deployments,poddisruptionbudgets,resourcequotas,configmaps,\
+                 rolebindings,serviceaccounts,secrets,services,deployments,poddisruptionbudgets,resourcequotas,configmaps,\
                  priorityclasses",
                 "--all-namespaces",
                 "--selector=app.kubernetes.io/name=pact-operator",

@@ -76,6 +76,8 @@ async fn a_pact_environment_that_cannot_work_is_refused_with_a_reason() {
     let pattern = "tagPattern must be a regular expression in the syntax of RE2";
     let by_label = "patterns are not read: select namespaces by their labels with namespaces.selector";
     let instance = "an application instance is not empty and holds no control characters";
+    let released = "record.kind: Release takes no applicationInstance: a broker keeps releases without one";
+    let owners = |pacticipants: &Value, namespaces: &Value| json!({"owners": [{"pacticipants": pacticipants, "namespaces": namespaces}]});
     for (more, message) in [
         (json!({"brokerRef": null}), "spec.brokerRef: Required value"),
         (json!({"brokerRef": {"name": ""}}), "should be at least 1 chars long"),
@@ -104,6 +106,17 @@ async fn a_pact_environment_that_cannot_work_is_refused_with_a_reason() {
         (json!({"version": {"annotation": "Maybe"}}), "Unsupported value: \"Maybe\""),
         (json!({"version": {"label": "Maybe"}}), "Unsupported value: \"Maybe\""),
         (json!({"create": {}}), "spec.create.production: Required value"),
+        (json!({"version": {"applicationInstance": "Maybe"}}), "Unsupported value: \"Maybe\""),
+        (json!({"record": {"kind": "Release"}, "applicationInstance": "eu-1"}), released),
+        (owners(&json!([]), &json!(["shop"])), "should have at least 1 items"),
+        (owners(&json!([""]), &json!(["shop"])), "should be at least 1 chars long"),
+        (owners(&json!([" "]), &json!(["shop"])), "should match '\\S'"),
+        (owners(&json!(["orders", "orders"]), &json!(["shop"])), "Duplicate value"),
+        (owners(&json!(["orders"]), &json!([])), "should have at least 1 items"),
+        (owners(&json!(["orders"]), &json!(["shop-*"])), "patterns are not read: name each namespace"),
+        (owners(&json!(["orders"]), &json!(["shop", "Shop"])), "spec.owners[0].namespaces[1]: Invalid value"),
+        (owners(&json!(["orders"]), &json!(["shop", "shop"])), "Duplicate value"),
+        (json!({"owners": [{"pacticipants": ["orders"]}]}), "spec.owners[0].namespaces: Required value"),
     ] {
         refused::<PactEnvironment>(&cluster, "PactEnvironment", environment(&more), message).await;
     }
@@ -128,8 +141,12 @@ async fn ordinary_objects_are_taken_and_defaults_filled_in() {
 
     let plain = taken::<PactEnvironment>(&cluster, "PactEnvironment", environment(&json!({}))).await;
     assert_eq!(plain["overlap"], "Deny");
-    assert_eq!(plain["record"], json!({"kind": "Deployment", "undeployGraceSeconds": 600}));
+    let record = json!({
+        "adopt": false, "kind": "Deployment", "undeploy": "AfterGrace", "undeployGraceSeconds": 600,
+    });
+    assert_eq!(plain["record"], record);
     assert_eq!((&plain["version"]["annotation"], &plain["version"]["label"]), (&json!("Allow"), &json!("Ignore")));
+    assert_eq!(plain["version"]["applicationInstance"], "Allow");
     let denied: Vec<String> = serde_json::from_value(plain["version"]["denied"].clone()).unwrap();
     assert!(denied.iter().any(|it| it == "main") && denied.iter().any(|it| it == "*-dirty"), "{denied:?}");
     assert_eq!(plain["namespaces"]["all"], false);
@@ -145,6 +162,9 @@ async fn ordinary_objects_are_taken_and_defaults_filled_in() {
         json!({"version": {"tagPattern": r"^\(v\\(?P<version>.+)\)$"}}),
         json!({"namespaces": {"names": ["shop", "0-shop-eu", "x"]}}),
         json!({"create": {"production": false}}),
+        json!({"owners": [{"pacticipants": ["Order Service", "web-*", "*"], "namespaces": ["shop", "0-shop-eu"]}]}),
+        json!({"owners": []}),
+        json!({"version": {"applicationInstance": "Refuse"}, "applicationInstance": "eu-1"}),
     ] {
         taken::<PactEnvironment>(&cluster, "PactEnvironment", environment(&more)).await;
     }

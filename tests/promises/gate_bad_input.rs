@@ -145,7 +145,12 @@ async fn another_kind_and_an_unreadable_object_are_admitted_with_a_warning_where
     let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
     let deep: Box<serde_json::value::RawValue> = serde_json::value::RawValue::from_string(deep).unwrap();
     for (what, pointer, value, warning) in [
-        ("another kind", "/request/kind/kind", json!("ReplicaSet"), "judges no ReplicaSet, only Deployment"),
+        (
+            "another kind",
+            "/request/kind/kind",
+            json!("ReplicaSet"),
+            "judges and records no ReplicaSet, only Deployment",
+        ),
         ("another group", "/request/kind/group", json!("example.com"), "only Deployment"),
         ("another operation", "/request/operation", json!("DELETE"), ""),
         ("a connection", "/request/operation", json!("CONNECT"), ""),

@@ -375,7 +375,15 @@ async fn two_pact_environments_of_one_environment_are_one_group() {
             cluster.map(&unique("second"), &[&second], json!({"environment": environment})).await;
             annotated("one", "joined", "1.0.0").apply(&cluster.client(), &first).await;
             cluster.wait_recorded(&environment, "joined", "1.0.0").await;
-            let other = annotated("two", "joined", "2.0.0").apply(&cluster.client(), &second).await;
+            // Case 103: with another version it would be a stranger.
+            let other = annotated("two", "joined", "1.0.0").apply(&cluster.client(), &second).await;
+            eventually("the record to be for both namespaces", SOON, async || {
+                let record = cluster.record(&environment, "joined").await.ok_or("no PactDeployment")?;
+                let found = record.status.unwrap_or_default().recorded_for;
+                if found.len() == 2 { Ok(()) } else { Err(format!("{found:?}")) }
+            })
+            .await;
+            other.set_image(&image("2.0.0")).await;
             cluster.wait_condition(&environment, "joined", ("Ready", "False", "Mixed")).await;
             other.set_image(&image("1.0.0")).await;
             cluster.wait_condition(&environment, "joined", ("Ready", "True", "Recorded")).await;

@@ -21,7 +21,7 @@ const GRACE: u64 = 2;
 /// Longer than the grace and the next look at what no watch reports.
 const LONG: Duration = Duration::from_secs(GRACE + 12);
 
-fn record(more: Value) -> Value {
+fn record(more: &Value) -> Value {
     let mut record = json!({"undeployGraceSeconds": GRACE});
     record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     json!({"record": record})
@@ -54,7 +54,7 @@ async fn stays(cluster: &TestCluster, environment: &str, names: &[&str], time: D
 async fn case_98_a_renamed_pacticipant_keeps_its_row_until_the_new_name_is_recorded() {
     let cluster = TestCluster::shared().await;
     let namespace = &cluster.namespace().await;
-    let environment = &cluster.environment(&[namespace], record(json!({}))).await;
+    let environment = &cluster.environment(&[namespace], record(&json!({}))).await;
     let live = deployed(&cluster, namespace, environment, "renamed").await;
     live.annotate(annotations::PACTICIPANT, Some("renaemd")).await;
     cluster.wait_condition(environment, "renamed", ("Orphaned", "True", "RecordedElsewhereFirst")).await;
@@ -68,7 +68,7 @@ async fn case_98_a_renamed_pacticipant_keeps_its_row_until_the_new_name_is_recor
 async fn case_99_a_workload_whose_pods_are_left_stays_recorded_while_they_are() {
     let cluster = TestCluster::shared().await;
     let namespace = &cluster.namespace().await;
-    let environment = &cluster.environment(&[namespace], record(json!({}))).await;
+    let environment = &cluster.environment(&[namespace], record(&json!({}))).await;
     deployed(&cluster, namespace, environment, "orphan").await;
     cluster.broker.store().publish_version("agent", "1.0.0");
     let agent =
@@ -98,14 +98,14 @@ async fn case_99_a_workload_whose_pods_are_left_stays_recorded_while_they_are() 
 async fn case_101_many_records_that_vanish_at_once_stay_until_somebody_confirms() {
     let cluster = TestCluster::shared().await;
     let [namespace, other] = &[cluster.namespace().await, cluster.namespace().await];
-    let environment = &cluster.environment(&[namespace], record(json!({}))).await;
+    let environment = &cluster.environment(&[namespace], record(&json!({}))).await;
     let names: Vec<String> = (0..7).map(|number| format!("many-{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     for name in &names {
         deployed(&cluster, namespace, environment, name).await;
     }
     // The mistake: the environment claims another namespace now.
-    cluster.map(environment, &[other], record(json!({}))).await;
+    cluster.map(environment, &[other], record(&json!({}))).await;
     let delete = ["-n", namespace.as_str(), "delete", "deployments", "--all"];
     kubectl_ok(cluster.control_plane.kubeconfig(), &delete).await;
     let found = cluster.wait_environment(environment, ("UndeploysHeld", "True", "UndeploysHeld")).await;
@@ -137,7 +137,7 @@ async fn case_105_a_row_that_was_there_before_us_stays_unless_adopt_says_otherwi
     let cluster = TestCluster::shared().await;
     for (adopt, name) in [(false, "found"), (true, "adopted")] {
         let namespace = &cluster.namespace().await;
-        let environment = &cluster.environment(&[namespace], record(json!({"adopt": adopt}))).await;
+        let environment = &cluster.environment(&[namespace], record(&json!({"adopt": adopt}))).await;
         cluster.broker.store().publish_version(name, "1.0.0");
         cluster.broker.store().record_deployment(name, "1.0.0", environment, None);
         let live = annotated(name, name, "1.0.0").apply(&cluster.client(), namespace).await;
@@ -158,7 +158,7 @@ async fn case_105_a_row_that_was_there_before_us_stays_unless_adopt_says_otherwi
 async fn a_cluster_that_is_drained_undeploys_nothing() {
     let cluster = TestCluster::shared().await;
     let namespace = &cluster.namespace().await;
-    let environment = &cluster.environment(&[namespace], record(json!({}))).await;
+    let environment = &cluster.environment(&[namespace], record(&json!({}))).await;
     let live = deployed(&cluster, namespace, environment, "drained").await;
     let never = json!({"spec": {"record": {"undeploy": "Never"}}});
     let api = Api::<PactEnvironment>::all(cluster.client());

@@ -1,14 +1,20 @@
 //! Refusals of the API server, explained with their remedy.
 
-/// The text of the error and, where a right is missing, the remedy.
+/// Whether the API server refuses because a right is missing.
 ///
 /// 403 alone does not prove a missing right: quotas, namespaces that are being deleted and admission webhooks answer
 /// 403, too. A refusal of RBAC reads `User "..." cannot VERB resource "..."`
 /// (<https://kubernetes.io/docs/reference/access-authn-authz/authorization/>).
 #[must_use]
+pub fn is_missing_right(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_forbidden() && status.message.contains(" cannot "))
+}
+
+/// The text of the error and, where a right is missing, the remedy.
+#[must_use]
 pub fn explain(error: &kube::Error) -> String {
     match error {
-        kube::Error::Api(status) if status.is_forbidden() && status.message.contains(" cannot ") => {
+        kube::Error::Api(status) if is_missing_right(error) => {
             format!("{}. Remedy: grant that to this ServiceAccount, as the roles of the chart do", status.message)
         }
         _ => error.to_string(),

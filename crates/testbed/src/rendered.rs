@@ -18,6 +18,12 @@ use crate::values::Values;
 /// The kinds that grant the operator its rights.
 pub const RIGHTS: [&str; 5] = ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
 
+/// The kind of the Secret that the operator keeps its certificate authority in.
+pub const AUTHORITY: &str = "Secret";
+
+/// The brokers' Secrets that the operators of tests may read.
+pub const BROKER_SECRETS: [&str; 5] = ["absent", "half", "headers", "login", "token"];
+
 /// The kind by which the API server is configured to call the gate.
 pub const GATE: &str = "ValidatingWebhookConfiguration";
 
@@ -37,6 +43,7 @@ impl Rendered {
         static KNOWN: Mutex<BTreeMap<(String, String), Arc<Rendered>>> = Mutex::const_new(BTreeMap::new());
         let mut values = values.clone();
         values.set("crds.install", false);
+        values.set("rbac.brokerSecrets", &BROKER_SECRETS[..]);
         if namespace != chart::RELEASE {
             let name = format!("--webhook-configuration={}", cluster_wide(GATE_NAME, namespace));
             values.push("webhook.extraArgs", name);

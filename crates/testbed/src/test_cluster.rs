@@ -198,7 +198,8 @@ impl TestCluster {
         .await
     }
 
-    /// Writes a Secret into the operator's namespace; replaces one of that name.
+    /// Writes a Secret into the operator's namespace; replaces one of that name. The operator may read those of
+    /// [`BROKER_SECRETS`](crate::rendered::BROKER_SECRETS).
     pub async fn secret(&self, name: &str, data: Value) {
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data});
         let api = Api::<Secret>::namespaced(self.client(), OPERATOR_NAMESPACE);

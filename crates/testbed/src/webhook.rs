@@ -13,7 +13,7 @@ use crate::chart::RELEASE;
 use crate::control_plane::ControlPlane;
 use crate::kubectl;
 use crate::process::free_port;
-use crate::rendered::{GATE, RIGHTS, Rendered, gate_name};
+use crate::rendered::{AUTHORITY, GATE, RIGHTS, Rendered, gate_name};
 use crate::replica::{self, Replica};
 use crate::values::Values;
 
@@ -196,11 +196,11 @@ pub fn sum(metrics: &str, name: &str) -> u64 {
     values.sum()
 }
 
-/// Creates the operator's rights, and configures the API server to call `url`.
+/// Creates the operator's rights and its Secret, and configures the API server to call `url`.
 pub async fn install(control_plane: &ControlPlane, options: &WebhookOptions, url: &str) {
     let options = options.clone().value("webhook.url", url);
     let rendered = Rendered::with(control_plane, &options.namespace, &options.values).await;
-    rendered.apply(control_plane, &[&RIGHTS[..], &[GATE]].concat()).await;
+    rendered.apply(control_plane, &[&RIGHTS[..], &[AUTHORITY, GATE]].concat()).await;
 }
 
 /// The configuration as it is now.

@@ -29,7 +29,8 @@ impl Cause {
                 problem: VersionProblem::Mismatch { .. } | VersionProblem::Stale { .. },
                 ..
             }) => "VersionMismatch",
-            Self::Problem(_) => "Unidentified",
+            Self::Problem(Problem::NotOwned(_)) => "NotOwned",
+            Self::Problem(Problem::Identity(_) | Problem::Version { .. }) => "Unidentified",
             Self::Unclear(unclear) => unclear.name(),
         }
     }

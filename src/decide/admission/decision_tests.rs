@@ -7,7 +7,7 @@ use crate::{
         names::{EnvironmentName, Pacticipant, Version},
     },
     decide::{Identified, Pair, PairResult},
-    workload::{EnvironmentRef, IdentityProblem, WorkloadKind},
+    workload::{EnvironmentRef, IdentityProblem, NotOwned, WorkloadKind},
 };
 
 const MODES: [GateMode; 4] = [GateMode::Off, GateMode::Audit, GateMode::Warn, GateMode::Enforce];
@@ -62,7 +62,9 @@ fn mismatch() -> Cause {
 
 fn causes() -> Vec<Cause> {
     let no_version = Problem::Version { pacticipant: orders(), problem: VersionProblem::NoContainers };
-    let problems = [Problem::Identity(IdentityProblem::EmptyPacticipant), no_version].map(Cause::Problem);
+    let owners = vec!["bank".into()];
+    let not_owned = Problem::NotOwned(NotOwned { pacticipant: orders(), namespace: "shop".into(), owners });
+    let problems = [Problem::Identity(IdentityProblem::EmptyPacticipant), no_version, not_owned].map(Cause::Problem);
     Verdict::ALL.into_iter().map(judged).chain(problems).chain([mismatch()]).collect()
 }
 
@@ -79,7 +81,7 @@ fn field<'a>(cause: &Cause, actions: &'a mut GateActions) -> Option<&'a mut Gate
         "Unauthorized" => &mut actions.unauthorized,
         "BrokerUnavailable" => &mut actions.broker_unavailable,
         "VersionMismatch" => &mut actions.version_mismatch,
-        "Unidentified" => &mut actions.unidentified,
+        "Unidentified" | "NotOwned" => &mut actions.unidentified,
         other => panic!("a cause without a field: {other}"),
     })
 }
@@ -174,7 +176,7 @@ fn every_point_of_the_cube_is_decided_as_documented() {
             }
         }
     }
-    assert_eq!(seen, 12 * 4 * 3 * 4 * 3 * 2);
+    assert_eq!(seen, 13 * 4 * 3 * 4 * 3 * 2);
 }
 
 #[test]
@@ -207,7 +209,10 @@ fn as_installed_a_no_is_only_noted_and_in_enforce_it_is_denied() {
     let of = |cause| Finding::new(subject(Basis::New), cause, &enforcing, true).action;
     let denied: Vec<_> =
         causes().into_iter().filter(|cause| of(cause.clone()) == GateAction::Deny).map(|cause| cause.name()).collect();
-    assert_eq!(denied, ["No", "Unknown", "VersionMissing", "Unidentified", "Unidentified", "VersionMismatch"]);
+    assert_eq!(
+        denied,
+        ["No", "Unknown", "VersionMissing", "Unidentified", "Unidentified", "NotOwned", "VersionMismatch"]
+    );
     let silent: Vec<_> =
         causes().into_iter().filter(|cause| of(cause.clone()) == GateAction::Allow).map(|cause| cause.name()).collect();
     assert_eq!(silent, ["Yes"]);

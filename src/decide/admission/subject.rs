@@ -6,11 +6,14 @@
 
 use std::collections::BTreeSet;
 
+use thiserror::Error;
+
 use crate::{
     api::names::{ApplicationInstance, Pacticipant, Version},
+    decide::reason::Reason,
     workload::{
-        EnvironmentRef, EnvironmentRules, Identity, IdentityProblem, VersionProblem, Workload, WorkloadKind, identify,
-        stale_source, version::chosen_container,
+        EnvironmentRef, EnvironmentRules, Identity, IdentityProblem, NotOwned, VersionProblem, Workload, WorkloadKind,
+        identify, stale_source, version::chosen_container,
     },
 };
 
@@ -39,17 +42,32 @@ pub struct Identified {
 }
 
 /// Why no question can be put.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Problem {
     /// The annotations do not say which pacticipants.
+    #[error("{0}")]
     Identity(IdentityProblem),
     /// They do, but no version can be identified.
+    #[error("{problem}")]
     Version {
         /// The first of the pacticipants.
         pacticipant: Pacticipant,
         /// Why.
         problem: VersionProblem,
     },
+    /// They name a pacticipant that other namespaces own (case 103).
+    #[error("{0}")]
+    NotOwned(NotOwned),
+}
+
+impl From<&Problem> for Reason {
+    fn from(problem: &Problem) -> Self {
+        match problem {
+            Problem::Identity(problem) => problem.into(),
+            Problem::Version { problem, .. } => problem.into(),
+            Problem::NotOwned(_) => Self::NotOwned,
+        }
+    }
 }
 
 /// What is known of a version without asking, in the order in which it is looked at.
@@ -120,13 +138,19 @@ pub fn subjects(
         identified,
         basis,
     };
+    // What was wrong before must not block a sidecar's new image (case 2).
+    let wrong = |problem| {
+        let stayed = old.is_some_and(|old| same_build(old, &judged) && is_wrong(old, rules, &problem));
+        subject(Err(problem), if stayed { Basis::Unchanged } else { Basis::New })
+    };
+    // Only of what it names from now on: a name that others own may go together with the image.
+    let mut subjects: Vec<_> = not_owned(new, rules).into_iter().map(wrong).collect();
     let resolved = match resolve(&judged, rules) {
-        Ok(None) => return Vec::new(),
+        Ok(None) => return subjects,
         Ok(Some(resolved)) => resolved,
         Err(problem) => {
-            // What was wrong before must not block a sidecar's new image (case 2).
-            let stayed = old.is_some_and(|old| same_build(old, &judged) && is_wrong(old, rules, &problem));
-            return vec![subject(Err(problem), if stayed { Basis::Unchanged } else { Basis::New })];
+            subjects.push(wrong(problem));
+            return subjects;
         }
     };
     let before = old.and_then(|old| resolve(old, rules).ok().flatten());
@@ -134,13 +158,14 @@ pub fn subjects(
     if let (Some(old), Some(first)) = (old, pacticipants.first())
         && let Some(problem) = stale_source(old, &judged, &rules.version).and_then(|stale| stale.mismatch())
     {
-        return vec![subject(Err(Problem::Version { pacticipant: first.clone(), problem }), Basis::New)];
+        subjects.push(subject(Err(Problem::Version { pacticipant: first.clone(), problem }), Basis::New));
+        return subjects;
     }
     // A name that goes in the same change must not take the old promises away with it (case 84).
     let same_version = before.as_ref().is_some_and(|before| before.version == version);
     let names_before = old.filter(|_| !same_version).and_then(|old| identify(old, &rules.version).ok().flatten());
     for name in names_before.into_iter().flat_map(|identity| identity.pacticipants) {
-        if !pacticipants.contains(&name) {
+        if !pacticipants.contains(&name) && may_name(new, rules, &name) {
             pacticipants.push(name);
         }
     }
@@ -151,7 +176,8 @@ pub fn subjects(
         let basis = if ran { Basis::Unchanged } else { recorded(&rules.environment_ref, &pacticipant).basis(&version) };
         subject(Ok(Identified { pacticipant, version: version.clone() }), basis)
     });
-    named.collect()
+    subjects.extend(named);
+    subjects
 }
 
 /// What a workload is in an environment, all of it known.
@@ -161,13 +187,15 @@ struct Resolved {
     instance: Option<ApplicationInstance>,
 }
 
-/// What a workload is in an environment; `None` when it names no pacticipant.
+/// What a workload is in an environment; `None` when it names no pacticipant that it may name.
 fn resolve(workload: &Workload, rules: &EnvironmentRules) -> Result<Option<Resolved>, Problem> {
     let Some(identity) = identify(workload, &rules.version).map_err(Problem::Identity)? else { return Ok(None) };
-    let Identity { pacticipants, version, application_instance } = identity;
-    let instance = application_instance
-        .map_err(|problem| Problem::Identity(IdentityProblem::InvalidApplicationInstance(problem)))?
-        .or_else(|| rules.instance.clone());
+    let Identity { mut pacticipants, version, application_instance } = identity;
+    pacticipants.retain(|pacticipant| may_name(workload, rules, pacticipant));
+    if pacticipants.is_empty() {
+        return Ok(None);
+    }
+    let instance = application_instance.map_err(Problem::Identity)?.or_else(|| rules.instance.clone());
     match (version, pacticipants.first()) {
         (Ok(found), _) => Ok(Some(Resolved { pacticipants, version: found.version, instance })),
         (Err(problem), Some(first)) => Err(Problem::Version { pacticipant: first.clone(), problem }),
@@ -175,8 +203,19 @@ fn resolve(workload: &Workload, rules: &EnvironmentRules) -> Result<Option<Resol
     }
 }
 
+/// The problems of the pacticipants that a workload names and that other namespaces own.
+fn not_owned(workload: &Workload, rules: &EnvironmentRules) -> Vec<Problem> {
+    let names = identify(workload, &rules.version).ok().flatten().map(|identity| identity.pacticipants);
+    let objection = |name: Pacticipant| rules.owners.objection(&name, &workload.reference.namespace);
+    names.into_iter().flatten().filter_map(objection).map(Problem::NotOwned).collect()
+}
+
+fn may_name(workload: &Workload, rules: &EnvironmentRules, pacticipant: &Pacticipant) -> bool {
+    rules.owners.objection(pacticipant, &workload.reference.namespace).is_none()
+}
+
 fn is_wrong(workload: &Workload, rules: &EnvironmentRules, problem: &Problem) -> bool {
-    resolve(workload, rules).is_err_and(|known| known == *problem)
+    resolve(workload, rules).is_err_and(|known| known == *problem) || not_owned(workload, rules).contains(problem)
 }
 
 /// Whether both run the same image where it is known which one counts.

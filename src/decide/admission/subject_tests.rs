@@ -3,8 +3,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    api::PactEnvironment,
-    workload::{Container, PactAnnotations, RolloutState, WorkloadKind, WorkloadRef, environment_rules},
+    api::{PactEnvironment, environment::OwnerRule},
+    workload::{Container, Owners, PactAnnotations, RolloutState, WorkloadKind, WorkloadRef, environment_rules},
 };
 
 /// A Deployment that runs orders 1 beside a proxy.
@@ -59,6 +59,7 @@ fn lines(subjects: &[Subject]) -> Vec<String> {
     let problem = |problem: &Problem| match problem {
         Problem::Identity(problem) => problem.reason().to_owned(),
         Problem::Version { pacticipant, problem } => format!("{pacticipant} {}", problem.reason()),
+        Problem::NotOwned(NotOwned { pacticipant, .. }) => format!("{pacticipant} NotOwned"),
     };
     let subject = |subject: &Subject| match &subject.identified {
         Ok(it) => format!("{} {} {:?}", it.pacticipant, it.version, subject.basis),
@@ -249,6 +250,69 @@ fn a_problem_that_was_there_before_blocks_only_a_change_of_what_it_is_about() {
     let mut new = ambiguous.clone();
     sidecar(&mut new);
     expect("nobody says which image counts", Some(&ambiguous), &new, &rules, &["orders AmbiguousContainer New"]);
+}
+
+/// The environment says that orders is the bank's, and web the shop's; payments may be named by each.
+fn owned_elsewhere() -> EnvironmentRules {
+    let owner =
+        |name: &str, namespace: &str| OwnerRule { pacticipants: vec![name.into()], namespaces: vec![namespace.into()] };
+    let owners = Owners::new(&[owner("orders", "bank"), owner("web", "shop")]);
+    EnvironmentRules { owners, ..rules(&json!({})) }
+}
+
+#[test]
+fn case_103_a_pacticipant_that_other_namespaces_own_is_a_problem_of_the_name_alone() {
+    let rules = owned_elsewhere();
+    let named = |names: &'static str| move |it: &mut Workload| it.annotations.pacticipant = Some(names.into());
+    expect("created", None, &running(), &rules, &["orders NotOwned New"]);
+    expect("whatever is recorded", None, &with(image("0.9")), &rules, &["orders NotOwned New"]);
+    expect("its own", None, &with(named("web,payments")), &rules, &["web 1 New", "payments 1 New"]);
+    let both = with(named("web, orders"));
+    expect("its own beside", None, &both, &rules, &["orders NotOwned New", "web 1 New"]);
+    let latest = with(|it| {
+        named("orders, web")(it);
+        image("latest")(it);
+    });
+    expect("without a version", None, &latest, &rules, &["orders NotOwned New", "web VersionMutable New"]);
+    let only = with(image("latest"));
+    expect("whose version nobody asks for", None, &only, &rules, &["orders NotOwned New"]);
+    expect("a name more", Some(&with(named("web"))), &both, &rules, &["orders NotOwned New", "web 1 Unchanged"]);
+    expect("a name less", Some(&both), &with(named("web")), &rules, &["web 1 Unchanged"]);
+}
+
+#[test]
+fn cases_2_and_103_a_name_of_others_that_was_there_before_blocks_a_new_build_and_no_sidecar() {
+    let rules = owned_elsewhere();
+    let sidecar = |it: &mut Workload| it.containers[1].image = "envoy:1.31".into();
+    expect("a sidecar", Some(&running()), &with(sidecar), &rules, &["orders NotOwned Unchanged"]);
+    expect("a new build", Some(&running()), &with(image("2")), &rules, &["orders NotOwned New"]);
+    expect("nothing", Some(&running()), &running(), &rules, &[]);
+    let unnamed = |it: &mut Workload| it.annotations = PactAnnotations::default();
+    let remedied = with(|it| {
+        image("2")(it);
+        unnamed(it);
+    });
+    expect("the name goes with the new build", Some(&running()), &remedied, &rules, &[]);
+    let both = with(|it| it.annotations.pacticipant = Some("web,orders".into()));
+    let fewer = with(|it| {
+        image("2")(it);
+        it.annotations.pacticipant = Some("web".into());
+    });
+    expect("one of two names goes with it", Some(&both), &fewer, &rules, &["web 2 New"]);
+    let mut other_owners = owned_elsewhere();
+    other_owners.owners = Owners::default();
+    expect("nobody owns it", Some(&running()), &with(image("2")), &other_owners, &["orders 2 New"]);
+}
+
+#[test]
+fn cases_103_and_104_an_instance_that_the_environment_refuses_is_a_problem_that_may_stay() {
+    let rules = rules(&json!({"applicationInstance": "Refuse"}));
+    let of_instance = with(|it| it.annotations.application_instance = Some("blue".into()));
+    expect("created", None, &of_instance, &rules, &["ApplicationInstanceRefused New"]);
+    let mut sidecar = of_instance.clone();
+    sidecar.containers[1].image = "envoy:1.31".into();
+    expect("a sidecar", Some(&of_instance), &sidecar, &rules, &["ApplicationInstanceRefused Unchanged"]);
+    expect("removed", Some(&of_instance), &running(), &rules, &["orders 1 Recorded"]);
 }
 
 #[test]

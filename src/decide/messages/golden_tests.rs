@@ -206,6 +206,30 @@ fn a_workload_without_a_version_learns_what_to_correct() {
 }
 
 #[test]
+fn case_103_a_name_that_others_own_is_denied_with_who_owns_it_and_what_to_do() {
+    let owners = vec!["bank".into(), "finance".into()];
+    let problem = Problem::NotOwned(NotOwned { pacticipant: name("billing"), namespace: "shop".into(), owners });
+    let of = |mode| {
+        let subject = subject("production", Err(problem.clone()));
+        Finding::new(subject, Cause::Problem(problem.clone()), &rules(mode), true)
+    };
+    let last = LAST.replace("2.0.0 REASON", "VERSION REASON");
+    assert_eq!(
+        denial(&Decision::over(vec![of(GateMode::Enforce)]), link),
+        format!(
+            "billing may not be deployed to production: namespace shop does not own it, only bank and finance do
+  Remove the name from the annotation pact-operator.dev/pacticipant, or have the platform team add the namespace shop to \
+             spec.owners of the PactEnvironment production.
+{last}"
+        )
+    );
+    assert_eq!(
+        warnings(&Decision::over(vec![of(GateMode::Warn)])),
+        ["billing → production: namespace shop does not own it, only bank and finance do; Enforce would deny it"]
+    );
+}
+
+#[test]
 fn a_statement_that_does_not_count_is_said_with_what_is_wrong() {
     let failed = || of_pairs(Verdict::No, vec![pair(PairResult::Failed, ["web", "1"], ["orders", "2.0.0"])]);
     let stale = Ineffective::OtherVersion { stated: version("1.0.0"), runs: Some(version("2.0.0")) };

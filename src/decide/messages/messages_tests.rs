@@ -105,7 +105,10 @@ fn problems() -> impl Strategy<Value = Problem> {
         };
         Problem::Version { pacticipant, problem }
     });
-    prop_oneof![identity, version]
+    let not_owned = (pacticipants(), prop::collection::vec("[a-z]{1,63}", 0..5)).prop_map(|(pacticipant, owners)| {
+        Problem::NotOwned(NotOwned { pacticipant, namespace: "shop".into(), owners })
+    });
+    prop_oneof![identity, version, not_owned]
 }
 
 fn findings() -> impl Strategy<Value = Finding> {

@@ -12,8 +12,12 @@ mod sanitize;
 use super::{
     Basis, Decision, Finding, Outcome, Problem,
     admission::{Bypass, Cause},
+    owners,
 };
-use crate::api::{annotations::BYPASS, gate::GateMode};
+use crate::{
+    api::{annotations::BYPASS, gate::GateMode},
+    workload::NotOwned,
+};
 
 pub use link::matrix_link;
 pub use reason_clause::{brief, caution, counted, pair, reason_clause};
@@ -185,7 +189,9 @@ pub fn sentence(finding: &Finding) -> String {
     let environment_ref = brief(finding.subject.environment_ref.environment.as_str());
     let who = match &finding.subject.identified {
         Ok(it) => format!("{} {}", brief(it.pacticipant.as_str()), brief(it.version.as_str())),
-        Err(Problem::Version { pacticipant, .. }) => brief(pacticipant.as_str()),
+        Err(Problem::Version { pacticipant, .. } | Problem::NotOwned(NotOwned { pacticipant, .. })) => {
+            brief(pacticipant.as_str())
+        }
         Err(Problem::Identity(_)) => format!("this {}", finding.subject.kind),
     };
     let verb = match &finding.cause {
@@ -211,6 +217,10 @@ fn short_sentence(finding: &Finding) -> String {
             let (pacticipant, version) = (brief(it.pacticipant.as_str()), brief(it.version.as_str()));
             format!("{pacticipant} {version} → {environment_ref}: {}", reason(finding))
         }
+        // The name is the whole point, and one of several.
+        Err(Problem::NotOwned(NotOwned { pacticipant, .. })) => {
+            format!("{} → {environment_ref}: {}", brief(pacticipant.as_str()), reason(finding))
+        }
         Err(_) => format!("{environment_ref}: {}", reason(finding)),
     }
 }
@@ -222,8 +232,7 @@ fn reason(finding: &Finding) -> String {
         }
         (Cause::Judged(judgement), Err(_)) => judgement.explanation.clone().unwrap_or_default(),
         (Cause::Unclear(unclear), _) => unclear.to_string(),
-        (Cause::Problem(Problem::Identity(problem)), _) => problem.to_string(),
-        (Cause::Problem(Problem::Version { problem, .. }), _) => problem.to_string(),
+        (Cause::Problem(problem), _) => problem.to_string(),
     }
 }
 
@@ -232,6 +241,7 @@ fn remedy(finding: &Finding) -> String {
     use super::{PairResult, Vacuous, Verdict};
     let judgement = match &finding.cause {
         Cause::Judged(judgement) => judgement,
+        Cause::Problem(Problem::NotOwned(problem)) => return owners::remedy(&finding.subject.object, problem),
         Cause::Problem(_) => return format!("Correct the {}'s annotations or its image tag.", finding.subject.kind),
         Cause::Unclear(unclear) => return unclear.remedy().to_owned(),
     };

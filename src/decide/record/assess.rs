@@ -13,7 +13,7 @@ use super::{
     state::{RecordState, Write},
 };
 use crate::{
-    api::{condition::is_true, environment::RecordKind, names::Version},
+    api::{PactDeploymentStatus, condition::is_true, environment::RecordKind, names::Version},
     decide::reason::Explanation,
     workload::EnvironmentRules,
 };
@@ -82,25 +82,28 @@ pub enum BrokerWrite {
     },
 }
 
-/// The versions that this pass may record, to be noted before: whoever finds one of them at the broker afterwards knows
-/// that it is the operator's own, also when the operator ended right after the write (case 105). None where nothing was
-/// noted of the key yet: what is then found recorded counts as somebody else's, which keeps it.
+/// How many intended versions are kept.
+const INTENDED_LIMIT: usize = 5;
+
+/// What is to be noted as intended before a write: whoever finds one of these versions at the broker afterwards knows that
+/// it is the operator's own, also when the answer was lost, or the operator ended right after the write (case 105). `None`
+/// when nothing new is to be noted.
 #[must_use]
-pub fn intended(facts: &Facts<'_>) -> Vec<String> {
-    let (Ok(rules), Some(status)) = (&facts.rules, facts.status) else { return Vec::new() };
-    let versions: Vec<_> = match (rules.kind, &facts.snapshot) {
-        (RecordKind::Deployment, _) => match desired(&facts.members, facts.last_record().recorded.as_ref()) {
-            Desired::Runs(version) if facts.last_record().recorded.as_ref() != Some(&version) => vec![version],
-            _ => Vec::new(),
-        },
-        (RecordKind::Release, Snapshot::Read { releases, .. }) => {
-            let there = |version: &Version| releases.iter().any(|release| release.version == *version);
-            desired_releases(&facts.members).supported.into_iter().filter(|version| !there(version)).collect()
-        }
-        (RecordKind::Release, _) => Vec::new(),
+pub fn intended(status: Option<&PactDeploymentStatus>, write: &BrokerWrite) -> Option<Vec<String>> {
+    let versions = match write {
+        BrokerWrite::Record { version, .. } => std::slice::from_ref(version),
+        BrokerWrite::Release { release, .. } => release,
+        BrokerWrite::Undeploy(_) => &[],
     };
-    let new = |version: &Version| !status.intended.iter().any(|intended| intended == version.as_str());
-    if versions.iter().any(new) { versions.iter().map(ToString::to_string).collect() } else { Vec::new() }
+    let before = status.map(|status| status.intended.as_slice()).unwrap_or_default();
+    let new = |version: &&Version| !before.iter().any(|intended| intended == version.as_str());
+    let mut noted: Vec<_> = versions.iter().filter(new).map(ToString::to_string).collect();
+    if noted.is_empty() {
+        return None;
+    }
+    noted.extend_from_slice(before);
+    noted.truncate(INTENDED_LIMIT);
+    Some(noted)
 }
 
 /// The next step for a record.
@@ -225,10 +228,10 @@ fn orphaned(facts: &Facts<'_>, rules: &EnvironmentRules, now: Timestamp) -> Asse
         (Some(Done::Undeployed { version }), None) => done(RecordState::Undeployed(explanations::undeployed(version))),
         (Some(Done::Undeployed { .. }), Some(_)) => Assessment::Moved,
         (_, None) => done(RecordState::Undeployed(explanations::nothing_recorded())),
-        (_, Some(row)) if Some(&row.version) != facts.last_record().recorded.as_ref() => {
+        (_, Some(row)) if !facts.last_record().may_be_ours(&row.version) => {
             done(RecordState::Undeployed(explanations::recorded_by_others(row)))
         }
-        (_, Some(row)) if facts.last_record().found && !rules.removal.adopts => {
+        (_, Some(row)) if facts.last_record().is_found(row) && !rules.removal.adopts => {
             done(RecordState::Undeployed(explanations::was_there_before(row)))
         }
         // A workload may have returned while the broker was asked.

@@ -61,7 +61,7 @@ mod tests {
     use crate::decide::record::fixtures::at;
 
     fn vanished(count: usize, recorded: usize, confirmed: Option<i64>) -> Vanished {
-        let orphaned = (0..count).map(|number| (format!("app-{number}"), at(100 + number as i64))).collect();
+        let orphaned = (100..).take(count).map(|second| (format!("app-{}", second - 100), at(second))).collect();
         Vanished { orphaned, recorded, confirmed: confirmed.map(at) }
     }
 

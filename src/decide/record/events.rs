@@ -5,6 +5,7 @@ use operator_kit::events::Event;
 use super::{
     member::MemberView,
     state::{RecordState, Write},
+    strangers,
 };
 use crate::{decide::reason::Reason, workload::RecordKey};
 
@@ -20,6 +21,10 @@ pub fn event(key: &RecordKey, member: &MemberView, state: &RecordState) -> Optio
             once_key: format!("{} {once_key}", key.object_name()),
         })
     };
+    if member.stranger.is_some() {
+        let sentence = strangers::sentence(std::slice::from_ref(member))?;
+        return warning(Reason::Stranger, format!("{key}: {sentence}"), sentence);
+    }
     match state {
         RecordState::Recorded { write: Write::None, .. } => None,
         RecordState::Recorded { version, uuid, write } => {

@@ -7,7 +7,7 @@ use crate::decide::Explanation;
 use crate::{
     api::{deployment::Recorded, names::Version},
     decide::record::{
-        Hold,
+        Hold, Stranger,
         fixtures::{at, failed, key, key_of_instance, member, progressing, version},
     },
     workload::{RolloutState, VersionProblem},
@@ -40,6 +40,22 @@ fn event_of(member: &MemberView, state: &RecordState) -> Option<Event<'static>> 
 
 fn reason(member: &MemberView, state: &RecordState) -> Option<(&'static str, bool)> {
     event_of(member, state).map(|event| (event.reason, event.warning))
+}
+
+#[test]
+fn case_103_a_stranger_has_its_own_event_whatever_the_record_of_the_others() {
+    let stranger = Stranger { recorded: "1".into(), namespaces: vec!["ours".into()] };
+    let stranger = MemberView { stranger: Some(stranger), ..done("9") };
+    let waiting = RecordState::Waiting { why: why(Reason::RolloutFailed), version: Some(version("2")) };
+    for state in [recorded("1", "u", Write::None), recorded("2", "u", Write::First), waiting] {
+        let event = event_of(&stranger, &state).unwrap();
+        assert_eq!((event.reason, event.warning), ("Stranger", true));
+        assert_eq!(
+            event.note,
+            "orders in production: Deployment shop/a (9) does not count: 1 is recorded for ours. It joins once it has \
+             rolled out 1, or once spec.owners names shop"
+        );
+    }
 }
 
 #[test]

@@ -101,9 +101,9 @@ pub(super) fn all_ended() -> Explanation {
 pub(super) fn uncertain() -> Explanation {
     Explanation::new(
         Reason::MembersUncertain,
-        "a workload that ran it exists, but cannot be judged: it is being deleted, its annotations cannot be read, \
-         its namespace is in no environment, or more ran it than are remembered; the record stays as it is until that is \
-         clear",
+        "a workload that ran it exists, but cannot be judged: it is being deleted, its annotations cannot be read, its \
+         namespace is in no environment or names more pacticipants than are recorded, other namespaces own the name, or \
+         more ran it than are remembered; the record stays as it is until that is clear",
     )
 }
 

@@ -11,8 +11,8 @@ use super::{
     plan::MemberFate,
 };
 use crate::{
-    api::{PactDeployment, PactDeploymentStatus, environment::RecordKind, names::Version},
-    decide::reason::Explanation,
+    api::{PactDeployment, PactDeploymentStatus, condition::is_true, environment::RecordKind, names::Version},
+    decide::reason::{Explanation, Reason},
     workload::{EnvironmentRules, RecordKey},
 };
 
@@ -136,7 +136,7 @@ pub enum Done {
     Released,
     /// The write was refused, or its answer did not arrive.
     Refused(Failure),
-    /// The lease is lost: nothing was written, or that is unknown.
+    /// The lease is lost, or what is known of the record is not what is stored: nothing was written, or that is unknown.
     LeaseLost,
 }
 
@@ -145,8 +145,12 @@ pub enum Done {
 pub struct LastRecord {
     /// The version that was last found recorded as desired.
     pub recorded: Option<Version>,
+    /// The uuid of its row, where it is known.
+    pub uuid: Option<String>,
     /// Whether that was written by somebody else.
     pub found: bool,
+    /// The versions that the operator may have written since, without knowing whether it did.
+    pub intended: Vec<Version>,
     /// The version for which another client's record was corrected once.
     pub corrected: Option<Version>,
     /// Since when no workload runs it.
@@ -159,14 +163,54 @@ pub fn last_record_of(object: Option<&PactDeployment>) -> LastRecord {
     object.and_then(|object| object.status.as_ref()).map(LastRecord::of).unwrap_or_default()
 }
 
+/// The versions that the operator may have written without knowing it. Not the one whose write the broker refused, or that
+/// was not there when it was read back: a row of it that is found later is somebody else's.
+pub(super) fn in_doubt(status: &PactDeploymentStatus) -> impl Iterator<Item = &String> {
+    const NOT_WRITTEN: [Reason; 7] = [
+        Reason::EnvironmentMissing,
+        Reason::Forbidden,
+        Reason::PacticipantMissing,
+        Reason::RecordNotKept,
+        Reason::RequestRejected,
+        Reason::Unauthorized,
+        Reason::VersionMissing,
+    ];
+    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
+    let not_written = ready.is_some_and(|ready| NOT_WRITTEN.iter().any(|reason| reason.as_str() == ready.reason));
+    let refused = status.desired_version.as_ref().filter(|_| not_written);
+    status.intended.iter().filter(move |version| Some(*version) != refused)
+}
+
+/// Whether a version is what a status says to be recorded.
+#[must_use]
+pub fn has_recorded(status: &PactDeploymentStatus, version: &Version) -> bool {
+    let mut recorded = status.recorded.iter().chain(&status.supported);
+    is_true(&status.conditions, "Recorded") && recorded.any(|recorded| recorded.version == version.as_str())
+}
+
 impl LastRecord {
+    /// Whether the operator wrote this version, or may have.
+    #[must_use]
+    pub fn may_be_ours(&self, version: &Version) -> bool {
+        self.recorded.as_ref() == Some(version) || self.intended.contains(version)
+    }
+
+    /// Whether it was somebody else who wrote this row, before the operator or with the same version after it.
+    #[must_use]
+    pub fn is_found(&self, row: &Row) -> bool {
+        let another = self.uuid.as_ref().is_some_and(|uuid| *uuid != row.uuid);
+        self.recorded.as_ref() == Some(&row.version) && (self.found || another) && !self.intended.contains(&row.version)
+    }
+
     /// The last record in a status; a text that is not a valid version is left out.
     #[must_use]
     pub fn of(status: &PactDeploymentStatus) -> Self {
         let version = |text: &str| Version::parse(text).ok();
         Self {
             recorded: status.recorded.as_ref().and_then(|recorded| version(&recorded.version)),
+            uuid: status.recorded.as_ref().and_then(|recorded| recorded.uuid.clone()).filter(|uuid| !uuid.is_empty()),
             found: status.recorded.as_ref().is_some_and(|recorded| recorded.found),
+            intended: in_doubt(status).filter_map(|text| version(text)).collect(),
             corrected: status.corrected_version.as_deref().and_then(version),
             orphaned_since: status.orphaned_since.as_ref().map(|time| time.0),
         }

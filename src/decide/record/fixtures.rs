@@ -11,8 +11,8 @@ use crate::{
         names::{ApplicationInstance, EnvironmentName, Pacticipant, Version},
     },
     workload::{
-        Container, EnvironmentClaim, EnvironmentRef, EnvironmentRules, NamespaceSelector, PactAnnotations, RecordKey,
-        RemovalRules, RolloutState, VersionProblem, VersionRules, Workload, WorkloadKind, WorkloadRef,
+        Container, EnvironmentClaim, EnvironmentRef, EnvironmentRules, NamespaceSelector, Owners, PactAnnotations,
+        RecordKey, RemovalRules, RolloutState, VersionProblem, VersionRules, Workload, WorkloadKind, WorkloadRef,
     },
 };
 
@@ -72,6 +72,7 @@ pub(crate) fn rules(object: &str, namespaces: &[&str]) -> EnvironmentRules {
         environment_ref: environment_ref(object),
         instance: None,
         version: VersionRules::default(),
+        owners: Owners::default(),
         kind: RecordKind::Deployment,
         removal: RemovalRules { grace: Duration::from_mins(10), undeploys: true, adopts: false, confirmed: None },
     }
@@ -97,6 +98,8 @@ pub(crate) fn member(name: &str, version_of: Result<&str, VersionProblem>, rollo
         rollout,
         hold: None,
         bypass: None,
+        owner: false,
+        stranger: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::strangers::Stranger;
 use crate::{
     api::{deployment::Member, names::Version},
     decide::reason::Reason,
@@ -34,6 +35,10 @@ pub struct MemberView {
     pub hold: Option<Hold>,
     /// The statement by which its version may have passed the gate unasked.
     pub bypass: Option<BypassStatement>,
+    /// Whether its `PactEnvironment` names its namespace as an owner of the pacticipant.
+    pub owner: bool,
+    /// Why it does not count for the record, if so.
+    pub stranger: Option<Stranger>,
 }
 
 impl MemberView {
@@ -67,7 +72,11 @@ impl MemberView {
             earlier_versions: Vec::new(),
             rollout: self.rollout.name().to_owned(),
             without_pods: !self.has_pods(),
-            problem: self.version.as_ref().err().map(|problem| Reason::from(problem).to_string()),
+            problem: match (&self.stranger, &self.version) {
+                (Some(_), _) => Some(Reason::Stranger.to_string()),
+                (None, Err(problem)) => Some(Reason::from(problem).to_string()),
+                (None, Ok(_)) => None,
+            },
         }
     }
 }

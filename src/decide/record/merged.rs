@@ -32,6 +32,9 @@ pub fn merged(earlier: &PactDeploymentStatus, later: &PactDeploymentStatus) -> P
     history.sort_by_key(|recorded| std::cmp::Reverse(recorded.at.0));
     history.truncate(HISTORY_LIMIT);
     status.history = history;
+    if status.recorded_for.is_empty() && status.recorded.is_some() {
+        status.recorded_for.clone_from(&earlier.recorded_for);
+    }
     status.corrected_version = status.corrected_version.or_else(|| earlier.corrected_version.clone());
     status
 }

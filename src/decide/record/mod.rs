@@ -24,13 +24,15 @@ mod releases;
 mod shown;
 mod state;
 mod status;
+mod strangers;
 
 pub use assess::{Action, Assessment, BrokerWrite, assess, intended};
 pub use breaker::Vanished;
 pub use bypassed::{BYPASSED, add_bypassed, bypass_of, stated};
 pub use desired::{Desired, desired};
 pub use facts::{
-    Done, Facts, Failure, LastRecord, Live, Refused, ReleasedRow, Row, Snapshot, Suspicion, last_record_of,
+    Done, Facts, Failure, LastRecord, Live, Refused, ReleasedRow, Row, Snapshot, Suspicion, has_recorded,
+    last_record_of,
 };
 pub use member::{Hold, MemberView};
 pub use merged::merged;
@@ -39,3 +41,4 @@ pub use plan::MemberFate;
 pub use shown::show_members;
 pub use state::{RecordState, Write};
 pub use status::{agreed, remember_verdicts, status};
+pub use strangers::{Stranger, add_strangers, counted, counted_before, show_all_members, strangers, with_strangers};

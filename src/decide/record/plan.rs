@@ -45,7 +45,7 @@ pub fn plan(desired: &Desired, last: &LastRecord, row: Option<&Version>) -> Step
     match desired {
         Desired::Held(why) | Desired::Mixed(why) => Step::Wait { why: why.clone(), look_again: None },
         Desired::Unfinished { why, look_again, .. } => Step::Wait { why: why.clone(), look_again: *look_again },
-        Desired::NoWorkload if last.recorded.is_some() => Step::Orphaned,
+        Desired::NoWorkload if last.recorded.is_some() || !last.intended.is_empty() => Step::Orphaned,
         Desired::NoWorkload => Step::Nothing,
         Desired::Runs(version) if row == Some(version) => Step::Settled(version.clone()),
         Desired::Runs(version) if last.recorded.as_ref() != Some(version) => {

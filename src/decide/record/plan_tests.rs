@@ -17,7 +17,9 @@ use crate::decide::{
 fn last(recorded: Option<&str>, corrected: Option<&str>) -> LastRecord {
     LastRecord {
         recorded: recorded.map(version),
+        uuid: None,
         found: false,
+        intended: Vec::new(),
         corrected: corrected.map(version),
         orphaned_since: None,
     }
@@ -168,7 +170,7 @@ proptest! {
         corrected in prop::option::of(some_version()),
         row in prop::option::of(some_version()),
     ) {
-        let last = LastRecord { recorded, found: false, corrected, orphaned_since: None };
+        let last = LastRecord { recorded, uuid: None, found: false, intended: Vec::new(), corrected, orphaned_since: None };
         match plan(&desired, &last, row.as_ref()) {
             Step::Record { version, correction } => {
                 prop_assert_eq!(&desired, &Desired::Runs(version.clone()));
@@ -192,7 +194,7 @@ proptest! {
         recorded in prop::option::of(some_version()),
         row in prop::option::of(some_version()),
     ) {
-        let last = LastRecord { recorded, found: false, corrected: None, orphaned_since: None };
+        let last = LastRecord { recorded, uuid: None, found: false, intended: Vec::new(), corrected: None, orphaned_since: None };
         if let Step::Record { version, .. } = plan(&desired, &last, row.as_ref()) {
             let last = LastRecord { recorded: Some(version.clone()), ..last };
             prop_assert_eq!(plan(&desired, &last, Some(&version)), Step::Settled(version));

@@ -142,7 +142,8 @@ impl ReleasePlan {
 fn ours(facts: &Facts<'_>, rules: &EnvironmentRules) -> BTreeSet<Version> {
     let supported = facts.status.map(|status| &status.supported).into_iter().flatten();
     let supported = supported.filter(|recorded| !recorded.found || rules.removal.adopts);
-    supported.filter_map(|recorded| Version::parse(&recorded.version).ok()).collect()
+    let supported = supported.filter_map(|recorded| Version::parse(&recorded.version).ok());
+    supported.chain(facts.last_record().intended).collect()
 }
 
 fn versions(releases: &[ReleasedRow]) -> BTreeSet<Version> {

@@ -125,6 +125,11 @@ fn case_105_a_row_that_was_there_before_us_is_taken_back_only_where_that_is_aske
     }
     let mut world = World { status: Some(found), live: Some(Ok(live(vec![], Some("1")))), ..World::orphan() };
     assert_eq!(world.due(), "undeployed RecordedByOthers");
+    let mut ours = World { live: Some(Ok(live(vec![], Some("1")))), ..World::orphan() };
+    if let Some(recorded) = ours.status.as_mut().and_then(|status| status.recorded.as_mut()) {
+        recorded.uuid = Some("an earlier row".into());
+    }
+    assert_eq!(ours.due(), "undeployed RecordedByOthers", "somebody else wrote the same version again");
     world.removal(|removal| removal.adopts = true);
     assert_eq!(world.due(), "undeploy uuid-1");
     let mut drained = World::orphan();
@@ -133,16 +138,39 @@ fn case_105_a_row_that_was_there_before_us_is_taken_back_only_where_that_is_aske
 }
 
 #[test]
-fn case_105_what_a_pass_may_record_is_noted_once_and_only_where_something_was_noted_before() {
-    let noted = |world: &World| intended(&world.facts()).join(",");
-    let mut world = World { status: Some(PactDeploymentStatus::default()), ..World::new() };
-    assert_eq!(noted(&world), "2");
-    world.status = Some(PactDeploymentStatus { intended: vec!["2".into()], ..PactDeploymentStatus::default() });
-    assert_eq!(noted(&world), "", "it is noted");
-    world.status = Some(recorded_before("2"));
-    assert_eq!(noted(&world), "", "it was recorded: what is written is a correction");
-    assert_eq!(noted(&World::new()), "", "nothing is known of the key");
-    assert_eq!(noted(&World::orphan()), "");
+fn case_105_what_is_written_is_noted_before_once_beside_what_is_still_in_doubt() {
+    let noted = |before: &[&str], write: &BrokerWrite| {
+        let before = before.iter().map(ToString::to_string).collect();
+        let status = PactDeploymentStatus { intended: before, ..PactDeploymentStatus::default() };
+        intended(Some(&status), write).map(|all| all.join(","))
+    };
+    let write = BrokerWrite::Record { version: version("2"), correction: false };
+    assert_eq!(intended(None, &write), Some(vec!["2".to_owned()]));
+    assert_eq!(noted(&["1"], &write).as_deref(), Some("2,1"));
+    assert_eq!(noted(&["2"], &write), None);
+    assert_eq!(noted(&["9", "8", "7", "6", "5"], &write).as_deref(), Some("2,9,8,7,6"));
+    let release = BrokerWrite::Release { release: vec![version("3"), version("2")], end: Vec::new() };
+    assert_eq!(noted(&["2"], &release).as_deref(), Some("3,2"));
+    let undeploy = BrokerWrite::Undeploy(Row { version: version("2"), uuid: "u".into() });
+    assert_eq!(noted(&[], &undeploy), None);
+}
+
+/// Found by the simulation: the broker had recorded it, the answer was lost, and then the workload went.
+#[test]
+fn a_row_whose_answer_was_lost_is_taken_back_like_any_other_of_ours() {
+    let intended = |recorded: Option<&str>| PactDeploymentStatus {
+        intended: vec!["2".into()],
+        orphaned_since: Some(Time(at(100))),
+        ..recorded.map_or_else(PactDeploymentStatus::default, recorded_before)
+    };
+    for recorded in [None, Some("1")] {
+        let mut world = World { status: Some(intended(recorded)), ..World::orphan() };
+        assert_eq!(world.due_at(699), "orphaned since 100 until 700 again at 700");
+        world.live = Some(Ok(live(vec![], Some("2"))));
+        assert_eq!(world.due(), "undeploy uuid-2", "{recorded:?}");
+        world.live = Some(Ok(live(vec![], Some("9"))));
+        assert_eq!(world.due(), "undeployed RecordedByOthers", "{recorded:?}");
+    }
 }
 
 #[test]

@@ -3,9 +3,11 @@
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use super::{
+    facts::in_doubt,
     member::MemberView,
     shown::show_members,
     state::{RecordState, Write},
+    strangers::recorded_for,
 };
 use crate::{
     api::{
@@ -93,13 +95,14 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
     let text = |version: &Version| Some(version.as_str().to_owned());
     match state {
         RecordState::Recorded { version, uuid, write } => {
+            let ours = *write != Write::None || in_doubt(status).any(|intended| intended == version.as_str());
             if *write == Write::Correction {
                 status.corrected_version = text(version);
             } else if status.corrected_version != text(version) {
                 status.corrected_version = None;
             }
+            status.recorded_for = recorded_for(&status.recorded_for, members);
             status.desired_version = text(version);
-            let ours = *write != Write::None || status.intended.iter().any(|intended| intended == version.as_str());
             let same = status.recorded.as_ref().is_some_and(|recorded| recorded.version == version.as_str());
             if same {
                 if let Some(recorded) = &mut status.recorded {
@@ -151,6 +154,7 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
             status.more_members = None;
             status.supported.clear();
             status.intended.clear();
+            status.recorded_for.clear();
             archive(status);
         }
     }
@@ -250,6 +254,9 @@ fn unsettled(reason: Reason, message: &str, pending: bool) -> Vec<Finding> {
     findings
 }
 
+#[cfg(test)]
+#[path = "status_found_tests.rs"]
+mod found_tests;
 #[cfg(test)]
 #[path = "news_tests.rs"]
 mod news_tests;

@@ -17,7 +17,7 @@ fn why(reason: Reason) -> Explanation {
     Explanation::new(reason, format!("message of {reason}"))
 }
 
-fn recorded(text: &str, write: Write) -> RecordState {
+pub(super) fn recorded(text: &str, write: Write) -> RecordState {
     RecordState::Recorded { version: version(text), uuid: format!("uuid-{text}"), write }
 }
 
@@ -68,7 +68,7 @@ pub(super) fn running(text: &str) -> Vec<MemberView> {
     vec![member("a", Ok(text), RolloutState::Complete)]
 }
 
-fn object(status: PactDeploymentStatus) -> PactDeployment {
+pub(super) fn object(status: PactDeploymentStatus) -> PactDeployment {
     let mut object = PactDeployment::new("name", key("production", "orders").spec());
     object.metadata.generation = Some(1);
     object.status = Some(status);
@@ -104,6 +104,24 @@ fn a_first_record_is_kept_with_its_row_and_time() {
     assert!(status.history.is_empty() && status.next_try.is_none() && status.orphaned_since.is_none());
     assert_eq!(status.members, [running("1")[0].shown()]);
     assert_eq!(condition(&status, "Ready").message, "the broker says that 1 is deployed");
+}
+
+#[test]
+fn cases_102_and_103_the_namespaces_are_remembered_for_which_it_is_recorded() {
+    let first = after(&[(&running("1"), recorded("1", Write::First))]);
+    assert_eq!(first.recorded_for, ["shop"]);
+    let waiting = RecordState::Waiting { why: why(Reason::Mixed), version: None };
+    let mut newcomer = member("b", Ok("2"), RolloutState::Complete);
+    newcomer.workload.namespace = "bank".into();
+    let mixed = [running("1"), vec![newcomer.clone()]].concat();
+    let not_yet = after(&[(&running("1"), recorded("1", Write::First)), (&mixed, waiting)]);
+    assert_eq!(not_yet.recorded_for, ["shop"], "nothing was recorded for the other");
+    let left = after(&[(&mixed, recorded("1", Write::First)), (&[newcomer], recorded("2", Write::First))]);
+    assert_eq!(left.recorded_for, ["bank", "shop"]);
+    for gone in [RecordState::Undeployed(why(Reason::Undeployed)), RecordState::Kept(why(Reason::Unmanaged))] {
+        let parted = after(&[(&running("1"), recorded("1", Write::First)), (&[], orphaned(9)), (&[], gone)]);
+        assert_eq!(parted.recorded_for, [""; 0]);
+    }
 }
 
 #[test]
@@ -458,36 +476,5 @@ proptest! {
                 prop_assert_eq!(&status.history, &before.history);
             }
         }
-    }
-}
-
-#[test]
-fn case_105_a_row_that_was_found_is_told_from_one_that_the_operator_wrote() {
-    let found = |passes: &[RecordState], intended: &[&str]| {
-        let members = running("1");
-        let before = PactDeploymentStatus {
-            intended: intended.iter().map(ToString::to_string).collect(),
-            ..PactDeploymentStatus::default()
-        };
-        let mut object_before = object(before);
-        for (second, state) in (1..).zip(passes) {
-            object_before = object(status(Some(&object_before), &members, state, at(second)));
-        }
-        let status = object_before.status.unwrap();
-        assert_eq!(status.intended, [""; 0], "what was intended is done");
-        status.recorded.unwrap().found
-    };
-    let seen = || recorded("1", Write::None);
-    let other_row = || RecordState::Recorded { version: version("1"), uuid: "another".into(), write: Write::None };
-    for (what, passes, intended, expected) in [
-        ("it was there", vec![seen()], &[][..], true),
-        ("it was there, seen twice", vec![seen(), seen()], &[], true),
-        ("it was written", vec![recorded("1", Write::First), seen()], &[], false),
-        ("it was written, and the process ended right after", vec![seen()], &["1"], false),
-        ("another version was intended", vec![seen()], &["2"], true),
-        ("it was there, and then corrected", vec![seen(), recorded("1", Write::Correction)], &[], false),
-        ("somebody else wrote it again", vec![recorded("1", Write::First), other_row()], &[], true),
-    ] {
-        assert_eq!(found(&passes, intended), expected, "{what}");
     }
 }

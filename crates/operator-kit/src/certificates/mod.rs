@@ -17,11 +17,14 @@
 //! | where | resource | verbs |
 //! |---|---|---|
 //! | the Secret's namespace (own authority only) | `secrets`, by resourceName | get, update |
-//! | the Secret's namespace (own authority only) | `secrets` (RBAC cannot limit a create to a name) | create |
 //! | the cluster | `validatingwebhookconfigurations` of admissionregistration.k8s.io, by resourceName | get, patch |
 //!
-//! A person may delete the Secret at any time: the operator then creates a new authority at once, without a failed
-//! call.
+//! The Secret is made by whoever installs the operator, empty. RBAC cannot limit a create to a name, and whoever may
+//! create Secrets can make itself the token of another account; so the right to create is not among these.
+//!
+//! A person may delete the Secret at any time. The operator creates it again at once, if it has that right. If not, it
+//! names the command that does, and each replica goes on with an authority in its memory until there is a Secret again.
+//! No call fails in either case.
 
 mod authority;
 mod bundle;

@@ -14,11 +14,27 @@ use super::plan::{self, LeafView, Published, RingStep, Terms};
 use super::run::{Context, Live, Step, StepError};
 use super::secret::{self, Keyring};
 use super::settings::OwnSource;
+use super::store::StoreError;
+
+/// How often the log says that the Secret is missing.
+const REPEAT: Duration = Duration::from_mins(10);
 
 /// Keeps the authorities in the Secret, the `caBundle` and this replica's leaf.
 pub(super) struct Own {
     source: OwnSource,
     terms: Terms,
+    /// What this replica goes on with while there is no Secret and it may not create one.
+    alone: Option<Alone>,
+}
+
+/// Authorities that are in this replica's memory only.
+struct Alone {
+    /// The Secret that could not be created.
+    secret: Secret,
+    /// Why, and the remedy.
+    why: String,
+    /// When the log last said so.
+    said: Option<Instant>,
 }
 
 /// What to do, and what to log once it is done.
@@ -46,7 +62,7 @@ pub(super) struct Observed<'a> {
 impl Own {
     pub(super) fn new(source: OwnSource, overlap: Duration) -> Self {
         let terms = Terms { leaf_life: source.leaf_life, overlap };
-        Self { source, terms }
+        Self { source, terms, alone: None }
     }
 
     /// Reads the webhook configuration and the Secret, and takes the first step that is due.
@@ -56,6 +72,9 @@ impl Own {
         // since, so it cannot remove an authority that was added meanwhile.
         context.look().await?;
         let secret = context.store.secret(&self.source).await?;
+        if secret.is_none() {
+            self.say_alone();
+        }
         let observed = Observed {
             live: &context.live,
             secret,
@@ -65,8 +84,15 @@ impl Own {
         };
         match self.next(observed)? {
             Action::Write { secret, step, authority } => {
-                context.store.write_secret(&self.source, &secret).await?;
-                info!(secret = self.name(), signs = %authority, "wrote the authorities: {step:?}");
+                match context.store.write_secret(&self.source, &secret).await {
+                    Err(error @ StoreError::MayNotCreate { .. }) if self.may_go_on_alone(&context.live) => {
+                        self.go_on_alone(*secret, error.to_string());
+                    }
+                    written => {
+                        written?;
+                        info!(secret = self.name(), signs = %authority, "wrote the authorities: {step:?}");
+                    }
+                }
                 Ok(Step::Again)
             }
             Action::Patch(patch) => {
@@ -83,9 +109,38 @@ impl Own {
         }
     }
 
+    /// From now on the authorities are in this replica's memory only, until there is a Secret again.
+    ///
+    /// Other replicas do the same. Each finds the others' authorities in the `caBundle` and adopts them, as it adopts
+    /// those of a Secret that is gone. So the `caBundle` has the authorities of all.
+    pub(super) fn go_on_alone(&mut self, secret: Secret, why: String) {
+        let said = self.alone.take().and_then(|alone| alone.said);
+        self.alone = Some(Alone { secret, why, said });
+    }
+
+    /// Each start without a Secret adds an authority to the `caBundle`; a replica that starts again and again must not
+    /// fill it.
+    pub(super) fn may_go_on_alone(&self, live: &Live) -> bool {
+        self.alone.is_some() || self.ours(live).len() < plan::MOST_PREVIOUS
+    }
+
+    fn say_alone(&mut self) {
+        if let Some(Alone { why, said, .. }) = &mut self.alone
+            && said.is_none_or(|said| said.elapsed() >= REPEAT)
+        {
+            *said = Some(Instant::now());
+            warn!("{why}. Until then each replica has an authority of its own, which ends with its process");
+        }
+    }
+
     /// The first step that is due.
-    pub(super) fn next(&self, observed: Observed<'_>) -> Result<Action, AuthorityError> {
+    pub(super) fn next(&mut self, observed: Observed<'_>) -> Result<Action, AuthorityError> {
         let Observed { live, secret, served, now, monotonic } = observed;
+        if secret.is_some() {
+            self.alone = None;
+        }
+        let alone = self.alone.is_some();
+        let secret = secret.or_else(|| self.alone.as_ref().map(|alone| alone.secret.clone()));
         let ours = self.ours(live);
         let published = Published { trusted: live.trusted(monotonic), ours: ours.iter().map(secret::ca).collect() };
         let keyring = self.keyring(secret.as_ref());
@@ -118,8 +173,8 @@ impl Own {
             return Ok(Action::Patch(patch));
         }
         // Pruning comes last: an authority that is trusted a little too long does no harm, one that is trusted too late
-        // does.
-        if step == RingStep::Prune {
+        // does. A replica on its own does not know for how long the others sign with what it has adopted.
+        if step == RingStep::Prune && !alone {
             keyring.prune(&published, now);
             return Ok(self.write(&keyring, secret, step));
         }
@@ -148,7 +203,8 @@ impl Own {
         ours: &[Certificate],
         now: SystemTime,
     ) -> Result<Keyring, AuthorityError> {
-        if secret.is_some() {
+        // An empty one is as it was installed.
+        if secret.is_some_and(|secret| secret.data.as_ref().is_some_and(|data| !data.is_empty())) {
             warn!(secret = self.name(), why, "the Secret holds no authority that can sign; it gets a new one");
         }
         // Authorities that the Secret listed and those in the caBundle stay trusted: replicas may serve with their

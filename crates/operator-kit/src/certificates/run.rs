@@ -37,7 +37,7 @@ pub async fn run(
 ) -> Result<(), CertificateError> {
     settings.check()?;
     let keeper = match &settings.source {
-        Source::Own(own) => Keeper::Own(Own::new(own.clone(), settings.overlap)),
+        Source::Own(own) => Keeper::Own(Box::new(Own::new(own.clone(), settings.overlap))),
         Source::Mounted(mounted) => Keeper::Mounted(Mounted::new(mounted.clone())),
     };
     let store = Store::new(client, &settings);
@@ -101,7 +101,7 @@ pub(super) enum StepError {
 }
 
 enum Keeper {
-    Own(Own),
+    Own(Box<Own>),
     Mounted(Mounted),
 }
 

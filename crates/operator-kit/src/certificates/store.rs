@@ -22,6 +22,8 @@ pub(super) enum StoreError {
     Conflict { what: String },
     #[error("not allowed to {verb} {what}: {message}. Remedy: grant this ServiceAccount {verb} on it by name (RBAC)")]
     Forbidden { verb: &'static str, what: String, message: String },
+    #[error("{what} does not exist, and this ServiceAccount may not create it: {message}. Remedy: {remedy}")]
+    MayNotCreate { what: String, message: String, remedy: String },
     #[error("could not {verb} {what}: no answer from the API server within {limit:?}")]
     TimedOut { verb: &'static str, what: String, limit: Duration },
     #[error(
@@ -75,7 +77,12 @@ impl Store {
         let how = PostParams { field_manager: Some(self.field_manager.clone()), ..PostParams::default() };
         let (api, what) = (self.secrets(own), secret_name(own));
         if secret.metadata.resource_version.is_none() {
-            self.ask("create", what, api.create(&how, secret)).await.map(drop)
+            match self.ask("create", what, api.create(&how, secret)).await {
+                Err(StoreError::Forbidden { what, message, .. }) => {
+                    Err(StoreError::MayNotCreate { what, message, remedy: creation(own) })
+                }
+                created => created.map(drop),
+            }
         } else {
             self.ask("update", what, api.replace(&own.secret, &how, secret)).await.map(drop)
         }
@@ -119,4 +126,10 @@ impl Store {
 /// What the store calls the source's Secret in its errors.
 fn secret_name(own: &OwnSource) -> String {
     format!("the Secret {}/{}", own.namespace, own.secret)
+}
+
+/// How a person creates the source's Secret.
+fn creation(own: &OwnSource) -> String {
+    let OwnSource { namespace, secret, .. } = own;
+    format!("create it, empty; the operator fills it: kubectl --namespace {namespace} create secret generic {secret}")
 }

@@ -1,7 +1,7 @@
 //! Any interleaving of three replicas with an API server that compares resourceVersions: stale readings, lost answers,
-//! restarts, clocks that differ by minutes, a Secret that is deleted or overwritten with nonsense. A replica that
-//! serves a trusted certificate never replaces it by one that the API server no longer trusts or has only just begun to
-//! trust.
+//! restarts, clocks that differ by minutes, a Secret that is deleted, created again or overwritten with nonsense, with
+//! and without the right to create it. A replica that serves a trusted certificate never replaces it by one that the API
+//! server no longer trusts or has only just begun to trust.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
@@ -18,7 +18,7 @@ use crate::certificates::authority::Leaf;
 use crate::certificates::certificate::Id;
 use crate::certificates::hooks::Hooks;
 use crate::certificates::own::{Action, Observed, Own};
-use crate::certificates::plan::LeafView;
+use crate::certificates::plan::{LeafView, MOST_PREVIOUS};
 use crate::certificates::run::Live;
 use crate::certificates::settings::OwnSource;
 use crate::certificates::trust;
@@ -46,9 +46,12 @@ enum Happens {
     SecretDeleted,
     /// A person overwrites the Secret.
     SecretOverwritten,
+    /// A person creates the Secret, empty.
+    SecretCreated,
 }
 
 struct Replica {
+    own: Own,
     live: Live,
     looked: bool,
     action: Option<Action>,
@@ -60,7 +63,8 @@ struct Replica {
 }
 
 struct World {
-    own: Own,
+    /// Whether the replicas may create the Secret.
+    may_create: bool,
     time: Duration,
     origin: Instant,
     version: u64,
@@ -72,16 +76,14 @@ struct World {
 }
 
 impl World {
-    fn new(skews: [i64; 3]) -> Self {
-        let mut source = OwnSource::new("ns", "authority", NAME, vec!["webhook.ns.svc".to_owned()]);
-        source.authority_life = 30 * DAY;
+    fn new(skews: [i64; 3], may_create: bool) -> Self {
         let hook = |name: &str| {
             json!({"name": name, "clientConfig": {"service": {"name": "webhook", "namespace": "ns"}},
                    "sideEffects": "None", "admissionReviewVersions": ["v1"]})
         };
         let hooks = json!({"metadata": {"name": "hooks", "resourceVersion": "0"}, "webhooks": [hook("a"), hook("b")]});
         Self {
-            own: Own::new(source, OVERLAP),
+            may_create,
             time: Duration::ZERO,
             origin: Instant::now(),
             version: 0,
@@ -115,14 +117,14 @@ impl World {
                     now: replica.wall(self.time),
                     monotonic: self.origin + self.time,
                 };
-                replica.action = Some(self.own.next(observed).unwrap());
+                replica.action = Some(replica.own.next(observed).unwrap());
                 // Serving takes no time.
                 if matches!(replica.action, Some(Action::Serve(_))) {
                     self.happen(Happens::Acts(who));
                 }
             }
             Happens::Acts(who) => match self.replicas[who].action.take() {
-                Some(Action::Write { secret, .. }) => self.write(*secret),
+                Some(Action::Write { secret, .. }) => self.write(who, *secret),
                 Some(Action::Patch(patch)) => self.patch(&patch),
                 Some(Action::Serve(leaf)) => self.serve(who, leaf),
                 Some(Action::Nothing) | None => {}
@@ -137,6 +139,12 @@ impl World {
             }
             Happens::Restarts(who) => self.replicas[who] = Replica::new(self.replicas[who].skew),
             Happens::SecretDeleted => self.secret = None,
+            Happens::SecretCreated if self.secret.is_none() => {
+                self.version += 1;
+                let metadata = json!({"name": "authority", "resourceVersion": self.version.to_string()});
+                self.secret = Some(serde_json::from_value(json!({"metadata": metadata})).unwrap());
+            }
+            Happens::SecretCreated => {}
             Happens::SecretOverwritten => {
                 if let Some(mut secret) = self.secret.take() {
                     let nonsense = ByteString(b"nonsense".to_vec());
@@ -150,7 +158,14 @@ impl World {
         self.check();
     }
 
-    fn write(&mut self, mut secret: Secret) {
+    fn write(&mut self, who: usize, mut secret: Secret) {
+        if secret.metadata.resource_version.is_none() && !self.may_create {
+            let replica = &mut self.replicas[who];
+            if replica.own.may_go_on_alone(&replica.live) {
+                replica.own.go_on_alone(secret, "no right".to_owned());
+            }
+            return;
+        }
         let version = self.secret.as_ref().and_then(|secret| secret.metadata.resource_version.clone());
         if secret.metadata.resource_version == version {
             self.version += 1;
@@ -228,7 +243,10 @@ impl World {
 
 impl Replica {
     fn new(skew: i64) -> Self {
-        Self { live: Live::default(), looked: false, action: None, leaf: None, established: false, skew }
+        let mut source = OwnSource::new("ns", "authority", NAME, vec!["webhook.ns.svc".to_owned()]);
+        source.authority_life = 30 * DAY;
+        let own = Own::new(source, OVERLAP);
+        Self { own, live: Live::default(), looked: false, action: None, leaf: None, established: false, skew }
     }
 
     fn wall(&self, time: Duration) -> SystemTime {
@@ -250,6 +268,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         1 => who().prop_map(Happens::Restarts),
         1 => Just(Happens::SecretDeleted),
         1 => Just(Happens::SecretOverwritten),
+        1 => Just(Happens::SecretCreated),
     ]
 }
 
@@ -259,8 +278,8 @@ fn a_trusted_certificate_is_only_replaced_by_a_trusted_one() {
     let events = proptest::collection::vec(happens(), 1..100);
     let skews = proptest::array::uniform3(-120_i64..120);
     runner
-        .run(&(events, skews), |(events, skews)| {
-            let mut world = World::new(skews);
+        .run(&(events, skews, any::<bool>()), |(events, skews, may_create)| {
+            let mut world = World::new(skews, may_create);
             for event in events {
                 world.happen(event);
             }
@@ -268,4 +287,20 @@ fn a_trusted_certificate_is_only_replaced_by_a_trusted_one() {
             Ok(())
         })
         .unwrap();
+}
+
+#[test]
+fn replicas_that_start_again_and_again_without_a_secret_do_not_fill_the_bundle() {
+    let mut world = World::new([0; 3], false);
+    world.happen(Happens::Smooth(1));
+    for _ in 0..2 * MOST_PREVIOUS {
+        world.happen(Happens::Restarts(0));
+        world.happen(Happens::Smooth(0));
+    }
+    let mentioned = Hooks::read(world.hooks.clone()).mentioned().len();
+    assert_eq!(mentioned, MOST_PREVIOUS);
+    // The replica that runs stays trusted; the other one waits for the Secret.
+    assert!(world.replicas[1].established && world.replicas[0].leaf.is_none());
+    world.happen(Happens::SecretCreated);
+    world.settle();
 }
