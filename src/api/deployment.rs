@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// How many different versions that were recorded before are kept.
 pub const HISTORY_LIMIT: usize = 50;
 
+/// How many members are shown; the others are counted.
+pub const MEMBERS_LIMIT: usize = 50;
+
 /// How many earlier versions of a member are kept.
 pub const EARLIER_LIMIT: usize = 5;
 
@@ -70,6 +73,9 @@ pub struct PactDeploymentStatus {
     /// The workloads that run this pacticipant here.
     #[serde(default)]
     pub members: Vec<Member>,
+    /// How many more workloads run it, of those that count for the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more_members: Option<i32>,
     /// The version that every member runs or is rolling out to; absent while they differ or none can be determined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired_version: Option<String>,
@@ -97,7 +103,7 @@ pub struct PactDeploymentStatus {
     /// Since when no workload runs the pacticipant any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphaned_since: Option<Time>,
-    /// The latest time of the operator's next attempt, while something is pending.
+    /// The latest time of the operator's next attempt, while something is pending and tried every few seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_try: Option<Time>,
     /// The version for which the operator corrected another client's record once.

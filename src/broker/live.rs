@@ -18,6 +18,9 @@ const SERVES: Duration = Duration::from_secs(3);
 /// How long a failure to read serves, so that many callers do not wait for one after the other.
 const FAILURE_SERVES: Duration = Duration::from_secs(1);
 
+/// How long what is known of an environment is kept that nobody asks about: environments come and go (case 54).
+const KEPT: Duration = Duration::from_mins(10);
+
 /// What is live in an environment.
 #[derive(Debug)]
 pub struct LiveSnapshot {
@@ -58,7 +61,7 @@ impl LiveCache {
         environment: &EnvironmentName,
         not_before: Option<Instant>,
     ) -> Found {
-        let entry = Arc::clone(lock(&self.entries).entry(environment.clone()).or_default());
+        let entry = self.entry(environment);
         let mut entry = entry.lock().await;
         let not_before = not_before.max(lock(&self.stale).get(environment).copied());
         if let Some((began, ended, found)) = &entry.last {
@@ -76,7 +79,23 @@ impl LiveCache {
 
     /// Something was recorded in an environment: what was read no longer serves.
     pub(super) fn forget(&self, environment: &EnvironmentName) {
-        lock(&self.stale).insert(environment.clone(), Instant::now());
+        let mut stale = lock(&self.stale);
+        // What was read before serves no longer anyway.
+        stale.retain(|_, since| since.elapsed() < KEPT);
+        stale.insert(environment.clone(), Instant::now());
+    }
+
+    /// What is known of an environment. Others that nobody asked about for long are forgotten.
+    fn entry(&self, environment: &EnvironmentName) -> Arc<AsyncMutex<Entry>> {
+        let mut entries = lock(&self.entries);
+        if let Some(entry) = entries.get(environment) {
+            return Arc::clone(entry);
+        }
+        entries.retain(|_, entry| {
+            let Ok(entry) = entry.try_lock() else { return true };
+            entry.last.as_ref().is_some_and(|(_, ended, _)| ended.elapsed() < KEPT)
+        });
+        Arc::clone(entries.entry(environment.clone()).or_default())
     }
 }
 
@@ -108,4 +127,28 @@ async fn of(broker: &Broker, id: &EnvironmentId) -> Result<Arc<LiveSnapshot>, Br
         versions: LiveVersions::all(deployed_versions.chain(supported_versions)),
         unreadable: deployed.unreadable + supported.unreadable,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(number: u32) -> EnvironmentName {
+        EnvironmentName::parse(&format!("preview-{number}")).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn case_115_environments_that_nobody_asks_about_any_more_take_no_room() {
+        let cache = LiveCache::default();
+        for number in 0..100 {
+            let entry = cache.entry(&name(number));
+            let now = Instant::now();
+            entry.lock().await.last = Some((now, now, Ok(None)));
+            cache.forget(&name(number));
+            tokio::time::advance(Duration::from_mins(1)).await;
+        }
+        assert!(lock(&cache.entries).len() <= 11, "{}", lock(&cache.entries).len());
+        assert!(lock(&cache.stale).len() <= 11, "{}", lock(&cache.stale).len());
+        assert!(lock(&cache.entries).contains_key(&name(99)), "the last ones are kept");
+    }
 }

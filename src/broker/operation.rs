@@ -11,6 +11,8 @@ pub enum Operation {
     ReadEnvironments,
     /// `POST /environments`
     CreateEnvironment,
+    /// `GET /pacticipants`
+    ReadPacticipants,
     /// `GET /pacticipants/{p}`
     ReadPacticipant,
     /// `GET /pacticipants/{p}/versions/{v}`
@@ -39,6 +41,7 @@ impl Operation {
             Self::Probe => "probe",
             Self::ReadEnvironments => "read_environments",
             Self::CreateEnvironment => "create_environment",
+            Self::ReadPacticipants => "read_pacticipants",
             Self::ReadPacticipant => "read_pacticipant",
             Self::ReadVersion => "read_version",
             Self::ReadMatrix => "read_matrix",
@@ -59,6 +62,7 @@ impl fmt::Display for Operation {
             Self::Probe => "read the index",
             Self::ReadEnvironments => "read the environments",
             Self::CreateEnvironment => "create an environment",
+            Self::ReadPacticipants => "read the pacticipants",
             Self::ReadPacticipant => "read a pacticipant",
             Self::ReadVersion => "read a version",
             Self::ReadMatrix => "read the matrix",

@@ -1,4 +1,6 @@
-//! Pacticipants and their versions: `/pacticipants/{p}` and `/pacticipants/{p}/versions/{v}`.
+//! Pacticipants and their versions: `/pacticipants`, `/pacticipants/{p}` and `/pacticipants/{p}/versions/{v}`.
+
+use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -7,6 +9,7 @@ use super::Broker;
 use super::error::BrokerError;
 use super::ids::EnvironmentId;
 use super::operation::Operation;
+use super::rows::Row;
 use super::transport::Request;
 use crate::api::names::{Pacticipant, Version};
 
@@ -24,7 +27,58 @@ struct VersionBody {
     _links: IgnoredAny,
 }
 
+#[derive(Deserialize)]
+struct List {
+    #[serde(rename = "_embedded")]
+    embedded: Listed,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    #[serde(default)]
+    pacticipants: Vec<Row<ListedPacticipant>>,
+}
+
+#[derive(Deserialize)]
+struct ListedPacticipant {
+    name: String,
+    #[serde(rename = "_embedded")]
+    embedded: Option<Latest>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Latest {
+    latest_version: Option<LatestVersion>,
+}
+
+#[derive(Deserialize)]
+struct LatestVersion {
+    number: String,
+}
+
 impl Broker {
+    /// The version of each pacticipant that the broker has as its latest; an empty text where it has none. `None` when the
+    /// broker has no such list. It is a hint when to look, never a reason to act: brokers may order versions by number
+    /// (docs/contributing/broker-api.md#what-was-published-last).
+    ///
+    /// # Errors
+    /// Any [`BrokerError`] but those for something missing.
+    pub async fn latest_versions(&self) -> Result<Option<HashMap<String, String>>, BrokerError> {
+        let Some(document) = self.ask(Request::get(Operation::ReadPacticipants, &["pacticipants"])).await? else {
+            return Ok(None);
+        };
+        let List { embedded: Listed { pacticipants } } = document.read()?;
+        let latest = pacticipants.into_iter().filter_map(|row| match row {
+            Row::Shaped(ListedPacticipant { name, embedded }) => {
+                let latest = embedded.and_then(|embedded| embedded.latest_version);
+                Some((name, latest.map_or_else(String::new, |latest| latest.number)))
+            }
+            Row::Other(_) => None,
+        });
+        Ok(Some(latest.collect()))
+    }
+
     /// Whether the broker knows this pacticipant.
     ///
     /// # Errors

@@ -92,8 +92,11 @@ struct Shared {
 #[derive(Default)]
 struct State {
     under_way: HashMap<Key, Waiting>,
-    /// How often each environment has changed.
-    changes: HashMap<EnvironmentName, u64>,
+    /// How often anything was recorded anywhere.
+    changed: u64,
+    /// Which of these changes was the last one of each environment, and when. None of an environment that did not change
+    /// for longer than any answer is kept.
+    changes: HashMap<EnvironmentName, (u64, Instant)>,
     circuit: Circuit<Question>,
 }
 
@@ -169,8 +172,11 @@ impl Questions {
     /// Invalidates the answers about an environment, including those in flight: something was recorded there.
     pub fn forget(&self, environment: &EnvironmentName) {
         let mut state = self.shared.state();
-        let changes = state.changes.entry(environment.clone()).or_default();
-        *changes = changes.wrapping_add(1);
+        let now = Instant::now();
+        state.changes.retain(|_, (_, at)| now.duration_since(*at) < 2 * LATE_LIVES);
+        state.changed = state.changed.wrapping_add(1);
+        let change = (state.changed, now);
+        state.changes.insert(environment.clone(), change);
         self.shared.judge.forget(environment);
     }
 }
@@ -185,7 +191,7 @@ enum Found {
 impl Shared {
     fn look_up(&self, question: &Question, caller: Caller) -> Found {
         let mut state = self.state();
-        let recorded = state.changes.get(&question.environment).copied().unwrap_or_default();
+        let recorded = state.changes.get(&question.environment).map_or(0, |(change, _)| *change);
         let key = Key { question: question.clone(), recorded, running: self.judge.revision(question) };
         if let Some(kept) = self.answers.get(&key) {
             if kept.late {

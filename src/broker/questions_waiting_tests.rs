@@ -59,3 +59,15 @@ async fn an_enforced_question_passes_a_flood_of_audits() {
     }
     assert_eq!(asked, most_waiting(Urgency::Audited), "the others were refused at once");
 }
+
+#[tokio::test(start_paused = true)]
+async fn case_115_changes_of_environments_that_are_gone_take_no_room() {
+    let fake = Fake::start().await;
+    let questions = fake.questions(1);
+    for number in 0..100 {
+        questions.forget(&EnvironmentName::parse(&format!("preview-{number}")).unwrap());
+        tokio::time::advance(Duration::from_mins(1)).await;
+    }
+    let left = questions.shared.state().changes.len();
+    assert!((1..=11).contains(&left), "{left}");
+}

@@ -50,6 +50,10 @@ pub(super) struct ControllerArguments {
     retry_seconds: u64,
     #[command(flatten)]
     cluster: ClusterArguments,
+    /// For how many pacticipants (with environment and application instance) the workloads of one namespace may speak;
+    /// for others nothing is recorded.
+    #[arg(long, default_value_t = 1000, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pacticipants_per_namespace: u32,
     #[command(flatten)]
     log: LogArguments,
 }
@@ -92,6 +96,7 @@ async fn serve(arguments: ControllerArguments, shutdown: CancellationToken) -> R
         retry_min: Duration::from_secs(1),
         retry_max: Duration::from_secs(arguments.retry_seconds),
         quiet_period: Duration::from_secs(3),
+        keys_per_namespace: usize::try_from(arguments.pacticipants_per_namespace).unwrap_or(usize::MAX),
     };
     let instance = arguments.cluster.instance(&arguments.name);
     let surroundings = Surroundings { client, leadership, readiness, liveness, metrics, instance, shutdown };

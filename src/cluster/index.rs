@@ -3,10 +3,12 @@
 //! Synchronous and without I/O. Each change answers the keys that it may have touched; the caller looks at those again.
 
 mod invalid;
+mod limit;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-pub use self::invalid::InvalidWorkload;
+use self::limit::KeyLimit;
+pub use self::{invalid::InvalidWorkload, limit::BeyondLimit};
 use super::environments::{Environments, RecordedAt};
 use crate::api::names::Version;
 use crate::decide::{
@@ -70,6 +72,7 @@ pub struct Index {
     invalid_workloads: HashMap<WorkloadRef, InvalidWorkload>,
     /// Of workloads that are annotated and of others.
     stray_keys: HashMap<WorkloadRef, StrayKeys>,
+    limit: KeyLimit,
 }
 
 impl Index {
@@ -415,10 +418,26 @@ impl Index {
     }
 
     fn reindex(&mut self, reference: &WorkloadRef) -> BTreeSet<RecordKey> {
+        let mut touched = self.reindex_within_limit(reference);
+        loop {
+            let next: Vec<_> = self.limit.next(&reference.namespace).into_iter().collect();
+            if next.is_empty() {
+                return touched;
+            }
+            touched.extend(next.iter().flat_map(|next| self.reindex_within_limit(next)));
+        }
+    }
+
+    fn reindex_within_limit(&mut self, reference: &WorkloadRef) -> BTreeSet<RecordKey> {
+        let namespace = &reference.namespace;
+        self.limit.forget(reference);
         let mut touched = self.keys_of.remove(reference).unwrap_or_default();
         for key in &touched {
             if let Some(members) = self.members.get_mut(key) {
                 members.remove(reference);
+                if !members.keys().any(|other| other.namespace == *namespace) {
+                    self.limit.leave(namespace);
+                }
                 if members.is_empty() {
                     self.members.remove(key);
                 }
@@ -433,6 +452,10 @@ impl Index {
         }
         let mut keys = BTreeSet::new();
         for (key, member) in placements {
+            let here = |members: &BTreeMap<WorkloadRef, _>| members.keys().any(|it| it.namespace == *namespace);
+            if !self.members.get(&key).is_some_and(here) && !self.limit.admit(reference, &key) {
+                continue;
+            }
             // Where two `PactEnvironment`s record in one environment, the first by name counts, as in `rules_for`.
             self.members.entry(key.clone()).or_default().entry(reference.clone()).or_insert(member);
             keys.insert(key);

@@ -11,6 +11,7 @@ mod fate;
 pub mod index;
 pub mod inventory;
 pub mod live;
+pub mod objects;
 pub mod recorded;
 pub mod records;
 pub mod snapshots;

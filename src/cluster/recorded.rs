@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::objects::{is_former, number};
 use crate::{
     api::{
         PactDeployment,
@@ -23,13 +24,16 @@ use crate::{
 pub struct RecordedIndex {
     /// How many admissions there were.
     admissions: u64,
+    /// How often something else ran than before, anywhere: an environment that is forgotten and comes back has a state of
+    /// its own.
+    revisions: u64,
     environments: HashMap<EnvironmentRef, OfEnvironment>,
 }
 
 /// The versions in one environment.
 #[derive(Debug, Default)]
 struct OfEnvironment {
-    /// How often something else ran than before.
+    /// When, in that order, something else ran last than before.
     revision: u64,
     /// For each pacticipant the versions of its application instances, mostly one.
     by_pacticipant: HashMap<Pacticipant, Vec<OfInstance>>,
@@ -74,6 +78,29 @@ struct OfInstance {
     former: Box<[Version]>,
     /// What its workloads run or roll out, and whether that rollout is not finished.
     running: Box<[(Version, bool)]>,
+    source: Source,
+}
+
+/// Which object and state of it the versions are from: a key may have two objects while one of them is adopted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Source {
+    former_name: bool,
+    state: Option<u64>,
+}
+
+impl Source {
+    fn of(key: &RecordKey, object: &PactDeployment) -> Self {
+        let state = number(object).and_then(|number| u64::try_from(number).ok());
+        Self { former_name: is_former(key, object), state }
+    }
+
+    /// Whether the other object of the key, in another state, says nothing beside this one: it was written before, or was
+    /// never written.
+    fn outdoes(self, other: Self, object: &PactDeployment) -> bool {
+        self.former_name != other.former_name
+            && (object.status.is_none()
+                || matches!((self.state, other.state), (Some(known), Some(other)) if known > other))
+    }
 }
 
 /// What a `PactDeployment` changed.
@@ -96,6 +123,12 @@ impl VersionsChanged {
 impl RecordedIndex {
     /// Takes in the object of a key, or that it is gone; answers what that changed.
     pub fn set(&mut self, key: &RecordKey, object: Option<&PactDeployment>) -> VersionsChanged {
+        if let Some(object) = object
+            && let Some(known) = self.instance(key)
+            && known.source.outdoes(Source::of(key, object), object)
+        {
+            return VersionsChanged::default();
+        }
         let environment = self.environments.entry(key.environment_ref.clone()).or_default();
         let instances = environment.by_pacticipant.entry(key.pacticipant.clone()).or_default();
         let before = instances.iter().position(|it| it.instance == key.instance);
@@ -112,9 +145,24 @@ impl RecordedIndex {
             environment.by_pacticipant.remove(&key.pacticipant);
         }
         if changed.running {
-            environment.revision = environment.revision.wrapping_add(1);
+            self.revisions = self.revisions.wrapping_add(1);
+            environment.revision = self.revisions;
+        }
+        if environment.by_pacticipant.is_empty() && environment.admissions.is_empty() {
+            self.environments.remove(&key.environment_ref);
         }
         changed
+    }
+
+    /// Whether the versions of a key are from this object, and not from another one of the same key.
+    #[must_use]
+    pub fn is_from(&self, key: &RecordKey, object: &PactDeployment) -> bool {
+        self.instance(key).is_none_or(|known| known.source.former_name == is_former(key, object))
+    }
+
+    fn instance(&self, key: &RecordKey) -> Option<&OfInstance> {
+        let instances = self.environments.get(&key.environment_ref)?.by_pacticipant.get(&key.pacticipant)?;
+        instances.iter().find(|it| it.instance == key.instance)
     }
 
     /// Forgets every key for which `listed` does not hold; answers which of them that changed, and how.
@@ -222,6 +270,7 @@ impl OfInstance {
             current: versions(&mut current),
             former: versions(&mut history),
             running: running.into_iter().collect(),
+            source: Source::of(key, object),
         }
     }
 }

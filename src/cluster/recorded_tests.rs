@@ -81,8 +81,7 @@ fn records_that_are_listed_no_more_are_forgotten_and_their_environments_named() 
     assert_eq!(versions(&index.of(&orders.environment_ref, &orders.pacticipant).current), ["1"]);
     assert_eq!(index.retain(|_| false), [(orders.clone(), recorded)]);
     assert_eq!(index.of(&orders.environment_ref, &orders.pacticipant), RecordedVersions::default());
-    let left = index.environments.values().map(|it| it.by_pacticipant.len()).sum::<usize>();
-    assert_eq!(left, 0, "what is forgotten takes no room");
+    assert!(index.environments.is_empty(), "what is forgotten takes no room");
 }
 
 #[test]
@@ -94,6 +93,51 @@ fn case_97_what_would_have_been_denied_is_no_way_back() {
     (history[0].would_deny, history[1].would_deny) = (Some(true), Some(false));
     index.set(&key, Some(&object));
     assert_eq!(versions(&index.of(&key.environment_ref, &key.pacticipant).former), ["1", "2"]);
+}
+
+#[test]
+fn case_115_an_object_of_the_former_name_counts_until_the_other_one_is_written() {
+    let (mut index, key) = (RecordedIndex::default(), key("orders", None));
+    let state = |former: bool, number: &str, recorded: Option<&str>| {
+        let mut object = object(&key, recorded, &[], &[]);
+        object.metadata.resource_version = Some(number.into());
+        if former {
+            object.metadata.name = Some(key.former_object_name());
+        }
+        object
+    };
+    let unwritten = PactDeployment { status: None, ..state(false, "20", None) };
+    let adopted = state(false, "21", Some("2"));
+    for (step, object, version) in [
+        ("the former one", state(true, "10", Some("1")), "1"),
+        ("the other one is made", unwritten, "1"),
+        ("and written", adopted.clone(), "2"),
+        ("a late report", state(true, "11", Some("1")), "2"),
+        ("another version of the operator leads again", state(true, "30", Some("3")), "3"),
+        ("and a late report of the other one", adopted, "3"),
+        ("which is written again", state(false, "40", Some("4")), "4"),
+    ] {
+        index.set(&key, Some(&object));
+        assert_eq!(versions(&index.of(&key.environment_ref, &key.pacticipant).current), [version], "{step}");
+    }
+    assert!(!index.is_from(&key, &state(true, "30", None)), "its deletion says nothing");
+    assert!(index.is_from(&key, &state(false, "40", None)));
+}
+
+#[test]
+fn case_115_an_environment_that_is_gone_takes_no_room_and_its_next_state_is_another_one() {
+    let (mut index, key) = (RecordedIndex::default(), key("orders", None));
+    let rolling = running(&key, None, &[("1", "Progressing", &[])]);
+    let (question, now) = (asked("web", "1"), Instant::now());
+    let revision = |index: &RecordedIndex| index.revision(&key.environment_ref, &question, now);
+    index.set(&key, Some(&rolling));
+    let before = revision(&index);
+    index.set(&key, None);
+    assert!(index.environments.is_empty());
+    index.set(&key, None);
+    assert!(index.environments.is_empty(), "nor does one that never was");
+    index.set(&key, Some(&rolling));
+    assert_ne!(revision(&index), before);
 }
 
 /// The object of a key whose members run these versions, by the names of their rollouts' states.

@@ -1,23 +1,27 @@
 //! The `PactDeployment`s as the controller sees them: a warm copy fed by a watch and by our own writes.
 
 use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, Preconditions},
 };
 use thiserror::Error;
 
+use super::objects::{Objects, own_key, to_be_taken_over};
 use crate::{
     api::{PactDeployment, PactDeploymentSpec, PactDeploymentStatus, condition::is_true},
-    decide::record::{BYPASSED, Vanished},
+    decide::record::{BYPASSED, Vanished, merged},
     workload::{EnvironmentRef, RecordKey},
 };
 use operator_kit::refusal;
+
+/// How long an object of a former name is left alone that was made, and not written yet.
+const TO_BE_WRITTEN: SignedDuration = SignedDuration::from_mins(1);
 
 /// Why a `PactDeployment` could not be written or deleted.
 #[derive(Debug, Error)]
@@ -45,90 +49,80 @@ impl RecordStoreError {
 #[derive(Clone)]
 pub struct RecordStore {
     api: Api<PactDeployment>,
-    by_key: Arc<Mutex<HashMap<RecordKey, Arc<PactDeployment>>>>,
+    objects: Arc<Mutex<Objects>>,
 }
 
 impl RecordStore {
     /// An empty store, to be filled by a watch.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { api: Api::all(client), by_key: Arc::default() }
+        Self { api: Api::all(client), objects: Arc::default() }
     }
 
     /// Takes in an object that the watch reported, or the answer to a write, unless we know a newer state of it; answers
     /// its key. Objects whose name is not the one of their key were made by somebody else and are passed over.
     pub fn apply(&self, object: PactDeployment) -> Option<RecordKey> {
-        self.take(object, newer)
+        self.take(object, Objects::apply)
     }
 
     /// Takes in an object that a list holds, or the answer to a GET: that is what the API server has. It may be older than
     /// what we know, after etcd was restored from a backup (case 107). Answers its key, as [`Self::apply`] does.
     #[must_use]
     pub fn set(&self, object: PactDeployment) -> Option<RecordKey> {
-        self.take(object, |_, _| false)
+        self.take(object, Objects::set)
     }
 
     fn take(
         &self,
         mut object: PactDeployment,
-        stays: impl Fn(&PactDeployment, &PactDeployment) -> bool,
+        into: impl Fn(&mut Objects, &RecordKey, PactDeployment),
     ) -> Option<RecordKey> {
         let key = own_key(&object)?;
         // Nobody here reads who wrote which field, and it is half of the object. A write without them keeps those that
         // the API server has.
         object.metadata.managed_fields = None;
-        let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        if by_key.get(&key).is_none_or(|known| !stays(known, &object)) {
-            by_key.insert(key.clone(), Arc::new(object));
-        }
+        into(&mut self.objects(), &key, object);
         Some(key)
     }
 
     /// Forgets an object that the watch says is deleted; answers its key.
     pub fn remove(&self, object: &PactDeployment) -> Option<RecordKey> {
         let key = RecordKey::of(object).ok()?;
-        let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        if by_key.get(&key).is_some_and(|known| known.uid() == object.uid()) {
-            by_key.remove(&key);
-        }
+        self.objects().remove(&key, object);
         Some(key)
     }
 
-    /// Forgets every object that a complete list did not hold; answers their keys.
-    pub fn retain(&self, listed: &HashSet<RecordKey>) -> Vec<RecordKey> {
-        let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        let gone: Vec<_> = by_key.keys().filter(|key| !listed.contains(*key)).cloned().collect();
-        for key in &gone {
-            by_key.remove(key);
-        }
-        gone
+    /// Forgets every object whose name a complete list did not hold; answers the keys that have none any more.
+    pub fn retain(&self, listed: &HashSet<String>) -> Vec<RecordKey> {
+        self.objects().retain(listed)
     }
 
     /// The object of a key.
     #[must_use]
     pub fn get(&self, key: &RecordKey) -> Option<Arc<PactDeployment>> {
-        self.by_key.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.objects().get(key).cloned()
     }
 
     /// Every key that has an object.
     #[must_use]
     pub fn keys(&self) -> Vec<RecordKey> {
-        self.by_key.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+        self.objects().iter().map(|(key, _)| key.clone()).collect()
     }
 
     /// Every key and object for which `wanted` holds.
     #[must_use]
     pub fn select(&self, wanted: impl Fn(&RecordKey) -> bool) -> Vec<(RecordKey, Arc<PactDeployment>)> {
-        let by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        by_key.iter().filter(|(key, _)| wanted(key)).map(|(key, object)| (key.clone(), Arc::clone(object))).collect()
+        let objects = self.objects();
+        let wanted = objects.iter().filter(|(key, _)| wanted(key));
+        wanted.map(|(key, object)| (key.clone(), Arc::clone(object))).collect()
     }
 
     /// What vanished in an environment: the records that no workload runs any more and that were not taken back yet.
     #[must_use]
     pub fn vanished(&self, environment_ref: &EnvironmentRef, confirmed: Option<Timestamp>) -> Vanished {
         let mut vanished = Vanished { confirmed, ..Vanished::default() };
-        let by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        for (key, object) in by_key.iter().filter(|(key, _)| key.environment_ref == *environment_ref) {
+        let objects = self.objects();
+        for (key, object) in objects.iter().filter(|(key, _)| key.environment_ref == *environment_ref) {
             let Some(status) = &object.status else { continue };
             if status.recorded.is_none() && status.supported.is_empty() {
                 continue;
@@ -139,7 +133,7 @@ impl RecordStore {
                 vanished.orphaned.push((format!("{}{instance}", key.pacticipant), since.0));
             }
         }
-        drop(by_key);
+        drop(objects);
         vanished.orphaned.sort();
         vanished
     }
@@ -157,8 +151,8 @@ impl RecordStore {
     }
 
     fn with_condition(&self, type_: &str) -> usize {
-        let by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        let statuses = by_key.values().filter_map(|object| object.status.as_ref());
+        let objects = self.objects();
+        let statuses = objects.iter().filter_map(|(_, object)| object.status.as_ref());
         statuses.filter(|status| is_true(&status.conditions, type_)).count()
     }
 
@@ -217,12 +211,34 @@ impl RecordStore {
                     if answer.is_conflict() {
                         drop(self.set(self.api.get(&name).await?));
                     } else if answer.is_not_found() {
-                        self.by_key.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+                        self.objects().forget(key);
                     }
                 }
                 Err(error.into())
             }
         }
+    }
+
+    /// Takes over what an object of the key's former name says, and deletes that one. Whenever this is interrupted, it goes
+    /// on the next time: the status is taken over before, and only a later one of another version of the operator is
+    /// taken over again.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn adopt(&self, key: &RecordKey) -> Result<(), RecordStoreError> {
+        let Some((former, current)) = self.objects().former(key) else { return Ok(()) };
+        if let Some(later) = former.status.as_ref().filter(|_| to_be_taken_over(&former, current.as_ref())) {
+            let earlier = current.as_ref().and_then(|current| current.status.as_ref());
+            let status = earlier.map_or_else(|| later.clone(), |earlier| merged(earlier, later));
+            self.write(key, current.as_deref(), status).await?;
+        }
+        let age = former.creation_timestamp().map(|made| Timestamp::now().duration_since(made.0));
+        if former.status.is_none() && age.is_some_and(|age| age < TO_BE_WRITTEN) {
+            return Ok(());
+        }
+        self.delete(&former).await?;
+        self.objects().remove(key, &former);
+        Ok(())
     }
 
     /// Deletes the object of a key that holds nothing worth keeping.
@@ -239,12 +255,10 @@ impl RecordStore {
             result => Ok(result.map(drop)?),
         }
     }
-}
 
-/// The key of an object of ours. One whose name is not the one of its key was made by somebody else.
-#[must_use]
-pub fn own_key(object: &PactDeployment) -> Option<RecordKey> {
-    RecordKey::of(object).ok().filter(|key| object.name_any() == key.object_name())
+    fn objects(&self) -> MutexGuard<'_, Objects> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What an object that another client made is about; its names need not be valid ones.
@@ -252,16 +266,6 @@ fn about(object: &PactDeployment) -> String {
     let PactDeploymentSpec { broker, environment, pacticipant, application_instance } = &object.spec;
     let instance = application_instance.as_ref().map(|instance| format!(" (application instance {instance})"));
     format!("{pacticipant} in {environment} at {broker}{}", instance.unwrap_or_default())
-}
-
-/// Whether what we know is newer than what was reported. Resource versions of one kind can be compared as numbers
-/// (KEP-5504); where they cannot be read as such, what was reported counts.
-fn newer(known: &PactDeployment, reported: &PactDeployment) -> bool {
-    let number = |object: &PactDeployment| object.resource_version()?.parse::<u128>().ok();
-    match (number(known), number(reported)) {
-        (Some(known), Some(reported)) => known > reported,
-        _ => false,
-    }
 }
 
 #[cfg(test)]

@@ -139,8 +139,84 @@ async fn a_complete_list_ends_what_it_does_not_hold() {
         records.apply(object(key, "u", "1"));
     }
     assert_eq!(records.select(|key| key.instance.is_none()).len(), 1);
-    assert_eq!(records.retain(&HashSet::from([one.clone()])), [other]);
+    assert_eq!(records.retain(&HashSet::from([one.object_name()])), [other]);
     assert_eq!(records.keys(), [one]);
+}
+
+/// An object of the name that the key had formerly.
+fn former(key: &RecordKey, resource_version: &str, with_status: bool) -> PactDeployment {
+    let mut object = PactDeployment {
+        status: with_status.then(PactDeploymentStatus::default),
+        ..object(key, "former", resource_version)
+    };
+    object.metadata.name = Some(key.former_object_name());
+    object
+}
+
+#[tokio::test]
+async fn case_115_of_two_objects_of_a_key_the_one_written_last_counts() {
+    let key = key("production", "orders");
+    let written =
+        |number| PactDeployment { status: Some(PactDeploymentStatus::default()), ..object(&key, "u", number) };
+    for (case, of_its_name, former_one, counts) in [
+        ("only the former one", None, former(&key, "10", true), "10"),
+        ("the other one was made, and not written", Some(object(&key, "u", "20")), former(&key, "10", true), "10"),
+        ("and written", Some(written("21")), former(&key, "10", true), "21"),
+        ("the former one was written again", Some(written("21")), former(&key, "30", true), "30"),
+    ] {
+        let records = records();
+        records.apply(former_one.clone());
+        of_its_name.clone().map(|object| records.apply(object));
+        assert_eq!(known(&records, &key).as_deref(), Some(counts), "{case}");
+        assert_eq!(records.keys(), [key.clone()], "{case}");
+        assert_eq!(records.select(|_| true)[0].1.resource_version().as_deref(), Some(counts), "{case}");
+        let listed = HashSet::from([key.object_name()]);
+        let gone = if of_its_name.is_some() { vec![] } else { vec![key.clone()] };
+        assert_eq!(records.retain(&listed), gone, "{case}");
+        assert_eq!(known(&records, &key), of_its_name.and_then(|object| object.resource_version()), "{case}");
+    }
+}
+
+/// What adopting an object does at an API server that answers each write with the object of the next state.
+async fn adopted(key: &RecordKey, of_its_name: Option<PactDeployment>, former_one: PactDeployment) -> Vec<String> {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let (requests, made) = (Arc::clone(&log), object(key, "u", "50"));
+    let written = PactDeployment { status: Some(PactDeploymentStatus::default()), ..object(key, "u", "51") };
+    let records = answering(move |request| {
+        let name = request.uri().path().rsplit_once("pactdeployments").unwrap().1.to_owned();
+        requests.lock().unwrap().push(format!("{} {name}", request.method()));
+        match *request.method() {
+            http::Method::POST => (201, serde_json::to_value(&made).unwrap()),
+            http::Method::PUT => (200, serde_json::to_value(&written).unwrap()),
+            _ => (200, json!({"kind": "Status", "apiVersion": "v1", "status": "Success"})),
+        }
+    });
+    records.apply(former_one);
+    of_its_name.map(|object| records.apply(object));
+    records.adopt(key).await.unwrap();
+    records.adopt(key).await.unwrap();
+    let requests = log.lock().unwrap().clone();
+    requests
+}
+
+#[tokio::test]
+async fn case_115_an_object_of_the_former_name_is_taken_over_before_it_is_deleted_and_a_crash_between_does_no_harm() {
+    let key = key("production", "orders");
+    let (make, write) = ("POST ".to_owned(), format!("PUT /{}/status", key.object_name()));
+    let delete = format!("DELETE /{}", key.former_object_name());
+    let written =
+        |number| PactDeployment { status: Some(PactDeploymentStatus::default()), ..object(&key, "u", number) };
+    let all = [make, write.clone(), delete.clone()];
+    assert_eq!(adopted(&key, None, former(&key, "10", true)).await, all);
+    let made = Some(object(&key, "u", "20"));
+    assert_eq!(adopted(&key, made, former(&key, "10", true)).await, all[1..], "it was made, and not written");
+    assert_eq!(adopted(&key, Some(written("21")), former(&key, "10", true)).await, all[2..], "it was written");
+    let later = former(&key, "30", true);
+    assert_eq!(adopted(&key, Some(written("21")), later).await, all[1..], "another version of the operator led again");
+    let mut empty = former(&key, "10", false);
+    assert_eq!(adopted(&key, None, empty.clone()).await, all[2..], "it says nothing");
+    empty.metadata.creation_timestamp = Some(Time(Timestamp::now()));
+    assert_eq!(adopted(&key, None, empty).await, [""; 0], "somebody is about to write it");
 }
 
 #[test]

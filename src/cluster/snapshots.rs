@@ -80,20 +80,20 @@ impl Snapshots {
     /// What is known of an environment.
     #[must_use]
     pub fn state(&self, environment_ref: &EnvironmentRef) -> EnvironmentState {
-        self.with(environment_ref, |state| state.clone())
+        self.read(environment_ref, |state| state.cloned().unwrap_or_default())
     }
 
     /// The uuid of an environment, once it was read.
     #[must_use]
     pub fn id(&self, environment_ref: &EnvironmentRef) -> Option<EnvironmentId> {
-        self.with(environment_ref, |state| state.snapshot.as_ref().map(|snapshot| snapshot.id.clone()))
+        self.read(environment_ref, |state| Some(state?.snapshot.as_ref()?.id.clone()))
     }
 
     /// What the last snapshot says of a key.
     #[must_use]
     pub fn of(&self, key: &RecordKey) -> Snapshot {
-        self.with(&key.environment_ref, |state| match (&state.snapshot, &state.trouble) {
-            (Some(snapshot), None) => Snapshot::Read {
+        self.read(&key.environment_ref, |state| match state.map(|state| (state, &state.snapshot, &state.trouble)) {
+            Some((state, Some(snapshot), None)) => Snapshot::Read {
                 row: snapshot.row(key).map(row),
                 releases: snapshot.releases(&key.pacticipant).iter().map(release).collect(),
                 suspicion: match (snapshot.suspicious, state.doubts) {
@@ -102,9 +102,11 @@ impl Snapshots {
                     (true, _) => Suspicion::Again,
                 },
             },
-            (_, Some(trouble)) if trouble.reason == Reason::EnvironmentMissing => Snapshot::Missing(trouble.clone()),
-            (_, Some(trouble)) => Snapshot::Unavailable(trouble.clone()),
-            (None, None) => Snapshot::NotRead,
+            Some((_, _, Some(trouble))) if trouble.reason == Reason::EnvironmentMissing => {
+                Snapshot::Missing(trouble.clone())
+            }
+            Some((_, _, Some(trouble))) => Snapshot::Unavailable(trouble.clone()),
+            Some((_, None, None)) | None => Snapshot::NotRead,
         })
     }
 
@@ -170,6 +172,10 @@ impl Snapshots {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|environment_ref, _| wanted.contains(environment_ref));
+    }
+
+    fn read<T>(&self, environment_ref: &EnvironmentRef, read: impl FnOnce(Option<&EnvironmentState>) -> T) -> T {
+        read(self.states.lock().unwrap_or_else(PoisonError::into_inner).get(environment_ref))
     }
 
     fn with<T>(&self, environment_ref: &EnvironmentRef, act: impl FnOnce(&mut EnvironmentState) -> T) -> T {

@@ -168,3 +168,12 @@ fn a_missing_environment_is_reported_with_the_remedy() {
     let none = problem(&[]);
     assert!(none.contains("no environments at all") && none.contains("permission"), "case 47: {none}");
 }
+
+#[test]
+fn case_115_what_is_asked_about_an_unknown_environment_takes_no_room() {
+    let (snapshots, key) = (Snapshots::default(), crate::decide::record::fixtures::key("gone", "orders"));
+    assert!(snapshots.state(&key.environment_ref).snapshot.is_none());
+    assert_eq!(snapshots.id(&key.environment_ref), None);
+    assert_eq!(snapshots.of(&key), Snapshot::NotRead);
+    assert!(snapshots.states.lock().unwrap().is_empty());
+}

@@ -20,8 +20,9 @@ use tracing::error;
 use super::{
     Cluster,
     index::{InvalidWorkload, StrayKeys, Template, TemplateSource},
+    objects::{is_former, own_key},
     recorded::VersionsChanged,
-    records::own_key,
+    records::RecordStore,
 };
 use crate::{
     api::{PactBroker, PactDeployment, PactEnvironment, annotations::CONFIRM_UNDEPLOY},
@@ -326,40 +327,54 @@ impl<C: OnChange> WatchHandler for Brokers<C> {
 pub struct Records<C>(pub Watched<C>);
 
 impl<C: OnChange> Records<C> {
-    fn taken(&self, key: Option<RecordKey>) -> Option<RecordKey> {
-        let key = key?;
+    fn take(
+        &self,
+        object: PactDeployment,
+        into: fn(&RecordStore, PactDeployment) -> Option<RecordKey>,
+    ) -> Option<String> {
+        let name = object.name_any();
+        let former = own_key(&object).is_some_and(|key| is_former(&key, &object));
+        let key = into(&self.0.cluster.records, object)?;
         // What is newer than the report counts: our own write may be.
         let known = self.0.cluster.records.get(&key);
         self.0.versions(&key, known.as_deref());
-        Some(key)
+        if former {
+            // Another version of the operator wrote it: it is adopted.
+            self.0.changed(Change::Members(BTreeSet::from([key])));
+        }
+        Some(name)
     }
 }
 
 impl<C: OnChange> WatchHandler for Records<C> {
     type Object = PactDeployment;
-    type Id = RecordKey;
+    /// The name: a key may have two objects.
+    type Id = String;
 
-    fn apply(&self, object: PactDeployment) -> Option<RecordKey> {
-        self.taken(self.0.cluster.records.apply(object))
+    fn apply(&self, object: PactDeployment) -> Option<String> {
+        self.take(object, RecordStore::apply)
     }
 
-    fn listed(&self, object: PactDeployment) -> Option<RecordKey> {
-        self.taken(self.0.cluster.records.set(object))
+    fn listed(&self, object: PactDeployment) -> Option<String> {
+        self.take(object, RecordStore::set)
     }
 
-    fn undecodable(&self, object: &InvalidObject) -> Option<RecordKey> {
+    fn undecodable(&self, object: &InvalidObject) -> Option<String> {
         self.0.unreadable::<PactDeployment>(object);
         None
     }
 
     fn delete(&self, object: PactDeployment) {
         if let Some(key) = self.0.cluster.records.remove(&object) {
-            self.0.versions(&key, self.0.cluster.records.get(&key).as_deref());
-            self.0.changed(Change::RecordGone(key));
+            let left = self.0.cluster.records.get(&key);
+            self.0.versions(&key, left.as_deref());
+            if left.is_none() {
+                self.0.changed(Change::RecordGone(key));
+            }
         }
     }
 
-    fn retain(&self, listed: &HashSet<RecordKey>) {
+    fn retain(&self, listed: &HashSet<String>) {
         for key in self.0.cluster.records.retain(listed) {
             self.0.versions(&key, None);
             self.0.changed(Change::RecordGone(key));
@@ -370,19 +385,13 @@ impl<C: OnChange> WatchHandler for Records<C> {
 /// The versions in `PactDeployment`s: what the gate needs of them.
 pub struct RecordedVersions<C>(pub Watched<C>);
 
-impl<C: OnChange> RecordedVersions<C> {
-    fn set(&self, key: &RecordKey, object: Option<&PactDeployment>) {
-        self.0.versions(key, object);
-    }
-}
-
 impl<C: OnChange> WatchHandler for RecordedVersions<C> {
     type Object = PactDeployment;
     type Id = RecordKey;
 
     fn apply(&self, object: PactDeployment) -> Option<RecordKey> {
         let key = own_key(&object)?;
-        self.set(&key, Some(&object));
+        self.0.versions(&key, Some(&object));
         Some(key)
     }
 
@@ -392,8 +401,10 @@ impl<C: OnChange> WatchHandler for RecordedVersions<C> {
     }
 
     fn delete(&self, object: PactDeployment) {
-        if let Some(key) = own_key(&object) {
-            self.set(&key, None);
+        if let Some(key) = own_key(&object)
+            && self.0.cluster.recorded().is_from(&key, &object)
+        {
+            self.0.versions(&key, None);
         }
     }
 

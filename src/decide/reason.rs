@@ -113,6 +113,8 @@ reasons! {
     Mixed => UnderWay,
     /// Namespaces of this environment are claimed by another one, too.
     NamespaceClaimedTwice => Stalled,
+    /// A namespace names more pacticipants than it may speak for; nothing is recorded for those that came last.
+    NamespaceLimit => Stalled,
     /// A namespace that the PactEnvironment names does not exist, or its selector matches none.
     NamespaceMissing => UnderWay,
     /// Each namespace that the PactEnvironment names exists.
@@ -215,6 +217,34 @@ reasons! {
     VersionMutable => Stalled,
     /// The version of the workload cannot be determined.
     VersionUnresolved => Stalled,
+}
+
+impl Reason {
+    /// Whether a version, or its pacticipant, has to be published first. A list of the broker tells when that happened.
+    #[must_use]
+    pub const fn waits_for_a_publication(self) -> bool {
+        matches!(self, Self::VersionMissing | Self::PacticipantMissing)
+    }
+
+    /// Whether the broker refuses until a person does something: trying again soon finds out nothing (case 112).
+    #[must_use]
+    pub const fn waits_for_a_person(self) -> bool {
+        self.waits_for_a_publication()
+            || matches!(
+                self,
+                Self::Forbidden
+                    | Self::Unauthorized
+                    | Self::RequestRejected
+                    | Self::InvalidName
+                    | Self::PacticipantSpelling
+            )
+    }
+
+    /// Whether a right is missing: what one write finds out about it holds for others, too.
+    #[must_use]
+    pub const fn lacks_a_right(self) -> bool {
+        matches!(self, Self::Forbidden | Self::Unauthorized)
+    }
 }
 
 impl fmt::Display for Reason {

@@ -18,7 +18,7 @@ impl OnChange for Recorder {
         match change {
             Change::Members(touched) => self.schedule.records(touched),
             Change::Workload { touched, counted, invalid, stale, stray } => {
-                self.schedule.records(touched);
+                self.schedule.rollouts(touched);
                 if counted {
                     self.schedule.environment_statuses();
                 }
@@ -40,6 +40,7 @@ impl OnChange for Recorder {
                 if touched.is_empty() && !spec {
                     return;
                 }
+                self.cluster.snapshots.retain(&self.cluster.environment_refs());
                 if let Some(environment_ref) = environment_ref {
                     self.schedule.judge_all_in(&environment_ref);
                     self.schedule.queue.now(Task::Environment(environment_ref));

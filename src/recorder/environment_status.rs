@@ -14,8 +14,13 @@ use crate::{
         condition::{Finding, Truth, conditions, is_true},
         environment::MEMBERS_LISTED,
     },
-    cluster::{as_field_manager, index::Counts, inventory, snapshots::EnvironmentState},
-    decide::{Explanation, GateRules, Reason, admission::decision::in_force, namespaces, owners},
+    cluster::{
+        as_field_manager,
+        index::{BeyondLimit, Counts},
+        inventory,
+        snapshots::EnvironmentState,
+    },
+    decide::{Explanation, GateRules, Reason, admission::decision::in_force, messages, namespaces, owners},
     workload::{BrokenRules, EnvironmentRules},
 };
 
@@ -23,7 +28,7 @@ impl EnvironmentReconciler {
     /// Writes the status of a `PactEnvironment` if it changed.
     pub(super) async fn reconcile_status(&self, object: &str) -> Next {
         let Some(environment) = self.cluster.environments().get(object).cloned() else { return Next::wait() };
-        let (rules, problem, counts, conflicts, keys, found, respected) = {
+        let (rules, problem, counts, conflicts, keys, found, respected, beyond) = {
             let index = self.cluster.index();
             let Some(policy) = index.environments().get(object).cloned() else { return Next::wait() };
             let (counts, conflicts) = index.counts(object);
@@ -34,7 +39,8 @@ impl EnvironmentReconciler {
             let problem = index.environments().problem(object).map(str::to_owned);
             let names_owners = rules.as_ref().is_ok_and(|rules| !rules.owners.is_empty());
             let respected = names_owners.then(|| owners::respected(index.not_owned(object)));
-            (rules, problem, counts, conflicts, index.keys_of_environment(object), found, respected)
+            let beyond = rules.as_ref().ok().and_then(|rules| key_limit(&index.beyond_limit(&rules.environment_ref)));
+            (rules, problem, counts, conflicts, index.keys_of_environment(object), found, respected, beyond)
         };
         let inventory = self.cluster.inventory(&keys, &GateRules::parse(&environment.spec.gate));
         let state =
@@ -53,6 +59,7 @@ impl EnvironmentReconciler {
         let mut findings = findings(&rules, problem.as_deref(), &state, &conflicts, counts);
         findings.extend(found);
         findings.extend(respected);
+        findings.extend(beyond);
         findings.push(members_listed.clone());
         let vanished =
             rules.as_ref().map(|rules| self.cluster.records.vanished(&rules.environment_ref, rules.removal.confirmed));
@@ -165,6 +172,25 @@ fn findings(
         Finding::new("Ready", true, Reason::Recording, message)
     };
     vec![ready, Finding::new("EnvironmentExists", exists, why.reason, why.message), conflicted]
+}
+
+/// The condition `PacticipantsLimited`, while a namespace names more than are recorded.
+fn key_limit(beyond: &[BeyondLimit]) -> Option<Finding> {
+    let most = beyond.first()?.most;
+    let named = beyond.iter().take(3).map(|BeyondLimit { namespace, pacticipants, .. }| {
+        let shown: Vec<_> = pacticipants.iter().take(3).map(|name| messages::brief(name)).collect();
+        let more = pacticipants.len().saturating_sub(shown.len());
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("{} in {namespace}{more}", shown.join(", "))
+    });
+    let named = named.collect::<Vec<_>>().join("; ");
+    let more = beyond.len().saturating_sub(3);
+    let more = if more > 0 { format!("; and in {more} more namespaces") } else { String::new() };
+    let message = format!(
+        "a namespace may speak for {most} pacticipants; nothing is recorded for {named}{more}. Remove annotations, divide \
+         the namespace, or raise --pacticipants-per-namespace"
+    );
+    Some(Finding::new("PacticipantsLimited", true, Reason::NamespaceLimit, message))
 }
 
 fn conflict(conflicts: &BTreeMap<String, Vec<String>>) -> String {

@@ -3,7 +3,8 @@
 //! Level-triggered: each pass compares what the broker should say with what it says. Everything that matters is read
 //! anew from the cluster and the broker after a restart; only delays are kept in memory, by the [`queue`].
 //!
-//! Four reconcilers, each of a few handles: of a record, of the verdicts on what runs, of an environment, of a broker.
+//! Five reconcilers, each of a few handles: of a record, of the verdicts on what runs, of an environment, of a broker, of
+//! what is published there.
 //! What they decide is in [`crate::decide`], what they know in [`crate::cluster`].
 
 mod broker;
@@ -11,13 +12,16 @@ mod changes;
 mod environment;
 mod environment_status;
 mod metrics;
+mod publications;
 pub mod queue;
 mod record;
 mod record_act;
 mod report;
+mod retry;
 mod schedule;
 mod verdict;
 mod verdicts;
+mod waiting;
 mod watch;
 mod writes;
 
@@ -32,15 +36,20 @@ use self::{
     broker::BrokerReconciler,
     environment::EnvironmentReconciler,
     metrics::RecorderMetrics,
+    publications::PublicationsReconciler,
     queue::{Next, Queue, Slot, Task, Tries},
     record::RecordReconciler,
     report::Reporter,
     schedule::Schedule,
     verdict::VerdictReconciler,
     verdicts::Verdicts,
+    waiting::WaitingRoom,
     writes::Writes,
 };
 use crate::cluster::{Cluster, FIELD_MANAGER, client_factory::ClientFactory};
+
+/// How often every record is looked at, also where no environment is left: some are outdated by then (case 115).
+const SWEEP: Duration = Duration::from_hours(6);
 
 /// The settings of the recorder.
 #[derive(Clone, Debug)]
@@ -61,6 +70,8 @@ pub struct Settings {
     pub retry_max: Duration,
     /// How long a rollout may take before the status says that it is under way: most end sooner, unwritten.
     pub quiet_period: Duration,
+    /// For how many keys the workloads of one namespace may speak.
+    pub keys_per_namespace: usize,
 }
 
 /// What the recorder needs of the process that it runs in.
@@ -97,6 +108,7 @@ struct Recorder {
     verdict: VerdictReconciler,
     environment: EnvironmentReconciler,
     broker: BrokerReconciler,
+    publications: PublicationsReconciler,
 }
 
 impl Recorder {
@@ -104,7 +116,9 @@ impl Recorder {
         let Surroundings { client, leadership, metrics: registry, instance, .. } = surroundings;
         let settings = Arc::new(settings);
         let cluster = Arc::new(Cluster::new(client.clone()));
+        cluster.index().limit_keys(settings.keys_per_namespace);
         let verdicts = Arc::new(Verdicts::default());
+        let waiting = Arc::new(WaitingRoom::new(settings.retry_max));
         let metrics = RecorderMetrics::register(registry, leadership, &cluster);
         let reporter = Reporter::new(EventSink::new(client.clone(), FIELD_MANAGER, instance), leadership.clone());
         let writes = Writes { leadership: leadership.clone(), metrics: metrics.clone() };
@@ -112,6 +126,7 @@ impl Recorder {
             queue,
             cluster: Arc::clone(&cluster),
             verdicts: Arc::clone(&verdicts),
+            waiting: Arc::clone(&waiting),
             resync_period: settings.resync_period,
         };
         let client_factory = ClientFactory {
@@ -128,12 +143,14 @@ impl Recorder {
                 writes: writes.clone(),
                 reporter: reporter.clone(),
                 verdicts: Arc::clone(&verdicts),
+                waiting: Arc::clone(&waiting),
                 settings: Arc::clone(&settings),
             },
             verdict: VerdictReconciler {
                 cluster: Arc::clone(&cluster),
                 schedule: schedule.clone(),
                 verdicts: Arc::clone(&verdicts),
+                waiting: Arc::clone(&waiting),
                 reporter: reporter.clone(),
                 metrics,
                 settings: Arc::clone(&settings),
@@ -142,6 +159,12 @@ impl Recorder {
                 cluster: Arc::clone(&cluster),
                 schedule: schedule.clone(),
                 writes,
+                settings: Arc::clone(&settings),
+            },
+            publications: PublicationsReconciler {
+                cluster: Arc::clone(&cluster),
+                schedule: schedule.clone(),
+                waiting,
                 settings: Arc::clone(&settings),
             },
             broker: BrokerReconciler {
@@ -173,18 +196,22 @@ impl Recorder {
             Task::EnvironmentStatus(object) => self.environment.reconcile_status(&object).await,
             Task::Record(key) => self.record.reconcile(&key, slot, tries).await,
             Task::Verdict(key) => self.verdict.reconcile(&key, tries).await,
+            Task::Publications(broker) => self.publications.reconcile(&broker).await,
         }
     }
 
-    /// Looks at everything when this process begins to lead, and shows that the loop is alive.
+    /// Looks at everything when this process begins to lead, and now and then at records that nothing else makes it look
+    /// at; and shows that the loop is alive.
     async fn follow_leadership(self: Arc<Self>, liveness: Liveness, shutdown: CancellationToken) {
         let mut leads = self.leadership.watch();
         let mut tick = tokio::time::interval(Duration::from_secs(5));
+        let mut sweep = tokio::time::interval(SWEEP);
         let mut may_change = true;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = tick.tick() => liveness.tick(),
+                _ = sweep.tick() => self.schedule.records(self.cluster.records.keys()),
                 changed = leads.changed(), if may_change => {
                     // Without election nobody can grant or end leadership: it stays as it is.
                     may_change = changed.is_ok();

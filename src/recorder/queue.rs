@@ -1,26 +1,29 @@
 //! Which tasks are due, and when: each task runs at most once at a time, and a bounded number for each broker.
 //!
-//! Every broker has a lane of its own, so that a slow or dead broker does not delay the tasks of others.
+//! Every broker has lanes of its own, so that a slow or dead broker does not delay the tasks of others. In a lane, what is
+//! urgent (a rollout that just finished) comes before what is not, and finds slots that nothing else may take: thousands
+//! of comparisons after a restart do not delay it (case 112).
 
 use std::{
     collections::{HashMap, HashSet},
     hash::Hash,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use crate::workload::{EnvironmentRef, RecordKey};
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kube::runtime::scheduler::{ScheduleRequest, Scheduler, scheduler};
 use operator_kit::backoff::{Backoff, entropy};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc},
     task::{JoinError, JoinSet},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::error;
+
+use crate::workload::{EnvironmentRef, RecordKey};
 
 /// A task. Running it twice does no harm; it reads the state that it needs by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +38,8 @@ pub enum Task {
     Record(RecordKey),
     /// The verdicts of the gate's policy on the versions of one record key.
     Verdict(RecordKey),
+    /// What was published at a broker, by the name of its `PactBroker`, while something waits for that.
+    Publications(String),
 }
 
 /// A group of tasks that wait for each other.
@@ -42,6 +47,8 @@ pub enum Task {
 enum Lane {
     /// Tasks that do not depend on a broker's speed.
     Free,
+    /// A broker's environments: what they have recorded is needed before anything else.
+    Environments(String),
     /// A broker's records.
     Records(String),
     /// A broker's checks: they cost the broker far more than records do, and can wait.
@@ -49,11 +56,11 @@ enum Lane {
 }
 
 impl Lane {
-    /// How many tasks may hold a slot.
-    fn slots(&self) -> usize {
+    fn slots(&self) -> Slots {
         match self {
-            Self::Free | Self::Records(_) => SLOTS_PER_LANE,
-            Self::Verdicts(_) => VERDICTS_AT_ONCE,
+            Self::Free | Self::Environments(_) => Slots::new(0, SLOTS_PER_LANE),
+            Self::Records(_) => Slots::new(SLOTS_PER_LANE, SLOTS_WITHOUT_HURRY),
+            Self::Verdicts(_) => Slots::new(0, VERDICTS_AT_ONCE),
         }
     }
 }
@@ -63,10 +70,10 @@ impl Task {
     /// that the broker has recovered while everything in the lane waits.
     fn lane(&self) -> Lane {
         match self {
-            Self::Environment(environment_ref) => Lane::Records(environment_ref.broker.clone()),
+            Self::Environment(environment_ref) => Lane::Environments(environment_ref.broker.clone()),
             Self::Record(key) => Lane::Records(key.environment_ref.broker.clone()),
             Self::Verdict(key) => Lane::Verdicts(key.environment_ref.broker.clone()),
-            Self::Broker(_) | Self::EnvironmentStatus(_) => Lane::Free,
+            Self::Broker(_) | Self::EnvironmentStatus(_) | Self::Publications(_) => Lane::Free,
         }
     }
 }
@@ -117,6 +124,12 @@ impl Tries {
         delay
     }
 
+    /// How often it has failed.
+    #[must_use]
+    pub fn times(&self) -> u32 {
+        self.times
+    }
+
     /// How long this cause has lasted.
     pub fn lasting(&mut self, cause: impl Into<String>) -> Duration {
         self.begin(cause).elapsed()
@@ -137,6 +150,9 @@ pub type Slot = OwnedSemaphorePermit;
 /// How many tasks of one lane may hold a slot. Far more than a broker's own limit of requests: a task also reads from
 /// the API server, which may be slow, while others call the broker.
 const SLOTS_PER_LANE: usize = 64;
+/// How many records that are not urgent may hold one: few more than a broker's own limit of requests, for whatever they
+/// have sent comes before an urgent record's request.
+const SLOTS_WITHOUT_HURRY: usize = 16;
 /// How many checks of one broker may run at once.
 const VERDICTS_AT_ONCE: usize = 2;
 /// How many tasks of one lane may run in all, including those that have released their slot: the reports in the cluster
@@ -144,7 +160,45 @@ const VERDICTS_AT_ONCE: usize = 2;
 const UNDER_WAY_PER_LANE: usize = 4_096;
 
 type Request = ScheduleRequest<Task>;
-type Lanes = HashMap<Lane, mpsc::UnboundedSender<Request>>;
+type Lanes = HashMap<Lane, LaneQueue>;
+
+/// The sending end of a lane.
+struct LaneQueue {
+    sender: mpsc::UnboundedSender<Request>,
+    urgent: Arc<Urgent>,
+}
+
+/// The receiving end of a lane.
+struct NewLane {
+    lane: Lane,
+    requests: mpsc::UnboundedReceiver<Request>,
+    urgent: Arc<Urgent>,
+}
+
+/// Which of a lane's tasks are urgent, until they begin.
+#[derive(Default)]
+struct Urgent {
+    tasks: Mutex<HashSet<Task>>,
+    more: Notify,
+}
+
+impl Urgent {
+    fn tasks(&self) -> MutexGuard<'_, HashSet<Task>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The slots of a lane: those for urgent tasks only, and the others.
+struct Slots {
+    urgent: Arc<Semaphore>,
+    others: Arc<Semaphore>,
+}
+
+impl Slots {
+    fn new(urgent: usize, others: usize) -> Self {
+        Self { urgent: Arc::new(Semaphore::new(urgent)), others: Arc::new(Semaphore::new(others)) }
+    }
+}
 
 /// The sending end of the queue. Cheap to clone.
 ///
@@ -153,11 +207,11 @@ type Lanes = HashMap<Lane, mpsc::UnboundedSender<Request>>;
 #[derive(Clone)]
 pub struct Queue {
     lanes: Arc<Mutex<Lanes>>,
-    new_lanes: mpsc::UnboundedSender<(Lane, mpsc::UnboundedReceiver<Request>)>,
+    new_lanes: mpsc::UnboundedSender<NewLane>,
 }
 
 /// The receiving end of a [`Queue`], for [`run`].
-pub struct Receiver(mpsc::UnboundedReceiver<(Lane, mpsc::UnboundedReceiver<Request>)>);
+pub struct Receiver(mpsc::UnboundedReceiver<NewLane>);
 
 impl Queue {
     /// A queue and its receiving end.
@@ -172,17 +226,35 @@ impl Queue {
         self.after(Duration::ZERO, task);
     }
 
+    /// Run the task before all that is not urgent.
+    pub fn urgently(&self, task: Task) {
+        self.send(Duration::ZERO, task, true);
+    }
+
     /// Run the task after that time, or earlier if another request asks for it.
     pub fn after(&self, delay: Duration, task: Task) {
+        self.send(delay, task, false);
+    }
+
+    fn send(&self, delay: Duration, task: Task, urgent: bool) {
         let lane = task.lane();
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = lanes.entry(lane.clone()).or_insert_with(|| {
-            let (sender, receiver) = mpsc::unbounded_channel();
+        let queue = lanes.entry(lane.clone()).or_insert_with(|| {
+            let (sender, requests) = mpsc::unbounded_channel();
+            let urgent = Arc::<Urgent>::default();
             // No new lanes are received once the process shuts down; then no task has to run any more.
-            drop(self.new_lanes.send((lane, receiver)));
-            sender
+            drop(self.new_lanes.send(NewLane { lane, requests, urgent: Arc::clone(&urgent) }));
+            LaneQueue { sender, urgent }
         });
-        drop(sender.send(ScheduleRequest { message: task, run_at: Instant::now() + delay }));
+        // Other lanes have no slots for it.
+        let urgent = urgent && matches!(task.lane(), Lane::Records(_));
+        if urgent {
+            queue.urgent.tasks().insert(task.clone());
+        }
+        drop(queue.sender.send(ScheduleRequest { message: task, run_at: Instant::now() + delay }));
+        if urgent {
+            queue.urgent.more.notify_one();
+        }
     }
 }
 
@@ -195,29 +267,25 @@ where
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
-            Some((lane, receiver)) = requests.0.recv() => {
-                lanes.spawn(run_lane(queue.clone(), lane.slots(), receiver, shutdown.clone(), Arc::clone(&work)));
+            Some(lane) = requests.0.recv() => {
+                lanes.spawn(run_lane(queue.clone(), lane, shutdown.clone(), Arc::clone(&work)));
             }
         }
     }
     while lanes.join_next().await.is_some() {}
 }
 
-async fn run_lane<F>(
-    queue: Queue,
-    slots: usize,
-    requests: mpsc::UnboundedReceiver<Request>,
-    shutdown: CancellationToken,
-    work: Arc<F>,
-) where
+async fn run_lane<F>(queue: Queue, lane: NewLane, shutdown: CancellationToken, work: Arc<F>)
+where
     F: Fn(Task, Slot, Tries) -> BoxFuture<'static, Next> + Send + Sync + 'static,
 {
+    let NewLane { lane, requests, urgent } = lane;
     let requests = futures::stream::unfold(requests, async |mut requests| {
         let request = requests.recv().await?;
         Some((request, requests))
     });
     let mut scheduler = Box::pin(scheduler(requests.boxed()));
-    let slots = Arc::new(Semaphore::new(slots));
+    let slots = lane.slots();
     let mut under_way = HashSet::new();
     let mut running: FuturesUnordered<BoxFuture<'static, (Task, Result<Next, JoinError>)>> = FuturesUnordered::new();
     // Of tasks that are retried; the others have none.
@@ -239,7 +307,7 @@ async fn run_lane<F>(
                     queue.after(delay, task);
                 }
             }
-            (task, slot) = next_due(&mut scheduler, &under_way, &slots) => {
+            (task, slot) = next_due(&mut scheduler, &under_way, &slots, &urgent) => {
                 under_way.insert(task.clone());
                 let work = tokio::spawn(work(task.clone(), slot, tries.remove(&task).unwrap_or_default()));
                 running.push(work.map(move |next| (task, next)).boxed());
@@ -253,157 +321,47 @@ async fn run_lane<F>(
 async fn next_due<S>(
     scheduler: &mut Pin<Box<Scheduler<Task, S>>>,
     under_way: &HashSet<Task>,
-    slots: &Arc<Semaphore>,
+    slots: &Slots,
+    urgent: &Urgent,
 ) -> (Task, Slot)
 where
     S: Stream<Item = Request>,
 {
-    let slot = async {
-        if under_way.len() >= UNDER_WAY_PER_LANE {
-            return std::future::pending().await;
-        }
-        match Arc::clone(slots).acquire_owned().await {
-            Ok(slot) => slot,
-            // The semaphore is never closed.
-            Err(_) => std::future::pending().await,
-        }
-    };
-    let held = async {
-        loop {
-            // While held, the scheduler returns no task, but accepts requests.
-            if scheduler.as_mut().hold().next().await.is_none() {
-                return std::future::pending().await;
+    loop {
+        let room = under_way.len() < UNDER_WAY_PER_LANE;
+        let free = |slots: &Arc<Semaphore>| Arc::clone(slots).try_acquire_owned().ok().filter(|_| room);
+        let (for_urgent, for_others) = (free(&slots.urgent), free(&slots.others));
+        let may_begin = |task: &Task| {
+            let slot = if urgent.tasks().contains(task) { for_urgent.is_some() } else { for_others.is_some() };
+            slot && !under_way.contains(task)
+        };
+        let some_urgent = for_urgent.is_some() && !urgent.tasks().is_empty();
+        let is_urgent = |task: &Task| urgent.tasks().contains(task) && !under_way.contains(task);
+        let first = if some_urgent { scheduler.as_mut().hold_unless(is_urgent).next().now_or_never() } else { None };
+        let next = async {
+            match first {
+                Some(first) => first,
+                None if some_urgent || for_others.is_some() => scheduler.as_mut().hold_unless(may_begin).next().await,
+                // While held, the scheduler returns no task, but accepts requests.
+                None => scheduler.as_mut().hold().next().await,
             }
+        };
+        let task = tokio::select! {
+            biased;
+            task = next => task,
+            () = urgent.more.notified(), if for_urgent.is_some() => continue,
+            _ = slots.urgent.acquire(), if room && for_urgent.is_none() => continue,
+            _ = slots.others.acquire(), if room && for_others.is_none() => continue,
+        };
+        let Some(task) = task else { return std::future::pending().await };
+        let urgent = urgent.tasks().remove(&task);
+        let (one, other) = if urgent { (for_urgent, for_others) } else { (for_others, for_urgent) };
+        if let Some(slot) = one.or(other) {
+            return (task, slot);
         }
-    };
-    let slot = tokio::select! {
-        biased;
-        slot = slot => slot,
-        slot = held => slot,
-    };
-    match scheduler.as_mut().hold_unless(|task| !under_way.contains(task)).next().await {
-        Some(task) => (task, slot),
-        None => std::future::pending().await,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-    use crate::api::names::{EnvironmentName, Pacticipant};
-
-    fn record(broker: &str, pacticipant: &str) -> Task {
-        Task::Record(RecordKey {
-            environment_ref: EnvironmentRef {
-                broker: broker.into(),
-                environment: EnvironmentName::parse("e").unwrap(),
-            },
-            pacticipant: Pacticipant::parse(pacticipant).unwrap(),
-            instance: None,
-        })
-    }
-
-    /// Runs the queue over `work` until the test drops the returned guard.
-    fn start<F>(work: F) -> (Queue, tokio_util::sync::DropGuard)
-    where
-        F: Fn(Task, Slot, Tries) -> BoxFuture<'static, Next> + Send + Sync + 'static,
-    {
-        let (queue, receiver) = Queue::new();
-        let shutdown = CancellationToken::new();
-        tokio::spawn(run(queue.clone(), receiver, shutdown.clone(), Arc::new(work)));
-        (queue, shutdown.drop_guard())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_task_never_runs_concurrently_with_itself_and_a_request_meanwhile_is_not_lost() {
-        let (done, mut done_tasks) = mpsc::unbounded_channel();
-        let at_once = Arc::new(AtomicUsize::new(0));
-        let (queue, _guard) = start(move |_, _slot, _tries| {
-            let (at_once, done) = (Arc::clone(&at_once), done.clone());
-            async move {
-                assert_eq!(at_once.fetch_add(1, Ordering::SeqCst), 0);
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                at_once.fetch_sub(1, Ordering::SeqCst);
-                done.send(Instant::now()).unwrap();
-                Next::wait()
-            }
-            .boxed()
-        });
-        queue.now(record("a", "x"));
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        queue.now(record("a", "x"));
-        queue.now(record("a", "x"));
-        let first = done_tasks.recv().await.unwrap();
-        let second = done_tasks.recv().await.unwrap();
-        assert!(second - first >= Duration::from_secs(1));
-        assert!(
-            tokio::time::timeout(Duration::from_mins(1), done_tasks.recv()).await.is_err(),
-            "asked twice, done once"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_broker_that_never_answers_delays_no_other() {
-        let (done, mut done_tasks) = mpsc::unbounded_channel();
-        let (queue, _guard) = start(move |task, _slot, _tries| {
-            let done = done.clone();
-            async move {
-                match task {
-                    Task::Record(key) if key.environment_ref.broker == "black-hole" => std::future::pending().await,
-                    task => done.send(task).unwrap(),
-                }
-                Next::wait()
-            }
-            .boxed()
-        });
-        for number in 0..100 {
-            queue.now(record("black-hole", &format!("p{number}")));
-        }
-        queue.now(record("good", "x"));
-        queue.now(Task::Broker("black-hole".into()));
-        let mut got = vec![done_tasks.recv().await.unwrap(), done_tasks.recv().await.unwrap()];
-        got.sort_by_key(|task| format!("{task:?}"));
-        assert_eq!(got, [Task::Broker("black-hole".into()), record("good", "x")]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_repeated_task_runs_again_and_an_earlier_request_wins() {
-        let (done, mut done_tasks) = mpsc::unbounded_channel();
-        let (queue, _guard) = start(move |_, _slot, _tries| {
-            let done = done.clone();
-            async move {
-                done.send(Instant::now()).unwrap();
-                Next::after(Duration::from_secs(100))
-            }
-            .boxed()
-        });
-        let start = Instant::now();
-        queue.now(record("a", "x"));
-        done_tasks.recv().await.unwrap();
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        queue.after(Duration::from_secs(9), record("a", "x"));
-        assert_eq!((done_tasks.recv().await.unwrap() - start).as_secs(), 10);
-        assert_eq!((done_tasks.recv().await.unwrap() - start).as_secs(), 110);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_task_that_panics_is_retried_and_the_others_continue() {
-        let times = Arc::new(AtomicUsize::new(0));
-        let (done, mut done_tasks) = mpsc::unbounded_channel();
-        let (queue, _guard) = start(move |task, _slot, _tries| {
-            let (times, done) = (Arc::clone(&times), done.clone());
-            async move {
-                assert!(task != record("a", "bad") || times.fetch_add(1, Ordering::SeqCst) > 0, "planned panic");
-                done.send(task).unwrap();
-                Next::wait()
-            }
-            .boxed()
-        });
-        queue.now(record("a", "bad"));
-        queue.now(record("a", "good"));
-        assert_eq!(done_tasks.recv().await.unwrap(), record("a", "good"));
-        assert_eq!(done_tasks.recv().await.unwrap(), record("a", "bad"));
-    }
-}
+#[path = "queue_tests.rs"]
+mod tests;

@@ -3,22 +3,21 @@
 //! Level-triggered: each pass compares the desired record with the broker's. [`crate::decide::record::assess()`]
 //! decides what is due; this module does it.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use operator_kit::backoff::Backoff;
+use k8s_openapi::jiff::Timestamp;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::{
     Settings,
     queue::{Next, Slot, Task, Tries},
     report::Reporter,
+    retry::NotDone,
     schedule::Schedule,
     verdict::yes_ends,
     verdicts::{Due, Verdicts, is_yes, versions},
+    waiting::WaitingRoom,
     writes::Writes,
 };
 use crate::{
@@ -28,7 +27,7 @@ use crate::{
         Explanation, Reason,
         record::{
             Action, Assessment, Facts, MemberView, RecordState, Vanished, Write, add_bypassed, add_strangers, assess,
-            counted, remember_verdicts, show_all_members, status, strangers, with_strangers,
+            counted, outdated, remember_verdicts, show_all_members, status, strangers, with_strangers,
         },
     },
     workload::RecordKey,
@@ -51,6 +50,7 @@ pub(super) struct RecordReconciler {
     pub(super) writes: Writes,
     pub(super) reporter: Reporter,
     pub(super) verdicts: Arc<Verdicts>,
+    pub(super) waiting: Arc<WaitingRoom>,
     pub(super) settings: Arc<Settings>,
 }
 
@@ -58,9 +58,18 @@ impl RecordReconciler {
     /// Assesses a key and does what is due; returns when to assess it again although nothing changes.
     pub(super) async fn reconcile(&self, key: &RecordKey, slot: Slot, mut tries: Tries) -> Next {
         let now = Timestamp::now();
+        if let Err(error) = self.cluster.records.adopt(key).await {
+            warn!(%key, %error, "the PactDeployment {} cannot be adopted", key.former_object_name());
+            return Next::retry(self.delay(&mut tries, None, None), tries);
+        }
         let object = self.cluster.records.get(key);
         let object = object.as_deref();
         let (mut facts, members) = self.gather(key, object, now);
+        let over = object.is_none() || facts.status.is_some_and(|status| outdated(status, now));
+        if members.is_empty() && over {
+            self.waits_no_longer(key, &[], false);
+            return self.delete(key, object, tries).await;
+        }
         self.judge_if_new(key, &members, object);
 
         let mut read = Instant::now();
@@ -79,6 +88,11 @@ impl RecordReconciler {
                 assessment => break assessment,
             }
         };
+        if let Assessment::Done { .. } | Assessment::Unchanged = &assessment {
+            let recorded = |state: &_| matches!(state, RecordState::Recorded { .. } | RecordState::Released { .. });
+            let recorded = matches!(&assessment, Assessment::Done { state, .. } if recorded(state));
+            self.waits_no_longer(key, &members, recorded);
+        }
         let (state, look_again) = match assessment {
             Assessment::Act(_) | Assessment::Moved => return Next::retry(MOVED_AGAIN, tries),
             Assessment::NotRead => {
@@ -94,8 +108,8 @@ impl RecordReconciler {
             Assessment::Unchanged => return Next::wait(),
             Assessment::Done { state, look_again } => (state, look_again),
             Assessment::Retry { why, version, at_least } => {
-                let next_try = later(now, self.delay(&mut tries, version.as_ref(), at_least));
-                (RecordState::Pending { why, version, next_try }, Some(next_try))
+                let (state, at) = self.not_done(&facts, NotDone { why, version, at_least }, now, &mut tries);
+                (state, Some(at))
             }
         };
         self.log(key, &state);
@@ -110,6 +124,9 @@ impl RecordReconciler {
         let after = look_again.map(|at| until(now, at));
         if let Some(quiet) = self.remaining_quiet(&state, object, &members, &mut tries) {
             return Next { after: Some(after.map_or(quiet, |after| after.min(quiet))), tries };
+        }
+        if matches!(state, RecordState::Pending { .. }) && !self.is_news(key, object, &members, &state, now) {
+            return Next { after, tries };
         }
         let permit = if matches!(state, RecordState::Waiting { .. }) {
             // A rollout in progress can be reported later: the pass that finds it finished must not wait for that.
@@ -165,6 +182,8 @@ impl RecordReconciler {
             status,
             snapshot: self.cluster.snapshots.of(key),
             broker: self.cluster.brokers.get(&key.environment_ref.broker).err(),
+            refused: (self.cluster.brokers.object(&key.environment_ref.broker))
+                .and_then(|_| self.waiting.begin(&Task::Record(key.clone()), Instant::now())),
             fates: None,
             vanished: match index.rules_for(key) {
                 Some(rules) if index.members(key).is_empty() => {
@@ -187,6 +206,38 @@ impl RecordReconciler {
         state: &RecordState,
         now: Timestamp,
     ) -> bool {
+        let after = self.status_after(key, object, members, state, now);
+        if object.and_then(|object| object.status.as_ref()) == Some(&after) {
+            return true;
+        }
+        if !self.store(key, object, after).await {
+            return false;
+        }
+        self.schedule.environment_statuses_of(key);
+        true
+    }
+
+    /// Whether a state changes the status.
+    fn is_news(
+        &self,
+        key: &RecordKey,
+        object: Option<&PactDeployment>,
+        members: &[MemberView],
+        state: &RecordState,
+        now: Timestamp,
+    ) -> bool {
+        let after = self.status_after(key, object, members, state, now);
+        object.and_then(|object| object.status.as_ref()) != Some(&after)
+    }
+
+    fn status_after(
+        &self,
+        key: &RecordKey,
+        object: Option<&PactDeployment>,
+        members: &[MemberView],
+        state: &RecordState,
+        now: Timestamp,
+    ) -> PactDeploymentStatus {
         let before = object.and_then(|object| object.status.as_ref());
         let mut after = status(object, counted(members), state, now);
         add_strangers(&mut after, object, members, now);
@@ -197,15 +248,7 @@ impl RecordReconciler {
         }
         remember_verdicts(&mut after);
         add_bypassed(&mut after, before, members, now);
-        let after = self.signed(after);
-        if before == Some(&after) {
-            return true;
-        }
-        if !self.store(key, object, after).await {
-            return false;
-        }
-        self.schedule.environment_statuses_of(key);
-        true
+        self.signed(after)
     }
 
     /// The status, with the name of the cluster that writes it.
@@ -242,16 +285,6 @@ impl RecordReconciler {
             }
             self.verdicts.settled(key, TOGETHER).await;
         }
-    }
-
-    /// The delay before the next try: it doubles with each try for the same version, with jitter, and is never shorter
-    /// than the broker asked for.
-    fn delay(&self, tries: &mut Tries, version: Option<&Version>, at_least: Option<Duration>) -> Duration {
-        let backoff = Backoff { min: self.settings.retry_min, max: self.settings.retry_max };
-        let cause = version.map_or_else(|| "record".to_owned(), |version| format!("record {version}"));
-        let delay = tries.delay(backoff, cause);
-        // Jitter is added to the broker's delay, or all callers would return at the same moment.
-        at_least.map_or(delay, |asked| asked + delay.min(self.settings.retry_min))
     }
 
     /// How long the status may still omit a rollout in progress. `None` when it should be written now.
@@ -299,17 +332,16 @@ impl RecordReconciler {
             RecordState::Recorded { version, write, .. } => {
                 info!(%key, %version, correction = *write == Write::Correction, "recorded");
             }
-            RecordState::Pending { why, next_try, .. } => {
-                self.writes.metrics.pending.inc();
-                warn!(%key, reason = %why.reason, %next_try, "{}", why.message);
-            }
             RecordState::Held(why) | RecordState::Contested { why, .. } | RecordState::UndeployHeld { why, .. } => {
                 warn!(%key, reason = %why.reason, "{}", why.message);
             }
             RecordState::Undeployed(why) | RecordState::Kept(why) => {
                 info!(%key, reason = %why.reason, "{}", why.message);
             }
-            RecordState::Released { .. } | RecordState::Waiting { .. } | RecordState::Orphaned { .. } => {
+            RecordState::Released { .. }
+            | RecordState::Waiting { .. }
+            | RecordState::Pending { .. }
+            | RecordState::Orphaned { .. } => {
                 debug!(%key, ?state);
             }
         }
@@ -348,10 +380,6 @@ fn reports(status: &PactDeploymentStatus, why: &Explanation, version: Option<&Ve
             .conditions
             .iter()
             .any(|condition| condition.type_ == "Ready" && condition.reason == why.reason.as_str())
-}
-
-fn later(now: Timestamp, delay: Duration) -> Timestamp {
-    SignedDuration::try_from(delay).ok().and_then(|delay| now.checked_add(delay).ok()).unwrap_or(Timestamp::MAX)
 }
 
 fn until(now: Timestamp, at: Timestamp) -> Duration {

@@ -32,7 +32,12 @@ impl RecordReconciler {
                 let members: Vec<_> = before.cloned().collect();
                 facts.fates = Some(self.cluster.fates(facts.key, &members).await);
             }
-            Action::ReadLive => facts.live = Some(self.read_live(facts).await),
+            Action::ReadLive => {
+                facts.live = Some(match self.still_missing(facts).await {
+                    Some(failure) => Err(failure),
+                    None => self.read_live(facts).await,
+                });
+            }
             Action::Write(write) => self.write(&write, facts).await,
         }
     }

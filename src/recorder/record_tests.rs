@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::*;
+use super::{super::retry::later, *};
 use crate::{
     api::deployment::Recorded,
     decide::record::fixtures::{at, key, member, progressing, terminating, version},

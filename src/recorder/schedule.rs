@@ -2,14 +2,18 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{
     queue::{Queue, Task},
     verdicts::{Verdicts, answered, mentions},
+    waiting::WaitingRoom,
 };
 use crate::{
     api::names::Pacticipant,
     broker::BrokerError,
     cluster::Cluster,
+    decide::Reason,
     workload::{EnvironmentRef, RecordKey},
 };
 
@@ -36,6 +40,7 @@ pub(super) struct Schedule {
     pub(super) queue: Queue,
     pub(super) cluster: Arc<Cluster>,
     pub(super) verdicts: Arc<Verdicts>,
+    pub(super) waiting: Arc<WaitingRoom>,
     /// How often the records of an environment are read and compared.
     pub(super) resync_period: Duration,
 }
@@ -61,6 +66,31 @@ impl Schedule {
     pub(super) fn records(&self, keys: impl IntoIterator<Item = RecordKey>) {
         for key in keys {
             self.queue.now(Task::Record(key));
+        }
+    }
+
+    /// These records, of which a workload changed: before all others, once everything was looked at.
+    pub(super) fn rollouts(&self, keys: impl IntoIterator<Item = RecordKey>) {
+        if !self.cluster.is_complete() {
+            return self.records(keys);
+        }
+        for key in keys {
+            self.queue.urgently(Task::Record(key));
+        }
+    }
+
+    /// What waits at a broker for one of these reasons.
+    pub(super) fn try_again(&self, broker: &str, reasons: impl Fn(Reason) -> bool) {
+        for task in self.waiting.tell(broker, reasons, Instant::now()) {
+            self.queue.now(task);
+        }
+    }
+
+    /// What is published at a broker, as soon as that is due.
+    pub(super) fn publications(&self, broker: &str) {
+        let now = Instant::now();
+        if let Some(at) = self.waiting.next_list(broker, now) {
+            self.queue.after(at.saturating_duration_since(now), Task::Publications(broker.to_owned()));
         }
     }
 
@@ -100,6 +130,8 @@ impl Schedule {
             key.environment_ref.broker == broker && checks.iter().any(|check| !answered(check))
         };
         self.judge(self.verdicts.keys(unanswered));
+        // Other credentials may have other rights. What was published is read from the list.
+        self.try_again(broker, |reason| !reason.waits_for_a_publication());
     }
 
     /// A call at the broker failed: schedules the task that can determine the cause.
@@ -116,7 +148,9 @@ impl Schedule {
 
     /// The gate block of an environment changed: schedules all its verdicts.
     pub(super) fn judge_all_in(&self, environment_ref: &EnvironmentRef) {
-        self.judge(self.verdicts.keys(|key, _| key.environment_ref == *environment_ref));
+        let keys = self.verdicts.keys(|key, _| key.environment_ref == *environment_ref);
+        self.verdicts.ask_anew(&keys);
+        self.judge(keys);
     }
 
     /// Other versions of these pacticipants are live in an environment than before: schedules the verdicts that

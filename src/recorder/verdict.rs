@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use operator_kit::backoff::{Backoff, entropy, fraction};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{
@@ -13,7 +14,8 @@ use super::{
     queue::{Next, Task, Tries},
     report::Reporter,
     schedule::Schedule,
-    verdicts::{UNCHECKED, Verdicts, answered, check, is_yes, versions},
+    verdicts::{UNCHECKED, Verdicts, answered, check, is_missing, is_yes, versions},
+    waiting::{WaitingRoom, refusal},
 };
 use crate::{
     api::{
@@ -23,7 +25,7 @@ use crate::{
     },
     broker::verdict_of,
     cluster::Cluster,
-    decide::{Judgement, Question, Verdict, record::MemberView},
+    decide::{Explanation, Judgement, Question, Reason, Verdict, record::MemberView},
     workload::RecordKey,
 };
 
@@ -43,6 +45,7 @@ pub(super) struct VerdictReconciler {
     pub(super) cluster: Arc<Cluster>,
     pub(super) schedule: Schedule,
     pub(super) verdicts: Arc<Verdicts>,
+    pub(super) waiting: Arc<WaitingRoom>,
     pub(super) reporter: Reporter,
     pub(super) metrics: RecorderMetrics,
     pub(super) settings: Arc<Settings>,
@@ -54,18 +57,52 @@ impl VerdictReconciler {
         let members = self.cluster.members(key);
         if members.is_empty() {
             self.verdicts.end(key);
+            self.verdicts.begin_anew(key);
+            self.waiting.leave(&Task::Verdict(key.clone()));
             return self.judge_counterparts(key).await.map_or_else(Next::wait, Next::after);
         }
         let mut after = None;
+        let anew = self.verdicts.begin_anew(key);
         for version in versions(&members) {
-            let again = self.judge(key, &version, &members, &mut tries).await;
+            let again = match self.unpublished(key, &version) {
+                Some(again) if !anew => again,
+                _ => self.judge(key, &version, &members, &mut tries).await,
+            };
             after = [after, again].into_iter().flatten().min();
         }
         self.verdicts.end(key);
+        if self.cluster.index().members(key).is_empty() {
+            // They are gone since it was asked: their record's pass came before.
+            self.verdicts.forget(key);
+        }
+        if !self.verdicts.of(key).iter().any(is_missing) {
+            self.waiting.leave(&Task::Verdict(key.clone()));
+        }
         match after {
             Some(after) => Next::retry(after, tries),
             None => Next::wait(),
         }
+    }
+
+    /// When to ask again about a version that nobody had published when it was asked about last. `None` when that is now.
+    /// If its record waits for it, too, the record's pass schedules this one.
+    fn unpublished(&self, key: &RecordKey, version: &Version) -> Option<Option<Duration>> {
+        let missing = |check: &Check| check.version == version.as_str() && is_missing(check);
+        if !self.verdicts.of(key).iter().any(missing) {
+            return None;
+        }
+        let (now, own) = (Instant::now(), Task::Verdict(key.clone()));
+        if self.record_waits(key, version) {
+            return Some(None);
+        }
+        self.waiting.begin(&own, now).filter(|refused| refused.versions.contains(version))?;
+        Some(self.waiting.again(&own, now).map(|again| again.after))
+    }
+
+    /// Whether the record of a key waits for the publication of a version.
+    fn record_waits(&self, key: &RecordKey, version: &Version) -> bool {
+        let refused = self.waiting.of(&Task::Record(key.clone()));
+        refused.is_some_and(|it| it.why.reason.waits_for_a_publication() && it.versions.contains(version))
     }
 
     async fn judge(
@@ -87,13 +124,30 @@ impl VerdictReconciler {
         };
         let found = check(&key.pacticipant, version, environment, &judgement, &rules, Timestamp::now());
         let ends = rules.next_end(&key.pacticipant, Timestamp::now());
-        let again = Some(self.ask_again(&found, ends, tries));
+        let again = if is_missing(&found) {
+            self.look_for(key, version, &found)
+        } else {
+            Some(self.ask_again(&found, ends, tries))
+        };
         if let Some((check, before)) = self.verdicts.set(key, found) {
             self.report(key, members, &check, before.as_ref()).await;
             // Only the pass of the record writes the status of the key.
             self.schedule.queue.after(Duration::from_millis(200), Task::Record(key.clone()));
         }
         again
+    }
+
+    /// A version is not published: it is looked for with all others that are not.
+    fn look_for(&self, key: &RecordKey, version: &Version, check: &Check) -> Option<Duration> {
+        if self.record_waits(key, version) {
+            return None;
+        }
+        let known = check.verdict == Verdict::VersionMissing.name();
+        let reason = if known { Reason::VersionMissing } else { Reason::PacticipantMissing };
+        let refused = refusal(version, Explanation::new(reason, check.message.clone()));
+        let (again, _) = self.waiting.refused(&Task::Verdict(key.clone()), refused, Instant::now());
+        self.schedule.publications(&key.environment_ref.broker);
+        Some(again.after.max(SECOND_LOOK.min(self.settings.resync_period)))
     }
 
     /// When to check again although nothing changes: a verdict may become a yes when a result is published, and an

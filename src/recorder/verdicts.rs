@@ -74,6 +74,13 @@ pub fn is_yes(check: &Check) -> bool {
     Verdict::named(&check.verdict).is_some_and(Verdict::is_yes)
 }
 
+/// Whether the version, or its pacticipant, was not published when it was checked.
+#[must_use]
+pub fn is_missing(check: &Check) -> bool {
+    let verdict = Verdict::named(&check.verdict);
+    verdict.is_some_and(|verdict| matches!(verdict, Verdict::VersionMissing | Verdict::PacticipantUnknown))
+}
+
 /// The versions that members run or roll out to, in the members' order, each once; none for members on hold.
 #[must_use]
 pub fn versions(members: &[MemberView]) -> Vec<Version> {
@@ -100,6 +107,8 @@ pub(super) struct Verdicts {
     by_key: Mutex<HashMap<RecordKey, Vec<Check>>>,
     /// Keys that wait for the first check of a version.
     pending: Mutex<HashSet<RecordKey>>,
+    /// Keys of which the policy changed: every version is asked about, also one that waits for its publication.
+    anew: Mutex<HashSet<RecordKey>>,
     done: Notify,
 }
 
@@ -153,6 +162,16 @@ impl Verdicts {
         Some((check, Some(before)))
     }
 
+    /// The policy of these keys changed.
+    pub(super) fn ask_anew(&self, keys: &[RecordKey]) {
+        self.anew().extend(keys.iter().cloned());
+    }
+
+    /// Whether the policy of a key changed since its checks last began.
+    pub(super) fn begin_anew(&self, key: &RecordKey) -> bool {
+        self.anew().remove(key)
+    }
+
     /// Marks a key's checks as finished, successful or not.
     pub(super) fn end(&self, key: &RecordKey) {
         self.pending().remove(key);
@@ -167,6 +186,7 @@ impl Verdicts {
     /// Drops a key.
     pub(super) fn forget(&self, key: &RecordKey) {
         self.by_key().remove(key);
+        self.anew().remove(key);
         self.end(key);
     }
 
@@ -192,6 +212,10 @@ impl Verdicts {
 
     fn by_key(&self) -> MutexGuard<'_, HashMap<RecordKey, Vec<Check>>> {
         self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn anew(&self) -> MutexGuard<'_, HashSet<RecordKey>> {
+        self.anew.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pending(&self) -> MutexGuard<'_, HashSet<RecordKey>> {

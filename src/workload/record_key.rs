@@ -45,13 +45,29 @@ impl fmt::Display for RecordKey {
     }
 }
 
-/// How long the readable part of an object name may be, in bytes: with the hash it stays within a label's 63.
-const SLUG_BYTES: usize = 50;
+/// How many bytes of the hash are in an object name: nobody finds two keys of one name by trying.
+const HASH_BYTES: usize = 8;
+/// How many there were formerly.
+const FORMER_HASH_BYTES: usize = 5;
+/// How long the readable part of an object name may be, in bytes: with a hyphen and the hash it stays within a label's 63.
+const SLUG_BYTES: usize = 62 - 2 * HASH_BYTES;
+/// How long it was allowed to be formerly.
+const FORMER_SLUG_BYTES: usize = 50;
 
 impl RecordKey {
     /// The name of the `PactDeployment` of this key: a readable slug and a hash of the exact key.
     #[must_use]
     pub fn object_name(&self) -> String {
+        self.name(SLUG_BYTES, HASH_BYTES)
+    }
+
+    /// The name that it had formerly: such an object is adopted (case 115).
+    #[must_use]
+    pub fn former_object_name(&self) -> String {
+        self.name(FORMER_SLUG_BYTES, FORMER_HASH_BYTES)
+    }
+
+    fn name(&self, slug_bytes: usize, hash_bytes: usize) -> String {
         let mut slug = String::new();
         let parts = [Some(self.environment_ref.environment.as_str()), Some(self.pacticipant.as_str())];
         for part in parts.into_iter().chain([self.instance.as_ref().map(ApplicationInstance::as_str)]).flatten() {
@@ -66,16 +82,16 @@ impl RecordKey {
                 slug.push('-');
             }
         }
-        slug.truncate(SLUG_BYTES);
+        slug.truncate(slug_bytes);
         if !slug.is_empty() && !slug.ends_with('-') {
             slug.push('-');
         }
-        slug + &self.hash()
+        slug + &self.hash(hash_bytes)
     }
 
-    /// Ten hexadecimal digits of a hash over the exact key, each part with its length so that different keys differ in
-    /// the hashed text.
-    fn hash(&self) -> String {
+    /// The first bytes of a hash over the exact key, in hexadecimal digits. Each part is hashed with its length, so that
+    /// different keys differ in the hashed text.
+    fn hash(&self, bytes: usize) -> String {
         let instance = self.instance.as_ref().map_or("", ApplicationInstance::as_str);
         let mut hasher = Sha256::new();
         for part in [
@@ -87,8 +103,8 @@ impl RecordKey {
             hasher.update((part.len() as u64).to_be_bytes());
             hasher.update(part.as_bytes());
         }
-        let mut hash = String::with_capacity(10);
-        for byte in hasher.finalize().iter().take(5) {
+        let mut hash = String::with_capacity(2 * bytes);
+        for byte in hasher.finalize().iter().take(bytes) {
             // Writing to a String cannot fail.
             let _ = write!(hash, "{byte:02x}");
         }
@@ -154,6 +170,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn case_115_the_name_has_sixty_four_bits_of_hash_and_the_former_one_is_known() {
+        let key = key("production", "Order Service", None);
+        let (name, former) = (key.object_name(), key.former_object_name());
+        let hash = name.strip_prefix("production-order-service-").unwrap();
+        let former_hash = former.strip_prefix("production-order-service-").unwrap();
+        assert_eq!((hash.len(), former_hash), (16, "b3290686c4"), "as it was written formerly");
+        assert!(hash.starts_with(former_hash));
+    }
+
     proptest! {
         #[test]
         fn every_key_has_a_name_that_kubernetes_takes(environment in "[^\\s\\pC]{1,80}", pacticipant in "[^\\pC]{0,80}x", instance in proptest::option::of("[^\\pC]{0,80}y")) {
@@ -161,6 +187,7 @@ mod tests {
             prop_assert!(name.len() <= 63);
             prop_assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{}", name);
             prop_assert!(!name.starts_with('-') && !name.ends_with('-'));
+            prop_assert_ne!(name, key(&environment, &pacticipant, instance.as_deref()).former_object_name());
         }
 
         #[test]

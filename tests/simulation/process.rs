@@ -255,7 +255,7 @@ pub async fn pass(world: Shared, process: Handle, key: RecordKey) -> Option<i64>
             (state, again)
         }
         Assessment::Retry { why, version, .. } => {
-            (RecordState::Pending { why, version, next_try: time(world.borrow().now + 5) }, Some(5))
+            (RecordState::Pending { why, version, next_try: Some(time(world.borrow().now + 5)) }, Some(5))
         }
     };
     let latest = process.borrow().records.get(&key).map(|(status, _)| object(&key, status.clone()));
@@ -296,6 +296,7 @@ fn gather<'a>(
         members: counted(&members).to_vec(),
         status: known,
         snapshot,
+        refused: None,
         broker: None,
         fates: None,
         vanished: Vanished::default(),

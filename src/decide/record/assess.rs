@@ -1,6 +1,6 @@
 //! The decision: from the facts about a record to the next step.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -136,20 +136,21 @@ fn deployment(facts: &Facts<'_>, rules: &EnvironmentRules, now: Timestamp) -> As
             _ => Assessment::Unchanged,
         };
     };
-    let (row, suspicion) = match &facts.snapshot {
+    let suspicion = match &facts.snapshot {
         Snapshot::NotRead => return Assessment::NotRead,
+        Snapshot::Read { row: Some(row), .. } if facts.live.is_none() && row.version == *version => {
+            return recorded(row, Write::None);
+        }
+        // Also while the broker is away: what it says when it is back is most likely the same.
+        _ if let Some(why) = facts.still_refused(&BTreeSet::from([version.clone()])) => {
+            return retry(why.clone(), Some(version));
+        }
         Snapshot::Missing(why) => return retry(why.clone(), Some(version)),
         Snapshot::Unavailable(why) => {
             return unasked(facts, version).unwrap_or_else(|| retry(why.clone(), Some(version)));
         }
-        Snapshot::Read { row, suspicion, .. } => (row, *suspicion),
+        Snapshot::Read { suspicion, .. } => *suspicion,
     };
-    if facts.live.is_none()
-        && let Some(row) = row
-        && row.version == *version
-    {
-        return recorded(row, Write::None);
-    }
     if let Some(why) = &facts.broker {
         return retry(why.clone(), Some(version));
     }
@@ -256,6 +257,10 @@ pub(super) fn kept_or_waiting(facts: &Facts<'_>, rules: &EnvironmentRules, now: 
         Some(Assessment::Done { state, look_again: now.checked_add(LOOK_AGAIN).ok() })
     };
     match removal(fates, since, rules.removal.grace, now) {
+        // What became of those that the status does not show, nobody knows.
+        _ if facts.status.is_some_and(|status| status.more_members.is_some()) => {
+            Some(done(RecordState::Held(explanations::uncertain())))
+        }
         Removal::Unknown => Some(done(RecordState::Held(explanations::uncertain()))),
         Removal::Keep => Some(done(RecordState::Kept(explanations::unmanaged()))),
         _ if !rules.removal.undeploys => Some(done(RecordState::Kept(explanations::never_undeployed()))),
@@ -321,6 +326,9 @@ pub(super) fn failed(failure: &Failure, version: Option<&Version>) -> Assessment
     Assessment::Retry { why: failure.why.clone(), version: version.cloned(), at_least: failure.retry_after }
 }
 
+#[cfg(test)]
+#[path = "refused_tests.rs"]
+mod refused_tests;
 #[cfg(test)]
 #[path = "releases_tests.rs"]
 mod releases_tests;

@@ -10,7 +10,7 @@ use crate::{
     decide::{
         Reason,
         record::{
-            Hold, MemberFate, MemberView, Vanished,
+            Hold, MemberFate, MemberView, Refused, Vanished,
             fixtures::{at, failed as rollout_failed, key, member, progressing, rules, terminating, version},
         },
     },
@@ -27,6 +27,7 @@ pub(super) struct World {
     pub(super) status: Option<PactDeploymentStatus>,
     pub(super) snapshot: Snapshot,
     pub(super) broker: Option<Explanation>,
+    pub(super) refused: Option<Refused>,
     pub(super) fates: Option<Result<Vec<MemberFate>, Explanation>>,
     pub(super) vanished: Vanished,
     pub(super) live: Option<Result<Live, Failure>>,
@@ -93,6 +94,7 @@ impl World {
             status: None,
             snapshot: read(None),
             broker: None,
+            refused: None,
             fates: None,
             vanished: Vanished::default(),
             live: None,
@@ -137,6 +139,7 @@ impl World {
             status: self.status.as_ref(),
             snapshot: self.snapshot.clone(),
             broker: self.broker.clone(),
+            refused: self.refused.clone(),
             fates: self.fates.clone(),
             vanished: self.vanished.clone(),
             live: self.live.clone(),

@@ -22,7 +22,7 @@ fn recorded(text: &str, uuid: &str, write: Write) -> RecordState {
 }
 
 fn pending(reason: Reason, version: Option<Version>, next_try: Timestamp) -> RecordState {
-    RecordState::Pending { why: why(reason), version, next_try }
+    RecordState::Pending { why: why(reason), version, next_try: Some(next_try) }
 }
 
 fn done(text: &str) -> MemberView {

@@ -102,7 +102,8 @@ pub(super) fn uncertain() -> Explanation {
     Explanation::new(
         Reason::MembersUncertain,
         "a workload that ran it exists, but cannot be judged: it is being deleted, its annotations cannot be read, its \
-         namespace is in no environment, or other namespaces own the name; the record stays as it is until that is clear",
+         namespace is in no environment or names more pacticipants than are recorded, other namespaces own the name, or \
+         more ran it than are remembered; the record stays as it is until that is clear",
     )
 }
 

@@ -1,12 +1,17 @@
 //! The facts on which the assessment of a record is based.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{breaker::Vanished, member::MemberView, plan::MemberFate};
+use super::{
+    breaker::Vanished,
+    desired::{Desired, desired, desired_releases},
+    member::MemberView,
+    plan::MemberFate,
+};
 use crate::{
-    api::{PactDeployment, PactDeploymentStatus, condition::is_true, names::Version},
+    api::{PactDeployment, PactDeploymentStatus, condition::is_true, environment::RecordKind, names::Version},
     decide::reason::{Explanation, Reason},
     workload::{EnvironmentRules, RecordKey},
 };
@@ -28,6 +33,8 @@ pub struct Facts<'a> {
     pub snapshot: Snapshot,
     /// Why the broker cannot be called, if so.
     pub broker: Option<Explanation>,
+    /// What the broker refused in an earlier pass, for as long as that is not tried again.
+    pub refused: Option<Refused>,
     /// What became of the members in the status, by live reads, or why that is unknown.
     pub fates: Option<Result<Vec<MemberFate>, Explanation>>,
     /// What vanished in the environment, for a key that no workload runs any more.
@@ -36,6 +43,15 @@ pub struct Facts<'a> {
     pub live: Option<Result<Live, Failure>>,
     /// What this pass did at the broker.
     pub done: Option<Done>,
+}
+
+/// What the broker refused, and what only a person can change (case 112).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    /// The versions that were to be recorded.
+    pub versions: BTreeSet<Version>,
+    /// Why not.
+    pub why: Explanation,
 }
 
 /// The last answer of the broker about an environment.
@@ -206,5 +222,24 @@ impl Facts<'_> {
     #[must_use]
     pub fn last_record(&self) -> LastRecord {
         self.status.map(LastRecord::of).unwrap_or_default()
+    }
+
+    /// The versions that the broker should have of the members; none while that is not certain.
+    #[must_use]
+    pub fn wanted(&self) -> BTreeSet<Version> {
+        match self.rules.as_ref().map(|rules| rules.kind) {
+            Ok(RecordKind::Deployment) => match desired(&self.members, self.last_record().recorded.as_ref()) {
+                Desired::Runs(version) => BTreeSet::from([version]),
+                _ => BTreeSet::new(),
+            },
+            Ok(RecordKind::Release) => desired_releases(&self.members).supported,
+            Err(_) => BTreeSet::new(),
+        }
+    }
+
+    /// Why these versions are not tried again yet, if so.
+    #[must_use]
+    pub fn still_refused(&self, wanted: &BTreeSet<Version>) -> Option<&Explanation> {
+        self.refused.as_ref().filter(|refused| refused.versions == *wanted).map(|refused| &refused.why)
     }
 }

@@ -17,8 +17,11 @@ mod facts;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod member;
+mod merged;
+mod outdated;
 mod plan;
 mod releases;
+mod shown;
 mod state;
 mod status;
 mod strangers;
@@ -28,10 +31,14 @@ pub use breaker::Vanished;
 pub use bypassed::{BYPASSED, add_bypassed, bypass_of, stated};
 pub use desired::{Desired, desired};
 pub use facts::{
-    Done, Facts, Failure, LastRecord, Live, ReleasedRow, Row, Snapshot, Suspicion, has_recorded, last_record_of,
+    Done, Facts, Failure, LastRecord, Live, Refused, ReleasedRow, Row, Snapshot, Suspicion, has_recorded,
+    last_record_of,
 };
 pub use member::{Hold, MemberView};
+pub use merged::merged;
+pub use outdated::outdated;
 pub use plan::MemberFate;
+pub use shown::show_members;
 pub use state::{RecordState, Write};
 pub use status::{agreed, remember_verdicts, status};
 pub use strangers::{Stranger, add_strangers, counted, counted_before, show_all_members, strangers, with_strangers};

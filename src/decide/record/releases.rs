@@ -41,6 +41,9 @@ pub(super) fn assess_releases(facts: &Facts<'_>, rules: &EnvironmentRules, now: 
     if facts.live.is_none() && plan_releases(&wanted, &ours, &versions(at_broker)).is_empty() {
         return finished(facts, &wanted, at_broker, now);
     }
+    if let Some(why) = facts.still_refused(&wanted.supported) {
+        return retry(why.clone(), newest);
+    }
     if suspicion == Suspicion::Once {
         return retry(explanations::anomaly(facts.key), newest);
     }

@@ -172,3 +172,11 @@ fn a_row_whose_answer_was_lost_is_taken_back_like_any_other_of_ours() {
         assert_eq!(world.due(), "undeployed RecordedByOthers", "{recorded:?}");
     }
 }
+
+#[test]
+fn case_115_a_record_stays_where_more_members_vanished_than_the_status_shows() {
+    let mut world = World::orphan();
+    assert_eq!(world.due(), "read live", "each member is known to be gone");
+    world.status.as_mut().unwrap().more_members = Some(7);
+    assert_eq!(world.due(), "held MembersUncertain");
+}

@@ -52,8 +52,8 @@ pub enum RecordState {
         why: Explanation,
         /// The version to record, if any.
         version: Option<Version>,
-        /// The latest time of the next attempt.
-        next_try: Timestamp,
+        /// The latest time of the next attempt, while it is tried every few seconds.
+        next_try: Option<Timestamp>,
     },
     /// Another client keeps writing this key.
     Contested {

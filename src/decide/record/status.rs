@@ -5,6 +5,7 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use super::{
     facts::in_doubt,
     member::MemberView,
+    shown::show_members,
     state::{RecordState, Write},
     strangers::recorded_for,
 };
@@ -12,7 +13,7 @@ use crate::{
     api::{
         PactDeployment, PactDeploymentStatus,
         condition::{Finding, Truth, conditions},
-        deployment::{EARLIER_LIMIT, HISTORY_LIMIT, Member, Recorded},
+        deployment::{HISTORY_LIMIT, Recorded},
         names::Version,
     },
     decide::{
@@ -37,9 +38,13 @@ pub fn status(
     }
     // Without members the last ones stay in the status: they must be gone for good before the record is taken back.
     if !members.is_empty() {
-        status.members = show_members(before, members).members;
+        let shown = show_members(before, members);
+        (status.members, status.more_members) = (shown.members, shown.more_members);
     }
-    status.next_try = None;
+    let told = told(&status, state);
+    if !told {
+        status.next_try = None;
+    }
     // The grace counts only while no workload exists: one that returned, or may have, restarts it.
     let grace_goes_on =
         matches!(state, RecordState::Orphaned { .. } | RecordState::Pending { .. } | RecordState::UndeployHeld { .. });
@@ -47,34 +52,25 @@ pub fn status(
         status.orphaned_since = None;
     }
     update(&mut status, members, state, now);
-    status.conditions = conditions(&status.conditions, &findings(state), generation, now);
-    status
-}
-
-/// The status before, with the members as they are now.
-#[must_use]
-pub fn show_members(before: Option<&PactDeployment>, members: &[MemberView]) -> PactDeploymentStatus {
-    let mut status = before.and_then(|object| object.status.clone()).unwrap_or_default();
-    let shown = members.iter().map(|member| {
-        let now = member.shown();
-        let same =
-            |other: &&Member| (&other.kind, &other.namespace, &other.name) == (&now.kind, &now.namespace, &now.name);
-        let earlier_versions =
-            status.members.iter().find(same).map_or_else(Vec::new, |then| earlier(then, member, &now));
-        Member { earlier_versions, ..now }
-    });
-    status.members = shown.collect();
-    status
-}
-
-/// The versions of which a member may still have pods: those that it had since its last finished rollout.
-fn earlier(then: &Member, member: &MemberView, now: &Member) -> Vec<String> {
-    if member.rollout.finished() {
-        return Vec::new();
+    let mut findings = findings(state);
+    if told {
+        for finding in &mut findings {
+            let shown = status.conditions.iter().find(|condition| condition.type_ == finding.type_);
+            finding.message = shown.map_or_else(String::new, |shown| shown.message.clone());
+        }
     }
-    let left = then.version.iter().filter(|_| then.version != now.version);
-    let versions = left.chain(&then.earlier_versions).filter(|version| Some(*version) != now.version.as_ref());
-    versions.take(EARLIER_LIMIT).cloned().collect()
+    status.conditions = conditions(&status.conditions, &findings, generation, now);
+    status
+}
+
+/// Whether the status tells already that this could not be done, and how soon it is tried again. A broker's message that
+/// differs a little each time is no news, and the time of each try is none, either.
+fn told(before: &PactDeploymentStatus, state: &RecordState) -> bool {
+    let RecordState::Pending { why, version, next_try } = state else { return false };
+    let pending = before.conditions.iter().find(|it| it.type_ == "RecordPending" && it.status == "True");
+    pending.is_some_and(|pending| pending.reason == why.reason.as_str())
+        && before.desired_version.as_deref() == version.as_ref().map(Version::as_str)
+        && before.next_try.is_some() == next_try.is_some()
 }
 
 /// Whether nothing is ours any more and the conditions say why: later passes know less, so the conditions stay.
@@ -143,7 +139,7 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
         RecordState::Held(_) => status.desired_version = agreed(members).and_then(text),
         RecordState::Pending { version, next_try, .. } => {
             status.desired_version = version.as_ref().and_then(text);
-            status.next_try = Some(Time(*next_try));
+            status.next_try = status.next_try.take().or(next_try.map(Time));
         }
         RecordState::Contested { version, .. } => status.desired_version = text(version),
         RecordState::Orphaned { since, .. } | RecordState::UndeployHeld { since, .. } => {
@@ -155,6 +151,7 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
             status.desired_version = None;
             status.corrected_version = None;
             status.members.clear();
+            status.more_members = None;
             status.supported.clear();
             status.intended.clear();
             status.recorded_for.clear();
@@ -207,7 +204,12 @@ fn findings(state: &RecordState) -> Vec<Finding> {
         | RecordState::UndeployHeld { why, .. }
         | RecordState::Contested { why, .. } => unsettled(why.reason, &why.message, false),
         RecordState::Pending { why, next_try, .. } => {
-            unsettled(why.reason, &format!("{}; next try by {next_try:.0}", why.message), true)
+            let again = match next_try {
+                Some(next_try) => format!("next try by {next_try:.0}"),
+                None if why.reason.waits_for_a_publication() => "it is recorded once that is published".to_owned(),
+                None => "it is tried again at growing intervals".to_owned(),
+            };
+            unsettled(why.reason, &format!("{}; {again}", why.message), true)
         }
         RecordState::Orphaned { until, .. } => {
             let message = format!("no workload runs it any more; the record is taken back after {until:.0}");
@@ -255,6 +257,9 @@ fn unsettled(reason: Reason, message: &str, pending: bool) -> Vec<Finding> {
 #[cfg(test)]
 #[path = "status_found_tests.rs"]
 mod found_tests;
+#[cfg(test)]
+#[path = "news_tests.rs"]
+mod news_tests;
 #[cfg(test)]
 #[path = "status_tests.rs"]
 mod tests;

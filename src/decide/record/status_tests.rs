@@ -32,7 +32,7 @@ fn release(text: &str, second: i64) -> Recorded {
 }
 
 fn pending(text: Option<&str>, reason: Reason, next_try: i64) -> RecordState {
-    RecordState::Pending { why: why(reason), version: text.map(version), next_try: at(next_try) }
+    RecordState::Pending { why: why(reason), version: text.map(version), next_try: Some(at(next_try)) }
 }
 
 fn orphaned(since: i64) -> RecordState {
@@ -76,7 +76,7 @@ pub(super) fn object(status: PactDeploymentStatus) -> PactDeployment {
 }
 
 /// The status after passes with these results, one second apart, each with its members.
-fn after(passes: &[(&[MemberView], RecordState)]) -> PactDeploymentStatus {
+pub(super) fn after(passes: &[(&[MemberView], RecordState)]) -> PactDeploymentStatus {
     let mut before = None;
     for (second, (members, state)) in (1..).zip(passes) {
         before = Some(object(status(before.as_ref(), members, state, at(second))));
@@ -84,7 +84,7 @@ fn after(passes: &[(&[MemberView], RecordState)]) -> PactDeploymentStatus {
     before.and_then(|object| object.status).unwrap()
 }
 
-fn condition<'a>(status: &'a PactDeploymentStatus, type_: &str) -> &'a Condition {
+pub(super) fn condition<'a>(status: &'a PactDeploymentStatus, type_: &str) -> &'a Condition {
     status.conditions.iter().find(|condition| condition.type_ == type_).unwrap_or_else(|| panic!("no {type_}"))
 }
 
@@ -274,7 +274,7 @@ fn the_next_try_is_reported_only_while_something_is_pending() {
     for state in every_state() {
         let pending = pending(Some("1"), Reason::BrokerUnavailable, 77);
         let status = after(&[(&running("1"), pending), (&running("1"), state.clone())]);
-        let expected = if let RecordState::Pending { next_try, .. } = &state { Some(*next_try) } else { None };
+        let expected = if let RecordState::Pending { next_try, .. } = &state { *next_try } else { None };
         assert_eq!(status.next_try.as_ref().map(|time| time.0), expected, "{state:?}");
         assert_eq!(is_true(&status.conditions, "RecordPending"), expected.is_some(), "{state:?}");
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{member::MemberView, status::show_members};
+use super::{member::MemberView, shown::show_members};
 use crate::{
     api::{
         PactDeployment, PactDeploymentStatus,
@@ -127,7 +127,8 @@ fn listed(texts: impl ExactSizeIterator<Item = String>) -> String {
 pub fn show_all_members(before: Option<&PactDeployment>, members: &[MemberView]) -> PactDeploymentStatus {
     let mut status = before.and_then(|object| object.status.clone()).unwrap_or_default();
     if !counted(members).is_empty() {
-        status.members = show_members(before, counted(members)).members;
+        let shown = show_members(before, counted(members));
+        (status.members, status.more_members) = (shown.members, shown.more_members);
     }
     show_strangers(&mut status, before, members);
     status

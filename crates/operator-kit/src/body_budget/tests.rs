@@ -165,7 +165,7 @@ async fn a_body_holds_its_room_until_it_is_dropped_and_none_when_it_is_refused()
 fn case_109_of_those_that_wait_the_one_that_misses_the_least_goes_first() {
     let (mut ledger, now) =
         (Ledger::new(BodyLimits { total: 30, longest: 20, reserved: 10, short: 10 }), Instant::now());
-    let mut arrives = |ledger: &mut Ledger, length: usize| {
+    let arrives = |ledger: &mut Ledger, length: usize| {
         let number = ledger.enter(length, Signals::default());
         ledger.arrived(number, length, now);
         (number, ledger.step(number, now))

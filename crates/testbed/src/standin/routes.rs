@@ -135,6 +135,7 @@ pub(super) fn dispatch(call: &Call<'_>, state: &mut State) -> Answer {
         ["environments", uuid, "released-versions", "currently-supported"] => {
             releases::currently_supported(call, state, uuid)
         }
+        ["pacticipants"] => versions::collection(call, state),
         ["pacticipants", name] => versions::pacticipant(call, state, name),
         ["pacticipants", name, "latest-version"] => versions::latest(call, state, name),
         ["pacticipants", name, "versions", number] => versions::one(call, state, name, number),

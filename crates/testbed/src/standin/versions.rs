@@ -133,7 +133,30 @@ pub(super) fn pacticipant(call: &Call<'_>, state: &State, name: &str) -> Answer 
     let Some(found) = state.pacticipants.get(name) else {
         return call.errors.not_found_because(&format!("No pacticipant with name '{name}' found"));
     };
-    let links = &call.links;
+    Answer::hal(200, &described(&call.links, name, found))
+}
+
+/// `GET /pacticipants`: as the broker's source has it, not observed. Each with its latest version, by name; without pages.
+pub(super) fn collection(call: &Call<'_>, state: &State) -> Answer {
+    if call.method != "GET" {
+        return Answer::method_not_allowed("GET, POST, OPTIONS");
+    }
+    if let Some(refused) = call.refused_accept() {
+        return refused;
+    }
+    let mut found: Vec<_> = state.pacticipants.iter().collect();
+    found.sort_by_key(|(name, _)| name.to_lowercase());
+    let all: Vec<_> = found.into_iter().map(|(name, known)| described(&call.links, name, known)).collect();
+    // The broker has them twice, for old clients.
+    Answer::hal(
+        200,
+        &json!({
+        "pacticipants": all, "_embedded": {"pacticipants": all},
+        "_links": {"self": {"href": call.links.raw("/pacticipants")}}}),
+    )
+}
+
+fn described(links: &Links, name: &str, found: &Pacticipant) -> Value {
     let under = |rest: &str| links.pacticipant(name) + rest;
     let template = |rest: &str, title: String| json!({"title": title, "href": under(rest), "templated": true});
     let mut body = json!({
@@ -164,7 +187,7 @@ pub(super) fn pacticipant(call: &Call<'_>, state: &State, name: &str) -> Answer 
         old["name"] = json!("DEPRECATED - please use latestVersion");
         body["_embedded"]["latest-version"] = old;
     }
-    Answer::hal(200, &body)
+    body
 }
 
 /// `GET /pacticipants/P/latest-version`.
