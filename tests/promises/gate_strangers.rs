@@ -1,0 +1,99 @@
+//! Anybody in the cluster may reach the gate's port. Who is not the API server learns little there and causes nothing.
+
+use serde_json::{Value, json};
+
+use super::gate_setup::{GateSetup, MappedEnvironment};
+use super::gate_storm::{client, review};
+use testbed::eventually::eventually;
+use testbed::test_cluster::{SOON, annotated};
+use testbed::webhook::{self, Webhook, WebhookOptions};
+
+/// As the API server calls it, or without the secret in the path.
+async fn answer(webhook: &Webhook, path: &str, body: String) -> Value {
+    let url = format!("https://{}{path}?timeout=10s", webhook.address());
+    let answer = client().post(url).header("content-type", "application/json").body(body).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    serde_json::from_slice::<Value>(&answer.bytes().await.unwrap()).unwrap()["response"].clone()
+}
+
+/// Waits until the gate tells callers apart: an API server may not have seen the secret before.
+async fn tells_apart(webhook: &Webhook, environment: &MappedEnvironment, provider: &str) {
+    eventually("the gate to take a caller without the secret for a stranger", SOON, async || {
+        let said = answer(webhook, "/gate", review(&environment.namespace, provider, "2.0.0")).await.to_string();
+        if said.contains("known by its path") { Ok(()) } else { Err(said) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn case_110_a_stranger_learns_no_pair_and_leaves_no_event_no_count_and_few_questions() {
+    let setup = GateSetup::start().await;
+    let environment = setup.gated(json!({"mode": "Enforce"})).await;
+    let provider = "secret-orders";
+    setup.provider_that_breaks(&environment.name, provider);
+    tells_apart(&setup.webhook, &environment, provider).await;
+
+    let decisions = setup.webhook.metrics().await;
+    let decisions = webhook::sum(&decisions, "pact_operator_gate_decisions_total");
+    for (version, denied) in [("2.0.0", true), ("1.0.0", false)] {
+        let said = answer(&setup.webhook, "/gate", review(&environment.namespace, provider, version)).await;
+        assert_eq!(said["allowed"], !denied, "a stranger, too, is told whether: {said}");
+        let text = said.to_string();
+        assert!(!text.contains("web-of") && !text.contains(provider) && !text.contains("http"), "{text}");
+    }
+    // Nor does it learn which namespaces there are.
+    let nowhere = answer(&setup.webhook, "/gate", review("nowhere", provider, "2.0.0")).await;
+    assert_eq!((&nowhere["allowed"], &nowhere["warnings"]), (&json!(true), &Value::Null), "{nowhere}");
+
+    let asked = || setup.cluster.broker.count_requests(|request| request.path_and_query.contains("version=3."));
+    for number in 0..60 {
+        answer(&setup.webhook, "/gate", review(&environment.namespace, provider, &format!("3.{number}.0"))).await;
+    }
+    // Ten at once, one more each second, and for each one more request that tells what was not published.
+    assert!((1..=60).contains(&asked()), "{} requests for sixty questions of a stranger", asked());
+
+    let metrics = setup.webhook.metrics().await;
+    assert_eq!(webhook::sum(&metrics, "pact_operator_gate_decisions_total"), decisions);
+    assert_eq!(setup.reported(&environment.namespace).await, Vec::<String>::new());
+
+    // The API server gets the whole answer, and it leaves its Event.
+    let manifest = annotated(provider, provider, "2.0.0").manifest().to_string();
+    let output = setup.kubectl_reading(&environment.namespace, &["create", "-f", "-"], &manifest).await;
+    assert!(output.denial().is_some_and(|denial| denial.contains(&format!("web-of-{provider}"))), "{output:?}");
+    setup.wait_reported(&environment.namespace, provider, "RolloutDenied").await;
+}
+
+#[tokio::test]
+async fn case_110_the_gate_puts_its_secret_into_the_configuration_and_again_when_somebody_takes_it_out() {
+    let setup = GateSetup::start().await;
+    let environment = setup.gated(json!({"mode": "Enforce"})).await;
+    setup.provider_that_breaks(&environment.name, "orders");
+    let (options, control_plane) = (WebhookOptions::default(), &setup.cluster.control_plane);
+    let bare = format!("https://{}/gate", setup.webhook.address());
+    let mut seen = vec![webhook::PATH.to_owned()];
+    for _ in 0..2 {
+        webhook::install(control_plane, &options, &bare).await;
+        let denied = async || -> String {
+            let manifest = annotated("orders", "orders", "2.0.0").manifest().to_string();
+            let output = setup.kubectl_reading(&environment.namespace, &["create", "-f", "-"], &manifest).await;
+            output.denial().unwrap_or_else(|| panic!("{output:?}")).to_owned()
+        };
+        // It is denied in each moment, and soon with the reason again. The call tells the gate to look.
+        denied().await;
+        let path = eventually("the gate to put a secret into the path", SOON, async || {
+            let path = webhook::path(&setup.cluster.client(), &options.configuration()).await;
+            denied().await;
+            if path.len() > 32 && !seen.contains(&path) { Ok(path) } else { Err(path) }
+        })
+        .await;
+        eventually("the whole reason", SOON, async || {
+            let text = denied().await;
+            if text.contains("web-of-orders") { Ok(()) } else { Err(text) }
+        })
+        .await;
+        tells_apart(&setup.webhook, &environment, "orders").await;
+        seen.push(path);
+    }
+    let logs = setup.webhook.logs();
+    assert!(!seen.iter().any(|path| logs.contains(path)), "the secret is in no log");
+}
