@@ -86,6 +86,7 @@ impl RecordStore {
     }
 
     /// Forgets an object that the watch says is deleted; answers its key.
+    #[must_use]
     pub fn remove(&self, object: &PactDeployment) -> Option<RecordKey> {
         let key = RecordKey::of(object).ok()?;
         self.objects().remove(&key, object);
@@ -93,6 +94,7 @@ impl RecordStore {
     }
 
     /// Forgets every object whose name a complete list did not hold; answers the keys that have none any more.
+    #[must_use]
     pub fn retain(&self, listed: &HashSet<String>) -> Vec<RecordKey> {
         self.objects().retain(listed)
     }

@@ -103,7 +103,7 @@ async fn only_a_post_of_json_to_the_gate_is_a_review() {
     let (gate, metrics) = gate("Enforce");
     let good = review(NAMESPACE, false).to_string();
     for (request, status) in [
-        (post("/", "application/json", good.clone()), 404),
+        (post("/gates", "application/json", good.clone()), 404),
         (post("/gate/", "application/json", good.clone()), 404),
         (post("/gate/a/b", "application/json", good.clone()), 404),
         (post("/validate", "application/json", good.clone()), 404),
