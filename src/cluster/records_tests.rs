@@ -195,8 +195,7 @@ async fn adopted(key: &RecordKey, of_its_name: Option<PactDeployment>, former_on
     of_its_name.map(|object| records.apply(object));
     records.adopt(key).await.unwrap();
     records.adopt(key).await.unwrap();
-    drop(records);
-    Arc::into_inner(log).unwrap().into_inner().unwrap()
+    std::mem::take(&mut *log.lock().unwrap())
 }
 
 #[tokio::test]
