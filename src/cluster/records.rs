@@ -15,7 +15,10 @@ use thiserror::Error;
 use super::objects::{Objects, own_key, to_be_taken_over};
 use crate::{
     api::{PactDeployment, PactDeploymentSpec, PactDeploymentStatus, condition::is_true},
-    decide::record::{BYPASSED, Vanished, merged},
+    decide::{
+        Reason,
+        record::{BYPASSED, Vanished, merged},
+    },
     workload::{EnvironmentRef, RecordKey},
 };
 use operator_kit::refusal;
@@ -152,10 +155,22 @@ impl RecordStore {
         self.with_condition(BYPASSED)
     }
 
+    /// How many keys stay recorded although nothing runs them, because too many of their environment are gone at once.
+    #[must_use]
+    pub fn undeploys_held(&self) -> usize {
+        self.count(|status| {
+            let held = Reason::UndeploysHeld.as_str();
+            status.conditions.iter().any(|it| it.type_ == "Orphaned" && it.status == "True" && it.reason == held)
+        })
+    }
+
     fn with_condition(&self, type_: &str) -> usize {
+        self.count(|status| is_true(&status.conditions, type_))
+    }
+
+    fn count(&self, counts: impl Fn(&PactDeploymentStatus) -> bool) -> usize {
         let objects = self.objects();
-        let statuses = objects.iter().filter_map(|(_, object)| object.status.as_ref());
-        statuses.filter(|status| is_true(&status.conditions, type_)).count()
+        objects.iter().filter_map(|(_, object)| object.status.as_ref()).filter(|status| counts(status)).count()
     }
 
     /// Reads a key's object anew; says whether its status is this one.

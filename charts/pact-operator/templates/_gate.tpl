@@ -77,25 +77,15 @@ has(object.metadata.annotations) && 'pact-operator.dev/pacticipant' in object.me
 
 {{/*
 How the API server calls the webhook. No caBundle and no path: the operator writes both, and an upgrade of the release keeps
-them. The path ends with a secret by which the operator knows the API server.
+them. The path ends with a secret by which the operator knows the API server; to a URL it writes nothing.
 */}}
 {{- define "pact-operator.callWebhook" -}}
 clientConfig:
   {{- with .Values.webhook.url }}
-  url: {{ include "pact-operator.liveUrl" $ }}
+  url: {{ . }}
   {{- else }}
   service: {name: pact-operator-webhook, namespace: {{ .Release.Namespace }}, port: 443}
   {{- end }}
-{{- end }}
-
-{{/* The URL, with the secret that the operator put at its end, if it has. */}}
-{{- define "pact-operator.liveUrl" -}}
-{{- $url := .Values.webhook.url }}
-{{- range dig "webhooks" list (lookup "admissionregistration.k8s.io/v1" "ValidatingWebhookConfiguration" "" "pact-operator") }}
-{{- $live := dig "clientConfig" "url" "" . }}
-{{- if hasPrefix (printf "%s/" (trimSuffix "/" $.Values.webhook.url)) $live }}{{ $url = $live }}{{ end }}
-{{- end }}
-{{- $url }}
 {{- end }}
 
 {{/* The namespaces in which the webhook is called. */}}

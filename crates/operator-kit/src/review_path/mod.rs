@@ -39,6 +39,9 @@ const SOON: Duration = Duration::from_secs(1);
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 /// How long an API server may go on with the configuration that it had: it watches it.
 const LAG: Duration = Duration::from_secs(5);
+/// Why a configuration with an address says nothing about who calls.
+const BARE_ADDRESS: &str = "it is called by an address without a secret part. Remedy: end the address (webhook.url) with a \
+                            part of 32 characters or more that nobody guesses";
 /// How often the same trouble is reported.
 const REPEAT: Duration = Duration::from_mins(10);
 
@@ -134,9 +137,7 @@ impl ReviewPath {
                         reported = Some(Instant::now());
                         warn!(
                             configuration,
-                            why,
-                            "who calls the webhook cannot be verified: whoever reaches its port gets full answers. Remedy: grant \
-                             its ServiceAccount get and patch on the ValidatingWebhookConfiguration by name"
+                            "who calls the webhook cannot be verified, so whoever reaches its port gets full answers: {why}"
                         );
                     }
                     Err(_) => {}
@@ -163,19 +164,16 @@ impl ReviewPath {
         how: &PatchParams,
     ) -> Result<(), String> {
         let asked = async {
-            let Some(found) = api.get_opt(name).await? else {
-                self.set(&[], false);
-                return Ok(());
-            };
-            let read = Configuration::read(found);
-            self.set(&read.secrets(), read.is_complete());
+            let found = api.get_opt(name).await?;
+            let mut read = found.map(Configuration::read).unwrap_or_default();
+            self.set(&read);
             let secret = read.secrets().into_iter().next().or_else(PathSecret::random);
             if let Some(patch) = secret.and_then(|secret| read.patch(&secret)) {
-                let read = Configuration::read(api.patch(name, how, &Patch::Strategic(&patch)).await?);
+                read = Configuration::read(api.patch(name, how, &Patch::Strategic(&patch)).await?);
                 info!(configuration = name, "wrote the path by which the API server is known");
-                self.set(&read.secrets(), read.is_complete());
+                self.set(&read);
             }
-            Ok(())
+            Ok(read)
         };
         match timeout(REQUEST_LIMIT, asked).await {
             Ok(Err(kube::Error::Api(status))) if status.is_conflict() => {
@@ -183,13 +181,15 @@ impl ReviewPath {
                 self.again.notify_one();
                 Ok(())
             }
-            Ok(asked) => asked.map_err(|error: kube::Error| refusal::explain(&error)),
+            Ok(Err(error)) => Err(refusal::explain(&error)),
+            Ok(Ok(read)) if read.has_bare_address() => Err(BARE_ADDRESS.to_owned()),
+            Ok(Ok(_)) => Ok(()),
             Err(_) => Err(format!("no answer from the API server within {REQUEST_LIMIT:?}")),
         }
     }
 
-    fn set(&self, secrets: &[PathSecret], complete: bool) {
-        self.known().set(secrets, complete, Instant::now());
+    fn set(&self, read: &Configuration) {
+        self.known().set(&read.secrets(), read.is_complete(), Instant::now());
     }
 
     // A panic elsewhere cannot leave this state half-written.
