@@ -39,27 +39,18 @@ impl RecorderMetrics {
             // Only the leader judges what runs.
             if leads.is_leader() { view.would_deny_by_mode() } else { Vec::new() }
         });
-        let counts: [(_, _, fn(&RecordStore) -> usize); 3] = [
-            (
-                "records_contested",
-                "Records that another client writes, too, and that the operator no longer changes",
-                RecordStore::contested,
-            ),
-            (
-                "records_bypassed",
-                "Records of which a workload runs a version by its bypass statement, and which was not judged yes since",
-                RecordStore::bypassed,
-            ),
-            (
-                "undeploys_held",
-                "Records that nothing runs any more and that wait for a confirmation, because too many are gone at once",
-                RecordStore::undeploys_held,
-            ),
-        ];
-        for (name, help, count) in counts {
+        let count = |name, help, count: fn(&RecordStore) -> usize| {
             let records = cluster.records.clone();
             metrics.observe(name, help, move || i64::try_from(count(&records)).ok());
-        }
+        };
+        let help = "Records that another client writes, too, and that the operator no longer changes";
+        count("records_contested", help, RecordStore::contested);
+        let help =
+            "Records of which a workload runs a version by its bypass statement, and which was not judged yes since";
+        count("records_bypassed", help, RecordStore::bypassed);
+        let help =
+            "Records that nothing runs any more and that wait for a confirmation, because too many are gone at once";
+        count("undeploys_held", help, RecordStore::undeploys_held);
         let (leader, snapshots) = (leadership.clone(), cluster.snapshots.clone());
         let (leads, view) = (leadership.clone(), Arc::clone(cluster));
         let help = "Workloads with annotations or labels that look like the operator's and are not read";
