@@ -32,7 +32,7 @@ use testbed::eventually::eventually;
 use testbed::kubectl::kubectl_ok;
 use testbed::namespace;
 use testbed::standin::{Options, StandIn};
-use testbed::webhook::Person;
+use testbed::webhook::{Person, sum};
 
 /// How long anything may take that should happen soon, on a busy machine.
 const SOON: Duration = Duration::from_mins(2);
@@ -228,6 +228,7 @@ async fn the_chart_and_the_image_on_real_pods() {
     replicas_come_and_go_under_load(&cluster).await;
     a_replica_is_killed_under_load(&cluster).await;
     authorities_are_replaced_under_load(&cluster).await;
+    the_api_server_is_known(&cluster).await;
     all_down(&cluster).await;
 
     helm_ok(&cluster.control_plane, &["uninstall", RELEASE, "--wait", "--timeout", "120s"]).await;
@@ -277,6 +278,23 @@ async fn other_kinds_are_recorded(cluster: &Cluster) {
             assert!(!staying.is_empty() && staying.iter().all(right), "{target}: {staying:?}");
         }
     }
+}
+
+/// Each replica tells the API server from strangers by the path in the configuration, and has never taken it for one.
+async fn the_api_server_is_known(cluster: &Cluster) {
+    eventually("each replica to know the API server", SOON, async || {
+        let pods = cluster.webhook_pods().await;
+        for name in pods.into_iter().filter_map(|pod| pod.metadata.name) {
+            let path = format!("/api/v1/namespaces/{RELEASE}/pods/{name}:8080/proxy/metrics");
+            let metrics = cluster.kubectl(&["get", "--raw", &path]).await;
+            assert!(!metrics.contains("outcome=\"Stranger\""), "{name}: {metrics}");
+            if sum(&metrics, "pact_operator_gate_callers_verified") != 1 {
+                return Err(name);
+            }
+        }
+        Ok(())
+    })
+    .await;
 }
 
 /// How many times something is done: the value of `variable`, or `usual`.
