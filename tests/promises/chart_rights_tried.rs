@@ -60,9 +60,7 @@ impl Attempt {
 
 /// What would make an account another one.
 fn attempts(other: &str) -> Vec<Attempt> {
-    let pod = |account: &str| {
-        json!({"serviceAccountName": account, "containers": [{"name": "app", "image": "registry.example.com/app:1"}]})
-    };
+    let pod = |account: &str| json!({"serviceAccountName": account, "containers": [{"name": "app", "image": "registry.example.com/app:1"}]});
     let mut attempts = Vec::new();
     for namespace in [RELEASE, "shop", "kube-system"] {
         let (core, apps) =
