@@ -66,6 +66,7 @@ mod kinds_setup;
 mod lease;
 mod objects;
 mod pact_cli;
+mod planted_tokens;
 mod recorder_adoption;
 mod recorder_asserts;
 mod recorder_bad_input;

@@ -363,6 +363,8 @@ async fn case_104_a_release_of_a_pipeline_is_never_ended() {
     for (name, live) in [("before", &before), ("during", &during), ("after", &after)] {
         shop.publish(name, "2.0.0");
         live.set_image(&image("2.0.0")).await;
+        // The new pods are held, too, and must be there to be let go.
+        live.wait_updated().await;
         live.release().await;
     }
     let found = ["ci Released 1.0.0", "new Released 2.0.0"];
