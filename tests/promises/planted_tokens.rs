@@ -220,7 +220,7 @@ async fn malformed(cluster: &TestCluster) {
     let bearer =
         |secret: &str, key: &str| json!({"auth": {"bearer": {"secretRef": {"name": secret}, "tokenKey": key}}});
     for (name, mut spec, reason) in [
-        ("line-break", basic("username", "lines"), "InvalidSpec"),
+        ("line-break", basic("username", "lines"), "SecretInvalid"),
         ("colon", basic("colon", "password"), "InvalidSpec"),
         ("no-text", bearer("malformed", "bytes"), "SecretInvalid"),
         ("no-key", bearer("half", "token"), "SecretKeyMissing"),
@@ -273,7 +273,7 @@ async fn workloads(setup: &GateSetup) -> Vec<CommandOutput> {
     }
     setup.cluster.wait_condition(&environment.name, "careless", ("Ready", "True", "Recorded")).await;
     assert_eq!(setup.cluster.recorded(&environment.name, "careless").as_deref(), Some("1.0.0"));
-    let untagged = setup.cluster.wait_condition(&environment.name, "untagged", ("Ready", "False", "VersionMissing"));
+    let untagged = setup.cluster.wait_condition(&environment.name, "untagged", ("Ready", "False", "VersionUnresolved"));
     untagged.await;
     outputs
 }
