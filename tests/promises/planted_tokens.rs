@@ -21,7 +21,7 @@ use testbed::test_cluster::{BROKER, OPERATOR_NAMESPACE, TestCluster, annotated, 
 use testbed::webhook::{Person, Webhook, WebhookOptions};
 
 /// Part of everything that is planted, and of nothing else.
-pub(crate) const MARK: &str = "pl4nted";
+const MARK: &str = "pl4nted";
 
 /// All log output, also of the libraries.
 pub(crate) const EVERYTHING: &str = "trace,kube=trace,hyper=trace,h2=trace,reqwest=trace,rustls=trace,tower=trace";
@@ -41,7 +41,7 @@ fn disguises() -> Vec<String> {
         whole[(before * 8).div_ceil(6)..(before + MARK.len()) * 8 / 6].to_owned()
     });
     let bytes = format!("{:?}", MARK.as_bytes());
-    let dump = MARK.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let dump = format!("{:x?}", MARK.as_bytes()).replace(['[', ']', ',', ' '], "");
     // The beginning of a service account's token, and the name of a key in PEM.
     let others = ["eyJhbGciOi", "PRIVATE KEY"].map(str::to_owned);
     base64.chain([MARK.to_owned(), bytes.trim_matches(['[', ']']).to_owned(), dump]).chain(others).collect()

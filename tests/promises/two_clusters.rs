@@ -343,9 +343,13 @@ async fn beside_a_pipeline(clusters: &TwoClusters, adopt: bool) {
 }
 
 #[tokio::test]
-async fn case_104_a_release_of_a_pipeline_is_never_ended() {
+async fn case_104_a_release_of_a_pipeline_is_not_ended_unless_it_is_adopted() {
     let clusters = TwoClusters::shared().await;
-    let shop = clusters.environment(json!({"kind": "Release"}), |_| json!({})).await;
+    tokio::join!(releases_beside_a_pipeline(&clusters, false), releases_beside_a_pipeline(&clusters, true));
+}
+
+async fn releases_beside_a_pipeline(clusters: &TwoClusters, adopt: bool) {
+    let shop = clusters.environment(json!({"kind": "Release", "adopt": adopt}), |_| json!({})).await;
     shop.ci("before", "1.0.0", "released").await;
     let before = shop.run_new("before", "1.0.0").await;
     shop.publish("during", "1.0.0");
@@ -359,7 +363,7 @@ async fn case_104_a_release_of_a_pipeline_is_never_ended() {
         shop.wait_new(name, RECORDED).await;
     }
     shop.ci("after", "0.9.0", "released").await;
-    // Neither a newer version nor the end of the workload ends what the pipeline released.
+    // Without adoption, neither a newer version nor the end of the workload ends what the pipeline released.
     for (name, live) in [("before", &before), ("during", &during), ("after", &after)] {
         shop.publish(name, "2.0.0");
         live.set_image(&image("2.0.0")).await;
@@ -367,9 +371,11 @@ async fn case_104_a_release_of_a_pipeline_is_never_ended() {
         live.wait_updated().await;
         live.release().await;
     }
-    let found = ["ci Released 1.0.0", "new Released 2.0.0"];
+    let found = ["ci Released 1.0.0", "new Released 2.0.0", "new SupportEnded 1.0.0"];
+    let found = &found[..if adopt { 3 } else { 2 }];
+    // What the operator never saw run is not adopted, either.
     let own = ["new Released 1.0.0", "ci Released 0.9.0", "new Released 2.0.0", "new SupportEnded 1.0.0"];
-    let wanted = [("before", &found[..]), ("during", &found), ("after", &own)];
+    let wanted = [("before", found), ("during", found), ("after", &own)];
     for (name, wanted) in wanted {
         shop.wait_writes(name, wanted).await;
     }
