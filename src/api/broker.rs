@@ -42,7 +42,9 @@ pub struct PactBrokerSpec {
     #[schemars(length(max = 2048))]
     #[x_kube(
         validation = Rule::new("isURL(self) && url(self).getScheme() in ['http', 'https']")
-            .message("publicUrl must be an absolute http or https URL")
+            .message("publicUrl must be an absolute http or https URL"),
+        validation = Rule::new("!self.contains('@') && !self.contains('?') && !self.contains('#')")
+            .message("publicUrl must hold no credentials, query or fragment: messages show it to everybody")
     )]
     pub public_url: Option<String>,
 

@@ -123,6 +123,8 @@ fn authorization(credentials: &Credentials, redactor: &mut Redactor) -> Result<O
             Ok(basic(username, password).inspect(|value| {
                 if let Some(encoded) = value.to_str().ok().and_then(|value| value.strip_prefix("Basic ")) {
                     redactor.hide(encoded);
+                    // Who decodes and encodes it again may leave the padding out.
+                    redactor.hide(encoded.trim_end_matches('='));
                 }
             }))
         }

@@ -68,6 +68,7 @@ fn a_secret_is_redacted_in_every_form_in_which_it_is_sent() {
     let (_, redactor) = build(&BrokerConfig { credentials: basic("Aladdin", "open sesame"), ..config() }).unwrap();
     // The example of RFC 7617, section 2.
     assert_eq!(redactor.clean("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ== of Aladdin"), "Basic [redacted] of [redacted]");
+    assert_eq!(redactor.clean("QWxhZGRpbjpvcGVuIHNlc2FtZQ, without padding"), "[redacted], without padding");
     let (_, redactor) = build(&BrokerConfig { credentials: Credentials::Bearer("abc".into()), ..config() }).unwrap();
     assert_eq!(redactor.clean("Bearer abc, token abc"), "[redacted], token [redacted]");
 }

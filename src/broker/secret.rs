@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use percent_encoding::utf8_percent_encode;
+
+use super::url::ENCODED;
+
 /// The replacement of a secret.
 pub(super) const REDACTED: &str = "[redacted]";
 
@@ -56,11 +60,13 @@ pub(super) struct Redactor {
 impl Redactor {
     /// Adds a secret. An empty one is ignored.
     pub(super) fn hide(&mut self, secret: &str) {
-        if !secret.is_empty() && !self.secrets.iter().any(|known| known == secret) {
-            self.secrets.push(secret.to_owned());
-            // The longest first: a secret may contain another, and its remainder would be shown.
-            self.secrets.sort_by_key(|known| std::cmp::Reverse(known.len()));
+        for spelling in spellings(secret) {
+            if !spelling.is_empty() && !self.secrets.contains(&spelling) {
+                self.secrets.push(spelling);
+            }
         }
+        // The longest first: a secret may contain another, and its remainder would be shown.
+        self.secrets.sort_by_key(|known| std::cmp::Reverse(known.len()));
     }
 
     /// The text with every secret replaced by `[redacted]`. Call it before the text is shortened.
@@ -69,6 +75,32 @@ impl Redactor {
             if text.contains(secret.as_str()) { text.replace(secret.as_str(), REDACTED) } else { text }
         })
     }
+}
+
+/// A secret as an answer may repeat it: as it is, and as JSON, HTML and URLs escape it. A text without special characters
+/// is the same in all of them.
+fn spellings(secret: &str) -> [String; 6] {
+    let json = serde_json::Value::from(secret).to_string();
+    let json = json[1..json.len() - 1].to_owned();
+    // Go, Gson and PHP escape more in JSON than it asks for.
+    let by_number: String = json
+        .chars()
+        .map(|char| if "&'<=>".contains(char) { format!("\\u{:04x}", u32::from(char)) } else { char.into() })
+        .collect();
+    let slashes = json.replace('/', "\\/");
+    let html: String = secret
+        .chars()
+        .map(|char| match char {
+            '&' => "&amp;".to_owned(),
+            '<' => "&lt;".to_owned(),
+            '>' => "&gt;".to_owned(),
+            '"' => "&quot;".to_owned(),
+            '\'' => "&#39;".to_owned(),
+            other => other.into(),
+        })
+        .collect();
+    let url = utf8_percent_encode(secret, ENCODED).to_string();
+    [secret.to_owned(), json, by_number, slashes, html, url]
 }
 
 impl fmt::Debug for Redactor {
@@ -95,5 +127,21 @@ mod tests {
         }
         assert_eq!(redactor.clean("x abcdef y abc z"), "x [redacted] y [redacted] z");
         assert_eq!(format!("{redactor:?}"), "Redactor(2 secrets)");
+    }
+
+    #[test]
+    fn a_secret_is_removed_however_an_answer_escapes_it() {
+        let mut redactor = Redactor::default();
+        redactor.hide(r#"a/b"c&d=e f"#);
+        for spelled in [
+            r#"a/b"c&d=e f"#,
+            r#"a/b\"c&d=e f"#,
+            r#"a\/b\"c&d=e f"#,
+            r#"a/b\"c\u0026d\u003de f"#,
+            "a/b&quot;c&amp;d=e f",
+            "a%2Fb%22c%26d%3De%20f",
+        ] {
+            assert_eq!(redactor.clean(&format!("x {spelled} y")), "x [redacted] y", "{spelled}");
+        }
     }
 }

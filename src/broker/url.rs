@@ -11,7 +11,7 @@ use crate::api::names::quoted;
 
 /// The characters that are kept in a path segment or a query value: RFC 3986's unreserved ones. All others are encoded,
 /// `+` above all, which a broker reads as a space in a query.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The URL under which a broker is reached: `http` or `https`, without credentials, query or fragment; a path prefix is
 /// kept, slashes at its end are dropped.

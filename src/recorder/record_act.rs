@@ -114,7 +114,7 @@ impl RecordReconciler {
             Ok(done) => done,
             Err(error) => Done::Refused(self.refused(facts.key, &error)),
         };
-        if matches!(done, Done::Recorded { .. } | Done::Undeployed { .. } | Done::Released) {
+        if matches!(done, Done::Recorded { .. } | Done::Undeployed { .. } | Done::Released { .. }) {
             facts.live = Some(self.read_rows(&broker, &environment, facts).await);
         }
         facts.done = Some(done);

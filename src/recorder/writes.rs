@@ -72,7 +72,7 @@ impl Writes {
                     written?;
                     self.metrics.undeployed.inc();
                 }
-                Ok(Done::Released)
+                Ok(Done::Released { versions: release.clone() })
             }
         }
     }

@@ -16,9 +16,17 @@ pub struct ImageReference {
 
 impl ImageReference {
     /// Splits a reference. A colon before the last slash belongs to the registry's port.
+    ///
+    /// A user and a password before the registry are left out: no kubelet pulls such an image, and the password would be
+    /// taken for the tag, and shown and recorded as the version.
     #[must_use]
     pub fn parse(reference: &str) -> Self {
-        let reference = reference.trim();
+        let mut reference = reference.trim();
+        while let Some((_, rest)) = reference.split_once('@')
+            && rest.contains('/')
+        {
+            reference = rest;
+        }
         let (name, digest) = match reference.split_once('@') {
             Some((name, digest)) => (name, Some(digest)),
             None => (reference, None),
@@ -108,6 +116,9 @@ mod tests {
             ("localhost:5000/orders:1", "localhost:5000/orders", Some("1"), false),
             ("reg.example:443/a/b/c:v1@DIGEST", "reg.example:443/a/b/c", Some("v1"), true),
             ("reg.example:443/a/b/c@DIGEST", "reg.example:443/a/b/c", None, true),
+            ("robot:s3cret@reg.example/orders:1", "reg.example/orders", Some("1"), false),
+            ("https://robot:s3cret@reg.example:443/orders@DIGEST", "reg.example:443/orders", None, true),
+            ("robot:a@b@reg.example/orders", "reg.example/orders", None, false),
             ("[::1]:5000/orders:1", "[::1]:5000/orders", Some("1"), false),
             ("", "", None, false),
             (":", "", None, false),

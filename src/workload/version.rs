@@ -121,7 +121,7 @@ pub fn stale_source(old: &Workload, new: &Workload, rules: &VersionRules) -> Opt
     }
     match image.tag {
         Some(tag) if agrees(stated.trim(), &tag) => None,
-        None if rules.tag_pattern.is_some() => stale(Some(after.image.clone())),
+        None if rules.tag_pattern.is_some() => stale(Some(image.to_string())),
         _ => stale(None),
     }
 }
@@ -175,11 +175,10 @@ fn judge(text: &str, rules: &VersionRules) -> Result<Version, VersionProblem> {
 
 fn check_against_tag(version: &Version, workload: &Workload, rules: &VersionRules) -> Result<(), VersionProblem> {
     let Some(pattern) = &rules.tag_pattern else { return Ok(()) };
-    let written = &chosen_container(workload)?.image;
-    let image = ImageReference::parse(written);
+    let image = ImageReference::parse(&chosen_container(workload)?.image);
     let Some(tag) = image.tag else {
         let pinned = image.digest.is_some();
-        return if pinned { Ok(()) } else { Err(VersionProblem::NoTag { image: written.clone() }) };
+        return if pinned { Ok(()) } else { Err(VersionProblem::NoTag { image: image.to_string() }) };
     };
     judge(&tag, rules)?;
     let tag = pattern.version_in(&tag).unwrap_or(&tag);
@@ -218,13 +217,12 @@ fn gives_way_to_the_label(problem: &VersionProblem) -> bool {
 }
 
 fn from_tag(workload: &Workload, rules: &VersionRules) -> Result<Version, VersionProblem> {
-    let written = &chosen_container(workload)?.image;
-    let image = ImageReference::parse(written);
+    let image = ImageReference::parse(&chosen_container(workload)?.image);
     let Some(tag) = image.tag else {
-        let image_text = written.clone();
+        let shown = image.to_string();
         return Err(match image.digest {
-            Some(_) => VersionProblem::DigestOnly { image: image_text },
-            None => VersionProblem::NoTag { image: image_text },
+            Some(_) => VersionProblem::DigestOnly { image: shown },
+            None => VersionProblem::NoTag { image: shown },
         });
     };
     // The whole tag is judged first: a `-dirty` that the pattern leaves out must not pass.

@@ -13,6 +13,7 @@ use kube::api::{DeleteParams, ListParams};
 use pact_operator::api::{PactBroker, PactDeployment, PactEnvironment};
 use serde_json::{Value, json};
 
+use super::chart_self_test::SelfTest;
 use super::gate_setup::{CommandOutput, provider_that_breaks};
 use testbed::chart::{RELEASE, folder, helm, helm_ok};
 use testbed::control_plane::ControlPlane;
@@ -241,13 +242,14 @@ async fn a_second_release_an_unknown_value_and_incomplete_choices_are_refused_wi
 }
 
 #[tokio::test]
-async fn the_rights_of_both_accounts_are_those_checked_in() {
+async fn the_rights_of_the_three_accounts_are_those_checked_in() {
     let cluster = ChartCluster::without_chart().await;
     // The rights that every account has differ between the minors of Kubernetes: to ask about themselves, to read what
     // the API server serves.
     let everybodys = may_do(&cluster).await;
     let output = cluster.release(&json!({})).await;
     assert_eq!(output.code, 0, "{output:?}");
+    drop(SelfTest::of(&cluster).await);
     let mut rights: BTreeMap<_, String> = BTreeMap::new();
     for (at, lines) in may_do(&cluster).await {
         let (component, namespace) = at;
@@ -261,12 +263,14 @@ async fn the_rights_of_both_accounts_are_those_checked_in() {
     }
 }
 
-/// What the account of each component may do in each of two namespaces.
+/// What the account of each component may do in the operator's namespace, in one of an environment, and where the self-test
+/// makes its dry-run.
 async fn may_do(cluster: &ChartCluster) -> BTreeMap<(&'static str, &'static str), BTreeSet<String>> {
     let mut rights = BTreeMap::new();
-    for component in ["controller", "webhook"] {
+    for component in ["controller", "self-test", "webhook"] {
         let account = format!("--as=system:serviceaccount:{RELEASE}:pact-operator-{component}");
-        for namespace in [RELEASE, "shop"] {
+        let dry_run = (component == "self-test").then_some("default");
+        for namespace in [RELEASE, "shop"].into_iter().chain(dry_run) {
             let list = ["auth", "can-i", "--list", "--no-headers", "-n", namespace, &account];
             let listed = kubectl_ok(cluster.control_plane.kubeconfig(), &list).await;
             rights.insert((component, namespace), listed.lines().map(compact).collect());

@@ -360,7 +360,7 @@ async fn each_right_is_used_and_a_missing_one_is_reported_with_its_remedy() {
             grant(&cluster, &rights, right, true).await;
         }
     }
-    // As many as tests/rights/ lists by verb and name, and the self-test's six: none was left out.
+    // As many as tests/rights/ lists by verb and name: none was left out.
     assert_eq!(number, 64);
 }
 

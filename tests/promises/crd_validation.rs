@@ -44,6 +44,7 @@ async fn a_pact_broker_that_cannot_work_is_refused_with_a_reason() {
     let secret = json!({"secretRef": {"name": "secret"}});
     let absolute = "url must be an absolute http or https URL, for example https://broker.example.com";
     let bare = "url must hold no credentials, query or fragment; credentials belong in spec.auth";
+    let shown = "publicUrl must hold no credentials, query or fragment: messages show it to everybody";
     for (spec, message) in [
         (json!({}), "spec.url: Required value"),
         (json!({"url": "ftp://broker.example.com"}), absolute),
@@ -53,6 +54,8 @@ async fn a_pact_broker_that_cannot_work_is_refused_with_a_reason() {
         (json!({"url": "https://broker.example.com/?tenant=1"}), bare),
         (json!({"url": "https://broker.example.com/#top"}), bare),
         (json!({"url": url, "publicUrl": "javascript:alert(1)"}), "publicUrl must be an absolute http or https URL"),
+        (json!({"url": url, "publicUrl": "https://user:pass@broker.example.com"}), shown),
+        (json!({"url": url, "publicUrl": "https://broker.example.com/?token=1"}), shown),
         (json!({"url": url, "auth": {}}), "auth takes exactly one of basic (open-source broker) and bearer (PactFlow)"),
         (json!({"url": url, "auth": {"basic": secret, "bearer": secret}}), "auth takes exactly one of basic"),
         (json!({"url": url, "auth": {"basic": {}}}), "spec.auth.basic.secretRef: Required value"),

@@ -184,7 +184,7 @@ pub async fn carry_out(world: &Shared, process: &Handle, facts: &Facts<'_>, writ
             Done::Recorded { version: version.clone(), correction: *correction }
         }
         BrokerWrite::Undeploy(row) => Done::Undeployed { version: row.version.clone() },
-        BrokerWrite::Release { .. } => Done::Released,
+        BrokerWrite::Release { release, .. } => Done::Released { versions: release.clone() },
     }
 }
 

@@ -22,7 +22,7 @@ pub const RIGHTS: [&str; 5] = ["ServiceAccount", "ClusterRole", "ClusterRoleBind
 pub const AUTHORITY: &str = "Secret";
 
 /// The brokers' Secrets that the operators of tests may read.
-pub const BROKER_SECRETS: [&str; 5] = ["absent", "half", "headers", "login", "token"];
+pub const BROKER_SECRETS: [&str; 7] = ["absent", "certificate", "half", "headers", "login", "malformed", "token"];
 
 /// The kind by which the API server is configured to call the gate.
 pub const GATE: &str = "ValidatingWebhookConfiguration";

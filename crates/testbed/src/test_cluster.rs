@@ -1,5 +1,6 @@
 //! A test cluster: a control plane, a stand-in broker, the operator, and the custom resources that connect them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
@@ -31,8 +32,8 @@ pub const OPERATOR_NAMESPACE: &str = crate::chart::RELEASE;
 pub struct TestCluster {
     /// The control plane.
     pub control_plane: ControlPlane,
-    /// The broker.
-    pub broker: StandIn,
+    /// The broker; clusters may share it.
+    pub broker: Arc<StandIn>,
     /// The operator's processes, the first one first.
     pub operators: Vec<Operator>,
 }
@@ -52,21 +53,21 @@ impl TestCluster {
             .await
     }
 
-    /// The same with a broker of the caller's making.
-    pub async fn with_broker(broker: StandIn) -> Self {
-        Self::on(ControlPlane::start().await, broker).await
+    /// The same with a broker of the caller's making, or of another cluster.
+    pub async fn with_broker(broker: impl Into<Arc<StandIn>>) -> Self {
+        Self::on(ControlPlane::start().await, broker.into()).await
     }
 
     /// A new test cluster whose API server calls webhooks over HTTP/1.1, as one does that calls them through a Service:
     /// with a connection for each call that is under way, so that several replicas are called.
     pub async fn with_many_connections() -> Self {
         let control_plane = ControlPlane::start_with(&[("GODEBUG", "http2client=0")]).await;
-        let mut cluster = Self::on(control_plane, StandIn::start().await).await;
+        let mut cluster = Self::on(control_plane, Arc::new(StandIn::start().await)).await;
         cluster.start_operator(quick()).await;
         cluster
     }
 
-    async fn on(control_plane: ControlPlane, broker: StandIn) -> Self {
+    async fn on(control_plane: ControlPlane, broker: Arc<StandIn>) -> Self {
         install_crds(&control_plane).await;
         install_rights(&control_plane, OPERATOR_NAMESPACE).await;
         let cluster = Self { control_plane, broker, operators: Vec::new() };

@@ -133,7 +133,10 @@ pub enum Done {
         version: Version,
     },
     /// Every release that was due was recorded, and every support that was due ended.
-    Released,
+    Released {
+        /// The versions that were released: those were not supported before.
+        versions: Vec<Version>,
+    },
     /// The write was refused, or its answer did not arrive.
     Refused(Failure),
     /// The lease is lost, or what is known of the record is not what is stored: nothing was written, or that is unknown.

@@ -8,7 +8,7 @@ use super::{
     assess::{Action, Assessment, BrokerWrite, done, failed, kept_or_waiting, retry},
     desired::{DesiredReleases, desired_releases, held, standing},
     explanations,
-    facts::{Done, Facts, Live, ReleasedRow, Snapshot, Suspicion},
+    facts::{Done, Facts, Live, ReleasedRow, Snapshot, Suspicion, in_doubt},
     state::RecordState,
 };
 use crate::{
@@ -53,7 +53,9 @@ pub(super) fn assess_releases(facts: &Facts<'_>, rules: &EnvironmentRules, now: 
     match &facts.live {
         None => Assessment::Act(Action::ReadLive),
         Some(Err(failure)) => failed(failure, newest),
-        Some(Ok(live)) if matches!(facts.done, Some(Done::Released)) => finished(facts, &wanted, &live.releases, now),
+        Some(Ok(live)) if matches!(facts.done, Some(Done::Released { .. })) => {
+            finished(facts, &wanted, &live.releases, now)
+        }
         Some(Ok(live)) => write(facts, live, &wanted, &ours, now),
     }
 }
@@ -155,6 +157,10 @@ fn finished(facts: &Facts<'_>, wanted: &DesiredReleases, at_broker: &[ReleasedRo
     if facts.members.is_empty() {
         return done(RecordState::Undeployed(explanations::all_ended()));
     }
+    let just_released = |version: &str| match &facts.done {
+        Some(Done::Released { versions }) => versions.iter().any(|released| released.as_str() == version),
+        _ => false,
+    };
     let before = facts.status.map(|status| status.supported.as_slice()).unwrap_or_default();
     let mut supported: Vec<Recorded> = before
         .iter()
@@ -163,20 +169,16 @@ fn finished(facts: &Facts<'_>, wanted: &DesiredReleases, at_broker: &[ReleasedRo
             let still_there = at_broker.iter().any(|release| release.version.as_str() == recorded.version);
             still_there && (still_wanted || !wanted.others_end)
         })
-        .cloned()
+        .map(|recorded| Recorded { found: recorded.found && !just_released(&recorded.version), ..recorded.clone() })
         .collect();
-    let there_before = |version: &Version| match &facts.snapshot {
-        Snapshot::Read { releases, .. } => releases.iter().any(|release| release.version == *version),
-        Snapshot::NotRead | Snapshot::Missing(_) | Snapshot::Unavailable(_) => false,
-    };
-    let intended = |version: &Version| {
-        facts.status.is_some_and(|status| status.intended.iter().any(|intended| intended == version.as_str()))
-    };
+    // The last answer about the environment may be older than a release of another client: only what this pass or an
+    // earlier one wrote is ours.
+    let in_doubt = |version: &str| facts.status.is_some_and(|status| in_doubt(status).any(|it| it == version));
     for release in at_broker.iter().filter(|release| wanted.supported.contains(&release.version)) {
         if !supported.iter().any(|recorded| recorded.version == release.version.as_str()) {
             let uuid = Some(release.uuid.clone());
             let version = release.version.as_str().to_owned();
-            let found = there_before(&release.version) && !intended(&release.version);
+            let found = !just_released(&version) && !in_doubt(&version);
             supported.insert(0, Recorded { version, uuid, at: Time(now), found, would_deny: None });
         }
     }

@@ -12,7 +12,7 @@ use crate::{
         Reason,
         record::{
             MemberFate, MemberView,
-            fixtures::{at, member, progressing, rules},
+            fixtures::{at, member, progressing, rules, version},
         },
     },
 };
@@ -47,7 +47,7 @@ fn releases_are_recorded_for_running_versions_and_ended_for_ours_that_no_longer_
     world.live = live_with(vec![runs("3")], &["1", "7"]);
     assert_eq!(world.due(), "moved");
     world.live = live_with(vec![runs("2")], &["2", "7"]);
-    world.done = Some(Done::Released);
+    world.done = Some(Done::Released { versions: vec![version("2")] });
     assert_eq!(world.due(), "released [2]");
     let settled = releases(World::new(), &["2"], &["2"]);
     assert_eq!(settled.due(), "released [2]", "nothing is read live when nothing is due");
@@ -75,4 +75,52 @@ fn releases_without_a_workload_end_after_the_grace() {
     assert_eq!(away.due(), "released [2]", "the last released versions count as supported");
     let refused = World { done: Some(Done::Refused(failure(Reason::RateLimited))), ..releases(World::new(), &[], &[]) };
     assert_eq!(refused.due(), "retry 2 RateLimited after 7");
+}
+
+#[test]
+fn case_104_only_what_the_operator_released_is_its_own() {
+    let live = || Some(Ok(Live { members: vec![runs("2")], row: None, releases: vec![row("2")] }));
+    let found = |world: World| match assess(&world.facts(), at(10_000)) {
+        Assessment::Done { state: RecordState::Released { supported, .. }, .. } => {
+            supported.iter().map(|recorded| recorded.found).collect::<Vec<_>>()
+        }
+        other => panic!("{other:?}"),
+    };
+    let intending = |mut world: World, reason: Reason| {
+        let status = world.status.as_mut().unwrap();
+        status.intended = vec!["2".into()];
+        status.desired_version = Some("2".into());
+        status.conditions[0].type_ = "Ready".into();
+        status.conditions[0].reason = reason.as_str().into();
+        world
+    };
+    let released = || Some(Done::Released { versions: vec![version("2")] });
+    let known = |mut world: World| {
+        world.status.as_mut().unwrap().supported[0].found = true;
+        world
+    };
+    for (case, world, expected) in [
+        ("it was there when the environment was read", releases(World::new(), &[], &["2"]), true),
+        ("it came after that, before the live read", World { live: live(), ..releases(World::new(), &[], &[]) }, true),
+        ("this pass released it", World { live: live(), done: released(), ..releases(World::new(), &[], &[]) }, false),
+        (
+            "this pass released another one",
+            World {
+                live: live(),
+                done: Some(Done::Released { versions: vec![version("1")] }),
+                ..releases(World::new(), &[], &[])
+            },
+            true,
+        ),
+        ("an earlier pass may have", intending(releases(World::new(), &[], &["2"]), Reason::BrokerUnavailable), false),
+        ("an earlier pass was refused", intending(releases(World::new(), &[], &["2"]), Reason::VersionMissing), true),
+        ("it was found, and still is", known(releases(World::new(), &["2"], &["2"])), true),
+        (
+            "it was found, its support was ended, and this pass released it again",
+            World { live: live(), done: released(), ..known(releases(World::new(), &["2"], &[])) },
+            false,
+        ),
+    ] {
+        assert_eq!(found(world), [expected], "{case}");
+    }
 }

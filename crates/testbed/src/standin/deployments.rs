@@ -79,7 +79,7 @@ impl Deployed {
         }
     }
 
-    fn write(&self, state: &State, kind: WriteKind) -> Write {
+    fn write(&self, call: &Call<'_>, state: &State, kind: WriteKind) -> Write {
         Write {
             at: Instant::now(),
             wall: SystemTime::now(),
@@ -88,6 +88,7 @@ impl Deployed {
             environment: state.environments.of_row(&self.environment).name.clone(),
             instance: self.instance.clone(),
             kind,
+            by: call.user_agent(),
         }
     }
 
@@ -275,7 +276,7 @@ fn record(call: &Call<'_>, state: &mut State, pacticipant: &str, number: &str, e
     let instance = instance_of(call.json.as_ref());
     let (row, fresh) = state.deploy_if_new(pacticipant, number, environment, instance.as_deref(), &new_uuid());
     if fresh {
-        let write = row.write(state, WriteKind::Deployed);
+        let write = row.write(call, state, WriteKind::Deployed);
         state.writes.push(write);
     }
     let location = call.links.to(&["deployed-versions", &row.uuid]);
@@ -324,7 +325,7 @@ pub(super) fn one(call: &Call<'_>, state: &mut State, uuid: &str) -> Answer {
                 return call.errors.fields(422, &[("currentlyDeployed", text.to_owned())]);
             }
             Some(Value::Bool(false)) if state.undeploy(uuid) => {
-                let write = state.deployments.get(uuid).map(|row| row.write(state, WriteKind::Undeployed));
+                let write = state.deployments.get(uuid).map(|row| row.write(call, state, WriteKind::Undeployed));
                 state.writes.extend(write);
             }
             // Already undeployed; and anything but a boolean (the text "false", nothing) changes nothing.

@@ -33,6 +33,14 @@ pub enum Effect {
         /// The value of the `Location` header.
         location: String,
     },
+    /// This status, with a body that repeats the caller's credentials, as they came and decoded, as the debugging page of a
+    /// proxy does: in JSON as a broker's error, or in HTML.
+    Echo {
+        /// The HTTP status.
+        status: u16,
+        /// Whether it is JSON.
+        json: bool,
+    },
     /// 200 with this body, whatever was asked: what a cache in front of the broker has kept.
     Kept {
         /// The body of an earlier answer.

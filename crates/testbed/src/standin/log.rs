@@ -57,6 +57,8 @@ pub struct Write {
     pub instance: Option<String>,
     /// What happened.
     pub kind: WriteKind,
+    /// Who did it: the client's user agent.
+    pub by: String,
 }
 
 #[derive(Default)]

@@ -74,7 +74,7 @@ impl Released {
         }
     }
 
-    fn write(&self, state: &State, kind: WriteKind) -> Write {
+    fn write(&self, call: &Call<'_>, state: &State, kind: WriteKind) -> Write {
         Write {
             at: Instant::now(),
             wall: SystemTime::now(),
@@ -83,6 +83,7 @@ impl Released {
             environment: state.environments.of_row(&self.environment).name.clone(),
             instance: None,
             kind,
+            by: call.user_agent(),
         }
     }
 
@@ -222,7 +223,7 @@ fn record(call: &Call<'_>, state: &mut State, pacticipant: &str, number: &str, e
     }
     let (row, fresh, started) = state.release(pacticipant, number, environment, &new_uuid());
     if started {
-        let write = row.write(state, WriteKind::Released);
+        let write = row.write(call, state, WriteKind::Released);
         state.writes.push(write);
     }
     let location = call.links.to(&["released-versions", &row.uuid]);
@@ -268,7 +269,7 @@ pub(super) fn one(call: &Call<'_>, state: &mut State, uuid: &str) -> Answer {
                 return call.errors.fields(422, &[("currentlySupported", text.to_owned())]);
             }
             Some(Value::Bool(false)) if state.end_support(uuid) => {
-                let write = state.releases.get(uuid).map(|row| row.write(state, WriteKind::SupportEnded));
+                let write = state.releases.get(uuid).map(|row| row.write(call, state, WriteKind::SupportEnded));
                 state.writes.extend(write);
             }
             _ => {}

@@ -63,6 +63,12 @@ impl Call<'_> {
         self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// How the caller names itself.
+    pub(super) fn user_agent(&self) -> String {
+        let agent = self.headers.get("user-agent").and_then(|agent| agent.to_str().ok());
+        agent.unwrap_or_default().to_owned()
+    }
+
     /// Whether the caller takes this media type.
     pub(super) fn accepts(&self, wanted: &str) -> bool {
         let accepted = accepted(self.headers);

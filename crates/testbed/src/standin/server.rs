@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt, stream};
+use serde_json::json;
 
 use super::answer::{Answer, Errors, HAL};
 use super::faults::{Effect, Faults};
@@ -190,6 +191,12 @@ fn replaced(effect: Effect, asked: &Asked<'_>, links: &Links) -> Response<Body> 
             respond(&answer)
         }
         Effect::Redirect { status, location } => outside(Answer::bare(status).header("location", location)),
+        Effect::Echo { status, json } => {
+            let text = credentials(asked.headers);
+            let said = json!({"errors": {&text: [&text]}, "error": {"message": text, "reference": text}}).to_string();
+            let (kind, body) = if json { (HAL, said) } else { ("text/html", text) };
+            respond(&Answer::typed(status, kind, body.into_bytes()))
+        }
         Effect::Kept { body } => respond(&Answer::typed(200, HAL, body.into_bytes())),
         Effect::Flood { bytes } => {
             let chunks = usize::try_from(bytes).unwrap_or(usize::MAX) / FLOOD_CHUNK;
@@ -203,4 +210,18 @@ fn replaced(effect: Effect, asked: &Asked<'_>, links: &Links) -> Response<Body> 
             outside(Answer::typed(200, "text/html;charset=utf-8", page.to_vec()))
         }
     }
+}
+
+/// What a request says of itself, decoded first: an answer may be shortened before it is shown.
+fn credentials(headers: &HeaderMap) -> String {
+    let mut texts = Vec::new();
+    for (name, value) in headers {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        let basic = value.strip_prefix("Basic ").and_then(|encoded| STANDARD.decode(encoded).ok());
+        texts.extend(basic.map(|decoded| String::from_utf8_lossy(&decoded).into_owned()));
+        if name == "authorization" || name.as_str().starts_with("x-") {
+            texts.push(format!("{name}: {value}"));
+        }
+    }
+    texts.join(" ")
 }
