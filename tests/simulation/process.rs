@@ -188,8 +188,8 @@ pub async fn pass(world: Shared, process: Handle, key: RecordKey) -> Option<i64>
         }
         time(world.now + process.clock)
     };
-    let noted = process.borrow().records.get(&key).cloned();
-    let before = noted.as_ref().map(|(status, _)| object(&key, status.clone()));
+    let known = process.borrow().records.get(&key).cloned();
+    let before = known.as_ref().map(|(status, _)| object(&key, status.clone()));
     let (mut facts, members) = gather(&process, &key, before.as_ref(), looked_at);
     let mut read = 0;
     let mut read_at = world.borrow().now;
@@ -244,7 +244,7 @@ pub async fn pass(world: Shared, process: Handle, key: RecordKey) -> Option<i64>
         Assessment::NotRead => {
             if !members.is_empty() {
                 let after = show_all_members(before.as_ref(), &members);
-                if noted.as_ref().map(|(status, _)| status) != Some(&after) {
+                if known.as_ref().map(|(status, _)| status) != Some(&after) {
                     store(&world, &process, &key, after).await;
                 }
             }
