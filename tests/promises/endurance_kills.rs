@@ -1,5 +1,5 @@
 //! The leader or its standby is killed again and again, at random moments of rollouts, while the broker fails at random:
-//! every version that finished is recorded, and no older one after a newer one.
+//! every version that finished is recorded, and no older one after a newer one (docs/contributing/cases.md#28).
 #![allow(clippy::print_stdout, reason = "what was done and measured is read by people")]
 
 use std::cell::Cell;

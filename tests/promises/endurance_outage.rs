@@ -1,5 +1,5 @@
 //! The broker is away while the cluster changes a lot and the operator is restarted: soon after its return everything is
-//! right, rows of workloads that are gone included.
+//! right, rows of workloads that are gone included (docs/contributing/cases.md#50, docs/contributing/cases.md#65).
 #![allow(clippy::print_stdout, reason = "what was done and measured is read by people")]
 
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
 //! A leader hangs (SIGSTOP) until its Lease has run out and the standby has recorded newer versions, then it goes on: it
-//! never moves the broker back, at whatever moment it hung (case 29).
+//! never moves the broker back, at whatever moment it hung (docs/contributing/cases.md#29).
 #![allow(clippy::print_stdout, reason = "what was done and measured is read by people")]
 
 use std::time::{Duration, Instant};
