@@ -135,7 +135,7 @@ impl Setup {
 
     /// The webhook, called directly.
     pub fn gate(&self, bodies: &Arc<[Bytes]>) -> Target {
-        Target::new(&format!("https://{}/gate", self.webhook.address()), bodies)
+        Target::new(&self.webhook.url(), bodies)
     }
 
     /// Its floor, called directly.

@@ -11,10 +11,17 @@ pub enum Urgency {
     Warned,
     /// Nobody waits.
     Audited,
+    /// Somebody waits who is not known to be the API server.
+    Strange,
 }
 
 impl Urgency {
-    const ALL: [Self; 3] = [Self::Enforced, Self::Warned, Self::Audited];
+    const ALL: [Self; 4] = [Self::Enforced, Self::Warned, Self::Audited, Self::Strange];
+
+    /// Whether it gives way to everything that a known caller waits for.
+    pub(super) fn gives_way(self) -> bool {
+        self >= Self::Audited
+    }
 }
 
 /// For whom a question is asked.
@@ -37,7 +44,7 @@ struct Waiting {
 /// Numbers that wait for their turn. See the module.
 #[derive(Debug, Default)]
 pub(super) struct FairQueue {
-    waiting: [Waiting; 3],
+    waiting: [Waiting; 4],
     callers: HashMap<u64, Caller>,
 }
 

@@ -44,8 +44,12 @@ const fn most_waiting(urgency: Urgency) -> usize {
         Urgency::Enforced => 256,
         Urgency::Warned => 192,
         Urgency::Audited => 64,
+        Urgency::Strange => 8,
     }
 }
+/// How often a new question is asked for callers who are not known (case 110), and how many may come at once.
+const STRANGE_EVERY: Duration = Duration::from_secs(1);
+const STRANGE_AT_ONCE: u32 = 10;
 /// How long a question is pursued even without a waiting caller: the answer serves the next try.
 const PURSUED: Duration = Duration::from_secs(30);
 
@@ -98,6 +102,20 @@ struct State {
     /// for longer than any answer is kept.
     changes: HashMap<EnvironmentName, (u64, Instant)>,
     circuit: Circuit<Question>,
+    /// When all that was asked for strangers is as if it had never been.
+    strangers_settled: Option<Instant>,
+}
+
+impl State {
+    /// Whether one more new question may be asked for strangers.
+    fn admits_stranger(&mut self, now: Instant) -> bool {
+        let settled = self.strangers_settled.unwrap_or(now).max(now);
+        let admits = settled - now < STRANGE_EVERY * STRANGE_AT_ONCE;
+        if admits {
+            self.strangers_settled = Some(settled + STRANGE_EVERY);
+        }
+        admits
+    }
 }
 
 struct ByVerdict;
@@ -208,6 +226,9 @@ impl Shared {
         let waiting = state.under_way.len();
         if waiting >= most_waiting(caller.urgency) {
             return Found::Refused(format!("{waiting} other questions wait for its answers already"));
+        }
+        if caller.urgency == Urgency::Strange && !state.admits_stranger(Instant::now()) {
+            return Found::Refused("few questions are asked for callers who are not known".to_owned());
         }
         if let Err(why) = state.circuit.admit(Instant::now()) {
             return Found::Refused(why);

@@ -73,12 +73,12 @@ impl Slots {
             if state.taken >= self.all {
                 return;
             }
-            let Some((number, urgency)) = state.queue.pop(|urgency| urgency < Urgency::Audited || audits_fit) else {
+            let Some((number, urgency)) = state.queue.pop(|urgency| !urgency.gives_way() || audits_fit) else {
                 return;
             };
             let Some(waiting) = state.waiting.remove(&number) else { continue };
             state.taken += 1;
-            state.audited += usize::from(urgency == Urgency::Audited);
+            state.audited += usize::from(urgency.gives_way());
             drop(state);
             // Whoever left gives the slot back by dropping it.
             drop(waiting.send(Slot { slots: Arc::clone(self), urgency }));
@@ -109,7 +109,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut state = self.slots.state();
         state.taken -= 1;
-        state.audited -= usize::from(self.urgency == Urgency::Audited);
+        state.audited -= usize::from(self.urgency.gives_way());
         drop(state);
         self.slots.grant();
     }

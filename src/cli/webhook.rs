@@ -20,6 +20,7 @@ use operator_kit::{
     open_files,
     probes::{self, ProbeServer},
     readiness::Readiness,
+    review_path::ReviewPath,
     tls_server::{ClientAuthentication, TlsServer, TlsServerSettings},
 };
 
@@ -176,6 +177,13 @@ impl WebhookArguments {
     }
 }
 
+impl WebhookArguments {
+    /// How callers are told apart. A client certificate says who calls; then the path does not matter.
+    fn review_path(&self) -> Arc<ReviewPath> {
+        if self.client_ca_file.is_some() { ReviewPath::of_everybody() } else { ReviewPath::new() }
+    }
+}
+
 async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<(), Failure> {
     let client = process::api_server().await?;
     let readiness = Readiness::new(asked.clone());
@@ -210,6 +218,19 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
         certificates::system_clock(),
         stopped.clone(),
     ));
+    let review_path = arguments.review_path();
+    let verifying = Arc::clone(&review_path);
+    metrics.observe(
+        "gate_callers_verified",
+        "Whether the API server is told from others who call, by a client certificate or by the secret in its path",
+        move || Some(i64::from(verifying.is_verifying())),
+    );
+    let keeping_path = tokio::spawn(Arc::clone(&review_path).keep(
+        client.clone(),
+        arguments.webhook_configuration.clone(),
+        gate::REPORTER,
+        stopped.clone(),
+    ));
     let renew_every = Duration::from_secs(arguments.renew_seconds);
     let settings = Settings {
         namespace: arguments.namespace.clone(),
@@ -217,6 +238,7 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
         renew_every,
         instance: arguments.cluster.instance(&arguments.name),
         bypass_accounts: arguments.bypass_accounts.iter().cloned().collect(),
+        review_path: Arc::clone(&review_path),
     };
     let gate = Gate::new(client, &settings, &metrics);
     let keeping = tokio::spawn(gate::keep(Arc::clone(&gate), gates, renew_every, stopped.clone()));
@@ -234,7 +256,7 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
     tokio::join!(ending, server.serve(gate.router(), Arc::new(serving), asked, drain));
     stopped.cancel();
     certifying.await??;
-    for ended in [keeping.await, beating.await, probing.await] {
+    for ended in [keeping.await, keeping_path.await, beating.await, probing.await] {
         ended?;
     }
     info!("stopped");

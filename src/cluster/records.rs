@@ -15,7 +15,10 @@ use thiserror::Error;
 use super::objects::{Objects, own_key, to_be_taken_over};
 use crate::{
     api::{PactDeployment, PactDeploymentSpec, PactDeploymentStatus, condition::is_true},
-    decide::record::{BYPASSED, Vanished, merged},
+    decide::{
+        Reason,
+        record::{BYPASSED, Vanished, merged},
+    },
     workload::{EnvironmentRef, RecordKey},
 };
 use operator_kit::refusal;
@@ -86,6 +89,7 @@ impl RecordStore {
     }
 
     /// Forgets an object that the watch says is deleted; answers its key.
+    #[must_use]
     pub fn remove(&self, object: &PactDeployment) -> Option<RecordKey> {
         let key = RecordKey::of(object).ok()?;
         self.objects().remove(&key, object);
@@ -93,6 +97,7 @@ impl RecordStore {
     }
 
     /// Forgets every object whose name a complete list did not hold; answers the keys that have none any more.
+    #[must_use]
     pub fn retain(&self, listed: &HashSet<String>) -> Vec<RecordKey> {
         self.objects().retain(listed)
     }
@@ -150,10 +155,22 @@ impl RecordStore {
         self.with_condition(BYPASSED)
     }
 
+    /// How many keys stay recorded although nothing runs them, because too many of their environment are gone at once.
+    #[must_use]
+    pub fn undeploys_held(&self) -> usize {
+        self.count(|status| {
+            let held = Reason::UndeploysHeld.as_str();
+            status.conditions.iter().any(|it| it.type_ == "Orphaned" && it.status == "True" && it.reason == held)
+        })
+    }
+
     fn with_condition(&self, type_: &str) -> usize {
+        self.count(|status| is_true(&status.conditions, type_))
+    }
+
+    fn count(&self, counts: impl Fn(&PactDeploymentStatus) -> bool) -> usize {
         let objects = self.objects();
-        let statuses = objects.iter().filter_map(|(_, object)| object.status.as_ref());
-        statuses.filter(|status| is_true(&status.conditions, type_)).count()
+        objects.iter().filter_map(|(_, object)| object.status.as_ref()).filter(|status| counts(status)).count()
     }
 
     /// Reads a key's object anew; says whether its status is this one.

@@ -168,7 +168,7 @@ async fn case_115_of_two_objects_of_a_key_the_one_written_last_counts() {
         records.apply(former_one.clone());
         of_its_name.clone().map(|object| records.apply(object));
         assert_eq!(known(&records, &key).as_deref(), Some(counts), "{case}");
-        assert_eq!(records.keys(), [key.clone()], "{case}");
+        assert_eq!(records.keys(), std::slice::from_ref(&key), "{case}");
         assert_eq!(records.select(|_| true)[0].1.resource_version().as_deref(), Some(counts), "{case}");
         let listed = HashSet::from([key.object_name()]);
         let gone = if of_its_name.is_some() { vec![] } else { vec![key.clone()] };
@@ -195,18 +195,17 @@ async fn adopted(key: &RecordKey, of_its_name: Option<PactDeployment>, former_on
     of_its_name.map(|object| records.apply(object));
     records.adopt(key).await.unwrap();
     records.adopt(key).await.unwrap();
-    let requests = log.lock().unwrap().clone();
-    requests
+    std::mem::take(&mut *log.lock().unwrap())
 }
 
 #[tokio::test]
 async fn case_115_an_object_of_the_former_name_is_taken_over_before_it_is_deleted_and_a_crash_between_does_no_harm() {
     let key = key("production", "orders");
-    let (make, write) = ("POST ".to_owned(), format!("PUT /{}/status", key.object_name()));
+    let (create, write) = ("POST ".to_owned(), format!("PUT /{}/status", key.object_name()));
     let delete = format!("DELETE /{}", key.former_object_name());
     let written =
         |number| PactDeployment { status: Some(PactDeploymentStatus::default()), ..object(&key, "u", number) };
-    let all = [make, write.clone(), delete.clone()];
+    let all = [create, write.clone(), delete.clone()];
     assert_eq!(adopted(&key, None, former(&key, "10", true)).await, all);
     let made = Some(object(&key, "u", "20"));
     assert_eq!(adopted(&key, made, former(&key, "10", true)).await, all[1..], "it was made, and not written");

@@ -10,6 +10,8 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Condition,
 };
 
+use operator_kit::review_path;
+
 use super::{
     EnvironmentPolicy,
     admission::{ServiceAccountName, decision::in_force},
@@ -103,6 +105,13 @@ fn of_webhook(webhook: &ValidatingWebhook, bypass_accounts: &[ServiceAccountName
         notes.push(
             "webhook: not asked while no replica answers: its failurePolicy Ignore admits all then; \
              webhook.failurePolicy=Fail blocks it"
+                .to_owned(),
+        );
+    }
+    if !review_path::has_secret(&webhook.client_config) {
+        notes.push(
+            "webhook: whoever reaches its port gets whole answers, unless it asks for client certificates \
+             (webhook.clientCA): its path holds no secret; its log says why"
                 .to_owned(),
         );
     }

@@ -9,7 +9,7 @@ use super::*;
 fn webhook() -> Value {
     json!({
         "name": WEBHOOK, "failurePolicy": "Fail", "sideEffects": "None", "admissionReviewVersions": ["v1"],
-        "clientConfig": {},
+        "clientConfig": {"url": "https://gate.test/gate/0123456789abcdef0123456789abcdef"},
         "namespaceSelector": {"matchExpressions": [
             {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system"]},
         ]},
@@ -102,6 +102,16 @@ fn what_the_webhook_leaves_out_is_said() {
             vec![
                 "webhook: which namespaces it is asked about is not known: the namespace selector's operator \"Near\" \
                  for the key \"stage\" is unknown: use In, NotIn, Exists or DoesNotExist"
+                    .to_owned(),
+            ],
+        ),
+        (
+            Some(with(webhook(), "/clientConfig/url", json!("https://gate.test/gate"))),
+            &[],
+            vec![
+                LEFT_OUT.to_owned(),
+                "webhook: whoever reaches its port gets whole answers, unless it asks for client certificates \
+                 (webhook.clientCA): its path holds no secret; its log says why"
                     .to_owned(),
             ],
         ),

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures::future::join_all;
 use k8s_openapi::{api::core::v1::Namespace, jiff::Timestamp};
 use kube::{Api, core::PartialObjectMeta};
-use operator_kit::refusal;
+use operator_kit::{refusal, review_path};
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
@@ -30,8 +30,21 @@ use crate::{
 const NAMESPACE_LIMIT: Duration = Duration::from_secs(1);
 
 impl Gate {
+    /// Answers a review of this caller before `deadline`.
+    pub(super) async fn answer(
+        self: &Arc<Self>,
+        review: Review,
+        caller: review_path::Caller,
+        deadline: Instant,
+    ) -> Answer {
+        match caller {
+            review_path::Caller::Known | review_path::Caller::Unverifiable => self.admit(review, deadline).await,
+            review_path::Caller::Stranger => self.answer_stranger(&review, deadline).await,
+        }
+    }
+
     /// Answers a review before `deadline`, and greets whoever asks for that.
-    pub(super) async fn admit(self: &Arc<Self>, review: Review, deadline: Instant) -> Answer {
+    async fn admit(self: &Arc<Self>, review: Review, deadline: Instant) -> Answer {
         let self_test = review.self_test;
         let answer = match self.gather(&review, deadline).await {
             Scope::Unjudged(why) => {
@@ -57,9 +70,13 @@ impl Gate {
             return Scope::Unjudged(Unjudged::Primary);
         }
         let whereabouts = self.whereabouts(&review.namespace, deadline).await;
+        self.scope(review, &whereabouts)
+    }
+
+    pub(super) fn scope(&self, review: &Review, whereabouts: &Whereabouts) -> Scope {
         let (index, recorded) = (self.cluster.index(), self.cluster.recorded());
         let environments = index.environments();
-        scope(review, &whereabouts, |object| environments.get(object), |at, pacticipant| recorded.of(at, pacticipant))
+        scope(review, whereabouts, |object| environments.get(object), |at, pacticipant| recorded.of(at, pacticipant))
     }
 
     /// Where a namespace lies. One that the watch has not reported yet is read: a workload may come a moment after its
@@ -161,7 +178,13 @@ impl Gate {
         }
     }
 
-    async fn ask(&self, broker: &str, question: &Question, caller: Caller, deadline: Instant) -> (Judgement, Source) {
+    pub(super) async fn ask(
+        &self,
+        broker: &str,
+        question: &Question,
+        caller: Caller,
+        deadline: Instant,
+    ) -> (Judgement, Source) {
         match self.cluster.brokers.questions(broker) {
             Err(why) => {
                 let why = format!("PactBroker {broker}: {}", why.message);

@@ -95,6 +95,11 @@ impl GateMetrics {
         self.seconds.observe(took.as_secs_f64());
     }
 
+    /// Counts a review of somebody who is not known, which tells nothing about the cluster.
+    pub(super) fn answered_stranger(&self) {
+        self.reviews.get_or_create(&OutcomeLabels { outcome: "Stranger" }).inc();
+    }
+
     pub(super) fn malformed(&self) {
         self.reviews.get_or_create(&OutcomeLabels { outcome: "Malformed" }).inc();
     }

@@ -13,6 +13,7 @@ mod primary;
 mod report;
 mod right;
 mod server;
+mod strangers;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -23,6 +24,7 @@ use operator_kit::{
     history::History,
     metrics::Metrics,
     readiness::{self, Readiness},
+    review_path::ReviewPath,
     watch::{first_lists, follow},
 };
 use tokio::sync::Semaphore;
@@ -59,6 +61,8 @@ pub struct Settings {
     pub instance: String,
     /// The service accounts whose bypass statements count.
     pub bypass_accounts: BTreeSet<ServiceAccountName>,
+    /// Who calls.
+    pub review_path: Arc<ReviewPath>,
 }
 
 /// The gate: see the module.
@@ -70,6 +74,7 @@ pub struct Gate {
     reported: Reported,
     reports: Arc<Semaphore>,
     bypass_accounts: BTreeSet<ServiceAccountName>,
+    review_path: Arc<ReviewPath>,
 }
 
 impl Gate {
@@ -92,10 +97,11 @@ impl Gate {
             reported: Reported::new(),
             reports: report::permits(),
             bypass_accounts: settings.bypass_accounts.clone(),
+            review_path: Arc::clone(&settings.review_path),
         })
     }
 
-    /// What answers admission reviews at `POST /gate`.
+    /// What answers admission reviews at `POST /gate` and at `POST /gate/SECRET`.
     pub fn router(self: &Arc<Self>) -> Router {
         server::router(Arc::clone(self))
     }

@@ -1,4 +1,4 @@
-//! `POST /gate`: the way in and out, bounded in size, in time and in number.
+//! `POST /gate` and `POST /gate/SECRET`: the way in and out, bounded in size, in time and in number.
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -19,6 +19,7 @@ use super::{Gate, admission_review, deadline::budget};
 use crate::decide::admission::{Answer, Review};
 use operator_kit::{
     body_budget::{BodyBudget, BodyError, BodyLimits},
+    review_path::Caller,
     tls_server::ArrivedAt,
 };
 
@@ -32,7 +33,10 @@ const BODIES: BodyLimits =
 /// The routes of the gate.
 pub(super) fn router(gate: Arc<Gate>) -> Router {
     let served = Served { gate, bodies: BodyBudget::new(BODIES) };
-    Router::new().route("/gate", post(review)).fallback(elsewhere).with_state(served)
+    let review = || post(review);
+    // Without a path in its configuration, an API server calls `/`.
+    let routes = Router::new().route("/", review()).route("/gate", review()).route("/gate/{secret}", review());
+    routes.fallback(elsewhere).with_state(served)
 }
 
 #[derive(Clone)]
@@ -50,6 +54,7 @@ async fn review(State(served): State<Served>, request: Request) -> Response {
     let arrived = request.extensions().get::<ArrivedAt>().map_or_else(Instant::now, |arrived| arrived.0);
     let deadline = arrived + budget(request.uri().query());
     let (head, body) = request.into_parts();
+    let caller = served.gate.review_path.caller(head.uri.path());
     if !is_json(&head.headers) {
         served.gate.metrics.malformed();
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "an AdmissionReview comes as application/json\n").into_response();
@@ -67,11 +72,15 @@ async fn review(State(served): State<Served>, request: Request) -> Response {
     };
     let uid = review.uid.clone();
     // What we have not thought of must not take the connection down, nor be a denial.
-    let answer = AssertUnwindSafe(served.gate.admit(review, deadline)).catch_unwind().await.unwrap_or_else(|_| {
-        error!(uid, "judging a review panicked, which is a defect; it is admitted");
-        Answer::allow_with("not checked with Pact: the operator has a defect, please report it")
-    });
-    served.gate.metrics.answered(&answer, arrived.elapsed());
+    let answer =
+        AssertUnwindSafe(served.gate.answer(review, caller, deadline)).catch_unwind().await.unwrap_or_else(|_| {
+            error!(uid, "judging a review panicked, which is a defect; it is admitted");
+            Answer::allow_with("not checked with Pact: the operator has a defect, please report it")
+        });
+    match caller {
+        Caller::Known | Caller::Unverifiable => served.gate.metrics.answered(&answer, arrived.elapsed()),
+        Caller::Stranger => served.gate.metrics.answered_stranger(),
+    }
     let body = Body::from(admission_review::write(&answer, &uid));
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

@@ -16,7 +16,7 @@ use tower::ServiceExt;
 use super::super::{Settings, admission_review::API_VERSION};
 use super::*;
 use crate::{api::PactEnvironment, decide::EnvironmentPolicy};
-use operator_kit::metrics::Metrics;
+use operator_kit::{metrics::Metrics, review_path::ReviewPath};
 
 const NAMESPACE: &str = "shop";
 
@@ -33,6 +33,7 @@ fn gate(mode: &str) -> (Arc<Gate>, Metrics) {
         renew_every: Duration::from_secs(30),
         instance: "test".to_owned(),
         bypass_accounts: std::collections::BTreeSet::new(),
+        review_path: ReviewPath::new(),
     };
     let gate = Gate::new(Client::new(nobody, "default"), &settings, &metrics);
     let environment: PactEnvironment = serde_json::from_value(json!({
@@ -102,8 +103,9 @@ async fn only_a_post_of_json_to_the_gate_is_a_review() {
     let (gate, metrics) = gate("Enforce");
     let good = review(NAMESPACE, false).to_string();
     for (request, status) in [
-        (post("/", "application/json", good.clone()), 404),
+        (post("/gates", "application/json", good.clone()), 404),
         (post("/gate/", "application/json", good.clone()), 404),
+        (post("/gate/a/b", "application/json", good.clone()), 404),
         (post("/validate", "application/json", good.clone()), 404),
         (http::Request::get("/gate").body(Body::empty()).unwrap(), 405),
         (http::Request::put("/gate").body(Body::from(good.clone())).unwrap(), 405),
@@ -332,6 +334,7 @@ async fn an_api_server_that_does_not_answer_costs_a_review_in_an_unknown_namespa
         renew_every: Duration::from_secs(30),
         instance: "test".to_owned(),
         bypass_accounts: std::collections::BTreeSet::new(),
+        review_path: ReviewPath::new(),
     };
     drop((known, metrics));
     let gate = Gate::new(Client::new(silent, "default"), &settings, &Metrics::new("test", Vec::new()));

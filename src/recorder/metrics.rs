@@ -7,7 +7,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family},
 };
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, records::RecordStore};
 use operator_kit::{lease::Leadership, metrics::Metrics};
 
 /// One verdict on a running version.
@@ -39,13 +39,19 @@ impl RecorderMetrics {
             // Only the leader judges what runs.
             if leads.is_leader() { view.would_deny_by_mode() } else { Vec::new() }
         });
-        let (leader, records, snapshots) = (leadership.clone(), cluster.records.clone(), cluster.snapshots.clone());
+        let count = |name, help, count: fn(&RecordStore) -> usize| {
+            let records = cluster.records.clone();
+            metrics.observe(name, help, move || i64::try_from(count(&records)).ok());
+        };
         let help = "Records that another client writes, too, and that the operator no longer changes";
-        metrics.observe("records_contested", help, move || i64::try_from(records.contested()).ok());
-        let bypassed = cluster.records.clone();
+        count("records_contested", help, RecordStore::contested);
         let help =
             "Records of which a workload runs a version by its bypass statement, and which was not judged yes since";
-        metrics.observe("records_bypassed", help, move || i64::try_from(bypassed.bypassed()).ok());
+        count("records_bypassed", help, RecordStore::bypassed);
+        let help =
+            "Records that nothing runs any more and that wait for a confirmation, because too many are gone at once";
+        count("undeploys_held", help, RecordStore::undeploys_held);
+        let (leader, snapshots) = (leadership.clone(), cluster.snapshots.clone());
         let (leads, view) = (leadership.clone(), Arc::clone(cluster));
         let help = "Workloads with annotations or labels that look like the operator's and are not read";
         metrics.observe("workloads_with_stray_keys", help, move || {

@@ -112,7 +112,7 @@ impl RecordReconciler {
                 (state, Some(at))
             }
         };
-        self.log(key, &state);
+        log(key, &state);
         // What this pass intended was noted there meanwhile.
         let noted = self.cluster.records.get(key);
         let object = noted.as_deref().or(object);
@@ -325,25 +325,25 @@ impl RecordReconciler {
             }
         }
     }
+}
 
-    fn log(&self, key: &RecordKey, state: &RecordState) {
-        match state {
-            RecordState::Recorded { version, write: Write::None, .. } => debug!(%key, %version, "recorded already"),
-            RecordState::Recorded { version, write, .. } => {
-                info!(%key, %version, correction = *write == Write::Correction, "recorded");
-            }
-            RecordState::Held(why) | RecordState::Contested { why, .. } | RecordState::UndeployHeld { why, .. } => {
-                warn!(%key, reason = %why.reason, "{}", why.message);
-            }
-            RecordState::Undeployed(why) | RecordState::Kept(why) => {
-                info!(%key, reason = %why.reason, "{}", why.message);
-            }
-            RecordState::Released { .. }
-            | RecordState::Waiting { .. }
-            | RecordState::Pending { .. }
-            | RecordState::Orphaned { .. } => {
-                debug!(%key, ?state);
-            }
+fn log(key: &RecordKey, state: &RecordState) {
+    match state {
+        RecordState::Recorded { version, write: Write::None, .. } => debug!(%key, %version, "recorded already"),
+        RecordState::Recorded { version, write, .. } => {
+            info!(%key, %version, correction = *write == Write::Correction, "recorded");
+        }
+        RecordState::Held(why) | RecordState::Contested { why, .. } | RecordState::UndeployHeld { why, .. } => {
+            warn!(%key, reason = %why.reason, "{}", why.message);
+        }
+        RecordState::Undeployed(why) | RecordState::Kept(why) => {
+            info!(%key, reason = %why.reason, "{}", why.message);
+        }
+        RecordState::Released { .. }
+        | RecordState::Waiting { .. }
+        | RecordState::Pending { .. }
+        | RecordState::Orphaned { .. } => {
+            debug!(%key, ?state);
         }
     }
 }

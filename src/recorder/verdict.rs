@@ -40,6 +40,13 @@ pub(super) fn yes_ends() -> Duration {
     YES_HOLDS / 2 + fraction(YES_HOLDS / 2, entropy())
 }
 
+/// When a version is asked about.
+enum When {
+    Now,
+    /// Nobody had published it. After this long, or when its record's pass says so.
+    Later(Option<Duration>),
+}
+
 /// The reconciler; see the module documentation.
 pub(super) struct VerdictReconciler {
     pub(super) cluster: Arc<Cluster>,
@@ -64,8 +71,8 @@ impl VerdictReconciler {
         let mut after = None;
         let anew = self.verdicts.begin_anew(key);
         for version in versions(&members) {
-            let again = match self.unpublished(key, &version) {
-                Some(again) if !anew => again,
+            let again = match self.when(key, &version) {
+                When::Later(again) if !anew => again,
                 _ => self.judge(key, &version, &members, &mut tries).await,
             };
             after = [after, again].into_iter().flatten().min();
@@ -84,19 +91,22 @@ impl VerdictReconciler {
         }
     }
 
-    /// When to ask again about a version that nobody had published when it was asked about last. `None` when that is now.
-    /// If its record waits for it, too, the record's pass schedules this one.
-    fn unpublished(&self, key: &RecordKey, version: &Version) -> Option<Option<Duration>> {
+    /// When to ask about a version: now, unless nobody had published it when it was asked about last.
+    fn when(&self, key: &RecordKey, version: &Version) -> When {
         let missing = |check: &Check| check.version == version.as_str() && is_missing(check);
         if !self.verdicts.of(key).iter().any(missing) {
-            return None;
+            return When::Now;
         }
         let (now, own) = (Instant::now(), Task::Verdict(key.clone()));
         if self.record_waits(key, version) {
-            return Some(None);
+            return When::Later(None);
         }
-        self.waiting.begin(&own, now).filter(|refused| refused.versions.contains(version))?;
-        Some(self.waiting.again(&own, now).map(|again| again.after))
+        match self.waiting.begin(&own, now) {
+            Some(refused) if refused.versions.contains(version) => {
+                When::Later(self.waiting.again(&own, now).map(|again| again.after))
+            }
+            _ => When::Now,
+        }
     }
 
     /// Whether the record of a key waits for the publication of a version.

@@ -117,7 +117,7 @@ impl Room {
     /// How long it takes until everything was tried once, for each a bit earlier or later.
     fn round(&self) -> Duration {
         let round = PACE.saturating_mul(self.cost);
-        round - round / 4 + fraction(round / 2, entropy())
+        round * 3 / 4 + fraction(round / 2, entropy())
     }
 }
 

@@ -22,13 +22,13 @@ fn forbidden(text: &str) -> Refused {
     refusal(&version(text), Explanation::new(Reason::Forbidden, "message"))
 }
 
-fn latest(pairs: &[(&str, &str)]) -> Option<Latest> {
-    Some(pairs.iter().map(|(name, version)| ((*name).to_owned(), (*version).to_owned())).collect())
+fn latest(pairs: &[(&str, &str)]) -> Latest {
+    pairs.iter().map(|(name, version)| ((*name).to_owned(), (*version).to_owned())).collect()
 }
 
 /// Reads a list now; the names of the pacticipants that it tells about.
 fn told(room: &WaitingRoom, pairs: &[(&str, &str)], now: Instant) -> Vec<String> {
-    let told = room.listed("main", latest(pairs), now + SECOND, now).into_iter();
+    let told = room.listed("main", Some(latest(pairs)), now + SECOND, now).into_iter();
     let mut names: Vec<_> = told.filter_map(|(task, _)| Some(key_of(&task)?.pacticipant.to_string())).collect();
     names.sort();
     names
@@ -61,8 +61,8 @@ fn case_112_a_fresh_rollout_is_tried_within_seconds_then_minutes() {
         delays.push((again.after.as_secs(), again.quick));
         at += again.after;
     }
-    for (number, (seconds, quick)) in delays.iter().enumerate() {
-        let base = 2_u64.pow(number as u32);
+    for (number, (seconds, quick)) in (0..).zip(&delays) {
+        let base = 2_u64.pow(number);
         assert_eq!(*quick, number < 7, "{delays:?}");
         assert!((base.min(300)..=base.min(300) * 5 / 4).contains(seconds), "{delays:?}");
     }
@@ -153,7 +153,7 @@ fn a_restored_broker_is_not_flooded() {
     }
     told(&room, &[], now);
     let all: Vec<_> = names.iter().map(|name| (name.as_str(), "2")).collect();
-    let told = room.listed("main", latest(&all), now, now);
+    let told = room.listed("main", Some(latest(&all)), now, now);
     assert_eq!(told.len(), 1_000);
     assert_eq!(told.iter().filter(|(_, later)| later.is_zero()).count(), TOLD_AT_ONCE + 1);
     assert_eq!(told.iter().map(|(_, later)| later.as_secs()).max(), Some(94));

@@ -38,9 +38,8 @@ impl Writes {
         // Each time it goes on: a process that was stopped would send what waited for its turn (case 29), since a timeout
         // that has passed comes after what is ready.
         let mut write = pin!(write);
-        let write = poll_fn(|context| match self.leadership.is_leader() {
-            true => write.as_mut().poll(context).map(Some),
-            false => Poll::Ready(None),
+        let write = poll_fn(|context| {
+            if self.leadership.is_leader() { write.as_mut().poll(context).map(Some) } else { Poll::Ready(None) }
         });
         tokio::time::timeout(self.leadership.time_left(), write).await.ok().flatten()
     }

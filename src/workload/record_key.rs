@@ -1,6 +1,6 @@
 //! The record key: the broker keeps one current row for each, and the operator keeps one `PactDeployment` for each.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use sha2::{Digest, Sha256};
 
@@ -45,12 +45,11 @@ impl fmt::Display for RecordKey {
     }
 }
 
-/// How many bytes of the hash are in an object name: nobody finds two keys of one name by trying.
-const HASH_BYTES: usize = 8;
-/// How many there were formerly.
-const FORMER_HASH_BYTES: usize = 5;
+/// How many characters of an object name are the hash: 64 bits, so that nobody finds two keys of one name by trying, and
+/// in base 32, so that tables fit a terminal.
+const HASH_CHARACTERS: usize = 13;
 /// How long the readable part of an object name may be, in bytes: with a hyphen and the hash it stays within a label's 63.
-const SLUG_BYTES: usize = 62 - 2 * HASH_BYTES;
+const SLUG_BYTES: usize = 62 - HASH_CHARACTERS;
 /// How long it was allowed to be formerly.
 const FORMER_SLUG_BYTES: usize = 50;
 
@@ -58,16 +57,19 @@ impl RecordKey {
     /// The name of the `PactDeployment` of this key: a readable slug and a hash of the exact key.
     #[must_use]
     pub fn object_name(&self) -> String {
-        self.name(SLUG_BYTES, HASH_BYTES)
+        let hash = self.hash();
+        let digits = (0..HASH_CHARACTERS).rev().map(|digit| (hash >> (5 * digit)) & 31);
+        let digits = digits.filter_map(|digit| char::from_digit(u32::try_from(digit).ok()?, 32));
+        self.name(SLUG_BYTES, &digits.collect::<String>())
     }
 
     /// The name that it had formerly: such an object is adopted (case 115).
     #[must_use]
     pub fn former_object_name(&self) -> String {
-        self.name(FORMER_SLUG_BYTES, FORMER_HASH_BYTES)
+        self.name(FORMER_SLUG_BYTES, &format!("{:010x}", self.hash() >> 24))
     }
 
-    fn name(&self, slug_bytes: usize, hash_bytes: usize) -> String {
+    fn name(&self, slug_bytes: usize, hash: &str) -> String {
         let mut slug = String::new();
         let parts = [Some(self.environment_ref.environment.as_str()), Some(self.pacticipant.as_str())];
         for part in parts.into_iter().chain([self.instance.as_ref().map(ApplicationInstance::as_str)]).flatten() {
@@ -86,12 +88,12 @@ impl RecordKey {
         if !slug.is_empty() && !slug.ends_with('-') {
             slug.push('-');
         }
-        slug + &self.hash(hash_bytes)
+        slug + hash
     }
 
-    /// The first bytes of a hash over the exact key, in hexadecimal digits. Each part is hashed with its length, so that
-    /// different keys differ in the hashed text.
-    fn hash(&self, bytes: usize) -> String {
+    /// The first 64 bits of a hash over the exact key. Each part is hashed with its length, so that different keys differ
+    /// in the hashed text.
+    fn hash(&self) -> u64 {
         let instance = self.instance.as_ref().map_or("", ApplicationInstance::as_str);
         let mut hasher = Sha256::new();
         for part in [
@@ -103,12 +105,7 @@ impl RecordKey {
             hasher.update((part.len() as u64).to_be_bytes());
             hasher.update(part.as_bytes());
         }
-        let mut hash = String::with_capacity(2 * bytes);
-        for byte in hasher.finalize().iter().take(bytes) {
-            // Writing to a String cannot fail.
-            let _ = write!(hash, "{byte:02x}");
-        }
-        hash
+        hasher.finalize().iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
     }
 
     /// The spec of the `PactDeployment` of this key.
@@ -176,8 +173,9 @@ mod tests {
         let (name, former) = (key.object_name(), key.former_object_name());
         let hash = name.strip_prefix("production-order-service-").unwrap();
         let former_hash = former.strip_prefix("production-order-service-").unwrap();
-        assert_eq!((hash.len(), former_hash), (16, "b3290686c4"), "as it was written formerly");
-        assert!(hash.starts_with(former_hash));
+        assert_eq!(former_hash, "b3290686c4", "as it was written formerly");
+        let bits = u64::from_str_radix(hash, 32).unwrap();
+        assert_eq!((hash.len(), format!("{:010x}", bits >> 24)), (13, former_hash.to_owned()));
     }
 
     proptest! {

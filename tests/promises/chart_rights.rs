@@ -36,7 +36,7 @@ use testbed::eventually::eventually;
 use testbed::operator::Operator;
 use testbed::process::free_port;
 use testbed::test_cluster::{SOON, annotated};
-use testbed::webhook::Webhook;
+use testbed::webhook::{self, Webhook};
 use testbed::workload::Workload;
 
 const BROKER_SECRET: &str = "pact-broker";
@@ -273,10 +273,12 @@ async fn work_for_a_webhook(cluster: &ChartCluster, anew: bool) {
 
 /// Sends reviews directly to a gate: of a rollout that it denies, of one that states a bypass, of one that claims to be a
 /// Canary's primary, and of one in a namespace that its watches have not delivered.
-async fn ask(port: u16) {
+async fn ask(cluster: &ChartCluster, port: u16) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
     let client = client.timeout(Duration::from_secs(10)).build().unwrap();
+    // As the API server does: to a stranger, the webhook reads and writes nothing.
+    let path = webhook::path(&cluster.control_plane.client(), "pact-operator").await;
     let bypass = json!({annotations::PACTICIPANT: "orders", annotations::BYPASS: "2.0.0 in need"});
     let owner = json!([{"apiVersion": "flagger.app/v1beta1", "kind": "Canary", "name": "orders", "uid": "1", "controller": true}]);
     for (namespace, field, value) in [
@@ -294,7 +296,7 @@ async fn ask(port: u16) {
             "name": "orders", "namespace": namespace, "operation": "CREATE", "dryRun": false,
             "userInfo": {"username": "somebody"}, "object": object, "oldObject": null, "options": null,
         }});
-        let request = client.post(format!("https://127.0.0.1:{port}/gate")).header(CONTENT_TYPE, "application/json");
+        let request = client.post(format!("https://127.0.0.1:{port}{path}")).header(CONTENT_TYPE, "application/json");
         // It answers from its first certificate on, ready or not.
         drop(request.body(review.to_string()).send().await);
     }
@@ -318,7 +320,7 @@ async fn run_component(
         let port = free_port();
         let webhook = Webhook::start_installed(&cluster.control_plane, port).await;
         eventually(what, SOON, async || {
-            ask(port).await;
+            ask(cluster, port).await;
             enough(&webhook.logs()).await
         })
         .await;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::gate_setup::{GateSetup, MappedEnvironment};
 use testbed::shared::{InUse, Shared};
 use testbed::test_cluster::annotated;
+use testbed::webhook::PATH;
 
 const MIB: usize = 1 << 20;
 
@@ -58,7 +59,7 @@ impl Strict {
     }
 
     async fn post(&self, body: impl Into<Vec<u8>>) -> (StatusCode, String) {
-        let answer = self.send(Method::POST, "/gate?timeout=10s", "application/json", body.into()).await;
+        let answer = self.send(Method::POST, &format!("{PATH}?timeout=10s"), "application/json", body.into()).await;
         let answer = answer.expect("there is an answer, whatever was sent");
         (answer.status(), answer.text().await.unwrap())
     }
@@ -102,7 +103,7 @@ async fn a_request_that_is_no_review_is_refused_with_the_reason() {
     };
     let pid = strict.setup.webhook.pid().expect("it runs");
     for (method, path, content_type, body, status, says) in [
-        (Method::POST, "/", "application/json", body(), 404, "POST /gate"),
+        (Method::POST, "/elsewhere", "application/json", body(), 404, "POST /gate"),
         (Method::POST, "/gate/", "application/json", body(), 404, "POST /gate"),
         (Method::GET, "/metrics", "application/json", Vec::new(), 404, "POST /gate"),
         (Method::GET, "/gate", "application/json", Vec::new(), 405, ""),

@@ -149,7 +149,7 @@ impl Target {
         let mut stream = self.tls(number, b"http/1.1", None).await?;
         let head = "POST /gate?timeout=30s HTTP/1.1\r\nhost: gate\r\ncontent-type: application/json\r\n";
         stream.write_all(format!("{head}content-length: {ANNOUNCED}\r\n\r\n").as_bytes()).await?;
-        let piece = [b' '; 16 << 10];
+        let piece = vec![b' '; 16 << 10];
         for _ in 0..SENT / piece.len() {
             stream.write_all(&piece).await?;
         }
@@ -166,6 +166,6 @@ impl Target {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -48,7 +48,7 @@ impl Storm {
     }
 
     pub async fn send_by(&self, client: &reqwest::Client, body: String) -> (Value, Duration) {
-        let url = format!("https://{}/gate?timeout={}s", self.webhook.address(), TIMEOUT.as_secs());
+        let url = format!("{}?timeout={}s", self.webhook.url(), TIMEOUT.as_secs());
         let began = Instant::now();
         let answer = client.post(url).header("content-type", "application/json").body(body).send().await;
         let answer = answer.unwrap_or_else(|error| panic!("no answer after {:?}: {error:?}", began.elapsed()));

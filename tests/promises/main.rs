@@ -63,6 +63,7 @@ mod gate_replicas_startup;
 mod gate_rotation;
 mod gate_setup;
 mod gate_storm;
+mod gate_strangers;
 mod gate_unclear;
 mod gate_way_back;
 mod gate_worlds;

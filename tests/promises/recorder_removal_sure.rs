@@ -13,6 +13,7 @@ use testbed::eventually::{always, eventually};
 use testbed::kubectl::kubectl_ok;
 use testbed::rollout::Live;
 use testbed::test_cluster::{SOON, TestCluster, annotated};
+use testbed::webhook::sum;
 use testbed::workload::{Workload, daemon_set};
 
 /// Seconds.
@@ -113,7 +114,11 @@ async fn case_101_many_records_that_vanish_at_once_stay_until_somebody_confirms(
     let held = status.conditions.iter().find(|condition| condition.type_ == "UndeploysHeld").unwrap();
     assert!(held.message.starts_with("7 of 7 records have no workload any more (many-0, many-1,"), "{}", held.message);
     assert_eq!(status.orphaned, 7);
-    cluster.wait_condition(environment, "many-6", ("Orphaned", "True", "UndeploysHeld")).await;
+    for name in &names {
+        cluster.wait_condition(environment, name, ("Orphaned", "True", "UndeploysHeld")).await;
+    }
+    let metrics = cluster.operators[0].metrics().await;
+    assert!(sum(&metrics, "pact_operator_undeploys_held") >= 7, "as an alert sees it; other tests have theirs");
     stays(&cluster, environment, &names, LONG).await;
 
     // The command in the message confirms it.

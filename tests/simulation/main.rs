@@ -263,9 +263,14 @@ fn whatever_happens_the_broker_is_right_in_the_end_and_nothing_is_lost_or_taken_
 
 #[test]
 fn a_check_that_is_left_out_is_noticed_within_a_thousand_worlds() {
-    for mutant in
-        [Mutant::NoGrace, Mutant::NoObservedGeneration, Mutant::NoPodsLeft, Mutant::NoLiveRead, Mutant::NoLease]
-    {
+    for mutant in [
+        Mutant::NoGrace,
+        Mutant::NoObservedGeneration,
+        Mutant::NoPodsLeft,
+        Mutant::NoLiveRead,
+        Mutant::NoLease,
+        Mutant::NoStrangers,
+    ] {
         let found = first_violation(0..1_000, mutant);
         let (seed, violations) = found.unwrap_or_else(|| panic!("{mutant:?} is not noticed"));
         println!("{mutant:?}: noticed with seed {seed}: {}", violations[0]);

@@ -16,7 +16,7 @@ use pact_operator::{
         EnvironmentPolicy,
         record::{
             Action, Assessment, Done, Facts, MemberView, RecordState, Snapshot, Suspicion, Vanished, add_strangers,
-            assess, counted, noted, show_all_members, status, with_strangers,
+            assess, counted, noted, show_all_members, status,
         },
     },
     workload::{RecordKey, WorkloadRef},
@@ -25,7 +25,7 @@ use serde_json::json;
 
 use crate::{
     broker,
-    requests::{UnderWay, carry_out, find_fates, read_live, row, store},
+    requests::{UnderWay, carry_out, find_fates, members_of, read_live, row, store},
     world::{BEHIND, BELIEVED, GRACE, LEASE, Mutant, World, time},
 };
 
@@ -190,7 +190,7 @@ pub async fn pass(world: Shared, process: Handle, key: RecordKey) -> Option<i64>
     };
     let known = process.borrow().records.get(&key).cloned();
     let before = known.as_ref().map(|(status, _)| object(&key, status.clone()));
-    let (mut facts, members) = gather(&process, &key, before.as_ref(), looked_at);
+    let (mut facts, members) = gather(&world, &process, &key, before.as_ref(), looked_at);
     let mut read = 0;
     let mut read_at = world.borrow().now;
     let assessment = loop {
@@ -277,6 +277,7 @@ fn object(key: &RecordKey, status: PactDeploymentStatus) -> PactDeployment {
 }
 
 fn gather<'a>(
+    world: &Shared,
     process: &Handle,
     key: &'a RecordKey,
     before: Option<&'a PactDeployment>,
@@ -285,7 +286,7 @@ fn gather<'a>(
     let process = process.borrow();
     let members: Vec<MemberView> = process.index.members(key).into_iter().map(|member| member.at(now)).collect();
     let known = before.and_then(|object| object.status.as_ref());
-    let members = with_strangers(members, known);
+    let members = members_of(&world.borrow(), members, known);
     let snapshot = match &process.snapshot {
         None => Snapshot::NotRead,
         Some(rows) => Snapshot::Read { row: rows.get(key).map(row), releases: Vec::new(), suspicion: Suspicion::None },

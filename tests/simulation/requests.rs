@@ -20,7 +20,7 @@ use pact_operator::{
 use crate::{
     broker,
     process::{Handle, Shared},
-    world::{Mutant, time},
+    world::{Mutant, World, time},
 };
 
 /// A request is under way: whoever awaits this is polled again some time later, or never.
@@ -42,6 +42,11 @@ pub fn row(row: &broker::Row) -> Row {
     Row { version: Version::parse(&row.version).unwrap(), uuid: row.uuid.clone() }
 }
 
+/// Members as the record sees them.
+pub fn members_of(world: &World, all: Vec<MemberView>, status: Option<&PactDeploymentStatus>) -> Vec<MemberView> {
+    if world.mutant == Mutant::NoStrangers { all } else { with_strangers(all, status) }
+}
+
 pub fn find_fates(
     world: &Shared,
     process: &Handle,
@@ -52,7 +57,7 @@ pub fn find_fates(
     if world.api_down {
         return Err(unreachable("the API server"));
     }
-    let now = with_strangers(process.index.members(key), facts.status);
+    let now = members_of(&world, process.index.members(key), facts.status);
     let members = facts.status.into_iter().flat_map(|status| counted_before(status, &now));
     let fate = |member: &pact_operator::api::deployment::Member| {
         let kind = WorkloadKind::named(&member.kind).unwrap();
@@ -114,7 +119,7 @@ pub fn read_live(world: &Shared, process: &Handle, key: &RecordKey, facts: &Fact
             facts.members.iter().filter_map(live).collect()
         }
     };
-    let members = counted(&with_strangers(members, facts.status)).to_vec();
+    let members = counted(&members_of(&shared, members, facts.status)).to_vec();
     Ok(Live { members, row: found.as_ref().map(row), releases: Vec::new() })
 }
 

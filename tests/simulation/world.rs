@@ -30,6 +30,7 @@ pub enum Mutant {
     NoGrace,
     NoObservedGeneration,
     NoPodsLeft,
+    NoStrangers,
 }
 
 /// What the API server has of a workload, over time, in seconds: watches may be behind, and skip states.
@@ -196,6 +197,9 @@ impl World {
                 "{key}: records {version}, which no workload finished since the last write; {runs:?}, {members:?}"
             ));
         }
+        if self.is_of_strangers(key, version) {
+            self.violated(&format!("{key}: records {version} of a stranger"));
+        }
         if !self.broker.record(key, version, Writer::Operator) {
             return false;
         }
@@ -211,6 +215,31 @@ impl World {
             }
         }
         true
+    }
+
+    /// Whether this is another version than the recorded one, and only workloads run it for which the key is not recorded,
+    /// while one of those that it is recorded for is there.
+    fn is_of_strangers(&self, key: &RecordKey, version: &str) -> bool {
+        let Some((status, _)) = self.records.get(key) else { return false };
+        let recorded = status.recorded.as_ref().map(|recorded| recorded.version.as_str());
+        let (environment, pacticipant) = Self::parts(key);
+        let here = |(reference, truth): &(&WorkloadRef, &Truth)| {
+            truth.pacticipant.as_ref() == Some(&pacticipant)
+                && self.cluster.stages.get(&reference.namespace) == Some(&environment)
+        };
+        let (known, strangers): (Vec<_>, Vec<_>) = self
+            .cluster
+            .workloads
+            .iter()
+            .filter(here)
+            .partition(|(reference, _)| status.recorded_for.contains(&reference.namespace));
+        let runs =
+            |members: &[(&WorkloadRef, &Truth)]| members.iter().any(|(_, truth)| truth.pods.contains_key(version));
+        recorded.is_some_and(|recorded| recorded != version)
+            && !status.recorded_for.is_empty()
+            && !known.is_empty()
+            && !runs(&known)
+            && runs(&strangers)
     }
 
     /// An undeployment of ours is carried out: `read` is the step in which the pass read what became of the workloads.
@@ -231,13 +260,12 @@ impl World {
                 .iter()
                 .filter(runs)
                 .all(|(reference, _)| !recorded_for.contains(&reference.namespace));
-        let left = self.cluster.left.iter().any(|left| left.pacticipant == pacticipant && left.stage == environment);
         // Of what came a moment ago no watch may have told yet.
         let now = self.now;
         let known = |since: i64| now - since > BEHIND + 2;
         let version = self.broker.rows.get(key).filter(|row| row.uuid == uuid).map(|row| row.version.clone());
         let serving = version.and_then(|version| self.serving.get(key)?.get(&version));
-        if serving.is_some_and(|(step, since)| *step <= read && known(*since)) && (!strangers || left) {
+        if serving.is_some_and(|(step, since)| *step <= read && known(*since)) {
             self.violated(&format!("{key}: undeploys what has pods"));
         }
         let gone = match self.nobody.get(key) {

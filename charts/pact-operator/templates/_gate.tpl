@@ -75,13 +75,16 @@ has(object.metadata.annotations) && 'pact-operator.dev/pacticipant' in object.me
 && !(has(object.metadata.ownerReferences) && object.metadata.ownerReferences.exists(o, has(o.controller) && o.controller))
 {{- end }}
 
-{{/* How the API server calls the webhook. No caBundle: the operator writes it, and an upgrade of the release keeps it. */}}
+{{/*
+How the API server calls the webhook. No caBundle and no path: the operator writes both, and an upgrade of the release keeps
+them. The path ends with a secret by which the operator knows the API server; to a URL it writes nothing.
+*/}}
 {{- define "pact-operator.callWebhook" -}}
 clientConfig:
   {{- with .Values.webhook.url }}
   url: {{ . }}
   {{- else }}
-  service: {name: pact-operator-webhook, namespace: {{ .Release.Namespace }}, path: /gate, port: 443}
+  service: {name: pact-operator-webhook, namespace: {{ .Release.Namespace }}, port: 443}
   {{- end }}
 {{- end }}
 

@@ -14,6 +14,7 @@ mod pace;
 pub mod probes;
 pub mod readiness;
 pub mod refusal;
+pub mod review_path;
 pub mod shutdown;
 mod slots;
 pub mod telemetry;

@@ -54,6 +54,12 @@ fn instead(address: SocketAddr, error: ErrorKind) -> Option<SocketAddr> {
     (every && !of_the_port).then(|| (Ipv4Addr::UNSPECIFIED, address.port()).into())
 }
 
+/// Whether the peer caused the error of an accept by leaving, so that the next connection is not affected.
+pub(crate) fn is_the_peers(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,6 +20,9 @@ use crate::values::Values;
 /// The chart's `ServiceAccount` of the webhook.
 pub const SERVICE_ACCOUNT: &str = "pact-operator-webhook";
 
+/// The path by which the API server is known to a gate that [`Webhook::start`] starts.
+pub const PATH: &str = "/gate/the-api-server-of-a-test-cluster";
+
 /// Where the API server calls the gate, for the gate's own arguments: only the host is among them, for the certificate.
 const CALLED: &str = "https://127.0.0.1/gate";
 
@@ -121,7 +124,7 @@ impl Webhook {
     /// Starts one that the API server calls directly, and waits until it is ready.
     pub async fn start(control_plane: &ControlPlane, options: WebhookOptions) -> Self {
         let port = free_port();
-        install(control_plane, &options, &format!("https://127.0.0.1:{port}/gate")).await;
+        install(control_plane, &options, &format!("https://127.0.0.1:{port}{PATH}")).await;
         let mut webhook = Self::start_at(control_plane, options, port).await;
         webhook.wait_ready().await;
         webhook
@@ -161,6 +164,11 @@ impl Webhook {
     /// Where it serves: `127.0.0.1:PORT`.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Where the API server calls it, if [`Webhook::start`] started it.
+    pub fn url(&self) -> String {
+        format!("https://{}{PATH}", self.address)
     }
 
     /// As the backend of a balancer that follows its readiness.
@@ -206,6 +214,15 @@ pub async fn install(control_plane: &ControlPlane, options: &WebhookOptions, url
 /// The configuration as it is now.
 pub async fn configuration(client: &Client, name: &str) -> ValidatingWebhookConfiguration {
     Api::all(client.clone()).get(name).await.unwrap_or_else(|error| panic!("no configuration {name}: {error}"))
+}
+
+/// The path by which the API server calls the gate now.
+pub async fn path(client: &Client, name: &str) -> String {
+    let hooks = configuration(client, name).await.webhooks.unwrap_or_default();
+    let called = hooks.into_iter().next().map(|hook| hook.client_config).expect("a webhook");
+    let path = called.service.and_then(|service| service.path);
+    let of_url = |url: String| url.parse::<reqwest::Url>().map(|url| url.path().to_owned()).ok();
+    path.or_else(|| called.url.and_then(of_url)).unwrap_or_else(|| "/".to_owned())
 }
 
 /// A user of the cluster who is not its admin.

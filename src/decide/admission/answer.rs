@@ -60,6 +60,16 @@ impl Answer {
         Self { denied, warnings, audit: verdict.into_iter().chain(bypassed).collect() }
     }
 
+    /// What a decision comes to for somebody who is not known to be the API server: whether, and not why.
+    #[must_use]
+    pub fn withheld(decision: &Decision) -> Self {
+        match decision.outcome {
+            Outcome::Allowed => Self::allow(),
+            Outcome::Warned => Self::allow_with(messages::withheld()),
+            Outcome::Denied => Self { denied: Some(messages::withheld().to_owned()), ..Self::default() },
+        }
+    }
+
     /// The same answer, with the gate's greeting first.
     #[must_use]
     pub fn greeting(mut self) -> Self {

@@ -86,6 +86,12 @@ fn emergency(finding: &Finding) -> String {
     )
 }
 
+/// What somebody is told who is not known to be the API server. It is as long as a warning may be.
+#[must_use]
+pub fn withheld() -> &'static str {
+    "pact-operator: not a clear yes; the reason is told only to the API server, which is known by its path"
+}
+
 /// The warning about a statement, if there is one.
 #[must_use]
 pub fn bypass(bypass: &Bypass) -> Option<String> {

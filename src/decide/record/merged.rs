@@ -87,10 +87,12 @@ mod tests {
         let denied = Recorded { would_deny: Some(true), ..record("1", 90, false) };
         let both = merged(&status(record("9", 1, false), &[fine]), &status(record("9", 1, false), &[denied]));
         assert_eq!(both.history[0].would_deny, Some(false));
-        let many: Vec<_> =
-            (0..HISTORY_LIMIT as i64).map(|number| record(&format!("a{number}"), number, false)).collect();
-        let more: Vec<_> =
-            (0..HISTORY_LIMIT as i64).map(|number| record(&format!("b{number}"), 100 + number, false)).collect();
+        let many: Vec<_> = (0..i64::try_from(HISTORY_LIMIT).unwrap())
+            .map(|number| record(&format!("a{number}"), number, false))
+            .collect();
+        let more: Vec<_> = (0..i64::try_from(HISTORY_LIMIT).unwrap())
+            .map(|number| record(&format!("b{number}"), 100 + number, false))
+            .collect();
         let both = merged(&status(record("9", 1, false), &many), &status(record("9", 1, false), &more));
         assert_eq!((both.history.len(), versions(&both)[0]), (HISTORY_LIMIT, "b49"));
     }

@@ -32,7 +32,8 @@ pub struct Stranger {
 }
 
 /// The members of a key, with those marked that are strangers to its record; these come last. One that runs the recorded
-/// version is none: it joins.
+/// version is none: it joins. Where nobody else is left, one that still rolls it out counts as well: it has pods of it, so
+/// the record must not be taken back.
 #[must_use]
 pub fn with_strangers(members: Vec<MemberView>, status: Option<&PactDeploymentStatus>) -> Vec<MemberView> {
     let Some((recorded, namespaces)) = status.and_then(|it| Some((it.recorded.as_ref()?, &it.recorded_for))) else {
@@ -42,11 +43,13 @@ pub fn with_strangers(members: Vec<MemberView>, status: Option<&PactDeploymentSt
     if namespaces.is_empty() {
         return members;
     }
-    let joins = |member: &MemberView| {
-        member.rollout.finished() && member.version.as_ref().is_ok_and(|it| it.as_str() == recorded.version)
-    };
+    let same = |member: &MemberView| member.version.as_ref().is_ok_and(|it| it.as_str() == recorded.version);
+    let joins = |member: &MemberView| member.rollout.finished() && same(member);
     let counts = |member: &MemberView| member.owner || namespaces.contains(&member.workload.namespace) || joins(member);
-    let (mut all, strangers): (Vec<_>, Vec<_>) = members.into_iter().partition(counts);
+    let (mut all, mut strangers): (Vec<_>, Vec<_>) = members.into_iter().partition(counts);
+    if all.is_empty() {
+        (all, strangers) = strangers.into_iter().partition(same);
+    }
     let why = Stranger { recorded: recorded.version.clone(), namespaces: namespaces.clone() };
     all.extend(strangers.into_iter().map(|member| MemberView { stranger: Some(why.clone()), ..member }));
     all
@@ -81,11 +84,16 @@ fn is_stranger(member: &Member) -> bool {
     member.problem.as_deref() == Some(Reason::Stranger.as_str())
 }
 
-/// The namespaces for which a key is recorded, given those from before and the members that count now. Of too many, those
-/// without a member are forgotten; if there still are too many, all, so that nobody is a stranger.
+/// The namespaces for which a key is recorded, given those from before and the members that count now. One that counts only
+/// because nobody else is left joins when its rollout has finished. Of too many, those without a member are forgotten; if
+/// there still are too many, all, so that nobody is a stranger.
 #[must_use]
 pub fn recorded_for(before: &[String], members: &[MemberView]) -> Vec<String> {
-    let here: BTreeSet<_> = members.iter().map(|member| &member.workload.namespace).collect();
+    let joins = |member: &&MemberView| {
+        let known = before.is_empty() || before.contains(&member.workload.namespace);
+        known || member.owner || member.rollout.finished()
+    };
+    let here: BTreeSet<_> = members.iter().filter(joins).map(|member| &member.workload.namespace).collect();
     let all: BTreeSet<_> = before.iter().chain(here.iter().copied()).collect();
     let few = [all, here].into_iter().find(|namespaces| namespaces.len() <= RECORDED_FOR_LIMIT);
     few.into_iter().flatten().cloned().collect()

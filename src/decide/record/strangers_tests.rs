@@ -71,6 +71,12 @@ fn cases_102_and_103_a_namespace_that_is_new_to_a_record_joins_only_with_the_rec
         ),
         ("ours are gone", Some(recorded(&["ours"])), vec![runs("new", "9")], vec!["new"]),
         (
+            "ours are gone, and one still rolls the recorded version out",
+            Some(recorded(&["ours"])),
+            vec![of("new", "1", progressing()), of("newer", "9", progressing())],
+            vec!["newer"],
+        ),
+        (
             "two at once, before ours by name",
             Some(recorded(&["x"])),
             vec![runs("a", "9"), runs("b", "8"), runs("x", "1")],
@@ -95,6 +101,8 @@ fn the_namespaces_of_a_record_are_remembered_up_to_a_bound() {
     let members = [runs("ours", "1"), runs("new", "1"), runs("new", "1")];
     assert_eq!(recorded_for(&before, &members), ["gone", "new", "ours"]);
     assert_eq!(recorded_for(&[], &members), ["new", "ours"]);
+    let unfinished = [of("new", "1", progressing()), of("ours", "1", progressing())];
+    assert_eq!(recorded_for(&before, &unfinished), ["gone", "ours"], "it joins when it has finished");
     let many = |count: usize| (0..count).map(|number| runs(&format!("n{number:03}"), "1")).collect::<Vec<_>>();
     assert_eq!(recorded_for(&before, &many(RECORDED_FOR_LIMIT - 2)).len(), RECORDED_FOR_LIMIT);
     let full = recorded_for(&before, &many(RECORDED_FOR_LIMIT));
@@ -189,7 +197,7 @@ proptest! {
             prop_assert!(stranger.stranger.is_some() && !stranger.owner);
             prop_assert!(!known.is_empty() && !known.contains(&stranger.workload.namespace.as_str()));
         }
-        // Who is found to count once still counts when that was remembered.
+        // Who is found to count once still counts when that was remembered, unless it was for want of another one.
         let remembered = PactDeploymentStatus { recorded_for: recorded_for(&status.recorded_for, counted(&all)), ..status };
         if !remembered.recorded_for.is_empty() && !known.is_empty() {
             let again = with_strangers(members, Some(&remembered));

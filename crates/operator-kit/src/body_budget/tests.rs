@@ -113,7 +113,9 @@ async fn case_109_a_thousand_bodies_that_only_begin_hold_what_they_sent_and_no_m
     assert_eq!(budget.held(), 1_000 * 100);
     assert_eq!(good(&budget, 7 * MIB).await, Ok(Duration::ZERO));
     // Short bodies that stall and fill everything give way as well.
-    attack.into_iter().for_each(|body| body.abort());
+    for body in attack {
+        body.abort();
+    }
     let _attack: Vec<_> = (0..1_000).map(|_| stalled(&budget, 100 << 10, (100 << 10) - 1)).collect();
     settle().await;
     assert!(budget.held() > LIMITS.total - PIECE, "{}", budget.held());

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use crate::listen::is_the_peers;
 use crate::slots::{Occupant, SlotLimits, Slots};
 
 /// The largest head of a request: far more than a kubelet or Prometheus sends.
@@ -90,6 +91,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
+            Err(error) if is_the_peers(&error) => {}
             // Without a pause this loop would spin.
             Err(error) => {
                 warn!(%error, "could not accept a connection for probes or metrics");

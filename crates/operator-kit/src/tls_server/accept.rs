@@ -21,7 +21,7 @@ use super::connection::ConnectionHandler;
 use super::connection_state::ConnectionState;
 use super::counts::CutReason;
 use super::{TlsServer, TlsServerCounts};
-use crate::listen::Kept;
+use crate::listen::{Kept, is_the_peers};
 use crate::slots::{NoPlace, Occupant, Slot, SlotLimits, Slots};
 
 /// What the system keeps for the listener: as many connections as there are slots, and enough of a body to fill the
@@ -195,12 +195,6 @@ impl Acceptor {
             sleep(self.pause).await;
         }
     }
-}
-
-/// Whether the peer caused the error by leaving, so that the next connection is not affected.
-fn is_the_peers(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 /// Accepts the connections that wait in the system's queue, and closes the listener. The system has established them:

@@ -1,0 +1,53 @@
+//! Reviews of callers who are not known to be the API server (case 110).
+//!
+//! Anybody who reaches the port can make up a review. Such a caller learns whether the rollout would be admitted and
+//! nothing about contracts, leaves no Event and no count of a decision, and has few questions asked. It still gets a
+//! right answer: it may be the API server, for the moments after somebody changed the webhook configuration.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use k8s_openapi::jiff::Timestamp;
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::Gate;
+use crate::{
+    broker::fair_queue::{Caller, Urgency},
+    decide::{
+        Decision, Finding,
+        admission::{Answer, Cause, OpenSubject, Review, Scope, unjudged},
+    },
+};
+
+impl Gate {
+    /// Answers such a review before `deadline`. Nothing is read from the API server for it, so a bypass statement, which
+    /// needs the rights of the user, does not count; the API server mostly judges those itself.
+    pub(super) async fn answer_stranger(self: &Arc<Self>, review: &Review, deadline: Instant) -> Answer {
+        debug!(uid = review.uid, namespace = review.namespace, "a caller is not known to be the API server");
+        if unjudged(review).is_some() {
+            return Answer::allow();
+        }
+        let mapping = self.cluster.index().mapping(&review.namespace).map(Into::into);
+        let Some(whereabouts) = mapping else { return Answer::allow() };
+        let Scope::Judged { subjects, .. } = self.scope(review, &whereabouts) else { return Answer::allow() };
+        if Scope::is_silent(&subjects) {
+            return Answer::allow();
+        }
+        let asked = subjects.into_iter().map(|open| self.find_for_stranger(open, &review.namespace, deadline));
+        let decision = Decision::over(join_all(asked).await);
+        Answer::withheld(&decision)
+    }
+
+    async fn find_for_stranger(&self, open: OpenSubject, namespace: &str, deadline: Instant) -> Finding {
+        match open.question(Timestamp::now()) {
+            Err(cause) => open.finding(cause),
+            Ok(question) => {
+                let caller = Caller { urgency: Urgency::Strange, namespace: namespace.to_owned() };
+                let broker = open.subject.environment_ref.broker.clone();
+                let (judgement, _) = self.ask(&broker, &question, caller, deadline).await;
+                open.finding(Cause::Judged(judgement))
+            }
+        }
+    }
+}
