@@ -31,7 +31,7 @@ async fn restart(control_plane: &ControlPlane) -> Duration {
 }
 
 #[tokio::test]
-async fn endurance_api_server_restarts_under_load_lose_nothing_and_end_no_operator() {
+async fn restarts_of_the_api_server_under_load_lose_nothing_and_end_no_operator() {
     let restarts = times("ENDURANCE_API_RESTARTS", 2);
     let (mut dice, began) = (dice(), Instant::now());
     let world = World::new(quick()).await;

@@ -1,5 +1,5 @@
 //! The leader or its standby is killed again and again, at random moments of rollouts, while the broker fails at random:
-//! every version that finished is recorded, and no older one after a newer one (docs/contributing/cases.md#28).
+//! every version that finished is recorded, and no older one after a newer one (case 28).
 #![allow(clippy::print_stdout, reason = "what was done and measured is read by people")]
 
 use std::cell::Cell;
@@ -81,7 +81,7 @@ fn plan(world: &World, apps: &[App], number: usize, kills: usize, dice: &mut Dic
 }
 
 #[tokio::test]
-async fn endurance_kills_at_random_moments_lose_nothing_and_move_nothing_back() {
+async fn case_28_kills_at_random_moments_lose_nothing_and_move_nothing_back() {
     let kills = times("ENDURANCE_KILLS", 25);
     let rollouts = kills * ROUND.1 / ROUND.0;
     let (mut dice, began) = (dice(), Instant::now());

@@ -1,5 +1,5 @@
 //! The broker is away while the cluster changes a lot and the operator is restarted: soon after its return everything is
-//! right, rows of workloads that are gone included (docs/contributing/cases.md#50, docs/contributing/cases.md#65).
+//! right, rows of workloads that are gone included (cases 50 and 65).
 #![allow(clippy::print_stdout, reason = "what was done and measured is read by people")]
 
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ fn due(all: usize, wave: usize, waves: usize) -> usize {
 }
 
 #[tokio::test]
-async fn endurance_outage_of_the_broker_ends_with_every_row_right_within_a_minute() {
+async fn case_65_an_outage_ends_with_every_row_right_within_a_minute() {
     let rollouts = times("ENDURANCE_ROLLOUTS", 50);
     let [deletes, namespaces, restarts] = [10, 100, 50].map(|part| (rollouts / part).max(1));
     let (mut dice, began) = (dice(), Instant::now());

@@ -1,5 +1,5 @@
 //! A leader hangs (SIGSTOP) until its Lease has run out and the standby has recorded newer versions, then it goes on: it
-//! never moves the broker back, at whatever moment it hung (docs/contributing/cases.md#29).
+//! never moves the broker back, at whatever moment it hung (case 29).
 #![allow(clippy::print_stdout, reason = "what was done and measured is read by people")]
 
 use std::time::{Duration, Instant};
@@ -69,7 +69,7 @@ async fn until(world: &World, apps: &[App], version: &str, moment: Moment, dice:
 }
 
 #[tokio::test]
-async fn endurance_stopped_leaders_never_move_the_broker_back() {
+async fn case_29_stopped_leaders_never_move_the_broker_back() {
     let stops = times("ENDURANCE_STOPS", 4);
     let (mut dice, began) = (dice(), Instant::now());
     let world = World::new(quick().value("controller.leaseSeconds", 3)).await;

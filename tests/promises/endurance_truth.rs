@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn endurance_truth_knows_a_move_back() {
+    fn the_truth_knows_a_move_back() {
         let done = [Some("1"), Some("2"), Some("3")];
         assert!(is_right(&done, &["1", "2", "3"]) && is_right(&done, &["2", "3", "3"]) && is_right(&done, &[]));
         assert!(!is_right(&done, &["1", "3", "2"]) && !is_right(&done, &["4"]) && !is_right(&done, &["1", ""]));
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn endurance_truth_knows_a_write_before_its_rollout() {
+    fn the_truth_knows_a_write_before_its_rollout() {
         let truth = Truth::default();
         let early = Instant::now();
         std::thread::sleep(Duration::from_millis(2));
