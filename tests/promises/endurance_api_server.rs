@@ -1,5 +1,5 @@
-//! The API server is restarted again and again, at random moments of rollouts: the operators stay up, and everything is
-//! recorded.
+//! The API server is restarted again and again, at random moments of rollouts: the operators stay up, and in the end the
+//! broker has what runs.
 #![allow(clippy::print_stdout, reason = "what was done and measured is read by people")]
 
 use std::time::{Duration, Instant};
