@@ -1,6 +1,6 @@
 # pact-operator: build, test, try. Needs Rust, Go (builds Kubernetes' own tools for the tests), a C compiler, Python 3.
 .DEFAULT_GOAL := help
-.PHONY: help build commands units simulate promises earliest loaded test test-matrix e2e image demo cluster bench crds chart alerts workflows code lint
+.PHONY: help build commands units simulate endurance promises earliest loaded test test-matrix e2e image demo cluster bench crds chart alerts workflows code lint
 
 CARGO ?= cargo
 
@@ -26,6 +26,11 @@ units:
 SEEDS ?= 10000
 simulate: ## the recorder's rules in SEEDS random worlds in which everything goes wrong; SIMULATION_SEED=7 repeats one
 	SIMULATION_SEEDS=$(SEEDS) $(CARGO) test --locked --test simulation -- --nocapture
+
+# The short forms of the same tests are among the promises.
+endurance: ## kills, stops, outages and API server restarts by the hundred (an hour); ENDURANCE_SEED=7 repeats one
+	ENDURANCE_KILLS=500 ENDURANCE_ROLLOUTS=500 ENDURANCE_API_RESTARTS=20 ENDURANCE_STOPS=100 \
+	  $(CARGO) test --locked --no-fail-fast --test promises -- --test-threads=1 --nocapture endurance_
 
 promises:
 	$(CARGO) test --locked --workspace --no-fail-fast --test contract --test promises -- \

@@ -1,11 +1,12 @@
 //! The actions of an assessment: reads from the API server and the broker, and writes at the broker.
 
 use futures::future::join;
+use k8s_openapi::jiff::Timestamp;
 use tracing::warn;
 
 use super::{record::RecordReconciler, writes::AtBroker};
 use crate::{
-    api::{PactDeploymentStatus, environment::RecordKind, names::Pacticipant},
+    api::{environment::RecordKind, names::Pacticipant},
     broker::{Broker, BrokerError, EnvironmentId},
     cluster::{
         records::RecordStoreError,
@@ -15,8 +16,7 @@ use crate::{
         Explanation, Reason,
         near_miss::{other_spelling, spelling},
         record::{
-            Action, BrokerWrite, Done, Facts, Failure, Live, MemberView, counted, counted_before, intended,
-            with_strangers,
+            Action, BrokerWrite, Done, Facts, Failure, Live, MemberView, counted, counted_before, noted, with_strangers,
         },
     },
     workload::RecordKey,
@@ -58,13 +58,14 @@ impl RecordReconciler {
         Ok(Live { members, ..rows })
     }
 
-    /// Notes which versions a write records; says whether that could be stored. An object of another client that has the
-    /// name keeps nothing from being recorded.
-    async fn note_intended(&self, facts: &Facts<'_>, write: &BrokerWrite) -> bool {
-        let Some(intended) = intended(facts.status, write) else { return true };
+    /// Notes what a write does, and what it replaces; says whether that could be stored. An object of another client that
+    /// has the name keeps nothing from being recorded.
+    async fn note(&self, facts: &Facts<'_>, write: &BrokerWrite) -> bool {
+        let live = facts.live.as_ref().and_then(|live| live.as_ref().ok());
+        let row = live.and_then(|live| live.row.as_ref());
+        let Some(status) = noted(facts.status, row, write, Timestamp::now()) else { return true };
         let object = self.cluster.records.get(facts.key);
-        let status = self.signed(PactDeploymentStatus { intended, ..facts.status.cloned().unwrap_or_default() });
-        match self.cluster.records.write(facts.key, object.as_deref(), status).await {
+        match self.cluster.records.write(facts.key, object.as_deref(), self.signed(status)).await {
             Ok(()) | Err(RecordStoreError::Taken { .. }) => true,
             Err(error) => {
                 warn!(key = %facts.key, %error, "the PactDeployment {} cannot be written", facts.key.object_name());
@@ -103,7 +104,7 @@ impl RecordReconciler {
                 }
             }
         }
-        if !self.note_intended(facts, write).await {
+        if !self.note(facts, write).await {
             let message = "the PactDeployment could not be written; nothing is recorded before that".to_owned();
             let why = Explanation::new(Reason::ApiServerUnavailable, message);
             facts.done = Some(Done::Refused(Failure { why, retry_after: None }));

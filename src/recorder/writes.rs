@@ -1,5 +1,7 @@
 //! Writes at a broker: only while this process holds the lease.
 
+use std::{future::poll_fn, pin::pin, task::Poll};
+
 use operator_kit::lease::Leadership;
 
 use super::metrics::RecorderMetrics;
@@ -33,7 +35,13 @@ impl Writes {
         if !self.leadership.is_leader() {
             return None;
         }
-        tokio::time::timeout(self.leadership.time_left(), write).await.ok()
+        // Each time it goes on: a process that was stopped would send what waited for its turn (case 29), since a timeout
+        // that has passed comes after what is ready.
+        let mut write = pin!(write);
+        let write = poll_fn(|context| {
+            if self.leadership.is_leader() { write.as_mut().poll(context).map(Some) } else { Poll::Ready(None) }
+        });
+        tokio::time::timeout(self.leadership.time_left(), write).await.ok().flatten()
     }
 
     /// Does a write of an assessment.
@@ -86,6 +94,7 @@ mod tests {
     };
 
     use operator_kit::lease::leadership;
+    use tokio::sync::Semaphore;
 
     use super::*;
 
@@ -116,5 +125,25 @@ mod tests {
         sender.lead_until(Instant::now() + Duration::from_secs(5));
         sender.step_down();
         assert_eq!(write(standby).await, (false, None));
+    }
+
+    /// Found by the endurance proof.
+    #[tokio::test]
+    async fn case_29_what_waited_for_its_turn_while_the_process_was_stopped_is_not_sent() {
+        let (sender, leads) = leadership();
+        sender.lead_until(Instant::now() + Duration::from_millis(50));
+        let writes = Writes { leadership: leads, metrics: RecorderMetrics::default() };
+        let (turn, sent) = (Semaphore::new(0), AtomicBool::new(false));
+        let write = writes.while_leading(async {
+            let _turn = turn.acquire().await;
+            sent.store(true, Ordering::Relaxed);
+            Ok(())
+        });
+        let stopped = async {
+            std::thread::sleep(Duration::from_millis(100));
+            turn.add_permits(1);
+        };
+        let (written, ()) = tokio::join!(write, stopped);
+        assert!(written.is_none() && !sent.into_inner());
     }
 }

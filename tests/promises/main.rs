@@ -24,6 +24,14 @@ mod chart_uninstall;
 mod check;
 mod cluster_name;
 mod crd_validation;
+#[path = "../simulation/dice.rs"]
+mod dice;
+mod endurance;
+mod endurance_api_server;
+mod endurance_kills;
+mod endurance_outage;
+mod endurance_stopped;
+mod endurance_truth;
 mod etcd_restore;
 mod events;
 mod gate_audit;

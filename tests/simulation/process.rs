@@ -16,7 +16,7 @@ use pact_operator::{
         EnvironmentPolicy,
         record::{
             Action, Assessment, Done, Facts, MemberView, RecordState, Snapshot, Suspicion, Vanished, add_strangers,
-            assess, counted, intended, show_all_members, status,
+            assess, counted, noted, show_all_members, status,
         },
     },
     workload::{RecordKey, WorkloadRef},
@@ -188,8 +188,8 @@ pub async fn pass(world: Shared, process: Handle, key: RecordKey) -> Option<i64>
         }
         time(world.now + process.clock)
     };
-    let noted = process.borrow().records.get(&key).cloned();
-    let before = noted.as_ref().map(|(status, _)| object(&key, status.clone()));
+    let known = process.borrow().records.get(&key).cloned();
+    let before = known.as_ref().map(|(status, _)| object(&key, status.clone()));
     let (mut facts, members) = gather(&world, &process, &key, before.as_ref(), looked_at);
     let mut read = 0;
     let mut read_at = world.borrow().now;
@@ -221,11 +221,12 @@ pub async fn pass(world: Shared, process: Handle, key: RecordKey) -> Option<i64>
                 if process.borrow().records.get(&key).map(|(status, _)| status) != facts.status {
                     return Some(1);
                 }
-                if let Some(intended) = intended(facts.status, &write) {
-                    let status = facts.status.cloned().unwrap_or_default();
-                    if !store(&world, &process, &key, PactDeploymentStatus { intended, ..status }).await {
-                        return Some(2);
-                    }
+                let live = facts.live.as_ref().and_then(|live| live.as_ref().ok());
+                let row = live.and_then(|live| live.row.as_ref());
+                if let Some(status) = noted(facts.status, row, &write, looked_at)
+                    && !store(&world, &process, &key, status).await
+                {
+                    return Some(2);
                 }
                 let done = carry_out(&world, &process, &facts, &write, read).await;
                 if matches!(done, Done::Recorded { .. } | Done::Undeployed { .. }) {
@@ -243,7 +244,7 @@ pub async fn pass(world: Shared, process: Handle, key: RecordKey) -> Option<i64>
         Assessment::NotRead => {
             if !members.is_empty() {
                 let after = show_all_members(before.as_ref(), &members);
-                if noted.as_ref().map(|(status, _)| status) != Some(&after) {
+                if known.as_ref().map(|(status, _)| status) != Some(&after) {
                     store(&world, &process, &key, after).await;
                 }
             }

@@ -67,6 +67,8 @@ pub struct World {
     nobody: BTreeMap<RecordKey, (i64, Option<i64>)>,
     /// The last write of ours.
     written: BTreeMap<RecordKey, Step>,
+    /// The versions that we wrote, of records that are ours.
+    recorded: BTreeMap<RecordKey, BTreeSet<String>>,
     /// Corrections since something changed that entitles to another one.
     corrections: BTreeMap<RecordKey, usize>,
     /// Writes of ours, and changes that may cause one.
@@ -159,6 +161,8 @@ impl World {
         let (now, (environment, pacticipant)) = (self.now, Self::parts(key));
         if status.conditions.iter().any(|it| it.type_ == "Ready" && it.reason == "Unmanaged") {
             self.kept.insert(key.clone());
+            // What was in doubt then stays in doubt.
+            self.recorded.remove(key);
         }
         if status.orphaned_since.is_none() && self.cluster.of(&environment, &pacticipant).next().is_some() {
             self.nobody.insert(key.clone(), (now, Some(now)));
@@ -200,6 +204,7 @@ impl World {
             return false;
         }
         self.written.insert(key.clone(), self.step);
+        self.recorded.entry(key.clone()).or_default().insert(version.to_owned());
         self.kept.remove(key);
         *self.writes.entry(key.clone()).or_default() += 1;
         if correction {
@@ -330,6 +335,18 @@ impl World {
             };
             if let Some(problem) = problem {
                 self.violated(&format!("at rest, {key}: {problem}; {:?}", status.conditions.first()));
+            }
+            // A row of ours that somebody else replaced before it was noted is gone, and so is what etcd forgot.
+            if !self.foreign.contains(&key) && !self.restored {
+                let counted = status.history.iter().chain(&status.recorded).map(|recorded| &recorded.version);
+                let counted: BTreeSet<_> = counted.chain(&status.intended).collect();
+                let recorded = self.recorded.get(&key).into_iter().flatten();
+                let forgotten: Vec<_> = recorded.filter(|version| !counted.contains(version)).cloned().collect();
+                if !forgotten.is_empty() {
+                    self.violated(&format!(
+                        "at rest, {key}: {forgotten:?} do not count as recorded before: {status:?}"
+                    ));
+                }
             }
             let (writes, changes) = (self.writes.get(&key).copied(), self.changes.get(&key).copied());
             if writes.unwrap_or_default() > 2 * changes.unwrap_or_default() + 4 {

@@ -78,6 +78,11 @@ impl Replica {
         }
     }
 
+    /// Its name among the replicas. As a holder of the Lease it has a random suffix.
+    pub fn name(&self) -> &str {
+        self.process.name()
+    }
+
     /// Where its probes and metrics are: `127.0.0.1:PORT`.
     pub fn probe_address(&self) -> &str {
         &self.probe_address

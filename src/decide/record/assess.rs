@@ -13,7 +13,7 @@ use super::{
     state::{RecordState, Write},
 };
 use crate::{
-    api::{PactDeploymentStatus, condition::is_true, environment::RecordKind, names::Version},
+    api::{condition::is_true, environment::RecordKind, names::Version},
     decide::reason::Explanation,
     workload::EnvironmentRules,
 };
@@ -80,30 +80,6 @@ pub enum BrokerWrite {
         /// The releases whose support ends.
         end: Vec<Row>,
     },
-}
-
-/// How many intended versions are kept.
-const INTENDED_LIMIT: usize = 5;
-
-/// What is to be noted as intended before a write: whoever finds one of these versions at the broker afterwards knows that
-/// it is the operator's own, also when the answer was lost, or the operator ended right after the write (case 105). `None`
-/// when nothing new is to be noted.
-#[must_use]
-pub fn intended(status: Option<&PactDeploymentStatus>, write: &BrokerWrite) -> Option<Vec<String>> {
-    let versions = match write {
-        BrokerWrite::Record { version, .. } => std::slice::from_ref(version),
-        BrokerWrite::Release { release, .. } => release,
-        BrokerWrite::Undeploy(_) => &[],
-    };
-    let before = status.map(|status| status.intended.as_slice()).unwrap_or_default();
-    let new = |version: &&Version| !before.iter().any(|intended| intended == version.as_str());
-    let mut noted: Vec<_> = versions.iter().filter(new).map(ToString::to_string).collect();
-    if noted.is_empty() {
-        return None;
-    }
-    noted.extend_from_slice(before);
-    noted.truncate(INTENDED_LIMIT);
-    Some(noted)
 }
 
 /// The next step for a record.

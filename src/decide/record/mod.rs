@@ -18,6 +18,7 @@ mod facts;
 pub(crate) mod fixtures;
 mod member;
 mod merged;
+mod noted;
 mod outdated;
 mod plan;
 mod releases;
@@ -26,7 +27,7 @@ mod state;
 mod status;
 mod strangers;
 
-pub use assess::{Action, Assessment, BrokerWrite, assess, intended};
+pub use assess::{Action, Assessment, BrokerWrite, assess};
 pub use breaker::Vanished;
 pub use bypassed::{BYPASSED, add_bypassed, bypass_of, stated};
 pub use desired::{Desired, desired};
@@ -36,6 +37,7 @@ pub use facts::{
 };
 pub use member::{Hold, MemberView};
 pub use merged::merged;
+pub use noted::noted;
 pub use outdated::outdated;
 pub use plan::MemberFate;
 pub use shown::show_members;

@@ -51,6 +51,10 @@ pub fn plan(desired: &Desired, last: &LastRecord, row: Option<&Version>) -> Step
         Desired::Runs(version) if last.recorded.as_ref() != Some(version) => {
             Step::Record { version: version.clone(), correction: false }
         }
+        // The row is our own, and its answer was lost: a rollback corrects nobody.
+        Desired::Runs(version) if row.is_some_and(|row| last.intended.contains(row)) => {
+            Step::Record { version: version.clone(), correction: false }
+        }
         Desired::Runs(version) if last.corrected.as_ref() == Some(version) => {
             Step::Contested { version: version.clone(), found: row.cloned() }
         }

@@ -103,6 +103,18 @@ fn case_37_a_key_is_corrected_only_once() {
 }
 
 #[test]
+fn case_37_a_rollback_after_a_write_whose_answer_was_lost_corrects_nobody() {
+    let runs = Desired::Runs(version("1"));
+    for corrected in [None, Some("1")] {
+        let last = LastRecord { intended: versions(&["2", "1"]).into_iter().collect(), ..last(Some("1"), corrected) };
+        let step = plan(&runs, &last, Some(&version("2")));
+        assert_eq!(step, Step::Record { version: version("1"), correction: false }, "corrected {corrected:?}");
+        let step = plan(&runs, &last, Some(&version("3")));
+        assert_ne!(step, Step::Record { version: version("1"), correction: false }, "somebody else wrote that");
+    }
+}
+
+#[test]
 fn case_48_a_record_is_taken_back_only_when_all_are_gone_and_the_grace_has_passed() {
     use MemberFate::{Gone, Unknown, Unmanaged};
     let grace = Duration::from_mins(10);

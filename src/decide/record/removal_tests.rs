@@ -137,24 +137,6 @@ fn case_105_a_row_that_was_there_before_us_is_taken_back_only_where_that_is_aske
     assert_eq!(drained.due(), "kept Unmanaged", "record.undeploy is Never");
 }
 
-#[test]
-fn case_105_what_is_written_is_noted_before_once_beside_what_is_still_in_doubt() {
-    let noted = |before: &[&str], write: &BrokerWrite| {
-        let before = before.iter().map(ToString::to_string).collect();
-        let status = PactDeploymentStatus { intended: before, ..PactDeploymentStatus::default() };
-        intended(Some(&status), write).map(|all| all.join(","))
-    };
-    let write = BrokerWrite::Record { version: version("2"), correction: false };
-    assert_eq!(intended(None, &write), Some(vec!["2".to_owned()]));
-    assert_eq!(noted(&["1"], &write).as_deref(), Some("2,1"));
-    assert_eq!(noted(&["2"], &write), None);
-    assert_eq!(noted(&["9", "8", "7", "6", "5"], &write).as_deref(), Some("2,9,8,7,6"));
-    let release = BrokerWrite::Release { release: vec![version("3"), version("2")], end: Vec::new() };
-    assert_eq!(noted(&["2"], &release).as_deref(), Some("3,2"));
-    let undeploy = BrokerWrite::Undeploy(Row { version: version("2"), uuid: "u".into() });
-    assert_eq!(noted(&[], &undeploy), None);
-}
-
 /// Found by the simulation: the broker had recorded it, the answer was lost, and then the workload went.
 #[test]
 fn a_row_whose_answer_was_lost_is_taken_back_like_any_other_of_ours() {

@@ -112,14 +112,8 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
                     recorded.uuid = Some(uuid.clone());
                 }
             } else {
-                archive(status);
-                status.recorded = Some(Recorded {
-                    version: version.as_str().to_owned(),
-                    uuid: Some(uuid.clone()),
-                    at: Time(now),
-                    found: !ours,
-                    would_deny: None,
-                });
+                let (version, uuid) = (version.to_string(), Some(uuid.clone()));
+                take_over(status, Recorded { version, uuid, at: Time(now), found: !ours, would_deny: None });
             }
             status.intended.clear();
         }
@@ -170,6 +164,12 @@ pub fn remember_verdicts(status: &mut PactDeploymentStatus) {
         };
         recorded.would_deny = Some(recorded.would_deny.unwrap_or(true) && check.would_deny);
     }
+}
+
+/// Another version is recorded now.
+pub(super) fn take_over(status: &mut PactDeploymentStatus, recorded: Recorded) {
+    archive(status);
+    status.recorded = Some(recorded);
 }
 
 /// Moves the current record into the history.
