@@ -20,6 +20,7 @@ pub mod metrics;
 mod operation;
 mod pacticipants;
 pub mod pause;
+mod permitted;
 mod providers;
 pub mod questions;
 mod releases;
@@ -43,6 +44,7 @@ pub use environments::{Environment, NewEnvironment};
 pub use error::{BrokerError, TransportFault};
 pub use ids::{DeploymentId, EnvironmentId, IdError, ReleaseId};
 pub use operation::Operation;
+pub use permitted::Permission;
 pub use releases::ReleasedVersion;
 pub use rows::Rows;
 pub use transport::{LONGEST_ANSWER, Observer};
@@ -58,6 +60,7 @@ use transport::{Request, Transport};
 pub struct Broker {
     transport: Arc<Transport>,
     observer: Option<Observer>,
+    writes: Option<Permission>,
 }
 
 impl fmt::Debug for Broker {
@@ -79,7 +82,7 @@ impl Broker {
     /// # Errors
     /// When the configuration is invalid, whatever the broker would answer.
     pub fn new(config: BrokerConfig) -> Result<Self, ConfigError> {
-        Ok(Self { transport: Arc::new(Transport::new(config)?), observer: None })
+        Ok(Self { transport: Arc::new(Transport::new(config)?), observer: None, writes: None })
     }
 
     /// The same broker; requests through this handle (and its clones) are reported to the observer.
@@ -87,6 +90,13 @@ impl Broker {
     pub fn with_observer(mut self, observer: Observer) -> Self {
         self.observer = Some(observer);
         self
+    }
+
+    /// The same broker; of the writes through this handle (and its clones), none is sent unless it is permitted in the very
+    /// moment in which it is sent. One that is not permitted fails as if the broker could not be reached.
+    #[must_use]
+    pub fn with_permission(&self, writes: Permission) -> Self {
+        Self { writes: Some(writes), ..self.clone() }
     }
 
     /// The broker's URL.
@@ -119,7 +129,7 @@ impl Broker {
 
     /// Sends a request; `None` is a broker's 404.
     async fn ask(&self, request: Request<'_>) -> Result<Option<answer::Document>, BrokerError> {
-        match self.transport.send(request, self.observer.as_ref()).await? {
+        match self.transport.send(request, self.writes.as_ref(), self.observer.as_ref()).await? {
             Answer::Found(document) => Ok(Some(document)),
             Answer::NotFound => Ok(None),
         }

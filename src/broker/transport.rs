@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
-use reqwest::{Client, Method};
+use reqwest::{Body, Client, Method};
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
@@ -16,6 +16,7 @@ use super::config::{BaseUrl, BrokerConfig, ConfigError};
 use super::error::{BrokerError, TransportFault};
 use super::operation::Operation;
 use super::pause::{Pause, retry_after};
+use super::permitted::{Permission, PermittedBody};
 use super::secret::Redactor;
 use crate::api::names::quoted;
 
@@ -93,8 +94,13 @@ impl Transport {
         &self.base
     }
 
-    /// Sends a request and classifies its answer.
-    pub(super) async fn send(&self, request: Request<'_>, observer: Option<&Observer>) -> Result<Answer, BrokerError> {
+    /// Sends a request, a write only if it is permitted, and classifies its answer.
+    pub(super) async fn send(
+        &self,
+        request: Request<'_>,
+        writes: Option<&Permission>,
+        observer: Option<&Observer>,
+    ) -> Result<Answer, BrokerError> {
         let operation = request.operation;
         let observe = |outcome, took| {
             if let Some(observer) = observer {
@@ -113,7 +119,7 @@ impl Transport {
             }
         };
         let started = Instant::now();
-        let answer = match timeout(self.timeout, self.exchange(&request, url)).await {
+        let answer = match timeout(self.timeout, self.exchange(&request, writes, url)).await {
             Ok(Ok(mut response)) => {
                 response.retry_after = response.retry_after.map(|wait| self.pause.limited(wait));
                 if let Some(wait) = response.retry_after.filter(|_| matches!(response.status, 429 | 503)) {
@@ -153,17 +159,22 @@ impl Transport {
         Ok(slot)
     }
 
-    async fn exchange(&self, request: &Request<'_>, url: Url) -> Result<Response, BrokerError> {
+    async fn exchange(
+        &self,
+        request: &Request<'_>,
+        writes: Option<&Permission>,
+        url: Url,
+    ) -> Result<Response, BrokerError> {
         let operation = request.operation;
         let failed = |fault, error: reqwest::Error| {
             let cause = self.redactor.clean(&chain(&error.without_url()));
             BrokerError::Transport { operation, fault, cause }
         };
-        let mut response = match self.attempt(request, url.clone()).await {
+        let mut response = match self.attempt(request, writes, url.clone()).await {
             // The server closed a kept connection just as it was used again. Reading twice does no harm; a caller must
             // determine by reading whether a write arrived.
             Err(error) if request.method == Method::GET && fault(&error) == TransportFault::Closed => {
-                self.attempt(request, url).await
+                self.attempt(request, writes, url).await
             }
             first => first,
         }
@@ -191,10 +202,16 @@ impl Transport {
         }
     }
 
-    async fn attempt(&self, request: &Request<'_>, url: Url) -> Result<reqwest::Response, reqwest::Error> {
+    async fn attempt(
+        &self,
+        request: &Request<'_>,
+        writes: Option<&Permission>,
+        url: Url,
+    ) -> Result<reqwest::Response, reqwest::Error> {
         let mut builder = self.client.request(request.method.clone(), url);
         if let Some((media_type, body)) = &request.body {
-            builder = builder.header(CONTENT_TYPE, *media_type).body(body.to_string());
+            builder = builder.header(CONTENT_TYPE, *media_type);
+            builder = builder.body(Body::wrap(PermittedBody::new(body.to_string(), writes.cloned())));
         }
         builder.send().await
     }

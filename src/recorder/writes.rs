@@ -6,7 +6,7 @@ use operator_kit::lease::Leadership;
 
 use super::metrics::RecorderMetrics;
 use crate::{
-    broker::{Broker, BrokerError, DeploymentId, EnvironmentId, ReleaseId},
+    broker::{Broker, BrokerError, DeploymentId, EnvironmentId, Permission, ReleaseId},
     decide::record::{BrokerWrite, Done},
     workload::RecordKey,
 };
@@ -50,6 +50,8 @@ impl Writes {
     /// When the broker refuses it, or its answer did not arrive.
     pub(super) async fn perform(&self, at: &AtBroker<'_>, write: &BrokerWrite) -> Result<Done, BrokerError> {
         let AtBroker { broker, environment, key } = at;
+        let leads = self.leadership.clone();
+        let broker = &broker.with_permission(Permission::new(move || leads.is_leader()));
         match write {
             BrokerWrite::Record { version, correction } => {
                 let write = broker.record_deployment(&key.pacticipant, version, environment, key.instance.as_ref());

@@ -2,12 +2,14 @@
 //! and nothing more.
 
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use pact_operator::broker::{Broker, BrokerError, Credentials, DeploymentId, LONGEST_ANSWER, TransportFault};
+use pact_operator::broker::{
+    Broker, BrokerError, Credentials, DeploymentId, LONGEST_ANSWER, Permission, TransportFault,
+};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -456,4 +458,29 @@ async fn every_request_carries_our_headers_and_is_reported_to_the_observer() {
         }
         assert!(request.contains(" /prefix/"), "{request}");
     }
+}
+
+#[tokio::test]
+async fn case_29_a_write_that_is_no_longer_permitted_is_not_sent_and_a_question_is() {
+    let answer = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
+    let fake = Fake::answering(move |_| answer.to_owned()).await;
+    let permitted = Arc::new(AtomicBool::new(true));
+    let holds = Arc::clone(&permitted);
+    let broker = broker(&fake.url).with_permission(Permission::new(move || holds.load(Ordering::SeqCst)));
+    let (orders, one, environment) = (pacticipant("orders"), version("1"), environment_id("e"));
+    let write = || broker.record_deployment(&orders, &one, &environment, None);
+
+    drop(write().await);
+    assert_eq!(fake.received().len(), 1);
+    permitted.store(false, Ordering::SeqCst);
+    let refused = write().await.unwrap_err();
+    assert!(matches!(refused, BrokerError::Transport { fault: TransportFault::Closed, .. }), "{refused}");
+    assert!(refused.to_string().contains("no longer permitted"), "{refused}");
+    assert!(broker.undeploy(&DeploymentId::parse("d").unwrap()).await.is_err());
+    assert_eq!(fake.received().len(), 1, "none was sent");
+    drop(broker.environments().await);
+    assert_eq!(fake.received().len(), 2, "whoever does not lead may ask");
+    permitted.store(true, Ordering::SeqCst);
+    drop(write().await);
+    assert_eq!(fake.received().len(), 3);
 }

@@ -100,6 +100,7 @@ mod tests {
             environment,
             instance: None,
             kind,
+            by: String::new(),
         }
     }
 

@@ -233,8 +233,9 @@ impl World {
             .iter()
             .filter(here)
             .partition(|(reference, _)| status.recorded_for.contains(&reference.namespace));
-        let runs =
-            |members: &[(&WorkloadRef, &Truth)]| members.iter().any(|(_, truth)| truth.pods.contains_key(version));
+        // Also without pods, and when it has just gone on to another version.
+        let has = |truth: &Truth| truth.version == version || truth.pods.contains_key(version);
+        let runs = |members: &[(&WorkloadRef, &Truth)]| members.iter().any(|(_, truth)| has(truth));
         recorded.is_some_and(|recorded| recorded != version)
             && !status.recorded_for.is_empty()
             && !known.is_empty()
