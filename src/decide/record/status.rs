@@ -131,8 +131,13 @@ fn update(status: &mut PactDeploymentStatus, members: &[MemberView], state: &Rec
         }
         RecordState::Waiting { version, .. } => status.desired_version = version.as_ref().and_then(text),
         RecordState::Held(_) => status.desired_version = agreed(members).and_then(text),
-        RecordState::Pending { version, next_try, .. } => {
+        RecordState::Pending { why, version, next_try } => {
             status.desired_version = version.as_ref().and_then(text);
+            // A correction that somebody took back before it was read back is not made again either (case 37).
+            let recorded = status.recorded.as_ref().map(|recorded| &recorded.version);
+            if why.reason == Reason::RecordNotKept && recorded == status.desired_version.as_ref() {
+                status.corrected_version.clone_from(&status.desired_version);
+            }
             status.next_try = status.next_try.take().or(next_try.map(Time));
         }
         RecordState::Contested { version, .. } => status.desired_version = text(version),

@@ -202,6 +202,9 @@ fn case_37_a_correction_is_kept_for_as_long_as_that_version_runs() {
     };
     let (first, corrected_record) = (recorded("1", Write::First), recorded("1", Write::Correction));
     assert_eq!(corrected(std::slice::from_ref(&first)), None);
+    let taken_back = |text| pending(Some(text), Reason::RecordNotKept, 9);
+    assert_eq!(corrected(&[first.clone(), taken_back("1")]).as_deref(), Some("1"), "it was written, and gone at once");
+    assert_eq!(corrected(&[first.clone(), taken_back("2")]), None, "another version corrects nobody");
     let both = [first, corrected_record];
     assert_eq!(corrected(&both).as_deref(), Some("1"));
     let contested = RecordState::Contested { version: version("1"), why: why(Reason::Contested) };
