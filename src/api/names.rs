@@ -4,7 +4,7 @@
 //! character, and are case-sensitive. What a broker must never receive: an empty name, an empty application instance
 //! (it silently replaces the row without an instance) and control characters (the broker answers 422 or 500).
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use thiserror::Error;
 
@@ -56,7 +56,7 @@ pub fn quoted(text: &str) -> String {
     format!("\"{short}\"")
 }
 
-fn parse(what: &'static str, text: &str) -> Result<String, NameError> {
+fn parse(what: &'static str, text: &str) -> Result<Arc<str>, NameError> {
     let text = text.trim();
     if text.is_empty() {
         return Err(NameError::Empty { what });
@@ -68,14 +68,15 @@ fn parse(what: &'static str, text: &str) -> Result<String, NameError> {
     if text.chars().any(char::is_control) {
         return Err(NameError::ControlCharacter { what, quoted: quoted(text) });
     }
-    Ok(text.to_owned())
+    Ok(text.into())
 }
 
+// The same name is in many keys and maps: its copies share one text.
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $type(String);
+        pub struct $type(Arc<str>);
 
         impl $type {
             /// The name as it is sent to a broker.

@@ -4,10 +4,11 @@
 
 mod invalid;
 mod limit;
+mod members;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use self::limit::KeyLimit;
+use self::{limit::KeyLimit, members::Members};
 pub use self::{invalid::InvalidWorkload, limit::BeyondLimit};
 use super::environments::{Environments, RecordedAt};
 use crate::api::names::Version;
@@ -67,8 +68,9 @@ pub struct Index {
     environments: Environments,
 
     mappings: HashMap<String, NamespaceMapping>,
-    members: HashMap<RecordKey, BTreeMap<WorkloadRef, MemberView>>,
-    keys_of: HashMap<WorkloadRef, BTreeSet<RecordKey>>,
+    members: HashMap<RecordKey, Members>,
+    /// Of a workload, the keys of which it is a member.
+    keys_of: HashMap<WorkloadRef, Box<[RecordKey]>>,
     invalid_workloads: HashMap<WorkloadRef, InvalidWorkload>,
     /// Of workloads that are annotated and of others.
     stray_keys: HashMap<WorkloadRef, StrayKeys>,
@@ -228,7 +230,7 @@ impl Index {
     /// The members of a key, by name.
     #[must_use]
     pub fn members(&self, key: &RecordKey) -> Vec<MemberView> {
-        self.members.get(key).map(|members| members.values().cloned().collect()).unwrap_or_default()
+        self.members.get(key).map(|members| members.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// Every key that has members.
@@ -239,7 +241,7 @@ impl Index {
     /// Every key that has a member by way of this `PactEnvironment`.
     #[must_use]
     pub fn keys_of_environment(&self, object: &str) -> Vec<RecordKey> {
-        let of_object = |members: &BTreeMap<_, MemberView>| members.values().any(|m| m.environment_object == object);
+        let of_object = |members: &Members| members.iter().any(|m| m.environment_object == object);
         self.members.iter().filter(|(_, members)| of_object(members)).map(|(key, _)| key.clone()).collect()
     }
 
@@ -247,7 +249,7 @@ impl Index {
     /// records there when it has none. `None` when no valid one records there.
     #[must_use]
     pub fn rules_for(&self, key: &RecordKey) -> Option<&EnvironmentRules> {
-        let first = self.members.get(key).and_then(|members| members.values().map(|it| &it.environment_object).min());
+        let first = self.members.get(key).and_then(|members| members.iter().map(|it| &it.environment_object).min());
         first
             .and_then(|object| self.environments.rules(object))
             .or_else(|| self.environments.valid_rules().find(|rules| rules.environment_ref == key.environment_ref))
@@ -431,11 +433,11 @@ impl Index {
     fn reindex_within_limit(&mut self, reference: &WorkloadRef) -> BTreeSet<RecordKey> {
         let namespace = &reference.namespace;
         self.limit.forget(reference);
-        let mut touched = self.keys_of.remove(reference).unwrap_or_default();
-        for key in &touched {
+        let before = self.keys_of.remove(reference).unwrap_or_default();
+        for key in &before {
             if let Some(members) = self.members.get_mut(key) {
                 members.remove(reference);
-                if !members.keys().any(|other| other.namespace == *namespace) {
+                if !members.are_in(namespace) {
                     self.limit.leave(namespace);
                 }
                 if members.is_empty() {
@@ -443,6 +445,7 @@ impl Index {
                 }
             }
         }
+        let mut touched: BTreeSet<_> = before.into_iter().collect();
         self.invalid_workloads.remove(reference);
         let Some(workload) = self.workloads.get(reference) else { return touched };
         let invalid = self.invalid(workload);
@@ -452,17 +455,17 @@ impl Index {
         }
         let mut keys = BTreeSet::new();
         for (key, member) in placements {
-            let here = |members: &BTreeMap<WorkloadRef, _>| members.keys().any(|it| it.namespace == *namespace);
-            if !self.members.get(&key).is_some_and(here) && !self.limit.admit(reference, &key) {
+            let here = self.members.get(&key).is_some_and(|members| members.are_in(namespace));
+            if !here && !self.limit.admit(reference, &key) {
                 continue;
             }
             // Where two `PactEnvironment`s record in one environment, the first by name counts, as in `rules_for`.
-            self.members.entry(key.clone()).or_default().entry(reference.clone()).or_insert(member);
+            self.members.entry(key.clone()).or_default().add(member);
             keys.insert(key);
         }
         touched.extend(keys.iter().cloned());
         if !keys.is_empty() {
-            self.keys_of.insert(reference.clone(), keys);
+            self.keys_of.insert(reference.clone(), keys.into_iter().collect());
         }
         touched
     }

@@ -206,8 +206,8 @@ proptest! {
             happens(&mut index, happening);
         }
         for (key, members) in &index.members {
-            for (reference, member) in members {
-                let live = index.member_for(key, index.workload(reference).unwrap());
+            for member in members.iter() {
+                let live = index.member_for(key, index.workload(&member.workload).unwrap());
                 prop_assert_eq!(live.as_ref(), Some(member));
             }
         }
