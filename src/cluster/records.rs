@@ -84,6 +84,7 @@ impl RecordStore {
         // Nobody here reads who wrote which field, and it is half of the object. A write without them keeps those that
         // the API server has.
         object.metadata.managed_fields = None;
+        object.status.iter_mut().for_each(without_slack);
         into(&mut self.objects(), &key, object);
         Some(key)
     }
@@ -283,6 +284,19 @@ fn about(object: &PactDeployment) -> String {
     let PactDeploymentSpec { broker, environment, pacticipant, application_instance } = &object.spec;
     let instance = application_instance.as_ref().map(|instance| format!(" (application instance {instance})"));
     format!("{pacticipant} in {environment} at {broker}{}", instance.unwrap_or_default())
+}
+
+/// Gives back what the lists of a status have room for beyond what is in them: a list that was read has room for four, and
+/// most have one.
+fn without_slack(status: &mut PactDeploymentStatus) {
+    status.members.shrink_to_fit();
+    status.recorded_for.shrink_to_fit();
+    status.supported.shrink_to_fit();
+    status.history.shrink_to_fit();
+    status.checks.shrink_to_fit();
+    status.checks.iter_mut().for_each(|check| check.pairs.shrink_to_fit());
+    status.intended.shrink_to_fit();
+    status.conditions.shrink_to_fit();
 }
 
 #[cfg(test)]

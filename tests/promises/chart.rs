@@ -24,7 +24,7 @@ use testbed::process::free_port;
 use testbed::rollout::Live;
 use testbed::standin::StandIn;
 use testbed::test_cluster::{SOON, annotated, image};
-use testbed::webhook::{Person, Webhook};
+use testbed::webhook::{self, Person, Webhook};
 use testbed::{crds, namespace};
 
 /// A control plane with the chart on it, and what its Deployments describe as processes.
@@ -58,7 +58,7 @@ impl ChartCluster {
 
     /// How the API server reaches the process, with this failure policy.
     pub(super) fn webhook_values(&self, failure_policy: &str) -> Value {
-        let url = format!("https://127.0.0.1:{}/gate", self.port);
+        let url = format!("https://127.0.0.1:{}{}", self.port, webhook::PATH);
         json!({"url": url, "spreadSeconds": 0, "failurePolicy": failure_policy})
     }
 
