@@ -35,8 +35,8 @@ const TITLE: &str = "The gate, measured";
 
 const WORDS: &str = "Written by `make bench` (`benches/gate/`); do not edit. A real control plane, a stand-in broker, the webhook with its \
 default settings, its floors and whatever sends the requests run on one machine, in the same run, and take turns. The \
-machine is shared and noisy: the ratios say more than the times, and nothing is asserted on either. The bench profile is \
-the release profile without link-time optimisation and with 16 codegen units, to keep the build short.";
+machine is shared and noisy: the ratios say more than the times, and nothing is asserted on either. What is \
+measured is built as it is shipped, but for its symbols.";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();

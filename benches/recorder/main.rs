@@ -34,8 +34,7 @@ const TITLE: &str = "The recorder, measured";
 const WORDS: &str = "Written by `make bench` (`benches/recorder/`); do not edit. A real control plane (etcd, API server, controller manager, \
 scheduler) with fake nodes, a stand-in broker and the operator with its default settings run on one machine, and so do \
 the floors, in the same run. The machine is shared and noisy: the ratios say more than the times, and nothing is asserted \
-on either. The bench profile is the release profile without link-time optimisation and with 16 codegen units, to keep \
-the build short.
+on either. What is measured is built as it is shipped, but for its symbols.
 
 A nearest recorder in the field (Go, for another service), measured on such a machine, for comparison: posts 28 ms \
 *before* completion in 50 of 50, records rollouts that never become ready, needs 398 s to start with 1,000 Deployments \

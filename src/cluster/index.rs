@@ -8,8 +8,8 @@ mod members;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use self::{limit::KeyLimit, members::Members};
 pub use self::{invalid::InvalidWorkload, limit::BeyondLimit};
+use self::{limit::KeyLimit, members::Members};
 use super::environments::{Environments, RecordedAt};
 use crate::api::names::Version;
 use crate::decide::{
@@ -231,6 +231,12 @@ impl Index {
     #[must_use]
     pub fn members(&self, key: &RecordKey) -> Vec<MemberView> {
         self.members.get(key).map(|members| members.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Whether a key has members.
+    #[must_use]
+    pub fn has_members(&self, key: &RecordKey) -> bool {
+        self.members.contains_key(key)
     }
 
     /// Every key that has members.

@@ -125,7 +125,12 @@ impl RecordStore {
 
     /// What vanished in an environment: the records that no workload runs any more and that were not taken back yet.
     #[must_use]
-    pub fn vanished(&self, environment_ref: &EnvironmentRef, confirmed: Option<Timestamp>) -> Vanished {
+    pub fn vanished(
+        &self,
+        environment_ref: &EnvironmentRef,
+        confirmed: Option<Timestamp>,
+        has_members: impl Fn(&RecordKey) -> bool,
+    ) -> Vanished {
         let mut vanished = Vanished { confirmed, ..Vanished::default() };
         let objects = self.objects();
         for (key, object) in objects.iter().filter(|(key, _)| key.environment_ref == *environment_ref) {
@@ -137,6 +142,8 @@ impl RecordStore {
             if let Some(since) = &status.orphaned_since {
                 let instance = key.instance.as_ref().map(|instance| format!(" ({instance})")).unwrap_or_default();
                 vanished.orphaned.push((format!("{}{instance}", key.pacticipant), since.0));
+            } else if !has_members(key) {
+                vanished.unnoted += 1;
             }
         }
         drop(objects);

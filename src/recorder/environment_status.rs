@@ -61,8 +61,10 @@ impl EnvironmentReconciler {
         findings.extend(respected);
         findings.extend(beyond);
         findings.push(members_listed.clone());
-        let vanished =
-            rules.as_ref().map(|rules| self.cluster.records.vanished(&rules.environment_ref, rules.removal.confirmed));
+        let vanished = rules.as_ref().map(|rules| {
+            let (index, confirmed) = (self.cluster.index(), rules.removal.confirmed);
+            self.cluster.records.vanished(&rules.environment_ref, confirmed, |key| index.has_members(key))
+        });
         let vanished = vanished.unwrap_or_default();
         findings.extend(
             vanished.message(object).map(|why| Finding::new("UndeploysHeld", true, Reason::UndeploysHeld, why)),

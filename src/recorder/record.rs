@@ -186,8 +186,9 @@ impl RecordReconciler {
                 .and_then(|_| self.waiting.begin(&Task::Record(key.clone()), Instant::now())),
             fates: None,
             vanished: match index.rules_for(key) {
-                Some(rules) if index.members(key).is_empty() => {
-                    self.cluster.records.vanished(&key.environment_ref, rules.removal.confirmed)
+                Some(rules) if counted(&members).is_empty() => {
+                    let (records, confirmed) = (&self.cluster.records, rules.removal.confirmed);
+                    records.vanished(&key.environment_ref, confirmed, |key| index.has_members(key))
                 }
                 _ => Vanished::default(),
             },

@@ -15,6 +15,8 @@ const NAMED: usize = 5;
 pub struct Vanished {
     /// Each record, with since when no workload runs it; by name.
     pub orphaned: Vec<(String, Timestamp)>,
+    /// How many more have no workload, which is not noted in their status yet: a change of many is noted one by one.
+    pub unnoted: usize,
     /// How many records the environment has in all.
     pub recorded: usize,
     /// Up to when a person confirmed that what vanished may be taken back.
@@ -25,7 +27,8 @@ impl Vanished {
     /// Whether so many vanished at once that a mistake is likely.
     #[must_use]
     pub fn too_many(&self) -> bool {
-        self.orphaned.len() > FEW && self.orphaned.len() * SMALL_PART > self.recorded
+        let gone = self.orphaned.len() + self.unnoted;
+        gone > FEW && gone * SMALL_PART > self.recorded
     }
 
     /// Whether the record of a workload that vanished then must stay.
@@ -62,7 +65,7 @@ mod tests {
 
     fn vanished(count: usize, recorded: usize, confirmed: Option<i64>) -> Vanished {
         let orphaned = (100..).take(count).map(|second| (format!("app-{}", second - 100), at(second))).collect();
-        Vanished { orphaned, recorded, confirmed: confirmed.map(at) }
+        Vanished { orphaned, unnoted: 0, recorded, confirmed: confirmed.map(at) }
     }
 
     #[test]
@@ -78,6 +81,13 @@ mod tests {
         ] {
             assert_eq!(vanished(count, recorded, None).too_many(), expected, "{count} of {recorded}");
         }
+    }
+
+    #[test]
+    fn case_101_what_is_not_noted_yet_counts() {
+        let first = Vanished { unnoted: 5, ..vanished(1, 6, None) };
+        assert!(first.holds(at(100)), "the grace of the first may have passed before the others are noted");
+        assert!(!Vanished { unnoted: 4, ..first }.holds(at(100)));
     }
 
     #[test]

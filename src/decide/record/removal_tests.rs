@@ -105,6 +105,7 @@ fn case_101_many_that_vanish_at_once_stay_until_somebody_confirms() {
     let many = |confirmed: Option<i64>| World {
         vanished: Vanished {
             orphaned: (0..20).map(|number| (format!("app-{number}"), at(100))).collect(),
+            unnoted: 0,
             recorded: 40,
             confirmed: confirmed.map(at),
         },
