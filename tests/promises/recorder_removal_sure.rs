@@ -96,6 +96,25 @@ async fn case_99_a_workload_whose_pods_are_left_stays_recorded_while_they_are() 
 }
 
 #[tokio::test]
+async fn case_100_a_workload_that_becomes_another_kind_keeps_its_record_and_the_new_kind_takes_over() {
+    let cluster = TestCluster::shared().await;
+    let namespace = &cluster.namespace().await;
+    let environment = &cluster.environment(&[namespace], record(&json!({}))).await;
+    deployed(&cluster, namespace, environment, "moved").await;
+    cluster.broker.store().publish_version("moved", "2.0.0");
+    let moved = |version| {
+        let set = daemon_set("moved").image(&testbed::test_cluster::image(version));
+        set.annotation(annotations::PACTICIPANT, "moved")
+    };
+    Workload::apply(&cluster.client(), namespace, &moved("1.0.0")).await;
+    kubectl_ok(cluster.control_plane.kubeconfig(), &["-n", namespace, "delete", "deployment/moved"]).await;
+    stays(&cluster, environment, &["moved"], LONG).await;
+    Workload::apply(&cluster.client(), namespace, &moved("2.0.0")).await;
+    cluster.wait_recorded(environment, "moved", "2.0.0").await;
+    assert_eq!(cluster.writes(environment, "moved"), ["Deployed 1.0.0", "Deployed 2.0.0"]);
+}
+
+#[tokio::test]
 async fn case_101_many_records_that_vanish_at_once_stay_until_somebody_confirms() {
     let cluster = TestCluster::shared().await;
     let [namespace, other] = &[cluster.namespace().await, cluster.namespace().await];
