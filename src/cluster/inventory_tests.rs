@@ -1,6 +1,6 @@
 //! The counts of an environment, and when its first inventory counts as made.
 
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use k8s_openapi::jiff::Timestamp;
 
 use super::*;
 use crate::{
@@ -8,20 +8,11 @@ use crate::{
         condition::{Truth, conditions},
         deployment::Check,
     },
-    decide::record::fixtures::{at, key},
+    decide::record::fixtures::{self, at, key},
 };
 
 fn check(verdict: &str, would_deny: bool) -> Check {
-    Check {
-        version: "1".to_owned(),
-        verdict: verdict.to_owned(),
-        vacuous: None,
-        would_deny,
-        message: String::new(),
-        since: Time(at(1)),
-        pairs: Vec::new(),
-        more_pairs: None,
-    }
+    fixtures::check("1", verdict, would_deny)
 }
 
 /// A status with these conditions, all true, and these checks.

@@ -125,7 +125,7 @@ impl RecordReconciler {
         if let Some(quiet) = self.remaining_quiet(&state, object, &members, &mut tries) {
             return Next { after: Some(after.map_or(quiet, |after| after.min(quiet))), tries };
         }
-        if matches!(state, RecordState::Pending { .. }) && !self.is_news(key, object, &members, &state, now) {
+        if matches!(state, RecordState::Pending { .. }) && self.news(key, object, &members, &state, now).is_none() {
             return Next { after, tries };
         }
         let permit = if matches!(state, RecordState::Waiting { .. }) {
@@ -207,10 +207,7 @@ impl RecordReconciler {
         state: &RecordState,
         now: Timestamp,
     ) -> bool {
-        let after = self.status_after(key, object, members, state, now);
-        if object.and_then(|object| object.status.as_ref()) == Some(&after) {
-            return true;
-        }
+        let Some(after) = self.news(key, object, members, state, now) else { return true };
         if !self.store(key, object, after).await {
             return false;
         }
@@ -218,27 +215,15 @@ impl RecordReconciler {
         true
     }
 
-    /// Whether a state changes the status.
-    fn is_news(
+    /// The status in a state. `None` when the object has it.
+    fn news(
         &self,
         key: &RecordKey,
         object: Option<&PactDeployment>,
         members: &[MemberView],
         state: &RecordState,
         now: Timestamp,
-    ) -> bool {
-        let after = self.status_after(key, object, members, state, now);
-        object.and_then(|object| object.status.as_ref()) != Some(&after)
-    }
-
-    fn status_after(
-        &self,
-        key: &RecordKey,
-        object: Option<&PactDeployment>,
-        members: &[MemberView],
-        state: &RecordState,
-        now: Timestamp,
-    ) -> PactDeploymentStatus {
+    ) -> Option<PactDeploymentStatus> {
         let before = object.and_then(|object| object.status.as_ref());
         let mut after = status(object, counted(members), state, now);
         add_strangers(&mut after, object, members, now);
@@ -249,7 +234,8 @@ impl RecordReconciler {
         }
         remember_verdicts(&mut after);
         add_bypassed(&mut after, before, members, now);
-        self.signed(after)
+        let after = self.signed(after);
+        (before != Some(&after)).then_some(after)
     }
 
     /// The status, with the name of the cluster that writes it.

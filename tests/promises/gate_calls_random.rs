@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{Container, EnvVar};
 use kube::api::PostParams;
 use serde_json::json;
 
+use super::dice::Dice;
 use super::gate_setup::GateSetup;
 use testbed::components::Component;
 use testbed::test_cluster::{annotated, image};
@@ -197,24 +198,4 @@ fn set(map: &mut BTreeMap<String, String>, key: &str, value: Option<&str>) -> St
         None => map.remove(key),
     };
     format!("{key}={value:?}")
-}
-
-/// `SplitMix64`: a few lines, the same on every machine.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).unwrap()
-    }
-
-    fn of<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())]
-    }
 }

@@ -14,6 +14,7 @@ use pact_operator::{
 };
 
 use super::broker_under_test::{config, environment, pacticipant, version};
+use super::dice::Dice;
 use super::gate_worlds_oracle::{App, Asked, EnvironmentNumber, Event, Number, Truth, truth};
 use testbed::standin::{StandIn, Store};
 
@@ -22,27 +23,6 @@ const WORLDS: u64 = 5_000;
 const TOGETHER: u64 = 250;
 const APPS: [&str; 5] = ["org/web", "my api", "inv+1", "Größe", "a&b=c"];
 const NUMBERS: [&str; 3] = ["1.0", "2.0+b", "feat/x 3"];
-
-/// `SplitMix64`: small, and the same everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `end`.
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(end).unwrap()).unwrap()
-    }
-
-    fn happens(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-}
 
 #[derive(Debug)]
 struct World {
@@ -61,12 +41,12 @@ impl World {
         // Small worlds mostly: they contain every trap, and take little time.
         let apps = [2, 2, 2, 3, 3, 3, 4, 5][dice.below(8)];
         let versions: Vec<usize> = (0..apps).map(|_| 1 + dice.below(NUMBERS.len())).collect();
-        let environments = 1 + usize::from(dice.happens(30));
+        let environments = 1 + usize::from(dice.percent(30));
         let lagging = [0, 0, 60, 90][dice.below(4)];
         let mut world = Self { number, apps, environments, lagging, events: Vec::new(), questions: Vec::new() };
         for (app, &count) in versions.iter().enumerate() {
             // A version that is not published here may be created by a deployment or a result, or never.
-            let published = (0..count).filter(|_| dice.happens(80));
+            let published = (0..count).filter(|_| dice.percent(80));
             world.events.extend(published.map(|version| Event::Published { app, version }));
         }
         for _ in 0..8 + dice.below(10 * apps) {
@@ -82,11 +62,11 @@ impl World {
             }
         }
         // Questions about a missing version, and sometimes a missing environment or application.
-        if dice.happens(30) {
+        if dice.percent(30) {
             let (app, environment) = (dice.below(apps + 1), dice.below(environments));
             world.questions.push(Asked { app, version: 9, environment, ignore: Vec::new() });
         }
-        if dice.happens(10) {
+        if dice.percent(10) {
             world.questions.push(Asked {
                 app: dice.below(apps),
                 version: 0,
@@ -118,10 +98,10 @@ impl World {
                 let pacts: Vec<_> = pacts.collect();
                 let (consumer, version, provider) = *pacts.get(dice.below(pacts.len().max(1)))?;
                 let by = dice.below(versions[provider]);
-                Some(Event::Verified { consumer, version, provider, by, ok: dice.happens(80) })
+                Some(Event::Verified { consumer, version, provider, by, ok: dice.percent(80) })
             }
-            66..88 if !dice.happens(self.lagging) => Some(Event::Deployed { app, version, environment, instance }),
-            _ if dice.happens(self.lagging) => Some(Event::Runs { app, version, environment }),
+            66..88 if !dice.percent(self.lagging) => Some(Event::Deployed { app, version, environment, instance }),
+            _ if dice.percent(self.lagging) => Some(Event::Runs { app, version, environment }),
             88..91 => Some(Event::Undeployed { app, environment, instance }),
             91..98 => Some(Event::Released { app, version, environment }),
             _ => Some(Event::SupportEnded { app, version, environment }),
@@ -129,9 +109,9 @@ impl World {
     }
 
     fn ignore(&self, dice: &mut Dice) -> Vec<(App, Option<Number>)> {
-        let many = if dice.happens(75) { 0 } else { 1 + dice.below(2) };
+        let many = if dice.percent(75) { 0 } else { 1 + dice.below(2) };
         let mut ignore: Vec<_> =
-            (0..many).map(|_| (dice.below(self.apps), dice.happens(60).then(|| dice.below(NUMBERS.len())))).collect();
+            (0..many).map(|_| (dice.below(self.apps), dice.percent(60).then(|| dice.below(NUMBERS.len())))).collect();
         ignore.sort_unstable();
         ignore.dedup();
         ignore

@@ -6,21 +6,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::recorder_removal::deployed;
 use testbed::eventually::{always, eventually};
-use testbed::rollout::Live;
 use testbed::standin::{Effect, Fault};
-use testbed::test_cluster::{SOON, TestCluster, annotated, image};
+use testbed::test_cluster::{SOON, TestCluster, image};
 
 /// Several comparisons with the broker, one every three seconds.
 const SEVERAL_RESYNCS: Duration = Duration::from_secs(11);
-
-async fn deployed(cluster: &TestCluster, namespace: &str, environment: &str, name: &str) -> Live {
-    cluster.broker.store().publish_version(name, "1.0.0");
-    let live = annotated(name, name, "1.0.0").apply(&cluster.client(), namespace).await;
-    cluster.wait_recorded(environment, name, "1.0.0").await;
-    cluster.wait_condition(environment, name, ("Ready", "True", "Recorded")).await;
-    live
-}
 
 async fn wait_writes(cluster: &TestCluster, environment: &str, name: &str, expected: &[&str]) {
     eventually(format!("the writes of {name} in {environment} to be {expected:?}"), SOON, async || {

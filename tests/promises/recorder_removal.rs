@@ -37,7 +37,7 @@ async fn with_orders(cluster: &TestCluster, seconds: u64, test: impl AsyncFnOnce
 }
 
 /// Rolls out 1.0.0 of a pacticipant under its own name and waits until the broker and the record have it.
-async fn deployed(cluster: &TestCluster, namespace: &str, environment: &str, name: &str) -> Live {
+pub(super) async fn deployed(cluster: &TestCluster, namespace: &str, environment: &str, name: &str) -> Live {
     cluster.broker.store().publish_version(name, "1.0.0");
     let live = annotated(name, name, "1.0.0").apply(&cluster.client(), namespace).await;
     cluster.wait_recorded(environment, name, "1.0.0").await;

@@ -9,9 +9,9 @@ use pact_operator::api::{PactEnvironment, annotations};
 use serde_json::{Value, json};
 
 use super::objects::Objects as _;
+use super::recorder_removal::deployed;
 use testbed::eventually::{always, eventually};
 use testbed::kubectl::kubectl_ok;
-use testbed::rollout::Live;
 use testbed::test_cluster::{SOON, TestCluster, annotated};
 use testbed::webhook::sum;
 use testbed::workload::{Workload, daemon_set};
@@ -26,14 +26,6 @@ fn record(more: &Value) -> Value {
     let mut record = json!({"undeployGraceSeconds": GRACE});
     record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     json!({"record": record})
-}
-
-async fn deployed(cluster: &TestCluster, namespace: &str, environment: &str, name: &str) -> Live {
-    cluster.broker.store().publish_version(name, "1.0.0");
-    let live = annotated(name, name, "1.0.0").apply(&cluster.client(), namespace).await;
-    cluster.wait_recorded(environment, name, "1.0.0").await;
-    cluster.wait_condition(environment, name, ("Ready", "True", "Recorded")).await;
-    live
 }
 
 async fn wait_gone(cluster: &TestCluster, environment: &str, name: &str) {

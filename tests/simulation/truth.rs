@@ -157,12 +157,21 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The workloads that run a pacticipant in an environment.
-    pub fn of<'a>(&'a self, environment: &'a str, pacticipant: &'a str) -> impl Iterator<Item = &'a Truth> {
+    /// The workloads that run a pacticipant in an environment, by reference.
+    pub fn members<'a>(
+        &'a self,
+        environment: &'a str,
+        pacticipant: &'a str,
+    ) -> impl Iterator<Item = (&'a WorkloadRef, &'a Truth)> {
         let here =
             move |reference: &WorkloadRef| self.stages.get(&reference.namespace).is_some_and(|it| it == environment);
-        let named = move |truth: &&Truth| truth.pacticipant.as_deref() == Some(pacticipant);
-        self.workloads.iter().filter(move |(reference, _)| here(reference)).map(|(_, truth)| truth).filter(named)
+        let named = move |truth: &Truth| truth.pacticipant.as_deref() == Some(pacticipant);
+        self.workloads.iter().filter(move |(reference, truth)| here(reference) && named(truth))
+    }
+
+    /// The workloads that run a pacticipant in an environment.
+    pub fn of<'a>(&'a self, environment: &'a str, pacticipant: &'a str) -> impl Iterator<Item = &'a Truth> {
+        self.members(environment, pacticipant).map(|(_, truth)| truth)
     }
 
     /// The versions of a pacticipant of which pods serve in an environment, with or without a workload.

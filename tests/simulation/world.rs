@@ -223,16 +223,9 @@ impl World {
         let Some((status, _)) = self.records.get(key) else { return false };
         let recorded = status.recorded.as_ref().map(|recorded| recorded.version.as_str());
         let (environment, pacticipant) = Self::parts(key);
-        let here = |(reference, truth): &(&WorkloadRef, &Truth)| {
-            truth.pacticipant.as_ref() == Some(&pacticipant)
-                && self.cluster.stages.get(&reference.namespace) == Some(&environment)
-        };
-        let (known, strangers): (Vec<_>, Vec<_>) = self
-            .cluster
-            .workloads
-            .iter()
-            .filter(here)
-            .partition(|(reference, _)| status.recorded_for.contains(&reference.namespace));
+        let all = self.cluster.members(&environment, &pacticipant);
+        let (known, strangers): (Vec<_>, Vec<_>) =
+            all.partition(|(reference, _)| status.recorded_for.contains(&reference.namespace));
         // Also without pods, and when it has just gone on to another version.
         let has = |truth: &Truth| truth.version == version || truth.pods.contains_key(version);
         let runs = |members: &[(&WorkloadRef, &Truth)]| members.iter().any(|(_, truth)| has(truth));
@@ -250,17 +243,8 @@ impl World {
         // Strangers do not count: what is recorded is others'.
         let recorded_for = self.records.get(key).map(|(status, _)| status.recorded_for.clone()).unwrap_or_default();
         let (environment, pacticipant) = Self::parts(key);
-        let runs = |(reference, truth): &(&WorkloadRef, &Truth)| {
-            truth.pacticipant.as_ref() == Some(&pacticipant)
-                && self.cluster.stages.get(&reference.namespace) == Some(&environment)
-        };
-        let strangers = !recorded_for.is_empty()
-            && self
-                .cluster
-                .workloads
-                .iter()
-                .filter(runs)
-                .all(|(reference, _)| !recorded_for.contains(&reference.namespace));
+        let is_stranger = |(reference, _): (&WorkloadRef, _)| !recorded_for.contains(&reference.namespace);
+        let strangers = !recorded_for.is_empty() && self.cluster.members(&environment, &pacticipant).all(is_stranger);
         // Of what came a moment ago no watch may have told yet.
         let now = self.now;
         let known = |since: i64| now - since > BEHIND + 2;
@@ -304,9 +288,7 @@ impl World {
                     && !status.recorded_for.is_empty()
                     && !status.recorded_for.contains(&reference.namespace)
             };
-            let here = |reference: &WorkloadRef| self.cluster.stages.get(&reference.namespace) == Some(&environment);
-            let named = |truth: &Truth| truth.pacticipant.as_ref() == Some(&pacticipant);
-            let all = self.cluster.workloads.iter().filter(|(reference, truth)| here(reference) && named(truth));
+            let all = self.cluster.members(&environment, &pacticipant);
             let (strangers, known): (Vec<_>, Vec<_>) = all.partition(|(reference, truth)| stranger(reference, truth));
             // Those who are recorded have gone elsewhere, and are not recorded there: their record stays until then.
             let reserved = known.is_empty() && condition("Orphaned");

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use super::member::MemberView;
 use crate::{
     api::{
+        deployment::Check,
         environment::RecordKind,
         names::{ApplicationInstance, EnvironmentName, Pacticipant, Version},
     },
@@ -18,6 +19,20 @@ use crate::{
 
 pub(crate) fn version(text: &str) -> Version {
     Version::parse(text).unwrap()
+}
+
+/// The check of a version, without text and pairs.
+pub(crate) fn check(version: &str, verdict: &str, would_deny: bool) -> Check {
+    Check {
+        version: version.to_owned(),
+        verdict: verdict.to_owned(),
+        vacuous: None,
+        would_deny,
+        message: String::new(),
+        since: Time(at(1)),
+        pairs: Vec::new(),
+        more_pairs: None,
+    }
 }
 
 pub(crate) fn at(second: i64) -> Timestamp {

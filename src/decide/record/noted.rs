@@ -57,10 +57,7 @@ fn note_intended(status: &mut PactDeploymentStatus, versions: &[Version]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        api::deployment::Check,
-        decide::record::fixtures::{at, version},
-    };
+    use crate::decide::record::fixtures::{at, check, version};
 
     fn row(text: &str) -> Row {
         Row { version: version(text), uuid: format!("uuid-{text}") }
@@ -121,20 +118,10 @@ mod tests {
 
     #[test]
     fn case_97_a_version_whose_answer_was_lost_keeps_its_verdict() {
-        let check = |would_deny| Check {
-            version: "2".into(),
-            verdict: if would_deny { "No" } else { "Yes" }.into(),
-            vacuous: None,
-            would_deny,
-            message: String::new(),
-            since: Time(at(1)),
-            pairs: Vec::new(),
-            more_pairs: None,
-        };
         for would_deny in [false, true] {
             let before = PactDeploymentStatus {
                 intended: vec!["2".into()],
-                checks: vec![check(would_deny)],
+                checks: vec![check("2", if would_deny { "No" } else { "Yes" }, would_deny)],
                 ..PactDeploymentStatus::default()
             };
             let after = noted(Some(&before), Some(&row("2")), &record("3"), at(9)).unwrap();

@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     api::{condition::is_true, deployment::Check},
     decide::Explanation,
-    decide::record::fixtures::{at, key, member, progressing, version},
+    decide::record::fixtures::{at, check, key, member, progressing, version},
     workload::{RolloutState, VersionProblem},
 };
 
@@ -155,16 +155,7 @@ fn case_96_two_versions_that_take_turns_push_no_other_out() {
 
 #[test]
 fn case_97_a_version_that_was_fine_once_stays_so_and_one_that_never_was_does_not() {
-    let check = |verdict: &str, would_deny| Check {
-        version: "1".into(),
-        verdict: verdict.into(),
-        vacuous: None,
-        would_deny,
-        message: String::new(),
-        since: Time(at(1)),
-        pairs: Vec::new(),
-        more_pairs: None,
-    };
+    let check = |verdict: &str, would_deny| check("1", verdict, would_deny);
     for (verdicts, then) in [
         (vec![], None),
         (vec![check("Unchecked", false)], None),
