@@ -67,6 +67,16 @@ async fn wait_quiet(cluster: &TestCluster) {
         }
     })
     .await;
+    // What the last of them found out is reported a moment later.
+    let (mut written, mut since) = (0, Instant::now());
+    eventually("the writes about them to end", SOON, async || {
+        let now = api_writes(cluster).len();
+        if now != written {
+            (written, since) = (now, Instant::now());
+        }
+        if since.elapsed() >= Duration::from_secs(2) { Ok(()) } else { Err(format!("{written} so far")) }
+    })
+    .await;
 }
 
 #[tokio::test]
