@@ -22,12 +22,18 @@ pub const PATIENCE: Duration = Duration::from_mins(15);
 /// How many requests the bench itself has under way at the API server.
 const AT_ONCE: usize = 50;
 
-/// A test cluster with one namespace that is mapped to one environment.
+/// How many namespaces there are, and how many Deployments are in each at most: for no more keys than that may the workloads
+/// of one namespace speak.
+const NAMESPACES: usize = 10;
+const IN_NAMESPACE: usize = 1_000;
+
+/// A test cluster with namespaces that are mapped to one environment.
 pub struct Setup {
     /// Control plane and broker.
     pub cluster: TestCluster,
-    /// The namespace.
+    /// The first namespace.
     pub namespace: String,
+    namespaces: Vec<String>,
     /// The environment.
     pub environment: String,
 }
@@ -36,9 +42,18 @@ impl Setup {
     /// A new one, without operator.
     pub async fn new() -> Self {
         let cluster = TestCluster::without_operator().await;
-        let namespace = cluster.namespace().await;
-        let environment = cluster.environment(&[&namespace], json!({})).await;
-        Self { cluster, namespace, environment }
+        let mut namespaces = Vec::new();
+        for _ in 0..NAMESPACES {
+            namespaces.push(cluster.namespace().await);
+        }
+        let names: Vec<&str> = namespaces.iter().map(String::as_str).collect();
+        let environment = cluster.environment(&names, json!({})).await;
+        Self { cluster, namespace: namespaces[0].clone(), namespaces, environment }
+    }
+
+    /// The namespace of the Deployment of a number.
+    fn namespace_of(&self, number: usize) -> &str {
+        &self.namespaces[number / IN_NAMESPACE]
     }
 
     /// Starts the operator with its default settings and waits until it is ready.
@@ -74,7 +89,7 @@ impl Setup {
         let creations = stream::iter(range).map(|number| {
             let (client, name) = (client.clone(), format!("{name}-{number}"));
             async move {
-                annotated(&name, &name, version).replicas(replicas).create(&client, &self.namespace).await;
+                annotated(&name, &name, version).replicas(replicas).create(&client, self.namespace_of(number)).await;
             }
         });
         creations.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
@@ -105,9 +120,10 @@ impl Setup {
         subresource: Option<&str>,
         patch: impl Fn(usize) -> serde_json::Value,
     ) {
-        let api: Api<Deployment> = Api::namespaced(self.cluster.client(), &self.namespace);
+        let client = self.cluster.client();
         let patches = stream::iter(range).map(|number| {
-            let (api, name, patch) = (api.clone(), format!("{name}-{number}"), Patch::Strategic(patch(number)));
+            let (name, patch) = (format!("{name}-{number}"), Patch::Strategic(patch(number)));
+            let api: Api<Deployment> = Api::namespaced(client.clone(), self.namespace_of(number));
             async move {
                 let how = PatchParams::default();
                 let patched = match subresource {
@@ -122,7 +138,7 @@ impl Setup {
 
     /// Waits until the Deployment controller has observed every Deployment.
     pub async fn wait_observed(&self, count: usize) {
-        let api: Api<Deployment> = Api::namespaced(self.cluster.client(), &self.namespace);
+        let api: Api<Deployment> = Api::all(self.cluster.client());
         eventually("all Deployments to be observed", PATIENCE, async || {
             let all = api.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
             let seen = all.items.iter().filter(|one| {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{Broker, BrokerError, live::LiveCache, providers::Providers};
 use crate::{
-    api::names::{EnvironmentName, Pacticipant},
+    api::names::{EnvironmentName, Pacticipant, Version},
     decide::{
         Evidence, Judgement, LiveVersions, Matrix, PairResult, Question, UnrecordedVersion, Vacuous, Verdict,
         brokers_spelling, judge, of_other_spelling, wants_live,
@@ -102,6 +102,24 @@ impl Judge {
     /// What an environment has as live was changed: it is read anew.
     pub fn forget(&self, environment: &EnvironmentName) {
         self.live.forget(environment);
+    }
+
+    /// All that is deployed of a pacticipant in an environment was read, beginning at `began`: what is known of the
+    /// environment is brought up to date with it.
+    pub fn saw_deployed(
+        &self,
+        environment: &EnvironmentName,
+        pacticipant: &Pacticipant,
+        began: Instant,
+        versions: Vec<Version>,
+    ) {
+        self.live.saw_deployed(environment, pacticipant, began, versions);
+    }
+
+    /// The same, whose requests wait while any other request to the broker does.
+    #[must_use]
+    pub fn giving_way(&self) -> Self {
+        Self { broker: self.broker.giving_way(), ..self.clone() }
     }
 
     /// See [`Running::revision`].

@@ -22,8 +22,6 @@ pub struct DeployedVersion {
     pub version: Version,
     /// Which permanent copy of the application; `None` is a copy of its own.
     pub application_instance: Option<ApplicationInstance>,
-    /// When it was recorded, as the broker wrote it (RFC 3339).
-    pub created_at: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -33,7 +31,6 @@ struct DeploymentRow {
     application_instance: Option<String>,
     /// The application instance as brokers before 2.89.0 name it.
     target: Option<String>,
-    created_at: Option<String>,
     #[serde(rename = "_embedded")]
     embedded: Embedded,
 }
@@ -46,7 +43,7 @@ impl DeploymentRow {
             None => None,
         };
         let id = DeploymentId::parse(&self.uuid).ok()?;
-        Some(DeployedVersion { id, pacticipant, version, application_instance, created_at: self.created_at })
+        Some(DeployedVersion { id, pacticipant, version, application_instance })
     }
 }
 

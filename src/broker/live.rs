@@ -10,10 +10,13 @@ use futures::future::try_join;
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 
 use super::{Broker, BrokerError, EnvironmentId};
-use crate::{api::names::EnvironmentName, decide::LiveVersions};
+use crate::{
+    api::names::{EnvironmentName, Pacticipant, Version},
+    decide::LiveVersions,
+};
 
-/// How long a snapshot serves. The operator's own records end it at once ([`LiveCache::forget`]); this is how long
-/// another client's record may stay unnoticed.
+/// How long a snapshot serves. The operator's own records change it at once ([`LiveCache::saw_deployed`]) or end it
+/// ([`LiveCache::forget`]); this is how long another client's record may stay unnoticed.
 const SERVES: Duration = Duration::from_secs(3);
 /// How long a failure to read serves, so that many callers do not wait for one after the other.
 const FAILURE_SERVES: Duration = Duration::from_secs(1);
@@ -22,16 +25,21 @@ const FAILURE_SERVES: Duration = Duration::from_secs(1);
 const KEPT: Duration = Duration::from_mins(10);
 
 /// What is live in an environment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LiveSnapshot {
     /// Every version that is deployed, or released and supported.
     pub versions: LiveVersions,
+    /// Those of them that are released and supported.
+    supported: LiveVersions,
     /// How many rows could not be read: a version may be missing.
     pub unreadable: usize,
 }
 
 /// What was read of an environment; `None` when the broker does not have it.
 type Found = Result<Option<Arc<LiveSnapshot>>, BrokerError>;
+
+/// What a broker has as deployed of each pacticipant, and when the reading of that began.
+type Seen = HashMap<Pacticipant, (Instant, Vec<Version>)>;
 
 #[derive(Default)]
 struct Entry {
@@ -47,6 +55,8 @@ pub(super) struct LiveCache {
     entries: Mutex<HashMap<EnvironmentName, Arc<AsyncMutex<Entry>>>>,
     /// Readings that began before this moment no longer serve.
     stale: Mutex<HashMap<EnvironmentName, Instant>>,
+    /// What was read of single pacticipants, to be taken over into the snapshots that were read before.
+    seen: Mutex<HashMap<EnvironmentName, Seen>>,
 }
 
 impl LiveCache {
@@ -64,15 +74,17 @@ impl LiveCache {
         let entry = self.entry(environment);
         let mut entry = entry.lock().await;
         let not_before = not_before.max(lock(&self.stale).get(environment).copied());
-        if let Some((began, ended, found)) = &entry.last {
+        if let Some((began, ended, found)) = &mut entry.last {
             let serves = if found.is_ok() { SERVES } else { FAILURE_SERVES };
             // From its end: a broker that takes longer to answer than a reading serves would be read for ever.
             if not_before.is_none_or(|not_before| *began >= not_before) && ended.elapsed() < serves {
+                self.take_over(environment, *began, found);
                 return found.clone();
             }
         }
         let began = Instant::now();
-        let found = read(broker, environment, &mut entry.id).await;
+        let mut found = read(broker, environment, &mut entry.id).await;
+        self.take_over(environment, began, &mut found);
         entry.last = Some((began, Instant::now(), found.clone()));
         found
     }
@@ -85,6 +97,36 @@ impl LiveCache {
         stale.insert(environment.clone(), Instant::now());
     }
 
+    /// All that is deployed of a pacticipant in an environment, from a reading that began at `began`. Thousands of records
+    /// at a start would otherwise have the whole environment read again after each of them.
+    pub(super) fn saw_deployed(
+        &self,
+        environment: &EnvironmentName,
+        pacticipant: &Pacticipant,
+        began: Instant,
+        versions: Vec<Version>,
+    ) {
+        if lock(&self.entries).contains_key(environment) {
+            let mut seen = lock(&self.seen);
+            seen.entry(environment.clone()).or_default().insert(pacticipant.clone(), (began, versions));
+        }
+    }
+
+    /// Brings a snapshot whose reading began at `began` up to date with what was read of single pacticipants after that.
+    fn take_over(&self, environment: &EnvironmentName, began: Instant, found: &mut Found) {
+        let Some(seen) = lock(&self.seen).remove(environment) else { return };
+        let Ok(Some(snapshot)) = found else { return };
+        let mut later = seen.into_iter().filter(|(_, (at, _))| *at >= began).peekable();
+        if later.peek().is_none() {
+            return;
+        }
+        let snapshot = Arc::make_mut(snapshot);
+        for (pacticipant, (_, mut versions)) in later {
+            versions.extend(snapshot.supported.of(&pacticipant).into_iter().flatten().cloned());
+            *snapshot.versions.looked_up(pacticipant) = versions.into_iter().collect();
+        }
+    }
+
     /// What is known of an environment. Others that nobody asked about for long are forgotten.
     fn entry(&self, environment: &EnvironmentName) -> Arc<AsyncMutex<Entry>> {
         let mut entries = lock(&self.entries);
@@ -95,6 +137,7 @@ impl LiveCache {
             let Ok(entry) = entry.try_lock() else { return true };
             entry.last.as_ref().is_some_and(|(_, ended, _)| ended.elapsed() < KEPT)
         });
+        lock(&self.seen).retain(|environment, _| entries.contains_key(environment));
         Arc::clone(entries.entry(environment.clone()).or_default())
     }
 }
@@ -123,8 +166,10 @@ async fn of(broker: &Broker, id: &EnvironmentId) -> Result<Arc<LiveSnapshot>, Br
         try_join(broker.currently_deployed_rows(id, None), broker.currently_supported_rows(id, None)).await?;
     let deployed_versions = deployed.rows.into_iter().map(|row| (row.pacticipant, row.version));
     let supported_versions = supported.rows.into_iter().map(|row| (row.pacticipant, row.version));
+    let supported_versions: Vec<_> = supported_versions.collect();
     Ok(Arc::new(LiveSnapshot {
-        versions: LiveVersions::all(deployed_versions.chain(supported_versions)),
+        versions: LiveVersions::all(deployed_versions.chain(supported_versions.iter().cloned())),
+        supported: LiveVersions::all(supported_versions),
         unreadable: deployed.unreadable + supported.unreadable,
     }))
 }
@@ -135,6 +180,40 @@ mod tests {
 
     fn name(number: u32) -> EnvironmentName {
         EnvironmentName::parse(&format!("preview-{number}")).unwrap()
+    }
+
+    #[test]
+    fn what_was_read_of_one_application_replaces_what_a_snapshot_has_of_it_unless_that_is_newer() {
+        let (orders, web) = (Pacticipant::parse("orders").unwrap(), Pacticipant::parse("web").unwrap());
+        let version = |text| Version::parse(text).unwrap();
+        let supported = [(orders.clone(), version("0.9"))];
+        let versions = [(orders.clone(), version("1")), (web.clone(), version("7"))];
+        let snapshot = || {
+            Ok(Some(Arc::new(LiveSnapshot {
+                versions: LiveVersions::all(versions.iter().chain(&supported).cloned()),
+                supported: LiveVersions::all(supported.clone()),
+                unreadable: 0,
+            })))
+        };
+        let (cache, began) = (LiveCache::default(), Instant::now());
+        let shown = |found: &Found| {
+            let snapshot = found.clone().unwrap().unwrap();
+            let of = |name| snapshot.versions.of(name).unwrap().iter().map(ToString::to_string).collect::<Vec<_>>();
+            (of(&orders).join(","), of(&web).join(","))
+        };
+        let mut found = snapshot();
+        cache.saw_deployed(&name(1), &orders, began, vec![version("2")]);
+        cache.take_over(&name(1), began, &mut found);
+        assert_eq!(shown(&found), ("0.9,1".to_owned(), "7".to_owned()), "nobody asks about this environment");
+        drop(cache.entry(&name(1)));
+        cache.saw_deployed(&name(1), &orders, began, vec![version("2")]);
+        cache.take_over(&name(1), began + Duration::from_secs(1), &mut found);
+        assert_eq!(shown(&found), ("0.9,1".to_owned(), "7".to_owned()), "the snapshot is newer");
+        cache.saw_deployed(&name(1), &orders, began, vec![version("2")]);
+        cache.saw_deployed(&name(1), &web, began, Vec::new());
+        cache.take_over(&name(1), began, &mut found);
+        assert_eq!(shown(&found), ("0.9,2".to_owned(), String::new()));
+        assert!(lock(&cache.seen).is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -29,6 +29,7 @@ mod secret;
 pub mod settings;
 mod slots;
 mod transport;
+mod turns;
 mod url;
 
 use std::collections::BTreeMap;
@@ -50,7 +51,7 @@ pub use rows::Rows;
 pub use transport::{LONGEST_ANSWER, Observer};
 
 use answer::Answer;
-use transport::{Request, Transport};
+use transport::{Request, Sending, Transport};
 
 /// One Pact Broker. Clones share its connections, its limit of requests in flight and its pause.
 ///
@@ -61,6 +62,7 @@ pub struct Broker {
     transport: Arc<Transport>,
     observer: Option<Observer>,
     writes: Option<Permission>,
+    gives_way: bool,
 }
 
 impl fmt::Debug for Broker {
@@ -82,7 +84,7 @@ impl Broker {
     /// # Errors
     /// When the configuration is invalid, whatever the broker would answer.
     pub fn new(config: BrokerConfig) -> Result<Self, ConfigError> {
-        Ok(Self { transport: Arc::new(Transport::new(config)?), observer: None, writes: None })
+        Ok(Self { transport: Arc::new(Transport::new(config)?), observer: None, writes: None, gives_way: false })
     }
 
     /// The same broker; requests through this handle (and its clones) are reported to the observer.
@@ -97,6 +99,13 @@ impl Broker {
     #[must_use]
     pub fn with_permission(&self, writes: Permission) -> Self {
         Self { writes: Some(writes), ..self.clone() }
+    }
+
+    /// The same broker; requests through this handle (and its clones) wait while any other waits for its turn, a minute at
+    /// most.
+    #[must_use]
+    pub fn giving_way(&self) -> Self {
+        Self { gives_way: true, ..self.clone() }
     }
 
     /// The broker's URL.
@@ -129,7 +138,9 @@ impl Broker {
 
     /// Sends a request; `None` is a broker's 404.
     async fn ask(&self, request: Request<'_>) -> Result<Option<answer::Document>, BrokerError> {
-        match self.transport.send(request, self.writes.as_ref(), self.observer.as_ref()).await? {
+        let Self { writes, observer, gives_way, .. } = self;
+        let sending = Sending { writes: writes.as_ref(), observer: observer.as_ref(), gives_way: *gives_way };
+        match self.transport.send(request, sending).await? {
             Answer::Found(document) => Ok(Some(document)),
             Answer::NotFound => Ok(None),
         }

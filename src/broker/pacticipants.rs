@@ -74,7 +74,7 @@ impl Broker {
                 let latest = embedded.and_then(|embedded| embedded.latest_version);
                 Some((name, latest.map_or_else(String::new, |latest| latest.number)))
             }
-            Row::Other(_) => None,
+            Row::Other => None,
         });
         Ok(Some(latest.collect()))
     }

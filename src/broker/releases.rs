@@ -20,15 +20,12 @@ pub struct ReleasedVersion {
     pub pacticipant: Pacticipant,
     /// Its version.
     pub version: Version,
-    /// When it was first recorded, as the broker wrote it (RFC 3339).
-    pub created_at: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ReleaseRow {
     uuid: String,
-    created_at: Option<String>,
     #[serde(rename = "_embedded")]
     embedded: Embedded,
 }
@@ -37,7 +34,7 @@ impl ReleaseRow {
     fn read(self) -> Option<ReleasedVersion> {
         let (pacticipant, version) = self.embedded.read()?;
         let id = ReleaseId::parse(&self.uuid).ok()?;
-        Some(ReleasedVersion { id, pacticipant, version, created_at: self.created_at })
+        Some(ReleasedVersion { id, pacticipant, version })
     }
 }
 

@@ -1,7 +1,8 @@
 //! Rows of a broker's lists, read one by one: an unreadable row must not hide the others.
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use crate::api::names::{NameError, Pacticipant, Version};
 
@@ -21,11 +22,17 @@ pub struct Rows<T> {
 }
 
 /// One element of a list, readable or not.
-#[derive(Deserialize)]
-#[serde(untagged)]
 pub(super) enum Row<T> {
     Shaped(T),
-    Other(IgnoredAny),
+    Other,
+}
+
+// From the text of the element: an untagged enum would first build a tree of each of ten thousand rows.
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Row<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&RawValue>::deserialize(deserializer)?;
+        Ok(serde_json::from_str(text.get()).map_or(Self::Other, Self::Shaped))
+    }
 }
 
 impl<T> Rows<T> {
@@ -34,7 +41,7 @@ impl<T> Rows<T> {
         let all = rows.len();
         let shaped = rows.into_iter().filter_map(|row| match row {
             Row::Shaped(row) => Some(row),
-            Row::Other(_) => None,
+            Row::Other => None,
         });
         let rows: Vec<T> = shaped.filter_map(read).collect();
         let unreadable = all - rows.len();

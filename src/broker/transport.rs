@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Body, Client, Method};
 use serde_json::Value;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
@@ -18,6 +18,7 @@ use super::operation::Operation;
 use super::pause::{Pause, retry_after};
 use super::permitted::{Permission, PermittedBody};
 use super::secret::Redactor;
+use super::turns::Turns;
 use crate::api::names::quoted;
 
 /// How much of an answer is read. The deployed versions of 200 pacticipants are 95 kB: this is enough for some 60,000.
@@ -37,6 +38,16 @@ pub(super) struct Request<'a> {
     pub(super) segments: &'a [&'a str],
     pub(super) query: &'a [(&'a str, &'a str)],
     pub(super) body: Option<(&'static str, Value)>,
+}
+
+/// How a request is sent.
+pub(super) struct Sending<'a> {
+    /// What permits writes; `None`: nothing has to.
+    pub(super) writes: Option<&'a Permission>,
+    /// Who is told.
+    pub(super) observer: Option<&'a Observer>,
+    /// Whether it waits while others do.
+    pub(super) gives_way: bool,
 }
 
 /// The media type of a `POST`'s body; any other is answered with 415.
@@ -68,7 +79,7 @@ pub(super) struct Transport {
     client: Client,
     base: BaseUrl,
     redactor: Redactor,
-    slots: Semaphore,
+    turns: Turns,
     pause: Pause,
     timeout: Duration,
 }
@@ -85,9 +96,9 @@ impl Transport {
             return Err(ConfigError::Setting { what: "request timeout", problem: "is 0; give it at least a second" });
         }
         let (client, redactor) = build(&config)?;
-        let slots = Semaphore::new(config.concurrency.min(Semaphore::MAX_PERMITS));
+        let turns = Turns::new(config.concurrency);
         let (base, timeout, pause) = (config.base_url, config.request_timeout, Pause::new(config.longest_pause));
-        Ok(Self { client, base, redactor, slots, pause, timeout })
+        Ok(Self { client, base, redactor, turns, pause, timeout })
     }
 
     pub(super) fn base(&self) -> &BaseUrl {
@@ -98,8 +109,7 @@ impl Transport {
     pub(super) async fn send(
         &self,
         request: Request<'_>,
-        writes: Option<&Permission>,
-        observer: Option<&Observer>,
+        Sending { writes, observer, gives_way }: Sending<'_>,
     ) -> Result<Answer, BrokerError> {
         let operation = request.operation;
         let observe = |outcome, took| {
@@ -111,6 +121,9 @@ impl Transport {
             let dots = request.segments.iter().find(|segment| matches!(**segment, "." | ".."));
             return Err(BrokerError::Unaddressable { operation, name: quoted(dots.copied().unwrap_or_default()) });
         };
+        if gives_way {
+            self.turns.give_way().await;
+        }
         let _slot = match self.slot(operation).await {
             Ok(slot) => slot,
             Err(error) => {
@@ -151,8 +164,7 @@ impl Transport {
             None => Ok(()),
         };
         paused()?;
-        // The semaphore is never closed, so an error is a timeout.
-        let Ok(Ok(slot)) = timeout(self.timeout, self.slots.acquire()).await else {
+        let Ok(Some(slot)) = timeout(self.timeout, self.turns.take()).await else {
             return Err(BrokerError::Busy { operation, waited: self.timeout });
         };
         paused()?;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use kube::ResourceExt;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::{
@@ -13,10 +14,10 @@ use super::{
     recorded::{RecordedIndex, RunningVersions},
 };
 use crate::{
-    api::PactBroker,
+    api::{PactBroker, names::Version},
     broker::{Broker, Judge, questions::Questions},
     decide::{Explanation, Reason},
-    workload::EnvironmentRef,
+    workload::{EnvironmentRef, RecordKey},
 };
 
 struct Entry {
@@ -97,13 +98,13 @@ impl Brokers {
         }
     }
 
-    /// What asks a broker whether versions may be deployed.
+    /// What asks a broker whether versions may be deployed, when nothing else is asked of it.
     ///
     /// # Errors
     /// See [`Self::get`].
     pub fn judge(&self, name: &str) -> Result<Judge, Explanation> {
         self.get(name)?;
-        self.with(name, |entry| entry.client.as_ref().map(|it| it.judge.clone()).map_err(Clone::clone))
+        self.with(name, |entry| entry.client.as_ref().map(|it| it.judge.giving_way()).map_err(Clone::clone))
             .unwrap_or_else(|| Err(missing(name)))
     }
 
@@ -146,6 +147,16 @@ impl Brokers {
         if let Ok(questions) = self.questions(&environment_ref.broker) {
             questions.forget(&environment_ref.environment);
         }
+    }
+
+    /// All that is deployed of a key's pacticipant was read, beginning at `began`.
+    pub fn saw_deployed(&self, key: &RecordKey, began: Instant, versions: Vec<Version>) {
+        let EnvironmentRef { broker, environment } = &key.environment_ref;
+        self.with(broker, |entry| {
+            if let Ok(client) = &entry.client {
+                client.judge.saw_deployed(environment, &key.pacticipant, began, versions);
+            }
+        });
     }
 
     /// Makes a broker's client anew when its spec or a Secret differs from what the present one was made from; answers

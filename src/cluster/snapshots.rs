@@ -63,7 +63,7 @@ impl BrokerSnapshot {
 #[derive(Clone, Debug, Default)]
 pub struct EnvironmentState {
     /// What it has recorded; absent until it was read once, and again when it was not found.
-    pub snapshot: Option<BrokerSnapshot>,
+    pub snapshot: Option<Arc<BrokerSnapshot>>,
     /// Why it cannot be used, if so.
     pub trouble: Option<Explanation>,
     /// How often in a row none of our records was in it: see [`suspicious`].
@@ -129,7 +129,7 @@ impl Snapshots {
     /// Takes in the row that a key was just seen to have.
     pub fn saw_row(&self, key: &RecordKey, row: Option<DeployedVersion>) {
         self.with(&key.environment_ref, |state| {
-            if let Some(snapshot) = &mut state.snapshot {
+            if let Some(snapshot) = state.snapshot.as_mut().map(Arc::make_mut) {
                 let at = (key.pacticipant.clone(), key.instance.clone());
                 match row {
                     Some(row) => snapshot.deployed.insert(at, row),
@@ -142,7 +142,7 @@ impl Snapshots {
     /// Takes in the releases that a key's pacticipant was just seen to have.
     pub fn saw_releases(&self, key: &RecordKey, releases: Vec<ReleasedVersion>) {
         self.with(&key.environment_ref, |state| {
-            if let Some(snapshot) = &mut state.snapshot {
+            if let Some(snapshot) = state.snapshot.as_mut().map(Arc::make_mut) {
                 snapshot.supported.insert(key.pacticipant.clone(), releases);
             }
         });
@@ -152,7 +152,7 @@ impl Snapshots {
     pub fn set(&self, environment_ref: &EnvironmentRef, read: Result<BrokerSnapshot, Explanation>) {
         self.with(environment_ref, |state| match read {
             Ok(snapshot) => {
-                state.snapshot = Some(snapshot);
+                state.snapshot = Some(Arc::new(snapshot));
                 state.trouble = None;
             }
             Err(trouble) => {

@@ -14,13 +14,12 @@ fn row(key: &RecordKey, text: &str) -> DeployedVersion {
         pacticipant: key.pacticipant.clone(),
         version: version(text),
         application_instance: key.instance.clone(),
-        created_at: None,
     }
 }
 
 fn release(key: &RecordKey, text: &str) -> ReleasedVersion {
     let id = ReleaseId::parse(&format!("uuid-{text}")).unwrap();
-    ReleasedVersion { id, pacticipant: key.pacticipant.clone(), version: version(text), created_at: None }
+    ReleasedVersion { id, pacticipant: key.pacticipant.clone(), version: version(text) }
 }
 
 /// A snapshot in which these keys have version 1.

@@ -54,7 +54,8 @@ impl OnChange for Recorder {
             Change::RecordGone(key) => self.schedule.queue.now(Task::Record(key)),
             Change::Unreadable { regarding, problem } => self.report_unreadable(regarding, problem),
             Change::Versions(key, changed) => {
-                if changed.recorded {
+                // A leader has told what it read itself.
+                if changed.recorded && !self.leadership.is_leader() {
                     self.cluster.brokers.forget(&key.environment_ref);
                 }
                 // Before, nothing was judged that could have changed.

@@ -40,6 +40,8 @@ const MOVED_AGAIN: Duration = Duration::from_secs(1);
 const REPORT_LATER: Duration = Duration::from_secs(1);
 /// How long what was read live may be relied on for a write.
 const FRESH: Duration = Duration::from_secs(10);
+/// How long an environment may take to be read before what runs is written without it: mostly all is written together.
+const UNREAD: Duration = Duration::from_secs(2);
 /// How long the status of a record waits for the verdict on its version.
 const TOGETHER: Duration = Duration::from_millis(500);
 
@@ -96,6 +98,10 @@ impl RecordReconciler {
         let (state, look_again) = match assessment {
             Assessment::Act(_) | Assessment::Moved => return Next::retry(MOVED_AGAIN, tries),
             Assessment::NotRead => {
+                let unread = tries.lasting("not read");
+                if let Some(left) = UNREAD.checked_sub(unread).filter(|left| !left.is_zero()) {
+                    return Next::retry(left, tries);
+                }
                 // What runs counts for the gate, whether or not the environment could be read.
                 let after = self.signed(show_all_members(object, &members));
                 if !members.is_empty() && object.and_then(|object| object.status.as_ref()) != Some(&after) {

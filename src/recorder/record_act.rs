@@ -2,12 +2,13 @@
 
 use futures::future::join;
 use k8s_openapi::jiff::Timestamp;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::{record::RecordReconciler, writes::AtBroker};
 use crate::{
     api::{environment::RecordKind, names::Pacticipant},
-    broker::{Broker, BrokerError, EnvironmentId},
+    broker::{Broker, BrokerError, EnvironmentId, Rows},
     cluster::{
         records::RecordStoreError,
         snapshots::{release, row},
@@ -16,7 +17,8 @@ use crate::{
         Explanation, Reason,
         near_miss::{other_spelling, spelling},
         record::{
-            Action, BrokerWrite, Done, Facts, Failure, Live, MemberView, counted, counted_before, noted, with_strangers,
+            Action, BrokerWrite, Done, Facts, Failure, Live, MemberView, counted, counted_before, noted, show_all_members,
+            with_strangers,
         },
     },
     workload::RecordKey,
@@ -63,8 +65,11 @@ impl RecordReconciler {
     async fn note(&self, facts: &Facts<'_>, write: &BrokerWrite) -> bool {
         let live = facts.live.as_ref().and_then(|live| live.as_ref().ok());
         let row = live.and_then(|live| live.row.as_ref());
-        let Some(status) = noted(facts.status, row, write, Timestamp::now()) else { return true };
+        let Some(mut status) = noted(facts.status, row, write, Timestamp::now()) else { return true };
         let object = self.cluster.records.get(facts.key);
+        if let (None, Some(live)) = (&object, live) {
+            status.members = show_all_members(None, &live.members).members;
+        }
         match self.cluster.records.write(facts.key, object.as_deref(), self.signed(status)).await {
             Ok(()) | Err(RecordStoreError::Taken { .. }) => true,
             Err(error) => {
@@ -152,8 +157,16 @@ impl RecordReconciler {
             self.cluster.snapshots.saw_releases(key, releases.clone());
             return Ok(Live { members, row: None, releases: releases.iter().map(release).collect() });
         }
-        let rows = broker.currently_deployed(environment, Some(&key.pacticipant)).await.map_err(failed)?;
+        let began = Instant::now();
+        let Rows { rows, unreadable } =
+            broker.currently_deployed_rows(environment, Some(&key.pacticipant)).await.map_err(failed)?;
         same_spelling(key, rows.iter().map(|row| &row.pacticipant))?;
+        if unreadable == 0 {
+            let ours = rows.iter().filter(|row| row.pacticipant == key.pacticipant);
+            self.cluster.brokers.saw_deployed(key, began, ours.map(|row| row.version.clone()).collect());
+        } else {
+            self.cluster.brokers.forget(&key.environment_ref);
+        }
         let found =
             rows.into_iter().find(|row| row.pacticipant == key.pacticipant && row.application_instance == key.instance);
         self.cluster.snapshots.saw_row(key, found.clone());

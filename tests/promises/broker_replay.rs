@@ -77,7 +77,6 @@ fn deployed(id: &str, p: &str, v: &str, application_instance: Option<&str>) -> D
         pacticipant: pacticipant(p),
         version: version(v),
         application_instance: application_instance.map(instance),
-        created_at: Some("2026-11-23T07:36:01+00:00".to_owned()),
     }
 }
 
@@ -86,7 +85,6 @@ fn released() -> ReleasedVersion {
         id: ReleaseId::parse(RELEASE).unwrap(),
         pacticipant: pacticipant("orders-web"),
         version: version("1.0.0"),
-        created_at: Some("2026-11-23T07:36:01+00:00".to_owned()),
     }
 }
 
