@@ -11,9 +11,12 @@ use std::{
 use k8s_openapi::{api::core::v1::Namespace, jiff::Timestamp};
 use kube::{
     Resource, ResourceExt,
-    core::{PartialObjectMeta, error_boundary::InvalidObject},
+    core::PartialObjectMeta,
 };
-use operator_kit::{events::Regarding, watch::WatchHandler};
+use operator_kit::{
+    events::Regarding,
+    watch::{InvalidObject, WatchHandler},
+};
 use serde::de::DeserializeOwned;
 use tracing::error;
 
@@ -141,8 +144,7 @@ impl<K: Kind, C: OnChange> WatchHandler for Workloads<K, C> {
     type Object = View<K>;
     type Id = WorkloadRef;
 
-    fn apply(&self, mut object: View<K>) -> Option<WorkloadRef> {
-        object.prune();
+    fn apply(&self, object: View<K>) -> Option<WorkloadRef> {
         let workload = object.observe(Timestamp::now());
         let reference = workload.reference.clone();
         let change = {

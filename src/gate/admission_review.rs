@@ -4,12 +4,7 @@
 //! gate looks at is kept: a review may hold two of 3 MiB each.
 //! See <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#request>.
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::{
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time},
-    jiff::Timestamp,
-};
+use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -83,47 +78,6 @@ struct RequestBody<'body> {
     dry_run: Option<bool>,
 }
 
-/// A workload, read without its `managedFields`: a third of many objects, and as a tree of small maps most of the time
-/// that reading one would take.
-#[derive(Deserialize)]
-#[serde(bound = "")]
-struct Object<K: Kind> {
-    #[serde(default)]
-    metadata: Metadata,
-    spec: Option<K::Spec>,
-    status: Option<K::Status>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
-struct Metadata {
-    name: Option<String>,
-    namespace: Option<String>,
-    uid: Option<String>,
-    generation: Option<i64>,
-    annotations: Option<BTreeMap<String, String>>,
-    labels: Option<BTreeMap<String, String>>,
-    owner_references: Option<Vec<OwnerReference>>,
-    deletion_timestamp: Option<Time>,
-}
-
-impl<K: Kind> From<Object<K>> for View<K> {
-    fn from(Object { metadata, spec, status }: Object<K>) -> Self {
-        let metadata = ObjectMeta {
-            name: metadata.name,
-            namespace: metadata.namespace,
-            uid: metadata.uid,
-            generation: metadata.generation,
-            annotations: metadata.annotations,
-            labels: metadata.labels,
-            owner_references: metadata.owner_references,
-            deletion_timestamp: metadata.deletion_timestamp,
-            ..ObjectMeta::default()
-        };
-        Self { metadata, spec, status }
-    }
-}
-
 /// An object as it was sent, to be read as what it is. What comes of it is the workload, and whether it greets the gate.
 struct Read<'body> {
     object: &'body RawValue,
@@ -134,10 +88,10 @@ impl Dispatch for Read<'_> {
     type Output = Result<(Workload, bool), String>;
 
     fn with<K: Kind>(self) -> Self::Output {
-        let object: Object<K> =
+        let object: View<K> =
             serde_json::from_str(self.object.get()).map_err(|error| short(&error.to_string(), 200))?;
         let greets = object.metadata.annotations.as_ref().is_some_and(|it| it.contains_key(SELF_TEST));
-        Ok((View::from(object).observe(self.now), greets))
+        Ok((object.observe(self.now), greets))
     }
 }
 

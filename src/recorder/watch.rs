@@ -9,7 +9,7 @@ use futures::{
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Resource,
-    core::{DeserializeGuard, PartialObjectMeta},
+    core::PartialObjectMeta,
     runtime::watcher::{self, Event},
 };
 use serde::de::DeserializeOwned;
@@ -25,7 +25,7 @@ use crate::{
 use operator_kit::{
     history::{History, Restored},
     readiness::{Gate, Readiness},
-    watch::{First, WatchHandler, events, explain, first_lists, follow},
+    watch::{Decoded, First, WatchHandler, events, explain, first_lists, follow},
 };
 
 /// What is watched besides the kinds of workload.
@@ -126,7 +126,7 @@ async fn while_served<F, C>(
 ) where
     F: WatchHandler,
     C: Fn() + Clone + Send + Sync,
-    DeserializeGuard<F::Object>: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned,
+    Decoded<F::Object>: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned,
     F::Object: Resource,
 {
     let definitions: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(recorder.cluster.client.clone());

@@ -1,5 +1,7 @@
 //! What the API server reports of one kind of object: lists and changes, passed to a handler.
 
+mod decoded;
+
 use std::{
     collections::HashSet,
     fmt::Debug,
@@ -15,7 +17,6 @@ use std::{
 use futures::{Stream, StreamExt, stream};
 use kube::{
     Api, Resource,
-    core::{DeserializeGuard, error_boundary::InvalidObject},
     runtime::{
         WatchStreamExt,
         watcher::{self, Event, watcher},
@@ -25,6 +26,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+pub use self::decoded::{Decoded, InvalidObject};
 use super::{history::Restored, readiness::Gate, refusal};
 
 /// One kind of object, and how to handle what the API server reports of it.
@@ -52,8 +54,8 @@ pub trait WatchHandler: Send {
     fn retain(&self, listed: &HashSet<Self::Id>);
 }
 
-/// How many objects are listed with one request: some megabytes of Deployments.
-const PAGE: u32 = 2_000;
+/// How many objects are listed with one request: some megabytes of Deployments, which are held as a whole.
+const PAGE: u32 = 500;
 
 /// How long after a list a kind that may not be watched is listed again.
 const LIST_AGAIN: Duration = Duration::from_secs(30);
@@ -166,7 +168,7 @@ fn is_unwatchable(error: &watcher::Error) -> bool {
 /// Follows a kind until shutdown. An interrupted watch resumes by itself; one object that cannot be decoded stops
 /// nothing.
 pub async fn follow<F, C>(
-    api: Api<DeserializeGuard<F::Object>>,
+    api: Api<Decoded<F::Object>>,
     handler: F,
     first: First<C>,
     restored: Restored,
@@ -174,7 +176,7 @@ pub async fn follow<F, C>(
 ) where
     F: WatchHandler,
     C: Fn(),
-    DeserializeGuard<F::Object>: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned,
+    Decoded<F::Object>: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned,
 {
     let mut events = pin!(events(api, watcher::Config::default().page_size(PAGE), restored));
     let mut listed = HashSet::new();
@@ -208,7 +210,7 @@ pub async fn follow<F, C>(
 
 fn take<F: WatchHandler>(
     handler: &F,
-    object: DeserializeGuard<F::Object>,
+    object: Decoded<F::Object>,
     pass: fn(&F, F::Object) -> Option<F::Id>,
 ) -> Option<F::Id> {
     match object.0 {

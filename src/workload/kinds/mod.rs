@@ -8,6 +8,7 @@ mod daemon_set;
 mod deployment;
 #[cfg(test)]
 mod fixtures;
+mod metadata;
 mod own_entries;
 mod stateful_set;
 mod view;

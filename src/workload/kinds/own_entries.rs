@@ -7,9 +7,13 @@ use serde::{
     de::{IgnoredAny, MapAccess, Visitor},
 };
 
-use crate::{api::annotations::DEFAULT_CONTAINER, workload::stray_keys::looks_ours};
+use crate::{
+    api::annotations::{DEFAULT_CONTAINER, VERSION_LABEL},
+    workload::stray_keys::looks_ours,
+};
 
-/// The annotations or labels of a pod template that the operator reads, and those that look like its own.
+/// The annotations or labels of an object or a pod template that the operator reads, and those that look like its own.
+/// Others are not even copied: `kubectl apply` keeps the whole object in one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OwnEntries(pub(super) BTreeMap<String, String>);
 
@@ -26,11 +30,10 @@ impl<'de> Deserialize<'de> for OwnEntries {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<OwnEntries, A::Error> {
                 let mut entries = BTreeMap::new();
-                while let Some(key) = map.next_key::<String>()? {
-                    if key == DEFAULT_CONTAINER || looks_ours(&key) {
-                        entries.insert(key, map.next_value()?);
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
+                while let Some(Key(key)) = map.next_key()? {
+                    match key {
+                        Some(key) => drop(entries.insert(key, map.next_value()?)),
+                        None => drop(map.next_value::<IgnoredAny>()?),
                     }
                 }
                 Ok(OwnEntries(entries))
@@ -38,5 +41,29 @@ impl<'de> Deserialize<'de> for OwnEntries {
         }
 
         deserializer.deserialize_map(Entries)
+    }
+}
+
+/// A key, if it is to be kept.
+struct Key(Option<String>);
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = Key;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_str<E>(self, key: &str) -> Result<Key, E> {
+                let kept = matches!(key, DEFAULT_CONTAINER | VERSION_LABEL) || looks_ours(key);
+                Ok(Key(kept.then(|| key.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(Text)
     }
 }

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::{OwnEntries, WorkloadKind};
 use crate::api::annotations;
-use crate::workload::stray_keys::{looks_ours, stray_keys};
+use crate::workload::stray_keys::stray_keys;
 use crate::workload::{CanaryOwner, Container, PactAnnotations, RolloutState, Workload, WorkloadRef};
 
 /// The parts that differ between kinds of workload.
@@ -58,8 +58,9 @@ pub struct Pods {
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(bound = "")]
 pub struct View<K: Kind> {
-    /// Name, namespace, uid, generation, annotations, labels, owners.
-    #[serde(default)]
+    /// Name, namespace, uid, resourceVersion, generation, owners, deletion, and the annotations and labels that look like
+    /// the operator's own.
+    #[serde(default, deserialize_with = "super::metadata::read")]
     pub metadata: ObjectMeta,
     /// The spec.
     pub spec: Option<K::Spec>,
@@ -137,16 +138,6 @@ impl<K: Kind> kube::Resource for View<K> {
 impl<K: Kind> View<K> {
     /// The kind.
     pub const KIND: WorkloadKind = K::KIND;
-
-    /// Drops what the operator never reads (managed fields, foreign annotations and labels), so that a cache of
-    /// thousands stays small. Observing a pruned object gives the same result as observing the whole one.
-    pub fn prune(&mut self) {
-        let metadata = &mut self.metadata;
-        metadata.managed_fields = None;
-        metadata.finalizers = None;
-        keep(&mut metadata.annotations, looks_ours);
-        keep(&mut metadata.labels, |key| key == annotations::VERSION_LABEL || looks_ours(key));
-    }
 
     /// The observed workload, with its rollout judged at `now`: only [`RolloutState::Terminating`] depends on the time.
     #[must_use]
@@ -239,15 +230,6 @@ fn canary_owner(metadata: &ObjectMeta) -> Option<CanaryOwner> {
         owner.controller == Some(true) && owner.kind == "Canary" && owner.api_version.starts_with("flagger.app/")
     });
     canary.map(|owner| CanaryOwner { name: owner.name.clone(), uid: owner.uid.clone() })
-}
-
-fn keep(map: &mut Option<BTreeMap<String, String>>, wanted: impl Fn(&str) -> bool) {
-    if let Some(entries) = map {
-        entries.retain(|key, _| wanted(key));
-        if entries.is_empty() {
-            *map = None;
-        }
-    }
 }
 
 #[cfg(test)]
