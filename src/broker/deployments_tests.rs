@@ -1,9 +1,10 @@
-use serde_json::{Value, from_value};
+use serde_json::{Value, from_str};
 
 use super::*;
 
 fn read(rows: &Value) -> Rows<DeployedVersion> {
-    let list: List = from_value(json!({ "_embedded": { "deployedVersions": rows } })).unwrap();
+    let text = json!({ "_embedded": { "deployedVersions": rows } }).to_string();
+    let list: List = from_str(&text).unwrap();
     Rows::read("deployed versions", list.embedded.deployed_versions, DeploymentRow::read)
 }
 

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::annotations::PACTICIPANT;
 
 /// Something done to a review.
 type Change = fn(&mut Value);
@@ -185,13 +186,14 @@ fn operations_subresources_and_dry_runs_are_distinguished() {
 fn an_object_of_another_kind_or_one_that_cannot_be_read_is_a_problem_in_a_review_that_is_answered() {
     let other = changed(|it| it["request"]["kind"] = json!({"group": "", "version": "v1", "kind": "Pod"})).unwrap();
     assert_eq!((other.old, other.new), (None, Err("it is of another kind".to_owned())));
-    let changes: [(Change, &str); 6] = [
+    let changes: [(Change, &str); 7] = [
         (|request| drop(request.as_object_mut().unwrap().remove("object")), "no object"),
         (|request| request["object"] = Value::Null, "no object"),
         (|request| request["object"] = json!("text"), "invalid type"),
         (|request| request["object"]["spec"]["replicas"] = json!("two"), "invalid type"),
         (|request| request["oldObject"]["spec"] = json!([1]), "the object as it was: "),
-        (|request| request["object"]["metadata"]["annotations"] = json!({"a": {"b": "c"}}), "invalid type"),
+        (|request| request["object"]["metadata"]["annotations"] = json!(["a"]), "invalid type"),
+        (|request| request["object"]["metadata"]["annotations"] = json!({PACTICIPANT: {"b": "c"}}), "invalid type"),
     ];
     for (change, says) in changes {
         let review = changed(|review| change(&mut review["request"])).unwrap();
