@@ -19,6 +19,7 @@ mod black_hole;
 mod cost;
 mod direct;
 mod load;
+mod realistic;
 #[path = "../report/mod.rs"]
 mod report;
 mod reviewed;
@@ -61,39 +62,34 @@ async fn measure() {
     if !["direct", "through", "uncached", "busy", "black_hole", "at_rest"].iter().any(|part| wanted(part)) {
         return;
     }
-    let mut report = Report::new(TITLE, WORDS);
-    // After each part, so that one that fails does not take the others' figures with it.
-    let write = |report: &Report| {
-        if !quick && only.is_none() {
-            report.write();
-        }
-    };
+    let mut report = Report::new(TITLE, WORDS, !quick && only.is_none());
+    // It is written after each part, so that one that fails does not take the others' figures with it.
     {
         let setup = Setup::new().await;
         if wanted("direct") {
             direct::measure(&setup, &sizes, &mut report).await;
-            write(&report);
+            report.write();
         }
         if wanted("through") {
             through::measure(&setup, &sizes, &mut report).await;
-            write(&report);
+            report.write();
         }
         if wanted("uncached") {
             uncached::measure(&setup, &sizes, &mut report).await;
-            write(&report);
+            report.write();
         }
         if wanted("busy") {
             uncached::measure_busy(&setup, &sizes, &mut report).await;
-            write(&report);
+            report.write();
         }
         if wanted("black_hole") {
             black_hole::measure(&setup, &sizes, &mut report).await;
-            write(&report);
+            report.write();
         }
     }
     if wanted("at_rest") {
         at_rest::measure(&sizes, &mut report).await;
-        write(&report);
+        report.write();
     }
 }
 
