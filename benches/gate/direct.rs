@@ -12,6 +12,13 @@ struct Side {
     cpu: f64,
 }
 
+impl Side {
+    /// CPU seconds per 1,000 reviews.
+    fn per_thousand(&self) -> f64 {
+        self.cpu * 1e3 / Medians::of(&self.turns).count as f64
+    }
+}
+
 pub async fn measure(setup: &Setup, sizes: &Sizes, report: &mut Report) {
     let bodies = setup.cached();
     let (gate_pid, yes_pid) = (setup.webhook.pid(), setup.always_yes.pid());
@@ -54,6 +61,15 @@ pub async fn measure(setup: &Setup, sizes: &Sizes, report: &mut Report) {
     report.fact("where the answers came from", &answers);
 }
 
+/// The time and the CPU time of a review, as many times those of the floor.
+pub async fn beside_floor(setup: &Setup, at_once: usize, sizes: &Sizes) -> (f64, f64) {
+    let bodies = setup.cached();
+    let targets = [(&setup.gate(&bodies), setup.webhook.pid()), (&setup.yes(&bodies), setup.always_yes.pid())];
+    let [gate, yes] = take_turns(targets, at_once, sizes).await;
+    let (ours, floor) = (Medians::of(&gate.turns), Medians::of(&yes.turns));
+    (floor.rate / ours.rate, gate.per_thousand() / yes.per_thousand())
+}
+
 async fn take_turns(targets: [(&Target, Option<u32>); 2], at_once: usize, sizes: &Sizes) -> [Side; 2] {
     let mut both = [Side { turns: Vec::new(), cpu: 0.0 }, Side { turns: Vec::new(), cpu: 0.0 }];
     for (target, _) in &targets {
@@ -86,8 +102,7 @@ fn rows(what: &str, gate: &Side, yes: &Side, report: &mut Report) {
         &format!("{:.2} / {:.2} / {:.2} ×", ours.p50 / floor.p50, ours.p99 / floor.p99, ours.p999 / floor.p999),
         "",
     );
-    let per_thousand = |side: &Side, medians: &Medians| side.cpu * 1e3 / medians.count as f64;
-    let (ours, floor) = (per_thousand(gate, &ours), per_thousand(yes, &floor));
+    let (ours, floor) = (gate.per_thousand(), yes.per_thousand());
     report.judged(
         &format!("{what}: CPU seconds per 1,000 reviews"),
         [&format!("{ours:.3}"), &format!("{floor:.3}"), &ratio(ours, floor)],

@@ -19,6 +19,7 @@ mod black_hole;
 mod cost;
 mod direct;
 mod load;
+mod ratios;
 mod realistic;
 #[path = "../report/mod.rs"]
 mod report;
@@ -49,6 +50,13 @@ fn main() {
     }
     // A run that only lists the benches, or filters them by name, must not take minutes.
     if arguments.iter().any(|argument| argument == "--list") {
+        return;
+    }
+    if let Some(what) = set("BENCH_RATIOS") {
+        if let Err(reason) = runtime.block_on(ratios::measure(what == "update")) {
+            eprintln!("{reason}");
+            std::process::exit(1);
+        }
         return;
     }
     runtime.block_on(measure());

@@ -142,6 +142,17 @@ pub async fn measure_busy(setup: &Setup, sizes: &Sizes, report: &mut Report) {
     broker.faults().clear();
 }
 
+/// How many requests at the broker a new question about a consumer needs, one after the other; `run` was not used before.
+pub async fn requests_per_question(setup: &Setup, run: usize, count: usize) -> f64 {
+    let store = setup.cluster.broker.store();
+    let versions: Vec<String> = (0..count).map(|number| format!("7.{run}.{number}")).collect();
+    for version in &versions {
+        store.publish_pact(CONSUMER, version, CONSUMED, "what shop wants");
+        store.verify(CONSUMER, version, CONSUMED, "1.0.0", true);
+    }
+    one_by_one(setup, CONSUMER, &versions).await.1
+}
+
 /// p50 / p99.
 fn shown(spread: &Spread) -> String {
     format!("{:.1} / {:.1} ms", spread.quantile(0.5) * 1e3, spread.quantile(0.99) * 1e3)

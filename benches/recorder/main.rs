@@ -22,6 +22,7 @@ mod completions;
 #[path = "../gate/cost.rs"]
 mod cost;
 mod empty_watch;
+mod ratios;
 #[path = "../report/mod.rs"]
 mod report;
 mod requests;
@@ -54,6 +55,13 @@ fn main() {
     }
     // A run that only lists the benches, or filters them by name, must not take minutes.
     if arguments.iter().any(|argument| argument == "--list") {
+        return;
+    }
+    if let Some(what) = set("BENCH_RATIOS") {
+        if let Err(reason) = runtime.block_on(ratios::measure(what == "update")) {
+            eprintln!("{reason}");
+            std::process::exit(1);
+        }
         return;
     }
     runtime.block_on(measure());

@@ -193,7 +193,7 @@ async fn resident(setup: &Setup, operator: &Operator, count: usize, when: &str) 
 }
 
 /// The median time of a plain LIST.
-async fn list(setup: &Setup) -> Duration {
+pub async fn list(setup: &Setup) -> Duration {
     let api: Api<DeploymentView> = Api::all(setup.cluster.client());
     let mut seconds = Vec::new();
     for _ in 0..5 {

@@ -4,6 +4,7 @@
 mod goal;
 mod page;
 pub mod plot;
+pub mod ratios;
 
 use std::fmt::Write as _;
 use std::path::Path;
