@@ -16,12 +16,11 @@ const QUESTIONS: usize = 30;
 /// # Errors
 /// What became much worse.
 pub async fn measure(update: bool) -> Result<(), String> {
-    let setup = Setup::new().await;
     let sizes = Sizes { turns: 4, turn: Duration::from_secs(1), ..Sizes::quick() };
-    let mut run = 0;
+    // A cluster for each: what was admitted is on its way, and would be asked about, too.
     let part = async |part: &str| {
-        run += 1;
-        if part == "reviews" { reviews(&setup, &sizes).await } else { questions(&setup, run).await }
+        let setup = Setup::new().await;
+        if part == "reviews" { reviews(&setup, &sizes).await } else { questions(&setup).await }
     };
     if update {
         ratios::update(&PARTS, part).await;
@@ -39,7 +38,7 @@ async fn reviews(setup: &Setup, sizes: &Sizes) -> Ratios {
     ])
 }
 
-async fn questions(setup: &Setup, run: usize) -> Ratios {
-    let asked = uncached::requests_per_question(setup, run, QUESTIONS).await;
+async fn questions(setup: &Setup) -> Ratios {
+    let asked = uncached::requests_per_question(setup, QUESTIONS).await;
     Ratios::from([("gate: broker requests of a question".to_owned(), asked)])
 }

@@ -4,8 +4,9 @@ use crate::empty_watch::without_keeping;
 use crate::report::Spread;
 use crate::report::ratios::{self, Ratios};
 use crate::requests;
-use crate::setup::{Setup, rest};
+use crate::setup::{PATIENCE, Setup, rest};
 use crate::start::list;
+use testbed::eventually::eventually;
 use testbed::rollout::Live;
 use testbed::test_cluster::{annotated, image};
 
@@ -57,7 +58,14 @@ async fn remembered(setup: &Setup) -> Live {
     setup.wait_observed(KNOWN + 1).await;
     let started = setup.start_timed().await;
     setup.wait_settled(KNOWN + 1).await;
-    rest().await;
+    let broker = &setup.cluster.broker;
+    eventually("the verdicts of all to be checked", PATIENCE, async || {
+        broker.clear_requests();
+        rest().await;
+        let asked = broker.count_requests(requests::is_for_a_key);
+        if asked == 0 { Ok(()) } else { Err(format!("{asked} requests in the last seconds")) }
+    })
+    .await;
     started.stop().await;
     live
 }

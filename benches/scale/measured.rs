@@ -67,12 +67,18 @@ impl Measured {
 /// The memory of an operator that has started and is at rest.
 pub async fn at_rest(operator: &Operator) -> Memory {
     rest().await;
+    until_at_rest(operator).await;
+    Memory::of(operator.pid())
+}
+
+/// Waits until it needs next to nothing for a second.
+pub async fn until_at_rest(operator: &Operator) {
     let began = Instant::now();
     loop {
         let before = cost::exact_cpu(operator.pid());
         tokio::time::sleep(Duration::from_secs(1)).await;
         if cost::exact_cpu(operator.pid()).saturating_sub(before) < RESTING {
-            return Memory::of(operator.pid());
+            return;
         }
         assert!(began.elapsed() < PATIENCE, "the operator does not come to rest; its log:\n{}", operator.logs());
     }

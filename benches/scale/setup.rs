@@ -12,6 +12,7 @@ use pact_operator::api::{PactDeployment, PactEnvironment, annotations};
 use serde_json::json;
 
 use crate::deployment::{finished, realistic};
+use crate::measured::until_at_rest;
 use crate::started::start_timed;
 use crate::world::World;
 use testbed::components::Component;
@@ -81,6 +82,8 @@ impl Setup {
         }
         let started = start_timed(&self.cluster).await;
         self.wait_recorded(keys.len()).await;
+        // The verdicts of all are checked, too.
+        until_at_rest(&started.operator).await;
         started.stop().await;
     }
 
