@@ -38,6 +38,7 @@ async fn reviews(setup: &Setup, sizes: &Sizes) -> Ratios {
     ])
 }
 
+/// New questions, one after the other.
 async fn questions(setup: &Setup) -> Ratios {
     let asked = uncached::requests_per_question(setup, QUESTIONS).await;
     Ratios::from([("gate: broker requests of a question".to_owned(), asked)])

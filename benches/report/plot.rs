@@ -15,6 +15,8 @@ const FONT: &str = "sans-serif";
 const LEGEND: i32 = 180;
 const DASH: u32 = 6;
 const GAP: u32 = 4;
+/// So many labels of an axis at most.
+const LABELS: usize = 9;
 const GRID: RGBColor = RGBColor(225, 225, 225);
 
 /// Points with a name, joined by a line.
@@ -91,6 +93,8 @@ impl<'a> Plot<'a> {
             .y_label_area_size(66);
         let mut chart = builder.build_cartesian_2d((x.start / 1.2..x.end * 1.2).log_scale(), y).unwrap();
         let mut mesh = chart.configure_mesh();
+        // With more of them a logarithmic axis would be marked at each 1, 2, 3 … 9 of a decade.
+        mesh.x_labels(LABELS).y_labels(LABELS);
         mesh.x_desc(self.axes[0]).y_desc(self.axes[1]).axis_desc_style((FONT, 15)).label_style((FONT, 13));
         mesh.x_label_formatter(&|x| short(*x)).y_label_formatter(&|y| short(*y));
         mesh.bold_line_style(GRID).light_line_style(TRANSPARENT).draw().unwrap();

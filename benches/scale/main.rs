@@ -76,6 +76,7 @@ async fn measure() {
     if !PARTS.iter().any(|part| wanted(part)) {
         return;
     }
+    // It is written after each part, so that one that fails does not take the others' figures with it.
     let mut report = Report::new(TITLE, WORDS, !quick && only.is_none());
     let (mut memories, mut grown) = (Memories::default(), Vec::new());
     if wanted("shipped") {
@@ -84,6 +85,7 @@ async fn measure() {
     if wanted("deployments") {
         let growth = deployments(&sizes, &mut memories).await;
         growth.rows(&mut report);
+        report.write();
         grown.push(growth);
     }
     if PARTS[2..].iter().any(|part| wanted(part)) {
@@ -95,6 +97,7 @@ async fn measure() {
             let growth = Growth::new("environments", fixed, empty);
             let growth = grow(&mut setup, growth, sizes.environments, world, sizes.changes).await;
             growth.rows(&mut report);
+            report.write();
             grown.push(growth);
         }
         if wanted("pacticipants") {
@@ -103,6 +106,7 @@ async fn measure() {
             let growth = Growth::new("pacticipants", fixed, empty);
             let growth = grow(&mut setup, growth, sizes.pacticipants, world, sizes.changes).await;
             growth.rows(&mut report);
+            report.write();
             grown.push(growth);
         }
         if wanted("annotated") {

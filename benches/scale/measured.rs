@@ -13,8 +13,9 @@ use crate::setup::{PATIENCE, Setup, rest};
 use crate::started::{Started, start_timed};
 use testbed::operator::Operator;
 
-/// How often the LIST is sent.
+/// How often the LIST is sent, and after which time no more often.
 const LISTS: usize = 3;
+const LISTING: Duration = Duration::from_secs(5);
 /// A second in which a process needs less than this is one of rest.
 const RESTING: Duration = Duration::from_millis(50);
 /// A start with everything recorded.
@@ -87,8 +88,8 @@ pub async fn until_at_rest(operator: &Operator) {
 /// The median time of a plain LIST.
 async fn list(setup: &Setup) -> Duration {
     let api: Api<DeploymentView> = Api::all(setup.cluster.client());
-    let mut seconds = Vec::new();
-    for _ in 0..LISTS {
+    let (all, mut seconds) = (Instant::now(), Vec::new());
+    while seconds.len() < LISTS && all.elapsed() < LISTING {
         let began = Instant::now();
         drop(api.list(&ListParams::default()).await.unwrap());
         seconds.push(began.elapsed().as_secs_f64());

@@ -157,7 +157,9 @@ impl Setup {
             }
         })
         .await;
-        eprintln!("{} Deployments created in {:.1} s", more.len(), began.elapsed().as_secs_f64());
+        if !more.is_empty() {
+            eprintln!("{} Deployments created in {:.1} s", more.len(), began.elapsed().as_secs_f64());
+        }
         self.pacticipants.extend(more.map(|deployment| world.pacticipant(deployment)));
     }
 
