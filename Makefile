@@ -1,6 +1,6 @@
 # pact-operator: build, test, try. Needs Rust, Go (builds Kubernetes' own tools for the tests), a C compiler, Python 3.
 .DEFAULT_GOAL := help
-.PHONY: help build commands units simulate endurance promises earliest loaded test test-matrix e2e image demo cluster bench crds chart alerts workflows code lint
+.PHONY: help build commands units simulate endurance promises earliest loaded test test-matrix e2e image demo cluster bench bench-quick crds chart alerts workflows code lint
 
 CARGO ?= cargo
 
@@ -71,6 +71,10 @@ cluster: build ## control plane, broker and operator to play with until Ctrl-C; 
 bench: ## the measurements of benches/
 	@tests/cluster/build.sh >/dev/null
 	$(CARGO) bench --locked
+
+bench-quick: ## a few ratios of the dev build beside benches/ratios.json; UPDATE=1 writes that anew
+	@tests/cluster/build.sh >/dev/null
+	BENCH_RATIOS=$(if $(UPDATE),update,check) $(CARGO) bench --locked --profile dev --no-fail-fast --bench gate --bench recorder
 
 crds: build ## write crds/ and the chart's copies anew from the types
 	@mkdir -p crds

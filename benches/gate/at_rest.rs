@@ -15,8 +15,8 @@ use pact_operator::workload::{EnvironmentRef, RecordKey};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::cost;
-use crate::report::{Report, mib};
+use crate::cost::Memory;
+use crate::report::{Goal, Report, mib, ratio};
 use crate::setup::PATIENCE;
 use crate::sizes::Sizes;
 use testbed::components::Component;
@@ -29,15 +29,11 @@ use testbed::webhook::{Webhook, WebhookOptions};
 /// The argument that makes the bench's own program a watch that keeps nothing.
 pub const ARGUMENT: &str = "keep-nothing";
 
+/// The number of records for which there is a goal.
+const LARGE: usize = 10_000;
 const LISTED: &str = "listed: ";
 /// How many requests the bench has under way at the API server.
 const AT_ONCE: usize = 50;
-
-/// Resident memory at rest, and the most that it was.
-struct Memory {
-    rest: u64,
-    most: u64,
-}
 
 pub async fn measure(sizes: &Sizes, report: &mut Report) {
     let cluster = TestCluster::without_operator().await;
@@ -61,19 +57,19 @@ pub async fn measure(sizes: &Sizes, report: &mut Report) {
         let ours = at_rest(webhook.pid()).await;
         drop(webhook);
         let floor = without_keeping(&cluster.control_plane).await;
-        report.row(
-            &format!("{count} PactDeployments and namespaces: at rest"),
-            &mib(ours.rest),
-            &mib(floor.rest),
-            &format!("{:.2} ×", ours.rest as f64 / floor.rest as f64),
-            if *count == 10_000 { "≤ 80 MiB" } else { "" },
-        );
+        let what = format!("{count} PactDeployments and namespaces: at rest");
+        let figures = [&*mib(ours.rest), &*mib(floor.rest), &*ratio(ours.rest as f64, floor.rest as f64)];
+        if *count == LARGE {
+            report.judged(&what, figures, &Goal::at_most_mib(45.0, ours.rest));
+        } else {
+            report.row(&what, figures[0], figures[1], figures[2], "");
+        }
         report.row(
             &format!("{count} PactDeployments and namespaces: at most"),
             &mib(ours.most),
             &mib(floor.most),
-            &format!("{:.2} ×", ours.most as f64 / floor.most as f64),
-            if *count == 10_000 { "≤ 150 MiB" } else { "" },
+            &ratio(ours.most as f64, floor.most as f64),
+            "",
         );
     }
 }
@@ -81,7 +77,7 @@ pub async fn measure(sizes: &Sizes, report: &mut Report) {
 async fn at_rest(pid: Option<u32>) -> Memory {
     // There is no event to wait for.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    Memory { rest: cost::resident(pid), most: cost::most_resident(pid) }
+    Memory::of(pid)
 }
 
 async fn create(cluster: &TestCluster, environment: &str, range: std::ops::Range<usize>) {

@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use futures::future::join_all;
 
 use crate::cost;
-use crate::report::{Report, Spread, mib};
+use crate::report::{Goal, Report, Spread, mib};
 use crate::reviewed::Reviews;
 use crate::setup::{PROVIDER, REVIEW_BYTES, Setup};
 use crate::sizes::Sizes;
@@ -63,13 +63,7 @@ pub async fn measure(setup: &Setup, sizes: &Sizes, report: &mut Report) {
     let ratio = |ours: &Spread, floor: &Spread| {
         format!("p50 {:.2} ×, p99 {:.2} ×", ours.median() / floor.median(), ours.quantile(0.99) / floor.quantile(0.99))
     };
-    report.row(
-        "cached, beside those questions",
-        &shown(&meanwhile),
-        &shown(&alone),
-        &ratio(&meanwhile, &alone),
-        "p99 ≤ 20 ms",
-    );
+    report.row("cached, beside those questions", &shown(&meanwhile), &shown(&alone), &ratio(&meanwhile, &alone), "");
     report.row(
         "the floor, beside always yes without those questions",
         &shown(&alone),
@@ -79,19 +73,24 @@ pub async fn measure(setup: &Setup, sizes: &Sizes, report: &mut Report) {
     );
     let late = unanswered.iter().filter(|answer| answer.seconds > BUDGET.as_secs_f64() + 0.5).count();
     let slowest = unanswered.iter().map(|answer| answer.seconds).fold(0.0, f64::max);
-    report.fact(
+    let answers = unanswered.len();
+    report.judged(
         "questions answered later than 8.5 s",
-        &format!("{late} of {}; the last after {slowest:.2} s", unanswered.len()),
-        "none",
+        [&format!("{late} of {answers}; the last after {slowest:.2} s"), "", ""],
+        &Goal::none("questions", late),
     );
     let at_once = unanswered.iter().filter(|answer| answer.seconds < 1.0).count();
-    report.fact("questions told within 1 s that the broker is too slow", &at_once.to_string(), "");
+    report.fact("questions told within 1 s that the broker is too slow", &at_once.to_string());
     let unavailable = unanswered.iter().filter(|answer| answer.unavailable).count();
-    report.fact("answers that say BrokerUnavailable", &unavailable.to_string(), "all");
-    report.fact(
+    report.judged(
+        "answers that do not say BrokerUnavailable",
+        [&format!("{} of {answers}", answers - unavailable), "", ""],
+        &Goal::none("answers", answers - unavailable),
+    );
+    report.judged(
         "resident memory: before, and grown by at most",
-        &format!("{}, {}", mib(before), mib(grown)),
-        "≤ 20 MiB",
+        [&format!("{}, {}", mib(before), mib(grown)), "", ""],
+        &Goal::at_most_mib(20.0, grown),
     );
 }
 

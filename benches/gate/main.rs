@@ -19,6 +19,8 @@ mod black_hole;
 mod cost;
 mod direct;
 mod load;
+mod ratios;
+mod realistic;
 #[path = "../report/mod.rs"]
 mod report;
 mod reviewed;
@@ -50,6 +52,13 @@ fn main() {
     if arguments.iter().any(|argument| argument == "--list") {
         return;
     }
+    if let Some(what) = set("BENCH_RATIOS") {
+        if let Err(reason) = runtime.block_on(ratios::measure(what == "update")) {
+            eprintln!("{reason}");
+            std::process::exit(1);
+        }
+        return;
+    }
     runtime.block_on(measure());
 }
 
@@ -61,39 +70,38 @@ async fn measure() {
     if !["direct", "through", "uncached", "busy", "black_hole", "at_rest"].iter().any(|part| wanted(part)) {
         return;
     }
-    let mut report = Report::new(TITLE, WORDS);
-    // After each part, so that one that fails does not take the others' figures with it.
-    let write = |report: &Report| {
-        if !quick && only.is_none() {
-            report.write();
-        }
-    };
-    {
+    let mut report = Report::new(TITLE, WORDS, !quick && only.is_none());
+    // It is written after each part, so that one that fails does not take the others' figures with it.
+    if ["direct", "through", "black_hole"].iter().any(|part| wanted(part)) {
         let setup = Setup::new().await;
         if wanted("direct") {
             direct::measure(&setup, &sizes, &mut report).await;
-            write(&report);
+            report.write();
         }
         if wanted("through") {
             through::measure(&setup, &sizes, &mut report).await;
-            write(&report);
-        }
-        if wanted("uncached") {
-            uncached::measure(&setup, &sizes, &mut report).await;
-            write(&report);
-        }
-        if wanted("busy") {
-            uncached::measure_busy(&setup, &sizes, &mut report).await;
-            write(&report);
+            report.write();
         }
         if wanted("black_hole") {
             black_hole::measure(&setup, &sizes, &mut report).await;
-            write(&report);
+            report.write();
+        }
+    }
+    // What was admitted above is on its way, and would be asked about, too.
+    if wanted("busy") || wanted("uncached") {
+        let setup = Setup::new().await;
+        if wanted("busy") {
+            uncached::measure_busy(&setup, &sizes, &mut report).await;
+            report.write();
+        }
+        if wanted("uncached") {
+            uncached::measure(&setup, &sizes, &mut report).await;
+            report.write();
         }
     }
     if wanted("at_rest") {
         at_rest::measure(&sizes, &mut report).await;
-        write(&report);
+        report.write();
     }
 }
 

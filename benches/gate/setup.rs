@@ -33,6 +33,8 @@ const ASKED: &str = "bench/asked";
 pub const PROVIDER: &str = "orders";
 /// An application that consumes another one: what is live of that has to be read, too.
 pub const CONSUMER: &str = "shop";
+/// What it consumes: it runs, and is never rolled out, or each version on its way would count for its consumers.
+pub const CONSUMED: &str = "stock";
 /// The version whose verdict is cached.
 pub const CACHED: &str = "2.0.0";
 
@@ -92,6 +94,7 @@ impl Setup {
         store.verify("web", "1", PROVIDER, "1.0.0", true);
         store.verify("web", "1", PROVIDER, CACHED, true);
         store.record_deployment(PROVIDER, "1.0.0", &environment, None);
+        store.record_deployment(CONSUMED, "1.0.0", &environment, None);
 
         let always_yes = AlwaysYes::start(&cluster.control_plane).await;
         let options = WebhookOptions::as_in_chart().but_for_the_admin();

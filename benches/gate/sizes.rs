@@ -49,7 +49,7 @@ impl Sizes {
             turns: 2,
             turn: Duration::from_millis(500),
             direct: &[1, 16],
-            clients: &[4],
+            clients: &[1, 4],
             uncached: 8,
             equal: 50,
             unanswered: 300,

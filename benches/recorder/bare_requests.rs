@@ -8,7 +8,7 @@ use futures::{StreamExt, stream};
 use testbed::standin::StandIn;
 
 /// How many requests a `PactBroker` allows at once by default.
-const AT_ONCE: usize = 4;
+pub const AT_ONCE: usize = 6;
 
 /// A plain client with kept connections.
 pub fn client() -> reqwest::Client {
@@ -30,23 +30,32 @@ pub async fn record(client: &reqwest::Client, broker: &StandIn, environment: &st
 /// How long it takes to read the row, record the version and read the row again, for `NAME-0` … `NAME-(COUNT-1)`.
 pub async fn read_record_read(
     broker: &StandIn,
-    environment_name: &str,
+    environment: &str,
     (name, count): (&str, usize),
     version: &str,
 ) -> Duration {
     let client = client();
-    let environment = broker.store().environment_uuid(environment_name).unwrap();
+    let environment = broker.store().environment_uuid(environment).unwrap();
     let began = Instant::now();
     let all = stream::iter(0..count).map(|number| {
         let (client, environment, pacticipant) = (&client, &environment, format!("{name}-{number}"));
-        async move {
-            read(client, broker, environment, &pacticipant).await;
-            record(client, broker, environment, &pacticipant, version).await;
-            read(client, broker, environment, &pacticipant).await;
-        }
+        async move { record_as_operator(client, broker, environment, &pacticipant, version).await }
     });
     all.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
     began.elapsed()
+}
+
+/// Records one version as the operator does: it reads the row before and after.
+pub async fn record_as_operator(
+    client: &reqwest::Client,
+    broker: &StandIn,
+    environment: &str,
+    pacticipant: &str,
+    version: &str,
+) {
+    read(client, broker, environment, pacticipant).await;
+    record(client, broker, environment, pacticipant, version).await;
+    read(client, broker, environment, pacticipant).await;
 }
 
 async fn read(client: &reqwest::Client, broker: &StandIn, environment: &str, pacticipant: &str) {

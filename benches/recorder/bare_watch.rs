@@ -1,28 +1,14 @@
-//! Floors for a watch: one that sends one request when a rollout is complete, and one that keeps nothing.
+//! The floor of a watch that records: it sends one request when a rollout is complete.
 
-use std::process::Command;
 use std::sync::Arc;
 
-use futures::StreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client};
-use pact_operator::workload::DeploymentView;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::bare_requests;
 use crate::completions::{Completion, Completions};
-use crate::setup::PATIENCE;
-use testbed::control_plane::ControlPlane;
-use testbed::eventually::eventually;
-use testbed::process::Process;
 use testbed::standin::StandIn;
 use testbed::test_cluster::TestCluster;
-
-/// The argument that makes the bench's own program a watch that keeps nothing.
-pub const ARGUMENT: &str = "keep-nothing";
-
-const LISTED: &str = "everything was listed";
 
 /// Watches a namespace and sends one request for each rollout that is complete, nothing before and nothing after.
 pub struct BareRecorder {
@@ -50,34 +36,5 @@ impl BareRecorder {
 impl Drop for BareRecorder {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-/// The resident memory of a process that watches all Deployments with the operator's own partial type and keeps none.
-pub async fn resident_without_keeping(control_plane: &ControlPlane) -> u64 {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.arg(ARGUMENT).env("KUBECONFIG", control_plane.kubeconfig());
-    let name = format!("{ARGUMENT}-{}", control_plane.next_number());
-    let process = Process::start(&name, control_plane.folder(), &command);
-    eventually("the bare watch to have listed all", PATIENCE, async || {
-        let log = process.logs();
-        if log.contains(LISTED) { Ok(()) } else { Err(log) }
-    })
-    .await;
-    crate::setup::rest().await;
-    process.rss_bytes().expect("the bare watch runs, on Linux")
-}
-
-/// The process that [`resident_without_keeping`] starts.
-pub async fn keep_nothing() {
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let client = Client::try_default().await.expect("KUBECONFIG is given");
-    let mut events = watcher(Api::<DeploymentView>::all(client), watcher::Config::default()).boxed();
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(Event::InitDone) => println!("{LISTED}"),
-            Ok(_) => {}
-            Err(error) => println!("{error}"),
-        }
     }
 }

@@ -17,7 +17,12 @@
 mod at_once;
 mod bare_requests;
 mod bare_watch;
+mod bare_writes;
 mod completions;
+#[path = "../gate/cost.rs"]
+mod cost;
+mod empty_watch;
+mod ratios;
 #[path = "../report/mod.rs"]
 mod report;
 mod requests;
@@ -25,6 +30,7 @@ mod setup;
 mod singles;
 mod sizes;
 mod start;
+mod started;
 
 use report::Report;
 use sizes::Sizes;
@@ -43,12 +49,19 @@ and 70 s for the last of 200 rollouts, loses deletions in an outage with restart
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let runtime = tokio::runtime::Runtime::new().expect("threads");
-    if arguments.get(1).is_some_and(|argument| argument == bare_watch::ARGUMENT) {
-        runtime.block_on(bare_watch::keep_nothing());
+    if arguments.get(1).is_some_and(|argument| argument == empty_watch::ARGUMENT) {
+        runtime.block_on(empty_watch::keep_nothing());
         return;
     }
     // A run that only lists the benches, or filters them by name, must not take minutes.
     if arguments.iter().any(|argument| argument == "--list") {
+        return;
+    }
+    if let Some(what) = set("BENCH_RATIOS") {
+        if let Err(reason) = runtime.block_on(ratios::measure(what == "update")) {
+            eprintln!("{reason}");
+            std::process::exit(1);
+        }
         return;
     }
     runtime.block_on(measure());
@@ -60,24 +73,19 @@ async fn measure() {
     let sizes = if quick { Sizes::quick() } else { Sizes::full() };
     let wanted = |part: &str| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == part));
 
-    let mut report = Report::new(TITLE, WORDS);
-    // After each part, so that one that fails does not take the others' figures with it.
-    let write = |report: &Report| {
-        if !quick && only.is_none() {
-            report.write();
-        }
-    };
+    let mut report = Report::new(TITLE, WORDS, !quick && only.is_none());
+    // It is written after each part, so that one that fails does not take the others' figures with it.
     if wanted("singles") {
         singles::measure(&sizes, &mut report).await;
-        write(&report);
+        report.write();
     }
     if wanted("at_once") {
         at_once::measure(&sizes, &mut report).await;
-        write(&report);
+        report.write();
     }
     if wanted("start") {
         start::measure(&sizes, &mut report).await;
-        write(&report);
+        report.write();
     }
 }
 

@@ -1,4 +1,5 @@
-//! The operator's requests to the broker and to the API server, by purpose.
+//! The operator's requests to the broker and to the API server, by purpose. Shared by the benches of this folder.
+#![allow(dead_code, reason = "each of the benches that include this module uses a part of it")]
 
 use std::collections::BTreeMap;
 

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use pact_operator::api::{PactDeployment, PactEnvironment};
 use serde_json::json;
 
+use crate::started::{self, Started};
 use testbed::audit;
 use testbed::eventually::eventually;
-use testbed::http;
-use testbed::operator::{Operator, OperatorOptions, SERVICE_ACCOUNT};
+use testbed::operator::{Operator, SERVICE_ACCOUNT};
 use testbed::standin::{StandIn, WriteKind};
 use testbed::test_cluster::{OPERATOR_NAMESPACE, TestCluster, annotated, image};
 
@@ -56,26 +56,25 @@ impl Setup {
         &self.namespaces[number / IN_NAMESPACE]
     }
 
+    /// Gives the namespace to another environment, and takes away what the cluster and the broker know of the one before.
+    /// No operator may run meanwhile.
+    pub async fn forget(&mut self) {
+        let (client, how, all) = (self.cluster.client(), DeleteParams::default(), ListParams::default());
+        drop(Api::<PactEnvironment>::all(client.clone()).delete_collection(&how, &all).await.unwrap());
+        drop(Api::<PactDeployment>::all(client).delete_collection(&how, &all).await.unwrap());
+        self.cluster.broker.store().remove_environment(&self.environment);
+        self.cluster.broker.clear_writes();
+        self.environment = self.cluster.environment(&[&self.namespace], json!({})).await;
+    }
+
     /// Starts the operator with its default settings and waits until it is ready.
     pub async fn start_operator(&self) -> Operator {
         self.start_timed().await.operator
     }
 
-    /// Starts the operator with its default settings; returns when it started, and when it was ready.
+    /// The same; returns when it started, and when it was ready, too.
     pub async fn start_timed(&self) -> Started {
-        // Made before the clock runs.
-        let kubeconfig = self.cluster.control_plane.user_kubeconfig(OPERATOR_NAMESPACE, SERVICE_ACCOUNT).await;
-        let deployment = OperatorOptions::default().deployment(&self.cluster.control_plane).await;
-        let at = Instant::now();
-        let operator = Operator::start_as(&self.cluster.control_plane, &deployment, &kubeconfig);
-        loop {
-            if let Ok((200, _)) = http::get(operator.probe_address(), "/readyz").await {
-                break;
-            }
-            assert!(at.elapsed() < PATIENCE, "the operator is not ready; its log:\n{}", operator.logs());
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        Started { operator, at, ready: at.elapsed() }
+        started::start_timed(&self.cluster).await
     }
 
     /// Makes the broker know these versions of all applications `NAME-0`, `NAME-1`, …
@@ -190,16 +189,6 @@ impl Setup {
         })
         .await;
     }
-}
-
-/// An operator that was started while the clock ran.
-pub struct Started {
-    /// The operator.
-    pub operator: Operator,
-    /// When its process was started.
-    pub at: Instant,
-    /// How long after that `/readyz` answered 200.
-    pub ready: Duration,
 }
 
 /// Makes a broker know these versions of all applications `NAME-0`, `NAME-1`, …

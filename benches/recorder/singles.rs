@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::bare_watch::BareRecorder;
-use crate::report::{Report, Spread, seconds_between};
+use crate::report::{Goal, Report, Spread, ratio, seconds_between};
 use crate::requests;
 use crate::setup::{PATIENCE, Setup, publish, rest, rows};
 use crate::sizes::Sizes;
@@ -66,16 +66,29 @@ pub async fn measure(sizes: &Sizes, report: &mut Report) {
          stand-in; its watch is the one that the time is taken from. Negative would be a record before that \
          moment; on a busy machine that watch may itself be late by as much as the floor shows. min / median / p95 / max.",
     );
-    let ratio = format!("{:.2} × (median)", ours.median() / floor.median());
-    report.row("completion to row", &ours.shown(), &floor.shown(), &ratio, "median ≤ 60 ms");
+    report.row("completion to row", &ours.shown(), &floor.shown(), &ratio(ours.median(), floor.median()), "");
+    for (what, goal, quantile) in [("p50", 10.0, 0.5), ("p99", 40.0, 0.99)] {
+        let (ours, floor) = (ours.quantile(quantile) * 1e3, floor.quantile(quantile) * 1e3);
+        report.judged(
+            &format!("completion to row, {what}; the goal is what is more than the floor"),
+            [&format!("{ours:.1} ms"), &format!("{floor:.1} ms"), &format!("{:+.1} ms", ours - floor)],
+            &Goal::at_most(goal, "ms", ours - floor),
+        );
+    }
     let negative = |spread: &Spread| format!("{} of {}", spread.negative(), spread.len());
-    report.row("negative (recorded before complete)", &negative(&ours), &negative(&floor), "", "none");
+    report.judged(
+        "recorded before complete",
+        [&negative(&ours), &negative(&floor), ""],
+        &Goal::none("rollouts", ours.negative()),
+    );
     costs(&setup, &setup.api_requests()[asked_before..], versions.len(), report);
 }
 
 fn costs(setup: &Setup, asked: &[testbed::audit::Request], count: usize, report: &mut Report) {
     let at_broker = setup.cluster.broker.requests();
     let for_keys = at_broker.iter().filter(|request| requests::is_for_a_key(request)).count();
+    let to_record =
+        at_broker.iter().filter(|request| matches!(requests::purpose(request), "row read" | "record")).count();
     let writes = asked.iter().filter(|request| requests::is_write(request)).count();
     let each = |number: usize| format!("{:.2}", number as f64 / count as f64);
     report.section(
@@ -83,9 +96,19 @@ fn costs(setup: &Setup, asked: &[testbed::audit::Request], count: usize, report:
         "Of the same rollouts: a new version of a key that has been recorded before. From the stand-in's log and the API \
          server's audit log. Probes, the read of the whole environment and Lease renewals go by the clock, not by rollout.",
     );
-    report.row("broker requests per rollout", &each(for_keys), "1.00", "", "≤ 4");
-    report.fact("all broker requests", &requests::by_purpose(&at_broker), "");
-    report.row("API writes per rollout", &each(writes), "0.00", "", "≤ 2");
-    report.fact("all API writes", &requests::writes(asked), "");
-    report.fact("all API requests", &requests::all(asked), "");
+    let per = |number: usize| number as f64 / count as f64;
+    report.judged(
+        "broker requests for the record, per rollout",
+        [&each(to_record), "1.00", ""],
+        &Goal::at_most(3.0, "requests", per(to_record)),
+    );
+    report.fact("broker requests for the check of its verdict, per rollout", &each(for_keys - to_record));
+    report.fact("all broker requests", &requests::by_purpose(&at_broker));
+    report.judged(
+        "API writes per rollout, those of the check included",
+        [&each(writes), "0.00", ""],
+        &Goal::at_most(3.0, "writes", per(writes)),
+    );
+    report.fact("all API writes", &requests::writes(asked));
+    report.fact("all API requests", &requests::all(asked));
 }

@@ -10,8 +10,6 @@ pub struct Sizes {
     pub at_once: usize,
     /// Deployments that are there when the operator starts.
     pub known: usize,
-    /// Deployments in the largest cluster.
-    pub largest: usize,
     /// How long the operator is watched at rest.
     pub rest: Duration,
 }
@@ -19,11 +17,11 @@ pub struct Sizes {
 impl Sizes {
     /// What `benches/RESULTS.md` shows.
     pub fn full() -> Self {
-        Self { singles: 50, at_once: 200, known: 1_000, largest: 10_000, rest: Duration::from_mins(1) }
+        Self { singles: 50, at_once: 200, known: 1_000, rest: Duration::from_mins(1) }
     }
 
     /// Enough to see that the measurements work.
     pub fn quick() -> Self {
-        Self { singles: 4, at_once: 12, known: 60, largest: 200, rest: Duration::from_secs(5) }
+        Self { singles: 4, at_once: 12, known: 60, rest: Duration::from_secs(5) }
     }
 }

@@ -1,23 +1,45 @@
 //! The figures, as they come and as one part of `benches/RESULTS.md`. Shared by the benches of this folder.
 #![allow(dead_code, reason = "each of the benches that include this module uses a part of it")]
 
+mod goal;
+mod page;
+pub mod plot;
+pub mod ratios;
+
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
+
+pub use goal::Goal;
+use plot::Plot;
 
 /// Where the figures of all benches are kept.
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/RESULTS.md");
+/// Where the pictures of that page are kept, as the page names the folder, and where it is.
+const PICTURES: &str = "plots";
+const PICTURES_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/plots");
+/// Where the pictures of a run go whose figures are not kept.
+const OTHER_PICTURES: &str = env!("CARGO_TARGET_TMPDIR");
 
 /// One part of the page, under construction. What is added is printed at once.
 pub struct Report {
     title: &'static str,
     text: String,
+    /// The heading of the section that is under construction.
+    heading: String,
+    /// The rows that have a goal.
+    goals: Vec<String>,
+    /// Whether the page is to have it, or else it is only printed.
+    kept: bool,
     began: Instant,
 }
 
 impl Report {
-    /// A part with a title, which distinguishes it from the parts of other benches, and a short text below it.
-    pub fn new(title: &'static str, text: &str) -> Self {
-        let mut report = Self { title, text: String::new(), began: Instant::now() };
+    /// A part with a title, which distinguishes it from the parts of other benches, and a short text below it. It is only
+    /// printed unless it is to be kept.
+    pub fn new(title: &'static str, text: &str, kept: bool) -> Self {
+        let mut report =
+            Self { title, text: String::new(), heading: String::new(), goals: Vec::new(), kept, began: Instant::now() };
         report.line(&format!("# {title}\n\n{text}\n"));
         report.line(&machine());
         report
@@ -25,51 +47,78 @@ impl Report {
 
     /// A heading with a short text, and the head of a table.
     pub fn section(&mut self, heading: &str, text: &str) {
-        self.line(&format!(
-            "\n## {heading}\n\n{text}\n\n| | pact-operator | floor | ratio | goal |\n|---|---|---|---|---|"
-        ));
+        self.table(heading, text, &["pact-operator", "floor", "ratio", "goal"]);
+    }
+
+    /// The same with other columns after the first.
+    pub fn table(&mut self, heading: &str, text: &str, columns: &[&str]) {
+        heading.clone_into(&mut self.heading);
+        let rule = "|---".repeat(columns.len() + 1);
+        self.line(&format!("\n## {heading}\n\n{text}\n\n| | {} |\n{rule}|", columns.join(" | ")));
     }
 
     /// A row of the table.
-    pub fn row(&mut self, what: &str, measured: &str, floor: &str, ratio: &str, goal: &str) {
-        self.line(&format!("| {what} | {measured} | {floor} | {ratio} | {goal} |"));
+    pub fn cells(&mut self, cells: &[&str]) {
+        self.line(&format!("| {} |", cells.join(" | ")));
+    }
+
+    /// A row of a section's table.
+    pub fn row(&mut self, what: &str, measured: &str, floor: &str, ratio: &str, remark: &str) {
+        self.cells(&[what, measured, floor, ratio, remark]);
     }
 
     /// A row without floor.
-    pub fn fact(&mut self, what: &str, measured: &str, goal: &str) {
-        self.row(what, measured, "", "", goal);
+    pub fn fact(&mut self, what: &str, measured: &str) {
+        self.row(what, measured, "", "", "");
     }
 
-    /// Puts this part into the page, in the place of what it was before; the other parts stay.
+    /// A row that has a goal.
+    pub fn judged(&mut self, what: &str, [measured, floor, ratio]: [&str; 3], goal: &Goal) {
+        let (shown, verdict) = (goal.shown(), goal.verdict());
+        self.row(what, measured, floor, ratio, &format!("{shown}: {verdict}"));
+        self.keep([measured, floor, ratio], what, &shown, &verdict);
+    }
+
+    /// A goal of what the section shows, in a paragraph below its table.
+    pub fn judged_below(&mut self, what: &str, measured: &str, goal: &Goal) {
+        let (shown, verdict) = (goal.shown(), goal.verdict());
+        self.below(&format!("{what}: {measured} (goal {shown}: {verdict})."));
+        self.keep([measured, "", ""], what, &shown, &verdict);
+    }
+
+    /// A paragraph below the table.
+    pub fn below(&mut self, text: &str) {
+        self.line(&format!("\n{text}"));
+    }
+
+    /// A picture of what the section shows, below its table.
+    pub fn plot(&mut self, name: &str, plot: &Plot<'_>) {
+        let folder = if self.kept { PICTURES_FOLDER } else { OTHER_PICTURES };
+        std::fs::create_dir_all(folder).unwrap();
+        plot.draw(&Path::new(folder).join(format!("{name}.svg")));
+        self.below(&format!("![{}]({PICTURES}/{name}.svg)", plot.title()));
+    }
+
+    fn keep(&mut self, [measured, floor, ratio]: [&str; 3], what: &str, goal: &str, verdict: &str) {
+        let heading = &self.heading;
+        self.goals.push(format!("| {heading}: {what} | {measured} | {floor} | {ratio} | {goal} | {verdict} |"));
+    }
+
+    /// Puts this part into the page, if it is to be kept, in the place of what it was before; the other parts stay.
     pub fn write(&self) {
-        let part = format!("{}\nThe whole run took {:.0} s.\n", self.text, self.began.elapsed().as_secs_f64());
+        if !self.kept {
+            return;
+        }
+        let goals = page::goals(&self.goals);
+        let part = format!("{}{goals}\nThe whole run took {:.0} s.\n", self.text, self.began.elapsed().as_secs_f64());
         let page = std::fs::read_to_string(PAGE).unwrap_or_default();
-        std::fs::write(PAGE, with_part(&page, self.title, &part)).unwrap();
+        std::fs::write(PAGE, page::with_part(&page, self.title, &part)).unwrap();
     }
 
     fn line(&mut self, line: &str) {
         println!("{line}");
         writeln!(self.text, "{line}").unwrap();
     }
-}
-
-/// The page with one of its parts replaced, or added at the end. A part goes from its title to the next one.
-fn with_part(page: &str, title: &str, part: &str) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    for line in page.lines() {
-        if line.starts_with("# ") || parts.is_empty() {
-            parts.push(String::new());
-        }
-        if let Some(last) = parts.last_mut() {
-            writeln!(last, "{line}").unwrap();
-        }
-    }
-    let is_ours = |text: &str| text.lines().next() == Some(&format!("# {title}"));
-    match parts.iter_mut().find(|text| is_ours(text)) {
-        Some(ours) => part.clone_into(ours),
-        None => parts.push(part.to_owned()),
-    }
-    parts.iter().map(|text| text.trim_end()).collect::<Vec<_>>().join("\n\n") + "\n"
 }
 
 fn machine() -> String {
@@ -93,8 +142,13 @@ pub fn mib(bytes: u64) -> String {
 }
 
 /// How many times the floor.
+pub fn ratio(measured: f64, floor: f64) -> String {
+    format!("{:.2} ×", measured / floor)
+}
+
+/// How many times as long as the floor.
 pub fn times(measured: Duration, floor: Duration) -> String {
-    format!("{:.2} ×", measured.as_secs_f64() / floor.as_secs_f64())
+    ratio(measured.as_secs_f64(), floor.as_secs_f64())
 }
 
 /// Smallest, median, 95th percentile and largest.

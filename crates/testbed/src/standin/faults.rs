@@ -6,6 +6,11 @@ use std::time::Duration;
 use regex::Regex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// How many requests a real broker carries out at once.
+pub const THREADS: usize = 5;
+/// How long each of them takes there.
+pub const EACH: Duration = Duration::from_millis(20);
+
 /// What goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -146,6 +151,13 @@ impl Faults {
     pub(super) async fn thread(&self) -> Option<OwnedSemaphorePermit> {
         let threads = self.threads.lock().unwrap().clone()?;
         threads.acquire_owned().await.ok()
+    }
+
+    /// It answers as a real broker does: [`THREADS`] requests at once, each of which takes [`EACH`]. Until
+    /// [`Self::clear`].
+    pub fn busy(&self) {
+        self.add(Fault::delay(EACH));
+        self.threads(THREADS);
     }
 
     /// Takes all faults away. Requests that hang keep hanging; new ones are answered.

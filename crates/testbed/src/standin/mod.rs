@@ -45,7 +45,7 @@ mod store;
 mod verdict;
 mod versions;
 
-pub use faults::{Effect, Fault, Faults};
+pub use faults::{EACH, Effect, Fault, Faults, THREADS};
 pub use hal::encoded;
 pub use log::{LoggedRequest, Write, WriteKind};
 pub use store::{Row, Store};
