@@ -1,6 +1,6 @@
 # pact-operator: build, test, try. Needs Rust, Go (builds Kubernetes' own tools for the tests), a C compiler, Python 3.
 .DEFAULT_GOAL := help
-.PHONY: help build commands units simulate endurance promises earliest loaded test test-matrix e2e image demo cluster bench crds chart alerts workflows code lint
+.PHONY: help build commands units simulate endurance promises earliest loaded test test-matrix e2e image demo cluster bench soak crds chart alerts workflows code lint
 
 CARGO ?= cargo
 
@@ -71,6 +71,13 @@ cluster: build ## control plane, broker and operator to play with until Ctrl-C; 
 bench: ## the measurements of benches/
 	@tests/cluster/build.sh >/dev/null
 	$(CARGO) bench --locked
+
+SOAK_MINUTES ?= 30
+# `dev` compiles within a minute what is not shipped.
+SOAK_PROFILE ?= bench
+soak: ## SOAK_MINUTES of changes, kills and rotations (30; 3 is the short form): nothing is lost, nothing grows
+	@tests/cluster/build.sh >/dev/null
+	SOAK_MINUTES=$(SOAK_MINUTES) $(CARGO) bench --locked --profile $(SOAK_PROFILE) --bench soak
 
 crds: build ## write crds/ and the chart's copies anew from the types
 	@mkdir -p crds
