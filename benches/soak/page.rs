@@ -57,7 +57,8 @@ fn numbers(run: &Run) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!(
         "{} changes in {} minutes: {denied} denied, {failed} failed. {} versions finished, {} rows were written. {} kills; a \
-         standby led after {slowest} at the latest, and {} times it was the new one. Certificates replaced: {}. The watch of \
+         standby led after {slowest} at the latest, and {} times it was the new one. Certificates replaced: {}; reviews answered: {} \
+         and {}. The watch of \
          what finished had {} gaps, and {} connections of the API server found no webhook ready. Machine: {cores} cores, load average {} at the start and {} at the end.",
         answered.len(),
         run.clock.minutes,
@@ -66,6 +67,8 @@ fn numbers(run: &Run) -> String {
         run.kills.takeovers.len(),
         run.kills.by_the_new_one,
         rotations.join(" and "),
+        run.reviews[0],
+        run.reviews[1],
         run.gaps,
         run.turned_away,
         run.load[0],

@@ -8,6 +8,9 @@ use crate::run::Run;
 /// Width and height, in pixels.
 const SIZE: (u32, u32) = (900, 420);
 
+/// One sample in so many seconds is drawn: more of them are no more to see, and a larger file.
+const EVERY: u64 = 5;
+
 /// Draws a line for each role into an SVG file.
 pub fn draw(run: &Run, path: &str) {
     let mib = |sample: &Sample| sample.resident as f64 / f64::from(1 << 20);
@@ -21,9 +24,9 @@ pub fn draw(run: &Run, path: &str) {
         .build_cartesian_2d(0.0..f64::from(run.clock.minutes), 0.0..most)
         .unwrap();
     let mut mesh = chart.configure_mesh();
-    mesh.x_desc("minutes").y_desc("VmRSS, MiB").light_line_style(WHITE).draw().unwrap();
+    mesh.x_desc("minutes").y_desc("VmRSS, MiB").max_light_lines(1).draw().unwrap();
     for role in Role::ALL {
-        let samples = run.memory.0.iter().filter(|sample| sample.role == role);
+        let samples = run.memory.0.iter().filter(|sample| sample.role == role && sample.at.as_secs() % EVERY == 0);
         let points = samples.map(|sample| (sample.at.as_secs_f64() / 60.0, mib(sample)));
         let color = color(role);
         let line = chart.draw_series(LineSeries::new(points, color)).unwrap();

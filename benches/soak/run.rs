@@ -32,6 +32,8 @@ pub struct Run {
     pub gaps: usize,
     /// What the operator wrote at the broker until the run was over.
     pub writes: Vec<Write>,
+    /// How many reviews each webhook has answered, the first ones before the run included.
+    pub reviews: [u64; 2],
     /// How many connections of the API server found no webhook that was ready.
     pub turned_away: usize,
     /// The load average when the run began and when it was over.
@@ -67,6 +69,7 @@ impl Run {
             finished: world.finished.count(),
             gaps: world.finished.gaps(),
             writes: world.cluster.broker.writes(),
+            reviews: [world.webhooks[0].reviews().await, world.webhooks[1].reviews().await],
             turned_away: world.balancer.turned_away() - turned_away,
             load: [load, self::load()],
         }
