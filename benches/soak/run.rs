@@ -3,6 +3,7 @@
 use futures::future::join;
 
 use testbed::standin::Write;
+use testbed::webhook::{Webhook, sum};
 
 use crate::certificates;
 use crate::changes::{self, Changes};
@@ -69,13 +70,20 @@ impl Run {
             finished: world.finished.count(),
             gaps: world.finished.gaps(),
             writes: world.cluster.broker.writes(),
-            reviews: [world.webhooks[0].reviews().await, world.webhooks[1].reviews().await],
+            reviews: [reviews(&world.webhooks[0]).await, reviews(&world.webhooks[1]).await],
             turned_away: world.balancer.turned_away() - turned_away,
             load: [load, self::load()],
         }
     }
 }
 
+/// Zero when it does not answer any more.
+async fn reviews(webhook: &Webhook) -> u64 {
+    let metrics = webhook.probe("/metrics").await.map(|(_, metrics)| metrics).unwrap_or_default();
+    sum(&metrics, "pact_operator_gate_reviews_total")
+}
+
+/// The load average of a minute.
 fn load() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split_whitespace().next().unwrap_or("?").to_owned()
