@@ -1,6 +1,6 @@
 # pact-operator: build, test, try. Needs Rust, Go (builds Kubernetes' own tools for the tests), a C compiler, Python 3.
 .DEFAULT_GOAL := help
-.PHONY: help build commands units simulate endurance promises earliest loaded test test-matrix e2e image demo cluster bench bench-quick crds chart alerts workflows code lint
+.PHONY: help build commands units simulate endurance promises earliest loaded test test-matrix e2e image demo cluster bench bench-quick soak crds chart alerts workflows code lint
 
 CARGO ?= cargo
 
@@ -75,6 +75,13 @@ bench: ## the measurements of benches/
 bench-quick: ## a few ratios of the dev build beside benches/ratios.json; UPDATE=1 writes that anew
 	@tests/cluster/build.sh >/dev/null
 	BENCH_RATIOS=$(if $(UPDATE),update,check) $(CARGO) bench --locked --profile dev --no-fail-fast --bench gate --bench recorder
+
+SOAK_MINUTES ?= 30
+# `dev` compiles within a minute what is not shipped.
+SOAK_PROFILE ?= bench
+soak: ## SOAK_MINUTES of changes, kills and rotations (30; 3 is the short form): nothing is lost, nothing grows
+	@tests/cluster/build.sh >/dev/null
+	SOAK_MINUTES=$(SOAK_MINUTES) $(CARGO) bench --locked --profile $(SOAK_PROFILE) --bench soak
 
 crds: build ## write crds/ and the chart's copies anew from the types
 	@mkdir -p crds
