@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
+use kube::client::ClientBuilder;
 use tokio_util::sync::CancellationToken;
 
 use operator_kit::{
@@ -18,6 +19,7 @@ use operator_kit::{
     readiness::Readiness,
     shutdown::{Outcome, Signals},
     telemetry::{self, LogFormat},
+    watch::newest_first,
 };
 
 /// The logging of a process.
@@ -98,8 +100,10 @@ pub(super) fn probes(readiness: &Readiness, liveness: &Liveness, metrics: &Metri
 
 /// A client for the API server, from the cluster or from `KUBECONFIG`.
 pub(super) async fn api_server() -> Result<kube::Client, Failure> {
-    let client = kube::Client::try_default().await;
-    client.map_err(|error| {
+    let unusable = |error: String| -> Failure {
         format!("no access to the API server is configured: {error}; run it in a cluster, or set KUBECONFIG").into()
-    })
+    };
+    let config = kube::Config::infer().await.map_err(|error| unusable(error.to_string()))?;
+    let client = ClientBuilder::try_from(config).map_err(|error| unusable(error.to_string()))?;
+    Ok(client.with_layer(&newest_first()).build())
 }

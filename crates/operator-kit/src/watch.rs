@@ -1,6 +1,7 @@
 //! What the API server reports of one kind of object: lists and changes, passed to a handler.
 
 mod decoded;
+mod streamed;
 
 use std::{
     collections::HashSet,
@@ -26,7 +27,11 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-pub use self::decoded::{Decoded, InvalidObject};
+pub use self::{
+    decoded::{Decoded, InvalidObject},
+    streamed::newest_first,
+};
+use self::streamed::is_refused;
 use super::{history::Restored, readiness::Gate, refusal};
 
 /// One kind of object, and how to handle what the API server reports of it.
@@ -124,9 +129,10 @@ pub fn explain(error: &watcher::Error) -> String {
 
 /// Everything of a kind: a list, then changes, and again after an interruption.
 ///
-/// Where the kind may be listed but not watched, it is listed again and again. The watcher alone would retry only the
-/// watch, and its consumer would keep the first list for ever. When the API server's history went back, it is listed
-/// again, too: the watch alone would go on from a resourceVersion that is not there any more, and hear nothing.
+/// The list comes as the beginning of the watch where the API server can do that (see [`newest_first`]), in pages where
+/// it cannot. Where the kind may be listed but not watched, it is listed again and again. The watcher alone would retry
+/// only the watch, and its consumer would keep the first list for ever. When the API server's history went back, it is
+/// listed again, too: the watch alone would go on from a resourceVersion that is not there any more, and hear nothing.
 pub fn events<K>(
     api: Api<K>,
     config: watcher::Config,
@@ -136,28 +142,54 @@ where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     K::DynamicType: Default,
 {
-    let start = move || watcher(api.clone(), config.clone()).default_backoff().boxed();
-    stream::unfold((start(), false, restored), move |(mut events, unwatchable, mut restored)| {
+    let start = move |how: How| {
+        let config = config.clone();
+        let config = if how == How::Streamed { config.streaming_lists() } else { config };
+        watcher(api.clone(), config).default_backoff().boxed()
+    };
+    stream::unfold((start(How::Streamed), How::Streamed, restored), move |(mut events, mut how, mut restored)| {
         let start = start.clone();
         async move {
-            if unwatchable {
+            if how == How::Listed {
                 tokio::select! {
                     () = tokio::time::sleep(LIST_AGAIN) => {}
                     () = restored.again() => {}
                 }
-                events = start();
+                how = How::Paged;
+                events = start(how);
             }
-            let event = tokio::select! {
-                event = events.next() => event?,
-                () = restored.again() => {
-                    events = start();
-                    events.next().await?
+            loop {
+                let event = tokio::select! {
+                    event = events.next() => event?,
+                    () = restored.again() => {
+                        events = start(how);
+                        continue;
+                    }
+                };
+                match (&event, how) {
+                    (Err(error), How::Streamed) if is_refused(error) => {
+                        how = How::Paged;
+                        events = start(how);
+                        continue;
+                    }
+                    (Err(error), How::Paged) if is_unwatchable(error) => how = How::Listed,
+                    _ => {}
                 }
-            };
-            let unwatchable = event.as_ref().is_err_and(is_unwatchable);
-            Some((event, (events, unwatchable, restored)))
+                return Some((event, (events, how, restored)));
+            }
         }
     })
+}
+
+/// How a kind is listed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// As the beginning of the watch.
+    Streamed,
+    /// In pages, before the watch.
+    Paged,
+    /// In pages, and it may not be watched.
+    Listed,
 }
 
 /// Whether the watch was refused for good, after a list that succeeded.
@@ -281,6 +313,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn case_107_a_kind_is_listed_again_when_the_history_went_back() {
         let server = tower::service_fn(|request: http::Request<Body>| async move {
+            if request.uri().query().is_some_and(|query| query.contains("sendInitialEvents")) {
+                return Ok(streamed::tests::refusal(422, "Invalid"));
+            }
             // A watch from a resourceVersion that is not there (any more) is silent.
             if request.uri().query().is_some_and(|query| query.contains("watch=")) {
                 std::future::pending::<()>().await;
