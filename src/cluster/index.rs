@@ -233,6 +233,12 @@ impl Index {
         self.members.get(key).map(|members| members.iter().cloned().collect()).unwrap_or_default()
     }
 
+    /// Whether one of a key's members is such a one.
+    #[must_use]
+    pub fn any_member(&self, key: &RecordKey, is_such: impl Fn(&MemberView) -> bool) -> bool {
+        self.members.get(key).is_some_and(|members| members.iter().any(is_such))
+    }
+
     /// Whether a key has members.
     #[must_use]
     pub fn has_members(&self, key: &RecordKey) -> bool {
@@ -245,10 +251,9 @@ impl Index {
     }
 
     /// Every key that has a member by way of this `PactEnvironment`.
-    #[must_use]
-    pub fn keys_of_environment(&self, object: &str) -> Vec<RecordKey> {
-        let of_object = |members: &Members| members.iter().any(|m| m.environment_object == object);
-        self.members.iter().filter(|(_, members)| of_object(members)).map(|(key, _)| key.clone()).collect()
+    pub fn keys_of_environment(&self, object: &str) -> impl Iterator<Item = &RecordKey> {
+        let of_object = move |members: &Members| members.iter().any(|m| m.environment_object == object);
+        self.members.iter().filter(move |(_, members)| of_object(members)).map(|(key, _)| key)
     }
 
     /// The rules that a key is under: those of the first `PactEnvironment`, by name, that has a member of it, or that

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::Cluster;
+use super::{Cluster, gate_rules, index::Index};
 use crate::{
     api::{
         PactDeploymentStatus,
@@ -79,36 +79,37 @@ impl Cluster {
     #[must_use]
     pub fn would_deny_by_mode(&self) -> Vec<(&'static str, i64)> {
         let mut counts = [GateMode::Off, GateMode::Audit, GateMode::Warn, GateMode::Enforce].map(|mode| (mode, 0));
-        for (key, object) in self.records.select(|_| true) {
-            let Some(rules) = self.gate_rules(&key) else { continue };
+        let index = self.index();
+        self.records.each(|key, object| {
+            let Some(rules) = gate_rules(&index, key) else { return };
             let mut inventory = Inventory::default();
-            inventory.count(&key, object.status.as_ref(), self.unidentified(&key, &rules));
+            inventory.count(key, object.status.as_ref(), unidentified(&index, key, rules));
             for (_, count) in counts.iter_mut().filter(|(mode, _)| *mode == rules.mode) {
                 *count += i64::try_from(inventory.would_deny).unwrap_or(i64::MAX);
             }
-        }
+        });
         counts.into_iter().map(|(mode, count)| (mode.name(), count)).collect()
     }
 
-    /// Counts the keys of an environment.
-    pub fn inventory(&self, keys: &[RecordKey], rules: &GateRules) -> Inventory {
-        let mut inventory = Inventory::default();
-        for key in keys {
-            let object = self.records.get(key);
-            let status = object.as_ref().and_then(|object| object.status.as_ref());
-            inventory.count(key, status, self.unidentified(key, rules));
-        }
+    /// Counts the keys of a `PactEnvironment`. Each rollout has that done: without a copy of anything.
+    #[must_use]
+    pub fn inventory(&self, object: &str, rules: &GateRules) -> Inventory {
+        let (index, mut inventory) = (self.index(), Inventory::default());
+        self.records.with_each(index.keys_of_environment(object), |key, object| {
+            let status = object.and_then(|object| object.status.as_ref());
+            inventory.count(key, status, unidentified(&index, key, rules));
+        });
         inventory
     }
+}
 
-    /// Whether a member of a key has no version that could be asked about, and would be denied for that.
-    fn unidentified(&self, key: &RecordKey, rules: &GateRules) -> bool {
-        self.index().members(key).iter().any(|member| {
-            let Err(problem) = &member.version else { return false };
-            let problem = Problem::Version { pacticipant: key.pacticipant.clone(), problem: problem.clone() };
-            wanted(&Cause::Problem(problem), Basis::New, rules) == GateAction::Deny
-        })
-    }
+/// Whether a member of a key has no version that could be asked about, and would be denied for that.
+fn unidentified(index: &Index, key: &RecordKey, rules: &GateRules) -> bool {
+    index.any_member(key, |member| {
+        let Err(problem) = &member.version else { return false };
+        let problem = Problem::Version { pacticipant: key.pacticipant.clone(), problem: problem.clone() };
+        wanted(&Cause::Problem(problem), Basis::New, rules) == GateAction::Deny
+    })
 }
 
 #[cfg(test)]

@@ -148,8 +148,12 @@ impl Cluster {
     /// The gate block that a key is under.
     #[must_use]
     pub fn gate_rules(&self, key: &RecordKey) -> Option<GateRules> {
-        let index = self.index();
-        let object = &index.rules_for(key)?.object;
-        index.environments().get(object)?.as_ref().ok().map(|policy| policy.gate.clone())
+        gate_rules(&self.index(), key).cloned()
     }
+}
+
+/// The gate block that a key is under.
+fn gate_rules<'a>(index: &'a Index, key: &RecordKey) -> Option<&'a GateRules> {
+    let object = &index.rules_for(key)?.object;
+    index.environments().get(object)?.as_ref().ok().map(|policy| &policy.gate)
 }

@@ -123,6 +123,21 @@ impl RecordStore {
         wanted.map(|(key, object)| (key.clone(), Arc::clone(object))).collect()
     }
 
+    /// Passes every key and object to `look`.
+    pub fn each(&self, mut look: impl FnMut(&RecordKey, &PactDeployment)) {
+        self.objects().iter().for_each(|(key, object)| look(key, object));
+    }
+
+    /// Passes each of these keys to `look`, with its object if it has one.
+    pub fn with_each<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a RecordKey>,
+        mut look: impl FnMut(&'a RecordKey, Option<&PactDeployment>),
+    ) {
+        let objects = self.objects();
+        keys.for_each(|key| look(key, objects.get(key).map(|object| &**object)));
+    }
+
     /// What vanished in an environment: the records that no workload runs any more and that were not taken back yet.
     #[must_use]
     pub fn vanished(

@@ -9,10 +9,7 @@ use std::{
 };
 
 use k8s_openapi::{api::core::v1::Namespace, jiff::Timestamp};
-use kube::{
-    Resource, ResourceExt,
-    core::PartialObjectMeta,
-};
+use kube::{Resource, ResourceExt, core::PartialObjectMeta};
 use operator_kit::{
     events::Regarding,
     watch::{InvalidObject, WatchHandler},

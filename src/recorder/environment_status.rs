@@ -28,7 +28,7 @@ impl EnvironmentReconciler {
     /// Writes the status of a `PactEnvironment` if it changed.
     pub(super) async fn reconcile_status(&self, object: &str) -> Next {
         let Some(environment) = self.cluster.environments().get(object).cloned() else { return Next::wait() };
-        let (rules, problem, counts, conflicts, keys, found, respected, beyond) = {
+        let (rules, problem, counts, conflicts, found, respected, beyond) = {
             let index = self.cluster.index();
             let Some(policy) = index.environments().get(object).cloned() else { return Next::wait() };
             let (counts, conflicts) = index.counts(object);
@@ -40,9 +40,9 @@ impl EnvironmentReconciler {
             let names_owners = rules.as_ref().is_ok_and(|rules| !rules.owners.is_empty());
             let respected = names_owners.then(|| owners::respected(index.not_owned(object)));
             let beyond = rules.as_ref().ok().and_then(|rules| key_limit(&index.beyond_limit(&rules.environment_ref)));
-            (rules, problem, counts, conflicts, index.keys_of_environment(object), found, respected, beyond)
+            (rules, problem, counts, conflicts, found, respected, beyond)
         };
-        let inventory = self.cluster.inventory(&keys, &GateRules::parse(&environment.spec.gate));
+        let inventory = self.cluster.inventory(object, &GateRules::parse(&environment.spec.gate));
         let state =
             rules.as_ref().map(|rules| self.cluster.snapshots.state(&rules.environment_ref)).unwrap_or_default();
 

@@ -9,6 +9,7 @@
 
 mod broker;
 mod changes;
+mod checks;
 mod environment;
 mod environment_status;
 mod metrics;

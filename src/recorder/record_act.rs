@@ -17,8 +17,8 @@ use crate::{
         Explanation, Reason,
         near_miss::{other_spelling, spelling},
         record::{
-            Action, BrokerWrite, Done, Facts, Failure, Live, MemberView, counted, counted_before, noted, show_all_members,
-            with_strangers,
+            Action, BrokerWrite, Done, Facts, Failure, Live, MemberView, counted, counted_before, noted,
+            show_all_members, with_strangers,
         },
     },
     workload::RecordKey,

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     queue::{Queue, Task},
-    verdicts::{Verdicts, answered, mentions},
+    verdicts::{Verdicts, answered},
     waiting::WaitingRoom,
 };
 use crate::{
@@ -166,31 +166,26 @@ impl Schedule {
             Changed::Running => GATHER_RUNNING,
             Changed::Recorded => GATHER,
         };
-        let here = |key: &RecordKey| key.environment_ref == *environment_ref;
-        let is_changed = |key: &RecordKey| pacticipants.contains(key.pacticipant.as_str());
-        let mentioning = self.verdicts.keys(|key, checks| {
-            let others = pacticipants.iter().filter(|changed| key.pacticipant.as_str() != *changed);
-            here(key) && others.into_iter().any(|changed| mentions(checks, changed))
-        });
-        // A counterpart that was not needed before has no pair yet: the changed application's own checks name it.
-        let own = self.verdicts.keys(|key, _| here(key) && is_changed(key));
-        let named: BTreeSet<String> = own
-            .iter()
-            .flat_map(|key| self.verdicts.of(key))
-            .flat_map(|check| check.pairs)
-            .flat_map(|pair| [pair.consumer, pair.provider])
-            .collect();
-        let counterparts =
-            self.verdicts.keys(|key, _| here(key) && named.contains(key.pacticipant.as_str()) && !is_changed(key));
-        // An application that no workload here runs has no checks yet: its own question names its counterparts.
-        let elsewhere =
-            pacticipants.iter().filter(|changed| own.iter().all(|key| key.pacticipant.as_str() != *changed));
-        let elsewhere = elsewhere.filter_map(|name| Pacticipant::parse(name).ok()).map(|pacticipant| RecordKey {
-            environment_ref: environment_ref.clone(),
-            pacticipant,
-            instance: None,
-        });
-        for key in mentioning.into_iter().chain(counterparts).chain(elsewhere) {
+        let mut affected = BTreeSet::new();
+        for name in pacticipants {
+            affected.extend(self.verdicts.keys_mentioning(environment_ref, name));
+            let Ok(pacticipant) = Pacticipant::parse(name) else { continue };
+            let own = self.verdicts.keys_of(environment_ref, &pacticipant);
+            if own.is_empty() {
+                // An application that no workload here runs has no checks yet: its own question names its counterparts.
+                let environment_ref = environment_ref.clone();
+                affected.insert(RecordKey { environment_ref, pacticipant, instance: None });
+                continue;
+            }
+            // A counterpart that was not needed before has no pair yet: the changed application's own checks name it.
+            let checks = own.iter().flat_map(|key| self.verdicts.of(key));
+            let pairs = checks.flat_map(|check| check.pairs).flat_map(|pair| [pair.consumer, pair.provider]);
+            let named: BTreeSet<_> = pairs.filter(|name| !pacticipants.contains(name)).collect();
+            for counterpart in named.iter().filter_map(|name| Pacticipant::parse(name).ok()) {
+                affected.extend(self.verdicts.keys_of(environment_ref, &counterpart));
+            }
+        }
+        for key in affected {
             self.queue.after(gather.min(self.resync_period), Task::Verdict(key));
         }
     }

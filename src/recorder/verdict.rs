@@ -217,8 +217,9 @@ impl VerdictReconciler {
                 }
             }
         }
-        let here = |key: &RecordKey| key.environment_ref == *environment_ref;
-        self.schedule.judge(self.verdicts.keys(|key, _| here(key) && named.contains(&key.pacticipant)));
+        for pacticipant in named {
+            self.schedule.judge(self.verdicts.keys_of(environment_ref, &pacticipant));
+        }
         None
     }
 }

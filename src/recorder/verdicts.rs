@@ -2,7 +2,7 @@
 //! admission, and kept on the `PactDeployment`s.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -10,6 +10,7 @@ use std::{
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use tokio::sync::Notify;
 
+use super::checks::Checks;
 use crate::{
     api::{
         PactDeployment,
@@ -23,7 +24,7 @@ use crate::{
         messages,
         record::MemberView,
     },
-    workload::RecordKey,
+    workload::{EnvironmentRef, RecordKey},
 };
 
 /// The verdict of a version that was never judged, because the broker could not be asked.
@@ -104,7 +105,7 @@ pub(super) enum Due {
 /// The checks by key that this process knows.
 #[derive(Default)]
 pub(super) struct Verdicts {
-    by_key: Mutex<HashMap<RecordKey, Vec<Check>>>,
+    checks: Mutex<Checks>,
     /// Keys that wait for the first check of a version.
     pending: Mutex<HashSet<RecordKey>>,
     /// Keys of which the policy changed: every version is asked about, also one that waits for its publication.
@@ -116,20 +117,22 @@ impl Verdicts {
     /// Whether a key has to be checked: at once when one of these versions was never judged, or not answered since this
     /// process started. Takes over the checks in the object's status.
     pub(super) fn begin(&self, key: &RecordKey, versions: &[Version], object: Option<&PactDeployment>) -> Due {
-        let mut by_key = self.by_key();
-        let fresh = !by_key.contains_key(key);
-        let checks = by_key.entry(key.clone()).or_insert_with(|| {
-            object.and_then(|object| object.status.as_ref()).map(|status| status.checks.clone()).unwrap_or_default()
-        });
-        checks.retain(|check| versions.iter().any(|version| check.version == version.as_str()));
-        let known = |version: &Version| {
-            checks.iter().any(|check| check.version == version.as_str() && (!fresh || answered(check)))
+        let mut all = self.checks();
+        let known = all.get(key);
+        let fresh = known.is_none();
+        let of_object = || object.and_then(|object| object.status.as_ref()).map(|status| &status.checks);
+        let wanted = |check: &&Check| versions.iter().any(|version| check.version == version.as_str());
+        let kept: Vec<_> = known.or_else(of_object).into_iter().flatten().filter(wanted).cloned().collect();
+        let is_known = |version: &Version| {
+            kept.iter().any(|check| check.version == version.as_str() && (!fresh || answered(check)))
         };
-        let needed = !versions.iter().all(known);
+        let needed = !versions.iter().all(is_known);
         if versions.is_empty() {
-            by_key.remove(key);
+            all.remove(key);
+        } else if known != Some(&kept) {
+            all.set(key, kept);
         }
-        drop(by_key);
+        drop(all);
         match (needed, fresh) {
             (true, _) if self.pending().insert(key.clone()) => Due::Now,
             (false, true) if !versions.is_empty() => Due::Sometime,
@@ -140,12 +143,13 @@ impl Verdicts {
     /// Stores the check of a version. An answer is not replaced by a check without one. Returns the new check and the
     /// one before, if they differ.
     pub(super) fn set(&self, key: &RecordKey, mut check: Check) -> Option<(Check, Option<Check>)> {
-        let mut by_key = self.by_key();
-        let checks = by_key.entry(key.clone()).or_default();
+        let mut all = self.checks();
+        let mut checks = all.get(key).cloned().unwrap_or_default();
         let before = checks.iter().position(|before| before.version == check.version);
         let Some(at) = before else {
             checks.insert(0, check.clone());
             checks.truncate(CHECKS_LIMIT);
+            all.set(key, checks);
             return Some((check, None));
         };
         let before = checks[at].clone();
@@ -159,6 +163,7 @@ impl Verdicts {
             return None;
         }
         checks[at] = check.clone();
+        all.set(key, checks);
         Some((check, Some(before)))
     }
 
@@ -180,20 +185,30 @@ impl Verdicts {
 
     /// The checks of a key, for the status of its `PactDeployment`.
     pub(super) fn of(&self, key: &RecordKey) -> Vec<Check> {
-        self.by_key().get(key).cloned().unwrap_or_default()
+        self.checks().get(key).cloned().unwrap_or_default()
     }
 
     /// Drops a key.
     pub(super) fn forget(&self, key: &RecordKey) {
-        self.by_key().remove(key);
+        self.checks().remove(key);
         self.anew().remove(key);
         self.end(key);
     }
 
     /// Every key for whose checks `wanted` holds.
     pub(super) fn keys(&self, wanted: impl Fn(&RecordKey, &[Check]) -> bool) -> Vec<RecordKey> {
-        let by_key = self.by_key();
-        by_key.iter().filter(|(key, checks)| wanted(key, checks)).map(|(key, _)| key.clone()).collect()
+        let all = self.checks();
+        all.iter().filter(|(key, checks)| wanted(key, checks)).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// The keys of an application in an environment.
+    pub(super) fn keys_of(&self, environment_ref: &EnvironmentRef, pacticipant: &Pacticipant) -> Vec<RecordKey> {
+        self.checks().of(environment_ref, pacticipant)
+    }
+
+    /// The keys of other applications in an environment that have a pair with this one.
+    pub(super) fn keys_mentioning(&self, environment_ref: &EnvironmentRef, pacticipant: &str) -> Vec<RecordKey> {
+        self.checks().mentioning(environment_ref, pacticipant)
     }
 
     /// Waits until a key's first checks are finished, or the time is up, so that one write of the status reports both.
@@ -210,8 +225,8 @@ impl Verdicts {
         drop(tokio::time::timeout(limit, settled).await);
     }
 
-    fn by_key(&self) -> MutexGuard<'_, HashMap<RecordKey, Vec<Check>>> {
-        self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
+    fn checks(&self) -> MutexGuard<'_, Checks> {
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn anew(&self) -> MutexGuard<'_, HashSet<RecordKey>> {
@@ -221,13 +236,6 @@ impl Verdicts {
     fn pending(&self) -> MutexGuard<'_, HashSet<RecordKey>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether an application is a counterpart in one of these checks.
-#[must_use]
-pub fn mentions(checks: &[Check], pacticipant: &str) -> bool {
-    let pairs = checks.iter().flat_map(|check| &check.pairs);
-    pairs.into_iter().any(|pair| pair.consumer == pacticipant || pair.provider == pacticipant)
 }
 
 #[cfg(test)]

@@ -229,15 +229,13 @@ fn keys_are_found_by_what_their_checks_say_and_by_the_counterparts_in_them() {
     {
         checks.set(&key("production", name), check);
     }
-    let found_with = |name: &str| {
-        let mut names: Vec<_> =
-            checks.keys(|_, checks| mentions(checks, name)).iter().map(|key| key.pacticipant.to_string()).collect();
-        names.sort();
-        names
+    let here = environment_ref("production");
+    let mentioning = |name: &str| -> Vec<_> {
+        checks.keys_mentioning(&here, name).iter().map(|key| key.pacticipant.to_string()).collect()
     };
-    assert_eq!(found_with("web"), ["orders"]);
-    assert_eq!(found_with("orders"), ["orders", "stock"]);
-    assert_eq!(found_with("Web"), Vec::<String>::new(), "names are exact");
+    assert_eq!((mentioning("web"), mentioning("orders")), (vec!["orders".to_owned()], vec!["stock".to_owned()]));
+    assert_eq!(mentioning("Web"), Vec::<String>::new(), "names are exact");
+    assert_eq!(checks.keys_mentioning(&environment_ref("test"), "web"), []);
     assert_eq!(checks.keys(|_, checks| checks.iter().any(|check| !answered(check))), [key("production", "lone")]);
 }
 

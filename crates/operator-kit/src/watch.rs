@@ -27,11 +27,11 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::streamed::is_refused;
 pub use self::{
     decoded::{Decoded, InvalidObject},
     streamed::newest_first,
 };
-use self::streamed::is_refused;
 use super::{history::Restored, readiness::Gate, refusal};
 
 /// One kind of object, and how to handle what the API server reports of it.

@@ -52,7 +52,8 @@ pub(super) mod tests {
     use crate::{history::History, watch::events};
 
     pub fn refusal(code: u16, reason: &str) -> http::Response<Body> {
-        let status = json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": "refused"});
+        let status =
+            json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": "refused"});
         let answer = http::Response::builder().status(code).body(Body::from(status.to_string().into_bytes()));
         answer.unwrap()
     }
