@@ -1,7 +1,8 @@
 //! `AdmissionReview` of `admission.k8s.io/v1`: read as far as the gate looks, and answered.
 //!
-//! First the objects in it are only found, then each is read as the kind that the review says it is, and only what the
-//! gate looks at is kept: a review may hold two of 3 MiB each.
+//! Its objects are read as what the beginning of the body says they are, and only what the gate looks at is kept: a review
+//! may hold two of 3 MiB each. Where that does not work out, the objects are only found at first, and each is then read by
+//! itself, so that one that cannot be read is a problem of its own.
 //! See <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#request>.
 
 use k8s_openapi::jiff::Timestamp;
@@ -44,21 +45,20 @@ pub enum ReviewError {
     NoRequest,
 }
 
-/// A body with its objects as they were sent.
+/// A body with its objects.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Body<'body> {
+struct Body<Object> {
     #[serde(default)]
     api_version: String,
     #[serde(default)]
     kind: String,
-    #[serde(borrow)]
-    request: Option<RequestBody<'body>>,
+    request: Option<RequestBody<Object>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RequestBody<'body> {
+struct RequestBody<Object> {
     uid: String,
     kind: GroupVersionKind,
     #[serde(default)]
@@ -70,65 +70,122 @@ struct RequestBody<'body> {
     operation: String,
     #[serde(default)]
     user_info: User,
-    #[serde(borrow)]
-    object: Option<&'body RawValue>,
-    #[serde(borrow)]
-    old_object: Option<&'body RawValue>,
+    object: Option<Object>,
+    old_object: Option<Object>,
     #[serde(default)]
     dry_run: Option<bool>,
 }
 
-/// An object as it was sent, to be read as what it is. What comes of it is the workload, and whether it greets the gate.
+/// A workload, and whether it greets the gate.
+type Observed = (Workload, bool);
+
+/// An object as it was sent, to be read as what it is.
 struct Read<'body> {
     object: &'body RawValue,
     now: Timestamp,
 }
 
 impl Dispatch for Read<'_> {
-    type Output = Result<(Workload, bool), String>;
+    type Output = Result<Observed, String>;
 
     fn with<K: Kind>(self) -> Self::Output {
         let object: View<K> =
             serde_json::from_str(self.object.get()).map_err(|error| short(&error.to_string(), 200))?;
-        let greets = object.metadata.annotations.as_ref().is_some_and(|it| it.contains_key(SELF_TEST));
-        Ok((object.observe(self.now), greets))
+        Ok(observed(&object, self.now))
     }
 }
+
+/// A whole body, to be read at once.
+struct ReadAll<'body> {
+    body: &'body [u8],
+    now: Timestamp,
+}
+
+impl Dispatch for ReadAll<'_> {
+    type Output = Option<Body<Observed>>;
+
+    fn with<K: Kind>(self) -> Self::Output {
+        let Body { api_version, kind, request } = serde_json::from_slice::<Body<View<K>>>(self.body).ok()?;
+        let request = request.filter(|request| request.kind.known() == Some(K::KIND))?;
+        let request = request.with_objects(|object| observed(&object, self.now));
+        Some(Body { api_version, kind, request: Some(request) })
+    }
+}
+
+fn observed<K: Kind>(object: &View<K>, now: Timestamp) -> Observed {
+    let greets = object.metadata.annotations.as_ref().is_some_and(|it| it.contains_key(SELF_TEST));
+    (object.observe(now), greets)
+}
+
+impl<Object> RequestBody<Object> {
+    fn with_objects<Other>(self, read: impl Fn(Object) -> Other) -> RequestBody<Other> {
+        let Self { uid, kind, sub_resource, namespace, name, operation, user_info, object, old_object, dry_run } = self;
+        let (object, old_object) = (object.map(&read), old_object.map(&read));
+        RequestBody { uid, kind, sub_resource, namespace, name, operation, user_info, object, old_object, dry_run }
+    }
+}
+
+/// The kind that the beginning of a body names: an API server writes `request.kind` before the objects.
+fn named_first(body: &[u8]) -> Option<WorkloadKind> {
+    let beginning = &body[..body.len().min(BEGINNING)];
+    let names = |kind: &WorkloadKind| {
+        let name = format!(r#""kind":"{}""#, kind.kind());
+        beginning.windows(name.len()).any(|part| part == name.as_bytes())
+    };
+    WorkloadKind::ALL.into_iter().find(names)
+}
+
+/// How much of a body is searched for the kind of its objects, in bytes.
+const BEGINNING: usize = 256;
 
 /// Reads the body of a request.
 ///
 /// # Errors
 /// When it is no review; never because of the object in it.
 pub fn read(body: &[u8], now: Timestamp) -> Result<Review, ReviewError> {
+    if let Some(Body { api_version, kind, request: Some(request) }) =
+        named_first(body).and_then(|kind| kind.dispatch(ReadAll { body, now }))
+        && (api_version.as_str(), kind.as_str()) == (API_VERSION, KIND)
+    {
+        return Ok(review(request.with_objects(Ok)));
+    }
     let unreadable = |error: serde_json::Error| ReviewError::Unreadable(short(&error.to_string(), 200));
-    let body: Body<'_> = serde_json::from_slice(body).map_err(unreadable)?;
-    if body.api_version != API_VERSION || body.kind != KIND {
-        let (api_version, kind) = (short(&body.api_version, 60), short(&body.kind, 60));
+    let body: Body<&RawValue> = serde_json::from_slice(body).map_err(unreadable)?;
+    let Body { api_version, kind, request } = body;
+    if api_version != API_VERSION || kind != KIND {
+        let (api_version, kind) = (short(&api_version, 60), short(&kind, 60));
         return Err(ReviewError::OtherKind { api_version, kind });
     }
-    let Some(request) = body.request else { return Err(ReviewError::NoRequest) };
-    let read_object = |object, kind: WorkloadKind| {
-        let (mut workload, greets) = kind.dispatch(Read { object, now })?;
+    let Some(request) = request else { return Err(ReviewError::NoRequest) };
+    let kind = request.kind.known();
+    Ok(review(request.with_objects(|object| match kind {
+        Some(kind) => kind.dispatch(Read { object, now }),
+        None => Err("it is of another kind".to_owned()),
+    })))
+}
+
+/// The review of a request whose objects were read.
+fn review(request: RequestBody<Result<Observed, String>>) -> Review {
+    let place = |(mut workload, greets): Observed| {
         // An object that is being created may lack what the request says.
         workload.reference.namespace.clone_from(&request.namespace);
         if workload.reference.name.is_empty() {
             workload.reference.name.clone_from(&request.name);
         }
-        Ok((workload, greets))
+        (workload, greets)
     };
-    let dry_run = request.dry_run.unwrap_or_default();
     let (old, new) = match request.kind.known() {
-        Some(kind) => {
-            let old = request.old_object.map(|old| read_object(old, kind).map(|(old, _)| old)).transpose();
+        Some(_) => {
             let missing = || Err("there is no object in the request".to_owned());
-            match old {
-                Ok(old) => (old, request.object.map_or_else(missing, |new| read_object(new, kind))),
+            match request.old_object.transpose() {
+                Ok(old) => (old.map(|old| place(old).0), request.object.unwrap_or_else(missing).map(place)),
                 Err(problem) => (None, Err(format!("the object as it was: {problem}"))),
             }
         }
         None => (None, Err("it is of another kind".to_owned())),
     };
-    Ok(Review {
+    let dry_run = request.dry_run.unwrap_or_default();
+    Review {
         uid: request.uid,
         kind: request.kind,
         subresource: request.sub_resource.is_some_and(|subresource| !subresource.is_empty()),
@@ -144,7 +201,7 @@ pub fn read(body: &[u8], now: Timestamp) -> Result<Review, ReviewError> {
         self_test: dry_run && new.as_ref().is_ok_and(|&(_, greets)| greets),
         old,
         new: new.map(|(new, _)| new),
-    })
+    }
 }
 
 /// The body of the answer to the request of this uid.

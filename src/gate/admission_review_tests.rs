@@ -75,8 +75,32 @@ fn now() -> Timestamp {
     Timestamp::from_second(1_800_000_000).unwrap()
 }
 
+/// The review, which is the same however it is read: with its objects at once, or each by itself.
 fn read(review: &Value) -> Result<Review, ReviewError> {
-    super::read(review.to_string().as_bytes(), now())
+    let body = review.to_string();
+    let at_once = super::read(body.as_bytes(), now());
+    let indented = body.replacen('{', &format!("{{{}", " ".repeat(BEGINNING)), 1);
+    assert_eq!(named_first(indented.as_bytes()), None);
+    match (&at_once, &super::read(indented.as_bytes(), now())) {
+        // The place of what is wrong is in the text.
+        (Err(ReviewError::Unreadable(_)), Err(ReviewError::Unreadable(_))) => {}
+        (at_once, each) => assert_eq!(at_once, each),
+    }
+    at_once
+}
+
+#[test]
+fn the_kind_that_an_api_server_names_first_is_found() {
+    let begins = |kind: &str| {
+        format!(
+            r#"{{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{{"uid":"705ab4f5-6393-11e8-b7cc-42010a800002","kind":{{"group":"apps","version":"v1","kind":"{kind}"}},"resource":"#
+        )
+    };
+    for kind in WorkloadKind::ALL {
+        assert_eq!(named_first(begins(kind.kind()).as_bytes()), Some(kind));
+    }
+    assert_eq!(named_first(begins("Pod").as_bytes()), None);
+    assert_eq!(named_first(update().to_string().as_bytes()), Some(WorkloadKind::Deployment));
 }
 
 fn changed(change: impl FnOnce(&mut Value)) -> Result<Review, ReviewError> {

@@ -3,6 +3,8 @@
 //! Reviews repeat: Flux asks again at each retry, Argo CD at each attempt, a dry-run before each real one. So counts and
 //! Events are once for each workload, version and verdict; each review leaves a log line.
 
+use std::hash::{BuildHasher, RandomState};
+
 use moka::sync::Cache;
 use tokio::sync::{Semaphore, TryAcquireError};
 use tracing::{info, warn};
@@ -24,20 +26,23 @@ const REMEMBERED: u64 = 10_000;
 /// How many reviews' Events may be under way at once; more are dropped and counted, never waited for.
 pub(super) const REPORTS_AT_ONCE: usize = 64;
 
-/// What was counted already.
+/// What was counted already, by a hash of what makes it the same: for an hour after it was found last.
 pub(super) struct Reported {
-    once: Cache<String, ()>,
+    once: Cache<u64, ()>,
+    hasher: RandomState,
 }
 
 impl Reported {
     pub(super) fn new() -> Self {
         let hour = std::time::Duration::from_hours(1);
-        Self { once: Cache::builder().max_capacity(REMEMBERED).time_to_live(hour).build() }
+        Self { once: Cache::builder().max_capacity(REMEMBERED).time_to_idle(hour).build(), hasher: RandomState::new() }
     }
 
     /// Whether this is the first time within an hour.
-    fn first(&self, key: String) -> bool {
-        !self.once.entry(key).and_upsert_with(|_| ()).is_old_value_replaced()
+    fn first(&self, key: &str) -> bool {
+        let key = self.hasher.hash_one(key);
+        // Reading is far cheaper than writing, and nearly every review has come before.
+        self.once.get(&key).is_none() && self.once.entry(key).or_insert(()).is_fresh()
     }
 }
 
@@ -53,7 +58,7 @@ impl Gate {
         }
         for finding in &decision.findings {
             log(review, finding);
-            if self.reported.first(once(review, finding)) {
+            if self.reported.first(&once(review, finding)) {
                 self.metrics.decided(finding);
             }
         }
