@@ -39,11 +39,12 @@ promises:
 loaded:
 	$(CARGO) test --locked --test promises -- --test-threads=1 $(LOADED)
 
-# The earliest supported minor, emulated by the usual API server. Only test-matrix runs the minors' own API servers, and a
+# The earliest supported minor, emulated by the usual API server: it does not stream lists. Only test-matrix runs the minors' own API servers, and a
 # minor that is newer than the usual one.
 earliest:
 	tests/cluster/minors.sh --emulated chart::every_choice v1.33
 	tests/cluster/minors.sh --emulated crd_validation v1.33
+	tests/cluster/minors.sh --emulated chart_rights::each_right v1.33
 
 test-matrix: ## the chart's tests with the API server of each minor, 1.33 to 1.37 (the first time builds four: 30 minutes)
 	tests/cluster/minors.sh chart::

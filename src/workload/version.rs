@@ -100,6 +100,10 @@ pub struct StaleSource {
 /// counts, any image may be the one.
 #[must_use]
 pub fn stale_source(old: &Workload, new: &Workload, rules: &VersionRules) -> Option<StaleSource> {
+    if new.annotations.version.is_none() && new.version_label.is_none() {
+        // Only the image says it.
+        return None;
+    }
     let source = resolve(new, rules).ok()?.source;
     let stated_by = |workload: &Workload| match source {
         VersionSource::Annotation => workload.annotations.version.clone(),

@@ -13,11 +13,11 @@ use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec, SubjectAccessReviewStatus,
 };
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kube::Api;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchParams};
 use pact_operator::api::{PactBroker, PactDeployment, PactEnvironment, annotations};
 use pact_operator::gate::REPORTER;
 use pact_operator::workload::RecordKey;
@@ -64,6 +64,13 @@ impl Right {
 
     fn name(&self) -> Option<&str> {
         Some(self.rule.resource_names.as_ref()?.first()?.as_str())
+    }
+
+    /// Whether it is used only where the API server does not stream lists: a list of what may be watched as well, but for
+    /// the Lease, which is watched alone.
+    fn is_for_pages(&self, rights: &[Self]) -> bool {
+        let watched = |right: &Self| right.verb() == "watch" && right.resource() == self.resource();
+        self.verb() == "list" && self.resource() != "leases" && rights.iter().any(watched)
     }
 
     /// Whether a line has the API server's refusal that names this right.
@@ -327,9 +334,17 @@ async fn run_component(
     }
 }
 
+/// Whether the API server sends a list as the beginning of a watch.
+async fn streams_lists(cluster: &ChartCluster) -> bool {
+    let namespaces: Api<Namespace> = Api::all(cluster.control_plane.client());
+    namespaces.watch(&WatchParams::default().timeout(1).initial_events(), "0").await.is_ok()
+}
+
+/// With an API server that streams lists, but for the rights that are for others: `make earliest` runs it with one of those.
 #[tokio::test]
 async fn each_right_is_used_and_a_missing_one_is_reported_with_its_remedy() {
     let mut cluster = cluster_with_work().await;
+    let streams = streams_lists(&cluster).await;
     let self_test = SelfTest::of(&cluster).await;
     let mut number = 0;
     for component in ["controller", "webhook", "self-test"] {
@@ -339,6 +354,9 @@ async fn each_right_is_used_and_a_missing_one_is_reported_with_its_remedy() {
         }
         for right in &rights {
             number += 1;
+            if streams && right.is_for_pages(&rights) {
+                continue;
+            }
             grant(&cluster, &rights, right, false).await;
             if component == "self-test" {
                 let output = self_test.run().await.out;
