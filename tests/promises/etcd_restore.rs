@@ -101,9 +101,13 @@ async fn goes_on_after_a_restore(revisions: Revisions) {
     println!("the next rollout and the status of the PactBroker {:.1?} after that", began.elapsed());
     let made = cluster.environment(&[&elsewhere], json!({"gate": {"mode": "Enforce"}})).await;
     cluster.wait_environment(&made, ("Ready", "True", "Recording")).await;
+    // What it was in the backup may be older than that: it is written anew within seconds.
     let environments = Api::<PactEnvironment>::all(cluster.client());
-    let status = environments.get(&environment).await.unwrap().status.unwrap();
-    assert_eq!(status.workloads, 1, "{status:?}");
+    eventually("the PactEnvironment to count the workload", SOON, async || {
+        let status = environments.get(&environment).await.map_err(|error| error.to_string())?.status;
+        if status.as_ref().is_some_and(|status| status.workloads == 1) { Ok(()) } else { Err(format!("{status:?}")) }
+    })
+    .await;
     provider_that_breaks(&cluster.broker, &made, "stock");
     eventually("the gate to deny in the environment that was made since", SOON, async || {
         let api = Api::<Deployment>::namespaced(developer.client(), &elsewhere);
