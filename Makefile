@@ -39,8 +39,8 @@ promises:
 loaded:
 	$(CARGO) test --locked --test promises -- --test-threads=1 $(LOADED)
 
-# The earliest supported minor, emulated by the usual API server: it does not stream lists. Only test-matrix runs the minors' own API servers, and a
-# minor that is newer than the usual one.
+# The earliest supported minor, emulated by the usual API server: it does not stream lists. Only test-matrix runs the
+# minors' own API servers, and a minor that is newer than the usual one.
 earliest:
 	tests/cluster/minors.sh --emulated chart::every_choice v1.33
 	tests/cluster/minors.sh --emulated crd_validation v1.33

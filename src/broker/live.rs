@@ -165,8 +165,7 @@ async fn of(broker: &Broker, id: &EnvironmentId) -> Result<Arc<LiveSnapshot>, Br
     let (deployed, supported) =
         try_join(broker.currently_deployed_rows(id, None), broker.currently_supported_rows(id, None)).await?;
     let deployed_versions = deployed.rows.into_iter().map(|row| (row.pacticipant, row.version));
-    let supported_versions = supported.rows.into_iter().map(|row| (row.pacticipant, row.version));
-    let supported_versions: Vec<_> = supported_versions.collect();
+    let supported_versions: Vec<_> = supported.rows.into_iter().map(|row| (row.pacticipant, row.version)).collect();
     Ok(Arc::new(LiveSnapshot {
         versions: LiveVersions::all(deployed_versions.chain(supported_versions.iter().cloned())),
         supported: LiveVersions::all(supported_versions),

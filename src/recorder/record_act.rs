@@ -120,6 +120,10 @@ impl RecordReconciler {
             Ok(done) => done,
             Err(error) => Done::Refused(self.refused(facts.key, &error)),
         };
+        if matches!(done, Done::Released { .. }) {
+            // Reading the releases of a pacticipant tells nothing of what else of it is live.
+            self.cluster.brokers.forget(&facts.key.environment_ref);
+        }
         if matches!(done, Done::Recorded { .. } | Done::Undeployed { .. } | Done::Released { .. }) {
             facts.live = Some(self.read_rows(&broker, &environment, facts).await);
         }
