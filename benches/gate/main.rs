@@ -29,7 +29,7 @@ mod sizes;
 mod through;
 mod uncached;
 
-use report::Report;
+use report::asked::{Asked, only_lists, ratios_only};
 use setup::Setup;
 use sizes::Sizes;
 
@@ -48,12 +48,11 @@ fn main() {
         Some(at_rest::ARGUMENT) => return runtime.block_on(at_rest::keep_nothing()),
         _ => {}
     }
-    // A run that only lists the benches, or filters them by name, must not take minutes.
-    if arguments.iter().any(|argument| argument == "--list") {
+    if only_lists() {
         return;
     }
-    if let Some(what) = set("BENCH_RATIOS") {
-        if let Err(reason) = runtime.block_on(ratios::measure(what == "update")) {
+    if let Some(update) = ratios_only() {
+        if let Err(reason) = runtime.block_on(ratios::measure(update)) {
             eprintln!("{reason}");
             std::process::exit(1);
         }
@@ -63,14 +62,13 @@ fn main() {
 }
 
 async fn measure() {
-    let quick = set("BENCH_QUICK").is_some();
-    let only = set("BENCH_ONLY");
-    let sizes = if quick { Sizes::quick() } else { Sizes::full() };
-    let wanted = |part: &str| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == part));
+    let asked = Asked::here();
+    let sizes = if asked.quick { Sizes::quick() } else { Sizes::full() };
+    let wanted = |part: &str| asked.wants(part);
     if !["direct", "through", "uncached", "busy", "black_hole", "at_rest"].iter().any(|part| wanted(part)) {
         return;
     }
-    let mut report = Report::new(TITLE, WORDS, !quick && only.is_none());
+    let mut report = asked.report(TITLE, WORDS);
     // It is written after each part, so that one that fails does not take the others' figures with it.
     if ["direct", "through", "black_hole"].iter().any(|part| wanted(part)) {
         let setup = Setup::new().await;
@@ -103,9 +101,4 @@ async fn measure() {
         at_rest::measure(&sizes, &mut report).await;
         report.write();
     }
-}
-
-/// A variable that is set and not empty.
-fn set(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::report::ratios::{self, Ratios};
+use crate::report::asked::judge_ratios;
+use crate::report::ratios::Ratios;
 use crate::setup::Setup;
 use crate::sizes::Sizes;
 use crate::{direct, uncached};
@@ -22,11 +23,7 @@ pub async fn measure(update: bool) -> Result<(), String> {
         let setup = Setup::new().await;
         if part == "reviews" { reviews(&setup, &sizes).await } else { questions(&setup).await }
     };
-    if update {
-        ratios::update(&PARTS, part).await;
-        return Ok(());
-    }
-    ratios::compare(&PARTS, part).await
+    judge_ratios(update, &PARTS, part).await
 }
 
 /// Remembered verdicts, 16 at once, beside the webhook that always says yes.

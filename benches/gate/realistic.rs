@@ -80,14 +80,7 @@ pub fn stored(namespace: &str, name: &str, pacticipant: &str, version: &str, var
     metadata["managedFields"] = managed_fields(variables);
     object["status"] = json!({
         "observedGeneration": 41, "replicas": 3, "updatedReplicas": 3, "readyReplicas": 3, "availableReplicas": 3,
-        "conditions": [
-            {"type": "Available", "status": "True", "reason": "MinimumReplicasAvailable",
-             "message": "Deployment has minimum availability.",
-             "lastUpdateTime": "2026-01-12T08:30:00Z", "lastTransitionTime": "2026-01-12T08:30:00Z"},
-            {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable",
-             "message": "ReplicaSet \"orders-6d5c9f8b7\" has successfully progressed.",
-             "lastUpdateTime": "2026-02-20T10:01:02Z", "lastTransitionTime": "2026-01-12T08:30:00Z"},
-        ],
+        "conditions": conditions_of_a_finished_rollout(),
     });
     object
 }
@@ -122,5 +115,17 @@ fn managed_fields(variables: usize) -> Value {
             "subresource": "status", "time": "2026-02-20T10:01:02Z", "fieldsType": "FieldsV1",
             "fieldsV1": {"f:status": {".": {}, "f:conditions": {".": {}}, "f:observedGeneration": {}}},
         },
+    ])
+}
+
+/// The conditions of a Deployment that has rolled out.
+pub fn conditions_of_a_finished_rollout() -> Value {
+    json!([
+        {"type": "Available", "status": "True", "reason": "MinimumReplicasAvailable",
+         "message": "Deployment has minimum availability.",
+         "lastUpdateTime": "2026-01-12T08:30:00Z", "lastTransitionTime": "2026-01-12T08:30:00Z"},
+        {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable",
+         "message": "ReplicaSet \"orders-6d5c9f8b7\" has successfully progressed.",
+         "lastUpdateTime": "2026-02-20T10:01:02Z", "lastTransitionTime": "2026-01-12T08:30:00Z"},
     ])
 }

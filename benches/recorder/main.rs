@@ -32,7 +32,7 @@ mod sizes;
 mod start;
 mod started;
 
-use report::Report;
+use report::asked::{Asked, only_lists, ratios_only};
 use sizes::Sizes;
 
 const TITLE: &str = "The recorder, measured";
@@ -53,12 +53,11 @@ fn main() {
         runtime.block_on(empty_watch::keep_nothing());
         return;
     }
-    // A run that only lists the benches, or filters them by name, must not take minutes.
-    if arguments.iter().any(|argument| argument == "--list") {
+    if only_lists() {
         return;
     }
-    if let Some(what) = set("BENCH_RATIOS") {
-        if let Err(reason) = runtime.block_on(ratios::measure(what == "update")) {
+    if let Some(update) = ratios_only() {
+        if let Err(reason) = runtime.block_on(ratios::measure(update)) {
             eprintln!("{reason}");
             std::process::exit(1);
         }
@@ -68,12 +67,11 @@ fn main() {
 }
 
 async fn measure() {
-    let quick = set("BENCH_QUICK").is_some();
-    let only = set("BENCH_ONLY");
-    let sizes = if quick { Sizes::quick() } else { Sizes::full() };
-    let wanted = |part: &str| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == part));
+    let asked = Asked::here();
+    let sizes = if asked.quick { Sizes::quick() } else { Sizes::full() };
+    let wanted = |part: &str| asked.wants(part);
 
-    let mut report = Report::new(TITLE, WORDS, !quick && only.is_none());
+    let mut report = asked.report(TITLE, WORDS);
     // It is written after each part, so that one that fails does not take the others' figures with it.
     if wanted("singles") {
         singles::measure(&sizes, &mut report).await;
@@ -87,9 +85,4 @@ async fn measure() {
         start::measure(&sizes, &mut report).await;
         report.write();
     }
-}
-
-/// A variable that is set and not empty.
-fn set(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -1,7 +1,8 @@
 //! The recorder's ratios of `make bench-quick`.
 
 use crate::empty_watch::without_keeping;
-use crate::report::ratios::{self, Ratios};
+use crate::report::asked::judge_ratios;
+use crate::report::ratios::Ratios;
 use crate::requests;
 use crate::setup::{PATIENCE, Setup, rest};
 use crate::start::list;
@@ -38,11 +39,7 @@ pub async fn measure(update: bool) -> Result<(), String> {
         rollouts += ROLLOUTS;
         records(&setup, &live, rollouts).await
     };
-    if update {
-        ratios::update(&PARTS, part).await;
-        return Ok(());
-    }
-    ratios::compare(&PARTS, part).await
+    judge_ratios(update, &PARTS, part).await
 }
 
 /// Makes the Deployments, and lets the operator remember what the broker knows of them.

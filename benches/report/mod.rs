@@ -1,6 +1,7 @@
 //! The figures, as they come and as one part of `benches/RESULTS.md`. Shared by the benches of this folder.
 #![allow(dead_code, reason = "each of the benches that include this module uses a part of it")]
 
+pub mod asked;
 mod goal;
 mod page;
 pub mod plot;

@@ -6,7 +6,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use pact_operator::api::annotations;
 use serde_json::{Value, json};
 
-use crate::realistic::{deployment, variables_for};
+use crate::realistic::{conditions_of_a_finished_rollout, deployment, variables_for};
 
 /// How large one is as the API server gives it.
 pub const BYTES: usize = 7 << 10;
@@ -28,13 +28,6 @@ pub fn finished(generation: i64) -> Value {
     json!({"status": {
         "observedGeneration": generation, "replicas": REPLICAS, "updatedReplicas": REPLICAS, "readyReplicas": REPLICAS,
         "availableReplicas": REPLICAS,
-        "conditions": [
-            {"type": "Available", "status": "True", "reason": "MinimumReplicasAvailable",
-             "message": "Deployment has minimum availability.",
-             "lastUpdateTime": "2026-01-12T08:30:00Z", "lastTransitionTime": "2026-01-12T08:30:00Z"},
-            {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable",
-             "message": "ReplicaSet \"shop-6d5c9f8b7\" has successfully progressed.",
-             "lastUpdateTime": "2026-02-20T10:01:02Z", "lastTransitionTime": "2026-01-12T08:30:00Z"},
-        ],
+        "conditions": conditions_of_a_finished_rollout(),
     }})
 }

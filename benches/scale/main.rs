@@ -41,6 +41,7 @@ use growth::Growth;
 use measured::{Measured, Start};
 use memory::Memories;
 use report::Report;
+use report::asked::{Asked, only_lists};
 use setup::Setup;
 use sizes::Sizes;
 use world::World;
@@ -61,23 +62,21 @@ fn main() {
         runtime.block_on(empty_watch::keep_nothing());
         return;
     }
-    // A run that only lists the benches, or filters them by name, must not take minutes.
-    if arguments.iter().any(|argument| argument == "--list") {
+    if only_lists() {
         return;
     }
     runtime.block_on(measure());
 }
 
 async fn measure() {
-    let quick = set("BENCH_QUICK").is_some();
-    let only = set("BENCH_ONLY");
-    let sizes = if quick { Sizes::quick() } else { Sizes::full() };
-    let wanted = |part: &str| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == part));
+    let asked = Asked::here();
+    let sizes = if asked.quick { Sizes::quick() } else { Sizes::full() };
+    let wanted = |part: &str| asked.wants(part);
     if !PARTS.iter().any(|part| wanted(part)) {
         return;
     }
     // It is written after each part, so that one that fails does not take the others' figures with it.
-    let mut report = Report::new(TITLE, WORDS, !quick && only.is_none());
+    let mut report = asked.report(TITLE, WORDS);
     let (mut memories, mut grown) = (Memories::default(), Vec::new());
     if wanted("shipped") {
         shipped::measure(&mut report);
@@ -91,23 +90,17 @@ async fn measure() {
     if PARTS[2..].iter().any(|part| wanted(part)) {
         let mut setup = Setup::new(sizes.namespaces).await;
         let empty = growth::empty(&setup).await;
+        let growth =
+            |part, title| Growth::new(part, format!("{title}, with {} Deployments, all annotated", sizes.fixed), empty);
         if wanted("environments") {
             let world = |size| World::all_annotated(sizes.fixed).environments(size);
-            let fixed = format!("Environments, with {} Deployments, all annotated", sizes.fixed);
-            let growth = Growth::new("environments", fixed, empty);
-            let growth = grow(&mut setup, growth, sizes.environments, world, sizes.changes).await;
-            growth.rows(&mut report);
-            report.write();
-            grown.push(growth);
+            let growth = growth("environments", "Environments");
+            grown.push(grow((&mut setup, &mut report), growth, sizes.environments, world, sizes.changes).await);
         }
         if wanted("pacticipants") {
             let world = |size| World::sharing(sizes.fixed, size);
-            let fixed = format!("Pacticipants, with {} Deployments, all annotated", sizes.fixed);
-            let growth = Growth::new("pacticipants", fixed, empty);
-            let growth = grow(&mut setup, growth, sizes.pacticipants, world, sizes.changes).await;
-            growth.rows(&mut report);
-            report.write();
-            grown.push(growth);
+            let growth = growth("pacticipants", "Pacticipants");
+            grown.push(grow((&mut setup, &mut report), growth, sizes.pacticipants, world, sizes.changes).await);
         }
         if wanted("annotated") {
             setup.become_(&World::all_annotated(sizes.large)).await;
@@ -144,9 +137,9 @@ async fn deployments(sizes: &Sizes, memories: &mut Memories) -> Growth {
     growth
 }
 
-/// Something else grows.
+/// Something else grows, and is reported.
 async fn grow(
-    setup: &mut Setup,
+    (setup, report): (&mut Setup, &mut Report),
     mut growth: Growth,
     sizes: &[usize],
     world: impl Fn(usize) -> World,
@@ -156,10 +149,7 @@ async fn grow(
         setup.become_(&world(size)).await;
         growth.add(size, Measured::of(setup, changes).await);
     }
+    growth.rows(report);
+    report.write();
     growth
-}
-
-/// A variable that is set and not empty.
-fn set(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
