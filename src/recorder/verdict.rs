@@ -126,6 +126,8 @@ impl VerdictReconciler {
         let environment = &key.environment_ref.environment;
         let question = rules.question(&key.pacticipant, version, environment, Timestamp::now());
         let judgement = match self.cluster.brokers.judge(&key.environment_ref.broker) {
+            // At a start: not a finding, and not a status for each key.
+            Err(why) if why.reason == Reason::BrokerNotProbed => return Some(self.settings.retry_min),
             Err(why) => Judgement::without_pairs(Verdict::BrokerUnavailable, why.message),
             Ok(judge) => judge.judge(&question).await.unwrap_or_else(|error| {
                 self.schedule.look_into(&key.environment_ref, &error);

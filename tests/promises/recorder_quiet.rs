@@ -148,7 +148,14 @@ async fn case_112_a_broker_without_a_list_is_asked_version_by_version() {
     annotated("orders", "orders", "1.0.0").replicas(0).apply(&cluster.client(), &namespace).await;
     cluster.start_operator(options()).await;
     cluster.wait_condition(&environment, "orders", ("VersionMissing", "True", "VersionMissing")).await;
-    let written = cluster.record(&environment, "orders").await.unwrap().metadata.resource_version;
+    // Its verdict may follow in a write of its own.
+    let written = eventually("the verdict", SOON, async || {
+        let record = cluster.record(&environment, "orders").await.ok_or("no record")?;
+        let checks = record.status.unwrap_or_default().checks;
+        let judged = checks.iter().any(|check| check.verdict == "VersionMissing");
+        if judged { Ok(record.metadata.resource_version) } else { Err(format!("{checks:?}")) }
+    })
+    .await;
     eventually("some tries more", SOON, async || {
         let tries = cluster.broker.count_requests(|it| it.path_and_query == "/pacticipants/orders/versions/1.0.0");
         if tries >= 4 { Ok(()) } else { Err(format!("{tries}")) }
