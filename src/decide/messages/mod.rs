@@ -20,7 +20,7 @@ use crate::{
 };
 
 pub use link::matrix_link;
-pub use reason_clause::{brief, caution, counted, pair, reason_clause};
+pub use reason_clause::{brief, caution, counted, pair, reason_clause, selection_clause};
 pub use sanitize::{one_line, sanitize, shortened};
 
 /// How long the first line of a denial may be, in characters: a Warning header holds no more either.
@@ -229,6 +229,12 @@ fn short_sentence(finding: &Finding) -> String {
         }
         Err(_) => format!("{environment_ref}: {}", reason(finding)),
     }
+}
+
+/// Why a finding is what it is, as a clause on one line.
+#[must_use]
+pub fn why(finding: &Finding) -> String {
+    sanitize(&one_line(&reason(finding)))
 }
 
 fn reason(finding: &Finding) -> String {
