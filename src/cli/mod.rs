@@ -3,10 +3,14 @@
 mod broker_connection;
 mod check;
 mod cluster_name;
+mod columns;
 mod controller;
 mod crds;
+mod explain;
+mod installed;
 mod process;
 mod self_test;
+mod status;
 mod webhook;
 
 use std::process::ExitCode;
@@ -32,6 +36,10 @@ enum Verb {
     Check(Box<check::CheckArguments>),
     /// Ask whether a version gets along with the main branches of all others, as before a merge.
     CanIMerge(Box<check::MergeArguments>),
+    /// Show what runs, what is recorded, and what the gate says of it.
+    Status(status::StatusArguments),
+    /// Explain one workload: how its version is found, where it is recorded and judged, and what would change that.
+    Explain(explain::ExplainArguments),
     /// Check an installed operator: ask the API server for its gate, and the brokers; say what is not in force.
     SelfTest(Box<self_test::SelfTestArguments>),
     /// Print the custom resource definitions as YAML, for `kubectl apply --server-side -f -`.
@@ -58,6 +66,8 @@ pub fn run() -> ExitCode {
         Verb::Webhook(arguments) => webhook::run(*arguments),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::CanIMerge(arguments) => check::run_merge(&arguments),
+        Verb::Status(arguments) => status::run(&arguments),
+        Verb::Explain(arguments) => explain::run(&arguments),
         Verb::SelfTest(arguments) => self_test::run(*arguments),
         Verb::Crds(arguments) => crds::run(&arguments),
     }

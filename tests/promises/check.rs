@@ -342,7 +342,8 @@ async fn manifests_get_the_gates_answer_for_every_environment_without_a_cluster(
     // What the gate would let through, ends with 0; unless that is asked for.
     assert_eq!(run("Audit", &json!({}), &[]).await.code, Some(0));
     assert_eq!(run("Audit", &json!({}), &["--strict"]).await.code, Some(1));
-    let ignoring = json!({"ignore": [{"pacticipant": "web"}, {"pacticipant": "api"}]});
+    let ignoring =
+        json!({"ignore": [{"pacticipant": "web", "reason": "moves"}, {"pacticipant": "api", "reason": "moves"}]});
     let output = run("Enforce", &ignoring, &[]).await;
     assert_eq!(output.code, Some(0), "{}{}", output.out, output.err);
     let output = run("Enforce", &json!({}), &["-o", "json"]).await;

@@ -75,6 +75,7 @@ mod kinds_setup;
 mod lease;
 mod objects;
 mod pact_cli;
+mod people_verbs;
 mod planted_tokens;
 mod recorder_adoption;
 mod recorder_asserts;

@@ -10,7 +10,7 @@ mod workloads;
 
 use std::{
     fs::OpenOptions,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     path::PathBuf,
     process::ExitCode,
     time::Duration,
@@ -19,15 +19,16 @@ use std::{
 use clap::Args;
 
 use self::{answer::Answer, output::Format, policy::Policy, selected::Selected, workloads::Judging};
-use super::{broker_connection::BrokerConnection, process::Failure};
+use super::{
+    broker_connection::BrokerConnection,
+    columns::colourful,
+    process::{self, Failure, NO_ANSWER, on_this_thread},
+};
 use crate::{
     api::names::EnvironmentName,
     broker::{Broker, BrokerError, Judge, NoCluster, verdict_of},
     decide::{Destination, Judgement, Selection, Verdict, messages},
 };
-
-/// The exit code without an answer.
-const NO_ANSWER: u8 = 2;
 
 /// What both verbs take.
 #[derive(Args, Debug)]
@@ -188,8 +189,7 @@ fn ask(verb: &str, asking: &Asking, destination: Destination) -> Result<Option<u
     let url = asking.connection.url()?;
     let broker = Broker::new(asking.connection.config(url, verb)?)?;
     let judge = Judge::new(broker, std::sync::Arc::new(NoCluster));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let judgement = runtime.block_on(patiently(verb, asking, || judge.judge_selection(&selection)));
+    let judgement = on_this_thread(async { Ok(patiently(verb, asking, || judge.judge_selection(&selection)).await) })?;
     let link = messages::matrix_link(url, &selection.matrix_query());
     show(asking, &[Answer::to(&selection, &judgement, link)], false).map(Some)
 }
@@ -198,10 +198,9 @@ fn check_manifests(asking: &Asking, arguments: &ManifestArguments) -> Result<u8,
     let ManifestArguments { file, policy, namespace, all_environments, strict } = arguments;
     let manifests = manifests::read(file)?;
     let judging = Judging { namespace, everywhere: *all_environments, strict: *strict };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let answers: Result<_, Failure> = runtime.block_on(async {
+    let answers = on_this_thread(async {
         let mut policy = if policy.is_empty() {
-            let client = super::process::api_server().await?;
+            let client = process::api_server().await?;
             Policy::of_cluster(&client, &workloads::namespaces(&manifests, namespace)).await?
         } else {
             // What is applied together may be labelled there.
@@ -209,14 +208,13 @@ fn check_manifests(asking: &Asking, arguments: &ManifestArguments) -> Result<u8,
             Policy::of_manifests(&policy)?
         };
         workloads::judge(asking, &manifests, &mut policy, judging).await
-    });
-    show(asking, &answers?, true)
+    })?;
+    show(asking, &answers, true)
 }
 
 /// Writes the answers where they are wanted; returns the exit code.
 fn show(asking: &Asking, answers: &[Answer], several: bool) -> Result<u8, Failure> {
-    let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
-    io::stdout().write_all(output::render(asking.output, answers, several, colour).as_bytes())?;
+    io::stdout().write_all(output::render(asking.output, answers, several, colourful()).as_bytes())?;
     if let Some(path) = &asking.summary {
         let unwritable =
             |error| format!("the summary {} cannot be written: {error}; name another file", path.display());

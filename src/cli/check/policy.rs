@@ -6,17 +6,15 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, Client, Resource, ResourceExt, api::ListParams, core::PartialObjectMeta};
-use operator_kit::refusal;
-use serde::de::DeserializeOwned;
+use kube::{Api, Client, ResourceExt, core::PartialObjectMeta};
 
-use super::{super::process::Failure, manifests::Manifest};
+use super::manifests::Manifest;
 use crate::{
-    api::{PactBroker, PactDeployment, PactEnvironment, names::Pacticipant},
+    api::{PactBroker, PactEnvironment, names::Pacticipant},
     broker::{Broker, Judge, Running},
+    cli::{installed::Installed, process::Failure},
     cluster::{
         environments::Environments,
-        objects::own_key,
         recorded::{RecordedIndex, RunningVersions},
     },
     decide::{EnvironmentPolicy, LiveVersions, RecordedVersions},
@@ -66,20 +64,15 @@ impl Policy {
     /// # Errors
     /// When something cannot be read.
     pub(super) async fn of_cluster(client: &Client, namespaces: &BTreeSet<String>) -> Result<Self, Failure> {
-        let mut policy = Self::default();
-        for environment in list::<PactEnvironment>(client, "PactEnvironments").await? {
-            policy.set(&environment, false);
-        }
-        for broker in list::<PactBroker>(client, "PactBrokers").await? {
-            policy.set_broker(&broker);
-        }
+        let without = |error| format!("{error}; without the cluster, name PactEnvironment files with --policy");
+        let installed = Installed::read(client).await.map_err(without)?;
         let mut recorded = RecordedIndex::default();
-        for record in list::<PactDeployment>(client, "PactDeployments").await? {
-            if let Some(key) = own_key(&record) {
-                recorded.set(&key, Some(&record));
-            }
+        for (key, record) in &installed.records {
+            recorded.set(key, Some(record));
         }
-        policy.recorded = Arc::new(Mutex::new(recorded));
+        let mut policy = Self { recorded: Arc::new(Mutex::new(recorded)), ..Self::default() };
+        installed.environments.iter().for_each(|environment| policy.set(environment, false));
+        installed.brokers.iter().for_each(|broker| policy.set_broker(broker));
         let api: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
         for namespace in namespaces {
             // Without the right to read it, what selects by label may claim it, and says so.
@@ -159,18 +152,4 @@ impl Policy {
         let live = self.live.get(environment_ref).and_then(|live| live.of(pacticipant));
         RecordedVersions { current: live.cloned().unwrap_or_default(), ..RecordedVersions::default() }
     }
-}
-
-async fn list<K>(client: &Client, what: &str) -> Result<Vec<K>, Failure>
-where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
-{
-    let listed = Api::<K>::all(client.clone()).list(&ListParams::default()).await;
-    let why = |error| {
-        format!(
-            "{what} cannot be listed: {}; without the cluster, name PactEnvironment files with --policy",
-            refusal::explain(&error)
-        )
-    };
-    Ok(listed.map_err(why)?.items)
 }

@@ -249,7 +249,8 @@ fn reason(finding: &Finding) -> String {
 }
 
 /// What to do about a finding, as a sentence.
-fn remedy(finding: &Finding) -> String {
+#[must_use]
+pub fn remedy(finding: &Finding) -> String {
     use super::{PairResult, Vacuous, Verdict};
     let judgement = match &finding.cause {
         Cause::Judged(judgement) => judgement,

@@ -1,10 +1,10 @@
 //! For people: what fits into 100 columns, with colours on a terminal.
 
 use super::{Answer, Outcome, provider_version};
-use crate::decide::{PairResult, messages};
-
-/// How wide a line is at most.
-const COLUMNS: usize = 100;
+use crate::{
+    cli::columns::{Shade, columns, line, painted},
+    decide::PairResult,
+};
 
 pub(super) fn render(answers: &[Answer], several: bool, colour: bool) -> String {
     match answers {
@@ -47,17 +47,12 @@ fn overview(answers: &[Answer], colour: bool) -> String {
     let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
     let lines = columns(&rows);
     let mut text = Vec::new();
-    for (number, cells) in lines.into_iter().enumerate() {
+    for (number, mut cells) in lines.into_iter().enumerate() {
         let answer = number.checked_sub(1).map(|number| &answers[number]);
-        let cells: Vec<_> = cells
-            .into_iter()
-            .enumerate()
-            .map(|(column, cell)| match answer {
-                Some(answer) if column == 4 => painted(&cell, shade(answer), colour),
-                _ => cell,
-            })
-            .collect();
-        text.push(format!("{}\n", cells.join("  ").trim_end()));
+        if let Some(answer) = answer {
+            cells[4] = painted(&cells[4], shade(answer), colour);
+        }
+        text.push(line(&cells));
     }
     for answer in answers.iter().filter(|answer| !answer.is_plain_yes()) {
         let verdict = painted(answer.verdict, shade(answer), colour);
@@ -95,34 +90,9 @@ fn pairs(answer: &Answer, colour: bool, indent: &str) -> String {
             cells[0] = painted(&cells[0], shade, colour);
         }
         text.push_str(indent);
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
+        text.push_str(&line(&cells));
     }
     text
-}
-
-/// The cells, padded to their columns. The widest columns give way until a line fits, down to 12 characters, which still
-/// tell two commits apart.
-fn columns<const N: usize>(rows: &[[String; N]]) -> Vec<[String; N]> {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let mut widths: [usize; N] = std::array::from_fn(width);
-    let room = COLUMNS.saturating_sub(2 * N.saturating_sub(1));
-    while widths.iter().sum::<usize>() > room {
-        let Some(widest) = widths.iter_mut().max() else { break };
-        if *widest <= 12 {
-            break;
-        }
-        *widest -= 1;
-    }
-    let cell = |text: &String, width: usize| format!("{:width$}", messages::shortened(text, width));
-    rows.iter().map(|row| std::array::from_fn(|column| cell(&row[column], widths[column]))).collect()
-}
-
-#[derive(Clone, Copy)]
-enum Shade {
-    Good,
-    Unsure,
-    Bad,
 }
 
 fn shade(answer: &Answer) -> Shade {
@@ -131,17 +101,4 @@ fn shade(answer: &Answer) -> Shade {
         (Outcome::No, Some(false)) => Shade::Bad,
         _ => Shade::Unsure,
     }
-}
-
-/// The words say the same as the colour.
-fn painted(text: &str, shade: Shade, colour: bool) -> String {
-    if !colour {
-        return text.to_owned();
-    }
-    let code = match shade {
-        Shade::Good => "32",
-        Shade::Unsure => "33",
-        Shade::Bad => "31",
-    };
-    format!("\u{1b}[{code}m{text}\u{1b}[0m")
 }
