@@ -22,6 +22,7 @@ mod chart_secrets;
 mod chart_self_test;
 mod chart_uninstall;
 mod check;
+mod check_worlds;
 mod cluster_name;
 mod crd_validation;
 #[path = "../simulation/dice.rs"]

@@ -17,14 +17,14 @@ use testbed::{
     test_cluster::{SOON, annotated},
 };
 
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub struct Said {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
 }
 
 /// Runs a verb as whoever has this kubeconfig.
-async fn said(kubeconfig: &Path, arguments: &[&str], input: &str) -> Said {
+pub async fn said(kubeconfig: &Path, arguments: &[&str], input: &str) -> Said {
     let mut command = Command::new(binary());
     command.args(arguments).env("KUBECONFIG", kubeconfig).env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
