@@ -6,6 +6,7 @@ mod cluster_name;
 mod columns;
 mod controller;
 mod crds;
+mod doctor;
 mod explain;
 mod installed;
 mod process;
@@ -40,6 +41,8 @@ enum Verb {
     Status(status::StatusArguments),
     /// Explain one workload: how its version is found, where it is recorded and judged, and what would change that.
     Explain(explain::ExplainArguments),
+    /// Examine an installation: what is wrong with it, each with its remedy.
+    Doctor(doctor::DoctorArguments),
     /// Check an installed operator: ask the API server for its gate, and the brokers; say what is not in force.
     SelfTest(Box<self_test::SelfTestArguments>),
     /// Print the custom resource definitions as YAML, for `kubectl apply --server-side -f -`.
@@ -68,6 +71,7 @@ pub fn run() -> ExitCode {
         Verb::CanIMerge(arguments) => check::run_merge(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),
+        Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::SelfTest(arguments) => self_test::run(*arguments),
         Verb::Crds(arguments) => crds::run(&arguments),
     }

@@ -151,6 +151,8 @@ async fn invalid_arguments_end_with_64_and_a_reason() {
         let output = check(&broker.url(), &arguments, &[]).await;
         assert!(output.code == Some(64) && output.err.contains(says), "{says:?}: {:?} {}", output.code, output.err);
     }
+    let nowhere = verb("check", &about("api", "1", "test"), &[("PACT_BROKER_BASE_URL", "")], "").await;
+    assert!(nowhere.code == Some(64) && nowhere.err.contains("set PACT_BROKER_BASE_URL"), "{}", nowhere.err);
     let output = check("ftp://broker", &about("api", "1", "test"), &[]).await;
     assert!(output.code == Some(2) && output.err.contains("http"), "{}", output.err);
 }

@@ -232,6 +232,7 @@ fn checked(out: &str) -> BTreeMap<String, Done> {
         let action = match check["gate"]["action"].as_str() {
             Some("Deny") => Done::Denied,
             Some("Warn") => Done::Warned,
+            Some("Allow") if check["cautions"].as_array().is_some_and(|it| !it.is_empty()) => Done::Warned,
             Some("Allow") | None => Done::Admitted,
             Some(other) => panic!("{other}"),
         };

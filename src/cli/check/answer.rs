@@ -23,6 +23,8 @@ pub(super) struct Answer {
     pub(super) reason: String,
     /// The pairs that were looked at, the worst first.
     pub(super) pairs: Vec<Pair>,
+    /// What whoever deploys should know besides: of versions that are rolling out and that decide nothing.
+    pub(super) cautions: Vec<String>,
     /// Where people see the matrix.
     pub(super) link: Option<String>,
     /// The workload, where it was found in a manifest.
@@ -99,7 +101,7 @@ impl Answer {
     /// Whether there is nothing more to say: it is a yes, and a gate would not even warn.
     pub(super) fn is_plain_yes(&self) -> bool {
         let silent = self.effect.is_none_or(|effect| effect.action == GateAction::Allow);
-        self.outcome == Outcome::Yes && self.deployable == Some(true) && silent
+        self.outcome == Outcome::Yes && self.deployable == Some(true) && silent && self.cautions.is_empty()
     }
 
     /// The answer to a selection.
@@ -116,6 +118,8 @@ impl Answer {
             deployable: deployable(judgement.verdict),
             reason: messages::one_line(&messages::selection_clause(selection, judgement)),
             pairs: judgement.pairs.clone(),
+            // They are of what only a cluster knows.
+            cautions: Vec::new(),
             link: named.then_some(link),
             workload: None,
             effect: None,

@@ -13,6 +13,7 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
@@ -138,7 +139,7 @@ pub(super) struct MergeArguments {
 pub(super) fn run(arguments: &CheckArguments) -> ExitCode {
     let CheckArguments { asking, to_environment, to, manifests } = arguments;
     if !manifests.file.is_empty() {
-        return ended("check", asking, check_manifests(asking, manifests).map(Some));
+        return ended("check", asking, check_manifests(asking, manifests));
     }
     let destination = match (to_environment, to) {
         (Some(name), _) => EnvironmentName::parse(name).map(Destination::Environment),
@@ -147,15 +148,14 @@ pub(super) fn run(arguments: &CheckArguments) -> ExitCode {
         (None, None) => Ok(Destination::Latest),
     };
     match destination {
-        Ok(destination) => ended("check", asking, ask("check", asking, destination)),
+        Ok(destination) => ask("check", asking, destination),
         Err(error) => usage("check", &error.to_string()),
     }
 }
 
 /// Runs the verb `can-i-merge`.
 pub(super) fn run_merge(arguments: &MergeArguments) -> ExitCode {
-    let asking = &arguments.asking;
-    ended("can-i-merge", asking, ask("can-i-merge", asking, Destination::MainBranches))
+    ask("can-i-merge", &arguments.asking, Destination::MainBranches)
 }
 
 fn usage(verb: &str, problem: &str) -> ExitCode {
@@ -164,10 +164,9 @@ fn usage(verb: &str, problem: &str) -> ExitCode {
 }
 
 /// The exit code of a verb, and what is said on the way out.
-fn ended(verb: &str, asking: &Asking, asked: Result<Option<u8>, Failure>) -> ExitCode {
+fn ended(verb: &str, asking: &Asking, asked: Result<u8, Failure>) -> ExitCode {
     let code = match asked {
-        Ok(Some(code)) => code,
-        Ok(None) => return usage(verb, "which application? Say --pacticipant and --version"),
+        Ok(code) => code,
         Err(error) => {
             drop(writeln!(io::stderr(), "pact-operator {verb}: {error}"));
             NO_ANSWER
@@ -180,18 +179,23 @@ fn ended(verb: &str, asking: &Asking, asked: Result<Option<u8>, Failure>) -> Exi
     ExitCode::from(code)
 }
 
-fn ask(verb: &str, asking: &Asking, destination: Destination) -> Result<Option<u8>, Failure> {
+fn ask(verb: &str, asking: &Asking, destination: Destination) -> ExitCode {
     let Selected { selectors, ignore } = asking.selected.clone();
     if selectors.is_empty() {
-        return Ok(None);
+        return usage(verb, "which application? Say --pacticipant and --version");
     }
+    let Some(url) = asking.connection.url() else {
+        return usage(verb, "no broker is named: give --broker-base-url, or set PACT_BROKER_BASE_URL");
+    };
     let selection = Selection { selectors, destination, ignore };
-    let url = asking.connection.url()?;
-    let broker = Broker::new(asking.connection.config(url, verb)?)?;
-    let judge = Judge::new(broker, std::sync::Arc::new(NoCluster));
-    let judgement = on_this_thread(async { Ok(patiently(verb, asking, || judge.judge_selection(&selection)).await) })?;
+    ended(verb, asking, answer(verb, asking, url, &selection))
+}
+
+fn answer(verb: &str, asking: &Asking, url: &str, selection: &Selection) -> Result<u8, Failure> {
+    let judge = Judge::new(Broker::new(asking.connection.config(url, verb)?)?, Arc::new(NoCluster));
+    let judgement = on_this_thread(async { Ok(patiently(verb, asking, || judge.judge_selection(selection)).await) })?;
     let link = messages::matrix_link(url, &selection.matrix_query());
-    show(asking, &[Answer::to(&selection, &judgement, link)], false).map(Some)
+    show(asking, &[Answer::to(selection, &judgement, link)], false)
 }
 
 fn check_manifests(asking: &Asking, arguments: &ManifestArguments) -> Result<u8, Failure> {

@@ -13,7 +13,7 @@ use super::{
     policy::Policy,
 };
 use crate::{
-    api::gate::GateAction,
+    api::gate::{GateAction, GateMode},
     broker::{Broker, Judge},
     cli::process::Failure,
     decide::{
@@ -79,10 +79,7 @@ fn judges(asking: &Asking, policy: &Policy) -> Result<Judges, Failure> {
     let names = policy.environment_refs().into_iter().map(|environment_ref| environment_ref.broker);
     let mut judges = Judges::new();
     for name in names {
-        let url = match asking.connection.broker_base_url.as_deref() {
-            Some(url) if !url.is_empty() => Ok(url),
-            _ => policy.url(&name),
-        };
+        let url = asking.connection.url().map_or_else(|| policy.url(&name), Ok);
         let judge = match url {
             Ok(url) => {
                 let broker = Broker::new(asking.connection.config(url, "check")?)?;
@@ -187,11 +184,23 @@ fn of_finding(place: Place, finding: &Finding, link: Option<String>, strict: boo
         deployable: known,
         reason: messages::why(finding),
         pairs,
+        cautions: cautions(finding),
         link,
         workload: Some(place),
         effect: Some(Effect { mode: finding.mode, action: finding.action, wanted: finding.wanted }),
         outcome,
     }
+}
+
+/// What the gate would warn of besides its findings, each on one line.
+fn cautions(finding: &Finding) -> Vec<String> {
+    let (Cause::Judged(judgement), Ok(it)) = (&finding.cause, &finding.subject.identified) else { return Vec::new() };
+    if finding.mode < GateMode::Warn {
+        return Vec::new();
+    }
+    let environment = &finding.subject.environment_ref.environment;
+    let caution = |pair| messages::one_line(&messages::caution(&it.pacticipant, environment, pair));
+    judgement.cautions.iter().map(caution).collect()
 }
 
 fn without_question(place: Place, verdict: &'static str, reason: String, outcome: Outcome) -> Answer {
@@ -203,6 +212,7 @@ fn without_question(place: Place, verdict: &'static str, reason: String, outcome
         deployable: (outcome == Outcome::Yes).then_some(true),
         reason,
         pairs: Vec::new(),
+        cautions: Vec::new(),
         link: None,
         workload: Some(place),
         effect: None,

@@ -44,6 +44,7 @@ fn one(answer: &Answer) -> Value {
         "deployable": answer.deployable,
         "reason": answer.reason,
         "pairs": answer.pairs.iter().map(pair).collect::<Vec<_>>(),
+        "cautions": answer.cautions,
         "link": answer.link,
         "summary": {
             "deployable": answer.deployable,

@@ -56,11 +56,11 @@ fn sentence(answer: &Answer) -> String {
     format!("{}: {}, {}", answer.question, answer.verdict, answer.reason)
 }
 
-/// What there is to say of an answer beside its sentence: its failing pairs and the link, one in a line.
+/// What there is to say of an answer beside its sentence: its failing pairs, cautions and the link, one in a line.
 fn details(answer: &Answer) -> Vec<String> {
     let failing = answer.pairs.iter().filter(|pair| pair.result != crate::decide::PairResult::Verified);
     let pairs = failing.map(|pair| format!("{}: {}", pair.result.name(), messages::pair(pair)));
-    pairs.chain(answer.link.clone()).collect()
+    pairs.chain(answer.cautions.iter().cloned()).chain(answer.link.clone()).collect()
 }
 
 /// The version of a pair's provider, for a table.

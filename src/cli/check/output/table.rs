@@ -57,6 +57,7 @@ fn overview(answers: &[Answer], colour: bool) -> String {
     for answer in answers.iter().filter(|answer| !answer.is_plain_yes()) {
         let verdict = painted(answer.verdict, shade(answer), colour);
         text.push(format!("\n{}: {verdict}\n  {}\n", answer.question, answer.reason));
+        text.extend(answer.cautions.iter().map(|caution| format!("  and {caution}\n")));
         if answer.pairs.iter().filter(|pair| pair.result != PairResult::Verified).count() > 1 {
             text.push(pairs(answer, colour, "  "));
         }
