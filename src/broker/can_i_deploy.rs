@@ -5,7 +5,11 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 use futures::future::{join, join_all, try_join_all};
 use tokio::time::Instant;
 
-use super::{Broker, BrokerError, live::LiveCache, providers::Providers};
+use super::{
+    Broker, BrokerError,
+    live::{LiveCache, LiveSnapshot},
+    providers::Providers,
+};
 use crate::{
     api::names::{EnvironmentName, Pacticipant, Version},
     decide::{
@@ -94,7 +98,7 @@ impl Judge {
             Ok(reading) => Ok(reading.judgement),
             // A broker answers 400 for a missing pacticipant, too, and names it only in the text.
             Err(error @ BrokerError::Rejected { status: 400, .. }) => self.missing(question).await?.ok_or(error),
-            Err(BrokerError::EnvironmentMissing { .. }) => Ok(environment_missing(question)),
+            Err(BrokerError::EnvironmentMissing { .. }) => Ok(environment_missing(&question.environment)),
             Err(error) => Err(error),
         }
     }
@@ -122,6 +126,15 @@ impl Judge {
         Self { broker: self.broker.giving_way(), ..self.clone() }
     }
 
+    pub(super) fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    /// What is live in an environment; see [`LiveCache::read`].
+    pub(super) async fn live(&self, environment: &EnvironmentName) -> Result<Option<Arc<LiveSnapshot>>, BrokerError> {
+        self.live.read(&self.broker, environment, None).await
+    }
+
     /// See [`Running::revision`].
     #[must_use]
     pub fn revision(&self, question: &Question) -> Revision {
@@ -137,7 +150,7 @@ impl Judge {
         let matrix = match (matrix, &live) {
             // A broker answers 400 for a missing environment, and names it only in the text.
             (Err(BrokerError::Rejected { status: 400, .. }), Ok(None)) => {
-                return Ok(Reading { judgement: environment_missing(question), hidden: false });
+                return Ok(Reading { judgement: environment_missing(&question.environment), hidden: false });
             }
             (matrix, _) => matrix?,
         };
@@ -149,7 +162,7 @@ impl Judge {
         }
         let live = match live {
             Ok(Some(live)) => live,
-            Ok(None) => return Ok(Reading { judgement: environment_missing(question), hidden: false }),
+            Ok(None) => return Ok(Reading { judgement: environment_missing(&question.environment), hidden: false }),
             Err(error) => {
                 // Live versions that the broker has cannot turn an unknown result into a yes.
                 let judgement = by_rows();
@@ -232,7 +245,7 @@ impl Judge {
     /// Which of environment and pacticipant is missing, if either is.
     async fn missing(&self, question: &Question) -> Result<Option<Judgement>, BrokerError> {
         if self.broker.environment(&question.environment).await?.is_none() {
-            return Ok(Some(environment_missing(question)));
+            return Ok(Some(environment_missing(&question.environment)));
         }
         if self.broker.pacticipant_exists(&question.pacticipant).await? {
             return Ok(None);
@@ -249,8 +262,9 @@ struct Reading {
     hidden: bool,
 }
 
-fn environment_missing(question: &Question) -> Judgement {
-    let explanation = format!("the broker has no environment named {}", question.environment);
+/// The judgement when the broker does not have the environment.
+pub(super) fn environment_missing(environment: &EnvironmentName) -> Judgement {
+    let explanation = format!("the broker has no environment named {environment}");
     Judgement::without_pairs(Verdict::EnvironmentMissing, explanation)
 }
 

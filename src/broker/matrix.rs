@@ -11,16 +11,12 @@ use super::{
 };
 use crate::{
     api::names::{Pacticipant, Version},
-    decide::{Matrix, MatrixRow, Question, UnrecordedVersion},
+    decide::{LATEST_BY, Matrix, MatrixRow, Question, Selection, UnrecordedVersion},
 };
 
 /// More rows than any environment has: without a limit a broker reads the newest 100 only, and answers yes although row
 /// 101 failed (docs/contributing/broker-api.md#the-limit-of-100-rows).
 const LIMIT: &str = "100000";
-
-/// One row for each consumer version and provider version: `cvp`, which the official clients send, hides older provider
-/// versions that are live; the parameter `environment` alone is right only from 2.120.0 on.
-const LATEST_BY: &str = "cvpv";
 
 #[derive(Deserialize)]
 struct Body {
@@ -98,14 +94,7 @@ impl Broker {
     /// # Errors
     /// [`BrokerError::Rejected`] with status 400 when the pacticipant or the environment does not exist, and any other.
     pub async fn matrix(&self, question: &Question) -> Result<Matrix, BrokerError> {
-        let mut query =
-            vec![("q[][pacticipant]", question.pacticipant.as_str()), ("q[][version]", question.version.as_str())];
-        for ignored in &question.ignore {
-            query.push(("ignore[][pacticipant]", ignored.pacticipant.as_str()));
-            query.extend(ignored.version.iter().map(|version| ("ignore[][version]", version.as_str())));
-        }
-        query.extend([("latestby", LATEST_BY), ("environment", question.environment.as_str())]);
-        self.read_matrix(query).await
+        self.read_matrix(question.matrix_query()).await
     }
 
     /// The matrix of a version with each of some others, wherever those are: also of those to each other.
@@ -132,6 +121,15 @@ impl Broker {
         let (pacticipant, version) = (question.pacticipant.as_str(), question.version.as_str());
         let query = vec![("q[][pacticipant]", pacticipant), ("q[][version]", version), ("latestby", LATEST_BY)];
         self.read_matrix(query).await
+    }
+
+    /// The matrix of what somebody selected: also of versions that are not named, and to other destinations than an
+    /// environment.
+    ///
+    /// # Errors
+    /// [`BrokerError::Rejected`] with status 400 when a pacticipant or the environment does not exist, and any other.
+    pub async fn matrix_of(&self, selection: &Selection) -> Result<Matrix, BrokerError> {
+        self.read_matrix(selection.matrix_query()).await
     }
 
     async fn read_matrix(&self, mut query: Vec<(&str, &str)>) -> Result<Matrix, BrokerError> {

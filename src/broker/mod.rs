@@ -26,6 +26,7 @@ pub mod questions;
 mod releases;
 mod rows;
 mod secret;
+mod selection;
 pub mod settings;
 mod slots;
 mod transport;

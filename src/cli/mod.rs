@@ -1,11 +1,17 @@
 //! The command line: arguments, wiring, output for people.
 
+mod broker_connection;
 mod check;
 mod cluster_name;
+mod columns;
 mod controller;
 mod crds;
+mod doctor;
+mod explain;
+mod installed;
 mod process;
 mod self_test;
+mod status;
 mod webhook;
 
 use std::process::ExitCode;
@@ -26,21 +32,46 @@ enum Verb {
     Controller(Box<controller::ControllerArguments>),
     /// Answer admission reviews: stop rollouts that fail can-i-deploy.
     Webhook(Box<webhook::WebhookArguments>),
-    /// Ask whether a version may be deployed to an environment, as the gate asks.
+    /// Ask whether versions may be deployed to an environment, as the gate asks; takes the options of can-i-deploy.
+    #[command(visible_alias = "can-i-deploy")]
     Check(Box<check::CheckArguments>),
+    /// Ask whether a version gets along with the main branches of all others, as before a merge.
+    CanIMerge(Box<check::MergeArguments>),
+    /// Show what runs, what is recorded, and what the gate says of it.
+    Status(status::StatusArguments),
+    /// Explain one workload: how its version is found, where it is recorded and judged, and what would change that.
+    Explain(explain::ExplainArguments),
+    /// Examine an installation: what is wrong with it, each with its remedy.
+    Doctor(doctor::DoctorArguments),
     /// Check an installed operator: ask the API server for its gate, and the brokers; say what is not in force.
     SelfTest(Box<self_test::SelfTestArguments>),
     /// Print the custom resource definitions as YAML, for `kubectl apply --server-side -f -`.
     Crds(crds::CrdsArguments),
 }
 
-/// Runs the program with the arguments of the process and returns its exit code: 0 success, 1 failure, 2 bad arguments.
+/// The exit code when a command line cannot be followed: `EX_USAGE` of sysexits.h. Smaller ones are answers.
+const USAGE: u8 = 64;
+
+/// Runs the program with the arguments of the process and returns its exit code: 0 success, 1 failure, 64 bad arguments;
+/// the verbs that ask a broker say theirs in their help.
 #[must_use]
 pub fn run() -> ExitCode {
-    match Arguments::parse().verb {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(said) => {
+            // Nobody is there to be told when this fails.
+            drop(said.print());
+            return if said.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match arguments.verb {
         Verb::Controller(arguments) => controller::run(*arguments),
         Verb::Webhook(arguments) => webhook::run(*arguments),
         Verb::Check(arguments) => check::run(&arguments),
+        Verb::CanIMerge(arguments) => check::run_merge(&arguments),
+        Verb::Status(arguments) => status::run(&arguments),
+        Verb::Explain(arguments) => explain::run(&arguments),
+        Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::SelfTest(arguments) => self_test::run(*arguments),
         Verb::Crds(arguments) => crds::run(&arguments),
     }

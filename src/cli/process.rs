@@ -84,6 +84,30 @@ where
     }
 }
 
+/// The exit code of a verb for people that could not tell what was asked.
+pub(super) const NO_ANSWER: u8 = 2;
+
+/// Runs the work of a verb for people, which needs one thread.
+///
+/// # Errors
+/// Those of the work.
+pub(super) fn on_this_thread<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(work)
+}
+
+/// The exit code of a verb for people; why there is none is said in one sentence.
+pub(super) fn ended(verb: &str, ended: Result<u8, Failure>) -> ExitCode {
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            drop(writeln!(io::stderr(), "pact-operator {verb}: {error}"));
+            ExitCode::from(NO_ANSWER)
+        }
+    }
+}
+
 /// The user agent for brokers.
 pub(super) const USER_AGENT: &str = concat!("pact-operator/", env!("CARGO_PKG_VERSION"));
 

@@ -98,7 +98,7 @@ async fn test(arguments: &SelfTestArguments) -> Result<(), Failure> {
             }
         }
     }
-    let notes = notes(&client, &arguments.bypass_accounts).await;
+    let notes = notes(&client, &arguments.bypass_accounts, not_in_force::notes).await;
     // Not knowing it makes no check fail.
     for note in notes.unwrap_or_else(|why| vec![format!("what is not in force is not known: {why}")]) {
         writeln!(io::stdout(), "note    {}", messages::one_line(&note))?;
@@ -110,7 +110,11 @@ async fn test(arguments: &SelfTestArguments) -> Result<(), Failure> {
 }
 
 /// Reads what is installed, and says what of it is not in force.
-async fn notes(client: &Client, bypass_accounts: &[ServiceAccountName]) -> Result<Vec<String>, String> {
+pub(super) async fn notes(
+    client: &Client,
+    bypass_accounts: &[ServiceAccountName],
+    say: fn(&Installation<'_>) -> Vec<String>,
+) -> Result<Vec<String>, String> {
     let all = ListParams::default();
     let configuration = Api::<ValidatingWebhookConfiguration>::all(client.clone())
         .get_opt(not_in_force::CONFIGURATION)
@@ -124,7 +128,7 @@ async fn notes(client: &Client, bypass_accounts: &[ServiceAccountName]) -> Resul
         .into_iter()
         .map(|namespace| (namespace.name_any(), namespace.metadata.labels.unwrap_or_default()))
         .collect();
-    Ok(not_in_force::notes(&Installation {
+    Ok(say(&Installation {
         configuration: configuration.as_ref(),
         bypass_accounts,
         environments: &environments.items,
@@ -146,7 +150,7 @@ async fn broker(client_factory: &ClientFactory, object: &PactBroker) -> Result<S
 }
 
 /// Creates a Deployment with the self-test annotation as a dry-run: nothing is stored.
-async fn gate(client: &Client, namespace: &str) -> Result<String, Failure> {
+pub(super) async fn gate(client: &Client, namespace: &str) -> Result<String, Failure> {
     let mut answer = greeting(client, namespace).await;
     for _ in 1..TRIES {
         if answer.is_ok() {

@@ -30,6 +30,7 @@ pub use admission::{
 };
 pub use reason::{Explanation, Reason};
 pub use verdict::{
-    Evidence, Ignored, Judgement, LiveVersions, Matrix, MatrixRow, Pair, PairResult, Question, UnrecordedVersion,
-    Vacuous, Verdict, brokers_spelling, judge, of_other_spelling, wants_live,
+    Destination, Evidence, Ignored, Judgement, LATEST_BY, LiveVersions, Matrix, MatrixQuery, MatrixRow, Member, Pair,
+    PairResult, Question, Selection, Selector, UnrecordedVersion, Vacuous, Verdict, Versions, brokers_spelling,
+    by_rows, judge, of_other_spelling, together, wants_live,
 };

@@ -49,6 +49,18 @@ pub struct Installation<'a> {
 /// about. Each line names the thing, the cause and the remedy.
 #[must_use]
 pub fn notes(installation: &Installation<'_>) -> Vec<String> {
+    let mut notes = notes_of_webhook(installation);
+    let environments: Vec<_> = installation.environments.iter().map(Environment::of).collect();
+    if environments.is_empty() {
+        notes.push("PactEnvironments: there is none yet, so nothing is asked about or recorded; create one".to_owned());
+    }
+    notes.extend(environments.iter().flat_map(|environment| environment.notes(installation.namespaces)));
+    notes
+}
+
+/// The same, as far as it is about the webhook: what the statuses of the environments say is left out.
+#[must_use]
+pub fn notes_of_webhook(installation: &Installation<'_>) -> Vec<String> {
     let webhooks = installation.configuration.and_then(|configuration| configuration.webhooks.as_deref());
     let webhook = webhooks.into_iter().flatten().find(|webhook| webhook.name == WEBHOOK);
     let environments: Vec<_> = installation.environments.iter().map(Environment::of).collect();
@@ -70,10 +82,6 @@ pub fn notes(installation: &Installation<'_>) -> Vec<String> {
             notes.extend(of_webhook(webhook, installation.bypass_accounts));
         }
     }
-    if environments.is_empty() {
-        notes.push("PactEnvironments: there is none yet, so nothing is asked about or recorded; create one".to_owned());
-    }
-    notes.extend(environments.iter().flat_map(|environment| environment.notes(installation.namespaces)));
     notes
 }
 

@@ -209,7 +209,7 @@ impl Gate {
             return None;
         }
         let base = self.cluster.brokers.public_url(&finding.subject.environment_ref.broker)?;
-        Some(messages::matrix_link(&base, question))
+        Some(messages::matrix_link(&base, &question.matrix_query()))
     }
 }
 

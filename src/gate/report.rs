@@ -3,9 +3,11 @@
 //! Reviews repeat: Flux asks again at each retry, Argo CD at each attempt, a dry-run before each real one. So counts and
 //! Events are once for each workload, version and verdict; each review leaves a log line.
 
-use std::hash::{BuildHasher, RandomState};
+use std::{
+    hash::{BuildHasher, RandomState},
+    time::Duration,
+};
 
-use moka::sync::Cache;
 use tokio::sync::{Semaphore, TryAcquireError};
 use tracing::{info, warn};
 
@@ -19,30 +21,32 @@ use crate::{
         messages,
     },
 };
-use operator_kit::events::{Event, Regarding};
+use operator_kit::{
+    events::{Event, Regarding},
+    recently::Recently,
+};
 
-/// How many decisions are remembered as reported.
-const REMEMBERED: u64 = 10_000;
+/// How many decisions are remembered as reported, at least.
+const REMEMBERED: usize = 5_000;
+/// For how long after one was found last, at least.
+const REMEMBERED_FOR: Duration = Duration::from_mins(30);
 /// How many reviews' Events may be under way at once; more are dropped and counted, never waited for.
 pub(super) const REPORTS_AT_ONCE: usize = 64;
 
-/// What was counted already, by a hash of what makes it the same: for an hour after it was found last.
+/// What was counted already, by a hash of what makes it the same.
 pub(super) struct Reported {
-    once: Cache<u64, ()>,
+    once: Recently,
     hasher: RandomState,
 }
 
 impl Reported {
     pub(super) fn new() -> Self {
-        let hour = std::time::Duration::from_hours(1);
-        Self { once: Cache::builder().max_capacity(REMEMBERED).time_to_idle(hour).build(), hasher: RandomState::new() }
+        Self { once: Recently::new(REMEMBERED, REMEMBERED_FOR), hasher: RandomState::new() }
     }
 
-    /// Whether this is the first time within an hour.
+    /// Whether this was not found lately.
     fn first(&self, key: &str) -> bool {
-        let key = self.hasher.hash_one(key);
-        // Reading is far cheaper than writing, and nearly every review has come before.
-        self.once.get(&key).is_none() && self.once.entry(key).or_insert(()).is_fresh()
+        self.once.insert(self.hasher.hash_one(key))
     }
 }
 

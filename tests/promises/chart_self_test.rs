@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::chart::ChartCluster;
 use super::gate_setup::CommandOutput;
+use super::people_verbs::said;
 use testbed::chart::{RELEASE, helm_ok};
 use testbed::eventually::eventually;
 use testbed::kubectl::{kubectl_ok, kubectl_reading};
@@ -88,6 +89,19 @@ async fn the_self_test_reports_whether_the_gate_and_the_brokers_answer() {
     );
     assert!(broker.starts_with("ok      PactBroker main: http://127.0.0.1:"), "{output:?}");
 
+    // The same and more, for people.
+    let admin = &cluster.control_plane.kubeconfig().to_owned();
+    let doctor = async || said(admin, &["doctor", "--operator-namespace", RELEASE], "").await;
+    let found = doctor().await;
+    for line in [
+        "ok      webhook: the gate of pact-operator answers",
+        " leads, and renewed its Lease ",
+        "ok      PactBroker main: the broker answers, and may be read",
+        "note    webhook: not asked while no replica answers",
+    ] {
+        assert!(found.out.contains(line), "{line:?} is missing in\n{}{}", found.out, found.err);
+    }
+
     // No webhook runs: with Ignore the API server admits everything, and only the self-test reports it.
     cluster.stop_webhook();
     cluster.broker.stop().await;
@@ -96,6 +110,14 @@ async fn the_self_test_reports_whether_the_gate_and_the_brokers_answer() {
     assert!(gate.starts_with("FAILED  gate: ") && gate.contains("without asking the gate; see that"), "{output:?}");
     assert!(broker.starts_with("FAILED  PactBroker main: "), "{output:?}");
     assert_eq!((output.code, output.err.trim_end()), (1, "pact-operator self-test: 2 of the above failed"));
+    let found = doctor().await;
+    assert!(
+        found.out.starts_with("problem webhook: the API server admitted a Deployment"),
+        "{}{}",
+        found.out,
+        found.err
+    );
+    assert_eq!(found.code, Some(1));
 
     // With Fail the reason comes from the API server.
     let output = cluster.release(&json!({"webhook": cluster.webhook_values("Fail")})).await;

@@ -22,6 +22,7 @@ mod chart_secrets;
 mod chart_self_test;
 mod chart_uninstall;
 mod check;
+mod check_worlds;
 mod cluster_name;
 mod crd_validation;
 #[path = "../simulation/dice.rs"]
@@ -75,6 +76,7 @@ mod kinds_setup;
 mod lease;
 mod objects;
 mod pact_cli;
+mod people_verbs;
 mod planted_tokens;
 mod recorder_adoption;
 mod recorder_asserts;

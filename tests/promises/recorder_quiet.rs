@@ -16,7 +16,7 @@ use testbed::test_cluster::{SOON, TestCluster, annotated};
 use crate::objects::Objects as _;
 
 /// A setting of a longer look: `QUIET_KEYS=5000 QUIET_SECONDS=600 QUIET_RETRY=300`.
-fn setting(name: &str, usual: u64) -> u64 {
+pub fn setting(name: &str, usual: u64) -> u64 {
     std::env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(usual)
 }
 

@@ -6,6 +6,7 @@
 //! later appears again.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -14,10 +15,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
-use moka::policy::EvictionPolicy;
-use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+
+use crate::recently::Recently;
 
 #[cfg(test)]
 mod tests;
@@ -30,10 +31,11 @@ const MAX_FIELD: usize = 128;
 const MAX_NAME: usize = 253;
 /// The limit of a request. A missing Event is not worth a longer wait.
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
-/// How many Events are remembered as published.
-const MOST_PUBLISHED: u64 = 8192;
-/// For how long. Kubernetes keeps Events for an hour; a longer time would suppress Events that no longer exist.
-const PUBLISHED_FOR: Duration = Duration::from_mins(30);
+/// How many Events are remembered as published, at least.
+const MOST_PUBLISHED: usize = 4096;
+/// For how long, at least, and for twice as long at most. Kubernetes keeps Events for an hour; a longer time would suppress
+/// Events that no longer exist.
+const PUBLISHED_FOR: Duration = Duration::from_mins(15);
 
 /// The object that an Event is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,7 +125,7 @@ pub struct EventSink {
     controller: String,
     instance: String,
     /// The digests of the Events that were published lately.
-    published: Cache<u64, ()>,
+    published: Arc<Recently>,
 }
 
 impl EventSink {
@@ -135,19 +137,19 @@ impl EventSink {
             client,
             controller: reporting_controller.into(),
             instance: cut(instance, MAX_FIELD).to_owned(),
-            published: recently_published(MOST_PUBLISHED, PUBLISHED_FOR),
+            published: Arc::new(Recently::new(MOST_PUBLISHED, PUBLISHED_FOR)),
         }
     }
 
     /// Publishes `event` unless the same reason and key about the same object were published before.
     ///
-    /// What this process published within the last 30 minutes (up to some thousand Events) is not sent again.
+    /// What this process published within the last 15 minutes (up to some thousand Events) is not sent again.
     ///
     /// # Errors
     /// When the API server refuses the Event or does not answer within 5 s. The Event then counts as not published.
     pub async fn publish(&self, regarding: &Regarding, event: &Event<'_>) -> Result<Published, EventError> {
         let digest = digest(&regarding.uid, event.reason, &event.once_key);
-        if self.published.contains_key(&digest) {
+        if self.published.contains(digest) {
             return Ok(Published::Before);
         }
         let object = self.object(regarding, event, digest);
@@ -162,7 +164,7 @@ impl EventSink {
                 return Err(EventError::TimedOut { reason: event.reason.to_owned(), regarding: called(regarding) });
             }
         };
-        self.published.insert(digest, ());
+        self.published.insert(digest);
         Ok(published)
     }
 
@@ -196,11 +198,6 @@ impl std::fmt::Debug for EventSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EventSink").field("controller", &self.controller).finish_non_exhaustive()
     }
-}
-
-/// A bounded record of published Events. When it is full, the entry unused for longest is evicted, whatever its age.
-fn recently_published(most: u64, age: Duration) -> Cache<u64, ()> {
-    Cache::builder().max_capacity(most).time_to_live(age).eviction_policy(EvictionPolicy::lru()).build()
 }
 
 fn failure(error: kube::Error, namespace: String, regarding: &Regarding, event: &Event<'_>) -> EventError {

@@ -13,6 +13,7 @@ pub mod open_files;
 mod pace;
 pub mod probes;
 pub mod readiness;
+pub mod recently;
 pub mod refusal;
 pub mod review_path;
 pub mod shutdown;

@@ -69,7 +69,7 @@ fn link(finding: &Finding) -> Option<String> {
         ignore: Vec::new(),
         in_flight: crate::api::gate::InFlight::default(),
     };
-    Some(matrix_link("https://broker.example.com/", &question))
+    Some(matrix_link("https://broker.example.com/", &question.matrix_query()))
 }
 
 const LAST: &str = "\
@@ -404,8 +404,8 @@ fn the_link_leaves_out_what_the_question_leaves_out() {
         ignore: vec![ignored("a b", None), ignored("web", Some("7+1"))],
         in_flight: crate::api::gate::InFlight::default(),
     };
-    let expected = "https://broker/matrix?q%5B%5D%5Bpacticipant%5D=orders&q%5B%5D%5Bversion%5D=2.0.0&latestby=cvpv\
-                    &environment=production&ignore%5B%5D%5Bpacticipant%5D=a%20b&ignore%5B%5D%5Bpacticipant%5D=web\
-                    &ignore%5B%5D%5Bversion%5D=7%2B1";
-    assert_eq!(matrix_link("https://broker", &question), expected);
+    let expected = "https://broker/matrix?q%5B%5D%5Bpacticipant%5D=orders&q%5B%5D%5Bversion%5D=2.0.0\
+                    &ignore%5B%5D%5Bpacticipant%5D=a%20b&ignore%5B%5D%5Bpacticipant%5D=web\
+                    &ignore%5B%5D%5Bversion%5D=7%2B1&latestby=cvpv&environment=production";
+    assert_eq!(matrix_link("https://broker", &question.matrix_query()), expected);
 }

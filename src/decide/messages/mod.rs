@@ -20,7 +20,7 @@ use crate::{
 };
 
 pub use link::matrix_link;
-pub use reason_clause::{brief, caution, counted, pair, reason_clause};
+pub use reason_clause::{brief, caution, counted, pair, reason_clause, selection_clause};
 pub use sanitize::{one_line, sanitize, shortened};
 
 /// How long the first line of a denial may be, in characters: a Warning header holds no more either.
@@ -231,6 +231,12 @@ fn short_sentence(finding: &Finding) -> String {
     }
 }
 
+/// Why a finding is what it is, as a clause on one line.
+#[must_use]
+pub fn why(finding: &Finding) -> String {
+    sanitize(&one_line(&reason(finding)))
+}
+
 fn reason(finding: &Finding) -> String {
     match (&finding.cause, &finding.subject.identified) {
         (Cause::Judged(judgement), Ok(it)) => {
@@ -243,7 +249,8 @@ fn reason(finding: &Finding) -> String {
 }
 
 /// What to do about a finding, as a sentence.
-fn remedy(finding: &Finding) -> String {
+#[must_use]
+pub fn remedy(finding: &Finding) -> String {
     use super::{PairResult, Vacuous, Verdict};
     let judgement = match &finding.cause {
         Cause::Judged(judgement) => judgement,

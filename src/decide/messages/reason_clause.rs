@@ -2,7 +2,7 @@
 
 use crate::{
     api::names::{EnvironmentName, Pacticipant},
-    decide::{Judgement, Pair, PairResult, Vacuous, Verdict},
+    decide::{Destination, Judgement, Pair, PairResult, Selection, Selector, Vacuous, Verdict, Versions},
 };
 
 /// Why a verdict on an application is what it is, to stand after a colon; names the worst pair with both versions and
@@ -22,6 +22,40 @@ pub fn reason_clause(pacticipant: &Pacticipant, environment: &EnvironmentName, j
             format!("{}{more}", of_pair(pacticipant, environment, worst))
         }
         (Verdict::No, None, None) => "the broker says that a verification failed".to_owned(),
+        (_, None, Some(explanation)) => explanation.clone(),
+        (_, None, None) => "there was no usable answer".to_owned(),
+    }
+}
+
+/// Why a verdict on a selection is what it is, to stand after a colon: as [`reason_clause`] for one version and an
+/// environment; else the worst pair with both its sides.
+#[must_use]
+pub fn selection_clause(selection: &Selection, judgement: &Judgement) -> String {
+    if let ([Selector { pacticipant, versions: Versions::One(_) }], Destination::Environment(environment)) =
+        (selection.selectors.as_slice(), &selection.destination)
+    {
+        return reason_clause(pacticipant, environment, judgement);
+    }
+    let failing: Vec<_> = judgement.failing().collect();
+    match (judgement.verdict, failing.first(), &judgement.explanation) {
+        (Verdict::Yes, ..) if judgement.pairs.len() == 1 => "the only pair is verified".to_owned(),
+        (Verdict::Yes, ..) => format!("all {} are verified", counted(judgement.pairs.len(), "pair")),
+        (Verdict::YesVacuous, ..) => "nothing had to be verified, no pact connects them".to_owned(),
+        (_, Some(worst), _) => {
+            let result = match worst.result {
+                PairResult::Failed => "the verification failed".to_owned(),
+                PairResult::Unverified => "there is no verification result".to_owned(),
+                PairResult::NotDeployed => {
+                    format!("no version of {} is in {}", brief(worst.provider.as_str()), selection.destination)
+                }
+                PairResult::Verified => "verified".to_owned(),
+            };
+            let more = match failing.len() - 1 {
+                0 => String::new(),
+                more => format!(", and {}", counted(more, "more pair")),
+            };
+            format!("{}: {result}{more}", pair(worst))
+        }
         (_, None, Some(explanation)) => explanation.clone(),
         (_, None, None) => "there was no usable answer".to_owned(),
     }

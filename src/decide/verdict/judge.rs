@@ -167,22 +167,22 @@ pub fn of_other_spelling(question: &Question, theirs: &Pacticipant) -> Judgement
 
 /// A version that does not exist is answered like one that failed, with nothing that failed: of a version that exists,
 /// the broker says no only when something failed. Pacts of live consumers with it may be there; results cannot.
-fn is_missing(matrix: &Matrix) -> bool {
+pub(super) fn is_missing(matrix: &Matrix) -> bool {
     let no_result = matrix.success == 0 && matrix.failed == 0 && matrix.rows.iter().all(|row| row.success.is_none());
     matrix.deployable == Some(false) && no_result && matrix.unreadable == 0
 }
 
-fn has_failed(matrix: &Matrix) -> bool {
+pub(super) fn has_failed(matrix: &Matrix) -> bool {
     matrix.failed > 0 || considered(matrix).any(|row| row.success == Some(false))
 }
 
-fn considered(matrix: &Matrix) -> impl Iterator<Item = &MatrixRow> {
+pub(super) fn considered(matrix: &Matrix) -> impl Iterator<Item = &MatrixRow> {
     matrix.rows.iter().filter(|row| !row.ignored)
 }
 
 /// Whether the rows are no fewer than those that were counted as verified, and each has a result or is `explained` by
 /// the results of unrecorded versions: otherwise a yes rests on what we do not see.
-fn adds_up(matrix: &Matrix, explained: usize) -> bool {
+pub(super) fn adds_up(matrix: &Matrix, explained: usize) -> bool {
     let shown = considered(matrix).filter(|row| row.success.is_some()).count();
     shown + explained == considered(matrix).count() && shows_its_results(matrix)
 }

@@ -2,14 +2,20 @@
 
 pub mod evidence;
 pub mod judge;
+pub mod matrix_query;
 pub mod question;
+pub mod selection;
+pub mod together;
 pub mod vacuous;
 
 use std::fmt;
 
 pub use evidence::{Evidence, LiveVersions, Matrix, MatrixRow, Pair, PairResult, UnrecordedVersion};
 pub use judge::{Judgement, brokers_spelling, judge, of_other_spelling, wants_live};
+pub use matrix_query::{LATEST_BY, MatrixQuery};
 pub use question::{Ignored, Question};
+pub use selection::{Destination, Selection, Selector, Versions};
+pub use together::{Member, by_rows, together};
 pub use vacuous::Vacuous;
 
 /// What can-i-deploy, read carefully, says of a version and an environment (docs/contributing/rules.md#verdicts-and-default-actions).

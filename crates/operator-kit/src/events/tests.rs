@@ -137,30 +137,8 @@ proptest! {
     }
 }
 
-#[tokio::test]
-async fn a_published_event_is_evicted_before_kubernetes_deletes_it() {
-    const HOUR: Duration = Duration::from_hours(1);
-    let (sink, _server) = sink();
-    assert!(sink.published.policy().time_to_live().is_some_and(|age| age < HOUR), "the Event may be gone by then");
-    let age = Duration::from_millis(200);
-    let published = recently_published(MOST_PUBLISHED, age);
-    published.insert(1, ());
-    let began = std::time::Instant::now();
-    while published.contains_key(&1) {
-        assert!(began.elapsed() < Duration::from_secs(20), "it is never evicted");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert!(began.elapsed() >= age / 2, "not at once: {:?}", began.elapsed());
-}
-
 #[test]
-fn the_record_of_published_events_is_bounded_and_holds_the_latest() {
-    let published = recently_published(MOST_PUBLISHED, PUBLISHED_FOR);
-    for digest in 0..100_000 {
-        published.insert(digest, ());
-        assert!(published.contains_key(&digest), "{digest}");
-    }
-    published.run_pending_tasks();
-    assert!(published.contains_key(&99_999));
-    assert!(published.entry_count() <= MOST_PUBLISHED, "{}", published.entry_count());
+fn a_published_event_is_forgotten_before_kubernetes_deletes_it() {
+    // See `Recently`, which keeps twice the age at most.
+    assert!(2 * PUBLISHED_FOR < Duration::from_hours(1), "the Event may be gone by then");
 }

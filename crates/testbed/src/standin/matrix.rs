@@ -37,6 +37,8 @@ fn selector_of(fields: &Map<String, Value>) -> Selector {
         version: text("version"),
         latest: text("latest").is_some_and(|latest| latest == "true"),
         tag: text("tag"),
+        branch: text("branch"),
+        main_branch: text("mainBranch").is_some_and(|main| main == "true"),
     }
 }
 
@@ -55,6 +57,7 @@ pub(super) fn matrix(call: &Call<'_>, state: &State) -> Answer {
         environment: filled("environment").map(str::to_owned),
         latest: filled("latest") == Some("true"),
         tag: filled("tag").map(str::to_owned),
+        main_branch: filled("mainBranch") == Some("true"),
         latest_by: match filled("latestby") {
             None => None,
             Some("cvpv") => Some(LatestBy::Cvpv),
@@ -150,6 +153,7 @@ pub(super) fn can_i_deploy(call: &Call<'_>, state: &State) -> Answer {
         environment: environment.map(str::to_owned),
         latest: tag.is_some(),
         tag: tag.map(str::to_owned),
+        main_branch: false,
         latest_by: Some(latest_by),
         limit: None,
     };

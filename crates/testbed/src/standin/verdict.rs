@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::contracts::{Pact, Verification};
 use super::store::State;
+use super::versions::Version;
 
 /// `latestby`: which rows of a group are kept; the newest result of a provider version for a pact always is the one
 /// that counts.
@@ -29,6 +30,8 @@ pub(super) struct Selector {
     pub(super) version: Option<String>,
     pub(super) latest: bool,
     pub(super) tag: Option<String>,
+    pub(super) branch: Option<String>,
+    pub(super) main_branch: bool,
 }
 
 /// A question to the matrix.
@@ -39,6 +42,7 @@ pub(super) struct Question {
     pub(super) environment: Option<String>,
     pub(super) latest: bool,
     pub(super) tag: Option<String>,
+    pub(super) main_branch: bool,
     pub(super) latest_by: Option<LatestBy>,
     pub(super) limit: Option<usize>,
 }
@@ -49,6 +53,7 @@ enum How {
     Given,
     Latest,
     Tag { name: String, latest: bool },
+    Branch { name: String, latest: bool },
     Environment(String),
 }
 
@@ -118,8 +123,13 @@ impl Selected {
                 format!("a version of {name} currently in {environment} ({none})")
             }
             (how, which) => {
-                let article = if matches!(how, How::Tag { latest: false, .. }) { "a" } else { "the latest" };
-                let tagged = if let How::Tag { name, .. } = how { format!(" with tag {name}") } else { String::new() };
+                let each = matches!(how, How::Tag { latest: false, .. } | How::Branch { latest: false, .. });
+                let article = if each { "a" } else { "the latest" };
+                let tagged = match how {
+                    How::Tag { name, .. } => format!(" with tag {name}"),
+                    How::Branch { name, .. } => format!(" from branch {name}"),
+                    _ => String::new(),
+                };
                 let number = if let Which::One(number) = which { number } else { "no such version exists" };
                 format!("{article} version of {name}{tagged} ({number})")
             }
@@ -161,15 +171,32 @@ impl State {
     }
 
     fn tagged(&self, pacticipant: &str, tag: &str, latest: bool) -> Vec<String> {
+        self.versions_where(pacticipant, latest, |version| version.tags.iter().any(|known| known == tag))
+    }
+
+    fn of_branch(&self, pacticipant: &str, branch: &str, latest: bool) -> Vec<String> {
+        self.versions_where(pacticipant, latest, |version| version.branches.iter().any(|known| known == branch))
+    }
+
+    /// The versions for which `wanted` holds, newest first.
+    fn versions_where(&self, pacticipant: &str, latest: bool, wanted: impl Fn(&Version) -> bool) -> Vec<String> {
         let known = self.pacticipants.get(pacticipant).into_iter().flat_map(|known| &known.versions);
-        let mut tagged: Vec<_> = known.filter(|(_, version)| version.tags.iter().any(|known| known == tag)).collect();
-        tagged.sort_by_key(|(_, version)| std::cmp::Reverse(version.order));
-        tagged.truncate(if latest { 1 } else { usize::MAX });
-        tagged.into_iter().map(|(number, _)| number.clone()).collect()
+        let mut found: Vec<_> = known.filter(|(_, version)| wanted(version)).collect();
+        found.sort_by_key(|(_, version)| std::cmp::Reverse(version.order));
+        found.truncate(if latest { 1 } else { usize::MAX });
+        found.into_iter().map(|(number, _)| number.clone()).collect()
+    }
+
+    /// The branch that a broker takes for the main one of an application that names none.
+    fn main_branch(&self, pacticipant: &str) -> &'static str {
+        let candidates = ["develop", "main", "master"];
+        candidates.into_iter().find(|branch| !self.of_branch(pacticipant, branch, true).is_empty()).unwrap_or("main")
     }
 
     fn select(&self, selector: &Selector, environment: Option<&str>, specified: bool) -> Vec<Selected> {
         let name = &selector.pacticipant;
+        let main = selector.main_branch.then(|| self.main_branch(name).to_owned());
+        let branch = selector.branch.clone().or(main);
         let (how, numbers) = match (&selector.version, environment, &selector.tag) {
             (Some(number), ..) => {
                 let known = self.has_version(name, number);
@@ -181,6 +208,10 @@ impl State {
             (None, None, Some(tag)) => {
                 let how = How::Tag { name: tag.clone(), latest: selector.latest };
                 (how, self.tagged(name, tag, selector.latest))
+            }
+            (None, None, None) if let Some(branch) = branch => {
+                let numbers = self.of_branch(name, &branch, selector.latest);
+                (How::Branch { name: branch, latest: selector.latest }, numbers)
             }
             (None, None, None) if selector.latest => {
                 let latest = self.pacticipants.get(name).and_then(|known| known.latest.clone());
@@ -250,15 +281,20 @@ impl State {
         let ignore: Vec<_> = question.ignore.iter().flat_map(|selector| self.select(selector, None, false)).collect();
         let mut selected: Vec<_> =
             question.selectors.iter().flat_map(|selector| self.select(selector, None, true)).collect();
-        let infer = question.environment.is_some() || question.latest || question.tag.is_some();
+        let infer = question.environment.is_some() || question.latest || question.tag.is_some() || question.main_branch;
         let integrations = self.integrations(&selected, infer);
         if infer {
             let involved: BTreeSet<_> =
                 integrations.iter().flat_map(|found| [&found.consumer, &found.provider]).collect();
             let given: HashSet<_> = question.selectors.iter().map(|selector| &selector.pacticipant).collect();
             for name in involved.into_iter().filter(|name| !given.contains(name)) {
-                let (latest, tag) = (question.latest, question.tag.clone());
-                let selector = Selector { pacticipant: name.clone(), version: None, latest, tag };
+                let selector = Selector {
+                    pacticipant: name.clone(),
+                    latest: question.latest,
+                    tag: question.tag.clone(),
+                    main_branch: question.main_branch,
+                    ..Selector::default()
+                };
                 selected.extend(self.select(&selector, question.environment.as_deref(), false));
             }
         }

@@ -1,0 +1,141 @@
+//! How the verbs for people reach a broker: the options and the environment variables of the official command line.
+
+use std::{fmt, fs, path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Args};
+
+use super::process::{Failure, USER_AGENT};
+use crate::broker::{
+    BaseUrl, BrokerConfig, ClientCertificate, Credentials, SecretText, TlsSettings, pause::LONGEST_PAUSE,
+};
+
+/// How to reach a broker. Every user of a machine can read the arguments of a process: credentials are better in
+/// environment variables.
+#[derive(Args, Clone, Debug)]
+pub(super) struct BrokerConnection {
+    /// The broker's URL, with its path prefix if it has one.
+    #[arg(long, short = 'b', env = "PACT_BROKER_BASE_URL", value_name = "URL", alias = "broker-url")]
+    broker_base_url: Option<String>,
+    /// The user name of basic auth.
+    #[arg(long, short = 'u', env = "PACT_BROKER_USERNAME", value_name = "NAME", hide_env_values = true)]
+    broker_username: Option<SecretArgument>,
+    /// The password of basic auth.
+    #[arg(long, short = 'p', env = "PACT_BROKER_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
+    broker_password: Option<SecretArgument>,
+    /// The bearer token; it is used where both are given.
+    #[arg(long, short = 'k', env = "PACT_BROKER_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    broker_token: Option<SecretArgument>,
+    /// A header to send with each request, as "Name: value"; may be repeated.
+    #[arg(long, value_name = "HEADER", hide_env_values = true)]
+    custom_header: Vec<SecretArgument>,
+    /// A PEM file with authorities to trust besides those of the system.
+    #[arg(long, short = 'c', env = "SSL_CERT_FILE", value_name = "FILE", alias = "ca-file")]
+    ssl_certificate: Option<PathBuf>,
+    /// Accept any certificate: anyone who intercepts the connection can then read the credentials. Also
+    /// `PACT_DISABLE_SSL_VERIFICATION`.
+    #[arg(long, env = "SSL_SKIP_VERIFICATION", alias = "insecure-skip-verify", action = ArgAction::SetTrue)]
+    skip_ssl_verification: bool,
+    /// The authorities of the system are always trusted.
+    #[arg(long, env = "SSL_TRUST_STORE", hide = true, value_parser = ["true"])]
+    ssl_trust_store: Option<String>,
+    /// A PEM file with the client certificate to present.
+    #[arg(long, env = "X509_CLIENT_CERT_FILE", value_name = "FILE", requires = "client_key_file")]
+    client_certificate_file: Option<PathBuf>,
+    /// A PEM file with the key of that certificate.
+    #[arg(long, env = "X509_CLIENT_KEY_FILE", value_name = "FILE")]
+    client_key_file: Option<PathBuf>,
+    /// How long each request may take, in seconds.
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=600))]
+    timeout_seconds: u64,
+    /// How often to ask again when the broker does not answer: after 0.5 s, 1 s, 2 s and so on.
+    #[arg(long, env = "PACT_BROKER_HTTP_RETRIES", default_value_t = 8, value_name = "TIMES",
+          value_parser = clap::value_parser!(u32).range(0..=20))]
+    pub(super) retries: u32,
+}
+
+/// A secret among the arguments: never shown again.
+#[derive(Clone)]
+struct SecretArgument(String);
+
+impl From<&str> for SecretArgument {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Debug for SecretArgument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl BrokerConnection {
+    /// The settings for the broker at this URL.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or a setting cannot be used.
+    pub(super) fn config(&self, url: &str, verb: &str) -> Result<BrokerConfig, Failure> {
+        let file = |path: &PathBuf| {
+            fs::read(path).map_err(|error| format!("{} cannot be read: {error}; name another file", path.display()))
+        };
+        let client_certificate = match (&self.client_certificate_file, &self.client_key_file) {
+            (Some(certificate), Some(key)) => {
+                Some(ClientCertificate { cert_pem: file(certificate)?, key_pem: file(key)? })
+            }
+            _ => None,
+        };
+        let ruby = |value: String| value.eq_ignore_ascii_case("true") || value == "1";
+        let ruby_skips = std::env::var("PACT_DISABLE_SSL_VERIFICATION").is_ok_and(ruby);
+        let certificate = self.ssl_certificate.as_ref().filter(|path| !path.as_os_str().is_empty());
+        Ok(BrokerConfig {
+            base_url: BaseUrl::parse(url)?,
+            credentials: self.credentials()?,
+            headers: self.custom_header.iter().map(header).collect::<Result<_, _>>()?,
+            tls: TlsSettings {
+                ca_bundle_pem: certificate.map(file).transpose()?,
+                client_certificate,
+                insecure_skip_verify: self.skip_ssl_verification || ruby_skips,
+            },
+            request_timeout: Duration::from_secs(self.timeout_seconds),
+            concurrency: 4,
+            longest_pause: LONGEST_PAUSE,
+            user_agent: format!("{USER_AGENT} {verb}"),
+        })
+    }
+
+    /// The broker's URL, if one is given: an empty variable of a pipeline is none.
+    pub(super) fn url(&self) -> Option<&str> {
+        self.broker_base_url.as_deref().filter(|url| !url.is_empty())
+    }
+
+    fn credentials(&self) -> Result<Credentials, Failure> {
+        let given = |secret: &Option<SecretArgument>| {
+            secret.as_ref().filter(|it| !it.0.is_empty()).map(|it| SecretText::new(it.0.as_str()))
+        };
+        if let Some(token) = given(&self.broker_token) {
+            return Ok(Credentials::Bearer(token));
+        }
+        match (given(&self.broker_username), given(&self.broker_password)) {
+            (None, None) => Ok(Credentials::None),
+            (Some(username), Some(password)) => Ok(Credentials::Basic { username, password }),
+            (Some(_), None) => {
+                Err("there is a user name for the broker and no password: set PACT_BROKER_PASSWORD, too".into())
+            }
+            (None, Some(_)) => {
+                Err("there is a password for the broker and no user name: set PACT_BROKER_USERNAME, too".into())
+            }
+        }
+    }
+}
+
+/// A header as it is written on the command line.
+fn header(text: &SecretArgument) -> Result<(String, SecretText), Failure> {
+    let Some((name, value)) = text.0.split_once(':') else {
+        return Err("a --custom-header has no colon: write it as \"Name: value\"".into());
+    };
+    Ok((name.trim().to_owned(), SecretText::new(value.trim())))
+}
+
+#[cfg(test)]
+#[path = "broker_connection_tests.rs"]
+mod tests;

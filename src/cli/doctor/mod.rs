@@ -1,0 +1,128 @@
+//! `pact-operator doctor`: looks at a whole installation and says what is wrong with it, each with its remedy. It reads the
+//! cluster with the rights of whoever asks, and creates one Deployment as a dry-run.
+
+mod findings;
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::{Args, ValueEnum};
+use futures::future::{BoxFuture, try_join_all};
+use k8s_openapi::{
+    api::{coordination::v1::Lease, core::v1::Namespace},
+    jiff::Timestamp,
+};
+use kube::{Api, Client, ResourceExt, api::ListParams};
+use operator_kit::refusal;
+use serde_json::json;
+
+use self::findings::{Facts, Found, Grade};
+use super::{
+    columns::{Shade, colourful, painted},
+    installed::Installed,
+    process::{self, Failure},
+    self_test,
+};
+use crate::{
+    decide::{admission::ServiceAccountName, messages, not_in_force},
+    workload::{Dispatch, Kind, View, Workload, WorkloadKind},
+};
+
+/// Arguments of the verb `doctor`.
+#[derive(Args, Debug)]
+pub(super) struct DoctorArguments {
+    /// The namespace of the operator.
+    #[arg(long, default_value = "pact-operator", value_name = "NAME")]
+    operator_namespace: String,
+    /// The namespace in which a Deployment is created as a dry-run: not the operator's own, and none that is excluded.
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    dry_run_namespace: String,
+    /// A service account whose bypass statements count, as the webhook is told; may be repeated.
+    #[arg(long = "bypass-service-account", value_name = "NAMESPACE:NAME")]
+    bypass_accounts: Vec<ServiceAccountName>,
+    /// The format.
+    #[arg(long, short, default_value = "text", value_enum)]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Runs the verb. Exit codes: 0 nothing is wrong, 1 something is, 2 it could not be looked at.
+pub(super) fn run(arguments: &DoctorArguments) -> ExitCode {
+    process::ended("doctor", process::on_this_thread(examine(arguments)))
+}
+
+async fn examine(arguments: &DoctorArguments) -> Result<u8, Failure> {
+    let client = process::api_server().await?;
+    let facts = gather(&client, arguments).await?;
+    let found = findings::of(&facts, Timestamp::now());
+    let text = match arguments.output {
+        Format::Text => found.iter().map(|found| line(found, colourful())).collect(),
+        Format::Json => format!("{:#}\n", json!(found.iter().map(document).collect::<Vec<_>>())),
+    };
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(u8::from(found.iter().any(|found| found.grade == Grade::Problem)))
+}
+
+async fn gather(client: &Client, arguments: &DoctorArguments) -> Result<Facts, Failure> {
+    let installed = Installed::read(client).await?;
+    let namespaces = Api::<Namespace>::all(client.clone()).list_metadata(&ListParams::default()).await;
+    let unreadable = |error| format!("namespaces cannot be listed: {}", refusal::explain(&error));
+    let namespaces: BTreeMap<_, _> = (namespaces.map_err(unreadable)?.into_iter())
+        .map(|namespace| (namespace.name_any(), namespace.metadata.labels.unwrap_or_default()))
+        .collect();
+    let kinds = WorkloadKind::ALL.map(|kind| kind.dispatch(ListWorkloads(client.clone())));
+    let workloads = try_join_all(kinds).await?.concat();
+    let leases: Api<Lease> = Api::namespaced(client.clone(), &arguments.operator_namespace);
+    let lease = leases.get_opt(findings::LEASE).await.map_err(|error| refusal::explain(&error));
+    let gate = self_test::gate(client, &arguments.dry_run_namespace).await.map_err(|error| error.to_string());
+    let notes = self_test::notes(client, &arguments.bypass_accounts, not_in_force::notes_of_webhook).await;
+    let operator_namespace = arguments.operator_namespace.clone();
+    Ok(Facts { installed, namespaces, workloads, lease, gate, notes, operator_namespace })
+}
+
+type Listing = BoxFuture<'static, Result<Vec<Workload>, Failure>>;
+
+/// Lists the workloads of a kind that are annotated, or seem to be meant to be.
+struct ListWorkloads(Client);
+
+impl Dispatch for ListWorkloads {
+    type Output = Listing;
+
+    fn with<K: Kind>(self) -> Listing {
+        Box::pin(async move {
+            let listed = Api::<View<K>>::all(self.0).list(&ListParams::default()).await;
+            let unreadable = |error| format!("{}s cannot be listed: {}", K::KIND, refusal::explain(&error));
+            let observed = listed.map_err(unreadable)?.items.into_iter().map(|object| object.observe(Timestamp::now()));
+            Ok(observed.filter(|workload| workload.annotated() || !workload.stray_keys.is_empty()).collect())
+        })
+    }
+}
+
+fn line(found: &Found, colour: bool) -> String {
+    let (word, shade) = match found.grade {
+        Grade::Fine => ("ok", Shade::Good),
+        Grade::Note => ("note", Shade::Unsure),
+        Grade::Problem => ("problem", Shade::Bad),
+    };
+    let word = painted(&format!("{word:<8}"), shade, colour);
+    format!("{word}{}\n", messages::one_line(&found.text))
+}
+
+fn document(found: &Found) -> serde_json::Value {
+    let grade = match found.grade {
+        Grade::Fine => "ok",
+        Grade::Note => "note",
+        Grade::Problem => "problem",
+    };
+    json!({"grade": grade, "text": messages::one_line(&found.text)})
+}
