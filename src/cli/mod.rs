@@ -76,3 +76,7 @@ pub fn run() -> ExitCode {
         Verb::Crds(arguments) => crds::run(&arguments),
     }
 }
+
+#[cfg(test)]
+#[path = "documentation_tests.rs"]
+mod documentation_tests;

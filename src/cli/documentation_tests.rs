@@ -1,0 +1,74 @@
+//! Every command of ours in the documentation can be followed: its verb and its options are there.
+
+use std::{fs, path::Path};
+
+use clap::Parser;
+
+use super::Arguments;
+
+/// The words of a command, up to what a shell does with its output.
+fn words(command: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quote = None;
+    for char in command.chars() {
+        match (quote, char) {
+            (Some(open), _) if char == open => quote = None,
+            (None, '"' | '\'') => quote = Some(char),
+            (None, '|' | '>' | ';' | '&' | '#') => break,
+            (None, _) if char.is_whitespace() => words.push(String::new()),
+            _ => words.last_mut().unwrap().push(char),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// The commands in a text, from `pact-operator` on: those on lines of code, whatever stands before them.
+fn commands(text: &str) -> Vec<Vec<String>> {
+    let joined = text.replace("\\\n", " ");
+    let mut fenced = false;
+    let mut found = Vec::new();
+    for line in joined.lines() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        }
+        if !fenced && !line.starts_with("    ") {
+            continue;
+        }
+        let ours = line.match_indices("pact-operator ").map(|(at, _)| at);
+        let begins = |at: &usize| {
+            let before = line[..*at].trim_end();
+            before.is_empty() || before.ends_with(['$', '|', ':', '-', ';'])
+        };
+        found.extend(ours.filter(begins).map(|at| words(&line[at..])));
+    }
+    found
+}
+
+#[test]
+fn the_words_of_a_command_end_where_the_shell_takes_over() {
+    assert_eq!(
+        words("pact-operator check -a \"$NAME\" -o junit > 'a file'"),
+        ["pact-operator", "check", "-a", "$NAME", "-o", "junit"]
+    );
+    let text = "see pact-operator check\n\n    $ x | pact-operator check \\\n        -f -\n    Deployment pact-operator runs\n";
+    assert_eq!(commands(text), [["pact-operator", "check", "-f", "-"].map(str::to_owned).to_vec()]);
+}
+
+#[test]
+fn every_command_of_the_documentation_can_be_followed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = vec![root.join("README.md"), root.join("charts/pact-operator/README.md")];
+    let documents = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    files.extend(documents.filter(|path| path.extension().is_some_and(|ending| ending == "md")));
+    let mut count = 0;
+    for file in files {
+        for command in commands(&fs::read_to_string(&file).unwrap()) {
+            count += 1;
+            if let Err(refused) = Arguments::try_parse_from(&command) {
+                panic!("{}: {}\n{refused}", file.display(), command.join(" "));
+            }
+        }
+    }
+    assert!(count >= 9, "only {count} commands were found");
+}
