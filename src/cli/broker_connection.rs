@@ -97,7 +97,8 @@ impl BrokerConnection {
                 insecure_skip_verify: self.skip_ssl_verification || ruby_skips,
             },
             request_timeout: Duration::from_secs(self.timeout_seconds),
-            concurrency: 4,
+            // Most brokers have five threads: one request waits while they work.
+            concurrency: 6,
             longest_pause: LONGEST_PAUSE,
             user_agent: format!("{USER_AGENT} {verb}"),
         })

@@ -261,6 +261,11 @@ async fn a_broker_that_fails_for_a_moment_is_asked_again_and_one_that_refuses_is
     broker.faults().add(Fault::status(503).path("^/matrix").times(2));
     let output = check(&broker.url(), &about("api", "1", "test"), &[]).await;
     assert!(output.code == Some(0) && output.err.contains("asked again in 0.5 s"), "{}{}", output.out, output.err);
+    broker.faults().add(Fault::delay(Duration::from_secs(5)).path("^/matrix"));
+    let impatient = [about("api", "1", "test").as_slice(), &["--timeout-seconds", "1", "--retries", "0"]].concat();
+    let output = check(&broker.url(), &impatient, &[]).await;
+    assert!(output.code == Some(2) && output.out.contains("no whole answer in time"), "{}{}", output.out, output.err);
+    broker.faults().clear();
     broker.set_auth(Some(Auth::Bearer("planted-token".into())));
     let began = Instant::now();
     let output = check(&broker.url(), &about("api", "1", "test"), &[("PACT_BROKER_TOKEN", "planted-other")]).await;
@@ -371,4 +376,63 @@ async fn a_summary_is_added_to_the_file_and_what_is_no_manifest_is_said_with_its
     assert!(output.code == Some(2) && output.err.contains("broken.yaml: document 1"), "{}", output.err);
     let output = check(&broker.url(), &["-f", "/no/such/file", "--policy", torn], &[]).await;
     assert!(output.code == Some(2) && output.err.contains("name another file"), "{}", output.err);
+}
+
+/// The broker's answers are what takes time: one for each service and environment, and what is live in each environment
+/// once.
+#[tokio::test]
+async fn fifty_services_in_three_environments_cost_a_question_each() {
+    const SERVICES: usize = 50;
+    let broker = StandIn::start_with(Options::default()).await;
+    let store = broker.store();
+    let environments = ["test", "staging", "production"];
+    for environment in environments {
+        store.add_environment(environment, environment == "production");
+    }
+    let mut manifests = Vec::new();
+    for number in 0..SERVICES {
+        let (service, next) = (format!("service-{number}"), format!("service-{}", (number + 1) % SERVICES));
+        for version in ["1", "2"] {
+            store.publish_pact(&service, version, &next, "what it expects");
+            store.publish_version(&next, "1");
+            store.verify(&service, version, &next, "1", true);
+        }
+        for environment in environments {
+            store.record_deployment(&service, "1", environment, None);
+        }
+        manifests.push(json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": service, "namespace": "shop",
+                         "annotations": {"pact-operator.dev/pacticipant": service}},
+            "spec": {"template": {"spec": {"containers": [{"name": "app", "image": format!("registry/{service}:2")}]}}},
+        }));
+    }
+    let manifests = json!({"apiVersion": "v1", "kind": "List", "items": manifests}).to_string();
+    let policy = environments.map(|environment| {
+        json!({"apiVersion": "pact-operator.dev/v1alpha1", "kind": "PactEnvironment", "metadata": {"name": environment},
+               "spec": {"brokerRef": {"name": "main"}, "environment": environment, "gate": {"mode": "Enforce"},
+                        "overlap": "Allow", "namespaces": {"names": ["shop"]}}})
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.json");
+    std::fs::write(&file, json!({"apiVersion": "v1", "kind": "List", "items": policy}).to_string()).unwrap();
+    // As a real broker: five threads, each of which takes its time.
+    broker.faults().busy();
+    let began = Instant::now();
+    let url = broker.url();
+    let line = ["-b", &url, "-f", "-", "--policy", file.to_str().unwrap(), "-o", "json"];
+    let output = verb("check", &line, &[], &manifests).await;
+    let took = began.elapsed();
+    let document: Value = serde_json::from_str(&output.out).unwrap_or_else(|_| panic!("{}{}", output.out, output.err));
+    assert_eq!(document["checks"].as_array().unwrap().len(), SERVICES * environments.len());
+    let requests = broker.requests();
+    let questions = requests.iter().filter(|it| it.path_and_query.starts_with("/matrix")).count();
+    assert_eq!(questions, SERVICES * environments.len());
+    assert!(requests.len() - questions <= 3 * environments.len(), "{} more", requests.len() - questions);
+    // Five at once, each of which takes 20 ms.
+    let least = Duration::from_millis(20) * u32::try_from(questions).unwrap() / 5;
+    println!(
+        "{questions} questions and {} more requests in {took:?}, of which the broker needs {least:?}",
+        requests.len() - questions
+    );
 }
