@@ -428,7 +428,10 @@ async fn fifty_services_in_three_environments_cost_a_question_each() {
     let requests = broker.requests();
     let questions = requests.iter().filter(|it| it.path_and_query.starts_with("/matrix")).count();
     assert_eq!(questions, SERVICES * environments.len());
-    assert!(requests.len() - questions <= 3 * environments.len(), "{} more", requests.len() - questions);
+    // What is live serves for 3 s.
+    let readings = 1 + usize::try_from(took.as_secs() / 3).unwrap();
+    let more = requests.len() - questions;
+    assert!(more <= 3 * environments.len() * readings, "{more} more in {took:?}");
     // Five at once, each of which takes 20 ms.
     let least = Duration::from_millis(20) * u32::try_from(questions).unwrap() / 5;
     println!(
