@@ -89,7 +89,8 @@ struct WithoutEffect {
     disable_version_flag = true,
     after_help = "Exit codes: 0 yes; 1 the broker answered, and not with a yes (No, Unknown, VersionMissing, \
                   PacticipantUnknown); 2 no answer could be had (EnvironmentMissing, Unauthorized, BrokerUnavailable); \
-                  64 the command line cannot be followed."
+                  64 the command line cannot be followed. Of manifests: 0 the gate would admit all, 1 it would deny one, 2 what \
+                  it would warn of could not be told."
 )]
 pub(super) struct CheckArguments {
     #[command(flatten)]
