@@ -109,6 +109,12 @@ impl BrokerConnection {
         self.broker_base_url.as_deref().filter(|url| !url.is_empty())
     }
 
+    /// Whether there is anything to send that is nobody else's business.
+    pub(super) fn has_secrets(&self) -> bool {
+        let given = |secret: &Option<SecretArgument>| secret.as_ref().is_some_and(|it| !it.0.is_empty());
+        given(&self.broker_token) || given(&self.broker_username) || !self.custom_header.is_empty()
+    }
+
     fn credentials(&self) -> Result<Credentials, Failure> {
         let given = |secret: &Option<SecretArgument>| {
             secret.as_ref().filter(|it| !it.0.is_empty()).map(|it| SecretText::new(it.0.as_str()))

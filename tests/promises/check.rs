@@ -360,6 +360,28 @@ async fn manifests_get_the_gates_answer_for_every_environment_without_a_cluster(
 }
 
 #[tokio::test]
+async fn credentials_are_not_sent_to_an_address_that_a_manifest_names() {
+    let broker = broker().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.yaml");
+    std::fs::write(&file, policy(&broker.url(), "Enforce", &json!({}))).unwrap();
+    let line = ["-f", "-", "-n", "shop", "--policy", file.to_str().unwrap()];
+    for variables in [
+        &[("PACT_BROKER_TOKEN", "planted")][..],
+        &[("PACT_BROKER_USERNAME", "planted"), ("PACT_BROKER_PASSWORD", "planted")],
+    ] {
+        let output = verb("check", &line, variables, MANIFESTS).await;
+        assert!(output.code == Some(2) && output.err.contains("set PACT_BROKER_BASE_URL"), "{}", output.err);
+        assert!(broker.requests().is_empty() && !output.err.contains("planted"), "{}", output.err);
+    }
+    let header = [line.as_slice(), &["--custom-header", "X-Token: planted"]].concat();
+    assert_eq!(verb("check", &header, &[], MANIFESTS).await.code, Some(2));
+    assert!(broker.requests().is_empty());
+    let named = [("PACT_BROKER_TOKEN", "planted"), ("PACT_BROKER_BASE_URL", &broker.url())];
+    assert_eq!(verb("check", &line, &named, MANIFESTS).await.code, Some(1));
+}
+
+#[tokio::test]
 async fn a_summary_is_added_to_the_file_and_what_is_no_manifest_is_said_with_its_file() {
     let broker = broker().await;
     let folder = tempfile::tempdir().unwrap();
