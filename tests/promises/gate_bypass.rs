@@ -240,7 +240,9 @@ async fn case_73_where_only_the_rules_tell_the_version_the_gate_judges_the_state
         let statement = format!("{} the shop is down", &version[1..]);
         let before = (setup.webhook.reviews().await, counted().await);
         let output = roll_out(&kubeconfig, namespace, "patterned", version, Some(&statement)).await;
-        assert_eq!((setup.webhook.reviews().await, counted().await), (before.0 + 1, before.1 + 1), "{who}");
+        // A patch that meets a status of that moment is tried again by the API server, and reviewed again.
+        let (reviewed, bypassed) = (setup.webhook.reviews().await - before.0, counted().await - before.1);
+        assert!(reviewed >= 1 && reviewed == bypassed, "{who}: {bypassed} of {reviewed}");
         let said = format!("not checked with Pact: {BYPASS} states {} (the shop is down)", &version[1..]);
         assert_eq!((output.code, output.warnings()), (0, vec![said.as_str()]), "{who}");
     }

@@ -244,8 +244,7 @@ current-context: testbed
         vec![
             format!("--kubeconfig={}", self.kubeconfig().display()),
             "--manage-all-nodes=true".into(),
-            // Without Leases of its nodes: one that starts anew would wait for those of the one before to end.
-            "--node-lease-duration-seconds=0".into(),
+            "--node-lease-duration-seconds=40".into(),
             format!("--server-address=127.0.0.1:{}", self.kwok),
             format!("--config={}", self.file("kwok.yaml")),
         ]

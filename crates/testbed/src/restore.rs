@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 
 use crate::components::Component;
@@ -64,8 +67,19 @@ impl ControlPlane {
             self.etcd("kv/compaction", json!({"revision": now.to_string()})).await.unwrap();
         }
         for component in Component::ALL.into_iter().skip(1) {
+            if component == Component::Kwok {
+                self.forget_node_leases().await;
+            }
             self.resume(component).await;
         }
+    }
+
+    /// Deletes the Leases of the nodes: a new kwok would wait for those of the one before to end, and no pod would start on
+    /// such a node for most of a minute.
+    async fn forget_node_leases(&self) {
+        let leases: Api<Lease> = Api::namespaced(self.client(), "kube-node-lease");
+        let deleted = leases.delete_collection(&DeleteParams::default(), &ListParams::default()).await;
+        deleted.expect("the Leases of the nodes are deleted");
     }
 
     /// A request to etcd's gateway; gives the revision after it.
