@@ -250,7 +250,7 @@ impl Judge {
         if self.broker.pacticipant_exists(&question.pacticipant).await? {
             return Ok(None);
         }
-        let live = self.live.read(&self.broker, &question.environment, None).await.ok().flatten();
+        let live = self.live(&question.environment).await.ok().flatten();
         let nothing = LiveVersions::default();
         Ok(Some(Judgement::of_unknown_pacticipant(question, live.as_ref().map_or(&nothing, |live| &live.versions))))
     }

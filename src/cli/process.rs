@@ -85,7 +85,7 @@ where
 }
 
 /// The exit code of a verb for people that could not tell what was asked.
-pub(super) const NO_ANSWER: u8 = 2;
+const NO_ANSWER: u8 = 2;
 
 /// Runs the work of a verb for people, which needs one thread.
 ///
@@ -98,14 +98,16 @@ pub(super) fn on_this_thread<T>(work: impl Future<Output = Result<T, Failure>>) 
 }
 
 /// The exit code of a verb for people; why there is none is said in one sentence.
+pub(super) fn code(verb: &str, ended: Result<u8, Failure>) -> u8 {
+    ended.unwrap_or_else(|error| {
+        drop(writeln!(io::stderr(), "pact-operator {verb}: {error}"));
+        NO_ANSWER
+    })
+}
+
+/// The same, as the process ends.
 pub(super) fn ended(verb: &str, ended: Result<u8, Failure>) -> ExitCode {
-    match ended {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            drop(writeln!(io::stderr(), "pact-operator {verb}: {error}"));
-            ExitCode::from(NO_ANSWER)
-        }
-    }
+    ExitCode::from(code(verb, ended))
 }
 
 /// The user agent for brokers.

@@ -204,7 +204,7 @@ impl Gate {
     pub(super) fn link(&self, finding: &Finding) -> Option<String> {
         let question = finding.asked.as_ref()?;
         if let Cause::Judged(judgement) = &finding.cause
-            && matches!(judgement.verdict, Verdict::VersionMissing | Verdict::PacticipantUnknown)
+            && judgement.verdict.is_unpublished()
         {
             return None;
         }

@@ -78,8 +78,7 @@ pub fn is_yes(check: &Check) -> bool {
 /// Whether the version, or its pacticipant, was not published when it was checked.
 #[must_use]
 pub fn is_missing(check: &Check) -> bool {
-    let verdict = Verdict::named(&check.verdict);
-    verdict.is_some_and(|verdict| matches!(verdict, Verdict::VersionMissing | Verdict::PacticipantUnknown))
+    Verdict::named(&check.verdict).is_some_and(Verdict::is_unpublished)
 }
 
 /// The versions that members run or roll out to, in the members' order, each once; none for members on hold.

@@ -1,13 +1,13 @@
 //! `pact-operator check` asks the gate's question by hand: the built binary against a broker.
 
 use std::{
-    io::Write,
-    process::{Command, Output, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
+use super::people_verbs::{Said, run};
 use testbed::{
     pact_cli::pact_broker,
     process::free_port,
@@ -28,19 +28,13 @@ async fn broker() -> StandIn {
     broker
 }
 
-struct CommandOutput {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
 /// Runs the verb with these variables as the only settings in its environment.
-async fn check(url: &str, arguments: &[&str], variables: &[(&str, &str)]) -> CommandOutput {
+async fn check(url: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
     verb("check", &[&["--broker-base-url", url], arguments].concat(), variables, "").await
 }
 
 /// Runs a verb; `input` is what comes on its standard input.
-async fn verb(verb: &str, arguments: &[&str], variables: &[(&str, &str)], input: &str) -> CommandOutput {
+async fn verb(verb: &str, arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Said {
     let mut command = Command::new(binary());
     for (name, _) in std::env::vars_os() {
         let ours = name.to_str().is_some_and(|name| {
@@ -51,17 +45,7 @@ async fn verb(verb: &str, arguments: &[&str], variables: &[(&str, &str)], input:
         }
     }
     command.arg(verb).args(arguments).envs(variables.iter().copied());
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let input = input.to_owned();
-    let ran = tokio::task::spawn_blocking(move || {
-        let mut child = command.spawn()?;
-        // A verb that reads nothing has closed it.
-        drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
-        child.wait_with_output()
-    });
-    let Output { status, stdout, stderr } = ran.await.unwrap().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    CommandOutput { code: status.code(), out: text(stdout), err: text(stderr) }
+    run(command, input).await
 }
 
 fn about<'a>(pacticipant: &'a str, version: &'a str, environment: &'a str) -> Vec<&'a str> {

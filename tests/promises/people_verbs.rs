@@ -27,10 +27,16 @@ pub struct Said {
 pub async fn said(kubeconfig: &Path, arguments: &[&str], input: &str) -> Said {
     let mut command = Command::new(binary());
     command.args(arguments).env("KUBECONFIG", kubeconfig).env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
+    run(command, input).await
+}
+
+/// Runs a command; `input` is what comes on its standard input.
+pub async fn run(mut command: Command, input: &str) -> Said {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let input = input.to_owned();
     let ran = tokio::task::spawn_blocking(move || {
         let mut child = command.spawn()?;
+        // A verb that reads nothing has closed it.
         drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
         child.wait_with_output()
     });

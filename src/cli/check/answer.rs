@@ -106,8 +106,7 @@ impl Answer {
 
     /// The answer to a selection.
     pub(super) fn to(selection: &Selection, judgement: &Judgement, link: String) -> Self {
-        let named = judgement.verdict.answered()
-            && !matches!(judgement.verdict, Verdict::VersionMissing | Verdict::PacticipantUnknown);
+        let named = judgement.verdict.answered() && !judgement.verdict.is_unpublished();
         Self {
             question: selection.to_string(),
             versions: (selection.selectors.iter())

@@ -23,7 +23,7 @@ use self::{answer::Answer, output::Format, policy::Policy, selected::Selected, w
 use super::{
     broker_connection::BrokerConnection,
     columns::colourful,
-    process::{self, Failure, NO_ANSWER, on_this_thread},
+    process::{self, Failure, on_this_thread},
 };
 use crate::{
     api::names::EnvironmentName,
@@ -166,13 +166,7 @@ fn usage(verb: &str, problem: &str) -> ExitCode {
 
 /// The exit code of a verb, and what is said on the way out.
 fn ended(verb: &str, asking: &Asking, asked: Result<u8, Failure>) -> ExitCode {
-    let code = match asked {
-        Ok(code) => code,
-        Err(error) => {
-            drop(writeln!(io::stderr(), "pact-operator {verb}: {error}"));
-            NO_ANSWER
-        }
-    };
+    let code = process::code(verb, asked);
     if asking.dry_run && code != 0 {
         drop(writeln!(io::stderr(), "pact-operator {verb}: a dry run, so it ends with 0 and not with {code}"));
         return ExitCode::SUCCESS;

@@ -19,8 +19,8 @@ use crate::{
         messages, stray_keys,
     },
     workload::{
-        EnvironmentRules, NamespaceMapping, NamespaceSelector, NotOwned, Ownership, RecordKey, VersionSource, Workload,
-        identify, version::chosen_container,
+        NamespaceMapping, NamespaceSelector, NotOwned, Ownership, RecordKey, VersionSource, Workload, identify,
+        version::chosen_container,
     },
 };
 
@@ -44,9 +44,7 @@ impl Lines {
     }
 
     fn say(&mut self, name: &str, what: &str) {
-        let what = messages::one_line(what);
-        self.text.push_str(format!("{INDENT}{name:<11}{what}").trim_end());
-        self.text.push('\n');
+        self.say_raw(name, &messages::one_line(what));
     }
 
     fn shaded(&mut self, name: &str, word: &str, shade: Shade, rest: &str) {
@@ -284,7 +282,7 @@ fn verdict(
     if let Some(more) = check.more_pairs {
         lines.say("", &format!("and {more} more pairs"));
     }
-    let Some(finding) = known.and_then(|verdict| finding(key, check, verdict, workload, &policy.rules, policy)) else {
+    let Some(finding) = known.and_then(|verdict| finding(key, check, verdict, workload, policy)) else {
         return;
     };
     let effect = match finding.action {
@@ -308,11 +306,10 @@ fn finding(
     check: &Check,
     verdict: Verdict,
     workload: &Workload,
-    rules: &EnvironmentRules,
     policy: &EnvironmentPolicy,
 ) -> Option<Finding> {
     let subject = Subject {
-        object: rules.object.clone(),
+        object: policy.rules.object.clone(),
         environment_ref: key.environment_ref.clone(),
         kind: workload.reference.kind,
         identified: Ok(Identified {
@@ -321,14 +318,10 @@ fn finding(
         }),
         basis: Basis::New,
     };
-    let result = |name: &str| {
-        let all = [PairResult::Failed, PairResult::Unverified, PairResult::NotDeployed, PairResult::Verified];
-        all.into_iter().find(|result| result.name() == name)
-    };
     let pairs = check.pairs.iter().filter_map(|pair| {
         let provider_version = pair.provider_version.as_deref().map(Version::parse).transpose().ok()?;
         Some(Pair {
-            result: result(&pair.result)?,
+            result: PairResult::named(&pair.result)?,
             consumer: Pacticipant::parse(&pair.consumer).ok()?,
             consumer_version: Version::parse(&pair.consumer_version).ok()?,
             provider: Pacticipant::parse(&pair.provider).ok()?,

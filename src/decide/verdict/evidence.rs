@@ -158,6 +158,15 @@ impl PairResult {
         }
     }
 
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Failed, Self::Unverified, Self::NotDeployed, Self::Verified];
+
+    /// The result that is written like this in a status.
+    #[must_use]
+    pub fn named(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|result| result.name() == text)
+    }
+
     /// The result as it is written in a status and in a table.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -83,6 +83,12 @@ impl Verdict {
         !matches!(self, Self::EnvironmentMissing | Self::Unauthorized | Self::BrokerUnavailable)
     }
 
+    /// Whether nothing was published under the name or the version: then the broker has no page about it either.
+    #[must_use]
+    pub const fn is_unpublished(self) -> bool {
+        matches!(self, Self::VersionMissing | Self::PacticipantUnknown)
+    }
+
     /// Whether it is a yes.
     #[must_use]
     pub const fn is_yes(self) -> bool {
