@@ -4,11 +4,13 @@ mod broker_connection;
 mod check;
 mod cluster_name;
 mod columns;
+mod completions;
 mod controller;
 mod crds;
 mod doctor;
 mod explain;
 mod installed;
+mod man;
 mod process;
 mod self_test;
 mod status;
@@ -47,6 +49,10 @@ enum Verb {
     SelfTest(Box<self_test::SelfTestArguments>),
     /// Print the custom resource definitions as YAML, for `kubectl apply --server-side -f -`.
     Crds(crds::CrdsArguments),
+    /// Print what completes this command line in a shell.
+    Completions(completions::CompletionsArguments),
+    /// Print the manual page.
+    Man(man::ManArguments),
 }
 
 /// The exit code when a command line cannot be followed: `EX_USAGE` of sysexits.h. Smaller ones are answers.
@@ -74,6 +80,8 @@ pub fn run() -> ExitCode {
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::SelfTest(arguments) => self_test::run(*arguments),
         Verb::Crds(arguments) => crds::run(&arguments),
+        Verb::Completions(arguments) => completions::run(&arguments),
+        Verb::Man(arguments) => man::run(&arguments),
     }
 }
 

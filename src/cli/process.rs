@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
     sync::Arc,
 };
@@ -31,6 +32,9 @@ pub(super) struct LogArguments {
     /// What is logged, as for `RUST_LOG`: `info`, `debug`, `pact_operator=debug`.
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
+    /// A file with such a filter, which counts instead of it. It is read again every two seconds, and need not exist.
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -59,9 +63,10 @@ where
         Format::Text => LogFormat::Text,
         Format::Json => LogFormat::Json,
     };
-    if let Err(error) = telemetry::init(format, log.log.as_deref()) {
-        return fail(&error);
-    }
+    let filter = match telemetry::init(format, log.log.as_deref()) {
+        Ok(filter) => filter,
+        Err(error) => return fail(&error),
+    };
     open_files::raise(OPEN_FILES);
     // reqwest and kube both use the process's default provider; this fails only when one is installed already.
     drop(rustls::crypto::ring::default_provider().install_default());
@@ -71,6 +76,10 @@ where
     };
     let ended = runtime.block_on(async {
         let asked = CancellationToken::new();
+        if let Some(file) = log.log_file.clone() {
+            // It ends with the runtime: the last lines of a process may be the ones that are wanted.
+            tokio::spawn(async move { filter.follow(&file).await });
+        }
         let signals = Signals::listen().map_err(|error| format!("the signal handlers cannot be installed: {error}"))?;
         match signals.run(asked.clone(), work(asked)).await {
             Outcome::Finished(ended) => ended.map(|()| ExitCode::SUCCESS),

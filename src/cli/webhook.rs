@@ -27,7 +27,9 @@ use operator_kit::{
 /// The common name of the authorities that the operator makes for itself.
 const AUTHORITY: &str = "pact-operator webhook authority";
 /// How many open files are left to the probes, the API server and the brokers.
-const OTHER_FILES: usize = probes::MAX_CONNECTIONS + 256;
+const OTHER_FILES: usize = probes::MAX_CONNECTIONS + VERDICT_CONNECTIONS + 256;
+/// How many connections tools that ask for verdicts may have open.
+const VERDICT_CONNECTIONS: usize = 128;
 /// How often the files of client authorities are read again.
 const POLL: Duration = Duration::from_secs(10);
 
@@ -46,6 +48,12 @@ pub(super) struct WebhookArguments {
     /// Where /readyz, /livez and /metrics are served, over plain HTTP.
     #[arg(long, default_value = "[::]:8080", value_name = "ADDRESS:PORT")]
     probe_address: SocketAddr,
+    /// Where tools ask can-i-deploy, over HTTPS; without it nothing listens for them.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    verdict_address: Option<SocketAddr>,
+    /// An audience for which a tool's token may be made; may be repeated. Without one: the API server's own.
+    #[arg(long = "verdict-audience", value_name = "AUDIENCE", requires = "verdict_address")]
+    verdict_audiences: Vec<String>,
     /// The `ValidatingWebhookConfiguration` whose caBundle is kept right.
     #[arg(long, default_value = "pact-operator", value_name = "NAME")]
     webhook_configuration: String,
@@ -178,6 +186,18 @@ impl WebhookArguments {
 }
 
 impl WebhookArguments {
+    /// The server for tools. They have tokens, not certificates.
+    async fn verdict_server(&self) -> Result<Option<TlsServer>, Failure> {
+        let Some(address) = self.verdict_address else { return Ok(None) };
+        let settings = TlsServerSettings {
+            client_authentication: None,
+            max_connections: VERDICT_CONNECTIONS,
+            max_connections_per_source: VERDICT_CONNECTIONS / 2,
+            ..self.tls()
+        };
+        Ok(Some(TlsServer::bind(address, settings).await?))
+    }
+
     /// How callers are told apart. A client certificate says who calls; then the path does not matter.
     fn review_path(&self) -> Arc<ReviewPath> {
         if self.client_ca_file.is_some() { ReviewPath::of_everybody() } else { ReviewPath::new() }
@@ -195,14 +215,21 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
 
     let probe_server = ProbeServer::bind(arguments.probe_address)?;
     let server = TlsServer::bind(arguments.listen, arguments.tls()).await?;
+    let verdict_server = arguments.verdict_server().await?;
     let (probe_address, address) = (probe_server.address(), server.address());
-    info!(%address, %probe_address, version = env!("CARGO_PKG_VERSION"), "starting");
+    let verdict_address = verdict_server.as_ref().map(|server| server.address().to_string());
+    info!(%address, %probe_address, verdict_address, version = env!("CARGO_PKG_VERSION"), "starting");
     let probes = process::probes(&readiness, &liveness, &metrics);
     let probing = tokio::spawn(probe_server.serve(probes, stopped.clone()));
     let beating = tokio::spawn(liveness_of(liveness, stopped.clone()));
 
     let serving = ServingCertificate::new();
-    metrics.register(|registry| server.counts().register(registry, "gate"));
+    metrics.register(|registry| {
+        server.counts().register(registry, "gate");
+        if let Some(server) = &verdict_server {
+            server.counts().register(registry, "verdict_endpoint");
+        }
+    });
     let certificate = serving.clone();
     // Alerts compare it with the time.
     metrics.observe(
@@ -253,7 +280,15 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
             drain.cancel();
         }
     };
-    tokio::join!(ending, server.serve(gate.router(), Arc::new(serving), asked, drain));
+    let certificate = || Arc::new(serving.clone());
+    let answering_tools = async {
+        if let Some(server) = verdict_server {
+            let router = gate.verdict_router(arguments.verdict_audiences.clone());
+            server.serve(router, certificate(), asked.clone(), drain.clone()).await;
+        }
+    };
+    let answering = server.serve(gate.router(), certificate(), asked.clone(), drain.clone());
+    tokio::join!(ending, answering, answering_tools);
     stopped.cancel();
     certifying.await??;
     for ended in [keeping.await, keeping_path.await, beating.await, probing.await] {

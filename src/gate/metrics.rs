@@ -43,6 +43,7 @@ pub(super) struct GateMetrics {
     answers: Family<SourceLabels, Counter>,
     unjudged: Family<OutcomeLabels, Counter>,
     events_dropped: Counter,
+    tools: Family<OutcomeLabels, Counter>,
     seconds: Histogram,
 }
 
@@ -54,6 +55,7 @@ impl GateMetrics {
             answers: Family::default(),
             unjudged: Family::default(),
             events_dropped: Counter::default(),
+            tools: Family::default(),
             seconds: Histogram::new([
                 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
             ]),
@@ -77,6 +79,11 @@ impl GateMetrics {
                 this.events_dropped.clone(),
             );
             registry.register(
+                "gate_tool_questions",
+                "Requests to the verdict endpoint by their answer: Yes, No, NotKnown, or Refused",
+                this.tools.clone(),
+            );
+            registry.register(
                 "gate_review_duration_seconds",
                 "How long admission reviews took, from their head to our answer",
                 this.seconds.clone(),
@@ -98,6 +105,21 @@ impl GateMetrics {
     /// Counts a review of somebody who is not known, which tells nothing about the cluster.
     pub(super) fn answered_stranger(&self) {
         self.reviews.get_or_create(&OutcomeLabels { outcome: "Stranger" }).inc();
+    }
+
+    /// Counts a tool's question by whether what it asked about may be deployed.
+    pub(super) fn told(&self, deployable: Option<bool>) {
+        let outcome = match deployable {
+            Some(true) => "Yes",
+            Some(false) => "No",
+            None => "NotKnown",
+        };
+        self.tools.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Counts a request of a tool that got no verdict.
+    pub(super) fn refused(&self) {
+        self.tools.get_or_create(&OutcomeLabels { outcome: "Refused" }).inc();
     }
 
     pub(super) fn malformed(&self) {

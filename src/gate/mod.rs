@@ -1,7 +1,8 @@
 //! The admission gate: a webhook that asks can-i-deploy before a rollout begins.
 //!
 //! It gathers what a review is about from the view of the cluster, asks the broker, and answers; every rule is in
-//! [`crate::decide::admission`]. It writes nothing but Events, and keeps no state that another replica would need: what
+//! [`crate::decide::admission`]. Where it is asked to, it answers tools that ask before they act, too
+//! (`verdict_endpoint`). It writes nothing but Events, and keeps no state that another replica would need: what
 //! is recorded it learns from the `PactDeployment`s, what was answered it may ask again.
 
 mod admission_review;
@@ -14,6 +15,7 @@ mod report;
 mod right;
 mod server;
 mod strangers;
+mod verdict_endpoint;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -104,6 +106,12 @@ impl Gate {
     /// What answers admission reviews at `POST /gate` and at `POST /gate/SECRET`.
     pub fn router(self: &Arc<Self>) -> Router {
         server::router(Arc::clone(self))
+    }
+
+    /// What answers tools at `GET` and `POST /v1/can-i-deploy`. Their tokens must be for one of `audiences`; for the API
+    /// server itself where there are none.
+    pub fn verdict_router(self: &Arc<Self>, audiences: Vec<String>) -> Router {
+        verdict_endpoint::router(Arc::clone(self), audiences)
     }
 }
 

@@ -139,6 +139,13 @@ impl Cluster {
         self.kubectl(&wait).await;
     }
 
+    /// Changes what the operator logs, as somebody does who looks for something.
+    async fn set_log_filter(&self, filter: Value) {
+        let patch = json!({"data": {"filter": filter}}).to_string();
+        self.kubectl(&["-n", RELEASE, "patch", "configmap", "pact-operator-logging", "--type=merge", "-p", &patch])
+            .await;
+    }
+
     async fn scale(&self, replicas: &str) {
         self.kubectl(&["-n", RELEASE, "scale", "deployment/pact-operator-webhook", replicas]).await;
     }
@@ -224,7 +231,9 @@ async fn the_chart_and_the_image_on_real_pods() {
     let logs = cluster.kubectl(&["-n", RELEASE, "logs", "pact-operator-self-test"]).await;
     assert!(logs.contains("ok      gate: ") && logs.contains("ok      PactBroker main: "), "{logs}");
 
+    cluster.set_log_filter(json!("info,pact_operator=debug")).await;
     other_kinds_are_recorded(&cluster).await;
+    the_log_filter_changed(&cluster).await;
     replicas_come_and_go_under_load(&cluster).await;
     a_replica_is_killed_under_load(&cluster).await;
     authorities_are_replaced_under_load(&cluster).await;
@@ -278,6 +287,21 @@ async fn other_kinds_are_recorded(cluster: &Cluster) {
             assert!(!staying.is_empty() && staying.iter().all(right), "{target}: {staying:?}");
         }
     }
+}
+
+/// The pods log what the `ConfigMap` says that somebody changed a while ago, and none was restarted for it.
+async fn the_log_filter_changed(cluster: &Cluster) {
+    for component in ["controller", "webhook"] {
+        let label = format!("app.kubernetes.io/component={component}");
+        eventually(format!("each {component} to log more"), SOON, async || {
+            let logs = cluster.kubectl(&["-n", RELEASE, "logs", "-l", &label, "--tail=-1"]).await;
+            let (pods, changed) =
+                (logs.matches("\"starting\"").count(), logs.matches("the log filter changed").count());
+            if pods == 2 && changed == 2 { Ok(()) } else { Err(format!("{pods} pods, {changed} changes:\n{logs}")) }
+        })
+        .await;
+    }
+    cluster.set_log_filter(Value::Null).await;
 }
 
 /// Each replica tells the API server from strangers by the path in the configuration, and has never taken it for one.

@@ -105,3 +105,4 @@ mod standin_recordings_worlds;
 mod standin_server;
 mod testbed_selftest;
 mod two_clusters;
+mod verdict_endpoint;

@@ -108,3 +108,9 @@ readinessProbe:
   timeoutSeconds: 5
   failureThreshold: 2
 {{- end }}
+
+{{/* The volume with the log filter that may be changed while the pods run. They start without it, too. */}}
+{{- define "pact-operator.logging" -}}
+- name: logging
+  configMap: {name: pact-operator-logging, optional: true}
+{{- end }}

@@ -88,15 +88,6 @@ impl Outcome {
     }
 }
 
-/// Whether a verdict is a yes; `None` where that is not known.
-pub(super) const fn deployable(verdict: Verdict) -> Option<bool> {
-    match Outcome::of(verdict) {
-        Outcome::Yes => Some(true),
-        Outcome::No if !matches!(verdict, Verdict::Unknown) => Some(false),
-        Outcome::No | Outcome::NoAnswer => None,
-    }
-}
-
 impl Answer {
     /// Whether there is nothing more to say: it is a yes, and a gate would not even warn.
     pub(super) fn is_plain_yes(&self) -> bool {
@@ -114,7 +105,7 @@ impl Answer {
                 .collect(),
             destination: selection.destination.to_string(),
             verdict: judgement.verdict.name(),
-            deployable: deployable(judgement.verdict),
+            deployable: judgement.verdict.deployable(),
             reason: messages::one_line(&messages::selection_clause(selection, judgement)),
             pairs: judgement.pairs.clone(),
             // They are of what only a cluster knows.

@@ -1,15 +1,12 @@
 //! Verdicts, exit codes, and what waiting can change.
 
-use super::{
-    answer::{Outcome, deployable},
-    *,
-};
+use super::{answer::Outcome, *};
 
 #[test]
 fn each_verdict_ends_with_its_exit_code_and_says_whether_it_is_deployable() {
     let codes: Vec<_> = Verdict::ALL.into_iter().map(|verdict| Outcome::of(verdict).exit_code()).collect();
     assert_eq!(codes, [0, 0, 1, 1, 1, 1, 2, 2, 2]);
-    let known: Vec<_> = Verdict::ALL.into_iter().map(deployable).collect();
+    let known: Vec<_> = Verdict::ALL.into_iter().map(Verdict::deployable).collect();
     let (yes, no, unknown) = (Some(true), Some(false), None);
     assert_eq!(known, [yes, yes, no, unknown, no, no, unknown, unknown, unknown]);
 }

@@ -7,13 +7,13 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{
     Asking,
-    answer::{Answer, Effect, Outcome, Place, deployable, unanswered},
+    answer::{Answer, Effect, Outcome, Place, unanswered},
     manifests::Manifest,
     patiently,
     policy::Policy,
 };
 use crate::{
-    api::gate::{GateAction, GateMode},
+    api::gate::GateAction,
     broker::{Broker, Judge},
     cli::process::Failure,
     decide::{
@@ -179,36 +179,24 @@ fn of_finding(place: Place, finding: &Finding, link: Option<String>, strict: boo
         GateAction::Warn if unanswered(&finding.cause) => Outcome::NoAnswer,
         GateAction::Warn | GateAction::Allow => Outcome::Yes,
     };
-    let (known, pairs) = match &finding.cause {
-        Cause::Judged(judgement) => (deployable(judgement.verdict), judgement.pairs.clone()),
-        Cause::Problem(_) => (Some(false), Vec::new()),
-        Cause::Unclear(_) => (None, Vec::new()),
+    let pairs = match &finding.cause {
+        Cause::Judged(judgement) => judgement.pairs.clone(),
+        Cause::Problem(_) | Cause::Unclear(_) => Vec::new(),
     };
     Answer {
         question,
         versions,
         destination: environment,
         verdict: finding.cause.name(),
-        deployable: known,
+        deployable: finding.cause.deployable(),
         reason: messages::why(finding),
         pairs,
-        cautions: cautions(finding),
+        cautions: messages::cautions_about(finding),
         link,
         workload: Some(place),
         effect: Some(Effect { mode: finding.mode, action: finding.action, wanted: finding.wanted }),
         outcome,
     }
-}
-
-/// What the gate would warn of besides its findings, each on one line.
-fn cautions(finding: &Finding) -> Vec<String> {
-    let (Cause::Judged(judgement), Ok(it)) = (&finding.cause, &finding.subject.identified) else { return Vec::new() };
-    if finding.mode < GateMode::Warn {
-        return Vec::new();
-    }
-    let environment = &finding.subject.environment_ref.environment;
-    let caution = |pair| messages::one_line(&messages::caution(&it.pacticipant, environment, pair));
-    judgement.cautions.iter().map(caution).collect()
 }
 
 fn without_question(place: Place, verdict: &'static str, reason: String, outcome: Outcome) -> Answer {

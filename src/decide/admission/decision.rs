@@ -34,6 +34,16 @@ impl Cause {
             Self::Unclear(unclear) => unclear.name(),
         }
     }
+
+    /// Whether the version may be deployed; `None` where that is not known.
+    #[must_use]
+    pub const fn deployable(&self) -> Option<bool> {
+        match self {
+            Self::Judged(judgement) => judgement.verdict.deployable(),
+            Self::Problem(_) => Some(false),
+            Self::Unclear(_) => None,
+        }
+    }
 }
 
 /// What one subject of a review came to.

@@ -1,9 +1,11 @@
 //! From an admission review to its answer.
 //!
 //! [`scope()`] says what has to be asked, or why nothing has; each answer becomes a [`Finding`] under the policy of its
-//! environment; [`Decision`] is what they come to together, and [`Answer`] what the API server gets.
+//! environment; [`Decision`] is what they come to together, and [`Answer`] what the API server gets. [`asked()`] says what has
+//! to be asked where there is no review: for a tool that asks before it acts.
 
 pub mod answer;
+pub mod asked;
 pub mod bypass;
 pub mod decision;
 pub mod policy;
@@ -13,6 +15,7 @@ pub mod subject;
 pub mod unclear;
 
 pub use answer::Answer;
+pub use asked::{Asked, Known, Sought, asked};
 pub use bypass::{Bypass, Ineffective, ServiceAccountName};
 pub use decision::{Cause, Decision, Finding, Outcome};
 pub use policy::{EnvironmentPolicy, GateRules};

@@ -229,13 +229,7 @@ pub fn scope<'a>(
             });
         }
         let subjects = subjects(old, new, &judge.rules, &recorded).into_iter();
-        open.extend(subjects.filter(|subject| must_be_asked(subject, &judge.gate)).map(|subject| OpenSubject {
-            subject,
-            rules: judge.gate.clone().into_owned(),
-            // Where nothing is asked, no answer can lack what is not listed yet.
-            members_listed: judge.members_listed || judge.unclear.is_some(),
-            unclear: judge.unclear.clone(),
-        }));
+        open.extend(subjects.filter(|subject| must_be_asked(subject, &judge.gate)).map(|subject| judge.open(subject)));
     }
     if gated {
         notices.extend(new.stray_keys.iter().cloned().map(Notice::StrayKey));
@@ -244,8 +238,8 @@ pub fn scope<'a>(
 }
 
 /// By what an environment judges.
-struct Judge<'a> {
-    rules: Cow<'a, EnvironmentRules>,
+pub(super) struct Judge<'a> {
+    pub(super) rules: Cow<'a, EnvironmentRules>,
     gate: Cow<'a, GateRules>,
     members_listed: bool,
     unclear: Option<Unclear>,
@@ -253,7 +247,10 @@ struct Judge<'a> {
 
 impl<'a> Judge<'a> {
     /// Of one that cannot be followed, only the gate block is: its versions are found by the usual rules.
-    fn of(policy: &'a Result<EnvironmentPolicy, Box<BrokenRules>>, unclear: Option<Unclear>) -> Option<Self> {
+    pub(super) fn of(
+        policy: &'a Result<EnvironmentPolicy, Box<BrokenRules>>,
+        unclear: Option<Unclear>,
+    ) -> Option<Self> {
         Some(match policy {
             Ok(policy) => Self {
                 rules: Cow::Borrowed(&policy.rules),
@@ -268,6 +265,17 @@ impl<'a> Judge<'a> {
                 unclear: unclear.or_else(|| Some(Unclear::BrokenEnvironment { problem: broken.problem.clone() })),
             },
         })
+    }
+
+    /// A subject in the environment, to be asked about.
+    pub(super) fn open(&self, subject: Subject) -> OpenSubject {
+        OpenSubject {
+            subject,
+            rules: self.gate.clone().into_owned(),
+            // Where nothing is asked, no answer can lack what is not listed yet.
+            members_listed: self.members_listed || self.unclear.is_some(),
+            unclear: self.unclear.clone(),
+        }
     }
 }
 

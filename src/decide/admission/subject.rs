@@ -94,7 +94,8 @@ pub struct RecordedVersions {
 }
 
 impl RecordedVersions {
-    fn basis(&self, version: &Version) -> Basis {
+    /// What is known of a version.
+    pub(super) fn basis(&self, version: &Version) -> Basis {
         if self.current.contains(version) {
             Basis::Recorded
         } else if self.former.contains(version) {

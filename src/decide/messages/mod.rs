@@ -152,6 +152,18 @@ pub fn cautions(decision: &Decision) -> Vec<String> {
     cautions.collect()
 }
 
+/// The same about one finding, each pair whole and on one line.
+#[must_use]
+pub fn cautions_about(finding: &Finding) -> Vec<String> {
+    let (Cause::Judged(judgement), Ok(it)) = (&finding.cause, &finding.subject.identified) else { return Vec::new() };
+    if finding.mode < GateMode::Warn {
+        return Vec::new();
+    }
+    let environment = &finding.subject.environment_ref.environment;
+    let caution = |pair| one_line(&caution(&it.pacticipant, environment, pair));
+    judgement.cautions.iter().map(caution).collect()
+}
+
 /// What the gate answers to the self-test.
 pub const GREETING: &str = "the gate of pact-operator answers";
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+
 use crate::api::names::{Pacticipant, Version};
 
 /// A broker's matrix, asked for with one row for each consumer version and provider version, and without a limit.
@@ -132,6 +134,19 @@ pub struct Pair {
     pub provider_version: Option<Version>,
     /// Whether the other side is rolling out now, and not recorded yet.
     pub in_flight: bool,
+}
+
+/// As every JSON of ours shows a pair.
+impl Serialize for Pair {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Pair", 5)?;
+        fields.serialize_field("result", self.result.name())?;
+        fields.serialize_field("consumer", self.consumer.as_str())?;
+        fields.serialize_field("consumerVersion", self.consumer_version.as_str())?;
+        fields.serialize_field("provider", self.provider.as_str())?;
+        fields.serialize_field("providerVersion", &self.provider_version.as_ref().map(Version::as_str))?;
+        fields.end()
+    }
 }
 
 /// Whether a pair gets along, the worst first.

@@ -94,6 +94,16 @@ impl Verdict {
     pub const fn is_yes(self) -> bool {
         matches!(self, Self::Yes | Self::YesVacuous)
     }
+
+    /// Whether the version may be deployed; `None` where that is not known: a result is missing, or no answer could be had.
+    #[must_use]
+    pub const fn deployable(self) -> Option<bool> {
+        match self {
+            Self::Yes | Self::YesVacuous => Some(true),
+            Self::No | Self::VersionMissing | Self::PacticipantUnknown => Some(false),
+            Self::Unknown | Self::EnvironmentMissing | Self::Unauthorized | Self::BrokerUnavailable => None,
+        }
+    }
 }
 
 impl fmt::Display for Verdict {

@@ -4,10 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{Answer, Outcome, outcome};
-use crate::{
-    api::names::Version,
-    decide::{Pair, PairResult},
-};
+use crate::decide::{Pair, PairResult};
 
 pub(super) fn render(answers: &[Answer], several: bool) -> Value {
     match answers {
@@ -43,7 +40,7 @@ fn one(answer: &Answer) -> Value {
         "verdict": answer.verdict,
         "deployable": answer.deployable,
         "reason": answer.reason,
-        "pairs": answer.pairs.iter().map(pair).collect::<Vec<_>>(),
+        "pairs": answer.pairs,
         "cautions": answer.cautions,
         "link": answer.link,
         "summary": {
@@ -65,16 +62,6 @@ fn one(answer: &Answer) -> Value {
         document["gate"] = json!({"mode": effect.mode, "action": effect.action, "wanted": effect.wanted});
     }
     document
-}
-
-fn pair(pair: &Pair) -> Value {
-    json!({
-        "result": pair.result.name(),
-        "consumer": pair.consumer.as_str(),
-        "consumerVersion": pair.consumer_version.as_str(),
-        "provider": pair.provider.as_str(),
-        "providerVersion": pair.provider_version.as_ref().map(Version::as_str),
-    })
 }
 
 /// A pair in the shape of a row of the broker's matrix.

@@ -1,0 +1,227 @@
+//! `GET` and `POST /v1/can-i-deploy`: the gate's verdict for tools that ask before they act, such as Argo Rollouts'
+//! analyses. On a port of its own, off unless it is asked for, and read-only: it leaves no Event, counts no decision and
+//! admits nothing.
+//!
+//! Whoever is known and holds the right gets status 200 and JSON whatever the verdict is: tools throw the body of any other
+//! answer away (docs/contributing/progressive-delivery.md). What is no question gets 400, and a defect of ours 500.
+
+mod answer;
+mod caller;
+mod question;
+#[cfg(test)]
+mod tests;
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, Method, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use futures::{FutureExt, future::join_all};
+use k8s_openapi::jiff::Timestamp;
+use operator_kit::{
+    body_budget::{BodyBudget, BodyLimits},
+    tls_server::ArrivedAt,
+};
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
+use tracing::{error, info};
+
+use self::{
+    answer::Check,
+    caller::{Callers, Refusal},
+    question::Question,
+};
+use super::{Gate, deadline::budget};
+use crate::{
+    broker::fair_queue::{Caller, Urgency},
+    decide::{
+        Finding,
+        admission::{Cause, Known, Unclear, asked},
+    },
+    workload::{NamespaceMapping, Whereabouts},
+};
+
+/// The longest body that is read, in bytes: a question names one application.
+const LONGEST_BODY: usize = 64 << 10;
+/// How many bytes of bodies are held at once; more wait their turn.
+const BODIES: BodyLimits = BodyLimits { total: 1 << 20, longest: LONGEST_BODY, reserved: 128 << 10, short: 16 << 10 };
+/// How much of the time is left to the broker when the caller's rights are found out.
+const RIGHTS_LIMIT: Duration = Duration::from_secs(2);
+
+/// The routes. A token must be for one of `audiences`; for the API server itself where there are none.
+pub(super) fn router(gate: Arc<Gate>, audiences: Vec<String>) -> Router {
+    let callers = Callers::new(gate.cluster.client.clone(), audiences);
+    let served = Arc::new(Served { gate, callers, bodies: BodyBudget::new(BODIES) });
+    let routes = Router::new().route("/v1/can-i-deploy", get(can_i_deploy).post(can_i_deploy));
+    routes.fallback(elsewhere).with_state(served)
+}
+
+struct Served {
+    gate: Arc<Gate>,
+    callers: Callers,
+    bodies: BodyBudget,
+}
+
+async fn elsewhere() -> Response {
+    refused(StatusCode::NOT_FOUND, "only GET and POST /v1/can-i-deploy are answered here")
+}
+
+async fn can_i_deploy(State(served): State<Arc<Served>>, request: Request) -> Response {
+    let arrived = request.extensions().get::<ArrivedAt>().map_or_else(Instant::now, |arrived| arrived.0);
+    let deadline = arrived + budget(request.uri().query());
+    // What we have not thought of must not look like an answer.
+    let answered = AssertUnwindSafe(served.answer(request, deadline)).catch_unwind().await;
+    answered.unwrap_or_else(|_| {
+        error!("answering a question panicked, which is a defect");
+        refused(StatusCode::INTERNAL_SERVER_ERROR, "the operator has a defect, please report it")
+    })
+}
+
+impl Served {
+    async fn answer(&self, request: Request, deadline: Instant) -> Response {
+        match self.told(request, deadline).await {
+            Ok(document) => {
+                self.gate.metrics.told(document["deployable"].as_bool());
+                Json(document).into_response()
+            }
+            Err(response) => {
+                self.gate.metrics.refused();
+                response
+            }
+        }
+    }
+
+    /// The document of an answer, or the response to what gets none.
+    async fn told(&self, request: Request, deadline: Instant) -> Result<Value, Response> {
+        let (head, body) = request.into_parts();
+        let limit = || deadline.min(Instant::now() + RIGHTS_LIMIT);
+        // Nothing of a stranger is read.
+        let caller = self.callers.known(&head.headers, limit()).await.map_err(Refusal::into_response)?;
+        let question = self.question(&head.method, &head.uri, &head.headers, body, deadline).await?;
+        let whereabouts = self.whereabouts(&question, deadline).await;
+        let may_ask = self.callers.may_ask(&caller, &objects(&whereabouts), limit()).await;
+        may_ask.map_err(Refusal::into_response)?;
+        let checks = self.checks(&question, whereabouts, deadline).await;
+        let document = answer::document(&question, &checks);
+        info!(
+            user = caller.username,
+            pacticipant = question.asked.pacticipant.as_str(),
+            verdict = document["verdict"].as_str(),
+            reason = document["reason"].as_str(),
+            "a tool asked"
+        );
+        Ok(document)
+    }
+
+    async fn question(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: Body,
+        deadline: Instant,
+    ) -> Result<Question, Response> {
+        let bad = |problem: String| refused(StatusCode::BAD_REQUEST, &problem);
+        if *method != Method::POST {
+            return Question::of_query(uri.query().unwrap_or_default()).map_err(bad);
+        }
+        let body = match timeout_at(deadline, self.bodies.collect(headers, body)).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(error)) => return Err(bad(error.to_string())),
+            Err(_) => return Err(refused(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
+        };
+        Question::of_body(&body).map_err(bad)
+    }
+
+    /// The environments that are asked about: where the namespace lies, or the one that is named.
+    async fn whereabouts(&self, question: &Question, deadline: Instant) -> Whereabouts {
+        let mut whereabouts = match &question.asked.namespace {
+            Some(namespace) => self.gate.whereabouts(namespace, deadline).await,
+            None => NamespaceMapping::Mapped(self.gate.cluster.index().environments().objects()).into(),
+        };
+        if let Some(environment) = &question.environment {
+            let is_it = |object: &String| self.gate.is_called(object, environment);
+            match &mut whereabouts.mapping {
+                NamespaceMapping::Unmapped => {}
+                NamespaceMapping::Mapped(objects) | NamespaceMapping::Conflicted(objects) => objects.retain(is_it),
+            }
+            whereabouts.possible.retain(is_it);
+        }
+        whereabouts
+    }
+
+    async fn checks(&self, question: &Question, whereabouts: Whereabouts, deadline: Instant) -> Vec<Check> {
+        let (sure, conflict) = match whereabouts.mapping {
+            NamespaceMapping::Unmapped => (Vec::new(), None),
+            NamespaceMapping::Mapped(objects) => (objects, None),
+            NamespaceMapping::Conflicted(objects) => {
+                (objects.clone(), Some(Unclear::Conflicted { claimants: objects }))
+            }
+        };
+        let sure = sure.into_iter().map(|object| (object, conflict.clone()));
+        let possible = whereabouts.possible.into_iter().map(|object| (object, Some(Unclear::NamespaceUnread)));
+        join_all(sure.chain(possible).map(|(object, unclear)| self.check(question, object, unclear, deadline))).await
+    }
+
+    async fn check(&self, question: &Question, object: String, unclear: Option<Unclear>, deadline: Instant) -> Check {
+        let known = {
+            let (index, recorded) = (self.gate.cluster.index(), self.gate.cluster.recorded());
+            let policy = index.environments().get(&object);
+            policy.and_then(|policy| {
+                let recorded = |at: &_, pacticipant: &_| recorded.of(at, pacticipant);
+                asked(&question.asked, policy, unclear, recorded, Timestamp::now())
+            })
+        };
+        match known {
+            None => Check::Unreadable(object),
+            Some(Known::Recorded(open)) => Check::Recorded(open.subject),
+            Some(Known::Finding(finding)) => Check::Found(finding, None),
+            Some(Known::Ask(open, about)) => {
+                let namespace = question.asked.namespace.clone().unwrap_or_default();
+                let caller = Caller { urgency: Urgency::Warned, namespace };
+                let broker = open.subject.environment_ref.broker.clone();
+                let (judgement, _) = self.gate.ask(&broker, &about, caller, deadline).await;
+                let finding = Finding { asked: Some(about), ..open.finding(Cause::Judged(judgement)) };
+                let link = self.gate.link(&finding);
+                Check::Found(Box::new(finding), link)
+            }
+        }
+    }
+}
+
+impl Gate {
+    /// Whether a `PactEnvironment` has this name, or its environment has it at the broker.
+    fn is_called(&self, object: &str, name: &str) -> bool {
+        let index = self.cluster.index();
+        object == name
+            || index.environments().rules(object).is_some_and(|it| it.environment_ref.environment.as_str() == name)
+    }
+}
+
+fn objects(whereabouts: &Whereabouts) -> Vec<String> {
+    let sure = match &whereabouts.mapping {
+        NamespaceMapping::Unmapped => &[][..],
+        NamespaceMapping::Mapped(objects) | NamespaceMapping::Conflicted(objects) => objects,
+    };
+    sure.iter().chain(&whereabouts.possible).cloned().collect()
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let response = refused(self.status(), &self.to_string());
+        match self {
+            Self::NoToken | Self::UnknownToken => ([(header::WWW_AUTHENTICATE, "Bearer")], response).into_response(),
+            Self::NoRight { .. } | Self::NotAsked { .. } | Self::Busy => response,
+        }
+    }
+}
+
+/// An answer that is no verdict. It lacks `deployable`, so that no tool takes it for one.
+fn refused(status: StatusCode, problem: &str) -> Response {
+    (status, Json(json!({"error": problem}))).into_response()
+}
