@@ -151,6 +151,18 @@ pub enum Source {
     None,
 }
 
+impl Source {
+    /// As metrics and spans have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Remembered => "Remembered",
+            Self::Asked => "Asked",
+            Self::None => "None",
+        }
+    }
+}
+
 impl Questions {
     /// No questions yet. At most `at_once` are sent to the broker at a time.
     #[must_use]

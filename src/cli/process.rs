@@ -20,6 +20,7 @@ use operator_kit::{
     readiness::Readiness,
     shutdown::{Outcome, Signals},
     telemetry::{self, LogFormat},
+    traces::{TraceSettings, Traces},
     watch::newest_first,
 };
 
@@ -35,6 +36,41 @@ pub(super) struct LogArguments {
     /// A file with such a filter, which counts instead of it. It is read again every two seconds, and need not exist.
     #[arg(long, value_name = "FILE")]
     log_file: Option<PathBuf>,
+}
+
+/// The traces of a process.
+#[derive(Args, Clone, Debug)]
+pub(super) struct TraceArguments {
+    /// The collector to which spans are sent over OTLP (JSON over HTTP), such as `http://collector:4318`; without it there are
+    /// none. Headers for it: `OTEL_EXPORTER_OTLP_HEADERS`.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
+    /// The share of traces that are kept, from 0 to 1, where a caller has not decided that.
+    #[arg(long, default_value_t = 1.0, value_name = "SHARE", value_parser = share)]
+    trace_share: f64,
+}
+
+impl TraceArguments {
+    /// Where the spans of this process go.
+    ///
+    /// # Errors
+    /// When the address of the collector cannot be used.
+    pub(super) fn traces(&self, verb: &str, instance: &str) -> Result<Traces, Failure> {
+        let Some(endpoint) = self.otlp_endpoint.clone().filter(|endpoint| !endpoint.is_empty()) else {
+            return Ok(Traces::default());
+        };
+        let resource = vec![
+            ("service.name", format!("pact-operator-{verb}")),
+            ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("service.instance.id", instance.to_owned()),
+        ];
+        Ok(Traces::to_collector(&TraceSettings { endpoint, ratio: self.trace_share, resource })?)
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "write a number from 0 to 1".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -8,7 +8,7 @@ use tracing::info;
 
 use super::{
     cluster_name::ClusterArguments,
-    process::{self, Failure, LogArguments},
+    process::{self, Failure, LogArguments, TraceArguments},
 };
 use crate::{
     decide::{admission::ServiceAccountName, broker_secrets::WEBHOOK_AUTHORITY},
@@ -99,6 +99,8 @@ pub(super) struct WebhookArguments {
     cluster: ClusterArguments,
     #[command(flatten)]
     log: LogArguments,
+    #[command(flatten)]
+    traces: TraceArguments,
 }
 
 /// Lives of seconds, so that what happens once in a week or a year can be seen in a minute. For rehearsing a rotation,
@@ -259,13 +261,16 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
         stopped.clone(),
     ));
     let renew_every = Duration::from_secs(arguments.renew_seconds);
+    let instance = arguments.cluster.instance(&arguments.name);
+    let traces = arguments.traces.traces("webhook", &instance)?;
     let settings = Settings {
         namespace: arguments.namespace.clone(),
         user_agent: arguments.cluster.user_agent(),
         renew_every,
-        instance: arguments.cluster.instance(&arguments.name),
+        instance,
         bypass_accounts: arguments.bypass_accounts.iter().cloned().collect(),
         review_path: Arc::clone(&review_path),
+        traces: traces.clone(),
     };
     let gate = Gate::new(client, &settings, &metrics);
     let keeping = tokio::spawn(gate::keep(Arc::clone(&gate), gates, renew_every, stopped.clone()));
@@ -294,6 +299,7 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
     for ended in [keeping.await, keeping_path.await, beating.await, probing.await] {
         ended?;
     }
+    traces.end().await;
     info!("stopped");
     Ok(())
 }

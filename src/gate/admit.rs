@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures::future::join_all;
 use k8s_openapi::{api::core::v1::Namespace, jiff::Timestamp};
 use kube::{Api, core::PartialObjectMeta};
-use operator_kit::{refusal, review_path};
+use operator_kit::{refusal, review_path, traces};
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
@@ -112,7 +112,8 @@ impl Gate {
             // Nobody waits where the answer does not depend on the verdicts: they are found out and reported afterwards.
             if !subjects.is_empty() {
                 let gate = Arc::clone(self);
-                tokio::spawn(async move { gate.decide(&review, subjects, Bypass::Unstated, deadline).await });
+                let finding_out = async move { gate.decide(&review, subjects, Bypass::Unstated, deadline).await };
+                tokio::spawn(traces::carried(finding_out));
             }
             return Answer::noticed(notices);
         }
@@ -179,6 +180,29 @@ impl Gate {
     }
 
     pub(super) async fn ask(
+        &self,
+        broker: &str,
+        question: &Question,
+        caller: Caller,
+        deadline: Instant,
+    ) -> (Judgement, Source) {
+        self.traces
+            .span("can-i-deploy", async {
+                let (judgement, source) = self.ask_broker(broker, question, caller, deadline).await;
+                if traces::current_trace().is_some() {
+                    traces::add("pact.broker", broker.to_owned());
+                    traces::add("pact.pacticipant", question.pacticipant.to_string());
+                    traces::add("pact.version", question.version.to_string());
+                    traces::add("pact.environment", question.environment.to_string());
+                    traces::add("pact.verdict", judgement.verdict.name());
+                    traces::add("pact.answer_from", source.name());
+                }
+                (judgement, source)
+            })
+            .await
+    }
+
+    async fn ask_broker(
         &self,
         broker: &str,
         question: &Question,

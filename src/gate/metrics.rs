@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    metrics::{counter::Counter, exemplar::HistogramWithExemplars, family::Family},
 };
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         admission::{Answer, Unjudged},
     },
 };
-use operator_kit::metrics::Metrics;
+use operator_kit::{metrics::Metrics, traces};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabels {
@@ -35,6 +35,12 @@ struct SourceLabels {
     source: &'static str,
 }
 
+/// Of which trace a measurement is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TraceLabels {
+    trace_id: String,
+}
+
 /// The gate's counters.
 #[derive(Clone)]
 pub(super) struct GateMetrics {
@@ -44,7 +50,7 @@ pub(super) struct GateMetrics {
     unjudged: Family<OutcomeLabels, Counter>,
     events_dropped: Counter,
     tools: Family<OutcomeLabels, Counter>,
-    seconds: Histogram,
+    seconds: HistogramWithExemplars<TraceLabels>,
 }
 
 impl GateMetrics {
@@ -56,9 +62,9 @@ impl GateMetrics {
             unjudged: Family::default(),
             events_dropped: Counter::default(),
             tools: Family::default(),
-            seconds: Histogram::new([
-                0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-            ]),
+            seconds: HistogramWithExemplars::new(
+                [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0].into_iter(),
+            ),
         };
         metrics.register(|registry| {
             registry.register("gate_reviews", "Admission reviews by how they were answered", this.reviews.clone());
@@ -93,13 +99,10 @@ impl GateMetrics {
     }
 
     pub(super) fn answered(&self, answer: &Answer, took: Duration) {
-        let outcome = match (&answer.denied, answer.warnings.is_empty()) {
-            (Some(_), _) => "Denied",
-            (None, false) => "Warned",
-            (None, true) => "Allowed",
-        };
+        let outcome = outcome(answer);
         self.reviews.get_or_create(&OutcomeLabels { outcome }).inc();
-        self.seconds.observe(took.as_secs_f64());
+        let trace = traces::current_trace().map(|trace_id| TraceLabels { trace_id });
+        self.seconds.observe(took.as_secs_f64(), trace, None);
     }
 
     /// Counts a review of somebody who is not known, which tells nothing about the cluster.
@@ -147,11 +150,7 @@ impl GateMetrics {
 
     pub(super) fn sources(&self, sources: &[Source]) {
         for source in sources {
-            let source = match source {
-                Source::Remembered => "Remembered",
-                Source::Asked => "Asked",
-                Source::None => "None",
-            };
+            let source = source.name();
             self.answers.get_or_create(&SourceLabels { source }).inc();
         }
     }
@@ -166,5 +165,14 @@ fn action(action: GateAction) -> &'static str {
         GateAction::Allow => "Allow",
         GateAction::Warn => "Warn",
         GateAction::Deny => "Deny",
+    }
+}
+
+/// How a review was answered, in one word.
+pub(super) fn outcome(answer: &Answer) -> &'static str {
+    match (&answer.denied, answer.warnings.is_empty()) {
+        (Some(_), _) => "Denied",
+        (None, false) => "Warned",
+        (None, true) => "Allowed",
     }
 }

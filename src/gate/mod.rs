@@ -27,6 +27,7 @@ use operator_kit::{
     metrics::Metrics,
     readiness::{self, Readiness},
     review_path::ReviewPath,
+    traces::Traces,
     watch::{first_lists, follow},
 };
 use tokio::sync::Semaphore;
@@ -51,7 +52,7 @@ pub use server::LONGEST_BODY;
 pub const REPORTER: &str = "pact-operator.dev/webhook";
 
 /// The settings of the gate.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// The operator's own namespace: Secrets are read there and nowhere else.
     pub namespace: String,
@@ -65,6 +66,8 @@ pub struct Settings {
     pub bypass_accounts: BTreeSet<ServiceAccountName>,
     /// Who calls.
     pub review_path: Arc<ReviewPath>,
+    /// Where the spans of reviews go.
+    pub traces: Traces,
 }
 
 /// The gate: see the module.
@@ -77,6 +80,7 @@ pub struct Gate {
     reports: Arc<Semaphore>,
     bypass_accounts: BTreeSet<ServiceAccountName>,
     review_path: Arc<ReviewPath>,
+    traces: Traces,
 }
 
 impl Gate {
@@ -100,6 +104,7 @@ impl Gate {
             reports: report::permits(),
             bypass_accounts: settings.bypass_accounts.clone(),
             review_path: Arc::clone(&settings.review_path),
+            traces: settings.traces.clone(),
         })
     }
 

@@ -15,12 +15,13 @@ use k8s_openapi::jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 use tracing::error;
 
-use super::{Gate, admission_review, deadline::budget};
+use super::{Gate, admission_review, deadline::budget, metrics::outcome};
 use crate::decide::admission::{Answer, Review};
 use operator_kit::{
     body_budget::{BodyBudget, BodyError, BodyLimits},
     review_path::Caller,
     tls_server::ArrivedAt,
+    traces,
 };
 
 /// The longest body that is read, in bytes: two objects of 3 MiB, which is what the API server takes, and their frame.
@@ -43,6 +44,36 @@ pub(super) fn router(gate: Arc<Gate>) -> Router {
 struct Served {
     gate: Arc<Gate>,
     bodies: BodyBudget,
+}
+
+impl Served {
+    async fn answer(&self, review: Review, caller: Caller, deadline: Instant, arrived: Instant) -> Answer {
+        let uid = review.uid.clone();
+        traced(&review);
+        // What we have not thought of must not take the connection down, nor be a denial.
+        let answering = AssertUnwindSafe(self.gate.answer(review, caller, deadline)).catch_unwind();
+        let answer = answering.await.unwrap_or_else(|_| {
+            error!(uid, "judging a review panicked, which is a defect; it is admitted");
+            Answer::allow_with("not checked with Pact: the operator has a defect, please report it")
+        });
+        match caller {
+            Caller::Known | Caller::Unverifiable => self.gate.metrics.answered(&answer, arrived.elapsed()),
+            Caller::Stranger => self.gate.metrics.answered_stranger(),
+        }
+        traces::add("pact.outcome", outcome(&answer));
+        answer
+    }
+}
+
+/// What the span of a review says of it.
+fn traced(review: &Review) {
+    if traces::current_trace().is_some() {
+        traces::add("k8s.admission.uid", review.uid.clone());
+        traces::add("k8s.namespace.name", review.namespace.clone());
+        traces::add("k8s.object.kind", review.kind.kind.clone());
+        traces::add("k8s.object.name", review.object_name().to_owned());
+        traces::add("k8s.admission.dry_run", review.dry_run);
+    }
 }
 
 async fn elsewhere() -> Response {
@@ -71,16 +102,15 @@ async fn review(State(served): State<Served>, request: Request) -> Response {
         }
     };
     let uid = review.uid.clone();
-    // What we have not thought of must not take the connection down, nor be a denial.
-    let answer =
-        AssertUnwindSafe(served.gate.answer(review, caller, deadline)).catch_unwind().await.unwrap_or_else(|_| {
-            error!(uid, "judging a review panicked, which is a defect; it is admitted");
-            Answer::allow_with("not checked with Pact: the operator has a defect, please report it")
-        });
-    match caller {
-        Caller::Known | Caller::Unverifiable => served.gate.metrics.answered(&answer, arrived.elapsed()),
-        Caller::Stranger => served.gate.metrics.answered_stranger(),
-    }
+    let answering = served.answer(review, caller, deadline, arrived);
+    let answer = match caller {
+        Caller::Known | Caller::Unverifiable => {
+            let parent = head.headers.get(traces::TRACEPARENT).and_then(|value| value.to_str().ok());
+            served.gate.traces.answer("admission review", parent, answering).await
+        }
+        // No trace is of anybody's making.
+        Caller::Stranger => answering.await,
+    };
     let body = Body::from(admission_review::write(&answer, &uid));
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

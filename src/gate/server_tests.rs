@@ -34,6 +34,7 @@ fn gate(mode: &str) -> (Arc<Gate>, Metrics) {
         instance: "test".to_owned(),
         bypass_accounts: std::collections::BTreeSet::new(),
         review_path: ReviewPath::new(),
+        traces: operator_kit::traces::Traces::default(),
     };
     let gate = Gate::new(Client::new(nobody, "default"), &settings, &metrics);
     let environment: PactEnvironment = serde_json::from_value(json!({
@@ -335,6 +336,7 @@ async fn an_api_server_that_does_not_answer_costs_a_review_in_an_unknown_namespa
         instance: "test".to_owned(),
         bypass_accounts: std::collections::BTreeSet::new(),
         review_path: ReviewPath::new(),
+        traces: operator_kit::traces::Traces::default(),
     };
     drop((known, metrics));
     let gate = Gate::new(Client::new(silent, "default"), &settings, &Metrics::new("test", Vec::new()));

@@ -20,4 +20,5 @@ pub mod shutdown;
 mod slots;
 pub mod telemetry;
 pub mod tls_server;
+pub mod traces;
 pub mod watch;

@@ -26,6 +26,7 @@ use k8s_openapi::jiff::Timestamp;
 use operator_kit::{
     body_budget::{BodyBudget, BodyLimits},
     tls_server::ArrivedAt,
+    traces,
 };
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
@@ -75,7 +76,9 @@ async fn can_i_deploy(State(served): State<Arc<Served>>, request: Request) -> Re
     let arrived = request.extensions().get::<ArrivedAt>().map_or_else(Instant::now, |arrived| arrived.0);
     let deadline = arrived + budget(request.uri().query());
     // What we have not thought of must not look like an answer.
-    let answered = AssertUnwindSafe(served.answer(request, deadline)).catch_unwind().await;
+    let parent = request.headers().get(traces::TRACEPARENT).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let answering = AssertUnwindSafe(served.answer(request, deadline)).catch_unwind();
+    let answered = served.gate.traces.answer("verdict request", parent.as_deref(), answering).await;
     answered.unwrap_or_else(|_| {
         error!("answering a question panicked, which is a defect");
         refused(StatusCode::INTERNAL_SERVER_ERROR, "the operator has a defect, please report it")
@@ -87,6 +90,7 @@ impl Served {
         match self.told(request, deadline).await {
             Ok(document) => {
                 self.gate.metrics.told(document["deployable"].as_bool());
+                traces::add("pact.outcome", document["verdict"].as_str().unwrap_or_default().to_owned());
                 Json(document).into_response()
             }
             Err(response) => {
