@@ -102,7 +102,7 @@ async fn review(State(served): State<Served>, request: Request) -> Response {
         }
     };
     let uid = review.uid.clone();
-    let answering = served.answer(review, caller, deadline, arrived);
+    let answering = Box::pin(served.answer(review, caller, deadline, arrived));
     let answer = match caller {
         Caller::Known | Caller::Unverifiable => {
             let parent = head.headers.get(traces::TRACEPARENT).and_then(|value| value.to_str().ok());
