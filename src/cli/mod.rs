@@ -78,5 +78,4 @@ pub fn run() -> ExitCode {
 }
 
 #[cfg(test)]
-#[path = "documentation_tests.rs"]
 mod documentation_tests;
