@@ -95,6 +95,7 @@ chart: ## the chart's suites, that they miss no value, and its README
 
 book: ## the book of docs/: target/book/index.html; the first time builds mdbook (a minute)
 	@mdbook=$$(tests/tools/mdbook.sh | tail -n 1) && "$$mdbook" build docs
+	@tests/tools/book_links.py target/book
 
 reference: ## write the pages of docs/reference and docs/troubleshooting anew that are made from types and values
 	UPDATE=1 $(CARGO) test --locked --lib documentation_tests

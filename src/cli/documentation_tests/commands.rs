@@ -64,7 +64,8 @@ fn the_words_of_a_command_end_where_the_shell_takes_over() {
 #[test]
 fn every_command_of_the_documentation_can_be_followed() {
     let mut count = 0;
-    for page in pages() {
+    // The page of the command line has the parser's own lines of usage.
+    for page in pages().into_iter().filter(|page| page != "docs/reference/cli.md") {
         let text = read(&page);
         for command in [commands(&text), inline(&text)].concat() {
             count += 1;
