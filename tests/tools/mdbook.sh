@@ -25,8 +25,12 @@ build_aside mdbook "$folder" "$name"
 say "building mdbook $version from source, once, into $folder"
 still() { say "still building mdbook, $((SECONDS - started)) s"; }
 beat still
-CARGO_TARGET_DIR=$building/target CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_STRIP=symbols cargo install mdbook \
-  --version "=$version" --locked --debug --no-default-features --features search --root "$building/root" >&2 9>&-
+(
+  # Away from the repository, whose .cargo/config.toml is about its own build.
+  cd "$building"
+  CARGO_TARGET_DIR=$building/target CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_STRIP=symbols cargo install mdbook \
+    --version "=$version" --locked --debug --no-default-features --features search --root "$building/root"
+) >&2 9>&-
 mv "$building/root/bin/mdbook" "$building/mdbook"
 rm -rf "$building/root" "$building/target"
 appear "$folder"
