@@ -76,3 +76,17 @@ fn every_command_of_the_documentation_can_be_followed() {
     }
     assert!(count >= 20, "only {count} commands were found");
 }
+
+#[test]
+fn every_target_of_make_that_is_named_is_there() {
+    let named = regex::Regex::new(r"(?m)(?:`|^ {4,})make ([a-z0-9-]+)").unwrap();
+    let makefile = read("Makefile");
+    let mut count = 0;
+    for page in pages().into_iter().chain(["CONTRIBUTING.md".to_owned()]) {
+        for target in named.captures_iter(&read(&page)) {
+            count += 1;
+            assert!(makefile.contains(&format!("\n{}:", &target[1])), "{page}: there is no make {}", &target[1]);
+        }
+    }
+    assert!(count >= 20, "only {count} were found");
+}
