@@ -1,5 +1,7 @@
 //! The page of annotations, from the constants that the code reads them by.
 
+use std::fmt::Write;
+
 use super::{GENERATED, cell, is_as_generated, read};
 
 #[test]
@@ -11,7 +13,7 @@ fn the_page_of_annotations_is_what_the_constants_say() {
             said.push(text);
         } else if let Some((_, value)) = line.strip_prefix("pub const ").and_then(|it| it.split_once(": &str = \"")) {
             let key = value.trim_end_matches("\";");
-            rows += &format!("| `{key}` | {} |\n", cell(&said.join(" ")));
+            writeln!(rows, "| `{key}` | {} |", cell(&said.join(" "))).unwrap();
             count += 1;
             said.clear();
         } else {

@@ -1,5 +1,7 @@
 //! The pages of our kinds, from the definitions that are made of the types.
 
+use std::fmt::Write;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 use serde_json::Value;
@@ -31,18 +33,17 @@ fn of_kind(definition: &CustomResourceDefinition) -> String {
     for part in ["spec", "status"] {
         let part_schema = &schema["properties"][part];
         let said = part_schema["description"].as_str().unwrap_or_default();
-        page += &format!(
-            "\n## {part}\n\n{said}\n{}",
-            refusals(part_schema).map_or_else(String::new, |it| format!("\n{it}\n"))
-        );
+        let refused = refusals(part_schema).map_or_else(String::new, |it| format!("\n{it}\n"));
+        write!(page, "\n## {part}\n\n{said}\n{refused}").unwrap();
         page += "\n| field | type | default | |\n|---|---|---|---|\n";
         page += &fields("", part_schema);
     }
-    page += &format!("\n## Columns\n\n`kubectl get {short}` shows these; `-o wide` adds those that are marked.\n\n");
+    write!(page, "\n## Columns\n\n`kubectl get {short}` shows these; `-o wide` adds those that are marked.\n\n")
+        .unwrap();
     page += "| column | shows | |\n|---|---|---|\n";
     for column in version.additional_printer_columns.iter().flatten() {
         let wide = if column.priority.unwrap_or_default() > 0 { "wide" } else { "" };
-        page += &format!("| {} | `{}` | {wide} |\n", column.name.to_uppercase(), column.json_path);
+        writeln!(page, "| {} | `{}` | {wide} |", column.name.to_uppercase(), column.json_path).unwrap();
     }
     page
 }
@@ -68,7 +69,7 @@ fn fields(path: &str, schema: &Value) -> String {
         if let Some(refused) = refusals(field) {
             text = format!("{text} {refused}");
         }
-        rows += &format!("| `{path}` | {} | {default} | {} |\n", of_type(field), cell(&text));
+        writeln!(rows, "| `{path}` | {} | {default} | {} |", of_type(field), cell(&text)).unwrap();
         if !OF_KUBERNETES.contains(&name.as_str()) {
             rows += &fields(&path, field);
             rows += &fields(&format!("{path}[]"), &field["items"]);

@@ -39,10 +39,15 @@ fn anchors(text: &str) -> BTreeSet<String> {
     found
 }
 
+/// Whether a file that exists is one of the book.
+fn in_book(file: &Path) -> bool {
+    file.canonicalize().unwrap().starts_with(root().join("docs").canonicalize().unwrap())
+}
+
 /// What is wrong with a link of a page.
 fn problem(page: &str, target: &str) -> Option<String> {
     let (path, anchor) = target.split_once('#').map_or((target, None), |(path, anchor)| (path, Some(anchor)));
-    let folder = Path::new(page).parent().unwrap();
+    let folder = Path::new(page).parent()?;
     let file = if path.is_empty() {
         root().join(page)
     } else if let Some(rest) = path.strip_prefix(REPOSITORY) {
@@ -55,12 +60,11 @@ fn problem(page: &str, target: &str) -> Option<String> {
         root().join(folder).join(path)
     };
     let Ok(file) = file.canonicalize() else { return Some(format!("{page}: {target} is not there")) };
-    let in_book = |file: &Path| file.starts_with(root().join("docs").canonicalize().unwrap());
-    if !path.contains("://") && in_book(&root().join(page).canonicalize().unwrap()) && !in_book(&file) {
+    if !path.contains("://") && in_book(&root().join(page)) && !in_book(&file) {
         return Some(format!("{page}: {target} is not in the book; link to {REPOSITORY}blob/main/…"));
     }
     let anchor = anchor.filter(|_| file.extension().is_some_and(|ending| ending == "md"))?;
-    let there = anchors(&std::fs::read_to_string(&file).unwrap()).contains(anchor);
+    let there = anchors(&read(&file.to_string_lossy())).contains(anchor);
     (!there).then(|| format!("{page}: {target} names no heading"))
 }
 
