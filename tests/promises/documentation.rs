@@ -100,7 +100,7 @@ fn without_harm(command: &str) -> String {
     let verb = command.split_whitespace().find(|word| ["create", "delete"].contains(word));
     match verb {
         Some("create") => format!("{command} --dry-run=client"),
-        Some(_) if !command.contains("deployment") => format!("{command} --dry-run=server"),
+        Some(_) if !command.contains(" deployment ") => format!("{command} --dry-run=server"),
         _ => command.to_owned(),
     }
 }
