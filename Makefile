@@ -1,6 +1,6 @@
 # pact-operator: build, test, try. Needs Rust, Go (builds Kubernetes' own tools for the tests), a C compiler, Python 3.
 .DEFAULT_GOAL := help
-.PHONY: help build commands units simulate endurance promises earliest loaded test test-matrix e2e image demo cluster bench bench-quick soak crds chart alerts workflows code lint
+.PHONY: help build book reference commands units simulate endurance promises earliest loaded test test-matrix e2e image demo cluster bench bench-quick soak crds chart alerts workflows code lint
 
 CARGO ?= cargo
 
@@ -92,6 +92,14 @@ crds: build ## write crds/ and the chart's copies anew from the types
 chart: ## the chart's suites, that they miss no value, and its README
 	charts/suites.py
 	charts/readme.py --check
+
+book: ## the book of docs/: target/book/index.html; the first time builds mdbook (a minute)
+	@mdbook=$$(tests/tools/mdbook.sh | tail -n 1) && "$$mdbook" build docs
+	@tests/tools/book_links.py target/book
+
+reference: ## write the pages of docs/reference and docs/troubleshooting anew that are made from types and values
+	UPDATE=1 $(CARGO) test --locked --lib documentation_tests
+	charts/readme.py
 
 alerts: ## the chart's alerts and dashboard, tried with promtool; the first time builds it (minutes)
 	@tests/alerts/run.sh

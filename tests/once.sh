@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Functions for the scripts that build the tests' programs: each is built once, from pinned Go modules, into a cache.
+# Functions for the scripts that build the tests' programs: each is built once, from pinned Go modules (or a crate), into a cache.
 # To be sourced. A built program lies in a folder that is named by the hash of its pins: changed pins build anew, unchanged
 # ones cost nothing. The folder appears whole or not at all (built aside, then renamed); of two callers at once, the second
 # waits for the first.
@@ -24,10 +24,13 @@ kubernetes_flags() {
   flags="$flags -X k8s.io/component-base/version.gitMinor=$minor -X k8s.io/client-go/pkg/version.gitVersion=$1"
 }
 
+# A script that builds with something else than Go sets `builder`, and looks itself whether that is there.
 # build_aside WHAT FOLDER LOCK: sets `building` to a new folder beside FOLDER, and holds the lock LOCK as descriptor 9,
 # which background processes have to close. Answers if another process has built WHAT meanwhile.
 build_aside() {
-  command -v go >/dev/null || die "'go' is missing: install Go 1.26 or later (https://go.dev/dl), it builds $1"
+  if [ "${builder:-go}" = go ]; then
+    command -v go >/dev/null || die "'go' is missing: install Go 1.26 or later (https://go.dev/dl), it builds $1"
+  fi
   local beside=${2%/*}/.building.$3
   mkdir -p "${2%/*}"
   if command -v flock >/dev/null; then

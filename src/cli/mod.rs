@@ -86,5 +86,4 @@ pub fn run() -> ExitCode {
 }
 
 #[cfg(test)]
-#[path = "documentation_tests.rs"]
 mod documentation_tests;

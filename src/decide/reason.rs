@@ -321,23 +321,4 @@ mod tests {
         }
         assert!(Reason::ALL.is_sorted_by(|one, next| one.as_str() < next.as_str()), "by name, each once");
     }
-
-    #[test]
-    fn the_page_of_reasons_has_their_descriptions() {
-        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reasons.md");
-        let page = std::fs::read_to_string(file).unwrap();
-        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
-        let expected: Vec<String> = Reason::ALL
-            .iter()
-            .map(|reason| {
-                let meaning = match reason.meaning() {
-                    Meaning::Settled => "settled",
-                    Meaning::UnderWay => "goes on by itself",
-                    Meaning::Stalled => "needs a person",
-                };
-                format!("| `{reason}` | {meaning} | {} |", reason.description())
-            })
-            .collect();
-        assert_eq!(rows, expected, "write them into docs/reasons.md");
-    }
 }

@@ -27,6 +27,7 @@ mod cluster_name;
 mod crd_validation;
 #[path = "../simulation/dice.rs"]
 mod dice;
+mod documentation;
 mod endurance;
 mod endurance_api_server;
 mod endurance_kills;

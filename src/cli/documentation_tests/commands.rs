@@ -1,10 +1,9 @@
 //! Every command of ours in the documentation can be followed: its verb and its options are there.
 
-use std::{fs, path::Path};
-
 use clap::Parser;
 
-use super::Arguments;
+use super::{pages, read};
+use crate::cli::Arguments;
 
 /// The words of a command, up to what a shell does with its output.
 fn words(command: &str) -> Vec<String> {
@@ -21,6 +20,13 @@ fn words(command: &str) -> Vec<String> {
     }
     words.retain(|word| !word.is_empty());
     words
+}
+
+/// The commands in prose, between backticks: those with more than a verb, which is often only named.
+fn inline(text: &str) -> Vec<Vec<String>> {
+    let quoted = regex::Regex::new(r"`(pact-operator [a-z][^`]*)`").unwrap();
+    let found = quoted.captures_iter(text).map(|found| words(&found[1]));
+    found.filter(|words| words.len() > 2).collect()
 }
 
 /// The commands in a text, from `pact-operator` on: those on lines of code, whatever stands before them.
@@ -57,18 +63,30 @@ fn the_words_of_a_command_end_where_the_shell_takes_over() {
 
 #[test]
 fn every_command_of_the_documentation_can_be_followed() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = vec![root.join("README.md"), root.join("charts/pact-operator/README.md")];
-    let documents = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    files.extend(documents.filter(|path| path.extension().is_some_and(|ending| ending == "md")));
     let mut count = 0;
-    for file in files {
-        for command in commands(&fs::read_to_string(&file).unwrap()) {
+    // The page of the command line has the parser's own lines of usage.
+    for page in pages().into_iter().filter(|page| page != "docs/reference/cli.md") {
+        let text = read(&page);
+        for command in [commands(&text), inline(&text)].concat() {
             count += 1;
             if let Err(refused) = Arguments::try_parse_from(&command) {
-                panic!("{}: {}\n{refused}", file.display(), command.join(" "));
+                panic!("{page}: {}\n{refused}", command.join(" "));
             }
         }
     }
-    assert!(count >= 9, "only {count} commands were found");
+    assert!(count >= 20, "only {count} commands were found");
+}
+
+#[test]
+fn every_target_of_make_that_is_named_is_there() {
+    let named = regex::Regex::new(r"(?m)(?:`|^ {4,})make ([a-z0-9-]+)").unwrap();
+    let makefile = read("Makefile");
+    let mut count = 0;
+    for page in pages().into_iter().chain(["CONTRIBUTING.md".to_owned()]) {
+        for target in named.captures_iter(&read(&page)) {
+            count += 1;
+            assert!(makefile.contains(&format!("\n{}:", &target[1])), "{page}: there is no make {}", &target[1]);
+        }
+    }
+    assert!(count >= 20, "only {count} were found");
 }
