@@ -1,12 +1,17 @@
 //! How the verbs for people reach a broker: the options and the environment variables of the official command line.
 
-use std::{fmt, fs, path::PathBuf, time::Duration};
+use std::{
+    fmt, fs,
+    io::{self, Write},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{ArgAction, Args};
 
 use super::process::{Failure, USER_AGENT};
 use crate::broker::{
-    BaseUrl, BrokerConfig, ClientCertificate, Credentials, SecretText, TlsSettings, pause::LONGEST_PAUSE,
+    BaseUrl, BrokerConfig, BrokerError, ClientCertificate, Credentials, SecretText, TlsSettings, pause::LONGEST_PAUSE,
 };
 
 /// How to reach a broker. Every user of a machine can read the arguments of a process: credentials are better in
@@ -110,9 +115,46 @@ impl BrokerConnection {
     }
 
     /// Whether there is anything to send that is nobody else's business.
-    pub(super) fn has_secrets(&self) -> bool {
+    fn has_secrets(&self) -> bool {
         let given = |secret: &Option<SecretArgument>| secret.as_ref().is_some_and(|it| !it.0.is_empty());
         given(&self.broker_token) || given(&self.broker_username) || !self.custom_header.is_empty()
+    }
+
+    /// That credentials are given and no address: whoever writes a `PactBroker`, in a pull request perhaps, must not be sent
+    /// those of a pipeline.
+    ///
+    /// # Errors
+    /// When it is so.
+    pub(super) fn keeps_its_secrets(&self) -> Result<(), Failure> {
+        if self.url().is_some() || !self.has_secrets() {
+            return Ok(());
+        }
+        Err("credentials are sent to no address but the one that is named: give --broker-base-url, or set \
+             PACT_BROKER_BASE_URL"
+            .into())
+    }
+
+    /// Asks a broker until it answers, or the tries are over; says on standard error what is waited for.
+    ///
+    /// # Errors
+    /// The last one.
+    pub(super) async fn ask<T, Asked>(&self, verb: &str, ask: impl Fn() -> Asked) -> Result<T, BrokerError>
+    where
+        Asked: Future<Output = Result<T, BrokerError>>,
+    {
+        let mut failures = 0;
+        loop {
+            match ask().await {
+                Err(error) if error.retryable() && failures < self.retries => {
+                    let wait = wait_after(failures);
+                    failures += 1;
+                    let said = format!("pact-operator {verb}: {error}; asked again in {} s", wait.as_secs_f32());
+                    drop(writeln!(io::stderr(), "{said}"));
+                    tokio::time::sleep(wait).await;
+                }
+                asked => return asked,
+            }
+        }
     }
 
     fn credentials(&self) -> Result<Credentials, Failure> {
@@ -133,6 +175,11 @@ impl BrokerConnection {
             }
         }
     }
+}
+
+/// How long to wait after so many failures before another try.
+pub(super) fn wait_after(failures: u32) -> Duration {
+    Duration::from_millis(500 << failures.min(10))
 }
 
 /// A header as it is written on the command line.

@@ -58,3 +58,42 @@ pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> Vec<[String; N]> 
 pub(super) fn line<const N: usize>(cells: &[String; N]) -> String {
     format!("{}\n", cells.join("  ").trim_end())
 }
+
+/// Text below a heading: its name, and what there is to say, with further lines below that where it is longer than one.
+pub(super) fn named_line(name: &str, what: &str) -> String {
+    const NAME: usize = 11;
+    let mut text = String::new();
+    let mut current = format!("  {name:<NAME$}");
+    let mut empty = true;
+    for word in what.split(' ') {
+        if !empty && current.chars().count() + 1 + word.chars().count() > COLUMNS {
+            text.push_str(current.trim_end());
+            text.push('\n');
+            current = " ".repeat(2 + NAME);
+            empty = true;
+        }
+        if !empty {
+            current.push(' ');
+        }
+        current.push_str(word);
+        empty = false;
+    }
+    text.push_str(current.trim_end());
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_goes_on_below_its_beginning() {
+        let text = named_line("because", &"word ".repeat(30));
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines[0].starts_with("  because    word") && lines[1].starts_with("             word"), "{text}");
+        assert!(lines.iter().all(|line| line.chars().count() <= COLUMNS), "{text}");
+        assert_eq!(named_line("", &"x".repeat(200)), format!("{}{}\n", " ".repeat(13), "x".repeat(200)));
+    }
+}

@@ -10,9 +10,11 @@ mod doctor;
 mod explain;
 mod installed;
 mod process;
+mod reached_brokers;
 mod self_test;
 mod status;
 mod webhook;
+mod why;
 
 use std::process::ExitCode;
 
@@ -41,6 +43,8 @@ enum Verb {
     Status(status::StatusArguments),
     /// Explain one workload: how its version is found, where it is recorded and judged, and what would change that.
     Explain(explain::ExplainArguments),
+    /// Say why a version may not be deployed, and the smallest way to a yes.
+    Why(Box<why::WhyArguments>),
     /// Examine an installation: what is wrong with it, each with its remedy.
     Doctor(doctor::DoctorArguments),
     /// Check an installed operator: ask the API server for its gate, and the brokers; say what is not in force.
@@ -71,6 +75,7 @@ pub fn run() -> ExitCode {
         Verb::CanIMerge(arguments) => check::run_merge(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),
+        Verb::Why(arguments) => why::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::SelfTest(arguments) => self_test::run(*arguments),
         Verb::Crds(arguments) => crds::run(&arguments),

@@ -43,7 +43,7 @@ fn one(answer: &Answer) -> Value {
         "verdict": answer.verdict,
         "deployable": answer.deployable,
         "reason": answer.reason,
-        "pairs": answer.pairs.iter().map(pair).collect::<Vec<_>>(),
+        "pairs": answer.pairs.iter().map(pair_document).collect::<Vec<_>>(),
         "cautions": answer.cautions,
         "link": answer.link,
         "summary": {
@@ -67,7 +67,8 @@ fn one(answer: &Answer) -> Value {
     document
 }
 
-fn pair(pair: &Pair) -> Value {
+/// A pair.
+pub(in crate::cli) fn pair_document(pair: &Pair) -> Value {
     json!({
         "result": pair.result.name(),
         "consumer": pair.consumer.as_str(),

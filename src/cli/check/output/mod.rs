@@ -7,6 +7,8 @@ mod markdown;
 mod sarif;
 mod table;
 
+pub(in crate::cli) use document::pair_document;
+
 use clap::ValueEnum;
 
 use super::answer::{Answer, Outcome};

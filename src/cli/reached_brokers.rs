@@ -1,0 +1,74 @@
+//! The brokers of a cluster as the verbs for people reach them: at the address that the command line names, with its
+//! credentials; else as the operator does, with those in the Secrets that the `PactBroker` names.
+
+use std::sync::Arc;
+
+use clap::Args;
+use kube::{Client, ResourceExt};
+
+use super::{
+    broker_connection::BrokerConnection,
+    installed::Installed,
+    process::{Failure, USER_AGENT},
+};
+use crate::{
+    api::PactBroker,
+    broker::{Broker, pause::LONGEST_PAUSE},
+    cluster::client_factory::ClientFactory,
+};
+
+/// Where the Secrets of the brokers are.
+#[derive(Args, Clone, Debug)]
+pub(super) struct SecretsArguments {
+    /// The namespace of the operator, with the Secrets that the `PactBrokers` name: read where no --broker-base-url is given.
+    #[arg(long, default_value = "pact-operator", value_name = "NAME")]
+    operator_namespace: String,
+}
+
+/// A broker, and its address as people reach it.
+pub(super) type Reached = (Broker, String);
+
+/// See the module.
+pub(super) struct ReachedBrokers<'a> {
+    pub(super) verb: &'a str,
+    pub(super) client: &'a Client,
+    pub(super) connection: &'a BrokerConnection,
+    pub(super) secrets: &'a SecretsArguments,
+}
+
+impl ReachedBrokers<'_> {
+    /// The broker of this `PactBroker`.
+    ///
+    /// # Errors
+    /// When it cannot be reached, with the remedy.
+    pub(super) async fn reach(&self, installed: &Installed, name: &str) -> Result<Reached, Failure> {
+        self.connection.keeps_its_secrets()?;
+        if let Some(url) = self.connection.url() {
+            return Ok((Broker::new(self.connection.config(url, self.verb)?)?, url.to_owned()));
+        }
+        let named = installed.brokers.iter().find(|broker| broker.name_any() == name);
+        let Some(object) = named else {
+            return Err(format!("there is no PactBroker named {name}: create it, or give --broker-base-url").into());
+        };
+        let factory = ClientFactory {
+            client: self.client.clone(),
+            namespace: self.secrets.operator_namespace.clone(),
+            user_agent: format!("{USER_AGENT} {}", self.verb),
+            longest_pause: LONGEST_PAUSE,
+            observer: Arc::new(|_, _, _| {}),
+        };
+        let unreachable = |why: &str| {
+            format!(
+                "PactBroker {name} cannot be reached as the operator reaches it: {why}. Or give --broker-base-url, and the \
+                 credentials in PACT_BROKER_TOKEN, or PACT_BROKER_USERNAME and PACT_BROKER_PASSWORD"
+            )
+        };
+        let made = factory.make(object, None).await.map_err(|why| unreachable(&why.message))?;
+        let made = made.ok_or_else(|| unreachable("no client was made"))?;
+        Ok((made.client.map_err(|why| unreachable(&why.message))?, public_url(object)))
+    }
+}
+
+fn public_url(object: &PactBroker) -> String {
+    object.spec.public_url.as_ref().unwrap_or(&object.spec.url).clone()
+}
