@@ -27,8 +27,10 @@ const PENDING: usize = 4;
 const NAMED: usize = 30;
 
 /// What was looked at.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Considered {
+    /// The application in question.
+    pub pacticipant: Pacticipant,
     /// The newest versions of the application in question.
     pub own: Vec<Version>,
     /// The versions that may be deployed besides, newest first. An application of which none is pending has none.
@@ -38,7 +40,7 @@ pub struct Considered {
 }
 
 /// A way, and what was looked at for it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FoundWay {
     /// What was looked at.
     pub considered: Considered,
@@ -50,14 +52,22 @@ pub struct FoundWay {
     pub objection: Option<Judgement>,
 }
 
+/// What was read of the pairs, and how many rows could not be read.
+struct Known {
+    pairs: KnownPairs,
+    unreadable: usize,
+}
+
 impl Judge {
     /// The smallest way to a yes for a version about which `judgement` is not a yes; `question` is the question about any
     /// version.
     ///
-    /// At most 4 + 3 · (1 + [`OTHERS`]) requests: what is live (read a moment ago, as a rule), the newest versions of the
-    /// application and of each of the others whose pairs fail, a matrix with the environment for each of these, one of
-    /// all that is pending with each other, and the gate's own question about what was found, so that nothing is said that
-    /// the gate would not.
+    /// A few requests: what is live (read a moment ago, as a rule); the newest versions of the application and of each of the
+    /// others whose pairs fail, [`OTHERS`] at most; a matrix with the environment for each of these; one of all that is
+    /// pending with each other, and one more where something runs that is not recorded; and the gate's own question about
+    /// what was found, so that nothing is said that the gate would not.
+    ///
+    /// `None` when the environment is gone by now.
     ///
     /// # Errors
     /// Any [`BrokerError`] but those for something missing.
@@ -66,19 +76,25 @@ impl Judge {
         asked: &Member,
         judgement: &Judgement,
         question: &(dyn Fn(&Member) -> Question + Sync),
-    ) -> Result<FoundWay, BrokerError> {
+    ) -> Result<Option<FoundWay>, BrokerError> {
         let ours = question(asked);
         let environment = &ours.environment;
-        let Some(snapshot) = self.live(environment).await? else { return Ok(FoundWay::default()) };
-        let live = self.with_unrecorded(&ours, &snapshot.versions);
-        let mut considered = self.considered(asked, judgement, &live).await?;
-        let known = self.known(asked, environment, &considered, &live).await?;
-        if judgement.verdict == Verdict::VersionMissing {
-            considered.pending.clear();
+        let Some(snapshot) = self.live(environment).await? else { return Ok(None) };
+        let mut unrecorded = self.unrecorded(&ours, &snapshot.versions);
+        unrecorded.retain(|one| !one.in_flight || ours.in_flight == InFlight::Count);
+        let unrecorded: Vec<Member> = unrecorded.into_iter().map(|one| (one.pacticipant, one.version)).collect();
+        let mut live = snapshot.versions.clone();
+        for (pacticipant, version) in &unrecorded {
+            live.looked_up(pacticipant.clone()).insert(version.clone());
         }
+        let considered = self.considered(asked, judgement, &live).await?;
+        // A broker is not asked about a version that it does not have, beside others.
+        let published = judgement.verdict != Verdict::VersionMissing;
+        let Known { pairs, unreadable } =
+            self.known(published.then_some(asked), environment, &considered, &unrecorded).await?;
         let situation = Situation {
             asked,
-            known: &known,
+            known: &pairs,
             live: &live,
             staying: &snapshot.supported,
             own: &considered.own,
@@ -91,24 +107,16 @@ impl Judge {
             None => None,
         };
         let objection = match way.steps.as_ref().and_then(|steps| steps.first()) {
+            Some(_) if unreadable + snapshot.unreadable > 0 => {
+                Some(Judgement::without_pairs(Verdict::Unknown, "rows of the broker's answers cannot be read"))
+            }
             Some(first) => Some(self.judge_step(first, question).await?).filter(|judged| !judged.verdict.is_yes()),
             None => None,
         };
         if objection.is_some() {
             way.steps = None;
         }
-        Ok(FoundWay { considered, way, newest, objection })
-    }
-
-    /// What is live, with what runs and is not recorded, as far as that counts.
-    fn with_unrecorded(&self, question: &Question, recorded: &LiveVersions) -> LiveVersions {
-        let mut live = recorded.clone();
-        for one in self.unrecorded(question, recorded) {
-            if !one.in_flight || question.in_flight == InFlight::Count {
-                live.looked_up(one.pacticipant).insert(one.version);
-            }
-        }
-        live
+        Ok(Some(FoundWay { considered, way, newest, objection }))
     }
 
     async fn considered(
@@ -136,41 +144,42 @@ impl Judge {
             let newest = newer(newest, live.of(&name));
             pending.insert(name, newest);
         }
-        Ok(Considered { own, pending, left_out })
+        Ok(Considered { pacticipant: asked.0.clone(), own, pending, left_out })
     }
 
-    /// What is known of the pairs of all that is considered: with what is live, and with each other.
+    /// What is known of the pairs of all that is considered: with what is live, and with each other. `asked` is the version in
+    /// question, where the broker has it.
     async fn known(
         &self,
-        asked: &Member,
+        asked: Option<&Member>,
         environment: &EnvironmentName,
         considered: &Considered,
-        live: &LiveVersions,
-    ) -> Result<KnownPairs, BrokerError> {
-        let mut own: Vec<_> = considered.own.clone();
-        if !own.contains(&asked.1) {
-            own.push(asked.1.clone());
-        }
-        let others = considered.pending.iter().filter(|(name, pending)| **name != asked.0 && !pending.is_empty());
-        let others: Vec<_> = others.collect();
-        let with_live = others.iter().map(|(name, pending)| (*name, pending.as_slice()));
-        let with_live = std::iter::once((&asked.0, own.as_slice())).chain(with_live);
+        unrecorded: &[Member],
+    ) -> Result<Known, BrokerError> {
+        let ours = &considered.pacticipant;
+        let mut own = considered.own.clone();
+        own.extend(asked.iter().map(|(_, version)| version).filter(|it| !considered.own.contains(it)).cloned());
+        let others = considered.pending.iter().filter(|(name, _)| *name != ours);
+        let versions = others.map(|(name, pending)| (name, pending.as_slice())).chain([(ours, own.as_slice())]);
         let broker = self.broker();
-        let with_live = with_live.map(|(name, versions)| broker.matrix_of_versions(name, versions, environment));
-        let mut known = KnownPairs::default();
-        for matrix in try_join_all(with_live).await? {
-            known.add(&matrix.rows);
-        }
-        // What runs and is not recorded has no row with the environment: it is asked about by name.
+        let with_live = versions
+            .filter(|(_, versions)| !versions.is_empty())
+            .map(|(name, versions)| broker.matrix_of_versions(name, versions, environment));
+        let mut matrices = try_join_all(with_live).await?;
         let pending = considered.pending.iter().flat_map(|(name, all)| all.iter().map(|it| (name.clone(), it.clone())));
-        let unrecorded = others.iter().flat_map(|(name, _)| {
-            live.of(name).into_iter().flatten().map(|version| ((*name).clone(), version.clone())).collect::<Vec<_>>()
-        });
-        let members: BTreeSet<Member> = std::iter::once(asked.clone()).chain(pending).collect();
-        let more = unrecorded.filter(|member| !members.contains(member)).take(NAMED.saturating_sub(members.len()));
-        let members: Vec<Member> = more.chain(members.iter().cloned()).collect();
-        if members.len() > 1 {
-            known.add(&self.between(&members).await?.rows);
+        let pending: BTreeSet<Member> = asked.cloned().into_iter().chain(pending).collect();
+        let own = own.into_iter().map(|version| (ours.clone(), version)).filter(|member| !pending.contains(member));
+        // What runs and is not recorded has no row with the environment: it is asked about by name.
+        let mut together: Vec<Vec<Member>> = vec![pending.iter().chain(unrecorded).take(NAMED).cloned().collect()];
+        if !unrecorded.is_empty() {
+            together.push(own.chain(unrecorded.iter().cloned()).take(NAMED).collect());
+        }
+        let together = together.iter().filter(|members| members.len() > 1).map(|members| self.between(members));
+        matrices.extend(try_join_all(together).await?);
+        let mut known = Known { pairs: KnownPairs::default(), unreadable: 0 };
+        for matrix in matrices {
+            known.pairs.add(&matrix.rows);
+            known.unreadable += matrix.unreadable;
         }
         Ok(known)
     }

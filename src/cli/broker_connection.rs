@@ -13,6 +13,7 @@ use super::process::{Failure, USER_AGENT};
 use crate::broker::{
     BaseUrl, BrokerConfig, BrokerError, ClientCertificate, Credentials, SecretText, TlsSettings, pause::LONGEST_PAUSE,
 };
+use crate::decide::Verdict;
 
 /// How to reach a broker. Every user of a machine can read the arguments of a process: credentials are better in
 /// environment variables.
@@ -174,6 +175,20 @@ impl BrokerConnection {
                 Err("there is a password for the broker and no user name: set PACT_BROKER_USERNAME, too".into())
             }
         }
+    }
+}
+
+/// What to do when a broker could not be asked, to stand after a semicolon.
+pub(super) const fn remedy(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Unauthorized => {
+            "give credentials that the broker takes in PACT_BROKER_TOKEN, or PACT_BROKER_USERNAME and PACT_BROKER_PASSWORD, \
+             with PACT_BROKER_BASE_URL; those of the cluster: kubectl get pactbroker"
+        }
+        Verdict::EnvironmentMissing => {
+            "correct the name, or have the platform team create the environment at the broker"
+        }
+        _ => "look whether the broker answers at its address, and run it again: kubectl get pactbroker",
     }
 }
 

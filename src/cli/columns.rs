@@ -40,9 +40,14 @@ pub(super) fn painted(text: &str, shade: Shade, colour: bool) -> String {
 /// The cells, padded to their columns. The widest columns give way until a line fits, down to 12 characters, which still
 /// tell two commits apart.
 pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> Vec<[String; N]> {
+    columns_within(rows, COLUMNS)
+}
+
+/// The same in lines of another width.
+pub(super) fn columns_within<const N: usize>(rows: &[[String; N]], line: usize) -> Vec<[String; N]> {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let mut widths: [usize; N] = std::array::from_fn(width);
-    let room = COLUMNS.saturating_sub(2 * N.saturating_sub(1));
+    let room = line.saturating_sub(2 * N.saturating_sub(1));
     while widths.iter().sum::<usize>() > room {
         let Some(widest) = widths.iter_mut().max() else { break };
         if *widest <= 12 {

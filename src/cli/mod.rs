@@ -11,6 +11,7 @@ mod explain;
 mod installed;
 mod process;
 mod reached_brokers;
+mod retire;
 mod self_test;
 mod status;
 mod webhook;
@@ -47,6 +48,8 @@ enum Verb {
     Why(Box<why::WhyArguments>),
     /// Examine an installation: what is wrong with it, each with its remedy.
     Doctor(doctor::DoctorArguments),
+    /// Take back at the broker what the operator recorded for a namespace, an environment, an application or a cluster.
+    Retire(Box<retire::RetireArguments>),
     /// Check an installed operator: ask the API server for its gate, and the brokers; say what is not in force.
     SelfTest(Box<self_test::SelfTestArguments>),
     /// Print the custom resource definitions as YAML, for `kubectl apply --server-side -f -`.
@@ -77,6 +80,7 @@ pub fn run() -> ExitCode {
         Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Why(arguments) => why::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
+        Verb::Retire(arguments) => retire::run(&arguments),
         Verb::SelfTest(arguments) => self_test::run(*arguments),
         Verb::Crds(arguments) => crds::run(&arguments),
     }

@@ -238,7 +238,8 @@ async fn answer(
     let (mut found, mut trouble) = (None, None);
     if verdict.answered() && !verdict.is_yes() && verdict != Verdict::PacticipantUnknown {
         match judge.way_to_yes(asked, &judgement, question).await {
-            Ok(way) => found = Some(way),
+            Ok(Some(way)) => found = Some(way),
+            Ok(None) => trouble = Some("the environment is gone by now".to_owned()),
             Err(error) => trouble = Some(error.to_string()),
         }
     }

@@ -5,6 +5,7 @@ use crate::{
     api::{gate::GateMode, names::Version},
     broker::FoundWay,
     cli::{
+        broker_connection::remedy,
         check::{Outcome, deployable},
         columns::{Shade, named_line, painted},
     },
@@ -77,24 +78,16 @@ fn one(answer: &Answered, colour: bool) -> String {
 /// What to do where no way was looked for.
 fn without_way(answer: &Answered) -> Vec<String> {
     let verdict = answer.judgement.verdict;
-    let remedy = match verdict {
+    let what = match verdict {
         Verdict::Yes | Verdict::YesVacuous => "nothing: it may be deployed".to_owned(),
         Verdict::PacticipantUnknown => "publish its pacts, or correct the name (case counts)".to_owned(),
-        Verdict::EnvironmentMissing => {
-            "correct the name, or have the platform team create the environment at the broker".to_owned()
-        }
-        Verdict::Unauthorized => "give the broker's credentials in PACT_BROKER_TOKEN, or PACT_BROKER_USERNAME and \
-                                  PACT_BROKER_PASSWORD; those of the cluster: kubectl get pactbroker"
-            .to_owned(),
-        Verdict::BrokerUnavailable => {
-            "look whether the broker answers at its address, and ask again: kubectl get pactbroker".to_owned()
-        }
+        Verdict::EnvironmentMissing | Verdict::Unauthorized | Verdict::BrokerUnavailable => remedy(verdict).to_owned(),
         Verdict::No | Verdict::Unknown | Verdict::VersionMissing => {
             let trouble = answer.trouble.as_deref().unwrap_or("it was not looked for");
             format!("ask again: the way to a yes could not be looked for, {trouble}")
         }
     };
-    vec![remedy]
+    vec![what]
 }
 
 fn with_way(answer: &Answered, found: &FoundWay, lines: &mut Lines) {
@@ -150,7 +143,7 @@ fn way(answer: &Answered, found: &FoundWay) -> Vec<String> {
     lines.extend(steps.iter().enumerate().map(|(at, step)| format!("{}. {}", at + 1, versions(step, " and "))));
     if steps.iter().any(|step| step.len() > 1) {
         lines.push(
-            "what is in one step passes only together, and the gate judges each alone: Enforce denies both. Publish a \
+            "what is in one step passes only together, and the gate judges each alone: Enforce denies each. Publish a \
              version that gets along with the old and the new one, or deploy them with a bypass"
                 .to_owned(),
         );
@@ -165,7 +158,7 @@ fn no_way(answer: &Answered, found: &FoundWay) -> Vec<String> {
     let only_missing = answer.judgement.failing().all(|pair| pair.result == PairResult::Unverified);
     let mut lines = Vec::new();
     if found.way.tried.is_empty() && only_missing && answer.judgement.failing().next().is_some() {
-        lines.push("no other way: nothing that is published and newer than what is live makes it a yes".to_owned());
+        lines.push("no other: nothing that is published and newer than what is live makes it a yes".to_owned());
     } else if found.way.tried.is_empty() {
         lines.push("none with what is published: one side has to change, and be verified".to_owned());
     } else {

@@ -135,13 +135,13 @@ impl Situation<'_> {
         }
     }
 
-    /// Every version that may be deployed in the search, with how new it is among those of its application: 0 is the newest.
+    /// Every version that may be deployed in the search and that something is known of, with how new it is among those of its application: 0 is the newest.
     fn moves(&self) -> Vec<(Member, usize)> {
         let pending = self.pending.iter().flat_map(|(pacticipant, versions)| {
             versions.iter().enumerate().map(move |(age, version)| ((pacticipant.clone(), version.clone()), age))
         });
-        let others = pending.filter(|(member, _)| member != self.asked && self.known.knows(member));
-        others.chain([(self.asked.clone(), 0)]).collect()
+        let others = pending.filter(|(member, _)| member != self.asked);
+        others.chain([(self.asked.clone(), 0)]).filter(|(member, _)| self.known.knows(member)).collect()
     }
 
     /// Each pending version of another application with the one in question: first the pending one, where that may be
