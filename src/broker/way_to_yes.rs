@@ -31,6 +31,8 @@ const NAMED: usize = 30;
 pub struct Considered {
     /// The application in question.
     pub pacticipant: Pacticipant,
+    /// What is live of it and of the others, as far as something is.
+    pub live: BTreeMap<Pacticipant, BTreeSet<Version>>,
     /// The newest versions of the application in question.
     pub own: Vec<Version>,
     /// The versions that may be deployed besides, newest first. An application of which none is pending has none.
@@ -144,7 +146,9 @@ impl Judge {
             let newest = newer(newest, live.of(&name));
             pending.insert(name, newest);
         }
-        Ok(Considered { pacticipant: asked.0.clone(), own, pending, left_out })
+        let now = pending.keys().filter_map(|name| Some((name.clone(), live.of(name)?.clone())));
+        let now = now.filter(|(_, versions)| !versions.is_empty()).collect();
+        Ok(Considered { pacticipant: asked.0.clone(), live: now, own, pending, left_out })
     }
 
     /// What is known of the pairs of all that is considered: with what is live, and with each other. `asked` is the version in

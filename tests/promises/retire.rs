@@ -23,7 +23,6 @@ fn shows(said: &Said, code: i32, wanted: &[&str]) {
         assert!(text.contains(words), "{words:?} is missing in\n{}{}", said.out, said.err);
     }
     assert_eq!(said.code, Some(code), "{}{}", said.out, said.err);
-    println!("{}", said.out);
 }
 
 /// An environment with two records: `NAME-gone`, whose workload is deleted, and `NAME-runs`.

@@ -94,7 +94,8 @@ async fn retire(arguments: &RetireArguments) -> Result<u8, Failure> {
         return Ok(outcome.exit_code());
     }
     if due.is_empty() {
-        writeln!(out, "\nthere is nothing to take back")?;
+        let what = if outcome == Outcome::Yes { "there is nothing to take back" } else { "nothing was done" };
+        writeln!(out, "\n{what}")?;
         return Ok(outcome.exit_code());
     }
     if !arguments.yes {
@@ -129,9 +130,8 @@ async fn retire(arguments: &RetireArguments) -> Result<u8, Failure> {
 /// What an item means for whoever asked, before anything is done.
 fn outcome(item: &Item) -> Outcome {
     match &item.retirement {
-        Ok(Retirement::TakeBack(..) | Retirement::Nothing) => Outcome::Yes,
-        // It is not the operator's: there is nothing to be done about it.
-        Ok(Retirement::Kept(..)) => Outcome::Yes,
+        // What is not the operator's is not to be taken back.
+        Ok(Retirement::TakeBack(..) | Retirement::Nothing | Retirement::Kept(..)) => Outcome::Yes,
         Ok(Retirement::Refused(..)) => Outcome::No,
         Ok(Retirement::Unsure(..) | Retirement::Unreadable) | Err(_) => Outcome::NoAnswer,
     }

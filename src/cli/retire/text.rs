@@ -24,7 +24,7 @@ const NAMED: usize = 12;
 
 /// That no record is meant.
 pub(super) fn nothing(installed: &Installed) -> String {
-    let mut environments: Vec<_> = installed.environments.iter().map(|it| it.name_any()).collect();
+    let mut environments: Vec<_> = installed.environments.iter().map(ResourceExt::name_any).collect();
     environments.extend(installed.records.iter().map(|(key, _)| key.environment_ref.environment.to_string()));
     environments.sort();
     environments.dedup();
@@ -112,9 +112,8 @@ pub(super) fn afterwards(done: &[&Item]) -> String {
         text.push_str(&named_line("again", &what));
     }
     if !gone.is_empty() {
-        let what = "the workloads are gone, so nothing records it again. Delete what the operator remembers of it, or its \
-                    controller takes an environment that is empty at the broker all at once for a broker that was reset \
-                    (BrokerAnomaly):";
+        let what = "nothing records it again, as the workloads are gone. Delete what the operator remembers of it: else an \
+                    environment that is suddenly empty looks to the controller like a broker that was reset (BrokerAnomaly)";
         text.push_str(&named_line("left", what));
         // On one line, to be copied.
         let objects: Vec<_> = gone.iter().map(|item| item.object.as_str()).collect();

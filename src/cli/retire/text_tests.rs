@@ -95,9 +95,9 @@ fn the_end_says_what_the_controller_does_next_and_what_is_left_to_delete() {
              look at the environment, and marks the record Contested if it is taken back a second
              time. Delete the workload, or its annotation pact-operator.dev/pacticipant, or stop the
              controller; then run retire again
-  left       the workloads are gone, so nothing records it again. Delete what the operator remembers
-             of it, or its controller takes an environment that is empty at the broker all at once
-             for a broker that was reset (BrokerAnomaly):
+  left       nothing records it again, as the workloads are gone. Delete what the operator remembers
+             of it: else an environment that is suddenly empty looks to the controller like a broker
+             that was reset (BrokerAnomaly)
              kubectl delete pactdeployment {}
 ",
         key("production", "orders").object_name()

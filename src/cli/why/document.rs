@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::Answered;
 use crate::{
+    api::names::{Pacticipant, Version},
     broker::FoundWay,
     cli::check::{Outcome, deployable, pair_document},
-    decide::{Member, PairResult, Tried, Verdict, messages},
+    decide::{Member, PairResult, Tried, messages},
 };
 
 pub(super) fn render(answers: &[Answered]) -> Value {
@@ -46,11 +47,11 @@ fn way(found: &FoundWay) -> Value {
     let newest = way.newest.as_ref().filter(|_| newest.as_ref().is_some_and(|newest| newest.verdict.is_yes()));
     let steps = way.steps.as_ref().map(|steps| steps.iter().map(|step| members(step)).collect::<Vec<_>>());
     let pending = considered.pending.iter().map(|(name, versions)| {
-        let versions: Vec<_> = versions.iter().map(|version| version.as_str()).collect();
+        let versions: Vec<_> = versions.iter().map(Version::as_str).collect();
         json!({"pacticipant": name.as_str(), "versions": versions})
     });
     json!({
-        "newestDeployable": newest.map(|version| version.as_str()),
+        "newestDeployable": newest.map(Version::as_str),
         "newerNotDeployable": way.newer.iter().map(tried).collect::<Vec<_>>(),
         "steps": steps,
         "tried": way.tried.iter().map(tried).collect::<Vec<_>>(),
@@ -58,7 +59,7 @@ fn way(found: &FoundWay) -> Value {
         "lookedAt": {
             "ownVersions": considered.own.len(),
             "pending": pending.collect::<Vec<_>>(),
-            "leftOut": considered.left_out.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
+            "leftOut": considered.left_out.iter().map(Pacticipant::as_str).collect::<Vec<_>>(),
             "deployments": way.looked_at,
             "complete": !way.cut_short && considered.left_out.is_empty(),
         },
@@ -71,10 +72,9 @@ fn members(members: &[Member]) -> Vec<Value> {
 }
 
 fn tried(tried: &Tried) -> Value {
-    let verdict: Verdict = tried.verdict;
     json!({
         "versions": members(&tried.members),
-        "verdict": verdict.name(),
+        "verdict": tried.verdict.name(),
         "pair": tried.pair.as_ref().map(pair_document),
     })
 }

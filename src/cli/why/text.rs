@@ -1,8 +1,13 @@
 //! For people: what is wrong, what to do, and what was looked at, in that order.
 
+use std::collections::BTreeMap;
+
 use super::Answered;
 use crate::{
-    api::{gate::GateMode, names::Version},
+    api::{
+        gate::GateMode,
+        names::{Pacticipant, Version},
+    },
     broker::FoundWay,
     cli::{
         broker_connection::remedy,
@@ -69,7 +74,8 @@ fn one(answer: &Answered, colour: bool) -> String {
     }
     if let Some(link) = &answer.link {
         // One that is broken cannot be followed.
-        lines.0.push_str(&format!("  {:<11}{link}", "see"));
+        lines.0.push_str("  see        ");
+        lines.0.push_str(link);
         lines.0.push('\n');
     }
     lines.0
@@ -109,19 +115,26 @@ fn with_way(answer: &Answered, found: &FoundWay, lines: &mut Lines) {
 
 /// The verifications that are missing, and who runs them.
 fn missing(judgement: &Judgement) -> Vec<String> {
-    let unverified = judgement.failing().filter(|pair| pair.result == PairResult::Unverified);
-    let mut missing = listed(unverified.map(|pair| {
+    let mut by_provider: BTreeMap<String, Vec<&Pair>> = BTreeMap::new();
+    for pair in judgement.failing().filter(|pair| pair.result == PairResult::Unverified) {
         let version = pair.provider_version.as_ref().map_or(String::new(), |version| format!(" {version}"));
-        let Pair { provider, consumer, consumer_version, .. } = pair;
-        format!(
-            "{provider}{version} has to verify the pact of {consumer} {consumer_version} and publish the result: the \
-                 pipeline of {provider} runs that"
-        )
-    }));
+        by_provider.entry(format!("{}{version}", pair.provider)).or_default().push(pair);
+    }
+    let mut missing = Vec::new();
+    for (provider, pairs) in &by_provider {
+        let consumers = pairs.iter().map(|pair| format!("{} {}", pair.consumer, pair.consumer_version));
+        let of = match pairs.len() {
+            1 => "the pact of",
+            _ => "the pacts of",
+        };
+        let consumers = listed(consumers).join(", ");
+        missing.push(format!("{provider} has to verify {of} {consumers}, and publish the result:"));
+        let name = pairs.first().map(|pair| pair.provider.to_string()).unwrap_or_default();
+        missing.push(format!("the pipeline of {name} runs that"));
+    }
     let all = judgement.failing().all(|pair| pair.result == PairResult::Unverified);
     if !missing.is_empty() && all {
-        let what = if missing.len() == 1 { "once it succeeds" } else { "once each of them succeeds" };
-        missing.push(format!("{what}, it is a yes; nothing else fails"));
+        missing.push("once that succeeds, it is a yes: nothing else fails".to_owned());
     }
     missing
 }
@@ -140,7 +153,23 @@ fn way(answer: &Answered, found: &FoundWay) -> Vec<String> {
         1 => "deploy at once:".to_owned(),
         _ => "deploy in this order, each step once the one before it is recorded:".to_owned(),
     }];
-    lines.extend(steps.iter().enumerate().map(|(at, step)| format!("{}. {}", at + 1, versions(step, " and "))));
+    let live = &found.considered.live;
+    // What was deployed by an earlier step is what runs then.
+    let mut before: BTreeMap<&Pacticipant, String> = BTreeMap::new();
+    for (at, step) in steps.iter().enumerate() {
+        let named = step.iter().map(|(name, version)| {
+            let now =
+                live.get(name).map(|versions| versions.iter().map(Version::as_str).collect::<Vec<_>>().join(" and "));
+            let now = before
+                .get(name)
+                .cloned()
+                .or(now)
+                .map_or_else(|| "not there yet".to_owned(), |now| format!("now {now}"));
+            format!("{name} {version} ({now})")
+        });
+        lines.push(format!("{}. {}", at + 1, named.collect::<Vec<_>>().join(" together with ")));
+        before.extend(step.iter().map(|(name, version)| (name, version.to_string())));
+    }
     if steps.iter().any(|step| step.len() > 1) {
         lines.push(
             "what is in one step passes only together, and the gate judges each alone: Enforce denies each. Publish a \
@@ -158,12 +187,13 @@ fn no_way(answer: &Answered, found: &FoundWay) -> Vec<String> {
     let only_missing = answer.judgement.failing().all(|pair| pair.result == PairResult::Unverified);
     let mut lines = Vec::new();
     if found.way.tried.is_empty() && only_missing && answer.judgement.failing().next().is_some() {
-        lines.push("no other: nothing that is published and newer than what is live makes it a yes".to_owned());
+        lines.push("no other: nothing that is published and newer than what is live helps".to_owned());
     } else if found.way.tried.is_empty() {
         lines.push("none with what is published: one side has to change, and be verified".to_owned());
     } else {
         lines.push(format!(
-            "none with what is published: {} tried, up to {VERSIONS} versions deployed, up to {AT_ONCE} at once. With",
+            "{} with what is published ({} tried, {VERSIONS} versions in a row and {AT_ONCE} at once at most):",
+            if only_missing { "no other" } else { "none" },
             messages::counted(found.way.looked_at, "deployment")
         ));
         lines.extend(listed(found.way.tried.iter().map(|it| with_other(answer, it))));
@@ -178,7 +208,7 @@ fn no_way(answer: &Answered, found: &FoundWay) -> Vec<String> {
 /// What a pending version of another application fails on.
 fn with_other(answer: &Answered, tried: &Tried) -> String {
     let others: Vec<_> = tried.members.iter().filter(|member| **member != answer.asked).cloned().collect();
-    format!("{}: {}", versions(&others, ", "), failure(tried))
+    format!("with {}: {}", versions(&others, ", "), failure(tried))
 }
 
 fn failure(tried: &Tried) -> String {
@@ -195,7 +225,10 @@ fn instead(answer: &Answered, found: &FoundWay) -> Vec<String> {
         (Some(version), Some(judgement)) => {
             let vacuous =
                 if judgement.verdict == Verdict::YesVacuous { ", though nothing had to be verified" } else { "" };
-            lines.push(format!("{pacticipant} {version} is the newest version that may be deployed now{vacuous}"));
+            let runs = found.considered.live.get(pacticipant).is_some_and(|live| live.contains(version));
+            let runs = if runs { "; it is what runs" } else { "" };
+            lines
+                .push(format!("{pacticipant} {version} is the newest version that may be deployed now{vacuous}{runs}"));
         }
         (Some(version), None) => lines.push(format!(
             "{pacticipant} {version} seemed deployable, and the gate's own question does not confirm it: ask again"
@@ -222,9 +255,8 @@ fn looked_at(answer: &Answered, found: &FoundWay) -> String {
     let mut text = std::iter::once(own).chain(others).collect::<Vec<_>>().join(", ");
     text.push_str(", the newest ones");
     if !considered.left_out.is_empty() {
-        let names: Vec<_> = considered.left_out.iter().map(ToString::to_string).collect();
         text.push_str("; not at other versions of ");
-        text.push_str(&names.join(", "));
+        text.push_str(&listed(considered.left_out.iter().map(ToString::to_string)).join(", "));
     }
     if found.way.cut_short {
         text.push_str("; the search was cut short");

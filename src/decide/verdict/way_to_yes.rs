@@ -241,7 +241,7 @@ impl Search<'_> {
 
 /// Every set of at most so many versions, each of another application, that are newer than what was deployed since.
 fn sets<'a>(
-    moves: &'a [(Member, usize)],
+    all: &'a [(Member, usize)],
     at_once: usize,
     moved: &Moved,
     situation: &Situation<'_>,
@@ -254,8 +254,8 @@ fn sets<'a>(
         None => true,
         Some(version) => age(&member.0, version).is_none_or(|deployed| *at < deployed),
     };
-    let possible: Vec<_> = moves.iter().filter(newer).collect();
-    let mut all: Vec<Vec<&(Member, usize)>> = Vec::new();
+    let possible: Vec<_> = all.iter().filter(newer).collect();
+    let mut sets: Vec<Vec<&(Member, usize)>> = Vec::new();
     let mut ends: Vec<(Vec<&(Member, usize)>, usize)> = vec![(Vec::new(), 0)];
     for _ in 0..at_once {
         let mut longer = Vec::new();
@@ -266,10 +266,10 @@ fn sets<'a>(
                 }
             }
         }
-        all.extend(longer.iter().map(|(set, _)| set.clone()));
+        sets.extend(longer.iter().map(|(set, _)| set.clone()));
         ends = longer;
     }
-    all
+    sets
 }
 
 #[cfg(test)]
