@@ -57,15 +57,21 @@ impl ReachedBrokers<'_> {
             longest_pause: LONGEST_PAUSE,
             observer: Arc::new(|_, _, _| {}),
         };
-        let unreachable = |why: &str| {
+        let namespace = &self.secrets.operator_namespace;
+        let otherwise = "or give --broker-base-url, and credentials in PACT_BROKER_TOKEN, or PACT_BROKER_USERNAME and \
+                         PACT_BROKER_PASSWORD";
+        // Who may not read them, or asks in another namespace, is mostly a person: the operator's remedy would not help.
+        let unreadable = |_| {
             format!(
-                "PactBroker {name} cannot be reached as the operator reaches it: {why}. Or give --broker-base-url, and the \
-                 credentials in PACT_BROKER_TOKEN, or PACT_BROKER_USERNAME and PACT_BROKER_PASSWORD"
+                "the Secrets of PactBroker {name} cannot be read in the namespace {namespace}: kubectl auth can-i get secrets -n \
+                 {namespace}; {otherwise}"
             )
         };
-        let made = factory.make(object, None).await.map_err(|why| unreachable(&why.message))?;
-        let made = made.ok_or_else(|| unreachable("no client was made"))?;
-        Ok((made.client.map_err(|why| unreachable(&why.message))?, public_url(object)))
+        let unusable =
+            |why: &str| format!("PactBroker {name}: {why}; is {namespace} the operator's namespace? {otherwise}");
+        let made = factory.make(object, None).await.map_err(unreadable)?;
+        let made = made.ok_or_else(|| unusable("no client was made"))?;
+        Ok((made.client.map_err(|why| unusable(&why.message))?, public_url(object)))
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 use testbed::{
     eventually::eventually,
     process::free_port,
-    standin::{Auth, StandIn},
+    standin::{Auth, Fault, StandIn},
     test_cluster::{SOON, TestCluster},
 };
 
@@ -69,6 +69,14 @@ async fn what_is_gone_is_taken_back_and_what_runs_is_refused() {
         assert_eq!(cluster.recorded(&environment, name).as_deref(), Some("1.0.0"), "nothing was done yet");
     }
 
+    let uuid = cluster.broker.store().current(&environment, gone)[0].uuid.clone();
+    let path = format!("^/deployed-versions/{uuid}");
+    cluster.broker.faults().add(Fault::status(503).method("PATCH").path(&path).times(1));
+    shows(&retire(&["--yes", "-a", gone]).await, 1, &["FAILED", "look whether the broker answers"]);
+    assert_eq!(cluster.recorded(&environment, gone).as_deref(), Some("1.0.0"));
+
+    // What was done counts, and not whether its answer came.
+    cluster.broker.faults().add(Fault::status(503).method("PATCH").path(&path).times(1).after_acting());
     let done = retire(&["--yes"]).await;
     let still = format!("{runs} in {environment} still runs (deployment {namespace}/{runs})");
     shows(&done, 1, &[&still, &format!("undeployed {gone} 1.0.0 in {environment}"), "kubectl delete pactdeployment"]);

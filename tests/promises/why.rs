@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
+use pact_operator::api::PactBroker;
 use serde_json::{Value, json};
 
 use super::{
@@ -13,7 +14,7 @@ use testbed::{
     eventually::eventually,
     process::free_port,
     standin::{Auth, Options, StandIn},
-    test_cluster::{SOON, annotated},
+    test_cluster::{SOON, TestCluster, annotated},
 };
 
 /// A shop in production: orders 1.9.0 serves web-shop 4.2.0 and app 3.1.0, and uses stock 7.
@@ -251,4 +252,26 @@ async fn a_cluster_says_which_broker_is_asked_what_is_ignored_and_what_runs_besi
     assert_eq!(refused.err.lines().count(), 1, "{}", refused.err);
     let nowhere = said(Path::new("/no/such/kubeconfig"), &["why", "asked", "1.0.0"], "").await;
     assert!(nowhere.code == Some(2) && nowhere.err.contains("KUBECONFIG"), "{}", nowhere.err);
+}
+
+#[tokio::test]
+async fn a_broker_is_reached_with_the_secrets_that_its_pact_broker_names() {
+    let cluster = TestCluster::shared().await;
+    let admin = cluster.control_plane.kubeconfig();
+    let broker = shop().await;
+    broker.set_auth(Some(Auth::Bearer("planted-token".into())));
+    cluster.secret("why-token", json!({"token": "planted-token"})).await;
+    let spec = json!({"url": broker.url(), "auth": {"bearer": {"secretRef": {"name": "why-token"}}}});
+    cluster.apply::<PactBroker>("PactBroker", "why-closed", spec).await;
+    let namespace = cluster.namespace().await;
+    let more = json!({"brokerRef": {"name": "why-closed"}, "environment": "production"});
+    cluster.map("why-production", &[&namespace], more).await;
+    let asked = async |more: &[&str]| {
+        let own = ["why", "orders", "2.0.0", "--to-environment", "production", "--retries", "0"];
+        said(admin, &[&own, more].concat(), "").await
+    };
+    shows(&asked(&[]).await, 1, &["(PactEnvironment why-production", "1. web-shop 4.3.0 (now 4.2.0)"]);
+    let elsewhere = asked(&["--operator-namespace", "default"]).await;
+    shows(&elsewhere, 2, &["PactBroker why-closed", "is default the operator's namespace?", "give --broker-base-url"]);
+    assert!(!elsewhere.out.contains("planted"), "{}", elsewhere.out);
 }

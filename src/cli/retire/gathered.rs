@@ -118,17 +118,19 @@ impl Gathered {
             return Err("it is not what it was when it was listed: run it again".to_owned());
         }
         let unreadable = |_| "its uuid cannot be sent to the broker".to_owned();
-        match kind {
+        let written = match kind {
             RowKind::Deployment => at.broker.undeploy(&DeploymentId::parse(&row.uuid).map_err(unreadable)?).await,
             RowKind::Release => at.broker.end_support(&ReleaseId::parse(&row.uuid).map_err(unreadable)?).await,
-        }
-        .map_err(failed)?;
-        let after = Rows::read(at, Some(&item.key.pacticipant)).await.map_err(failed)?.of(&item.key);
-        let is_there = after.row.iter().chain(&after.releases).any(|it| it.uuid == row.uuid);
-        if is_there {
-            Err("the broker took the request, and still has the row: run it again".to_owned())
-        } else {
-            Ok(())
+        };
+        // Whatever became of the answer: what counts is whether the row is there.
+        let after = Rows::read(at, Some(&item.key.pacticipant)).await.map_err(failed)?;
+        let of_key = after.of(&item.key);
+        let is_there = of_key.row.iter().chain(&of_key.releases).any(|it| it.uuid == row.uuid);
+        match written {
+            _ if !is_there && !of_key.unreadable => Ok(()),
+            Err(error) => Err(unanswered(&error)),
+            Ok(()) if is_there => Err("the broker took the request, and still has the row: run it again".to_owned()),
+            Ok(()) => Ok(()),
         }
     }
 }
