@@ -135,6 +135,11 @@ impl Judge {
         self.live.read(&self.broker, environment, None).await
     }
 
+    /// See [`Running::unrecorded`].
+    pub(super) fn unrecorded(&self, question: &Question, recorded: &LiveVersions) -> Vec<UnrecordedVersion> {
+        self.running.unrecorded(question, recorded)
+    }
+
     /// See [`Running::revision`].
     #[must_use]
     pub fn revision(&self, question: &Question) -> Revision {

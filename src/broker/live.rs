@@ -30,7 +30,7 @@ pub struct LiveSnapshot {
     /// Every version that is deployed, or released and supported.
     pub versions: LiveVersions,
     /// Those of them that are released and supported.
-    supported: LiveVersions,
+    pub supported: LiveVersions,
     /// How many rows could not be read: a version may be missing.
     pub unreadable: usize,
 }

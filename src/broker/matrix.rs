@@ -10,7 +10,7 @@ use super::{
     transport::Request,
 };
 use crate::{
-    api::names::{Pacticipant, Version},
+    api::names::{EnvironmentName, Pacticipant, Version},
     decide::{LATEST_BY, Matrix, MatrixRow, Question, Selection, UnrecordedVersion},
 };
 
@@ -111,6 +111,24 @@ impl Broker {
             [("q[][pacticipant]", pacticipant.as_str()), ("q[][version]", version.as_str())]
         });
         self.read_matrix(query.chain([("latestby", LATEST_BY)]).collect()).await
+    }
+
+    /// The matrix of several versions of a pacticipant in an environment: each pact and result of one of them with what is live
+    /// there. Its sums are about all together, and mean nothing.
+    ///
+    /// # Errors
+    /// [`BrokerError::Rejected`] with status 400 when the pacticipant or the environment does not exist, and any other.
+    pub async fn matrix_of_versions(
+        &self,
+        pacticipant: &Pacticipant,
+        versions: &[Version],
+        environment: &EnvironmentName,
+    ) -> Result<Matrix, BrokerError> {
+        let selectors = versions
+            .iter()
+            .flat_map(|version| [("q[][pacticipant]", pacticipant.as_str()), ("q[][version]", version.as_str())]);
+        let rest = [("latestby", LATEST_BY), ("environment", environment.as_str())];
+        self.read_matrix(selectors.chain(rest).collect()).await
     }
 
     /// Every pact and result of a version, wherever the other side is.

@@ -32,6 +32,7 @@ mod slots;
 mod transport;
 mod turns;
 mod url;
+mod way_to_yes;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -50,6 +51,7 @@ pub use permitted::Permission;
 pub use releases::ReleasedVersion;
 pub use rows::Rows;
 pub use transport::{LONGEST_ANSWER, Observer};
+pub use way_to_yes::{Considered, FoundWay};
 
 use answer::Answer;
 use transport::{Request, Sending, Transport};

@@ -15,6 +15,8 @@ pub enum Operation {
     ReadPacticipants,
     /// `GET /pacticipants/{p}`
     ReadPacticipant,
+    /// `GET /pacticipants/{p}/versions`
+    ReadVersions,
     /// `GET /pacticipants/{p}/versions/{v}`
     ReadVersion,
     /// `GET /matrix`
@@ -43,6 +45,7 @@ impl Operation {
             Self::CreateEnvironment => "create_environment",
             Self::ReadPacticipants => "read_pacticipants",
             Self::ReadPacticipant => "read_pacticipant",
+            Self::ReadVersions => "read_versions",
             Self::ReadVersion => "read_version",
             Self::ReadMatrix => "read_matrix",
             Self::ReadDeployed => "read_deployed",
@@ -64,6 +67,7 @@ impl fmt::Display for Operation {
             Self::CreateEnvironment => "create an environment",
             Self::ReadPacticipants => "read the pacticipants",
             Self::ReadPacticipant => "read a pacticipant",
+            Self::ReadVersions => "read the versions of a pacticipant",
             Self::ReadVersion => "read a version",
             Self::ReadMatrix => "read the matrix",
             Self::ReadDeployed => "read what is deployed",

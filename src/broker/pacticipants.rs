@@ -1,4 +1,5 @@
-//! Pacticipants and their versions: `/pacticipants`, `/pacticipants/{p}` and `/pacticipants/{p}/versions/{v}`.
+//! Pacticipants and their versions: `/pacticipants`, `/pacticipants/{p}`, `/pacticipants/{p}/versions` and
+//! `/pacticipants/{p}/versions/{v}`.
 
 use std::collections::HashMap;
 
@@ -9,7 +10,7 @@ use super::Broker;
 use super::error::BrokerError;
 use super::ids::EnvironmentId;
 use super::operation::Operation;
-use super::rows::Row;
+use super::rows::{Row, exact};
 use super::transport::Request;
 use crate::api::names::{Pacticipant, Version};
 
@@ -57,6 +58,18 @@ struct LatestVersion {
     number: String,
 }
 
+#[derive(Deserialize)]
+struct VersionList {
+    #[serde(rename = "_embedded")]
+    embedded: ListedVersions,
+}
+
+#[derive(Deserialize)]
+struct ListedVersions {
+    #[serde(default)]
+    versions: Vec<Row<LatestVersion>>,
+}
+
 impl Broker {
     /// The version of each pacticipant that the broker has as its latest; an empty text where it has none. `None` when the
     /// broker has no such list. It is a hint when to look, never a reason to act: brokers may order versions by number
@@ -77,6 +90,26 @@ impl Broker {
             Row::Other => None,
         });
         Ok(Some(latest.collect()))
+    }
+
+    /// The versions of a pacticipant that the broker has as its newest, the newest first, so many at most; none of one that it
+    /// does not know. It is a hint what to look at, never a reason to act (docs/contributing/broker-api.md#the-newest-versions).
+    ///
+    /// # Errors
+    /// Any [`BrokerError`] but those for something missing.
+    pub async fn newest_versions(&self, pacticipant: &Pacticipant, count: usize) -> Result<Vec<Version>, BrokerError> {
+        let segments = ["pacticipants", pacticipant.as_str(), "versions"];
+        let page_size = count.to_string();
+        let query = [("pageNumber", "1"), ("pageSize", page_size.as_str())];
+        let request = Request::get(Operation::ReadVersions, &segments).with(&query);
+        let Some(document) = self.ask(request).await? else { return Ok(Vec::new()) };
+        let VersionList { embedded: ListedVersions { versions } } = document.read()?;
+        let numbers = versions.into_iter().filter_map(|row| match row {
+            Row::Shaped(LatestVersion { number }) => exact(&number, Version::parse, Version::as_str),
+            Row::Other => None,
+        });
+        // A broker that knows no pages answers with all of them.
+        Ok(numbers.take(count).collect())
     }
 
     /// Whether the broker knows this pacticipant.

@@ -10,7 +10,7 @@ use crate::{
     api::{gate::InFlight, names::EnvironmentName},
     decide::{
         Destination, Ignored, Judgement, LiveVersions, Matrix, Member, Question, Selection, Selector, Verdict,
-        Versions, by_rows, together,
+        Versions, among, by_rows, together,
     },
 };
 
@@ -111,7 +111,7 @@ impl Judge {
     }
 
     /// How the members get along with each other, wherever else they are.
-    async fn between(&self, members: &[Member]) -> Result<Matrix, BrokerError> {
+    pub(super) async fn between(&self, members: &[Member]) -> Result<Matrix, BrokerError> {
         let selectors = members.iter().map(|(pacticipant, version)| Selector {
             pacticipant: pacticipant.clone(),
             versions: Versions::One(version.clone()),
@@ -122,17 +122,9 @@ impl Judge {
     }
 }
 
-/// The question about a member of a set: the others are not judged as what the environment has of them now.
+/// The question about a member of a set.
 fn question(member: &Member, members: &[Member], environment: &EnvironmentName, ignore: &[Ignored]) -> Question {
     let (pacticipant, version) = member.clone();
-    let others = members.iter().map(|(other, _)| other).filter(|other| **other != pacticipant);
-    let others = others.map(|other| Ignored { pacticipant: other.clone(), version: None });
-    let ignore: BTreeSet<_> = others.chain(ignore.iter().cloned()).collect();
-    Question {
-        pacticipant,
-        version,
-        environment: environment.clone(),
-        ignore: ignore.into_iter().collect(),
-        in_flight: InFlight::default(),
-    }
+    let (environment, ignore, in_flight) = (environment.clone(), ignore.to_vec(), InFlight::default());
+    among(Question { pacticipant, version, environment, ignore, in_flight }, members)
 }

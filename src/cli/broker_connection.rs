@@ -1,13 +1,19 @@
 //! How the verbs for people reach a broker: the options and the environment variables of the official command line.
 
-use std::{fmt, fs, path::PathBuf, time::Duration};
+use std::{
+    fmt, fs,
+    io::{self, Write},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{ArgAction, Args};
 
 use super::process::{Failure, USER_AGENT};
 use crate::broker::{
-    BaseUrl, BrokerConfig, ClientCertificate, Credentials, SecretText, TlsSettings, pause::LONGEST_PAUSE,
+    BaseUrl, BrokerConfig, BrokerError, ClientCertificate, Credentials, SecretText, TlsSettings, pause::LONGEST_PAUSE,
 };
+use crate::decide::Verdict;
 
 /// How to reach a broker. Every user of a machine can read the arguments of a process: credentials are better in
 /// environment variables.
@@ -110,9 +116,46 @@ impl BrokerConnection {
     }
 
     /// Whether there is anything to send that is nobody else's business.
-    pub(super) fn has_secrets(&self) -> bool {
+    fn has_secrets(&self) -> bool {
         let given = |secret: &Option<SecretArgument>| secret.as_ref().is_some_and(|it| !it.0.is_empty());
         given(&self.broker_token) || given(&self.broker_username) || !self.custom_header.is_empty()
+    }
+
+    /// That credentials are given and no address: whoever writes a `PactBroker`, in a pull request perhaps, must not be sent
+    /// those of a pipeline.
+    ///
+    /// # Errors
+    /// When it is so.
+    pub(super) fn keeps_its_secrets(&self) -> Result<(), Failure> {
+        if self.url().is_some() || !self.has_secrets() {
+            return Ok(());
+        }
+        Err("credentials are sent to no address but the one that is named: give --broker-base-url, or set \
+             PACT_BROKER_BASE_URL"
+            .into())
+    }
+
+    /// Asks a broker until it answers, or the tries are over; says on standard error what is waited for.
+    ///
+    /// # Errors
+    /// The last one.
+    pub(super) async fn ask<T, Asked>(&self, verb: &str, ask: impl Fn() -> Asked) -> Result<T, BrokerError>
+    where
+        Asked: Future<Output = Result<T, BrokerError>>,
+    {
+        let mut failures = 0;
+        loop {
+            match ask().await {
+                Err(error) if error.retryable() && failures < self.retries => {
+                    let wait = wait_after(failures);
+                    failures += 1;
+                    let said = format!("pact-operator {verb}: {error}; asked again in {} s", wait.as_secs_f32());
+                    drop(writeln!(io::stderr(), "{said}"));
+                    tokio::time::sleep(wait).await;
+                }
+                asked => return asked,
+            }
+        }
     }
 
     fn credentials(&self) -> Result<Credentials, Failure> {
@@ -133,6 +176,25 @@ impl BrokerConnection {
             }
         }
     }
+}
+
+/// What to do when a broker could not be asked, to stand after a semicolon.
+pub(super) const fn remedy(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Unauthorized => {
+            "give credentials that the broker takes in PACT_BROKER_TOKEN, or PACT_BROKER_USERNAME and PACT_BROKER_PASSWORD, \
+             with PACT_BROKER_BASE_URL; those of the cluster: kubectl get pactbroker"
+        }
+        Verdict::EnvironmentMissing => {
+            "correct the name, or have the platform team create the environment at the broker"
+        }
+        _ => "look whether the broker answers at its address, and run it again: kubectl get pactbroker",
+    }
+}
+
+/// How long to wait after so many failures before another try.
+pub(super) fn wait_after(failures: u32) -> Duration {
+    Duration::from_millis(500 << failures.min(10))
 }
 
 /// A header as it is written on the command line.

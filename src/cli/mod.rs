@@ -12,9 +12,12 @@ mod explain;
 mod installed;
 mod man;
 mod process;
+mod reached_brokers;
+mod retire;
 mod self_test;
 mod status;
 mod webhook;
+mod why;
 
 use std::process::ExitCode;
 
@@ -43,8 +46,12 @@ enum Verb {
     Status(status::StatusArguments),
     /// Explain one workload: how its version is found, where it is recorded and judged, and what would change that.
     Explain(explain::ExplainArguments),
+    /// Say why a version may not be deployed, and the smallest way to a yes.
+    Why(Box<why::WhyArguments>),
     /// Examine an installation: what is wrong with it, each with its remedy.
     Doctor(doctor::DoctorArguments),
+    /// Take back at the broker what the operator recorded for a namespace, an environment, an application or a cluster.
+    Retire(Box<retire::RetireArguments>),
     /// Check an installed operator: ask the API server for its gate, and the brokers; say what is not in force.
     SelfTest(Box<self_test::SelfTestArguments>),
     /// Print the custom resource definitions as YAML, for `kubectl apply --server-side -f -`.
@@ -77,7 +84,9 @@ pub fn run() -> ExitCode {
         Verb::CanIMerge(arguments) => check::run_merge(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),
+        Verb::Why(arguments) => why::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
+        Verb::Retire(arguments) => retire::run(&arguments),
         Verb::SelfTest(arguments) => self_test::run(*arguments),
         Verb::Crds(arguments) => crds::run(&arguments),
         Verb::Completions(arguments) => completions::run(&arguments),

@@ -17,10 +17,11 @@ use crate::{
     api::{deployment::Member, names::Version},
     decide::{
         Explanation, Reason,
-        record::{MemberFate, MemberView, has_recorded},
+        record::{MemberFate, MemberView, Sighting, has_recorded},
     },
     workload::{
-        Dispatch, Kind, RecordKey, RolloutView, View, Workload, WorkloadKind, WorkloadRef, pods_left, template_of,
+        Dispatch, Kind, RecordKey, RolloutState, RolloutView, View, Workload, WorkloadKind, WorkloadRef, pods_left,
+        template_of,
     },
 };
 use operator_kit::refusal;
@@ -38,7 +39,7 @@ impl Cluster {
     pub async fn live_members(&self, key: &RecordKey, members: &[MemberView]) -> Result<Vec<MemberView>, Explanation> {
         let mut reads = Vec::with_capacity(members.len());
         for member in members {
-            reads.push(self.live_workload(&member.workload));
+            reads.push(live_workload(&self.client, &member.workload));
         }
         let workloads: Vec<Option<Workload>> = stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
         let templates = self.live_templates(members.iter().map(|member| &member.workload)).await?;
@@ -69,11 +70,11 @@ impl Cluster {
     async fn fate(&self, key: &RecordKey, member: &Member) -> Result<MemberFate, Explanation> {
         let Some(kind) = WorkloadKind::named(&member.kind) else { return Ok(MemberFate::Unknown) };
         let reference = WorkloadRef { kind, namespace: member.namespace.clone(), name: member.name.clone() };
-        let live = self.live_workload(&reference).await?;
+        let live = live_workload(&self.client, &reference).await?;
         if live.is_some() && !self.moved_namespaces([&reference].into_iter()).await?.is_empty() {
             return Ok(MemberFate::Unknown);
         }
-        let pods_left = live.is_none() && self.pods_left(key, &reference).await?;
+        let pods_left = live.is_none() && pods_left_of(&self.client, key, &reference).await?;
         let recorded = |key: &RecordKey, version: &Version| {
             let object = self.records.get(key);
             object
@@ -82,29 +83,6 @@ impl Cluster {
                 .is_some_and(|status| has_recorded(status, version))
         };
         Ok(self.index().fate(key, &reference, live.as_ref(), pods_left, recorded))
-    }
-
-    /// Whether pods of a workload that is gone are left: those of a Deployment in its `ReplicaSet`s, which have its
-    /// annotations, those of another kind without an owner (case 99).
-    async fn pods_left(&self, key: &RecordKey, gone: &WorkloadRef) -> Result<bool, Explanation> {
-        let namespace = &gone.namespace;
-        if gone.kind == WorkloadKind::Deployment {
-            let api: Api<ReplicaSet> = Api::namespaced(self.client.clone(), namespace);
-            let what = format!("the ReplicaSets in {namespace}");
-            let sets =
-                bounded(api.list(&ListParams::default()), &what).await.map_err(|error| error.unexpected(&what))?;
-            let replicas = |set: &ReplicaSet| set.status.as_ref().map_or(0, |status| status.replicas);
-            return Ok(sets.iter().any(|set| replicas(set) > 0 && pods_left::runs(set.annotations(), key)));
-        }
-        let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(self.client.clone(), namespace);
-        let what = format!("the Pods in {namespace}");
-        let with_revision = ListParams::default().labels(pods_left::REVISION);
-        let pods = bounded(api.list(&with_revision), &what).await.map_err(|error| error.unexpected(&what))?;
-        Ok(pods.iter().any(|pod| pods_left::was_of(&pod.metadata, &gone.name)))
-    }
-
-    async fn live_workload(&self, reference: &WorkloadRef) -> Result<Option<Workload>, Explanation> {
-        reference.kind.dispatch(Read { client: self.client.clone(), reference }).await
     }
 
     /// The namespaces of these workloads whose labels say now that they lie elsewhere than the watch has told: what follows
@@ -148,6 +126,50 @@ impl Cluster {
         }
         Ok(templates)
     }
+}
+
+/// What became of a workload that a record lists as a member: for people who retire the record.
+pub async fn sighting(client: &Client, key: &RecordKey, member: &Member) -> Sighting {
+    let Some(kind) = WorkloadKind::named(&member.kind) else {
+        return Sighting::Unread(format!("{} is no kind that is recorded", member.kind));
+    };
+    let reference = WorkloadRef { kind, namespace: member.namespace.clone(), name: member.name.clone() };
+    match live_workload(client, &reference).await {
+        Err(why) => Sighting::Unread(why.message),
+        Ok(Some(workload))
+            if workload.without_pods && !matches!(workload.rollout, RolloutState::Terminating { .. }) =>
+        {
+            Sighting::Asleep
+        }
+        Ok(Some(_)) => Sighting::Runs,
+        Ok(None) => match pods_left_of(client, key, &reference).await {
+            Err(why) => Sighting::Unread(why.message),
+            Ok(true) => Sighting::PodsLeft,
+            Ok(false) => Sighting::Gone,
+        },
+    }
+}
+
+/// Whether pods of a workload that is gone are left: those of a Deployment in its `ReplicaSet`s, which have its
+/// annotations, those of another kind without an owner (case 99).
+async fn pods_left_of(client: &Client, key: &RecordKey, gone: &WorkloadRef) -> Result<bool, Explanation> {
+    let namespace = &gone.namespace;
+    if gone.kind == WorkloadKind::Deployment {
+        let api: Api<ReplicaSet> = Api::namespaced(client.clone(), namespace);
+        let what = format!("the ReplicaSets in {namespace}");
+        let sets = bounded(api.list(&ListParams::default()), &what).await.map_err(|error| error.unexpected(&what))?;
+        let replicas = |set: &ReplicaSet| set.status.as_ref().map_or(0, |status| status.replicas);
+        return Ok(sets.iter().any(|set| replicas(set) > 0 && pods_left::runs(set.annotations(), key)));
+    }
+    let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(client.clone(), namespace);
+    let what = format!("the Pods in {namespace}");
+    let with_revision = ListParams::default().labels(pods_left::REVISION);
+    let pods = bounded(api.list(&with_revision), &what).await.map_err(|error| error.unexpected(&what))?;
+    Ok(pods.iter().any(|pod| pods_left::was_of(&pod.metadata, &gone.name)))
+}
+
+async fn live_workload(client: &Client, reference: &WorkloadRef) -> Result<Option<Workload>, Explanation> {
+    reference.kind.dispatch(Read { client: client.clone(), reference }).await
 }
 
 /// One workload, read as what it is.

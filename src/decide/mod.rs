@@ -30,7 +30,8 @@ pub use admission::{
 };
 pub use reason::{Explanation, Reason};
 pub use verdict::{
-    Destination, Evidence, Ignored, Judgement, LATEST_BY, LiveVersions, Matrix, MatrixQuery, MatrixRow, Member, Pair,
-    PairResult, Question, Selection, Selector, UnrecordedVersion, Vacuous, Verdict, Versions, brokers_spelling,
-    by_rows, judge, of_other_spelling, together, wants_live,
+    Destination, Evidence, Ignored, Judgement, KnownPairs, LATEST_BY, LiveVersions, Matrix, MatrixQuery, MatrixRow,
+    Member, Pair, PairResult, Question, Selection, Selector, Situation, Tried, UnrecordedVersion, Vacuous, Verdict,
+    Versions, WayToYes, among, brokers_spelling, by_rows, ignored_by_all, judge, of_other_spelling, together,
+    wants_live, way_to_yes,
 };

@@ -34,7 +34,7 @@ async fn check(url: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Sai
 }
 
 /// Runs a verb; `input` is what comes on its standard input.
-async fn verb(verb: &str, arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Said {
+pub async fn verb(verb: &str, arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Said {
     let mut command = Command::new(binary());
     for (name, _) in std::env::vars_os() {
         let ours = name.to_str().is_some_and(|name| {

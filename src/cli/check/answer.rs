@@ -57,7 +57,7 @@ pub(super) struct Effect {
 
 /// What an answer means for whoever asked, the worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Outcome {
+pub(in crate::cli) enum Outcome {
     /// Go ahead.
     Yes,
     /// It could not be told.
@@ -68,7 +68,7 @@ pub(super) enum Outcome {
 
 impl Outcome {
     /// What a verdict means where no policy says otherwise.
-    pub(super) const fn of(verdict: Verdict) -> Self {
+    pub(in crate::cli) const fn of(verdict: Verdict) -> Self {
         if verdict.is_yes() {
             Self::Yes
         } else if verdict.answered() {
@@ -79,7 +79,7 @@ impl Outcome {
     }
 
     /// The exit code.
-    pub(super) const fn exit_code(self) -> u8 {
+    pub(in crate::cli) const fn exit_code(self) -> u8 {
         match self {
             Self::Yes => 0,
             Self::No => 1,

@@ -8,6 +8,8 @@ mod policy;
 mod selected;
 mod workloads;
 
+pub(super) use answer::Outcome;
+
 use std::{
     fs::OpenOptions,
     io::{self, Write},
@@ -21,7 +23,7 @@ use clap::Args;
 
 use self::{answer::Answer, output::Format, policy::Policy, selected::Selected, workloads::Judging};
 use super::{
-    broker_connection::BrokerConnection,
+    broker_connection::{BrokerConnection, wait_after},
     columns::colourful,
     process::{self, Failure, on_this_thread},
 };
@@ -237,7 +239,7 @@ where
         };
         let wait = if retryable && failures < asking.connection.retries && !asking.dry_run {
             failures += 1;
-            Duration::from_millis(500 << (failures - 1).min(10))
+            wait_after(failures - 1)
         } else if may_become_a_yes(judgement.verdict) && waits < asking.retry_while_unknown && !asking.dry_run {
             (failures, waits) = (0, waits + 1);
             Duration::from_secs(asking.retry_interval)

@@ -8,6 +8,7 @@ use super::{
     desired::{Desired, desired, desired_releases},
     explanations,
     facts::{Done, Facts, Failure, Live, Row, Snapshot, Suspicion},
+    ownership::{RowOf, row_of},
     plan::{Removal, Step, plan, removal},
     releases::assess_releases,
     state::{RecordState, Write},
@@ -204,15 +205,13 @@ fn orphaned(facts: &Facts<'_>, rules: &EnvironmentRules, now: Timestamp) -> Asse
         (Some(Done::Undeployed { version }), None) => done(RecordState::Undeployed(explanations::undeployed(version))),
         (Some(Done::Undeployed { .. }), Some(_)) => Assessment::Moved,
         (_, None) => done(RecordState::Undeployed(explanations::nothing_recorded())),
-        (_, Some(row)) if !facts.last_record().may_be_ours(&row.version) => {
-            done(RecordState::Undeployed(explanations::recorded_by_others(row)))
-        }
-        (_, Some(row)) if facts.last_record().is_found(row) && !rules.removal.adopts => {
-            done(RecordState::Undeployed(explanations::was_there_before(row)))
-        }
-        // A workload may have returned while the broker was asked.
-        (_, Some(_)) if !live.members.is_empty() => Assessment::Moved,
-        (_, Some(row)) => Assessment::Act(Action::Write(BrokerWrite::Undeploy(row.clone()))),
+        (_, Some(row)) => match row_of(&facts.last_record(), row, rules.removal.adopts) {
+            RowOf::Others => done(RecordState::Undeployed(explanations::recorded_by_others(row))),
+            RowOf::Before => done(RecordState::Undeployed(explanations::was_there_before(row))),
+            // A workload may have returned while the broker was asked.
+            RowOf::Operator if !live.members.is_empty() => Assessment::Moved,
+            RowOf::Operator => Assessment::Act(Action::Write(BrokerWrite::Undeploy(row.clone()))),
+        },
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
     desired::{DesiredReleases, desired_releases, held, standing},
     explanations,
     facts::{Done, Facts, Live, ReleasedRow, Snapshot, Suspicion, in_doubt},
+    ownership::released_by_operator,
     state::RecordState,
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
 
 /// The next step for a record of releases.
 pub(super) fn assess_releases(facts: &Facts<'_>, rules: &EnvironmentRules, now: Timestamp) -> Assessment {
-    let ours = ours(facts, rules);
+    let ours = released_by_operator(facts.status, rules.removal.adopts);
     let wanted = match wanted(facts, &ours, rules, now) {
         Ok(wanted) => wanted,
         Err(assessment) => return assessment,
@@ -138,14 +139,6 @@ impl ReleasePlan {
     fn is_empty(&self) -> bool {
         self.release.is_empty() && self.end.is_empty()
     }
-}
-
-/// The versions that we released, or may take for ours, and that still count as supported by us.
-fn ours(facts: &Facts<'_>, rules: &EnvironmentRules) -> BTreeSet<Version> {
-    let supported = facts.status.map(|status| &status.supported).into_iter().flatten();
-    let supported = supported.filter(|recorded| !recorded.found || rules.removal.adopts);
-    let supported = supported.filter_map(|recorded| Version::parse(&recorded.version).ok());
-    supported.chain(facts.last_record().intended).collect()
 }
 
 fn versions(releases: &[ReleasedRow]) -> BTreeSet<Version> {

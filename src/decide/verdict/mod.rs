@@ -2,21 +2,25 @@
 
 pub mod evidence;
 pub mod judge;
+pub mod known_pairs;
 pub mod matrix_query;
 pub mod question;
 pub mod selection;
 pub mod together;
 pub mod vacuous;
+pub mod way_to_yes;
 
 use std::fmt;
 
 pub use evidence::{Evidence, LiveVersions, Matrix, MatrixRow, Pair, PairResult, UnrecordedVersion};
 pub use judge::{Judgement, brokers_spelling, judge, of_other_spelling, wants_live};
+pub use known_pairs::KnownPairs;
 pub use matrix_query::{LATEST_BY, MatrixQuery};
 pub use question::{Ignored, Question};
 pub use selection::{Destination, Selection, Selector, Versions};
-pub use together::{Member, by_rows, together};
+pub use together::{Member, among, by_rows, ignored_by_all, together};
 pub use vacuous::Vacuous;
+pub use way_to_yes::{Situation, Tried, WayToYes, way_to_yes};
 
 /// What can-i-deploy, read carefully, says of a version and an environment (docs/contributing/rules.md#verdicts-and-default-actions).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::MatrixRow;
 use crate::api::{
     gate::InFlight,
     names::{EnvironmentName, Pacticipant, Version},
@@ -27,6 +28,15 @@ impl Question {
     #[must_use]
     pub fn leaves_out_all_of(&self, pacticipant: &Pacticipant) -> bool {
         self.ignore.iter().any(|ignored| ignored.version.is_none() && ignored.pacticipant == *pacticipant)
+    }
+
+    /// Whether a broker that is told what to ignore leaves a row of its matrix out of consideration.
+    #[must_use]
+    pub fn leaves_out(&self, row: &MatrixRow) -> bool {
+        let covers = |pacticipant, version| self.ignore.iter().any(|ignored| ignored.covers(pacticipant, version));
+        covers(&row.consumer, &row.consumer_version)
+            || row.provider_version.as_ref().is_some_and(|version| covers(&row.provider, version))
+            || self.leaves_out_all_of(&row.provider)
     }
 }
 

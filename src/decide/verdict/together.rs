@@ -3,13 +3,30 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Ignored, Judgement, Matrix, Pair, PairResult, Verdict,
+    Ignored, Judgement, Matrix, Pair, PairResult, Question, Verdict,
     judge::{adds_up, considered, has_failed, is_missing},
 };
 use crate::api::names::{Pacticipant, Version};
 
 /// One version of a set.
 pub type Member = (Pacticipant, Version);
+
+/// A question about a member of a set: the others are not judged as what the environment has of them now.
+#[must_use]
+pub fn among(question: Question, members: &[Member]) -> Question {
+    let others = members.iter().map(|(other, _)| other).filter(|other| **other != question.pacticipant);
+    let others = others.map(|other| Ignored { pacticipant: other.clone(), version: None });
+    let ignore: BTreeSet<_> = others.chain(question.ignore.iter().cloned()).collect();
+    Question { ignore: ignore.into_iter().collect(), ..question }
+}
+
+/// What is left out of the pairs of a set: what the question about each of its members leaves out.
+#[must_use]
+pub fn ignored_by_all(questions: &[Question]) -> Vec<Ignored> {
+    let Some((first, others)) = questions.split_first() else { return Vec::new() };
+    let by_all = |ignored: &&Ignored| others.iter().all(|question| question.ignore.contains(ignored));
+    first.ignore.iter().filter(by_all).cloned().collect()
+}
 
 /// The verdict by the rows of a matrix alone, as read for the official clients' question without an environment: nothing
 /// is known of versions that have no row.

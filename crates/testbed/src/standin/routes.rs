@@ -144,6 +144,7 @@ pub(super) fn dispatch(call: &Call<'_>, state: &mut State) -> Answer {
         ["pacticipants"] => versions::collection(call, state),
         ["pacticipants", name] => versions::pacticipant(call, state, name),
         ["pacticipants", name, "latest-version"] => versions::latest(call, state, name),
+        ["pacticipants", name, "versions"] => versions::of_pacticipant(call, state, name),
         ["pacticipants", name, "versions", number] => versions::one(call, state, name, number),
         ["pacticipants", name, "branches", branch, "versions", number] if call.method == "PUT" => {
             versions::put(call, state, name, number, Some(branch))

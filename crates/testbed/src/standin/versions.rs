@@ -190,6 +190,23 @@ fn described(links: &Links, name: &str, found: &Pacticipant) -> Value {
     body
 }
 
+/// `GET /pacticipants/P/versions`: as the broker's source has it, not observed. Pages of the versions, newest first.
+pub(super) fn of_pacticipant(call: &Call<'_>, state: &State, name: &str) -> Answer {
+    if let Some(refused) = call.refused_read() {
+        return refused;
+    }
+    let Some(found) = state.pacticipants.get(name) else { return call.errors.not_found() };
+    let number = |parameter: &str, without: usize| {
+        call.parameter(parameter).and_then(|text| text.parse().ok()).filter(|number| *number > 0).unwrap_or(without)
+    };
+    let (page, size) = (number("pageNumber", 1), number("pageSize", 100));
+    let mut all: Vec<_> = found.versions.iter().collect();
+    all.sort_by_key(|(_, version)| std::cmp::Reverse(version.order));
+    let page = all.into_iter().skip((page - 1).saturating_mul(size)).take(size);
+    let rows: Vec<_> = page.filter_map(|(number, _)| resource(call, state, name, number)).collect();
+    Answer::hal(200, &call.list("versions", &rows, &format!("All application versions of {name}")))
+}
+
 /// `GET /pacticipants/P/latest-version`.
 pub(super) fn latest(call: &Call<'_>, state: &State, name: &str) -> Answer {
     if let Some(refused) = call.refused_read() {
