@@ -9,6 +9,7 @@ mod crds;
 mod doctor;
 mod explain;
 mod installed;
+mod notifications;
 mod process;
 mod self_test;
 mod status;
