@@ -14,7 +14,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use operator_kit::{
     backoff::entropy,
-    events::{Event, EventSink},
+    events::{Event, EventSink, Regarding},
     lease::Leadership,
 };
 use reqwest::Client;
@@ -35,13 +35,13 @@ use crate::{
 
 /// How many objects' announcements are delivered to a sink at once.
 const AT_ONCE: usize = 16;
-/// How long a sink that answers 429 without a time is left alone.
-const REST: Duration = Duration::from_secs(1);
 
 /// One sink, and what is known of the deliveries to it.
 pub(super) struct Outlet {
     pub(super) settings: SinkSettings,
-    pub(super) progress: Progresses,
+    pub(super) progress: Progresses<RecordKey>,
+    /// The same of denials, by the uids of their Events.
+    pub(super) denials: Progresses<String>,
     /// How many seconds the oldest announcement has waited.
     pub(super) oldest: Arc<AtomicI64>,
     pub(super) permits: Arc<Semaphore>,
@@ -54,6 +54,7 @@ impl Outlet {
         Self {
             settings,
             progress: Progresses::default(),
+            denials: Progresses::default(),
             oldest: Arc::default(),
             permits: Arc::new(Semaphore::new(AT_ONCE)),
             rests_until: Mutex::default(),
@@ -104,6 +105,11 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
+    /// Whether deliveries to a sink may go on.
+    pub(super) fn may_go_on(&self, outlet: &Outlet) -> bool {
+        !self.shutdown.is_cancelled() && self.leadership.is_leader() && !outlet.rests(Instant::now())
+    }
+
     /// Delivers what waits of an object.
     pub(super) async fn deliver(&self, outlet: &Outlet, key: &RecordKey) {
         let (sink, progress) = (outlet.settings.sink, &outlet.progress);
@@ -112,43 +118,53 @@ impl Delivery {
         if !progress.begin(key, &uid, Instant::now()) {
             return;
         }
+        let cluster = self.cluster.as_deref();
         for announcement in sink.waiting(&object, progress.sent(key, &uid)) {
-            if self.shutdown.is_cancelled() || !self.leadership.is_leader() || outlet.rests(Instant::now()) {
+            if !self.may_go_on(outlet) {
                 break;
             }
-            let subject = Subject { key, uid: &uid, cluster: self.cluster.as_deref(), announcement };
-            let left = self.leadership.time_left();
-            match outlet.settings.post(&self.client, &subject, left).await {
-                Outcome::Delivered => {
-                    debug!(%key, sink = sink.name(), sequence = announcement.sequence, "delivered");
-                    self.metrics.delivered(sink);
-                    if outlet.failing.swap(false, Ordering::Relaxed) {
-                        info!(sink = sink.name(), "the sink takes announcements again");
-                    }
-                }
-                Outcome::Refused { why } => {
-                    self.metrics.refused(sink);
-                    self.refused(outlet, &object, &subject, &why).await;
-                }
-                Outcome::Again { why, pause } => {
-                    self.metrics.failed(sink);
-                    if let Some(pause) = pause.or_else(|| why.contains("429").then_some(REST)) {
-                        outlet.rest(pause);
-                    }
-                    if outlet.failing.swap(true, Ordering::Relaxed) {
-                        debug!(%key, sink = sink.name(), why, "not delivered yet");
-                    } else {
-                        warn!(%key, sink = sink.name(), "an announcement is not delivered yet: {why}; it is tried until it is");
-                    }
-                    progress.failed(key, Instant::now(), entropy());
-                    break;
-                }
+            let subject = Subject { key, uid: &uid, cluster, announcement };
+            if !self.attempt(outlet, &subject, &regarding(&object)).await {
+                progress.failed(key, Instant::now(), entropy());
+                break;
             }
             progress.delivered(key, announcement.sequence);
         }
         let sent = progress.sent(key, &uid);
         let noted = sent <= sink.mark(&object) || self.note(outlet, key, &object, sent).await;
         progress.end(key, noted);
+    }
+
+    /// Tries to deliver an announcement; says whether that is over: the sink has it, or will never take it.
+    pub(super) async fn attempt(&self, outlet: &Outlet, subject: &Subject<'_>, about: &Regarding) -> bool {
+        let (key, sink) = (subject.key, outlet.settings.sink);
+        match outlet.settings.post(&self.client, subject, self.leadership.time_left()).await {
+            Outcome::Delivered => {
+                debug!(%key, sink = sink.name(), id = subject.id(), "delivered");
+                self.metrics.delivered(sink);
+                if outlet.failing.swap(false, Ordering::Relaxed) {
+                    info!(sink = sink.name(), "the sink takes announcements again");
+                }
+                true
+            }
+            Outcome::Refused { why } => {
+                self.metrics.refused(sink);
+                self.refused(outlet, about, subject, &why).await;
+                true
+            }
+            Outcome::Again { why, pause } => {
+                self.metrics.failed(sink);
+                if let Some(pause) = pause {
+                    outlet.rest(pause);
+                }
+                if outlet.failing.swap(true, Ordering::Relaxed) {
+                    debug!(%key, sink = sink.name(), why, "not delivered yet");
+                } else {
+                    warn!(%key, sink = sink.name(), "an announcement is not delivered yet: {why}; it is tried until it is");
+                }
+                false
+            }
+        }
     }
 
     /// Notes how far an object's announcements are delivered; says whether that is known in the cluster.
@@ -162,7 +178,7 @@ impl Delivery {
     }
 
     /// Reports an announcement that the sink will never take.
-    async fn refused(&self, outlet: &Outlet, object: &PactDeployment, subject: &Subject<'_>, why: &str) {
+    async fn refused(&self, outlet: &Outlet, about: &Regarding, subject: &Subject<'_>, why: &str) {
         let (key, sink) = (subject.key, outlet.settings.sink.name());
         let text = described(subject).text;
         error!(%key, sink, id = subject.id(), "the sink refuses an announcement for good ({why}), and it is left out: {text}");
@@ -170,7 +186,7 @@ impl Delivery {
         let reason = Reason::AnnouncementRefused.as_str();
         let event =
             Event { reason, action: "Announce", warning: true, note, once_key: format!("{sink} {}", subject.id()) };
-        if let Err(error) = self.events.publish(&regarding(object), &event).await {
+        if let Err(error) = self.events.publish(about, &event).await {
             warn!(%error, "an Event was not published");
         }
     }

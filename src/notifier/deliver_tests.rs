@@ -6,7 +6,6 @@ use std::{
 
 use axum::{
     Router,
-    extract::State,
     http::{HeaderMap, StatusCode},
     routing::post,
 };
@@ -21,16 +20,19 @@ use crate::{
     notifier::{endpoint::Endpoint, post, template::Template},
 };
 
-/// What a sink got, and what it is to answer: a status, and a header `Retry-After`.
+/// A status, and the header `Retry-After`.
+type Answer = (u16, Option<&'static str>);
+
+/// What a sink got, and what it is to answer.
 #[derive(Clone, Default)]
 struct FakeSink {
     got: Arc<Mutex<Vec<(HeaderMap, Value)>>>,
-    answers: Arc<Mutex<VecDeque<(u16, Option<&'static str>)>>>,
+    answers: Arc<Mutex<VecDeque<Answer>>>,
 }
 
 impl FakeSink {
     /// It answers so, and then 204.
-    fn answering(answers: &[(u16, Option<&'static str>)]) -> Self {
+    fn answering(answers: &[Answer]) -> Self {
         let this = Self::default();
         this.answers.lock().unwrap().extend(answers);
         this
@@ -39,14 +41,16 @@ impl FakeSink {
     async fn serve(&self) -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/events", listener.local_addr().unwrap());
-        let router = Router::new().route("/events", post(Self::take)).with_state(self.clone());
+        let this = self.clone();
+        let take = async move |headers: HeaderMap, body: String| this.take(headers, &body);
+        let router = Router::new().route("/events", post(take));
         tokio::spawn(async move { axum::serve(listener, router).await });
         url
     }
 
-    async fn take(State(this): State<Self>, headers: HeaderMap, body: String) -> (StatusCode, HeaderMap) {
-        this.got.lock().unwrap().push((headers, serde_json::from_str(&body).unwrap()));
-        let (status, retry_after) = this.answers.lock().unwrap().pop_front().unwrap_or((204, None));
+    fn take(&self, headers: HeaderMap, body: &str) -> (StatusCode, HeaderMap) {
+        self.got.lock().unwrap().push((headers, serde_json::from_str(body).unwrap()));
+        let (status, retry_after) = self.answers.lock().unwrap().pop_front().unwrap_or((204, None));
         let retry_after = retry_after.map(|value| ("retry-after".parse().unwrap(), value.parse().unwrap()));
         (StatusCode::from_u16(status).unwrap(), retry_after.into_iter().collect())
     }
@@ -264,7 +268,7 @@ async fn a_standby_and_a_process_that_ends_deliver_nothing() {
     world.delivery.leadership = standby;
     world.deliver().await;
     assert!(sink.sequences().is_empty() && world.server.patches.lock().unwrap().is_empty());
-    granting.lead_until(std::time::Instant::now() + Duration::from_secs(60));
+    granting.lead_until(std::time::Instant::now() + Duration::from_mins(1));
     world.deliver().await;
     assert_eq!(sink.sequences(), [1, 2]);
 }
@@ -273,7 +277,10 @@ async fn a_standby_and_a_process_that_ends_deliver_nothing() {
 async fn what_waits_longest_is_due_first_and_its_age_is_known() {
     let sink = FakeSink::default();
     let world = World::new(Sink::CdEvents, &sink, Template::default(), FakeServer::with(1..=1)).await;
-    assert_eq!(world.outlet.due(&world.delivery.records, Timestamp::from_second(91).unwrap()), [world.key.clone()]);
+    assert_eq!(
+        world.outlet.due(&world.delivery.records, Timestamp::from_second(91).unwrap()),
+        std::slice::from_ref(&world.key)
+    );
     assert_eq!(world.outlet.oldest.load(Ordering::Relaxed), 90);
     let other = key("production", "web");
     let mut object = world.server.object.lock().unwrap().clone();

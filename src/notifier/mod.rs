@@ -5,6 +5,7 @@
 //! their order. Only the leader delivers.
 
 mod deliver;
+mod denials;
 mod endpoint;
 mod metrics;
 mod outcome;
@@ -15,7 +16,9 @@ mod template;
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
+use kube::Client;
 use operator_kit::{events::EventSink, lease::Leadership, metrics::Metrics};
+use prometheus_client::metrics::counter::Counter;
 use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior},
@@ -25,6 +28,7 @@ use tracing::error;
 
 use self::{
     deliver::{Delivery, Outlet},
+    denials::Denials,
     metrics::NotifierMetrics,
 };
 pub use self::{
@@ -39,6 +43,8 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// What the notifier needs of the process that it runs in.
 pub struct Surroundings {
+    /// The API server.
+    pub client: Client,
     /// The records.
     pub records: RecordStore,
     /// Whether this process may deliver.
@@ -47,6 +53,8 @@ pub struct Surroundings {
     pub events: EventSink,
     /// Where metrics are registered.
     pub metrics: Metrics,
+    /// Counts announcements that are lost.
+    pub dropped: Counter,
     /// The name of the cluster, if it has one.
     pub cluster: Option<String>,
     /// How the client names itself.
@@ -57,7 +65,8 @@ pub struct Surroundings {
 
 /// Delivers until shutdown.
 pub async fn run(sinks: Vec<SinkSettings>, surroundings: Surroundings) {
-    let Surroundings { records, leadership, events, metrics, cluster, user_agent, shutdown } = surroundings;
+    let Surroundings { client: api_server, records, leadership, events, metrics, dropped, .. } = surroundings;
+    let Surroundings { cluster, user_agent, shutdown, .. } = surroundings;
     let client = match post::client(&user_agent) {
         Ok(client) => client,
         Err(error) => {
@@ -70,6 +79,14 @@ pub async fn run(sinks: Vec<SinkSettings>, surroundings: Surroundings) {
     let metrics = NotifierMetrics::register(&metrics, &leadership, &oldest);
     let shutdown_of_all = shutdown.clone();
     let delivery = Arc::new(Delivery { records, leadership, events, client, metrics, cluster, shutdown });
+    let denials = Arc::new(Denials::new(api_server, dropped));
+    let mut of_denials = JoinSet::new();
+    for outlet in &outlets {
+        of_denials.spawn(denials::run(Arc::clone(&denials), Arc::clone(&delivery), Arc::clone(outlet)));
+    }
+    let followed: Vec<_> = outlets.iter().map(|outlet| outlet.settings.sink).collect();
+    let following = (Arc::clone(&denials), shutdown_of_all.clone());
+    of_denials.spawn(async move { following.0.follow(followed, following.1).await });
     let mut due: Vec<(Arc<Outlet>, Vec<RecordKey>)> = Vec::new();
     let mut under_way = JoinSet::new();
     let mut look = tokio::time::interval(LOOK);
@@ -94,6 +111,7 @@ pub async fn run(sinks: Vec<SinkSettings>, surroundings: Surroundings) {
         }
     }
     while under_way.join_next().await.is_some() {}
+    while of_denials.join_next().await.is_some() {}
 }
 
 /// Begins as many deliveries of these keys as may be under way at once.

@@ -1,8 +1,9 @@
-//! What was delivered of each object to each sink, and when it is tried again: kept in memory, between one note of it in the
+//! What was delivered of each object to a sink, and when it is tried again: kept in memory, between one note of it in the
 //! cluster and the next.
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -10,10 +11,8 @@ use std::{
 use operator_kit::backoff::Backoff;
 use tokio::time::Instant;
 
-use crate::workload::RecordKey;
-
 /// How long to wait after a delivery that failed.
-const BACKOFF: Backoff = Backoff { min: Duration::from_millis(200), max: Duration::from_mins(5) };
+const BACKOFF: Backoff = Backoff { min: Duration::from_millis(200), max: Duration::from_secs(30) };
 
 /// How far the deliveries of one object are.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,18 +29,23 @@ struct Progress {
     busy: bool,
 }
 
-/// The progress of all objects at one sink.
-#[derive(Default)]
-pub(super) struct Progresses(Mutex<HashMap<RecordKey, Progress>>);
+/// The progress of all objects at one sink, by their keys.
+pub(super) struct Progresses<K>(Mutex<HashMap<K, Progress>>);
 
-impl Progresses {
+impl<K> Default for Progresses<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Clone + Eq + Hash> Progresses<K> {
     /// Up to which sequence an object was delivered by this process.
-    pub(super) fn sent(&self, key: &RecordKey, uid: &str) -> i64 {
+    pub(super) fn sent(&self, key: &K, uid: &str) -> i64 {
         self.all().get(key).filter(|known| known.uid == uid).map_or(0, |known| known.sent)
     }
 
     /// Begins deliveries of an object; says whether that may be done now.
-    pub(super) fn begin(&self, key: &RecordKey, uid: &str, now: Instant) -> bool {
+    pub(super) fn begin(&self, key: &K, uid: &str, now: Instant) -> bool {
         let mut all = self.all();
         let known = all.entry(key.clone()).or_default();
         if known.busy {
@@ -58,14 +62,14 @@ impl Progresses {
     }
 
     /// An announcement was delivered.
-    pub(super) fn delivered(&self, key: &RecordKey, sequence: i64) {
+    pub(super) fn delivered(&self, key: &K, sequence: i64) {
         if let Some(known) = self.all().get_mut(key) {
             (known.sent, known.failures, known.not_before) = (sequence, 0, None);
         }
     }
 
     /// A try failed.
-    pub(super) fn failed(&self, key: &RecordKey, now: Instant, entropy: u64) {
+    pub(super) fn failed(&self, key: &K, now: Instant, entropy: u64) {
         if let Some(known) = self.all().get_mut(key) {
             known.not_before = Some(now + BACKOFF.delay(known.failures, entropy));
             known.failures = known.failures.saturating_add(1);
@@ -73,7 +77,7 @@ impl Progresses {
     }
 
     /// The deliveries of an object have ended. What is `noted` in the cluster need not be kept here.
-    pub(super) fn end(&self, key: &RecordKey, noted: bool) {
+    pub(super) fn end(&self, key: &K, noted: bool) {
         let mut all = self.all();
         if let Some(known) = all.get_mut(key) {
             known.busy = false;
@@ -84,11 +88,11 @@ impl Progresses {
     }
 
     /// Drops what is known of objects that are not wanted any more.
-    pub(super) fn retain(&self, wanted: impl Fn(&RecordKey) -> bool) {
+    pub(super) fn retain(&self, wanted: impl Fn(&K) -> bool) {
         self.all().retain(|key, known| known.busy || wanted(key));
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<RecordKey, Progress>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<K, Progress>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

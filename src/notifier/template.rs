@@ -123,6 +123,19 @@ mod tests {
     }
 
     #[test]
+    fn the_templates_of_the_documentation_make_json() {
+        let page = include_str!("../../docs/notifications.md");
+        let templates: Vec<_> = page.split("```jinja\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert_eq!(templates.len(), 3);
+        for template in templates {
+            body(&template.replace("if warning %}", "if true %}"));
+        }
+        for name in serde_json::to_value(sample(Kind::Drift)).unwrap().as_object().unwrap().keys() {
+            assert!(page.contains(&format!("`{name}`")), "{name} is not on the page");
+        }
+    }
+
+    #[test]
     fn a_template_may_leave_kinds_out() {
         let template = Template::parse(r#"{% if kind == "WouldDeny" %}{"text": {{ text }}}{% endif %}"#).unwrap();
         assert_eq!(template.render(&sample(Kind::Deployed)).unwrap(), None);

@@ -241,6 +241,8 @@ pub async fn run(settings: Settings, sinks: Vec<SinkSettings>, surroundings: Sur
     let Surroundings { client, leadership, readiness, liveness, metrics, instance, shutdown } = surroundings;
     let notifying = (!sinks.is_empty()).then(|| {
         let notifier = notifier::Surroundings {
+            client: client.clone(),
+            dropped: recorder.record.writes.metrics.dropped.clone(),
             records: recorder.cluster.records.clone(),
             leadership,
             events: EventSink::new(client, FIELD_MANAGER, &instance),

@@ -11,12 +11,11 @@ use std::{
 
 use axum::{
     Router,
-    extract::State,
     http::{HeaderMap, StatusCode},
     routing::post,
 };
 use futures::StreamExt as _;
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use k8s_openapi::{api::events::v1::Event, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{
     Api, ResourceExt,
     api::{ListParams, Patch, PatchParams, PostParams},
@@ -34,9 +33,10 @@ use testbed::{
     eventually::eventually,
     operator::{Operator, OperatorOptions},
     test_cluster::{BROKER, SOON, TestCluster, annotated, image, quick},
+    webhook::{Person, Webhook, WebhookOptions},
 };
 
-use super::{dice::Dice, recorder_asserts::published};
+use super::{dice::Dice, gate_setup::GateSetup, recorder_asserts::published};
 
 /// What a sink got: of whom, which announcement, and what it answered.
 #[derive(Clone, Debug)]
@@ -59,16 +59,18 @@ impl HalfBroken {
         let this = Self { arrivals: Arc::default(), dice: Arc::new(Mutex::new(Dice(seed))) };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/cdevents", listener.local_addr().unwrap());
-        let router = Router::new().route("/cdevents", post(Self::take)).with_state(this.clone());
+        let sink = this.clone();
+        let take = async move |headers: HeaderMap, body: String| sink.take(&headers, &body);
+        let router = Router::new().route("/cdevents", post(take));
         tokio::spawn(async move { axum::serve(listener, router).await });
         (this, url)
     }
 
-    async fn take(State(this): State<Self>, headers: HeaderMap, body: String) -> (StatusCode, HeaderMap) {
-        let event: Value = serde_json::from_str(&body).unwrap();
+    fn take(&self, headers: &HeaderMap, body: &str) -> (StatusCode, HeaderMap) {
+        let event: Value = serde_json::from_str(body).unwrap();
         let id = event["context"]["id"].as_str().unwrap();
         assert_eq!(headers["ce-id"].to_str().unwrap(), id);
-        let answered = match this.dice.lock().unwrap().below(20) {
+        let answered = match self.dice.lock().unwrap().below(20) {
             0..=9 => 202,
             10..=14 => 500,
             15..=17 => 503,
@@ -77,7 +79,7 @@ impl HalfBroken {
         };
         let sequence = id.rsplit_once('-').unwrap().1.parse().unwrap();
         let subject = event["subject"]["id"].as_str().unwrap().to_owned();
-        this.arrivals.lock().unwrap().push(Arrival { subject, sequence, event, answered });
+        self.arrivals.lock().unwrap().push(Arrival { subject, sequence, event, answered });
         let retry_after = (answered == 429).then(|| ("retry-after".parse().unwrap(), "0".parse().unwrap()));
         (StatusCode::from_u16(answered).unwrap(), retry_after.into_iter().collect())
     }
@@ -204,9 +206,76 @@ async fn what_happens_to_an_application_is_announced_in_order() {
     assert!(!logs.contains("Remedy: grant"), "{logs}");
 }
 
+#[tokio::test]
+async fn a_denial_is_announced_once_although_the_operator_is_killed() {
+    let (sink, url) = HalfBroken::serve(3).await;
+    let options = sending(&url);
+    let cluster = TestCluster::without_operator().await;
+    let webhook = Webhook::start(&cluster.control_plane, WebhookOptions::default()).await;
+    let developer = Person::developer(&cluster.control_plane).await;
+    let mut setup = GateSetup { cluster, webhook, developer };
+    setup.cluster.start_operator(options.clone()).await;
+    let environment = setup.gated(json!({"mode": "Enforce"})).await;
+    setup.provider_that_breaks(&environment.name, "orders");
+    setup.running(&environment, "orders", "orders", "1.0.0").await;
+    setup.cluster.wait_recorded(&environment.name, "orders", "1.0.0").await;
+    let denied = async |setup: &GateSetup| {
+        let output = setup.set_version(&environment.namespace, "orders", "2.0.0", &[]).await;
+        assert!(output.denial().is_some(), "{output:?}");
+    };
+    denied(&setup).await;
+    // A CREATE that is denied leaves no workload, and no record.
+    let create = annotated("another", "orders", "2.0.0").manifest().to_string();
+    let output = setup.kubectl_reading(&environment.namespace, &["create", "-f", "-"], &create).await;
+    assert!(output.denial().is_some(), "{output:?}");
+    let of_denials =
+        || sink.arrivals().into_iter().filter(|it| it.event["customData"]["kind"] == "Denied").collect::<Vec<_>>();
+    eventually("both denials to be taken", 2 * SOON, async || {
+        let taken = of_denials()
+            .iter()
+            .filter(|it| it.answered == 202)
+            .map(|it| it.event["context"]["id"].to_string())
+            .collect::<BTreeSet<_>>();
+        if taken.len() == 2 { Ok(()) } else { Err(format!("{taken:?}")) }
+    })
+    .await;
+    let arrivals = of_denials();
+    let of_the_rollout = |it: &&Arrival| it.event["customData"]["workloads"][0].as_str().unwrap().ends_with("/orders");
+    let event = &arrivals.iter().find(of_the_rollout).unwrap().event;
+    assert_eq!(event["context"]["type"], "dev.cdeventsx.pactoperator-service.denied.0.1.0");
+    assert_eq!((&event["subject"]["id"], &event["customData"]["version"]), (&json!("orders"), &json!("2.0.0")));
+    let reason = event["subject"]["content"]["reason"].as_str().unwrap();
+    assert!(reason.contains("web-of-orders 7") && reason.contains("(asked by "), "{reason}");
+
+    // Another process finds on the Events that they were delivered; the same denial again is no other one.
+    let noted = async || {
+        let events = Api::<Event>::namespaced(setup.cluster.client(), &environment.namespace);
+        let events = events.list(&ListParams::default()).await.unwrap().into_iter();
+        events.filter(|event| event.annotations().contains_key("pact-operator.dev/announced-cdevents")).count()
+    };
+    eventually("the deliveries to be noted", SOON, async || match noted().await {
+        2 => Ok(()),
+        noted => Err(noted.to_string()),
+    })
+    .await;
+    let before = of_denials().len();
+    kill_and_start(&mut setup.cluster, &options).await;
+    denied(&setup).await;
+    setup.cluster.broker.store().publish_version("later", "1.0.0");
+    setup.running(&environment, "later", "later", "1.0.0").await;
+    eventually("what happens later to be announced", 2 * SOON, async || {
+        let later = sink.arrivals().iter().any(|it| it.subject == "later" && it.answered == 202);
+        if later { Ok(()) } else { Err("not yet".to_owned()) }
+    })
+    .await;
+    assert_eq!(of_denials().len(), before, "{:?}", of_denials());
+    let logs = setup.cluster.logs();
+    assert!(!logs.contains("Remedy: grant"), "{logs}");
+}
+
 /// How many applications there are, each with as many announcements as are kept.
 fn applications() -> usize {
-    let wanted = std::env::var("ENDURANCE_ANNOUNCEMENTS").map_or(600, |text| text.parse().unwrap());
+    let wanted: usize = std::env::var("ENDURANCE_ANNOUNCEMENTS").map_or(600, |text| text.parse().unwrap());
     wanted.div_ceil(ANNOUNCEMENTS_LIMIT)
 }
 

@@ -50,7 +50,7 @@ pub fn cdevent(subject: &Subject<'_>) -> Option<CdEvent> {
         Kind::Deployed | Kind::Upgraded | Kind::RolledBack => {
             json!({"environment": environment, "artifactId": artifact})
         }
-        Kind::Drift | Kind::WouldDeny | Kind::Bypassed => {
+        Kind::Drift | Kind::WouldDeny | Kind::Bypassed | Kind::Denied => {
             json!({"environment": environment, "artifactId": artifact, "reason": described.message})
         }
     };
@@ -84,6 +84,7 @@ fn type_of(kind: Kind) -> &'static str {
         Kind::Drift => "dev.cdeventsx.pactoperator-service.drifted.0.1.0",
         Kind::WouldDeny => "dev.cdeventsx.pactoperator-service.wouldbedenied.0.1.0",
         Kind::Bypassed => "dev.cdeventsx.pactoperator-service.bypassed.0.1.0",
+        Kind::Denied => "dev.cdeventsx.pactoperator-service.denied.0.1.0",
     }
 }
 

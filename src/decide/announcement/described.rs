@@ -46,7 +46,7 @@ pub fn described(subject: &Subject<'_>) -> Described {
     Described {
         id: subject.id(),
         kind: announcement.kind.clone(),
-        warning: matches!(Kind::named(&announcement.kind), Some(Kind::Drift | Kind::WouldDeny | Kind::Bypassed)),
+        warning: Kind::named(&announcement.kind).is_none_or(needs_a_look),
         text: sentence(subject),
         pacticipant: key.pacticipant.to_string(),
         version: announcement.version.clone(),
@@ -58,6 +58,13 @@ pub fn described(subject: &Subject<'_>) -> Described {
         workloads: announcement.workloads.clone(),
         message: announcement.message.clone(),
         at: announcement.at.0.to_string(),
+    }
+}
+
+fn needs_a_look(kind: Kind) -> bool {
+    match kind {
+        Kind::Deployed | Kind::Upgraded | Kind::RolledBack | Kind::Removed => false,
+        Kind::Drift | Kind::WouldDeny | Kind::Bypassed | Kind::Denied => true,
     }
 }
 
@@ -74,6 +81,7 @@ fn sentence(subject: &Subject<'_>) -> String {
         }
         Some(Kind::WouldDeny) => format!("{version} of {key} would be denied"),
         Some(Kind::Bypassed) => format!("{version} of {key} bypassed the gate"),
+        Some(Kind::Denied) => format!("{version} of {key} was denied"),
         None => format!("{version} of {key}: {}", announcement.kind),
     };
     let message = &announcement.message;

@@ -3,9 +3,11 @@
 //! part of, in [`crate::decide::record::announced`].
 
 mod cdevent;
+mod denial;
 mod described;
 
 pub use cdevent::{CdEvent, SPECIFICATION, cdevent};
+pub use denial::Denial;
 pub use described::{Described, described};
 
 use crate::{
@@ -50,6 +52,8 @@ kinds! {
     WouldDeny,
     /// A version runs by a bypass statement and was not judged yes.
     Bypassed,
+    /// The gate denied a rollout. The Event of the gate is the announcement.
+    Denied,
 }
 
 impl Kind {

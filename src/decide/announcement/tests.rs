@@ -17,6 +17,7 @@ fn announcement(kind: &str) -> Announcement {
         workloads: vec!["Deployment shop/orders".into()],
         message: match kind {
             "Removed" => "no workload runs it any more".into(),
+            "Denied" => "orders 2.0+b1 → production: web 1 fails".into(),
             "WouldDeny" => "web 1 has a failed verification with it".into(),
             "Bypassed" => "Deployment shop/orders states that 2.0+b1 passes the gate unasked: \"outage\"".into(),
             _ => String::new(),
@@ -37,18 +38,18 @@ fn assert_valid(event: &Value, kind: Kind) {
     assert!(context["timestamp"].as_str().unwrap().parse::<k8s_openapi::jiff::Timestamp>().is_ok());
     assert_eq!(keys(subject), ["content", "id", "type"]);
     assert!(filled(&subject["id"]));
-    let (type_, content) = (context["type"].as_str().unwrap(), &subject["content"]);
-    assert_eq!(keys(&content["environment"]), ["id"]);
-    assert!(filled(&content["environment"]["id"]));
+    let (type_, inner) = (context["type"].as_str().unwrap(), &subject["content"]);
+    assert_eq!(keys(&inner["environment"]), ["id"]);
+    assert!(filled(&inner["environment"]["id"]));
     let purl = Regex::new(r"^pkg:generic/[A-Za-z0-9._~%-]+@[A-Za-z0-9._~%-]+$").unwrap();
     match kind {
-        Kind::Removed => assert_eq!(keys(content), ["environment"]),
+        Kind::Removed => assert_eq!(keys(inner), ["environment"]),
         Kind::Deployed | Kind::Upgraded | Kind::RolledBack => {
-            assert_eq!(keys(content), ["artifactId", "environment"]);
+            assert_eq!(keys(inner), ["artifactId", "environment"]);
             assert_eq!(subject["type"], "service");
             assert!(Regex::new(r"^dev\.cdevents\.service\.[a-z]+\.0\.3\.0$").unwrap().is_match(type_), "{type_}");
         }
-        Kind::Drift | Kind::WouldDeny | Kind::Bypassed => {
+        Kind::Drift | Kind::WouldDeny | Kind::Bypassed | Kind::Denied => {
             // The forms of custom events: of the type, and of the type of their subject.
             let form = r"^dev\.cdeventsx\.[a-zA-Z0-9]+-[a-zA-Z]+\.[a-zA-Z]+\.[0-9]\.[0-9]\.[0-9]$";
             assert!(Regex::new(form).unwrap().is_match(type_), "{type_}");
@@ -57,7 +58,7 @@ fn assert_valid(event: &Value, kind: Kind) {
             assert!(type_.starts_with(&format!("dev.cdeventsx.{of_subject}.")), "{type_}");
         }
     }
-    if let Some(artifact) = content.get("artifactId") {
+    if let Some(artifact) = inner.get("artifactId") {
         assert!(purl.is_match(artifact.as_str().unwrap()), "{artifact}");
     }
     assert!(event["customData"].is_object());
@@ -127,6 +128,7 @@ fn each_kind_has_a_sentence() {
             "! 2.0+b1 of orders in production would be denied: web 1 has a failed verification with it",
             "! 2.0+b1 of orders in production bypassed the gate: Deployment shop/orders states that 2.0+b1 passes the gate \
              unasked: \"outage\"",
+            "! 2.0+b1 of orders in production was denied: orders 2.0+b1 → production: web 1 fails",
         ]
     );
 }

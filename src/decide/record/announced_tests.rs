@@ -4,12 +4,35 @@ use crate::{
     decide::record::fixtures::{at, check, key},
 };
 
-fn recorded(version: &str) -> Option<Recorded> {
-    recorded_by(version, false)
+fn record(version: &str, found: bool) -> Recorded {
+    Recorded { version: version.into(), uuid: None, at: Time(at(1)), found, would_deny: None }
 }
 
-fn recorded_by(version: &str, found: bool) -> Option<Recorded> {
-    Some(Recorded { version: version.into(), uuid: None, at: Time(at(1)), found, would_deny: None })
+/// A status with this version recorded, and these before.
+fn recorded(version: &str, before: &[&str]) -> PactDeploymentStatus {
+    let history = before.iter().map(|version| record(version, false)).collect();
+    PactDeploymentStatus { recorded: Some(record(version, false)), history, ..status() }
+}
+
+/// A status after nothing is recorded any more.
+fn left(reason: Reason) -> PactDeploymentStatus {
+    PactDeploymentStatus { conditions: with("Ready", reason, "why"), ..PactDeploymentStatus::default() }
+}
+
+fn corrected(version: &str) -> PactDeploymentStatus {
+    PactDeploymentStatus { corrected_version: Some("2".into()), ..recorded(version, &[]) }
+}
+
+fn judged(checks: Vec<Check>) -> PactDeploymentStatus {
+    PactDeploymentStatus { checks, ..status() }
+}
+
+fn bypassed(statement: &str) -> PactDeploymentStatus {
+    PactDeploymentStatus {
+        desired_version: Some("2".into()),
+        conditions: with(BYPASSED, Reason::RolloutBypassed, statement),
+        ..status()
+    }
 }
 
 fn with(type_: &'static str, reason: Reason, message: &str) -> Vec<Condition> {
@@ -41,9 +64,9 @@ fn object(status: PactDeploymentStatus) -> PactDeployment {
 }
 
 /// What is announced, in short: kind, version, the one before, message.
-fn told(before: PactDeploymentStatus, after: PactDeploymentStatus, judged: bool) -> Vec<String> {
+fn told(before: PactDeploymentStatus, after: PactDeploymentStatus, verdicts: bool) -> Vec<String> {
     let object = object(before);
-    let after = announced(Some(&object), after, &[Sink::CdEvents], judged, at(9));
+    let after = announced(Some(&object), after, &[Sink::CdEvents], verdicts, at(9));
     let text = |one: &Announcement| {
         let previous = one.previous_version.as_ref().map(|it| format!("<{it}")).unwrap_or_default();
         format!("{} {}{previous} {}", one.kind, one.version, one.message).trim_end().to_owned()
@@ -53,115 +76,43 @@ fn told(before: PactDeploymentStatus, after: PactDeploymentStatus, judged: bool)
 
 #[test]
 fn what_is_announced_is_what_the_status_newly_says() {
-    let history = |versions: &[&str]| versions.iter().filter_map(|version| recorded(version)).collect::<Vec<_>>();
-    let ready = |reason| with("Ready", reason, "why");
+    let by_others = PactDeploymentStatus { recorded: Some(record("2", true)), ..status() };
+    let taken_back = PactDeploymentStatus { recorded: None, ..recorded("2", &["2"]) };
+    let desired = PactDeploymentStatus { desired_version: Some("2".into()), ..status() };
+    let all = PactDeploymentStatus {
+        recorded: Some(record("2", false)),
+        checks: vec![check("2", "No", true)],
+        ..bypassed("by it")
+    };
     let rows: Vec<(&str, PactDeploymentStatus, PactDeploymentStatus, &[&str])> = vec![
-        ("nothing", status(), PactDeploymentStatus { desired_version: Some("2".into()), ..status() }, &[]),
-        ("first", status(), PactDeploymentStatus { recorded: recorded("2"), ..status() }, &["Deployed 2"]),
-        (
-            "first, by others",
-            status(),
-            PactDeploymentStatus { recorded: recorded_by("2", true), ..status() },
-            &["Deployed 2 another client had recorded it"],
-        ),
-        (
-            "another version",
-            PactDeploymentStatus { recorded: recorded("1"), history: history(&["0"]), ..status() },
-            PactDeploymentStatus { recorded: recorded("2"), history: history(&["1", "0"]), ..status() },
-            &["Upgraded 2<1"],
-        ),
-        (
-            "one that was recorded before",
-            PactDeploymentStatus { recorded: recorded("2"), history: history(&["1", "0"]), ..status() },
-            PactDeploymentStatus { recorded: recorded("0"), history: history(&["2", "1"]), ..status() },
-            &["RolledBack 0<2"],
-        ),
-        (
-            "the same after it was taken back",
-            PactDeploymentStatus { history: history(&["2"]), ..status() },
-            PactDeploymentStatus { recorded: recorded("2"), history: history(&["2"]), ..status() },
-            &["Deployed 2"],
-        ),
-        (
-            "another row of the same version",
-            PactDeploymentStatus { recorded: recorded_by("2", true), ..status() },
-            PactDeploymentStatus { recorded: recorded("2"), ..status() },
-            &[],
-        ),
-        (
-            "taken back",
-            PactDeploymentStatus { recorded: recorded("2"), ..status() },
-            PactDeploymentStatus { conditions: ready(Reason::Undeployed), ..PactDeploymentStatus::default() },
-            &["Removed 2 why"],
-        ),
-        (
-            "gone, and the row is not ours",
-            PactDeploymentStatus { recorded: recorded("2"), ..status() },
-            PactDeploymentStatus { conditions: ready(Reason::RecordedByOthers), ..PactDeploymentStatus::default() },
-            &["Removed 2 why"],
-        ),
-        (
-            "no longer annotated",
-            PactDeploymentStatus { recorded: recorded("2"), ..status() },
-            PactDeploymentStatus { conditions: ready(Reason::Unmanaged), ..PactDeploymentStatus::default() },
-            &[],
-        ),
-        (
-            "corrected",
-            PactDeploymentStatus { recorded: recorded("2"), ..status() },
-            PactDeploymentStatus { recorded: recorded("2"), corrected_version: Some("2".into()), ..status() },
-            &["Drift 2"],
-        ),
-        (
-            "corrected before",
-            PactDeploymentStatus { recorded: recorded("2"), corrected_version: Some("2".into()), ..status() },
-            PactDeploymentStatus { corrected_version: Some("2".into()), recorded: recorded("3"), ..status() },
-            &["Upgraded 3<2"],
-        ),
+        ("nothing", status(), desired, &[]),
+        ("first", status(), recorded("2", &[]), &["Deployed 2"]),
+        ("first, by others", status(), by_others.clone(), &["Deployed 2 another client had recorded it"]),
+        ("another version", recorded("1", &["0"]), recorded("2", &["1", "0"]), &["Upgraded 2<1"]),
+        ("one that was recorded before", recorded("2", &["1", "0"]), recorded("0", &["2", "1"]), &["RolledBack 0<2"]),
+        ("the same after it was taken back", taken_back, recorded("2", &[]), &["Deployed 2"]),
+        ("another row of the same version", by_others, recorded("2", &[]), &[]),
+        ("taken back", recorded("2", &[]), left(Reason::Undeployed), &["Removed 2 why"]),
+        ("gone, and the row is not ours", recorded("2", &[]), left(Reason::RecordedByOthers), &["Removed 2 why"]),
+        ("no longer annotated", recorded("2", &[]), left(Reason::Unmanaged), &[]),
+        ("corrected", recorded("2", &[]), corrected("2"), &["Drift 2"]),
+        ("corrected before", corrected("2"), corrected("3"), &["Upgraded 3<2"]),
         (
             "would be denied",
-            PactDeploymentStatus { checks: vec![check("1", "No", true)], ..status() },
-            PactDeploymentStatus { checks: vec![check("2", "No", true), check("1", "No", true)], ..status() },
+            judged(vec![check("1", "No", true)]),
+            judged(vec![check("2", "No", true), check("1", "No", true)]),
             &["WouldDeny 2"],
         ),
         (
             "would be denied for another reason, or no longer",
-            PactDeploymentStatus { checks: vec![check("2", "Unknown", true), check("1", "No", true)], ..status() },
-            PactDeploymentStatus { checks: vec![check("2", "No", true), check("1", "Yes", false)], ..status() },
+            judged(vec![check("2", "Unknown", true), check("1", "No", true)]),
+            judged(vec![check("2", "No", true), check("1", "Yes", false)]),
             &["WouldDeny 2"],
         ),
-        (
-            "by a statement",
-            status(),
-            PactDeploymentStatus {
-                desired_version: Some("2".into()),
-                conditions: with(BYPASSED, Reason::RolloutBypassed, "a states that 2 passes"),
-                ..status()
-            },
-            &["Bypassed 2 a states that 2 passes"],
-        ),
-        (
-            "by the same statement",
-            PactDeploymentStatus { conditions: with(BYPASSED, Reason::RolloutBypassed, "same"), ..status() },
-            PactDeploymentStatus {
-                desired_version: Some("2".into()),
-                conditions: with(BYPASSED, Reason::RolloutBypassed, "same"),
-                ..status()
-            },
-            &[],
-        ),
-        (
-            "all at once, the record first",
-            PactDeploymentStatus { recorded: recorded("1"), ..status() },
-            PactDeploymentStatus {
-                recorded: recorded("2"),
-                desired_version: Some("2".into()),
-                checks: vec![check("2", "No", true)],
-                conditions: with(BYPASSED, Reason::RolloutBypassed, "by it"),
-                ..status()
-            },
-            &["Upgraded 2<1", "WouldDeny 2", "Bypassed 2 by it"],
-        ),
+        ("by a statement", status(), bypassed("a states that 2 passes"), &["Bypassed 2 a states that 2 passes"]),
+        ("by the same statement", bypassed("same"), PactDeploymentStatus { next_try: None, ..bypassed("same") }, &[]),
+        ("by another one", bypassed("this"), bypassed("that"), &["Bypassed 2 that"]),
+        ("all at once", recorded("1", &[]), all, &["Upgraded 2<1", "WouldDeny 2", "Bypassed 2 by it"]),
     ];
     for (what, before, after, wanted) in rows {
         assert_eq!(told(before, after, true), wanted, "{what}");
@@ -170,7 +121,7 @@ fn what_is_announced_is_what_the_status_newly_says() {
 
 #[test]
 fn verdicts_are_announced_where_the_gate_judges() {
-    let after = PactDeploymentStatus { checks: vec![check("2", "No", true)], ..status() };
+    let after = judged(vec![check("2", "No", true)]);
     assert_eq!(told(status(), after.clone(), true), ["WouldDeny 2"]);
     assert!(told(status(), after, false).is_empty());
 }
@@ -178,13 +129,13 @@ fn verdicts_are_announced_where_the_gate_judges() {
 #[test]
 fn numbers_grow_workloads_are_named_and_the_first_status_counts() {
     let sinks = [Sink::CdEvents, Sink::Webhook];
-    let after = PactDeploymentStatus { recorded: recorded("2"), ..status() };
+    let after = recorded("2", &[]);
     let first = announced(None, after.clone(), &sinks, true, at(9));
     let one = &first.announcements[0];
     assert_eq!((one.sequence, one.at.0, one.sinks.join(",").as_str()), (1, at(9), "cdevents,webhook"));
     assert_eq!(one.workloads.len(), WORKLOADS_NAMED);
     assert_eq!(one.workloads[0], "Deployment shop/orders-0");
-    let next = PactDeploymentStatus { recorded: recorded("3"), ..first.clone() };
+    let next = PactDeploymentStatus { recorded: Some(record("3", false)), ..first.clone() };
     let second = announced(Some(&object(first)), next, &sinks, true, at(10));
     assert_eq!(second.announcements.iter().map(|one| one.sequence).collect::<Vec<_>>(), [1, 2]);
     assert!(announced(None, after, &[], true, at(9)).announcements.is_empty(), "without a sink");
@@ -207,7 +158,7 @@ fn waiting(sequences: std::ops::RangeInclusive<i64>, sinks: &[Sink]) -> Vec<Anno
 /// The numbers after one more announcement, of an object with these and with marks, and how many were dropped.
 fn after(before: Vec<Announcement>, marks: &[(Sink, &str)], sinks: &[Sink]) -> (Vec<i64>, usize) {
     let before = PactDeploymentStatus { announcements: before, ..status() };
-    let after = PactDeploymentStatus { recorded: recorded("2"), ..before.clone() };
+    let after = PactDeploymentStatus { recorded: Some(record("2", false)), ..before.clone() };
     let mut object = object(before);
     let marks = marks.iter().map(|(sink, mark)| (sink.annotation(), (*mark).to_owned()));
     object.metadata.annotations = Some(marks.collect());
