@@ -3,6 +3,7 @@
 
 use std::{
     cmp::Reverse,
+    collections::HashSet,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -62,25 +63,28 @@ impl Outlet {
         }
     }
 
-    /// The keys that have something to deliver or to note, the one that has waited longest last.
+    /// The keys that have something to deliver or to note now, the one that has waited longest last.
     pub(super) fn due(&self, records: &RecordStore, now: Timestamp) -> Vec<RecordKey> {
-        let sink = self.settings.sink;
-        let (mut due, mut oldest) = (Vec::new(), now);
+        let (sink, at) = (self.settings.sink, Instant::now());
+        let (mut due, mut waiting_keys, mut oldest) = (Vec::new(), HashSet::new(), now);
         records.each(|key, object| {
             let Some(status) = object.status.as_ref().filter(|status| !status.announcements.is_empty()) else { return };
-            let sent = self.progress.sent(key, object.metadata.uid.as_deref().unwrap_or_default());
+            let uid = object.metadata.uid.as_deref().unwrap_or_default();
+            let sent = self.progress.sent(key, uid);
             let waiting = sink.waiting(object, sent).next();
             if waiting.is_some() || sent > sink.mark(object) {
                 let since = waiting.or(status.announcements.first()).map_or(now, |waiting| waiting.at.0);
-                due.push((Reverse(since), key.clone()));
+                waiting_keys.insert(key.clone());
+                if self.progress.is_due(key, uid, at) {
+                    due.push((Reverse(since), key.clone()));
+                }
             }
             oldest = waiting.map_or(oldest, |waiting| oldest.min(waiting.at.0));
         });
         self.oldest.store(now.duration_since(oldest).as_secs(), Ordering::Relaxed);
         due.sort();
-        let due: Vec<_> = due.into_iter().map(|(_, key)| key).collect();
-        self.progress.retain(|key| due.contains(key));
-        due
+        self.progress.retain(|key| waiting_keys.contains(key));
+        due.into_iter().map(|(_, key)| key).collect()
     }
 
     /// Whether the sink asked to be left alone.

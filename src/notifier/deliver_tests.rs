@@ -165,7 +165,12 @@ impl World {
 
     /// Delivers until nothing is due any more.
     async fn deliver_all(&self) {
-        while !self.outlet.due(&self.delivery.records, Timestamp::now()).is_empty() {
+        let waits = || {
+            self.outlet.due(&self.delivery.records, Timestamp::now());
+            let object = self.delivery.records.get(&self.key).unwrap();
+            self.outlet.settings.sink.waiting(&object, 0).next().is_some()
+        };
+        while waits() {
             self.deliver().await;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

@@ -29,6 +29,12 @@ struct Progress {
     busy: bool,
 }
 
+impl Progress {
+    fn is_due(&self, uid: &str, now: Instant) -> bool {
+        !self.busy && (self.uid != uid || self.not_before.is_none_or(|then| then <= now))
+    }
+}
+
 /// The progress of all objects at one sink, by their keys.
 pub(super) struct Progresses<K>(Mutex<HashMap<K, Progress>>);
 
@@ -44,18 +50,20 @@ impl<K: Clone + Eq + Hash> Progresses<K> {
         self.all().get(key).filter(|known| known.uid == uid).map_or(0, |known| known.sent)
     }
 
+    /// Whether deliveries of an object may be begun now.
+    pub(super) fn is_due(&self, key: &K, uid: &str, now: Instant) -> bool {
+        self.all().get(key).is_none_or(|known| known.is_due(uid, now))
+    }
+
     /// Begins deliveries of an object; says whether that may be done now.
     pub(super) fn begin(&self, key: &K, uid: &str, now: Instant) -> bool {
         let mut all = self.all();
         let known = all.entry(key.clone()).or_default();
-        if known.busy {
+        if !known.is_due(uid, now) {
             return false;
         }
         if known.uid != uid {
             *known = Progress { uid: uid.to_owned(), ..Progress::default() };
-        }
-        if known.not_before.is_some_and(|then| then > now) {
-            return false;
         }
         known.busy = true;
         true
@@ -105,8 +113,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_delivery_of_an_object_is_under_way_and_failures_delay_the_next() {
         let (all, key, now) = (Progresses::default(), key("production", "a"), Instant::now());
-        assert!(all.begin(&key, "u", now));
-        assert!(!all.begin(&key, "u", now), "one is under way");
+        assert!(all.is_due(&key, "u", now) && all.begin(&key, "u", now));
+        assert!(!all.is_due(&key, "u", now) && !all.begin(&key, "u", now), "one is under way");
         all.delivered(&key, 3);
         all.failed(&key, now, 0);
         all.end(&key, true);
