@@ -10,6 +10,7 @@ pub mod cli;
 pub mod cluster;
 pub mod decide;
 pub mod gate;
+pub mod notifier;
 pub mod recorder;
 pub mod workload;
 

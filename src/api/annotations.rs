@@ -25,6 +25,13 @@ pub const SELF_TEST: &str = "pact-operator.dev/self-test";
 /// back, although they are many.
 pub const CONFIRM_UNDEPLOY: &str = "pact-operator.dev/confirm-undeploy";
 
+/// On a `PactDeployment`, or on the Event of a denial: up to which sequence its announcements were delivered to a sink, whose
+/// name follows.
+pub const ANNOUNCED: &str = "pact-operator.dev/announced-";
+
+/// On the Event of a denial: which pacticipant and version was denied where, as JSON.
+pub const DENIED: &str = "pact-operator.dev/denied";
+
 /// Every annotation of the operator that is read on a workload.
 pub const READ: [&str; 6] = [PACTICIPANT, CONTAINER, VERSION, APPLICATION_INSTANCE, BYPASS, SELF_TEST];
 

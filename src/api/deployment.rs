@@ -17,6 +17,9 @@ pub const EARLIER_LIMIT: usize = 5;
 /// How many namespaces are remembered for which a version was recorded.
 pub const RECORDED_FOR_LIMIT: usize = 100;
 
+/// How many announcements may wait for their delivery; when there are more, the oldest are dropped.
+pub const ANNOUNCEMENTS_LIMIT: usize = 32;
+
 /// What the operator knows of one pacticipant in one environment: the workloads that run it, the desired version, and
 /// the recorded version.
 ///
@@ -109,6 +112,11 @@ pub struct PactDeploymentStatus {
     /// The version for which the operator corrected another client's record once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub corrected_version: Option<String>,
+    /// What is to be delivered to the sinks of the controller, oldest first, and the last one that was. Delivered ones are
+    /// dropped with the next write. Empty where no sink is configured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = ANNOUNCEMENTS_LIMIT))]
+    pub announcements: Vec<Announcement>,
     /// `Ready`, `Recorded`, `RecordPending`; `Mixed`, `VersionMissing`, `Contested`, `Orphaned`, `Bypassed`, `Stranger`,
     /// `Reconciling` and `Stalled` while they are true.
     #[serde(default)]
@@ -160,6 +168,31 @@ pub struct Recorded {
     /// Absent while there is no verdict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub would_deny: Option<bool>,
+}
+
+/// Something that happened to the pacticipant here and is delivered to the sinks of the controller.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Announcement {
+    /// Its number, which grows with each announcement of this object.
+    pub sequence: i64,
+    /// `Deployed`, `Upgraded`, `RolledBack`, `Removed`, `Drift`, `WouldDeny` or `Bypassed`.
+    pub kind: String,
+    /// When the operator found it.
+    pub at: Time,
+    /// The version that it is about.
+    pub version: String,
+    /// The version that was recorded before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_version: Option<String>,
+    /// Workloads that run the pacticipant, or ran it: the first five.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<String>,
+    /// For people: more about it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// The sinks that were configured when it happened: `cdevents`, `webhook`.
+    pub sinks: Vec<String>,
 }
 
 /// How many checks are kept: for the versions that run, and for those that are being rolled out.

@@ -177,7 +177,7 @@ fn identity(certificate: &ClientCertificate) -> Result<Identity, ConfigError> {
 }
 
 /// An error's causes, each once, at most 100 characters.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut causes: Vec<String> = Vec::new();
     let mut source = Some(error);
     while let Some(cause) = source {

@@ -40,6 +40,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+pub(crate) use client::chain;
+
 pub use can_i_deploy::{Judge, NoCluster, Revision, Running, verdict_of};
 pub use config::{BaseUrl, BrokerConfig, ClientCertificate, ConfigError, Credentials, SecretText, TlsSettings};
 pub use deployments::DeployedVersion;

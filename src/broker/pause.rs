@@ -45,7 +45,8 @@ impl Pause {
 
 /// Reads a `Retry-After` header: seconds or a date (RFC 9110, 10.2.3). The date is compared with the answer's own
 /// `Date` if it has one, because clocks differ. `None` when it cannot be read; at most [`LONGEST_PAUSE`].
-pub(super) fn retry_after(value: &str, date: Option<&str>, now: SystemTime) -> Option<Duration> {
+#[must_use]
+pub fn retry_after(value: &str, date: Option<&str>, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // A number with too many digits is longer than any pause.

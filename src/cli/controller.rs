@@ -8,6 +8,7 @@ use tracing::info;
 
 use super::{
     cluster_name::ClusterArguments,
+    notifications::NotificationArguments,
     process::{self, Failure, LogArguments},
 };
 use crate::recorder::{self, Settings, Surroundings};
@@ -55,6 +56,8 @@ pub(super) struct ControllerArguments {
     #[arg(long, default_value_t = 1000, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pacticipants_per_namespace: u32,
     #[command(flatten)]
+    notifications: NotificationArguments,
+    #[command(flatten)]
     log: LogArguments,
 }
 
@@ -64,6 +67,7 @@ pub(super) fn run(arguments: ControllerArguments) -> ExitCode {
 }
 
 async fn serve(arguments: ControllerArguments, shutdown: CancellationToken) -> Result<(), Failure> {
+    let sinks = arguments.notifications.sinks()?;
     let client = process::api_server().await?;
     let readiness = Readiness::new(shutdown.clone());
     recorder::close_gates(&readiness);
@@ -97,10 +101,11 @@ async fn serve(arguments: ControllerArguments, shutdown: CancellationToken) -> R
         retry_max: Duration::from_secs(arguments.retry_seconds),
         quiet_period: Duration::from_secs(3),
         keys_per_namespace: usize::try_from(arguments.pacticipants_per_namespace).unwrap_or(usize::MAX),
+        sinks: sinks.iter().map(|settings| settings.sink).collect(),
     };
     let instance = arguments.cluster.instance(&arguments.name);
     let surroundings = Surroundings { client, leadership, readiness, liveness, metrics, instance, shutdown };
-    recorder::run(settings, surroundings).await;
+    recorder::run(settings, sinks, surroundings).await;
 
     // Another process may lead only now, when no write is in progress any more.
     stopped.cancel();

@@ -11,6 +11,7 @@ mod doctor;
 mod explain;
 mod installed;
 mod man;
+mod notifications;
 mod process;
 mod reached_brokers;
 mod retire;

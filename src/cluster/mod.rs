@@ -41,6 +41,9 @@ use crate::{
 /// The name under which the controller writes, for `managedFields` and Events.
 pub const FIELD_MANAGER: &str = "pact-operator.dev/controller";
 
+/// The name under which the gate publishes Events.
+pub const REPORTER: &str = "pact-operator.dev/webhook";
+
 /// How the controller writes objects: under its own name.
 pub(crate) fn as_field_manager() -> PostParams {
     PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }

@@ -8,8 +8,9 @@ use std::{
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, Preconditions},
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
 };
+use serde_json::json;
 use thiserror::Error;
 
 use super::objects::{Objects, own_key, to_be_taken_over};
@@ -21,7 +22,7 @@ use crate::{
     },
     workload::{EnvironmentRef, RecordKey},
 };
-use operator_kit::refusal;
+use operator_kit::{events::Regarding, refusal};
 
 /// How long an object of a former name is left alone that was made, and not written yet.
 const TO_BE_WRITTEN: SignedDuration = SignedDuration::from_mins(1);
@@ -240,22 +241,48 @@ impl RecordStore {
                 created => created?,
             },
         };
-        object.status = Some(status);
-        match self.api.replace_status(&name, &params, &object).await {
+        let known = object.status.replace(status);
+        let mut again = known.is_some();
+        loop {
+            let error = match self.api.replace_status(&name, &params, &object).await {
+                Ok(written) => {
+                    self.apply(written);
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            let kube::Error::Api(answer) = &error else { return Err(error.into()) };
+            if answer.is_not_found() {
+                self.objects().forget(key);
+            } else if answer.is_conflict() {
+                let found = self.api.get(&name).await?;
+                // Only a label or an annotation is another one, such as that of what was announced: the status is written
+                // over the one that it is about.
+                let same = found.status == known && found.metadata.uid == object.metadata.uid;
+                object.metadata.resource_version.clone_from(&found.metadata.resource_version);
+                drop(self.set(found));
+                if std::mem::take(&mut again) && same {
+                    continue;
+                }
+            }
+            return Err(error.into());
+        }
+    }
+
+    /// Writes an annotation of an object. That the object is gone, or another one by now, is no error.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn annotate(&self, object: &PactDeployment, name: &str, value: &str) -> Result<(), RecordStoreError> {
+        let params = PatchParams { field_manager: super::as_field_manager().field_manager, ..PatchParams::default() };
+        let change = json!({"metadata": {"uid": object.metadata.uid, "annotations": {name: value}}});
+        match self.api.patch(&object.name_any(), &params, &Patch::Merge(change)).await {
             Ok(written) => {
                 self.apply(written);
                 Ok(())
             }
-            Err(error) => {
-                if let kube::Error::Api(answer) = &error {
-                    if answer.is_conflict() {
-                        drop(self.set(self.api.get(&name).await?));
-                    } else if answer.is_not_found() {
-                        self.objects().forget(key);
-                    }
-                }
-                Err(error.into())
-            }
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -301,6 +328,18 @@ impl RecordStore {
     }
 }
 
+/// A `PactDeployment` as the object of an Event.
+#[must_use]
+pub fn regarding(object: &PactDeployment) -> Regarding {
+    Regarding {
+        api_version: format!("{}/{}", crate::api::GROUP, crate::api::API_VERSION),
+        kind: "PactDeployment".to_owned(),
+        namespace: None,
+        name: object.name_any(),
+        uid: object.uid().unwrap_or_default(),
+    }
+}
+
 /// What an object that another client made is about; its names need not be valid ones.
 fn about(object: &PactDeployment) -> String {
     let PactDeploymentSpec { broker, environment, pacticipant, application_instance } = &object.spec;
@@ -318,6 +357,7 @@ fn without_slack(status: &mut PactDeploymentStatus) {
     status.checks.shrink_to_fit();
     status.checks.iter_mut().for_each(|check| check.pairs.shrink_to_fit());
     status.intended.shrink_to_fit();
+    status.announcements.shrink_to_fit();
     status.conditions.shrink_to_fit();
 }
 

@@ -272,3 +272,43 @@ async fn an_object_of_the_same_name_that_somebody_made_about_another_key_is_not_
     let text = refused.to_string();
     assert!(text.contains("about web in production at main (application instance blue). Remedy: delete it"), "{text}");
 }
+
+/// The API server of an object that another client annotated, or of which it wrote the status.
+async fn write_after(change: impl Fn(&mut PactDeployment) + Clone + Send + 'static) -> (bool, usize) {
+    let key = key("production", "orders");
+    let mut known = object(&key, "u", "1");
+    known.status = Some(PactDeploymentStatus { desired_version: Some("1".into()), ..PactDeploymentStatus::default() });
+    let mut changed = known.clone();
+    changed.metadata.resource_version = Some("2".into());
+    change(&mut changed);
+    let writes = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&writes);
+    let records = answering(move |request| {
+        if *request.method() == http::Method::GET {
+            return (200, serde_json::to_value(&changed).unwrap());
+        }
+        *counted.lock().unwrap() += 1;
+        let body = request.into_body().collect_bytes().now_or_never().unwrap().unwrap();
+        let mut written: PactDeployment = serde_json::from_slice(&body).unwrap();
+        if written.resource_version().as_deref() != Some("2") {
+            return (409, refusal(409, "Conflict"));
+        }
+        written.metadata.resource_version = Some("3".into());
+        (200, serde_json::to_value(written).unwrap())
+    });
+    records.apply(known.clone());
+    let status = PactDeploymentStatus { desired_version: Some("2".into()), ..PactDeploymentStatus::default() };
+    let written = records.write(&key, Some(&known), status).await.is_ok();
+    let count = *writes.lock().unwrap();
+    (written, count)
+}
+
+#[tokio::test]
+async fn a_status_is_written_over_the_one_that_it_is_about_whatever_else_of_the_object_changed() {
+    let annotated = |object: &mut PactDeployment| object.metadata.annotations = Some([("a".into(), "b".into())].into());
+    assert_eq!(write_after(annotated).await, (true, 2));
+    let other_status = |object: &mut PactDeployment| object.status = Some(PactDeploymentStatus::default());
+    assert_eq!(write_after(other_status).await, (false, 1), "another leader wrote meanwhile");
+    let other_object = |object: &mut PactDeployment| object.metadata.uid = Some("another".into());
+    assert_eq!(write_after(other_object).await, (false, 1));
+}

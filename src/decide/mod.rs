@@ -8,11 +8,13 @@
 //! - [`record`]: what the cluster runs and what the broker says → what to write.
 //! - [`namespaces`]: whether the namespaces of an environment exist. [`owners`]: whether they name only what is theirs.
 //!   [`near_miss`]: the name that somebody may have meant. [`stray_keys`]: what is wrong with keys that are not read.
+//! - [`announcement`]: what sinks are told of a record: as a CDEvent, and for people.
 //! - [`not_in_force`]: what of an installed gate is not in force, for `helm test`.
 //! - [`broker_secrets`]: which Secrets a broker may be sent.
 //! - [`mod@reason`]: the closed list of reasons. [`messages`]: the texts that people read.
 
 pub mod admission;
+pub mod announcement;
 pub mod broker_secrets;
 pub mod messages;
 pub mod namespaces;

@@ -57,6 +57,10 @@ reasons! {
     AmbiguousContainer => Stalled,
     /// The workload has a version annotation, but the environment refuses annotations.
     AnnotationRefused => Stalled,
+    /// A sink will never take an announcement, and it is left out.
+    AnnouncementRefused => Stalled,
+    /// More announcements of a PactDeployment waited for their delivery than are kept; the oldest were dropped.
+    AnnouncementsDropped => Stalled,
     /// The broker's answer is longer than the operator reads.
     AnswerTooLarge => UnderWay,
     /// The broker answers, and may be read.

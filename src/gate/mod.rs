@@ -48,8 +48,7 @@ use crate::{
 
 pub use server::LONGEST_BODY;
 
-/// The name under which the gate publishes Events.
-pub const REPORTER: &str = "pact-operator.dev/webhook";
+pub use crate::cluster::REPORTER;
 
 /// The settings of the gate.
 #[derive(Clone)]

@@ -4,6 +4,7 @@
 //! Events are once for each workload, version and verdict; each review leaves a log line.
 
 use std::{
+    collections::BTreeMap,
     hash::{BuildHasher, RandomState},
     time::Duration,
 };
@@ -13,11 +14,12 @@ use tracing::{info, warn};
 
 use super::Gate;
 use crate::{
-    api::gate::GateAction,
+    api::{annotations::DENIED, gate::GateAction},
     broker::questions::Source,
     decide::{
         Decision, Finding, Outcome, Reason,
         admission::{Bypass, Cause, Review, Unjudged},
+        announcement::Denial,
         messages,
     },
 };
@@ -72,7 +74,8 @@ impl Gate {
         if review.dry_run && decision.outcome != Outcome::Denied {
             return;
         }
-        let events: Vec<_> = decision.findings.iter().filter_map(|finding| self.event(review, finding)).collect();
+        let annotated = |finding| Some((self.event(review, finding)?, annotations(review, finding)));
+        let events: Vec<_> = decision.findings.iter().filter_map(annotated).collect();
         if !events.is_empty() {
             self.publish(review, events);
         }
@@ -86,11 +89,12 @@ impl Gate {
         }
         let note = messages::sanitize(&messages::one_line(&why.sentence().unwrap_or_default()));
         let (reason, once_key) = (Reason::KindNotHandled.as_str(), kind.clone());
-        self.publish(review, vec![Event { reason, action: "Check", warning: true, note, once_key }]);
+        let event = Event { reason, action: "Check", warning: true, note, once_key };
+        self.publish(review, vec![(event, BTreeMap::new())]);
     }
 
     /// Has Events about the workload of a review published. Nobody waits for it.
-    fn publish(&self, review: &Review, events: Vec<Event<'static>>) {
+    fn publish(&self, review: &Review, events: Vec<(Event<'static>, BTreeMap<String, String>)>) {
         let permit = match std::sync::Arc::clone(&self.reports).try_acquire_owned() {
             Ok(permit) => permit,
             Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
@@ -101,8 +105,8 @@ impl Gate {
         let (regarding, sink) = (regarding(review), self.events.clone());
         tokio::spawn(async move {
             let _permit = permit;
-            for event in events {
-                if let Err(error) = sink.publish(&regarding, &event).await {
+            for (event, annotations) in events {
+                if let Err(error) = sink.publish_annotated(&regarding, &event, annotations).await {
                     warn!(%error, "an Event was not published");
                 }
             }
@@ -126,6 +130,21 @@ impl Gate {
             once_key: once(review, finding),
         })
     }
+}
+
+/// What the controller announces of a denial.
+fn annotations(review: &Review, finding: &Finding) -> BTreeMap<String, String> {
+    let (GateAction::Deny, Ok(identified)) = (finding.action, &finding.subject.identified) else {
+        return BTreeMap::new();
+    };
+    let denial = Denial {
+        broker: finding.subject.environment_ref.broker.clone(),
+        environment: finding.subject.environment_ref.environment.to_string(),
+        pacticipant: identified.pacticipant.to_string(),
+        version: identified.version.to_string(),
+        user: messages::shortened(&messages::one_line(&review.user.username), 128),
+    };
+    BTreeMap::from([(DENIED.to_owned(), denial.text())])
 }
 
 /// What makes a finding the same when it is found again.

@@ -27,6 +27,8 @@ pub(super) struct RecorderMetrics {
     pub(super) undeployed: Counter,
     /// Passes that could not do a due write.
     pub(super) pending: Counter,
+    /// Announcements that were dropped before all sinks had them.
+    pub(super) dropped: Counter,
     checks: Family<CheckLabels, Counter>,
 }
 
@@ -68,6 +70,8 @@ impl RecorderMetrics {
         metrics.register(|registry| {
             registry.register("recorded", "Versions recorded at a broker", this.recorded.clone());
             registry.register("undeployed", "Records taken back", this.undeployed.clone());
+            let help = "Announcements that were dropped before every sink had them, because too many waited";
+            registry.register("announcements_dropped", help, this.dropped.clone());
             registry.register("record_pending", "Passes that could not do what was due", this.pending.clone());
             registry.register(
                 "version_checks",

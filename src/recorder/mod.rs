@@ -47,7 +47,11 @@ use self::{
     waiting::WaitingRoom,
     writes::Writes,
 };
-use crate::cluster::{Cluster, FIELD_MANAGER, client_factory::ClientFactory};
+use crate::{
+    cluster::{Cluster, FIELD_MANAGER, client_factory::ClientFactory},
+    decide::announcement::Sink,
+    notifier::{self, SinkSettings},
+};
 
 /// How often every record is looked at, also where no environment is left: some are outdated by then (case 115).
 const SWEEP: Duration = Duration::from_hours(6);
@@ -73,6 +77,8 @@ pub struct Settings {
     pub quiet_period: Duration,
     /// For how many keys the workloads of one namespace may speak.
     pub keys_per_namespace: usize,
+    /// For which sinks what happens to records is announced.
+    pub sinks: Vec<Sink>,
 }
 
 /// What the recorder needs of the process that it runs in.
@@ -226,11 +232,27 @@ impl Recorder {
     }
 }
 
-/// Runs the recorder until shutdown. A standby keeps everything warm and does nothing until it leads.
-pub async fn run(settings: Settings, surroundings: Surroundings) {
+/// Runs the recorder until shutdown, and delivers to the sinks what it announces. A standby keeps everything warm and does
+/// nothing until it leads.
+pub async fn run(settings: Settings, sinks: Vec<SinkSettings>, surroundings: Surroundings) {
     let (queue, requests) = Queue::new();
+    let (cluster_name, user_agent) = (settings.cluster_name.clone(), settings.user_agent.clone());
     let recorder = Arc::new(Recorder::new(settings, &surroundings, queue.clone()));
-    let Surroundings { readiness, liveness, shutdown, .. } = surroundings;
+    let Surroundings { client, leadership, readiness, liveness, metrics, instance, shutdown } = surroundings;
+    let notifying = (!sinks.is_empty()).then(|| {
+        let notifier = notifier::Surroundings {
+            client: client.clone(),
+            dropped: recorder.record.writes.metrics.dropped.clone(),
+            records: recorder.cluster.records.clone(),
+            leadership,
+            events: EventSink::new(client, FIELD_MANAGER, &instance),
+            metrics,
+            cluster: cluster_name,
+            user_agent,
+            shutdown: shutdown.clone(),
+        };
+        tokio::spawn(notifier::run(sinks, notifier))
+    });
     let work = {
         let recorder = Arc::clone(&recorder);
         Arc::new(move |task, slot, tries| {
@@ -241,7 +263,11 @@ pub async fn run(settings: Settings, surroundings: Surroundings) {
     let watching = tokio::spawn(watch::run(Arc::clone(&recorder), readiness, shutdown.clone()));
     let leading = tokio::spawn(Arc::clone(&recorder).follow_leadership(liveness, shutdown.clone()));
     queue::run(queue, requests, shutdown, work).await;
-    for ended in [watching.await, leading.await] {
+    let notified = match notifying {
+        Some(notifying) => notifying.await,
+        None => Ok(()),
+    };
+    for ended in [watching.await, leading.await, notified] {
         if let Err(error) = ended {
             tracing::error!(%error, "a task of the recorder panicked, which is a defect");
         }

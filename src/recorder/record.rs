@@ -21,13 +21,14 @@ use super::{
     writes::Writes,
 };
 use crate::{
-    api::{PactDeployment, PactDeploymentStatus, deployment::Member, names::Version},
+    api::{PactDeployment, PactDeploymentStatus, deployment::Member, gate::GateMode, names::Version},
     cluster::Cluster,
     decide::{
         Explanation, Reason,
         record::{
-            Action, Assessment, Facts, MemberView, RecordState, Vanished, Write, add_bypassed, add_strangers, assess,
-            counted, outdated, remember_verdicts, show_all_members, status, strangers, with_strangers,
+            Action, Assessment, Facts, MemberView, RecordState, Vanished, Write, add_bypassed, add_strangers,
+            announced, assess, counted, dropped, outdated, remember_verdicts, show_all_members, status, strangers,
+            with_strangers,
         },
     },
     workload::RecordKey,
@@ -42,6 +43,8 @@ const REPORT_LATER: Duration = Duration::from_secs(1);
 const FRESH: Duration = Duration::from_secs(10);
 /// How long an environment may take to be read before what runs is written without it: mostly all is written together.
 const UNREAD: Duration = Duration::from_secs(2);
+/// When to look again whether the last announcements of a record that is to be deleted were delivered.
+const ANNOUNCED_AGAIN: Duration = Duration::from_secs(2);
 /// How long the status of a record waits for the verdict on its version.
 const TOGETHER: Duration = Duration::from_millis(500);
 
@@ -241,22 +244,48 @@ impl RecordReconciler {
         remember_verdicts(&mut after);
         add_bypassed(&mut after, before, members, now);
         let after = self.signed(after);
-        (before != Some(&after)).then_some(after)
+        (before != Some(&after)).then(|| self.announced(key, object, after))
     }
 
     /// The status, with the name of the cluster that writes it.
-    pub(super) fn signed(&self, status: PactDeploymentStatus) -> PactDeploymentStatus {
+    fn signed(&self, status: PactDeploymentStatus) -> PactDeploymentStatus {
         PactDeploymentStatus { cluster: self.settings.cluster_name.clone(), ..status }
+    }
+
+    /// The status as it is written: signed, and with the announcements of what is new in it.
+    pub(super) fn announced(
+        &self,
+        key: &RecordKey,
+        object: Option<&PactDeployment>,
+        status: PactDeploymentStatus,
+    ) -> PactDeploymentStatus {
+        let (status, sinks) = (self.signed(status), &self.settings.sinks);
+        if sinks.is_empty() {
+            return status;
+        }
+        let judged = self.cluster.gate_rules(key).is_some_and(|rules| rules.mode != GateMode::Off);
+        announced(object, status, sinks, judged, Timestamp::now())
+    }
+
+    /// Reports the announcements that a status that was written does not have any more, although they wait.
+    pub(super) async fn report_dropped(&self, object: Option<&PactDeployment>, dropped: usize) {
+        if let Some(object) = object.filter(|_| dropped > 0) {
+            let newest = object.status.iter().flat_map(|status| &status.announcements).map(|it| it.sequence).max();
+            self.writes.metrics.dropped.inc_by(u64::try_from(dropped).unwrap_or(u64::MAX));
+            self.reporter.dropped(object, dropped, newest.unwrap_or(0)).await;
+        }
     }
 
     /// Writes a status; returns whether that succeeded.
     async fn store(&self, key: &RecordKey, object: Option<&PactDeployment>, status: PactDeploymentStatus) -> bool {
+        let dropped = dropped(object, &status, &self.settings.sinks);
         if let Err(error) = self.cluster.records.write(key, object, status).await {
             if !error.is_conflict() {
                 warn!(%key, %error, "the PactDeployment {} cannot be written", key.object_name());
             }
             return false;
         }
+        self.report_dropped(object, dropped).await;
         true
     }
 
@@ -310,6 +339,9 @@ impl RecordReconciler {
     async fn delete(&self, key: &RecordKey, object: Option<&PactDeployment>, mut tries: Tries) -> Next {
         self.verdicts.forget(key);
         let Some(object) = object else { return Next::wait() };
+        if self.settings.sinks.iter().any(|sink| sink.waiting(object, 0).next().is_some()) {
+            return Next::after(ANNOUNCED_AGAIN);
+        }
         match self.cluster.records.delete(object).await {
             Ok(()) => Next::wait(),
             Err(error) => {

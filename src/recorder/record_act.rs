@@ -17,7 +17,7 @@ use crate::{
         Explanation, Reason,
         near_miss::{other_spelling, spelling},
         record::{
-            Action, BrokerWrite, Done, Facts, Failure, Live, MemberView, counted, counted_before, noted,
+            Action, BrokerWrite, Done, Facts, Failure, Live, MemberView, counted, counted_before, dropped, noted,
             show_all_members, with_strangers,
         },
     },
@@ -70,8 +70,15 @@ impl RecordReconciler {
         if let (None, Some(live)) = (&object, live) {
             status.members = show_all_members(None, &live.members).members;
         }
-        match self.cluster.records.write(facts.key, object.as_deref(), self.signed(status)).await {
-            Ok(()) | Err(RecordStoreError::Taken { .. }) => true,
+        let object = object.as_deref();
+        let status = self.announced(facts.key, object, status);
+        let dropped = dropped(object, &status, &self.settings.sinks);
+        match self.cluster.records.write(facts.key, object, status).await {
+            Ok(()) => {
+                self.report_dropped(object, dropped).await;
+                true
+            }
+            Err(RecordStoreError::Taken { .. }) => true,
             Err(error) => {
                 warn!(key = %facts.key, %error, "the PactDeployment {} cannot be written", facts.key.object_name());
                 false

@@ -11,10 +11,15 @@ use tracing::warn;
 
 use super::verdicts::UNCHECKED;
 use crate::{
-    api::{PactDeployment, deployment::Check, gate::GateMode},
+    api::{
+        PactDeployment,
+        deployment::{ANNOUNCEMENTS_LIMIT, Check},
+        gate::GateMode,
+    },
     cluster::{
         Cluster, FIELD_MANAGER,
         index::{InvalidWorkload, StrayKeys},
+        records::regarding as regarding_record,
     },
     decide::{
         Problem, Reason, messages, owners,
@@ -71,6 +76,18 @@ impl Reporter {
         {
             self.publish(&regarding_record(object), &event).await;
         }
+    }
+
+    /// Reports that announcements were dropped before all sinks had them.
+    pub(super) async fn dropped(&self, object: &PactDeployment, dropped: usize, newest: i64) {
+        let note = format!(
+            "{dropped} announcements were dropped before every sink had them, because more than {ANNOUNCEMENTS_LIMIT} waited: \
+             does a sink not answer? The log of the leading controller says why"
+        );
+        let once_key = newest.to_string();
+        let reason = Reason::AnnouncementsDropped.as_str();
+        let event = Event { reason, action: "Announce", warning: true, note, once_key };
+        self.publish(&regarding_record(object), &event).await;
     }
 
     /// Reports that a member runs a version by its statement: nobody else does, for the webhook may not have been called.
@@ -212,16 +229,6 @@ fn regarding(workload: &WorkloadRef, uid: &str) -> Regarding {
         namespace: Some(workload.namespace.clone()),
         name: workload.name.clone(),
         uid: uid.to_owned(),
-    }
-}
-
-fn regarding_record(object: &PactDeployment) -> Regarding {
-    Regarding {
-        api_version: format!("{}/{}", crate::api::GROUP, crate::api::API_VERSION),
-        kind: "PactDeployment".to_owned(),
-        namespace: None,
-        name: object.metadata.name.clone().unwrap_or_default(),
-        uid: object.metadata.uid.clone().unwrap_or_default(),
     }
 }
 

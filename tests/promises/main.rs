@@ -75,6 +75,7 @@ mod kinds;
 mod kinds_gate;
 mod kinds_setup;
 mod lease;
+mod notifications;
 mod objects;
 mod pact_cli;
 mod people_verbs;

@@ -5,6 +5,7 @@
 //! known reason would be lost.) Kubernetes deletes Events after an hour by default; an Event that is published again
 //! later appears again.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -148,11 +149,25 @@ impl EventSink {
     /// # Errors
     /// When the API server refuses the Event or does not answer within 5 s. The Event then counts as not published.
     pub async fn publish(&self, regarding: &Regarding, event: &Event<'_>) -> Result<Published, EventError> {
+        self.publish_annotated(regarding, event, BTreeMap::new()).await
+    }
+
+    /// The same with annotations on the Event, for programs that read it.
+    ///
+    /// # Errors
+    /// As [`Self::publish`].
+    pub async fn publish_annotated(
+        &self,
+        regarding: &Regarding,
+        event: &Event<'_>,
+        annotations: BTreeMap<String, String>,
+    ) -> Result<Published, EventError> {
         let digest = digest(&regarding.uid, event.reason, &event.once_key);
         if self.published.contains(digest) {
             return Ok(Published::Before);
         }
-        let object = self.object(regarding, event, digest);
+        let mut object = self.object(regarding, event, digest);
+        object.metadata.annotations = (!annotations.is_empty()).then_some(annotations);
         let namespace = object.metadata.namespace.clone().unwrap_or_default();
         let api: Api<KubeEvent> = Api::namespaced(self.client.clone(), &namespace);
         let how = PostParams::default();

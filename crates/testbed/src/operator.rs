@@ -65,7 +65,8 @@ impl Operator {
     /// Starts it: makes namespace, `ServiceAccount` and rights when missing, gets a token of the `ServiceAccount`, runs
     /// the binary. Does not wait: see [`Replica::wait_ready`]. Several at once are a leader and its standbys.
     pub async fn start(control_plane: &ControlPlane, options: OperatorOptions) -> Self {
-        install_rights(control_plane, &options.namespace).await;
+        // Some values grant more rights.
+        Rendered::with(control_plane, &options.namespace, &options.values).await.apply(control_plane, &RIGHTS).await;
         Self(Replica::start(control_plane, &options.deployment(control_plane).await, None).await)
     }
 

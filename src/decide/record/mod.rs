@@ -7,6 +7,7 @@
 //!
 //! [`status()`] is the resulting status of the `PactDeployment`, [`events`] are the Events of the workloads.
 
+mod announced;
 mod assess;
 mod breaker;
 mod bypassed;
@@ -29,6 +30,7 @@ mod state;
 mod status;
 mod strangers;
 
+pub use announced::{announced, dropped};
 pub use assess::{Action, Assessment, BrokerWrite, assess};
 pub use breaker::Vanished;
 pub use bypassed::{BYPASSED, add_bypassed, bypass_of, stated};
