@@ -65,7 +65,7 @@ impl Judge {
     /// version.
     ///
     /// A few requests: what is live (read a moment ago, as a rule); the newest versions of the application and of each of the
-    /// others whose pairs fail, [`OTHERS`] at most; a matrix with the environment for each of these; one of all that is
+    /// others whose pairs fail, four at most; a matrix with the environment for each of these; one of all that is
     /// pending with each other, and one more where something runs that is not recorded; and the gate's own question about
     /// what was found, so that nothing is said that the gate would not.
     ///

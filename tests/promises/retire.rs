@@ -119,7 +119,8 @@ async fn what_cannot_be_told_is_one_sentence_with_a_remedy_and_nothing_is_done()
     let which = ["retire", "--environment", &environment, "-a", "untold-gone", "--yes", "--retries", "0"];
     let nobody = format!("http://127.0.0.1:{}", free_port());
     let dead = said(admin, &[which.as_slice(), &["-b", &nobody]].concat(), "").await;
-    shows(&dead, 2, &["unknown", "look whether the broker answers"]);
+    let address = format!("the broker at {nobody} is asked, and not at the address of a PactBroker");
+    shows(&dead, 2, &[&address, "unknown", "look whether the broker answers", "nothing was done"]);
     let closed = StandIn::start().await;
     closed.set_auth(Some(Auth::Bearer("planted-token".into())));
     let url = closed.url();

@@ -20,7 +20,10 @@ use super::{
     process::{self, Failure},
     reached_brokers::{ReachedBrokers, SecretsArguments},
 };
-use crate::decide::{messages, record::Retirement};
+use crate::{
+    broker::BaseUrl,
+    decide::{messages, record::Retirement},
+};
 
 const VERB: &str = "retire";
 
@@ -85,6 +88,9 @@ async fn retire(arguments: &RetireArguments) -> Result<u8, Failure> {
     if gathered.items.is_empty() {
         out.write_all(text::nothing(&installed).as_bytes())?;
         return Ok(Outcome::Yes.exit_code());
+    }
+    if let Some(url) = connection.url() {
+        writeln!(out, "the broker at {} is asked, and not at the address of a PactBroker\n", BaseUrl::parse(url)?)?;
     }
     out.write_all(text::plan(&gathered.items, colourful()).as_bytes())?;
     let due: Vec<&Item> = gathered.items.iter().filter(|item| item.is_due()).collect();
