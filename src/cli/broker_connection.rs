@@ -110,9 +110,24 @@ impl BrokerConnection {
     }
 
     /// Whether there is anything to send that is nobody else's business.
-    pub(super) fn has_secrets(&self) -> bool {
+    fn has_secrets(&self) -> bool {
         let given = |secret: &Option<SecretArgument>| secret.as_ref().is_some_and(|it| !it.0.is_empty());
         given(&self.broker_token) || given(&self.broker_username) || !self.custom_header.is_empty()
+    }
+
+    /// The address to ask for a broker: the one that is named here, or else what a `PactBroker` says.
+    ///
+    /// # Errors
+    /// When credentials would be sent to an address that is not named here: whoever writes a `PactBroker`, in a pull request
+    /// perhaps, must not be sent those of a pipeline.
+    pub(super) fn url_or<E>(&self, of_object: impl FnOnce() -> Result<String, E>) -> Result<Result<String, E>, Failure> {
+        match self.url() {
+            Some(url) => Ok(Ok(url.to_owned())),
+            None if self.has_secrets() => Err("credentials are sent to no address but the one that is named: give \
+                                               --broker-base-url, or set PACT_BROKER_BASE_URL"
+                .into()),
+            None => Ok(of_object()),
+        }
     }
 
     fn credentials(&self) -> Result<Credentials, Failure> {

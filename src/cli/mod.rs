@@ -9,6 +9,7 @@ mod crds;
 mod doctor;
 mod explain;
 mod installed;
+mod matrix;
 mod process;
 mod self_test;
 mod status;
@@ -41,6 +42,8 @@ enum Verb {
     Status(status::StatusArguments),
     /// Explain one workload: how its version is found, where it is recorded and judged, and what would change that.
     Explain(explain::ExplainArguments),
+    /// Show the whole picture: what runs in each environment, and whether it gets along; `--html` writes a page of it.
+    Matrix(Box<matrix::MatrixArguments>),
     /// Examine an installation: what is wrong with it, each with its remedy.
     Doctor(doctor::DoctorArguments),
     /// Check an installed operator: ask the API server for its gate, and the brokers; say what is not in force.
@@ -71,6 +74,7 @@ pub fn run() -> ExitCode {
         Verb::CanIMerge(arguments) => check::run_merge(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),
+        Verb::Matrix(arguments) => matrix::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::SelfTest(arguments) => self_test::run(*arguments),
         Verb::Crds(arguments) => crds::run(&arguments),

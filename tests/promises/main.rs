@@ -74,6 +74,7 @@ mod kinds;
 mod kinds_gate;
 mod kinds_setup;
 mod lease;
+mod matrix_page;
 mod objects;
 mod pact_cli;
 mod people_verbs;
