@@ -50,7 +50,7 @@ pub(super) struct BrokerConnection {
     /// How often to ask again when the broker does not answer: after 0.5 s, 1 s, 2 s and so on.
     #[arg(long, env = "PACT_BROKER_HTTP_RETRIES", default_value_t = 8, value_name = "TIMES",
           value_parser = clap::value_parser!(u32).range(0..=20))]
-    pub(super) retries: u32,
+    retries: u32,
 }
 
 /// A secret among the arguments: never shown again.
@@ -115,12 +115,21 @@ impl BrokerConnection {
         given(&self.broker_token) || given(&self.broker_username) || !self.custom_header.is_empty()
     }
 
+    /// How long to wait before a broker is asked again that failed to answer so many times before; `None` when it was asked
+    /// often enough.
+    pub(super) fn wait_after(&self, failures: u32) -> Option<Duration> {
+        (failures < self.retries).then(|| Duration::from_millis(500 << failures.min(10)))
+    }
+
     /// The address to ask for a broker: the one that is named here, or else what a `PactBroker` says.
     ///
     /// # Errors
     /// When credentials would be sent to an address that is not named here: whoever writes a `PactBroker`, in a pull request
     /// perhaps, must not be sent those of a pipeline.
-    pub(super) fn url_or<E>(&self, of_object: impl FnOnce() -> Result<String, E>) -> Result<Result<String, E>, Failure> {
+    pub(super) fn url_or<E>(
+        &self,
+        of_object: impl FnOnce() -> Result<String, E>,
+    ) -> Result<Result<String, E>, Failure> {
         match self.url() {
             Some(url) => Ok(Ok(url.to_owned())),
             None if self.has_secrets() => Err("credentials are sent to no address but the one that is named: give \

@@ -75,7 +75,8 @@ pub fn environment(facts: &Facts<'_>) -> Environment {
             (judged(facts, rows), Some(notice))
         }
         Known::Remembered { checks, why } => {
-            let notice = format!("The pairs are those that the operator knew last, for the broker was not asked: {why}");
+            let notice =
+                format!("The pairs are those that the operator knew last, for the broker was not asked: {why}");
             (remembered(facts, checks), Some(notice))
         }
         Known::Nothing { why } => (BTreeSet::new(), Some(format!("The pairs are not known: {why}"))),
@@ -83,9 +84,8 @@ pub fn environment(facts: &Facts<'_>) -> Environment {
     let address = facts.address.and_then(web_address);
     let relations = pairs.into_iter().map(|pair| relation(facts, address.as_deref(), pair));
     let mut relations: Vec<_> = relations.collect();
-    relations.sort_by(|one, other| {
-        (one.ignored, one.state(), &one.pair).cmp(&(other.ignored, other.state(), &other.pair))
-    });
+    relations
+        .sort_by(|one, other| (one.ignored, one.state(), &one.pair).cmp(&(other.ignored, other.state(), &other.pair)));
     Environment {
         name: facts.environment.clone(),
         broker: facts.broker.map(str::to_owned),
@@ -227,11 +227,7 @@ fn applications(facts: &Facts<'_>, address: Option<&str>) -> Vec<Application> {
     by_name.into_iter().map(application).collect()
 }
 
-fn is_unrecorded<'a>(
-    facts: &Facts<'a>,
-    pacticipant: &Pacticipant,
-    version: &Version,
-) -> Option<&'a UnrecordedVersion> {
+fn is_unrecorded<'a>(facts: &Facts<'a>, pacticipant: &Pacticipant, version: &Version) -> Option<&'a UnrecordedVersion> {
     facts.unrecorded.iter().find(|one| (&one.pacticipant, &one.version) == (pacticipant, version))
 }
 

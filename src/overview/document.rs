@@ -31,9 +31,10 @@ fn environment(environment: &Environment) -> Value {
 }
 
 fn application(application: &Application) -> Value {
-    let versions = application.versions.iter().map(|it| {
-        json!({"version": it.version.as_str(), "recorded": it.recorded, "rollingOut": it.rolling_out})
-    });
+    let versions = application
+        .versions
+        .iter()
+        .map(|it| json!({"version": it.version.as_str(), "recorded": it.recorded, "rollingOut": it.rolling_out}));
     json!({
         "name": application.pacticipant.as_str(),
         "versions": versions.collect::<Vec<_>>(),

@@ -106,8 +106,8 @@ pub(super) fn pairs(environment: &Environment) -> Vec<String> {
         let pair = &it.pair;
         let provider = pair.provider_version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
         let state: State = it.state();
-        let notes: String = it.notes().iter().map(|note| format!(", {note}")).collect();
-        format!("{} {} → {}{provider}: {}{notes}", pair.consumer, pair.consumer_version, pair.provider, state.name())
+        let said = [&[state.name()], it.notes().as_slice()].concat().join(", ");
+        format!("{} {} → {}{provider}: {said}", pair.consumer, pair.consumer_version, pair.provider)
     });
     pairs.collect()
 }

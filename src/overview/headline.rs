@@ -65,8 +65,13 @@ impl Overview {
             [(environment, only)] => (Tone::of(only.state()), one(environment, only)),
             _ => {
                 let count = |state| wrong.iter().filter(|(_, pair)| pair.state() == state).count();
-                let counts = [(State::Failing, "failing"), (State::Missing, "without a provider"), (State::Unverified, "not verified")];
-                let counted: Vec<_> = counts.into_iter().map(|(state, words)| (count(state), words)).filter(|it| it.0 > 0).collect();
+                let counts = [
+                    (State::Failing, "failing"),
+                    (State::Missing, "without a provider"),
+                    (State::Unverified, "not verified"),
+                ];
+                let counted: Vec<_> =
+                    counts.into_iter().map(|(state, words)| (count(state), words)).filter(|it| it.0 > 0).collect();
                 let mut parts: Vec<_> = counted.iter().map(|(count, words)| format!("{count} {words}")).collect();
                 if let Some((count, words)) = counted.first() {
                     let pairs = if *count == 1 { "pair is" } else { "pairs are" };
@@ -80,7 +85,8 @@ impl Overview {
 
     /// What is wrong, the worst first.
     pub fn wrong(&self) -> impl Iterator<Item = (&Environment, &Relation)> {
-        let all = self.environments.iter().flat_map(|environment| environment.pairs.iter().map(move |it| (environment, it)));
+        let all =
+            self.environments.iter().flat_map(|environment| environment.pairs.iter().map(move |it| (environment, it)));
         let mut wrong: Vec<_> = all.filter(|(_, pair)| pair.is_wrong()).collect();
         wrong.sort_by_key(|(_, pair)| pair.state());
         wrong.into_iter()

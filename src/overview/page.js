@@ -371,7 +371,6 @@
   environment.addEventListener("change", show);
   form.addEventListener("submit", (event) => event.preventDefault());
   narrow.addEventListener("change", show);
-  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((it) => (it.open = true)));
   byId("environment-field").hidden = picture.environments.length < 2;
   form.hidden = all.length === 0;
   recall();

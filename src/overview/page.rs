@@ -38,10 +38,8 @@ pub fn page(overview: &Overview) -> String {
         "moment" => escaped(&moment.to_string()),
         "when" => escaped(&moment.strftime("%-d %B %Y, %H:%M UTC").to_string()),
         "cards" => cards(overview),
-        "options" => environments()
-            .map(|(number, it)| format!("<option value=\"{number}\">{}</option>", escaped(&title(overview, it))))
-            .collect(),
-        "names" => names.iter().map(|name| format!("<option value=\"{}\"></option>", escaped(name))).collect(),
+        "options" => environments().map(|(number, it)| choice(&number.to_string(), &title(overview, it))).collect(),
+        "names" => names.iter().map(|name| choice(name, "")).collect(),
         "states" => State::ALL.into_iter().map(state_box).collect(),
         "environments" => environments().map(|(number, it)| section(number, it, broker(overview, it))).collect(),
         "data" => json_in_html(&document(overview)),
@@ -108,6 +106,14 @@ fn title(overview: &Overview, environment: &Environment) -> String {
         Some(broker) => format!("{} at {broker}", environment.name),
         None => environment.name.to_string(),
     }
+}
+
+fn choice(value: &str, text: &str) -> String {
+    format!("<option value=\"{}\">{}</option>", escaped(value), escaped(text))
+}
+
+fn note(note: &str) -> String {
+    format!(" <span class=\"note\">{note}</span>")
 }
 
 /// A sample of the line that stands for a state on the map.
@@ -196,7 +202,8 @@ fn section(number: usize, environment: &Environment, broker: Option<&str>) -> St
         counts = counts(environment),
         notice = notice.unwrap_or_default(),
         none = if pairs.is_empty() { "" } else { " hidden" },
-        nothing = if pairs.is_empty() { "No pact binds what runs here." } else { "None of the pairs is among those chosen." },
+        nothing =
+            if pairs.is_empty() { "No pact binds what runs here." } else { "None of the pairs is among those chosen." },
         count = applications.len(),
         applications = application_table(applications),
     )
@@ -217,7 +224,7 @@ fn pair_row(row: usize, relation: &Relation) -> String {
         None => String::new(),
     };
     let links = [link(&relation.matrix, "matrix"), link(&relation.pact, "pact")];
-    let notes: String = relation.notes().iter().map(|note| format!(" <span class=\"note\">{note}</span>")).collect();
+    let notes: String = relation.notes().into_iter().map(note).collect();
     let ignored = if relation.ignored { " class=\"ignored\"" } else { "" };
     format!(
         "<tr data-pair=\"{row}\"{ignored}><td><span class=\"state {name}\">{sample}{label}</span>{notes}</td><td>{consumer}</td>\
@@ -238,12 +245,12 @@ fn application_table(applications: &[Application]) -> String {
             Some(href) => format!("<a href=\"{}\">{shown}</a>", escaped(href)),
             None => shown,
         };
-        let unknown = if application.published { "" } else { " <span class=\"note\">nothing published</span>" };
+        let unknown = if application.published { String::new() } else { note("nothing published") };
         let versions = application.versions.iter().map(|it| {
             let note = match (it.rolling_out, it.recorded) {
-                (true, _) => " <span class=\"note\">rolling out</span>",
-                (false, false) => " <span class=\"note\">not recorded</span>",
-                (false, true) => "",
+                (true, _) => note("rolling out"),
+                (false, false) => note("not recorded"),
+                (false, true) => String::new(),
             };
             format!("<li><code>{}</code>{note}</li>", name(it.version.as_str()))
         });

@@ -13,10 +13,46 @@ use pact_operator::{
 
 /// What parts of a shop are called; the first ones need the later ones.
 const PARTS: [&str; 40] = [
-    "web-shop", "mobile", "partner-api", "back-office", "kiosk", "orders", "basket", "checkout", "search", "catalogue",
-    "reviews", "wishlist", "recommendations", "prices", "promotions", "vouchers", "stock", "shipping", "returns", "billing",
-    "payments", "invoices", "tax", "fraud", "accounts", "profiles", "login", "consent", "loyalty", "notifications", "mail",
-    "push", "media", "translations", "addresses", "currency", "audit", "documents", "settings", "clock",
+    "web-shop",
+    "mobile",
+    "partner-api",
+    "back-office",
+    "kiosk",
+    "orders",
+    "basket",
+    "checkout",
+    "search",
+    "catalogue",
+    "reviews",
+    "wishlist",
+    "recommendations",
+    "prices",
+    "promotions",
+    "vouchers",
+    "stock",
+    "shipping",
+    "returns",
+    "billing",
+    "payments",
+    "invoices",
+    "tax",
+    "fraud",
+    "accounts",
+    "profiles",
+    "login",
+    "consent",
+    "loyalty",
+    "notifications",
+    "mail",
+    "push",
+    "media",
+    "translations",
+    "addresses",
+    "currency",
+    "audit",
+    "documents",
+    "settings",
+    "clock",
 ];
 
 /// Numbers that are the same each time.
@@ -161,8 +197,8 @@ fn main() {
     let environments = if count <= 5 {
         vec![five().picture("production", now)]
     } else {
-        let [production, staging, test] = [(count, 9), (count / 2, 3), (count / 5, 0)]
-            .map(|(count, wrong)| many(count, wrong, &mut dice));
+        let [production, staging, test] =
+            [(count, 9), (count / 2, 3), (count / 5, 0)].map(|(count, wrong)| many(count, wrong, &mut dice));
         vec![production.picture("production", now), staging.picture("staging", now), test.picture("test", now)]
     };
     print!("{}", page(&Overview::of(now, environments)));

@@ -75,6 +75,7 @@ mod kinds_gate;
 mod kinds_setup;
 mod lease;
 mod matrix_page;
+mod matrix_worlds;
 mod objects;
 mod pact_cli;
 mod people_verbs;

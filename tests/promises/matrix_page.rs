@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{gate_setup::GateSetup, people_verbs::said};
+use crate::objects::Objects as _;
 use testbed::{
     eventually::eventually,
     process::free_port,
@@ -14,7 +15,8 @@ use testbed::{
 
 /// `web 7 → api 1: failing` for each pair.
 fn pairs(document: &Value) -> Vec<String> {
-    let pairs = document["environments"].as_array().into_iter().flatten().flat_map(|it| it["pairs"].as_array().unwrap());
+    let pairs =
+        document["environments"].as_array().into_iter().flatten().flat_map(|it| it["pairs"].as_array().unwrap());
     let text = |pair: &Value, name: &str| pair[name].as_str().unwrap_or("-").to_owned();
     let shown = pairs.map(|pair| {
         let [consumer, number, provider, version, state] =
@@ -78,7 +80,11 @@ async fn a_failing_an_unverified_a_verified_and_a_rolling_out_pair_appear() {
 
     let table = matrix(&[]).await;
     let words = table.out.split_whitespace().collect::<Vec<_>>().join(" ");
-    for part in ["1 pair is failing, 1 not verified", "rolling out whole-web 7 whole-works 2.0.0", "failing whole-web 7 whole-breaks"] {
+    for part in [
+        "1 pair is failing, 1 not verified",
+        "rolling out whole-web 7 whole-works 2.0.0",
+        "failing whole-web 7 whole-breaks",
+    ] {
         assert!(words.contains(part), "{part:?} is missing in\n{}{}", table.out, table.err);
     }
     let failing = matrix(&["--state", "failing", "-a", "whole-breaks", "-o", "json"]).await;
@@ -95,7 +101,7 @@ async fn a_failing_an_unverified_a_verified_and_a_rolling_out_pair_appear() {
 
     // The broker answers nobody: what the operator knew of the pairs is left, and said to be that.
     let nobody = format!("http://127.0.0.1:{}", free_port());
-    let remembered = matrix(&["-o", "json", "--broker-base-url", &nobody]).await;
+    let remembered = matrix(&["-o", "json", "--broker-base-url", &nobody, "--retries", "0"]).await;
     let document = json_of(&remembered.out, &remembered.err);
     assert_eq!(remembered.code, Some(0), "{}", remembered.err);
     assert!(document["environments"][0]["notice"].as_str().unwrap().contains("the operator knew last"), "{document}");
@@ -122,7 +128,8 @@ async fn a_broker_alone_shows_what_it_has_in_as_few_requests_as_thirties_of_vers
     assert_eq!((found.code, pairs(&document).len(), matrices(&broker)), (Some(0), 65, 3), "{}", found.err);
     assert_eq!(pairs(&document)[0], "app-64 1 → hub 1: failing");
     assert_eq!(document["headline"], "hub 1 fails the pact of app-64 1 in many");
-    let written: Vec<_> = broker.requests().iter().filter(|it| it.method != "GET").map(|it| it.path_and_query.clone()).collect();
+    let written: Vec<_> =
+        broker.requests().iter().filter(|it| it.method != "GET").map(|it| it.path_and_query.clone()).collect();
     assert!(written.is_empty(), "{written:?}");
 
     let missing = said(nowhere, &["matrix", "-b", &broker.url(), "--environment", "nowhere"], "").await;

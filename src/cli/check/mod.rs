@@ -235,9 +235,10 @@ where
             Ok(judgement) => (judgement, false),
             Err(error) => (verdict_of(&error), error.retryable()),
         };
-        let wait = if retryable && failures < asking.connection.retries && !asking.dry_run {
+        let again = asking.connection.wait_after(failures).filter(|_| retryable && !asking.dry_run);
+        let wait = if let Some(wait) = again {
             failures += 1;
-            Duration::from_millis(500 << (failures - 1).min(10))
+            wait
         } else if may_become_a_yes(judgement.verdict) && waits < asking.retry_while_unknown && !asking.dry_run {
             (failures, waits) = (0, waits + 1);
             Duration::from_secs(asking.retry_interval)

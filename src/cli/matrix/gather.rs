@@ -1,6 +1,9 @@
 //! What the picture is made of: what the cluster's records say to run, and what the brokers say of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, Write},
+};
 
 use futures::future::join_all;
 use k8s_openapi::jiff::Timestamp;
@@ -8,7 +11,11 @@ use kube::{Client, ResourceExt};
 
 use super::MatrixArguments;
 use crate::{
-    api::{PactBroker, deployment::Check, names::{EnvironmentName, Pacticipant}},
+    api::{
+        PactBroker,
+        deployment::Check,
+        names::{EnvironmentName, Pacticipant},
+    },
     broker::{Broker, EnvironmentMatrix},
     cli::{
         installed::Installed,
@@ -46,7 +53,7 @@ async fn of_broker(arguments: &MatrixArguments, url: &str) -> Result<Vec<Environ
     let rules = GateRules::default();
     let asked = arguments.environment.iter().map(async |name| {
         let at = Place { name, broker: None, address: Some(url), rules: &rules };
-        match ask(&broker, name, |_| Vec::new()).await {
+        match ask(arguments, &broker, name, |_| Vec::new()).await {
             Ok(matrix) => at.asked(&matrix),
             Err(why) => at.not_asked(&LiveVersions::default(), &[], Vec::new(), why),
         }
@@ -56,14 +63,16 @@ async fn of_broker(arguments: &MatrixArguments, url: &str) -> Result<Vec<Environ
 
 /// By what the records of a cluster say to run. A broker that does not answer leaves what the records say of the pairs.
 async fn of_cluster(arguments: &MatrixArguments, client: &Client) -> Result<Vec<Environment>, Failure> {
-    let without = |error| format!("{error}; without the cluster, give --no-cluster with --broker-base-url and --environment");
+    let without =
+        |error| format!("{error}; without the cluster, give --no-cluster with --broker-base-url and --environment");
     let installed = Installed::read(client).await.map_err(without)?;
     let mut index = RecordedIndex::default();
     for (key, record) in &installed.records {
         index.set(key, Some(record));
     }
     let rules = rules(&installed);
-    let wanted = |at: &&EnvironmentRef| arguments.environment.is_empty() || arguments.environment.contains(&at.environment);
+    let wanted =
+        |at: &&EnvironmentRef| arguments.environment.is_empty() || arguments.environment.contains(&at.environment);
     let places: BTreeSet<&EnvironmentRef> =
         rules.keys().chain(installed.records.iter().map(|(key, _)| &key.environment_ref)).filter(wanted).collect();
     if let Some(missing) = arguments.environment.iter().find(|name| places.iter().all(|at| at.environment != **name)) {
@@ -79,7 +88,9 @@ async fn of_cluster(arguments: &MatrixArguments, client: &Client) -> Result<Vec<
             rules: rules.get(at).unwrap_or(&nothing),
         };
         let asked = match brokers.get(at.broker.as_str()) {
-            Some(Ok(broker)) => ask(broker, &at.environment, |recorded| index.running_beside(at, recorded)).await,
+            Some(Ok(broker)) => {
+                ask(arguments, broker, &at.environment, |recorded| index.running_beside(at, recorded)).await
+            }
             Some(Err(why)) => Err(why.clone()),
             None => Err(format!("there is no PactBroker named {}", at.broker)),
         };
@@ -116,7 +127,9 @@ fn brokers<'a>(
     for name in places.iter().map(|at| at.broker.as_str()) {
         let of_object = || {
             let object = installed.brokers.iter().find(|it| it.name_any() == name);
-            object.map(|object| address(object).to_owned()).ok_or_else(|| format!("there is no PactBroker named {name}"))
+            object
+                .map(|object| address(object).to_owned())
+                .ok_or_else(|| format!("there is no PactBroker named {name}"))
         };
         let broker = match arguments.connection.url_or(of_object)? {
             Ok(url) => match arguments.connection.config(&url, "matrix") {
@@ -135,15 +148,27 @@ fn address(broker: &PactBroker) -> &str {
     broker.spec.public_url.as_ref().unwrap_or(&broker.spec.url)
 }
 
+/// Asks until there is an answer, or the tries are over.
 async fn ask(
+    arguments: &MatrixArguments,
     broker: &Broker,
     environment: &EnvironmentName,
-    unrecorded: impl FnOnce(&LiveVersions) -> Vec<UnrecordedVersion>,
+    unrecorded: impl Fn(&LiveVersions) -> Vec<UnrecordedVersion>,
 ) -> Result<EnvironmentMatrix, String> {
-    match broker.environment_matrix(environment, unrecorded).await {
-        Ok(Some(matrix)) => Ok(matrix),
-        Ok(None) => Err(format!("the broker has no environment named {environment}")),
-        Err(error) => Err(error.to_string()),
+    let mut failures = 0;
+    loop {
+        let error = match broker.environment_matrix(environment, &unrecorded).await {
+            Ok(Some(matrix)) => return Ok(matrix),
+            Ok(None) => return Err(format!("the broker has no environment named {environment}")),
+            Err(error) => error,
+        };
+        let Some(wait) = arguments.connection.wait_after(failures).filter(|_| error.retryable()) else {
+            return Err(error.to_string());
+        };
+        failures += 1;
+        let again = format!("{error}; asked again in {} s", wait.as_secs_f32());
+        drop(writeln!(io::stderr(), "pact-operator matrix: {again}"));
+        tokio::time::sleep(wait).await;
     }
 }
 

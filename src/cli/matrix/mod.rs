@@ -26,8 +26,10 @@ use crate::{
 
 /// Arguments of the verb `matrix`.
 #[derive(Args, Debug)]
-#[command(after_help = "Exit codes: 0 shown, whatever it is; 2 the pairs of an environment could not be had; 64 the command \
-                        line cannot be followed.")]
+#[command(
+    after_help = "Exit codes: 0 shown, whatever it is; 2 the pairs of an environment could not be had; 64 the command \
+                        line cannot be followed."
+)]
 pub(super) struct MatrixArguments {
     /// Only this environment, by its name at the broker; may be repeated.
     #[arg(long, value_name = "NAME", value_parser = environment)]

@@ -36,8 +36,7 @@ fn row(consumer: (&str, &str), provider: (&str, &str), success: Option<bool>) ->
 fn picture() -> Overview {
     let live = [("web", "4.2.0"), ("stock", "1.36.0"), ("idle", "1"), ("clock", "1")];
     let recorded = LiveVersions::all(live.map(|(it, number)| (name(it), version(number))));
-    let arriving =
-        UnrecordedVersion { pacticipant: name("orders"), version: version("2.9.0"), in_flight: true };
+    let arriving = UnrecordedVersion { pacticipant: name("orders"), version: version("2.9.0"), in_flight: true };
     let rows = [
         row(("web", "4.2.0"), ("stock", "1.36.0"), Some(false)),
         row(("web", "4.2.0"), ("orders", "2.9.0"), Some(true)),
