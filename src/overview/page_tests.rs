@@ -56,8 +56,8 @@ fn no_name_becomes_markup() {
     expected.sort_unstable();
     assert_eq!(found, expected, "the script reads the names as they are");
 
-    let tag = Regex::new(r#"<(/?[a-z0-9]+|!doctype)((?: [a-z0-9-]+(?:="[^"<>]*")?)*)/?>"#).unwrap();
-    let attribute = Regex::new(r#" ([a-z0-9-]+)(?:="[^"]*")?"#).unwrap();
+    let tag = Regex::new(r#"<(/?[a-z0-9]+|!doctype)((?: [a-zA-Z0-9-]+(?:="[^"<>]*")?)*)/?>"#).unwrap();
+    let attribute = Regex::new(r#" ([a-zA-Z0-9-]+)(?:="[^"]*")?"#).unwrap();
     let known = "html head meta link title style body a header p h1 ul li nav form label select option input datalist fieldset \
                  legend button bdi main section h2 small span figure div figcaption table caption thead tr th tbody td code \
                  details summary footer svg path time strong";
