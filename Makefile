@@ -97,7 +97,7 @@ alerts: ## the chart's alerts and dashboard, tried with promtool; the first time
 	@tests/alerts/run.sh
 
 page: ## the page of `matrix` in a browser: pictures, axe, keyboard, print (needs Chromium and npm)
-	@CARGO=$(CARGO) tests/page/run.sh
+	@CARGO="$(CARGO)" tests/page/run.sh
 
 workflows: ## the workflows of .github, read by actionlint
 	@actionlint=$$(tests/tools/build.sh actionlint) && "$$actionlint" .github/workflows/*.yaml

@@ -1,8 +1,8 @@
 //! The whole picture: what is live in each environment, and whether it gets along. Plain data and how people see it.
 //!
 //! Nothing here does I/O or waits. [`build`] makes the picture of what was gathered: the state of each pair is what
-//! [`crate::decide::verdict`] judges it to be. [`headline`] says it in a sentence, [`document()`] for programs, and [`page()`] as
-//! one HTML file that asks nobody for anything.
+//! [`crate::decide::verdict`] judges it to be. [`headline`] says it in a sentence, [`document()`] for programs, and
+//! [`page()`] as one HTML file that asks nobody for anything.
 
 pub mod build;
 mod document;

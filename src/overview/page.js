@@ -64,6 +64,8 @@
     if (environment.value !== "") said.set("environment", picture.environments[Number(environment.value)].name);
     if (application.value !== "") said.set(chosen === null ? "holds" : "application", application.value);
     if ([...states].join(" ") !== usual.join(" ")) said.set("states", [...states].join(" "));
+    // Where nothing is looked for, it may lead to an environment on the page.
+    if (`${said}` === "" && !location.hash.includes("=")) return;
     try {
       history.replaceState(null, "", `#${said}`);
     } catch {

@@ -9,7 +9,7 @@ use crate::objects::Objects as _;
 use testbed::{
     eventually::eventually,
     process::free_port,
-    standin::StandIn,
+    standin::{Auth, StandIn},
     test_cluster::{SOON, annotated},
 };
 
@@ -99,6 +99,14 @@ async fn a_failing_an_unverified_a_verified_and_a_rolling_out_pair_appear() {
         assert!(page.contains(part), "{part:?} is missing in the page");
     }
 
+    // Credentials are not sent to where a PactBroker says, and nobody is shown what they may not list.
+    let planted = matrix(&["--broker-token", "planted-token"]).await;
+    assert!(planted.code == Some(2) && planted.err.contains("no address but the one that is named"), "{}", planted.err);
+    assert!(!planted.out.contains("planted") && !planted.err.contains("planted"), "{}{}", planted.out, planted.err);
+    let refused = said(setup.developer.kubeconfig(), &["matrix"], "").await;
+    assert!(refused.code == Some(2) && refused.err.contains("cannot list"), "{}{}", refused.out, refused.err);
+    assert_eq!(refused.err.lines().count(), 1, "{}", refused.err);
+
     // The broker answers nobody: what the operator knew of the pairs is left, and said to be that.
     let nobody = format!("http://127.0.0.1:{}", free_port());
     let remembered = matrix(&["-o", "json", "--broker-base-url", &nobody, "--retries", "0"]).await;
@@ -134,6 +142,12 @@ async fn a_broker_alone_shows_what_it_has_in_as_few_requests_as_thirties_of_vers
 
     let missing = said(nowhere, &["matrix", "-b", &broker.url(), "--environment", "nowhere"], "").await;
     assert!(missing.code == Some(2) && missing.out.contains("no environment named nowhere"), "{}", missing.out);
+    broker.set_auth(Some(Auth::Bearer("planted-right".into())));
+    let wrong = said(nowhere, &[&asked[..], &["--broker-token", "planted-wrong"]].concat(), "").await;
+    let document = json_of(&wrong.out, &wrong.err);
+    assert_eq!((wrong.code, &document["environments"][0]["known"]), (Some(2), &json!(false)), "{}", wrong.err);
+    assert!(!wrong.out.contains("planted") && !wrong.err.contains("planted"), "{}{}", wrong.out, wrong.err);
+
     let unnamed = said(nowhere, &["matrix"], "").await;
     assert!(unnamed.code == Some(2) && unnamed.err.contains("--environment"), "{}", unnamed.err);
     assert_eq!(unnamed.err.lines().count(), 1, "{}", unnamed.err);

@@ -1,5 +1,5 @@
-//! Pages to look at: `cargo run --example page -- 200` prints one of 200 applications. `run.sh` beside it takes pictures of
-//! them and looks for what keeps people from reading them.
+//! Pages to look at: `cargo run --example page -- 200` prints one of 200 applications. `make page` takes pictures of them
+//! and looks for what keeps people from reading them.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "an example that cannot go on says so")]
 
 use std::collections::BTreeSet;
