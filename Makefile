@@ -1,6 +1,6 @@
 # pact-operator: build, test, try. Needs Rust, Go (builds Kubernetes' own tools for the tests), a C compiler, Python 3.
 .DEFAULT_GOAL := help
-.PHONY: help build book reference commands units simulate endurance promises earliest loaded test test-matrix e2e image demo cluster bench bench-quick soak crds chart alerts workflows code lint
+.PHONY: help build book reference commands units simulate endurance promises earliest loaded test test-matrix e2e image demo cluster bench bench-quick soak crds chart alerts page workflows code lint
 
 CARGO ?= cargo
 
@@ -103,6 +103,9 @@ reference: ## write the pages of docs/reference and docs/troubleshooting anew th
 
 alerts: ## the chart's alerts and dashboard, tried with promtool; the first time builds it (minutes)
 	@tests/alerts/run.sh
+
+page: ## the page of `matrix` in a browser: pictures, axe, keyboard, print (needs Chromium and npm)
+	@CARGO="$(CARGO)" tests/page/run.sh
 
 workflows: ## the workflows of .github, read by actionlint
 	@actionlint=$$(tests/tools/build.sh actionlint) && "$$actionlint" .github/workflows/*.yaml

@@ -1,8 +1,8 @@
 //! The whole check: from the matrix, what is live and the errors to one verdict.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use futures::future::{join, join_all, try_join_all};
+use futures::future::{join, try_join_all};
 use tokio::time::Instant;
 
 use super::{
@@ -18,8 +18,8 @@ use crate::{
     },
 };
 
-/// How many unrecorded versions one request asks about: the names of this many fit into a URL that every proxy takes.
-const ASKED_TOGETHER: usize = 30;
+/// How many versions one request asks about: the names of this many fit into a URL that every proxy takes.
+pub(super) const ASKED_TOGETHER: usize = 30;
 
 /// A state of what runs: how often it changed, and which admission was the last one before.
 pub type Revision = (u64, u64);
@@ -230,16 +230,8 @@ impl Judge {
             Err(error @ BrokerError::Rejected { status: 400, .. }) => error,
             answered => return answered,
         };
-        // The broker refuses the whole question when it does not know one of the names. Nobody has a pact with such a
-        // one.
-        let names: BTreeSet<&Pacticipant> = versions.iter().map(|one| &one.pacticipant).collect();
-        let known = join_all(names.iter().map(|name| self.broker.pacticipant_exists(name))).await;
-        let mut unknown = BTreeSet::new();
-        for (name, exists) in names.into_iter().zip(known) {
-            if !exists? {
-                unknown.insert(name.clone());
-            }
-        }
+        // Nobody has a pact with a name that the broker does not know.
+        let unknown = self.broker.unknown_among(versions.iter().map(|one| &one.pacticipant).collect()).await?;
         versions.retain(|one| !unknown.contains(&one.pacticipant));
         if unknown.is_empty() {
             return Err(error);

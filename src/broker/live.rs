@@ -161,7 +161,8 @@ async fn read(broker: &Broker, name: &EnvironmentName, id: &mut Option<Environme
     }
 }
 
-async fn of(broker: &Broker, id: &EnvironmentId) -> Result<Arc<LiveSnapshot>, BrokerError> {
+/// What is live in an environment: two requests at once.
+pub(super) async fn of(broker: &Broker, id: &EnvironmentId) -> Result<Arc<LiveSnapshot>, BrokerError> {
     let (deployed, supported) =
         try_join(broker.currently_deployed_rows(id, None), broker.currently_supported_rows(id, None)).await?;
     let deployed_versions = deployed.rows.into_iter().map(|row| (row.pacticipant, row.version));

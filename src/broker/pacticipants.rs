@@ -1,8 +1,9 @@
 //! Pacticipants and their versions: `/pacticipants`, `/pacticipants/{p}`, `/pacticipants/{p}/versions` and
 //! `/pacticipants/{p}/versions/{v}`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
+use futures::future::join_all;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -134,6 +135,22 @@ impl Broker {
             Some(document) => document.read::<VersionBody>().map(|_| true),
             None => Ok(false),
         }
+    }
+
+    /// Those of some pacticipants that the broker does not know: one request for each. It refuses a whole question when it
+    /// does not know one of the names in it.
+    pub(super) async fn unknown_among(
+        &self,
+        names: BTreeSet<&Pacticipant>,
+    ) -> Result<BTreeSet<Pacticipant>, BrokerError> {
+        let known = join_all(names.iter().map(|name| self.pacticipant_exists(name))).await;
+        let mut unknown = BTreeSet::new();
+        for (name, exists) in names.into_iter().zip(known) {
+            if !exists? {
+                unknown.insert(name.clone());
+            }
+        }
+        Ok(unknown)
     }
 
     /// Determines the cause of a 404 on a record: the broker's answer is the same whichever of the three is missing.

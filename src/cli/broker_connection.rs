@@ -56,7 +56,7 @@ pub(super) struct BrokerConnection {
     /// How often to ask again when the broker does not answer: after 0.5 s, 1 s, 2 s and so on.
     #[arg(long, env = "PACT_BROKER_HTTP_RETRIES", default_value_t = 8, value_name = "TIMES",
           value_parser = clap::value_parser!(u32).range(0..=20))]
-    pub(super) retries: u32,
+    retries: u32,
 }
 
 /// A secret among the arguments: never shown again.
@@ -146,8 +146,8 @@ impl BrokerConnection {
         let mut failures = 0;
         loop {
             match ask().await {
-                Err(error) if error.retryable() && failures < self.retries => {
-                    let wait = wait_after(failures);
+                Err(error) if error.retryable() => {
+                    let Some(wait) = self.wait_after(failures) else { return Err(error) };
                     failures += 1;
                     let said = format!("pact-operator {verb}: {error}; asked again in {} s", wait.as_secs_f32());
                     drop(writeln!(io::stderr(), "{said}"));
@@ -156,6 +156,25 @@ impl BrokerConnection {
                 asked => return asked,
             }
         }
+    }
+
+    /// How long to wait before a broker is asked again that failed to answer so many times before; `None` when it was asked
+    /// often enough.
+    pub(super) fn wait_after(&self, failures: u32) -> Option<Duration> {
+        (failures < self.retries).then(|| Duration::from_millis(500 << failures.min(10)))
+    }
+
+    /// The address to ask for a broker: the one that is named here, or else what a `PactBroker` says.
+    ///
+    /// # Errors
+    /// When credentials would be sent to an address that is not named here: whoever writes a `PactBroker`, in a pull request
+    /// perhaps, must not be sent those of a pipeline.
+    pub(super) fn url_or<E>(
+        &self,
+        of_object: impl FnOnce() -> Result<String, E>,
+    ) -> Result<Result<String, E>, Failure> {
+        self.keeps_its_secrets()?;
+        Ok(self.url().map_or_else(of_object, |url| Ok(url.to_owned())))
     }
 
     fn credentials(&self) -> Result<Credentials, Failure> {
@@ -190,11 +209,6 @@ pub(super) const fn remedy(verdict: Verdict) -> &'static str {
         }
         _ => "look whether the broker answers at its address, and run it again: kubectl get pactbroker",
     }
-}
-
-/// How long to wait after so many failures before another try.
-pub(super) fn wait_after(failures: u32) -> Duration {
-    Duration::from_millis(500 << failures.min(10))
 }
 
 /// A header as it is written on the command line.

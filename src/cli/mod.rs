@@ -11,6 +11,7 @@ mod doctor;
 mod explain;
 mod installed;
 mod man;
+mod matrix;
 mod notifications;
 mod process;
 mod reached_brokers;
@@ -49,6 +50,8 @@ enum Verb {
     Explain(explain::ExplainArguments),
     /// Say why a version may not be deployed, and the smallest way to a yes.
     Why(Box<why::WhyArguments>),
+    /// Show the whole picture: what runs in each environment, and whether it gets along; `--html` writes a page of it.
+    Matrix(Box<matrix::MatrixArguments>),
     /// Examine an installation: what is wrong with it, each with its remedy.
     Doctor(doctor::DoctorArguments),
     /// Take back at the broker what the operator recorded for a namespace, an environment, an application or a cluster.
@@ -86,6 +89,7 @@ pub fn run() -> ExitCode {
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Why(arguments) => why::run(&arguments),
+        Verb::Matrix(arguments) => matrix::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Retire(arguments) => retire::run(&arguments),
         Verb::SelfTest(arguments) => self_test::run(*arguments),

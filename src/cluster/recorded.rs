@@ -232,8 +232,27 @@ impl RecordedIndex {
         recorded: &LiveVersions,
         now: Instant,
     ) -> Vec<UnrecordedVersion> {
-        // A version that one workload runs already is not in flight, whatever the others do.
-        let mut unrecorded: BTreeSet<UnrecordedVersion> = BTreeSet::new();
+        let environment = self.environments.get(environment_ref);
+        let mut unrecorded = self.running_unrecorded(environment_ref, recorded);
+        let admitted = environment.into_iter().flat_map(|it| it.before(question, now));
+        unrecorded.extend(admitted.filter(|it| !recorded.has(&it.pacticipant, &it.version)).map(|it| {
+            UnrecordedVersion { pacticipant: it.pacticipant.clone(), version: it.version.clone(), in_flight: true }
+        }));
+        once(unrecorded)
+    }
+
+    /// Every version that runs in an environment or rolls out, and is not among those that the broker has.
+    #[must_use]
+    pub fn running_beside(&self, environment_ref: &EnvironmentRef, recorded: &LiveVersions) -> Vec<UnrecordedVersion> {
+        once(self.running_unrecorded(environment_ref, recorded))
+    }
+
+    fn running_unrecorded(
+        &self,
+        environment_ref: &EnvironmentRef,
+        recorded: &LiveVersions,
+    ) -> BTreeSet<UnrecordedVersion> {
+        let mut unrecorded = BTreeSet::new();
         let environment = self.environments.get(environment_ref);
         for (pacticipant, instances) in environment.into_iter().flat_map(|it| &it.by_pacticipant) {
             for (version, in_flight) in instances.iter().flat_map(|it| &it.running) {
@@ -243,14 +262,15 @@ impl RecordedIndex {
                 }
             }
         }
-        let admitted = environment.into_iter().flat_map(|it| it.before(question, now));
-        unrecorded.extend(admitted.filter(|it| !recorded.has(&it.pacticipant, &it.version)).map(|it| {
-            UnrecordedVersion { pacticipant: it.pacticipant.clone(), version: it.version.clone(), in_flight: true }
-        }));
-        let mut unrecorded: Vec<_> = unrecorded.into_iter().collect();
-        unrecorded.dedup_by(|next, kept| (&next.pacticipant, &next.version) == (&kept.pacticipant, &kept.version));
         unrecorded
     }
+}
+
+/// Each version once. One that a workload runs already is not in flight, whatever the others do.
+fn once(unrecorded: BTreeSet<UnrecordedVersion>) -> Vec<UnrecordedVersion> {
+    let mut unrecorded: Vec<_> = unrecorded.into_iter().collect();
+    unrecorded.dedup_by(|next, kept| (&next.pacticipant, &next.version) == (&kept.pacticipant, &kept.version));
+    unrecorded
 }
 
 impl OfInstance {

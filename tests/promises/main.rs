@@ -75,6 +75,8 @@ mod kinds;
 mod kinds_gate;
 mod kinds_setup;
 mod lease;
+mod matrix_page;
+mod matrix_worlds;
 mod notifications;
 mod objects;
 mod pact_cli;

@@ -23,7 +23,7 @@ use clap::Args;
 
 use self::{answer::Answer, output::Format, policy::Policy, selected::Selected, workloads::Judging};
 use super::{
-    broker_connection::{BrokerConnection, wait_after},
+    broker_connection::BrokerConnection,
     columns::colourful,
     process::{self, Failure, on_this_thread},
 };
@@ -237,9 +237,10 @@ where
             Ok(judgement) => (judgement, false),
             Err(error) => (verdict_of(&error), error.retryable()),
         };
-        let wait = if retryable && failures < asking.connection.retries && !asking.dry_run {
+        let again = asking.connection.wait_after(failures).filter(|_| retryable && !asking.dry_run);
+        let wait = if let Some(wait) = again {
             failures += 1;
-            wait_after(failures - 1)
+            wait
         } else if may_become_a_yes(judgement.verdict) && waits < asking.retry_while_unknown && !asking.dry_run {
             (failures, waits) = (0, waits + 1);
             Duration::from_secs(asking.retry_interval)

@@ -79,12 +79,10 @@ fn judges(asking: &Asking, policy: &Policy) -> Result<Judges, Failure> {
     let names = policy.environment_refs().into_iter().map(|environment_ref| environment_ref.broker);
     let mut judges = Judges::new();
     for name in names {
-        asking.connection.keeps_its_secrets()?;
-        let url = asking.connection.url().map_or_else(|| policy.url(&name), Ok);
-        let judge = match url {
+        let judge = match asking.connection.url_or(|| policy.url(&name).map(str::to_owned))? {
             Ok(url) => {
-                let broker = Broker::new(asking.connection.config(url, "check")?)?;
-                Ok((policy.judge(&name, broker), url.to_owned()))
+                let broker = Broker::new(asking.connection.config(&url, "check")?)?;
+                Ok((policy.judge(&name, broker), url))
             }
             Err(why) => Err(why),
         };
