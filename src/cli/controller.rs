@@ -9,7 +9,7 @@ use tracing::info;
 use super::{
     cluster_name::ClusterArguments,
     notifications::NotificationArguments,
-    process::{self, Failure, LogArguments},
+    process::{self, Failure, LogArguments, TraceArguments},
 };
 use crate::recorder::{self, Settings, Surroundings};
 use operator_kit::{
@@ -59,6 +59,8 @@ pub(super) struct ControllerArguments {
     notifications: NotificationArguments,
     #[command(flatten)]
     log: LogArguments,
+    #[command(flatten)]
+    traces: TraceArguments,
 }
 
 pub(super) fn run(arguments: ControllerArguments) -> ExitCode {
@@ -91,6 +93,8 @@ async fn serve(arguments: ControllerArguments, shutdown: CancellationToken) -> R
     let lead = leadership.clone();
     let help = "1 for the replica that leads and records, 0 for the standbys";
     metrics.observe("leader", help, move || Some(i64::from(lead.is_leader())));
+    let instance = arguments.cluster.instance(&arguments.name);
+    let traces = arguments.traces.traces("controller", &instance)?;
     let settings = Settings {
         namespace: arguments.namespace,
         user_agent: arguments.cluster.user_agent(),
@@ -102,8 +106,8 @@ async fn serve(arguments: ControllerArguments, shutdown: CancellationToken) -> R
         quiet_period: Duration::from_secs(3),
         keys_per_namespace: usize::try_from(arguments.pacticipants_per_namespace).unwrap_or(usize::MAX),
         sinks: sinks.iter().map(|settings| settings.sink).collect(),
+        traces: traces.clone(),
     };
-    let instance = arguments.cluster.instance(&arguments.name);
     let surroundings = Surroundings { client, leadership, readiness, liveness, metrics, instance, shutdown };
     recorder::run(settings, sinks, surroundings).await;
 
@@ -113,6 +117,7 @@ async fn serve(arguments: ControllerArguments, shutdown: CancellationToken) -> R
         electing.await??;
     }
     serving.await?;
+    traces.end().await;
     info!("stopped");
     Ok(())
 }

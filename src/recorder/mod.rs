@@ -20,6 +20,7 @@ mod record_act;
 mod report;
 mod retry;
 mod schedule;
+mod trace;
 mod verdict;
 mod verdicts;
 mod waiting;
@@ -30,7 +31,9 @@ use std::{sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use kube::Client;
-use operator_kit::{events::EventSink, lease::Leadership, liveness::Liveness, metrics::Metrics, readiness::Readiness};
+use operator_kit::{
+    events::EventSink, lease::Leadership, liveness::Liveness, metrics::Metrics, readiness::Readiness, traces::Traces,
+};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -42,6 +45,7 @@ use self::{
     record::RecordReconciler,
     report::Reporter,
     schedule::Schedule,
+    trace::WriteTraces,
     verdict::VerdictReconciler,
     verdicts::Verdicts,
     waiting::WaitingRoom,
@@ -57,7 +61,7 @@ use crate::{
 const SWEEP: Duration = Duration::from_hours(6);
 
 /// The settings of the recorder.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// The operator's own namespace: Secrets are read there and nowhere else.
     pub namespace: String,
@@ -79,6 +83,8 @@ pub struct Settings {
     pub keys_per_namespace: usize,
     /// For which sinks what happens to records is announced.
     pub sinks: Vec<Sink>,
+    /// Where the spans of writes go.
+    pub traces: Traces,
 }
 
 /// What the recorder needs of the process that it runs in.
@@ -135,6 +141,7 @@ impl Recorder {
             verdicts: Arc::clone(&verdicts),
             waiting: Arc::clone(&waiting),
             resync_period: settings.resync_period,
+            traces: WriteTraces::new(settings.traces.clone()),
         };
         let client_factory = ClientFactory {
             client: client.clone(),

@@ -97,6 +97,7 @@ impl RecordReconciler {
             let recorded = |state: &_| matches!(state, RecordState::Recorded { .. } | RecordState::Released { .. });
             let recorded = matches!(&assessment, Assessment::Done { state, .. } if recorded(state));
             self.waits_no_longer(key, &members, recorded);
+            self.schedule.traces.settled(key);
         }
         let (state, look_again) = match assessment {
             Assessment::Act(_) | Assessment::Moved => return Next::retry(MOVED_AGAIN, tries),

@@ -40,7 +40,12 @@ impl RecordReconciler {
                     None => self.read_live(facts).await,
                 });
             }
-            Action::Write(write) => self.write(&write, facts).await,
+            Action::Write(write) => {
+                let (traces, key) = (&self.schedule.traces, facts.key);
+                // On the heap: it is large, and moved through what traces it.
+                let done = Box::pin(self.write(&write, facts));
+                facts.done = Some(traces.write(key, &write, done).await);
+            }
         }
     }
 
@@ -87,43 +92,35 @@ impl RecordReconciler {
     }
 
     /// Writes at the broker and reads back the result.
-    async fn write(&self, write: &BrokerWrite, facts: &mut Facts<'_>) {
+    async fn write(&self, write: &BrokerWrite, facts: &mut Facts<'_>) -> Done {
+        let traces = &self.schedule.traces.traces;
         let (broker, environment) = match self.reach(facts.key) {
             Ok(reached) => reached,
-            Err(failure) => {
-                facts.done = Some(Done::Refused(failure));
-                return;
-            }
+            Err(failure) => return Done::Refused(failure),
         };
         // What this pass goes by is not the newest any more: another leader wrote meanwhile.
         let newest = self.cluster.records.get(facts.key);
         if newest.as_ref().and_then(|object| object.status.as_ref()) != facts.status {
-            facts.done = Some(Done::LeaseLost);
-            return;
+            return Done::LeaseLost;
         }
         // Another leader may have recorded it for others meanwhile: what we know of the record is read anew before it goes.
         if matches!(write, BrokerWrite::Undeploy(_)) {
             match self.cluster.records.still_says(facts.key, facts.status).await {
                 Ok(true) => {}
-                Ok(false) => {
-                    facts.done = Some(Done::LeaseLost);
-                    return;
-                }
+                Ok(false) => return Done::LeaseLost,
                 Err(error) => {
                     let why = Explanation::new(Reason::ApiServerUnavailable, error.to_string());
-                    facts.done = Some(Done::Refused(Failure { why, retry_after: None }));
-                    return;
+                    return Done::Refused(Failure { why, retry_after: None });
                 }
             }
         }
-        if !self.note(facts, write).await {
+        if !traces.span("note", self.note(facts, write)).await {
             let message = "the PactDeployment could not be written; nothing is recorded before that".to_owned();
             let why = Explanation::new(Reason::ApiServerUnavailable, message);
-            facts.done = Some(Done::Refused(Failure { why, retry_after: None }));
-            return;
+            return Done::Refused(Failure { why, retry_after: None });
         }
         let at = AtBroker { broker: &broker, environment: &environment, key: facts.key };
-        let done = match self.writes.perform(&at, write).await {
+        let done = match traces.span("write", self.writes.perform(&at, write)).await {
             Ok(done) => done,
             Err(error) => Done::Refused(self.refused(facts.key, &error)),
         };
@@ -132,9 +129,9 @@ impl RecordReconciler {
             self.cluster.brokers.forget(&facts.key.environment_ref);
         }
         if matches!(done, Done::Recorded { .. } | Done::Undeployed { .. } | Done::Released { .. }) {
-            facts.live = Some(self.read_rows(&broker, &environment, facts).await);
+            facts.live = Some(traces.span("read back", self.read_rows(&broker, &environment, facts)).await);
         }
-        facts.done = Some(done);
+        done
     }
 
     /// The broker of a key and the uuid of its environment there.

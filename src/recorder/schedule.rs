@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     queue::{Queue, Task},
+    trace::WriteTraces,
     verdicts::{Verdicts, answered},
     waiting::WaitingRoom,
 };
@@ -43,6 +44,8 @@ pub(super) struct Schedule {
     pub(super) waiting: Arc<WaitingRoom>,
     /// How often the records of an environment are read and compared.
     pub(super) resync_period: Duration,
+    /// Where it is noted when a workload changed.
+    pub(super) traces: WriteTraces,
 }
 
 impl Schedule {
@@ -75,6 +78,7 @@ impl Schedule {
             return self.records(keys);
         }
         for key in keys {
+            self.traces.changed(&key);
             self.queue.urgently(Task::Record(key));
         }
     }

@@ -109,6 +109,7 @@ mod standin_recordings;
 mod standin_recordings_worlds;
 mod standin_server;
 mod testbed_selftest;
+mod tracing;
 mod two_clusters;
 mod verdict_endpoint;
 mod why;

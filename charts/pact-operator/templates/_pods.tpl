@@ -114,3 +114,11 @@ readinessProbe:
 - name: logging
   configMap: {name: pact-operator-logging, optional: true}
 {{- end }}
+
+{{/* The arguments of tracing, each on a line of its own. */}}
+{{- define "pact-operator.tracingArguments" -}}
+{{- with .Values.tracing.endpoint }}
+- --otlp-endpoint={{ . }}
+- --trace-share={{ $.Values.tracing.share }}
+{{- end }}
+{{- end }}

@@ -144,7 +144,8 @@ impl Sending {
 
     async fn within<T>(span: Span, parent: &Context, work: impl Future<Output = T>) -> T {
         let context = parent.with_span(span);
-        let done = work.with_context(context.clone()).await;
+        // On the heap: it may be large, and is moved through the functions above.
+        let done = Box::pin(work.with_context(context.clone())).await;
         context.span().end();
         done
     }
