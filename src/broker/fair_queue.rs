@@ -9,6 +9,8 @@ pub enum Urgency {
     Enforced,
     /// Somebody waits, and is warned at most.
     Warned,
+    /// A tool waits that asks before it acts: nothing is admitted or denied by the answer.
+    Asked,
     /// Nobody waits.
     Audited,
     /// Somebody waits who is not known to be the API server.
@@ -16,11 +18,16 @@ pub enum Urgency {
 }
 
 impl Urgency {
-    const ALL: [Self; 4] = [Self::Enforced, Self::Warned, Self::Audited, Self::Strange];
+    const ALL: [Self; 5] = [Self::Enforced, Self::Warned, Self::Asked, Self::Audited, Self::Strange];
 
-    /// Whether it gives way to everything that a known caller waits for.
+    /// Whether it gives way to every rollout that waits for its answer.
     pub(super) fn gives_way(self) -> bool {
-        self >= Self::Audited
+        self >= Self::Asked
+    }
+
+    /// Whether it is about a rollout that is tried again, which an answer that came too late serves then (case 78).
+    pub(super) fn comes_again(self) -> bool {
+        self <= Self::Audited && self != Self::Asked
     }
 }
 
@@ -44,7 +51,7 @@ struct Waiting {
 /// Numbers that wait for their turn. See the module.
 #[derive(Debug, Default)]
 pub(super) struct FairQueue {
-    waiting: [Waiting; 4],
+    waiting: [Waiting; 5],
     callers: HashMap<u64, Caller>,
 }
 

@@ -43,7 +43,7 @@ const fn most_waiting(urgency: Urgency) -> usize {
     match urgency {
         Urgency::Enforced => 256,
         Urgency::Warned => 192,
-        Urgency::Audited => 64,
+        Urgency::Asked | Urgency::Audited => 64,
         Urgency::Strange => 8,
     }
 }
@@ -60,6 +60,8 @@ struct Waiting {
     answer: watch::Sender<Option<Answer>>,
     /// Its place among those that wait for a slot.
     place: u64,
+    /// Whether somebody asked who asks again.
+    comes_again: bool,
 }
 
 /// An answer that is kept.
@@ -230,7 +232,8 @@ impl Shared {
             }
             return Found::Kept(kept.answer);
         }
-        if let Some(waiting) = state.under_way.get(&key) {
+        if let Some(waiting) = state.under_way.get_mut(&key) {
+            waiting.comes_again |= caller.urgency.comes_again();
             let answer = waiting.answer.subscribe();
             self.slots.raise(waiting.place, &caller);
             return Found::UnderWay(answer);
@@ -246,8 +249,9 @@ impl Shared {
             return Found::Refused(why);
         }
         let (sender, answer) = watch::channel(None);
+        let comes_again = caller.urgency.comes_again();
         let place = self.slots.queue(caller);
-        state.under_way.insert(key.clone(), Waiting { answer: sender, place: place.number });
+        state.under_way.insert(key.clone(), Waiting { answer: sender, place: place.number, comes_again });
         Found::New(key, place, answer)
     }
 
@@ -291,7 +295,8 @@ impl Shared {
         pursuit.over();
         let waiting = state.under_way.remove(&key);
         let awaited = waiting.as_ref().is_some_and(|waiting| waiting.answer.receiver_count() > 0);
-        let late = !awaited && answer.verdict.answered();
+        let comes_again = waiting.as_ref().is_some_and(|waiting| waiting.comes_again);
+        let late = !awaited && comes_again && answer.verdict.answered();
         self.answers.insert(key, Kept { answer: Arc::clone(&answer), late });
         if let Some(waiting) = waiting {
             waiting.answer.send_replace(Some(answer));

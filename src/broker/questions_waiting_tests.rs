@@ -31,6 +31,26 @@ async fn an_answer_that_came_too_late_is_kept_until_it_is_asked_for_or_something
     }
 }
 
+/// A tool asks for the moment: what it did not wait for must not admit a rollout minutes later.
+#[tokio::test]
+async fn an_answer_that_came_too_late_for_a_tool_lives_no_longer_than_any_other() {
+    for (urgency, kept) in [(Urgency::Asked, 0), (Urgency::Strange, 0), (Urgency::Audited, 1)] {
+        let fake = Fake::start().await;
+        let questions = fake.questions(4);
+        fake.hold(true);
+        let question = about("yes-1");
+        let caller = Caller { urgency, namespace: "shop".to_owned() };
+        questions.ask(&question, caller, Instant::now() + Duration::from_millis(20)).await;
+        fake.wait_asked("yes-1", 1).await;
+        fake.hold(false);
+        while under_way(&questions) > 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let late = questions.shared.answers.iter().filter(|(_, kept)| kept.late).count();
+        assert_eq!(late, kept, "{urgency:?}");
+    }
+}
+
 /// Case 79: what nobody waits for fills neither the queue nor the slots.
 #[tokio::test]
 async fn an_enforced_question_passes_a_flood_of_audits() {

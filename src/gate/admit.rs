@@ -81,7 +81,7 @@ impl Gate {
 
     /// Where a namespace lies. One that the watch has not reported yet is read: a workload may come a moment after its
     /// namespace.
-    pub(super) async fn whereabouts(&self, namespace: &str, deadline: Instant) -> Whereabouts {
+    async fn whereabouts(&self, namespace: &str, deadline: Instant) -> Whereabouts {
         if let Some(mapping) = self.cluster.index().mapping(namespace) {
             return mapping.into();
         }

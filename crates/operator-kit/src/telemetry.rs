@@ -9,6 +9,8 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
+/// The longest filter that is read from a file, in bytes.
+const LONGEST: usize = 4096;
 /// How often the file with the filter is looked at. A `ConfigMap` takes about a minute to reach it.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -89,9 +91,15 @@ impl LogFilter {
         loop {
             // A few bytes, in memory: nothing that waits.
             match std::fs::read_to_string(file) {
-                Ok(text) => {
+                Ok(text) if text.len() <= LONGEST => {
                     unreadable = false;
                     self.adopt(text.trim(), &mut known);
+                }
+                Ok(text) => {
+                    let bytes = text.len();
+                    if !std::mem::replace(&mut unreadable, true) {
+                        warn!(file = %file.display(), bytes, "the log filter is too long; the filter stays");
+                    }
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.adopt("", &mut known),
                 Err(error) if !unreadable => {

@@ -131,8 +131,9 @@ impl Traces {
     /// Sends what is left, for ten seconds at most.
     pub async fn end(self) {
         if let Some(Sending { provider, .. }) = self.0 {
-            // It waits for its own task, so it must not hold a thread of the runtime.
-            drop(tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(LIMIT)).await);
+            // It waits for its own task, so it must not hold a thread of the runtime; and it takes no limit into account.
+            let ending = tokio::task::spawn_blocking(move || provider.shutdown());
+            drop(tokio::time::timeout(LIMIT, ending).await);
         }
     }
 }

@@ -179,7 +179,7 @@ fn of_finding(place: Place, finding: &Finding, link: Option<String>, strict: boo
         versions,
         destination: environment,
         verdict: finding.cause.name(),
-        deployable: finding.cause.deployable(),
+        deployable: finding.deployable(),
         reason: messages::why(finding),
         pairs,
         cautions: messages::cautions_about(finding),

@@ -11,8 +11,8 @@ use crate::{
     api::names::{Pacticipant, Version},
     decide::Question,
     workload::{
-        BrokenRules, Container, EnvironmentRef, EnvironmentRules, PactAnnotations, RolloutState, Workload,
-        WorkloadKind, WorkloadRef, version,
+        BrokenRules, Container, EnvironmentRef, EnvironmentRules, Owners, Ownership, PactAnnotations, RolloutState,
+        Workload, WorkloadKind, WorkloadRef, version,
     },
 };
 
@@ -25,6 +25,14 @@ pub struct Asked {
     pub sought: Sought,
     /// The namespace in which it would run. Without one, nobody's ownership is looked at.
     pub namespace: Option<String>,
+}
+
+impl Asked {
+    /// Whether these owners name the pacticipant, and nothing says for which namespace it is asked.
+    #[must_use]
+    pub fn leaves_owners_out(&self, owners: &Owners) -> bool {
+        self.namespace.is_none() && owners.ownership(&self.pacticipant, "") != Ownership::Unruled
+    }
 }
 
 /// How the version is known.

@@ -115,3 +115,27 @@ fn whoever_asks_is_answered_also_where_the_gate_is_off() {
     let finding = open.finding(super::super::Cause::Judged(missing));
     assert_eq!((finding.action, finding.wanted), (GateAction::Allow, GateAction::Deny));
 }
+
+#[test]
+fn a_vacuous_yes_that_the_policy_denies_is_no_yes() {
+    let strict = policy(&json!({"gate": {"mode": "Audit", "actions": {"yesVacuous": "Deny"}}}));
+    for (policy, expected) in [(strict, false), (policy(&json!({})), true)] {
+        let Some(Known::Ask(open, _)) =
+            asked(&about(version("2"), None), &policy, None, |_, _| RecordedVersions::default(), Timestamp::UNIX_EPOCH)
+        else {
+            panic!("it is asked")
+        };
+        let vacuous = crate::decide::Judgement::without_pairs(crate::decide::Verdict::YesVacuous, "it has none");
+        assert_eq!(open.finding(super::super::Cause::Judged(vacuous)).deployable(), Some(expected));
+    }
+}
+
+#[test]
+fn owners_are_left_out_only_where_they_name_the_pacticipant_and_no_namespace_is_named() {
+    let owned = policy(&json!({"owners": [{"pacticipants": ["orders"], "namespaces": ["shop"]}]})).unwrap();
+    let others = policy(&json!({"owners": [{"pacticipants": ["stock"], "namespaces": ["shop"]}]})).unwrap();
+    let left_out =
+        |policy: &EnvironmentPolicy, namespace| about(version("2"), namespace).leaves_owners_out(&policy.rules.owners);
+    assert!(left_out(&owned, None));
+    assert!(!left_out(&owned, Some("elsewhere")) && !left_out(&others, None));
+}

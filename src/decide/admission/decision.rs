@@ -77,6 +77,13 @@ impl Finding {
         Self { subject, cause, wanted, action: capped(wanted, mode), mode, asked: None, awaits_members }
     }
 
+    /// Whether the version may be deployed under the policy, whatever the mode; `None` where that is not known. What the
+    /// policy denies may not be, although the broker says yes.
+    #[must_use]
+    pub fn deployable(&self) -> Option<bool> {
+        self.cause.deployable().map(|deployable| deployable && !self.would_deny())
+    }
+
     /// Whether it would be denied, or is, if nothing but the policy counted.
     #[must_use]
     pub fn would_deny(&self) -> bool {

@@ -9,10 +9,17 @@ use crate::decide::{Finding, Subject, admission::Cause, messages};
 /// What one environment says.
 #[derive(Clone, Debug)]
 pub(super) enum Check {
-    /// The version is recorded there.
-    Recorded(Subject),
-    /// What was found, and where people see the matrix.
-    Found(Box<Finding>, Option<String>),
+    /// The version is recorded there; whether owners were left out.
+    Recorded(Subject, bool),
+    /// The broker, or the policy, was asked.
+    Found {
+        /// What was found.
+        finding: Box<Finding>,
+        /// Where people see the matrix.
+        link: Option<String>,
+        /// Whether owners were left out: the pacticipant has some, and no namespace is named.
+        owned: bool,
+    },
     /// The `PactEnvironment` of this name cannot be read.
     Unreadable(String),
 }
@@ -56,22 +63,23 @@ impl Check {
                 "environment": object, "deployable": null, "verdict": "InvalidEnvironment", "pairs": [], "link": null,
                 "reason": format!("the PactEnvironment {object} cannot be read: kubectl get pactenv {object}"),
             }),
-            Self::Recorded(subject) => {
+            Self::Recorded(subject, owned) => {
                 let environment = &subject.environment_ref.environment;
                 let mut shown = subject_of(subject);
                 shown["deployable"] = true.into();
                 shown["verdict"] = "Recorded".into();
                 shown["reason"] = format!("this version is recorded in {environment}").into();
                 shown["pairs"] = json!([]);
+                shown["cautions"] = json!(of_owners(*owned));
                 shown["link"] = Value::Null;
                 shown
             }
-            Self::Found(finding, link) => {
+            Self::Found { finding, link, owned } => {
                 let pairs = match &finding.cause {
                     Cause::Judged(judgement) => judgement.pairs.as_slice(),
                     Cause::Problem(_) | Cause::Unclear(_) => &[],
                 };
-                let deployable = finding.cause.deployable();
+                let deployable = finding.deployable();
                 let mut shown = subject_of(&finding.subject);
                 shown["deployable"] = json!(deployable);
                 shown["verdict"] = finding.cause.name().into();
@@ -80,13 +88,21 @@ impl Check {
                     shown["remedy"] = messages::one_line(&messages::remedy(finding)).into();
                 }
                 shown["pairs"] = json!(pairs);
-                shown["cautions"] = json!(messages::cautions_about(finding));
+                let cautions = [messages::cautions_about(finding), of_owners(*owned)].concat();
+                shown["cautions"] = json!(cautions);
                 shown["link"] = json!(link);
                 shown["gate"] = json!({"mode": finding.mode, "action": finding.action, "wanted": finding.wanted});
                 shown
             }
         }
     }
+}
+
+/// What to know where owners were left out.
+fn of_owners(left_out: bool) -> Vec<String> {
+    let caution =
+        "the environment says which namespaces may speak for this pacticipant: name the namespace to have it checked";
+    left_out.then(|| caution.to_owned()).into_iter().collect()
 }
 
 /// What a check is about.

@@ -6,20 +6,29 @@ use axum::http::{HeaderMap, StatusCode, header};
 use futures::future::try_join_all;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use kube::{Api, Client, api::PostParams};
+use moka::sync::Cache;
 use operator_kit::refusal;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout, timeout_at},
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, sleep, timeout, timeout_at},
 };
+use tracing::info;
 
 use crate::{
     decide::admission::User,
     gate::right::{Right, holds},
 };
 
-/// How many callers are looked up at once: whoever reaches the port costs the API server no more.
+/// How many questions about callers the API server is asked at once.
 const CALLERS: usize = 8;
+/// How long a token that is not known holds its turn: whoever makes tokens up costs the API server 80 questions a second.
+const MADE_UP: Duration = Duration::from_millis(100);
+/// How long a token that is known is taken for known without a question.
+const KNOWN: Duration = Duration::from_mins(1);
+/// How many such tokens are remembered, each by its digest.
+const MOST_KNOWN: u64 = 1_000;
 /// How long one more waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -32,15 +41,18 @@ pub(super) enum Refusal {
     /// The API server does not know the token.
     #[error(
         "the API server does not know the token, or it is for somebody else: send one that has not ended, and was made for \
-             an audience that the operator expects"
+         an audience that the operator expects"
     )]
     UnknownToken,
-    /// The caller lacks the right.
+    /// The caller lacks the right. To what is not said: whoever may not ask learns no mapping either.
     #[error(
-        "{user} may not ask about {environment}: bind the ClusterRole pact-operator-ask to it (chart \
-             value verdictEndpoint.serviceAccounts)"
+        "{user} may not ask about all of this: bind the ClusterRole pact-operator-ask to it (chart value \
+         verdictEndpoint.serviceAccounts)"
     )]
-    NoRight { user: String, environment: String },
+    NoRight {
+        /// Who.
+        user: String,
+    },
     /// The API server could not be asked.
     #[error("who asks, and whether they may, could not be found out: {0}; ask again")]
     NotAsked(String),
@@ -64,11 +76,18 @@ pub(super) struct Callers {
     client: Client,
     audiences: Vec<String>,
     turns: Arc<Semaphore>,
+    known: Cache<[u8; 32], User>,
 }
 
 impl Callers {
     pub(super) fn new(client: Client, audiences: Vec<String>) -> Self {
-        Self { client, audiences, turns: Arc::new(Semaphore::new(CALLERS)) }
+        let known = Cache::builder().max_capacity(MOST_KNOWN).time_to_live(KNOWN).build();
+        Self { client, audiences, turns: Arc::new(Semaphore::new(CALLERS)), known }
+    }
+
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        let turn = timeout(PATIENCE, self.turns.acquire()).await;
+        turn.ok().and_then(Result::ok).ok_or(Refusal::Busy)
     }
 
     /// Who holds the token of a request.
@@ -81,8 +100,11 @@ impl Callers {
         if !scheme.eq_ignore_ascii_case("bearer") || token.trim().is_empty() {
             return Err(Refusal::NoToken);
         }
-        let turn = timeout(PATIENCE, self.turns.acquire()).await;
-        let Ok(Ok(_turn)) = turn else { return Err(Refusal::Busy) };
+        let digest: [u8; 32] = Sha256::digest(token.trim()).into();
+        if let Some(user) = self.known.get(&digest) {
+            return Ok(user);
+        }
+        let _turn = self.turn().await?;
         let audiences = Some(self.audiences.clone()).filter(|audiences| !audiences.is_empty());
         let spec = TokenReviewSpec { token: Some(token.trim().to_owned()), audiences };
         let review = TokenReview { spec, ..TokenReview::default() };
@@ -95,15 +117,18 @@ impl Callers {
         // An authenticator that knows no audiences names none; then nobody looked whether the token is for us.
         let ours = self.audiences.is_empty()
             || answer.audiences.unwrap_or_default().iter().any(|audience| self.audiences.contains(audience));
-        match answer.user.filter(|_| answer.authenticated == Some(true) && ours) {
-            Some(user) => Ok(User {
-                username: user.username.unwrap_or_default(),
-                uid: user.uid.unwrap_or_default(),
-                groups: user.groups.unwrap_or_default(),
-                extra: user.extra.unwrap_or_default().into_iter().map(|(key, values)| (key, Some(values))).collect(),
-            }),
-            None => Err(Refusal::UnknownToken),
-        }
+        let Some(user) = answer.user.filter(|_| answer.authenticated == Some(true) && ours) else {
+            sleep(MADE_UP).await;
+            return Err(Refusal::UnknownToken);
+        };
+        let user = User {
+            username: user.username.unwrap_or_default(),
+            uid: user.uid.unwrap_or_default(),
+            groups: user.groups.unwrap_or_default(),
+            extra: user.extra.unwrap_or_default().into_iter().map(|(key, values)| (key, Some(values))).collect(),
+        };
+        self.known.insert(digest, user.clone());
+        Ok(user)
     }
 
     /// Finds out whether a caller may ask about these `PactEnvironment`s; where there is none, about all of them: also that
@@ -116,14 +141,14 @@ impl Callers {
             [] => vec![None],
             objects => objects.iter().map(|object| Some(object.as_str())).collect(),
         };
+        let _turn = self.turn().await?;
         let asked = each.into_iter().map(async |object| {
             match timeout_at(limit, holds(&self.client, user, Right { verb: "ask", object })).await {
                 Ok(Ok(true)) => Ok(()),
-                Ok(Ok(false)) => Err(Refusal::NoRight {
-                    user: user.username.clone(),
-                    environment: object
-                        .map_or_else(|| "each PactEnvironment".to_owned(), |it| format!("the PactEnvironment {it}")),
-                }),
+                Ok(Ok(false)) => {
+                    info!(user = user.username, object, "a caller of the verdict endpoint lacks the right to ask");
+                    Err(Refusal::NoRight { user: user.username.clone() })
+                }
                 Ok(Err(error)) => Err(Refusal::NotAsked(error)),
                 Err(_) => Err(Refusal::NotAsked("the API server did not answer in time".to_owned())),
             }

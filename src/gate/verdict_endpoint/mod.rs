@@ -51,7 +51,7 @@ use crate::{
 const LONGEST_BODY: usize = 64 << 10;
 /// How many bytes of bodies are held at once; more wait their turn.
 const BODIES: BodyLimits = BodyLimits { total: 1 << 20, longest: LONGEST_BODY, reserved: 128 << 10, short: 16 << 10 };
-/// How much of the time is left to the broker when the caller's rights are found out.
+/// How long it may take to find out who asks, and again how long whether they may.
 const RIGHTS_LIMIT: Duration = Duration::from_secs(2);
 
 /// The routes. A token must be for one of `audiences`; for the API server itself where there are none.
@@ -76,9 +76,7 @@ async fn can_i_deploy(State(served): State<Arc<Served>>, request: Request) -> Re
     let arrived = request.extensions().get::<ArrivedAt>().map_or_else(Instant::now, |arrived| arrived.0);
     let deadline = arrived + budget(request.uri().query());
     // What we have not thought of must not look like an answer.
-    let parent = request.headers().get(traces::TRACEPARENT).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let answering = AssertUnwindSafe(served.answer(request, deadline)).catch_unwind();
-    let answered = served.gate.traces.answer("verdict request", parent.as_deref(), answering).await;
+    let answered = AssertUnwindSafe(served.answer(request, deadline)).catch_unwind().await;
     answered.unwrap_or_else(|_| {
         error!("answering a question panicked, which is a defect");
         refused(StatusCode::INTERNAL_SERVER_ERROR, "the operator has a defect, please report it")
@@ -90,7 +88,6 @@ impl Served {
         match self.told(request, deadline).await {
             Ok(document) => {
                 self.gate.metrics.told(document["deployable"].as_bool());
-                traces::add("pact.outcome", document["verdict"].as_str().unwrap_or_default().to_owned());
                 Json(document).into_response()
             }
             Err(response) => {
@@ -107,11 +104,19 @@ impl Served {
         // Nothing of a stranger is read.
         let caller = self.callers.known(&head.headers, limit()).await.map_err(Refusal::into_response)?;
         let question = self.question(&head.method, &head.uri, &head.headers, body, deadline).await?;
-        let whereabouts = self.whereabouts(&question, deadline).await;
-        let may_ask = self.callers.may_ask(&caller, &objects(&whereabouts), limit()).await;
+        let whereabouts = self.whereabouts(&question);
+        let objects: Vec<_> = whereabouts.iter().map(|(object, _)| object.clone()).collect();
+        let may_ask = self.callers.may_ask(&caller, &objects, limit()).await;
         may_ask.map_err(Refusal::into_response)?;
-        let checks = self.checks(&question, whereabouts, deadline).await;
-        let document = answer::document(&question, &checks);
+        // Only now: no trace is of a stranger's making.
+        let parent = head.headers.get(traces::TRACEPARENT).and_then(|value| value.to_str().ok());
+        let answering = async {
+            let checks = self.checks(&question, whereabouts, deadline).await;
+            let document = answer::document(&question, &checks);
+            traces::add("pact.outcome", document["verdict"].as_str().unwrap_or_default().to_owned());
+            document
+        };
+        let document = self.gate.traces.answer("verdict request", parent, answering).await;
         info!(
             user = caller.username,
             pacticipant = question.asked.pacticipant.as_str(),
@@ -142,24 +147,17 @@ impl Served {
         Question::of_body(&body).map_err(bad)
     }
 
-    /// The environments that are asked about: where the namespace lies, or the one that is named.
-    async fn whereabouts(&self, question: &Question, deadline: Instant) -> Whereabouts {
-        let mut whereabouts = match &question.asked.namespace {
-            Some(namespace) => self.gate.whereabouts(namespace, deadline).await,
-            None => NamespaceMapping::Mapped(self.gate.cluster.index().environments().objects()).into(),
+    /// The environments that are asked about: where the namespace lies, or the one that is named. Nothing is read for it: a
+    /// namespace that no watch has reported is mostly none.
+    fn whereabouts(&self, question: &Question) -> Vec<(String, Option<Unclear>)> {
+        let index = self.gate.cluster.index();
+        let environments = index.environments();
+        let whereabouts = match &question.asked.namespace {
+            Some(namespace) => index
+                .mapping(namespace)
+                .map_or_else(|| environments.whereabouts_without_labels(namespace), Whereabouts::from),
+            None => NamespaceMapping::Mapped(environments.objects()).into(),
         };
-        if let Some(environment) = &question.environment {
-            let is_it = |object: &String| self.gate.is_called(object, environment);
-            match &mut whereabouts.mapping {
-                NamespaceMapping::Unmapped => {}
-                NamespaceMapping::Mapped(objects) | NamespaceMapping::Conflicted(objects) => objects.retain(is_it),
-            }
-            whereabouts.possible.retain(is_it);
-        }
-        whereabouts
-    }
-
-    async fn checks(&self, question: &Question, whereabouts: Whereabouts, deadline: Instant) -> Vec<Check> {
         let (sure, conflict) = match whereabouts.mapping {
             NamespaceMapping::Unmapped => (Vec::new(), None),
             NamespaceMapping::Mapped(objects) => (objects, None),
@@ -169,50 +167,55 @@ impl Served {
         };
         let sure = sure.into_iter().map(|object| (object, conflict.clone()));
         let possible = whereabouts.possible.into_iter().map(|object| (object, Some(Unclear::NamespaceUnread)));
-        join_all(sure.chain(possible).map(|(object, unclear)| self.check(question, object, unclear, deadline))).await
+        let is_meant = |object: &str| {
+            let Some(name) = question.environment.as_deref() else { return true };
+            object == name
+                || environments.rules(object).is_some_and(|it| it.environment_ref.environment.as_str() == name)
+        };
+        sure.chain(possible).filter(|(object, _)| is_meant(object)).collect()
+    }
+
+    async fn checks(
+        &self,
+        question: &Question,
+        whereabouts: Vec<(String, Option<Unclear>)>,
+        deadline: Instant,
+    ) -> Vec<Check> {
+        let checks = whereabouts.into_iter().map(|(object, unclear)| self.check(question, object, unclear, deadline));
+        join_all(checks).await
     }
 
     async fn check(&self, question: &Question, object: String, unclear: Option<Unclear>, deadline: Instant) -> Check {
-        let known = {
+        let (known, owned) = {
             let (index, recorded) = (self.gate.cluster.index(), self.gate.cluster.recorded());
             let policy = index.environments().get(&object);
-            policy.and_then(|policy| {
+            let known = policy.and_then(|policy| {
                 let recorded = |at: &_, pacticipant: &_| recorded.of(at, pacticipant);
                 asked(&question.asked, policy, unclear, recorded, Timestamp::now())
-            })
+            });
+            (
+                known,
+                index
+                    .environments()
+                    .rules(&object)
+                    .is_some_and(|rules| question.asked.leaves_owners_out(&rules.owners)),
+            )
         };
         match known {
             None => Check::Unreadable(object),
-            Some(Known::Recorded(open)) => Check::Recorded(open.subject),
-            Some(Known::Finding(finding)) => Check::Found(finding, None),
+            Some(Known::Recorded(open)) => Check::Recorded(open.subject, owned),
+            Some(Known::Finding(finding)) => Check::Found { finding, link: None, owned },
             Some(Known::Ask(open, about)) => {
                 let namespace = question.asked.namespace.clone().unwrap_or_default();
-                let caller = Caller { urgency: Urgency::Warned, namespace };
+                let caller = Caller { urgency: Urgency::Asked, namespace };
                 let broker = open.subject.environment_ref.broker.clone();
                 let (judgement, _) = self.gate.ask(&broker, &about, caller, deadline).await;
                 let finding = Finding { asked: Some(about), ..open.finding(Cause::Judged(judgement)) };
                 let link = self.gate.link(&finding);
-                Check::Found(Box::new(finding), link)
+                Check::Found { finding: Box::new(finding), link, owned }
             }
         }
     }
-}
-
-impl Gate {
-    /// Whether a `PactEnvironment` has this name, or its environment has it at the broker.
-    fn is_called(&self, object: &str, name: &str) -> bool {
-        let index = self.cluster.index();
-        object == name
-            || index.environments().rules(object).is_some_and(|it| it.environment_ref.environment.as_str() == name)
-    }
-}
-
-fn objects(whereabouts: &Whereabouts) -> Vec<String> {
-    let sure = match &whereabouts.mapping {
-        NamespaceMapping::Unmapped => &[][..],
-        NamespaceMapping::Mapped(objects) | NamespaceMapping::Conflicted(objects) => objects,
-    };
-    sure.iter().chain(&whereabouts.possible).cloned().collect()
 }
 
 impl IntoResponse for Refusal {

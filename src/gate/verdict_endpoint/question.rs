@@ -68,6 +68,19 @@ impl Question {
     }
 }
 
+/// Whether a namespace may have this name (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>): nothing
+/// else is looked up by it.
+fn is_namespace(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let ends = |text: &str| text.bytes().next().is_some_and(plain) && text.bytes().last().is_some_and(plain);
+    text.len() <= 63 && ends(text) && text.bytes().all(|byte| plain(byte) || byte == b'-')
+}
+
+/// The beginning of a text that is not ours, so that an answer does not carry it whole.
+fn excerpt(text: &str) -> String {
+    format!("{:?}", text.chars().take(63).collect::<String>())
+}
+
 impl TryFrom<Words> for Question {
     type Error = String;
 
@@ -81,6 +94,9 @@ impl TryFrom<Words> for Question {
             (Some(_), Some(_)) => return Err("say version or image, not both: the image's tag is a version".to_owned()),
         };
         let (namespace, environment) = (given(words.namespace), given(words.environment));
+        if let Some(namespace) = namespace.as_deref().filter(|namespace| !is_namespace(namespace)) {
+            return Err(format!("{} is no name of a namespace: it is a label of DNS", excerpt(namespace)));
+        }
         if namespace.is_none() && environment.is_none() {
             return Err(format!("in which environment? Say {WORDS}"));
         }

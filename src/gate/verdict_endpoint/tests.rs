@@ -42,6 +42,12 @@ fn a_query_is_read_word_by_word_and_an_unknown_word_is_refused() {
         ("pacticipant=orders&version=2&enviroment=prod", "unknown word"),
         ("pacticipant=orders&pacticipant=stock&version=2&environment=prod", "pacticipant is there twice"),
         ("pacticipant=%FF&version=2&environment=prod", "pacticipant is not UTF-8"),
+        ("pacticipant=orders&version=2&namespace=%3Fx", "is no name of a namespace"),
+        ("pacticipant=orders&version=2&namespace=shop/secrets/x", "is no name of a namespace"),
+        ("pacticipant=orders&version=2&namespace=..", "is no name of a namespace"),
+        ("pacticipant=orders&version=2&namespace=-shop", "is no name of a namespace"),
+        ("pacticipant=orders&version=2&namespace=Shop", "is no name of a namespace"),
+        ("pacticipant=orders&version=2&namespace=a-1", r#"in None of Some("a-1")"#),
     ] {
         let read = line(Question::of_query(query));
         assert!(read.contains(expected), "{query}: {read}");
@@ -113,7 +119,34 @@ async fn a_caller_without_the_right_to_one_of_the_environments_is_refused() {
     assert!(callers(&[], json!({}), true).may_ask(&user, &objects, soon()).await.is_ok());
     let refusal = callers(&[], json!({}), false).may_ask(&user, &objects, soon()).await.unwrap_err();
     assert_eq!(refusal.status(), StatusCode::FORBIDDEN);
-    assert!(refusal.to_string().starts_with("argo may not ask about the PactEnvironment production"), "{refusal}");
+    let said = refusal.to_string();
+    assert!(said.starts_with("argo may not ask about all of this"), "{said}");
+    // Whether there is anything to ask about is not said either.
     let refusal = callers(&[], json!({}), false).may_ask(&user, &[], soon()).await.unwrap_err();
-    assert!(refusal.to_string().starts_with("argo may not ask about each PactEnvironment"), "{refusal}");
+    assert_eq!(refusal.to_string(), said);
+}
+
+#[tokio::test]
+async fn a_token_that_is_known_is_looked_up_once_and_one_that_is_made_up_each_time() {
+    let lookups = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = Arc::clone(&lookups);
+    let server = tower::service_fn(move |request: axum::http::Request<KubeBody>| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        async move {
+            let sent = request.into_body().collect().await.unwrap().to_bytes();
+            let mut object: Value = serde_json::from_slice(&sent).unwrap();
+            let known = object["spec"]["token"] == "good";
+            object["status"] = json!({"authenticated": known, "user": {"username": "argo"}});
+            Ok::<_, Infallible>(axum::http::Response::new(KubeBody::from(object.to_string().into_bytes())))
+        }
+    });
+    let callers = Callers::new(Client::new(server, "default"), Vec::new());
+    let ask = async |token: &str| {
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap())]);
+        callers.known(&headers, soon()).await.is_ok()
+    };
+    for (token, known, asked) in [("good", true, 1), ("good", true, 1), ("bad", false, 2), ("bad", false, 3)] {
+        assert_eq!(ask(token).await, known, "{token}");
+        assert_eq!(lookups.load(std::sync::atomic::Ordering::Relaxed), asked, "{token}");
+    }
 }
