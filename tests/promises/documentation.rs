@@ -114,7 +114,11 @@ async fn the_commands_of_kubectl_in_the_book_work() {
     deployment("stock").apply(&client, "default").await;
     let gate = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
         "metadata": {"name": "pact-operator"}});
-    kubectl::apply(cluster.control_plane.kubeconfig(), "default", &gate.to_string()).await;
+    let logging = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "pact-operator-logging"}});
+    namespace::ensure(&cluster.control_plane, &client, "pact-operator", &[]).await;
+    for (namespace, object) in [("default", gate), ("pact-operator", logging)] {
+        kubectl::apply(cluster.control_plane.kubeconfig(), namespace, &object.to_string()).await;
+    }
     let path = format!("{}:{}", tools::folder().await.display(), env::var("PATH").unwrap());
     let mut count = 0;
     for page in pages() {
