@@ -134,6 +134,20 @@ async fn a_tool_gets_the_gates_verdict_and_what_is_needed_to_understand_it() {
     assert_eq!(setup.reported(namespace).await, Vec::<String>::new(), "a question leaves no Event");
     assert_eq!(decisions().await, before, "a question is no decision");
 
+    // The same pairs as a page, and for programs.
+    let url = tool.url.replace("can-i-deploy", "matrix");
+    let shown = tool.client.get(&url).bearer_auth(&tool.token).send().await.unwrap();
+    assert_eq!(
+        (shown.status(), &shown.headers()["content-type"]),
+        (StatusCode::OK, &"text/html; charset=utf-8".parse().unwrap())
+    );
+    let page = shown.text().await.unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.contains("web-of-orders"), "{page}");
+    let (status, document) =
+        tool.sent(tool.client.get(&url).header("accept", "application/json"), Some(&tool.token)).await;
+    assert_eq!(status, StatusCode::OK, "{document}");
+    assert!(document.to_string().contains("web-of-orders"), "{document}");
+
     // What cannot be told is no error of HTTP: tools throw the body of one away.
     let broker = setup.own_broker("lost").await;
     let lost = &setup.gated_by("lost", &broker, json!({"mode": "Enforce"})).await;
@@ -158,6 +172,12 @@ async fn whoever_is_not_known_or_may_not_ask_learns_nothing() {
         assert_eq!(answered, status, "{body}");
         assert!(body["error"].as_str().unwrap().contains(said), "{body}");
         assert!(body.get("deployable").is_none() && body.get("pairs").is_none(), "{body}");
+    }
+    let matrix = tool.url.replace("can-i-deploy", "matrix");
+    for (token, status) in [(None, StatusCode::UNAUTHORIZED), (Some(&*developer), StatusCode::FORBIDDEN)] {
+        let (answered, body) = tool.sent(tool.client.get(&matrix), token).await;
+        assert_eq!(answered, status, "{body}");
+        assert!(!body.to_string().contains("orders"), "{body}");
     }
     let misspelt = question.replace("environment", "enviroment");
     let (status, body) = tool.sent(tool.client.get(misspelt), Some(&tool.token)).await;

@@ -1,5 +1,5 @@
 //! `GET` and `POST /v1/can-i-deploy`: the gate's verdict for tools that ask before they act, such as Argo Rollouts'
-//! analyses. On a port of its own, off unless it is asked for, and read-only: it leaves no Event, counts no decision and
+//! analyses; and the whole picture ([`mod@matrix`]). On a port of its own, off unless it is asked for, and read-only: it leaves no Event, counts no decision and
 //! admits nothing.
 //!
 //! Whoever is known and holds the right gets status 200 and JSON whatever the verdict is: tools throw the body of any other
@@ -7,6 +7,7 @@
 
 mod answer;
 mod caller;
+mod matrix;
 mod question;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ use tracing::{error, info};
 use self::{
     answer::Check,
     caller::{Callers, Refusal},
+    matrix::Picture,
     question::Question,
 };
 use super::{Gate, deadline::budget};
@@ -57,8 +59,10 @@ const RIGHTS_LIMIT: Duration = Duration::from_secs(2);
 /// The routes. A token must be for one of `audiences`; for the API server itself where there are none.
 pub(super) fn router(gate: Arc<Gate>, audiences: Vec<String>) -> Router {
     let callers = Callers::new(gate.cluster.client.clone(), audiences);
-    let served = Arc::new(Served { gate, callers, bodies: BodyBudget::new(BODIES) });
-    let routes = Router::new().route("/v1/can-i-deploy", get(can_i_deploy).post(can_i_deploy));
+    let served = Arc::new(Served { gate, callers, bodies: BodyBudget::new(BODIES), picture: Picture::default() });
+    let routes = Router::new()
+        .route("/v1/can-i-deploy", get(can_i_deploy).post(can_i_deploy))
+        .route("/v1/matrix", get(matrix::matrix));
     routes.fallback(elsewhere).with_state(served)
 }
 
@@ -66,10 +70,11 @@ struct Served {
     gate: Arc<Gate>,
     callers: Callers,
     bodies: BodyBudget,
+    picture: Picture,
 }
 
 async fn elsewhere() -> Response {
-    refused(StatusCode::NOT_FOUND, "only GET and POST /v1/can-i-deploy are answered here")
+    refused(StatusCode::NOT_FOUND, "only /v1/can-i-deploy (GET and POST) and GET /v1/matrix are answered here")
 }
 
 async fn can_i_deploy(State(served): State<Arc<Served>>, request: Request) -> Response {
