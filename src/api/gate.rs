@@ -39,7 +39,7 @@ pub enum GateMode {
     Audit,
     /// A rollout that would be denied is admitted with a warning.
     Warn,
-    /// A rollout whose action is `Deny` is denied, once the environment's inventory has been recorded.
+    /// A rollout whose action is `Deny` is denied, once all that runs in the environment was listed.
     Enforce,
 }
 
