@@ -35,6 +35,10 @@ pub fn merged(earlier: &PactDeploymentStatus, later: &PactDeploymentStatus) -> P
     if status.recorded_for.is_empty() && status.recorded.is_some() {
         status.recorded_for.clone_from(&earlier.recorded_for);
     }
+    // Those of the object that stays: its annotations say what of them was delivered.
+    if !earlier.announcements.is_empty() {
+        status.announcements.clone_from(&earlier.announcements);
+    }
     status.corrected_version = status.corrected_version.or_else(|| earlier.corrected_version.clone());
     status
 }
@@ -52,7 +56,7 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;
-    use crate::decide::record::fixtures::at;
+    use crate::{api::deployment::Announcement, decide::record::fixtures::at};
 
     fn record(version: &str, second: i64, found: bool) -> Recorded {
         let uuid = Some(format!("uuid-{version}"));
@@ -79,6 +83,27 @@ mod tests {
         assert_eq!((gone.recorded.as_ref(), versions(&gone)), (None, vec!["3", "2", "1"]), "the later one decides");
         let other_row = Recorded { uuid: Some("another".into()), ..record("3", 90, true) };
         assert!(merged(&earlier, &status(other_row, &[])).recorded.unwrap().found, "somebody wrote it again");
+    }
+
+    #[test]
+    fn what_waits_for_its_delivery_still_does() {
+        let announced = |number: i64| Announcement {
+            sequence: number,
+            kind: "Deployed".into(),
+            at: Time(at(number)),
+            version: "1".into(),
+            previous_version: None,
+            workloads: Vec::new(),
+            message: String::new(),
+            sinks: vec!["cdevents".into()],
+        };
+        let with = |numbers: &[i64]| PactDeploymentStatus {
+            announcements: numbers.iter().copied().map(announced).collect(),
+            ..PactDeploymentStatus::default()
+        };
+        for (earlier, later, kept) in [(&[7, 8][..], &[][..], &[7, 8][..]), (&[7], &[1, 2], &[7]), (&[], &[1], &[1])] {
+            assert_eq!(merged(&with(earlier), &with(later)), with(kept));
+        }
     }
 
     #[test]
