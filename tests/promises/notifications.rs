@@ -388,3 +388,46 @@ async fn a_sink_that_cannot_be_used_is_named_at_the_start() {
     let logs = operator.logs();
     assert!(logs.contains("the sink webhook: the file /nowhere/at/all/url cannot be read"), "{logs}");
 }
+
+#[tokio::test]
+async fn a_webhook_gets_what_its_template_makes_with_headers_that_no_log_shows() {
+    type Got = Arc<Mutex<Vec<(String, String)>>>;
+    let got = Got::default();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/services/planted-path", listener.local_addr().unwrap());
+    let kept = Arc::clone(&got);
+    let take = async move |headers: HeaderMap, body: String| {
+        let token = headers["authorization"].to_str().unwrap().to_owned();
+        kept.lock().unwrap().push((token, body));
+        // The first is turned away, so that something is logged.
+        if kept.lock().unwrap().len() == 1 { StatusCode::FORBIDDEN } else { StatusCode::OK }
+    };
+    let router = Router::new().route("/services/{path}", post(take));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    std::fs::write(file("headers"), "Authorization: Bearer planted-token\n").unwrap();
+    std::fs::write(file("template.json"), r#"{"text": {{ kind ~ ": " ~ text }}}"#).unwrap();
+
+    let mut cluster = TestCluster::without_operator().await;
+    let options = quick().value("notifications.webhook.url", &*url);
+    let options = options.arg(&format!("--notification-secrets={}", folder.path().display()));
+    cluster.start_operator(options.arg(&format!("--notification-template={}", file("template.json").display()))).await;
+    let namespace = cluster.namespace().await;
+    let environment = cluster.environment(&[&namespace], json!({})).await;
+    let name = "Order \"Service\"";
+    published(&cluster, name, &["1.0.0"]);
+    annotated("orders", name, "1.0.0").apply(&cluster.client(), &namespace).await;
+    eventually("the announcement to be taken", SOON, async || match got.lock().unwrap().len() {
+        2.. => Ok(()),
+        count => Err(format!("{count}: {}", cluster.logs())),
+    })
+    .await;
+    let (token, body) = got.lock().unwrap()[1].clone();
+    assert_eq!(token, "Bearer planted-token");
+    let text = format!("Deployed: 1.0.0 of {name} in {environment} is deployed");
+    assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), json!({"text": text}));
+    let logs = cluster.logs();
+    assert!(logs.contains("it does not take the credentials"), "{logs}");
+    assert!(!logs.contains("planted-"), "{logs}");
+}
