@@ -356,3 +356,48 @@ async fn what_waits_longest_is_due_first_and_its_age_is_known() {
     world.outlet.due(&world.delivery.records, Timestamp::from_second(91).unwrap());
     assert_eq!(world.outlet.oldest.load(Ordering::Relaxed), 30);
 }
+
+#[tokio::test]
+async fn a_sink_that_does_not_answer_holds_nothing_up_at_the_end() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let server = tower::service_fn(|_: axum::http::Request<Body>| async {
+        Ok::<_, Infallible>(axum::http::Response::builder().status(500).body(Body::empty()).unwrap())
+    });
+    let api_server = kube::Client::new(server, "default");
+    let records = RecordStore::new(api_server.clone());
+    records.apply(FakeServer::with(1..=1).object.lock().unwrap().clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Endpoint::new(Some(&format!("http://{}/", listener.local_addr().unwrap())), None).unwrap();
+    let shutdown = CancellationToken::new();
+    let surroundings = crate::notifier::Surroundings {
+        events: EventSink::new(api_server.clone(), "test", "test"),
+        client: api_server,
+        records,
+        leadership: Leadership::always(),
+        metrics: operator_kit::metrics::Metrics::new("test", Vec::new()),
+        dropped: prometheus_client::metrics::counter::Counter::default(),
+        cluster: None,
+        user_agent: "test".into(),
+        restored: operator_kit::history::History::new().restored(),
+        shutdown: shutdown.clone(),
+    };
+    let sinks = vec![SinkSettings { sink: Sink::CdEvents, endpoint, template: Template::default() }];
+    let running = tokio::spawn(crate::notifier::run(sinks, surroundings));
+    let _connection = listener.accept().await.unwrap();
+    shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(5), running).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_sink_that_fails_is_asked_about_one_object_at_a_time_however_many_wait() {
+    let sink = FakeSink::answering(&[(500, None); 100]);
+    let world = World::new(Sink::CdEvents, &sink, Template::default(), FakeServer::with(1..=1)).await;
+    for number in 0..50 {
+        let key = key("production", &format!("app-{number}"));
+        let mut object = world.server.object.lock().unwrap().clone();
+        (object.metadata.name, object.spec) = (Some(key.object_name()), key.spec());
+        world.delivery.records.apply(object);
+        world.delivery.deliver(&world.outlet, &key).await;
+    }
+    assert!(sink.sequences().len() < 15, "{}", sink.sequences().len());
+}
