@@ -22,7 +22,13 @@ use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::{metrics::NotifierMetrics, outcome::Outcome, post::SinkSettings, progress::Progresses, rest::Rest};
+use super::{
+    metrics::NotifierMetrics,
+    outcome::Outcome,
+    post::{SinkSettings, TakenAt},
+    progress::Progresses,
+    rest::Rest,
+};
 use crate::{
     api::PactDeployment,
     cluster::records::{RecordStore, regarding},
@@ -49,8 +55,7 @@ pub(super) struct Outlet {
     pub(super) permits: Arc<Semaphore>,
     rest: Mutex<Rest>,
     failing: AtomicBool,
-    /// Whether it has taken anything since this process started.
-    takes: AtomicBool,
+    taken: TakenAt,
 }
 
 impl Outlet {
@@ -64,7 +69,7 @@ impl Outlet {
             permits: Arc::new(Semaphore::new(AT_ONCE)),
             rest: Mutex::default(),
             failing: AtomicBool::default(),
-            takes: AtomicBool::default(),
+            taken: TakenAt::default(),
         }
     }
 
@@ -153,12 +158,9 @@ impl Delivery {
     /// Tries to deliver an announcement; says whether that is over: the sink has it, or will never have it.
     pub(super) async fn attempt(&self, outlet: &Outlet, subject: &Subject<'_>, about: &Regarding) -> bool {
         let (key, sink) = (subject.key, outlet.settings.sink);
-        let takes = outlet.takes.load(Ordering::Relaxed);
-        let outcome = outlet.settings.post(&self.client, subject, self.leadership.time_left(), takes).await;
-        match outcome {
+        match outlet.settings.post(&self.client, subject, self.leadership.time_left(), &outlet.taken).await {
             Outcome::Delivered => {
                 outlet.rest().works();
-                outlet.takes.store(true, Ordering::Relaxed);
                 debug!(%key, sink = sink.name(), id = subject.id(), "delivered");
                 self.metrics.delivered(sink);
                 if outlet.failing.swap(false, Ordering::Relaxed) {

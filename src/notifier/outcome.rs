@@ -38,7 +38,7 @@ pub(super) fn outcome(status: u16, pause: Option<Duration>, takes: bool) -> Outc
         300..=399 => again(format!("it answers {status}: it is elsewhere; give the URL that it redirects to")),
         400 | 413 | 415 | 422 if takes => Outcome::Refused { why: format!("it answers {status}") },
         400 | 413 | 415 | 422 => again(format!(
-            "it answers {status}, and took none since the start: is its URL right, and does it take what is sent?"
+            "it answers {status}, and took nothing since the start: is its URL right, and does it take what is sent?"
         )),
         401 | 403 => {
             again(format!("it answers {status}: it does not take the credentials; look at the Secret of the sink"))

@@ -1,10 +1,13 @@
 //! Sends one announcement to one sink.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::{
-    Client, RequestBuilder, Response,
+    Client, RequestBuilder, Response, Url,
     header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER},
     redirect,
 };
@@ -46,6 +49,20 @@ pub struct SinkSettings {
     pub template: Template,
 }
 
+/// The URL at which an announcement was taken last since this process started. It may change at any time.
+#[derive(Default)]
+pub(super) struct TakenAt(Mutex<Option<Url>>);
+
+impl TakenAt {
+    fn is(&self, url: &Url) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(url)
+    }
+
+    fn set(&self, url: Url) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(url);
+    }
+}
+
 /// A client for sinks: no redirects, since a request may carry credentials; the proxy of the environment's variables.
 ///
 /// # Errors
@@ -64,13 +81,19 @@ pub(super) fn client(user_agent: &str) -> Result<Client, reqwest::Error> {
 }
 
 impl SinkSettings {
-    /// Delivers an announcement, in no more than the time that is `left`. `takes`: see [`outcome`].
-    pub(super) async fn post(&self, client: &Client, subject: &Subject<'_>, left: Duration, takes: bool) -> Outcome {
+    /// Delivers an announcement, in no more than the time that is `left`.
+    pub(super) async fn post(
+        &self,
+        client: &Client,
+        subject: &Subject<'_>,
+        left: Duration,
+        taken: &TakenAt,
+    ) -> Outcome {
         let (url, headers) = match self.endpoint.read() {
             Ok(read) => read,
             Err(error) => return Outcome::Again { why: error.to_string(), pause: None },
         };
-        let request = client.post(url).headers(headers);
+        let request = client.post(url.clone()).headers(headers);
         let request = match self.sink {
             Sink::CdEvents => cdevent(subject).map(|event| binary(request, &event)),
             Sink::Webhook => match self.template.render(&described(subject)) {
@@ -84,7 +107,10 @@ impl SinkSettings {
             Ok(Err(error)) => return Outcome::Again { why: chain(&error.without_url()), pause: None },
             Err(_) => return Outcome::Again { why: "it does not answer in time".to_owned(), pause: None },
         };
-        let outcome = outcome(response.status().as_u16(), pause(response.headers()), takes);
+        let outcome = outcome(response.status().as_u16(), pause(response.headers()), taken.is(&url));
+        if outcome == Outcome::Delivered {
+            taken.set(url);
+        }
         // A sink that has it has it, however slowly it says more.
         drop(tokio::time::timeout(REST, drain(response)).await);
         outcome
