@@ -75,7 +75,7 @@ impl Gate {
         if review.dry_run && decision.outcome != Outcome::Denied {
             return;
         }
-        let annotations = |finding| self.announces_denials.then(|| annotations(review, finding)).unwrap_or_default();
+        let annotations = |finding| if self.announces_denials { annotations(review, finding) } else { BTreeMap::new() };
         let annotated = |finding| Some((self.event(review, finding)?, annotations(finding)));
         let events: Vec<_> = decision.findings.iter().filter_map(annotated).collect();
         if !events.is_empty() {

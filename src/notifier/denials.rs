@@ -190,7 +190,9 @@ impl Denials {
     /// A list has ended: what it did not hold is gone.
     fn retain(&self, listed: &HashSet<String>) {
         let gone: Vec<_> = self.known().keys().filter(|uid| !listed.contains(*uid)).cloned().collect();
-        gone.iter().for_each(|uid| self.gone(uid));
+        for uid in &gone {
+            self.gone(uid);
+        }
     }
 
     /// The uids of the denials that wait for a sink, oldest first, and since when the first does.
