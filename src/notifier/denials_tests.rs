@@ -1,9 +1,14 @@
 use std::convert::Infallible;
 
 use kube::client::Body;
+use operator_kit::events::EventSink;
 
 use super::*;
-use crate::decide::record::fixtures::key;
+use crate::{
+    cluster::records::RecordStore,
+    decide::record::fixtures::key,
+    notifier::{SinkSettings, Template, endpoint::Endpoint, metrics::NotifierMetrics, post},
+};
 
 /// The Event of a denial of an application at a second.
 fn event(uid: &str, pacticipant: &str, second: i64) -> KubeEvent {
@@ -133,4 +138,26 @@ async fn what_is_longer_than_an_event_of_the_gate_is_cut_or_left_out() {
     for forged in [name, annotation] {
         assert_eq!(denials.apply(&forged), None);
     }
+}
+
+#[tokio::test]
+async fn what_a_sink_does_not_take_waits_and_its_age_is_known() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let denials = denials(&[Sink::CdEvents]);
+    denials.apply(&event("a", "orders", 1));
+    // Nobody listens there.
+    let endpoint = Endpoint::new(Some("http://127.0.0.1:9/"), None).unwrap();
+    let outlet = Outlet::new(SinkSettings { sink: Sink::CdEvents, endpoint, template: Template::default() });
+    let delivery = Delivery {
+        records: RecordStore::new(denials.client.clone()),
+        leadership: Leadership::always(),
+        events: EventSink::new(denials.client.clone(), "test", "test"),
+        client: post::client("test").unwrap(),
+        metrics: NotifierMetrics::default(),
+        cluster: None,
+        shutdown: CancellationToken::new(),
+    };
+    denials.deliver(&delivery, &outlet).await;
+    assert_eq!(uids(&denials, Sink::CdEvents), "a");
+    assert!(outlet.oldest_denial.load(Ordering::Relaxed) > 1_000_000_000, "since 1970");
 }
