@@ -92,6 +92,9 @@ pub(super) struct WebhookArguments {
     /// repeated.
     #[arg(long = "bypass-service-account", value_name = "NAMESPACE:NAME")]
     bypass_accounts: Vec<ServiceAccountName>,
+    /// Write on the Event of a denial, for the controller's sinks, which pacticipant and version it is about, and who asked.
+    #[arg(long)]
+    announce_denials: bool,
     /// How often the brokers' Secrets are read again, in seconds.
     #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     renew_seconds: u64,
@@ -270,6 +273,7 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
         instance,
         bypass_accounts: arguments.bypass_accounts.iter().cloned().collect(),
         review_path: Arc::clone(&review_path),
+        announces_denials: arguments.announce_denials,
         traces: traces.clone(),
     };
     let gate = Gate::new(client, &settings, &metrics);

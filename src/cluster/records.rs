@@ -281,7 +281,15 @@ impl RecordStore {
                 self.apply(written);
                 Ok(())
             }
-            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            // It is another object, or others write this one all the time.
+            Err(kube::Error::Api(status)) if status.is_conflict() => {
+                let found = self.api.get_opt(&object.name_any()).await?;
+                match found.filter(|found| found.metadata.uid == object.metadata.uid) {
+                    Some(_) => Err(kube::Error::Api(status).into()),
+                    None => Ok(()),
+                }
+            }
             Err(error) => Err(error.into()),
         }
     }

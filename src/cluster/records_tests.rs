@@ -273,6 +273,20 @@ async fn an_object_of_the_same_name_that_somebody_made_about_another_key_is_not_
     assert!(text.contains("about web in production at main (application instance blue). Remedy: delete it"), "{text}");
 }
 
+#[tokio::test]
+async fn a_note_that_conflicts_is_done_only_where_the_object_is_another_one() {
+    let key = key("production", "orders");
+    for (there, noted) in [(Some("u"), false), (Some("another"), true), (None, true)] {
+        let found = there.map(|uid| object(&key, uid, "2"));
+        let records = answering(move |request| match (request.method(), &found) {
+            (&http::Method::PATCH, _) => (409, refusal(409, "Conflict")),
+            (_, Some(found)) => (200, serde_json::to_value(found).unwrap()),
+            (_, None) => (404, refusal(404, "NotFound")),
+        });
+        assert_eq!(records.annotate(&object(&key, "u", "1"), "a", "1").await.is_ok(), noted, "{there:?}");
+    }
+}
+
 /// The API server of an object that another client annotated, or of which it wrote the status.
 async fn write_after(change: impl Fn(&mut PactDeployment) + Clone + Send + 'static) -> (bool, usize) {
     let key = key("production", "orders");

@@ -65,6 +65,8 @@ pub struct Settings {
     pub bypass_accounts: BTreeSet<ServiceAccountName>,
     /// Who calls.
     pub review_path: Arc<ReviewPath>,
+    /// Whether the Event of a denial says for the controller what it is about, and who asked.
+    pub announces_denials: bool,
     /// Where the spans of reviews go.
     pub traces: Traces,
 }
@@ -79,6 +81,7 @@ pub struct Gate {
     reports: Arc<Semaphore>,
     bypass_accounts: BTreeSet<ServiceAccountName>,
     review_path: Arc<ReviewPath>,
+    announces_denials: bool,
     traces: Traces,
 }
 
@@ -103,6 +106,7 @@ impl Gate {
             reports: report::permits(),
             bypass_accounts: settings.bypass_accounts.clone(),
             review_path: Arc::clone(&settings.review_path),
+            announces_denials: settings.announces_denials,
             traces: settings.traces.clone(),
         })
     }

@@ -17,11 +17,12 @@ use crate::{
     api::{annotations::DENIED, gate::GateAction},
     broker::questions::Source,
     decide::{
-        Decision, Finding, Outcome, Reason,
+        Decision, Finding, Outcome, Problem, Reason,
         admission::{Bypass, Cause, Review, Unjudged},
         announcement::Denial,
         messages,
     },
+    workload::NotOwned,
 };
 use operator_kit::{
     events::{Event, Regarding},
@@ -74,7 +75,8 @@ impl Gate {
         if review.dry_run && decision.outcome != Outcome::Denied {
             return;
         }
-        let annotated = |finding| Some((self.event(review, finding)?, annotations(review, finding)));
+        let annotations = |finding| if self.announces_denials { annotations(review, finding) } else { BTreeMap::new() };
+        let annotated = |finding| Some((self.event(review, finding)?, annotations(finding)));
         let events: Vec<_> = decision.findings.iter().filter_map(annotated).collect();
         if !events.is_empty() {
             self.publish(review, events);
@@ -132,16 +134,24 @@ impl Gate {
     }
 }
 
-/// What the controller announces of a denial.
+/// What the controller announces of a denial. Where nobody can tell which application it is about, there is nothing to
+/// announce it under.
 fn annotations(review: &Review, finding: &Finding) -> BTreeMap<String, String> {
-    let (GateAction::Deny, Ok(identified)) = (finding.action, &finding.subject.identified) else {
+    if finding.action != GateAction::Deny {
         return BTreeMap::new();
+    }
+    let (pacticipant, version) = match &finding.subject.identified {
+        Ok(identified) => (&identified.pacticipant, identified.version.to_string()),
+        Err(Problem::Version { pacticipant, .. } | Problem::NotOwned(NotOwned { pacticipant, .. })) => {
+            (pacticipant, String::new())
+        }
+        Err(Problem::Identity(_)) => return BTreeMap::new(),
     };
     let denial = Denial {
         broker: finding.subject.environment_ref.broker.clone(),
         environment: finding.subject.environment_ref.environment.to_string(),
-        pacticipant: identified.pacticipant.to_string(),
-        version: identified.version.to_string(),
+        pacticipant: pacticipant.to_string(),
+        version,
         user: messages::shortened(&messages::one_line(&review.user.username), 128),
     };
     BTreeMap::from([(DENIED.to_owned(), denial.text())])

@@ -33,6 +33,7 @@ fn gate(mode: &str) -> (Arc<Gate>, Metrics) {
         renew_every: Duration::from_secs(30),
         instance: "test".to_owned(),
         bypass_accounts: std::collections::BTreeSet::new(),
+        announces_denials: true,
         review_path: ReviewPath::new(),
         traces: operator_kit::traces::Traces::default(),
     };
@@ -335,6 +336,7 @@ async fn an_api_server_that_does_not_answer_costs_a_review_in_an_unknown_namespa
         renew_every: Duration::from_secs(30),
         instance: "test".to_owned(),
         bypass_accounts: std::collections::BTreeSet::new(),
+        announces_denials: true,
         review_path: ReviewPath::new(),
         traces: operator_kit::traces::Traces::default(),
     };

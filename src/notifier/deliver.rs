@@ -5,10 +5,9 @@ use std::{
     cmp::Reverse,
     collections::HashSet,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
-    time::Duration,
 };
 
 use k8s_openapi::jiff::Timestamp;
@@ -23,7 +22,13 @@ use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::{metrics::NotifierMetrics, outcome::Outcome, post::SinkSettings, progress::Progresses};
+use super::{
+    metrics::NotifierMetrics,
+    outcome::Outcome,
+    post::{SinkSettings, TakenAt},
+    progress::Progresses,
+    rest::Rest,
+};
 use crate::{
     api::PactDeployment,
     cluster::records::{RecordStore, regarding},
@@ -45,9 +50,12 @@ pub(super) struct Outlet {
     pub(super) denials: Progresses<String>,
     /// How many seconds the oldest announcement has waited.
     pub(super) oldest: Arc<AtomicI64>,
+    /// The same of denials.
+    pub(super) oldest_denial: Arc<AtomicI64>,
     pub(super) permits: Arc<Semaphore>,
-    rests_until: Mutex<Option<Instant>>,
+    rest: Mutex<Rest>,
     failing: AtomicBool,
+    taken: TakenAt,
 }
 
 impl Outlet {
@@ -57,9 +65,11 @@ impl Outlet {
             progress: Progresses::default(),
             denials: Progresses::default(),
             oldest: Arc::default(),
+            oldest_denial: Arc::default(),
             permits: Arc::new(Semaphore::new(AT_ONCE)),
-            rests_until: Mutex::default(),
+            rest: Mutex::default(),
             failing: AtomicBool::default(),
+            taken: TakenAt::default(),
         }
     }
 
@@ -70,7 +80,7 @@ impl Outlet {
         records.each(|key, object| {
             let Some(status) = object.status.as_ref().filter(|status| !status.announcements.is_empty()) else { return };
             let uid = object.metadata.uid.as_deref().unwrap_or_default();
-            let sent = self.progress.sent(key, uid);
+            let sent = self.progress.sent(key, uid, newest(object));
             let waiting = sink.waiting(object, sent).next();
             if waiting.is_some() || sent > sink.mark(object) {
                 let since = waiting.or(status.announcements.first()).map_or(now, |waiting| waiting.at.0);
@@ -87,14 +97,20 @@ impl Outlet {
         due.into_iter().map(|(_, key)| key).collect()
     }
 
-    /// Whether the sink asked to be left alone.
+    /// Whether the sink is to be left alone.
     pub(super) fn rests(&self, now: Instant) -> bool {
-        self.rests_until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| until > now)
+        self.rest().rests(now)
     }
 
-    fn rest(&self, pause: Duration) {
-        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + pause);
+    fn rest(&self) -> MutexGuard<'_, Rest> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The number of the last thing that happened to an object.
+fn newest(object: &PactDeployment) -> i64 {
+    let last = object.status.as_ref().and_then(|status| status.announcements.last());
+    last.map_or(0, |last| last.sequence)
 }
 
 /// What all deliveries share.
@@ -109,22 +125,22 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    /// Whether deliveries to a sink may go on.
-    pub(super) fn may_go_on(&self, outlet: &Outlet) -> bool {
-        !self.shutdown.is_cancelled() && self.leadership.is_leader() && !outlet.rests(Instant::now())
+    /// Whether one more announcement may be tried at a sink now. If so, it has to be.
+    pub(super) fn may_try(&self, outlet: &Outlet) -> bool {
+        !self.shutdown.is_cancelled() && self.leadership.is_leader() && outlet.rest().begin(Instant::now())
     }
 
     /// Delivers what waits of an object.
     pub(super) async fn deliver(&self, outlet: &Outlet, key: &RecordKey) {
         let (sink, progress) = (outlet.settings.sink, &outlet.progress);
         let Some(object) = self.records.get(key) else { return };
-        let uid = object.uid().unwrap_or_default();
-        if !progress.begin(key, &uid, Instant::now()) {
+        let (uid, newest) = (object.uid().unwrap_or_default(), newest(&object));
+        if !progress.begin(key, &uid, newest, Instant::now()) {
             return;
         }
         let cluster = self.cluster.as_deref();
-        for announcement in sink.waiting(&object, progress.sent(key, &uid)) {
-            if !self.may_go_on(outlet) {
+        for announcement in sink.waiting(&object, progress.sent(key, &uid, newest)) {
+            if !self.may_try(outlet) {
                 break;
             }
             let subject = Subject { key, uid: &uid, cluster, announcement };
@@ -134,16 +150,17 @@ impl Delivery {
             }
             progress.delivered(key, announcement.sequence);
         }
-        let sent = progress.sent(key, &uid);
+        let sent = progress.sent(key, &uid, newest);
         let noted = sent <= sink.mark(&object) || self.note(outlet, key, &object, sent).await;
         progress.end(key, noted);
     }
 
-    /// Tries to deliver an announcement; says whether that is over: the sink has it, or will never take it.
+    /// Tries to deliver an announcement; says whether that is over: the sink has it, or will never have it.
     pub(super) async fn attempt(&self, outlet: &Outlet, subject: &Subject<'_>, about: &Regarding) -> bool {
         let (key, sink) = (subject.key, outlet.settings.sink);
-        match outlet.settings.post(&self.client, subject, self.leadership.time_left()).await {
+        match outlet.settings.post(&self.client, subject, self.leadership.time_left(), &outlet.taken).await {
             Outcome::Delivered => {
+                outlet.rest().works();
                 debug!(%key, sink = sink.name(), id = subject.id(), "delivered");
                 self.metrics.delivered(sink);
                 if outlet.failing.swap(false, Ordering::Relaxed) {
@@ -151,16 +168,24 @@ impl Delivery {
                 }
                 true
             }
+            Outcome::LeftOut => {
+                outlet.rest().not_tried();
+                debug!(%key, sink = sink.name(), id = subject.id(), "left out by the template");
+                true
+            }
             Outcome::Refused { why } => {
-                self.metrics.refused(sink);
+                outlet.rest().works();
+                self.refused(outlet, about, subject, &why).await;
+                true
+            }
+            Outcome::Unmakeable { why } => {
+                outlet.rest().not_tried();
                 self.refused(outlet, about, subject, &why).await;
                 true
             }
             Outcome::Again { why, pause } => {
+                outlet.rest().failed(pause, Instant::now(), entropy());
                 self.metrics.failed(sink);
-                if let Some(pause) = pause {
-                    outlet.rest(pause);
-                }
                 if outlet.failing.swap(true, Ordering::Relaxed) {
                     debug!(%key, sink = sink.name(), why, "not delivered yet");
                 } else {
@@ -173,7 +198,16 @@ impl Delivery {
 
     /// Notes how far an object's announcements are delivered; says whether that is known in the cluster.
     async fn note(&self, outlet: &Outlet, key: &RecordKey, object: &PactDeployment, sent: i64) -> bool {
-        let noted = self.records.annotate(object, &outlet.settings.sink.annotation(), &sent.to_string()).await;
+        let sink = outlet.settings.sink;
+        // Another leader may have come further while this process was stopped.
+        let now = self.records.get(key).filter(|now| now.metadata.uid == object.metadata.uid);
+        if now.is_some_and(|now| sink.mark(&now) >= sent) {
+            return true;
+        }
+        if !self.leadership.is_leader() {
+            return false;
+        }
+        let noted = self.records.annotate(object, &sink.annotation(), &sent.to_string()).await;
         if let Err(error) = &noted {
             warn!(%key, %error, "it cannot be noted what was delivered; after a restart it is delivered again");
             outlet.progress.failed(key, Instant::now(), entropy());
@@ -183,6 +217,7 @@ impl Delivery {
 
     /// Reports an announcement that the sink will never take.
     async fn refused(&self, outlet: &Outlet, about: &Regarding, subject: &Subject<'_>, why: &str) {
+        self.metrics.refused(outlet.settings.sink);
         let (key, sink) = (subject.key, outlet.settings.sink.name());
         let text = described(subject).text;
         error!(%key, sink, id = subject.id(), "the sink refuses an announcement for good ({why}), and it is left out: {text}");

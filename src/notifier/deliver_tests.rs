@@ -2,6 +2,7 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{
@@ -190,7 +191,7 @@ async fn all_are_delivered_in_order_and_noted_once() {
     let (headers, event) = sink.got.lock().unwrap()[0].clone();
     let header = |name: &str| headers[name].to_str().unwrap().to_owned();
     assert_eq!(header("content-type"), "application/cdevents+json; charset=utf-8");
-    assert_eq!((header("ce-specversion"), header("ce-id")), ("1.0".into(), "uid-1-3".into()));
+    assert_eq!((header("ce-specversion"), header("ce-id")), ("1.0".into(), "uid-1-1-3".into()));
     assert_eq!(header("ce-type"), event["context"]["type"].as_str().unwrap());
     assert_eq!((header("ce-subject"), header("ce-source")), ("orders".into(), "/pact-operator".into()));
 }
@@ -226,15 +227,72 @@ async fn a_sink_that_asks_for_a_pause_has_it() {
 
 #[tokio::test]
 async fn one_that_the_sink_refuses_for_good_is_left_out_and_reported() {
-    let sink = FakeSink::answering(&[(400, None)]);
-    let world = World::new(Sink::CdEvents, &sink, Template::default(), FakeServer::with(1..=2)).await;
+    let sink = FakeSink::answering(&[(204, None), (400, None)]);
+    let world = World::new(Sink::CdEvents, &sink, Template::default(), FakeServer::with(1..=3)).await;
     world.deliver().await;
-    assert_eq!(sink.sequences(), [1, 2]);
+    assert_eq!(sink.sequences(), [1, 2, 3]);
     let requests = world.server.patches.lock().unwrap().clone();
     assert_eq!(requests[0]["reason"], "AnnouncementRefused");
     let note = requests[0]["note"].as_str().unwrap();
-    assert!(note.contains("400") && note.contains("1 of orders in production is deployed"), "{note}");
-    assert_eq!(world.server.marks(), [r#"{"pact-operator.dev/announced-cdevents":"2"}"#]);
+    assert!(note.contains("400") && note.contains("2 of orders in production is deployed"), "{note}");
+    assert_eq!(world.server.marks(), [r#"{"pact-operator.dev/announced-cdevents":"3"}"#]);
+}
+
+#[tokio::test]
+async fn a_sink_that_never_took_anything_refuses_nothing_for_good() {
+    let sink = FakeSink::answering(&[(400, None), (415, None)]);
+    let world = World::new(Sink::CdEvents, &sink, Template::default(), FakeServer::with(1..=2)).await;
+    world.deliver_all().await;
+    assert_eq!(sink.sequences(), [1, 1, 1, 2]);
+}
+
+#[tokio::test]
+async fn a_status_is_an_answer_however_slowly_the_rest_of_it_comes() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/events", listener.local_addr().unwrap());
+    let never = || async {
+        (StatusCode::OK, axum::body::Body::from_stream(futures::stream::pending::<Result<String, Infallible>>()))
+    };
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/events", post(never))).await });
+    let mut world =
+        World::new(Sink::CdEvents, &FakeSink::default(), Template::default(), FakeServer::with(1..=1)).await;
+    world.outlet.settings.endpoint = Endpoint::new(Some(&url), None).unwrap();
+    world.deliver().await;
+    assert_eq!(world.server.marks(), [r#"{"pact-operator.dev/announced-cdevents":"1"}"#]);
+}
+
+#[tokio::test]
+async fn a_mark_of_another_leader_that_came_further_stays_and_who_leads_no_longer_notes_nothing() {
+    let sink = FakeSink::default();
+    let mut world = World::new(Sink::CdEvents, &sink, Template::default(), FakeServer::with(1..=2)).await;
+    let object = world.server.object.lock().unwrap().clone();
+    let mut further = object.clone();
+    further.metadata.resource_version = Some("9".into());
+    further.annotations_mut().insert(Sink::CdEvents.annotation(), "7".into());
+    world.delivery.records.apply(further);
+    assert!(world.delivery.note(&world.outlet, &world.key, &object, 2).await);
+    assert!(world.delivery.note(&world.outlet, &world.key, &object, 8).await);
+    assert_eq!(world.server.marks().len(), 1, "only what is further");
+    let (_granting, standby) = operator_kit::lease::leadership();
+    world.delivery.leadership = standby;
+    assert!(!world.delivery.note(&world.outlet, &world.key, &object, 9).await);
+    assert_eq!(world.server.marks().len(), 1);
+}
+
+#[tokio::test]
+async fn case_107_after_a_restore_other_news_of_the_same_numbers_are_delivered() {
+    let sink = FakeSink::default();
+    let world = World::new(Sink::CdEvents, &sink, Template::default(), FakeServer::with(1..=3)).await;
+    // Delivered while the API server was down.
+    world.server.broken.store(true, Ordering::Relaxed);
+    world.deliver().await;
+    assert_eq!(sink.sequences(), [1, 2, 3]);
+    world.server.broken.store(false, Ordering::Relaxed);
+    let restored = FakeServer::with(1..=2).object.lock().unwrap().clone();
+    drop(world.delivery.records.set(restored.clone()));
+    *world.server.object.lock().unwrap() = restored;
+    world.deliver_all().await;
+    assert_eq!(sink.sequences(), [1, 2, 3, 1, 2]);
 }
 
 #[tokio::test]
@@ -297,4 +355,49 @@ async fn what_waits_longest_is_due_first_and_its_age_is_known() {
     world.deliver().await;
     world.outlet.due(&world.delivery.records, Timestamp::from_second(91).unwrap());
     assert_eq!(world.outlet.oldest.load(Ordering::Relaxed), 30);
+}
+
+#[tokio::test]
+async fn a_sink_that_does_not_answer_holds_nothing_up_at_the_end() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let server = tower::service_fn(|_: axum::http::Request<Body>| async {
+        Ok::<_, Infallible>(axum::http::Response::builder().status(500).body(Body::empty()).unwrap())
+    });
+    let api_server = kube::Client::new(server, "default");
+    let records = RecordStore::new(api_server.clone());
+    records.apply(FakeServer::with(1..=1).object.lock().unwrap().clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Endpoint::new(Some(&format!("http://{}/", listener.local_addr().unwrap())), None).unwrap();
+    let shutdown = CancellationToken::new();
+    let surroundings = crate::notifier::Surroundings {
+        events: EventSink::new(api_server.clone(), "test", "test"),
+        client: api_server,
+        records,
+        leadership: Leadership::always(),
+        metrics: operator_kit::metrics::Metrics::new("test", Vec::new()),
+        dropped: prometheus_client::metrics::counter::Counter::default(),
+        cluster: None,
+        user_agent: "test".into(),
+        restored: operator_kit::history::History::new().restored(),
+        shutdown: shutdown.clone(),
+    };
+    let sinks = vec![SinkSettings { sink: Sink::CdEvents, endpoint, template: Template::default() }];
+    let running = tokio::spawn(crate::notifier::run(sinks, surroundings));
+    let _connection = listener.accept().await.unwrap();
+    shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(5), running).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_sink_that_fails_is_asked_about_one_object_at_a_time_however_many_wait() {
+    let sink = FakeSink::answering(&[(500, None); 100]);
+    let world = World::new(Sink::CdEvents, &sink, Template::default(), FakeServer::with(1..=1)).await;
+    for number in 0..50 {
+        let key = key("production", &format!("app-{number}"));
+        let mut object = world.server.object.lock().unwrap().clone();
+        (object.metadata.name, object.spec) = (Some(key.object_name()), key.spec());
+        world.delivery.records.apply(object);
+        world.delivery.deliver(&world.outlet, &key).await;
+    }
+    assert!(sink.sequences().len() < 15, "{}", sink.sequences().len());
 }

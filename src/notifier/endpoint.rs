@@ -61,16 +61,17 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// A sink at a URL, with what is in a folder: a file `headers`, and `url` where no URL is given. All is read once, so
-    /// that a mistake is found at once.
+    /// A sink at a URL, with what is in a folder: a file `headers`, and `url` where no URL is given. The folder may come
+    /// later: it is read for each delivery.
     ///
     /// # Errors
-    /// When it cannot be used.
+    /// When the URL cannot be used, or there is neither.
     pub fn new(url: Option<&str>, secrets: Option<&Path>) -> Result<Self, EndpointError> {
         let url = url.map(parsed).transpose()?;
-        let endpoint = Self { url, secrets: secrets.map(Path::to_owned) };
-        endpoint.read()?;
-        Ok(endpoint)
+        if url.is_none() && secrets.is_none() {
+            return Err(EndpointError::NoUrl);
+        }
+        Ok(Self { url, secrets: secrets.map(Path::to_owned) })
     }
 
     /// The URL and the headers, as they are now.
@@ -169,9 +170,13 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_refused_at_once_and_no_secret_is_quoted() {
+    fn what_cannot_be_used_is_refused_and_no_secret_is_quoted() {
         let folder = tempfile::tempdir().unwrap();
-        let refused = |url: Option<&str>, secrets: Option<&Path>| Endpoint::new(url, secrets).unwrap_err().to_string();
+        let refused = |url: Option<&str>, secrets: Option<&Path>| match Endpoint::new(url, secrets) {
+            Ok(endpoint) => endpoint.read().unwrap_err().to_string(),
+            Err(error) => error.to_string(),
+        };
+        assert!(Endpoint::new(Some("hidden"), Some(folder.path())).is_err(), "an argument is refused at once");
         assert!(refused(None, None).contains("no URL is given"));
         assert!(refused(None, Some(folder.path())).contains("needs the key url"));
         for (url, said) in [

@@ -30,7 +30,11 @@ pub(super) struct NotifierMetrics {
 
 impl NotifierMetrics {
     /// Registers the counters, and how long the oldest announcement of a sink has waited.
-    pub(super) fn register(metrics: &Metrics, leadership: &Leadership, waiting: &[(Sink, Arc<AtomicI64>)]) -> Self {
+    pub(super) fn register(
+        metrics: &Metrics,
+        leadership: &Leadership,
+        waiting: &[(Sink, [Arc<AtomicI64>; 2])],
+    ) -> Self {
         let this = Self::default();
         for (sink, _) in waiting {
             for family in [&this.delivered, &this.failed, &this.refused] {
@@ -51,7 +55,9 @@ impl NotifierMetrics {
         let help = "How long the oldest announcement that a sink does not have yet has waited, in seconds";
         metrics.observe_by("announcements_oldest_waiting_seconds", help, "sink", move || {
             // Only the leader delivers.
-            let of = |(sink, seconds): &(Sink, Arc<AtomicI64>)| (sink.name(), seconds.load(Ordering::Relaxed));
+            let of = |(sink, ages): &(Sink, [Arc<AtomicI64>; 2])| {
+                (sink.name(), ages.iter().map(|age| age.load(Ordering::Relaxed)).max().unwrap_or_default())
+            };
             if leads.is_leader() { waiting.iter().map(of).collect() } else { Vec::new() }
         });
         this

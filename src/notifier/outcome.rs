@@ -7,6 +7,8 @@ use std::time::Duration;
 pub enum Outcome {
     /// The sink has it.
     Delivered,
+    /// The template makes nothing of it: nothing is sent.
+    LeftOut,
     /// It is tried again.
     Again {
         /// Why.
@@ -19,16 +21,25 @@ pub enum Outcome {
         /// Why.
         why: String,
     },
+    /// The template makes no JSON of it.
+    Unmakeable {
+        /// Why.
+        why: String,
+    },
 }
 
 /// What a status means. Only where it says that the content itself is bad, another try is without sense: all else may be
-/// mended at the sink, or in the operator's settings.
-pub(super) fn outcome(status: u16, pause: Option<Duration>) -> Outcome {
+/// mended at the sink, or in the operator's settings. And only a sink that `takes` others knows what is bad: one that never
+/// took any may be something else altogether, such as a port that speaks TLS.
+pub(super) fn outcome(status: u16, pause: Option<Duration>, takes: bool) -> Outcome {
     let again = |why: String| Outcome::Again { why, pause };
     match status {
         200..=299 => Outcome::Delivered,
         300..=399 => again(format!("it answers {status}: it is elsewhere; give the URL that it redirects to")),
-        400 | 413 | 415 | 422 => Outcome::Refused { why: format!("it answers {status}") },
+        400 | 413 | 415 | 422 if takes => Outcome::Refused { why: format!("it answers {status}") },
+        400 | 413 | 415 | 422 => again(format!(
+            "it answers {status}, and took nothing since the start: is its URL right, and does it take what is sent?"
+        )),
         401 | 403 => {
             again(format!("it answers {status}: it does not take the credentials; look at the Secret of the sink"))
         }
@@ -43,16 +54,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_answer_that_the_content_is_bad_ends_the_tries() {
-        for status in [200, 201, 202, 204] {
-            assert_eq!(outcome(status, None), Outcome::Delivered, "{status}");
-        }
-        for status in [400, 413, 415, 422] {
-            assert!(matches!(outcome(status, None), Outcome::Refused { .. }), "{status}");
-        }
-        for status in [301, 308, 401, 403, 404, 405, 408, 410, 425, 429, 500, 502, 503, 504, 599] {
-            let pause = Some(Duration::from_secs(7));
-            assert!(matches!(outcome(status, pause), Outcome::Again { pause: said, .. } if said == pause), "{status}");
+    fn only_an_answer_that_the_content_is_bad_of_a_sink_that_takes_others_ends_the_tries() {
+        for takes in [true, false] {
+            for status in [200, 201, 202, 204] {
+                assert_eq!(outcome(status, None, takes), Outcome::Delivered, "{status}");
+            }
+            for status in [400, 413, 415, 422] {
+                let refused = matches!(outcome(status, None, takes), Outcome::Refused { .. });
+                assert_eq!(refused, takes, "{status}");
+            }
+            for status in [301, 308, 401, 403, 404, 405, 408, 410, 425, 429, 500, 502, 503, 504, 599] {
+                let pause = Some(Duration::from_secs(7));
+                let outcome = outcome(status, pause, takes);
+                assert!(matches!(outcome, Outcome::Again { pause: said, .. } if said == pause), "{status}");
+            }
         }
     }
 }

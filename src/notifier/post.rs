@@ -1,10 +1,13 @@
 //! Sends one announcement to one sink.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::{
-    Client, RequestBuilder,
+    Client, RequestBuilder, Response, Url,
     header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER},
     redirect,
 };
@@ -19,8 +22,10 @@ use crate::{
     decide::announcement::{CdEvent, Sink, Subject, cdevent, described},
 };
 
-/// How long a delivery may take, the answer included.
-const LIMIT: Duration = Duration::from_secs(10);
+/// How long a sink may take to answer with a status.
+pub(super) const LIMIT: Duration = Duration::from_secs(10);
+/// How long the rest of an answer may take: its status has said all.
+const REST: Duration = Duration::from_millis(500);
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long an idle connection is kept.
@@ -44,6 +49,20 @@ pub struct SinkSettings {
     pub template: Template,
 }
 
+/// The URL at which an announcement was taken last since this process started. It may change at any time.
+#[derive(Default)]
+pub(super) struct TakenAt(Mutex<Option<Url>>);
+
+impl TakenAt {
+    fn is(&self, url: &Url) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(url)
+    }
+
+    fn set(&self, url: Url) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(url);
+    }
+}
+
 /// A client for sinks: no redirects, since a request may carry credentials; the proxy of the environment's variables.
 ///
 /// # Errors
@@ -63,26 +82,38 @@ pub(super) fn client(user_agent: &str) -> Result<Client, reqwest::Error> {
 
 impl SinkSettings {
     /// Delivers an announcement, in no more than the time that is `left`.
-    pub(super) async fn post(&self, client: &Client, subject: &Subject<'_>, left: Duration) -> Outcome {
+    pub(super) async fn post(
+        &self,
+        client: &Client,
+        subject: &Subject<'_>,
+        left: Duration,
+        taken: &TakenAt,
+    ) -> Outcome {
         let (url, headers) = match self.endpoint.read() {
             Ok(read) => read,
             Err(error) => return Outcome::Again { why: error.to_string(), pause: None },
         };
-        let request = client.post(url).headers(headers);
+        let request = client.post(url.clone()).headers(headers);
         let request = match self.sink {
             Sink::CdEvents => cdevent(subject).map(|event| binary(request, &event)),
             Sink::Webhook => match self.template.render(&described(subject)) {
                 Ok(body) => body.map(|body| request.header(CONTENT_TYPE, "application/json").body(body)),
-                Err(error) => return Outcome::Refused { why: format!("the template: {error}") },
+                Err(error) => return Outcome::Unmakeable { why: format!("the template: {error}") },
             },
         };
-        // Nothing is to be sent of it.
-        let Some(request) = request else { return Outcome::Delivered };
-        match tokio::time::timeout(LIMIT.min(left), answer(request)).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(error)) => Outcome::Again { why: chain(&error.without_url()), pause: None },
-            Err(_) => Outcome::Again { why: "it does not answer in time".to_owned(), pause: None },
+        let Some(request) = request else { return Outcome::LeftOut };
+        let response = match tokio::time::timeout(LIMIT.min(left), request.send()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Outcome::Again { why: chain(&error.without_url()), pause: None },
+            Err(_) => return Outcome::Again { why: "it does not answer in time".to_owned(), pause: None },
+        };
+        let outcome = outcome(response.status().as_u16(), pause(response.headers()), taken.is(&url));
+        if outcome == Outcome::Delivered {
+            taken.set(url);
         }
+        // A sink that has it has it, however slowly it says more.
+        drop(tokio::time::timeout(REST, drain(response)).await);
+        outcome
     }
 }
 
@@ -100,18 +131,15 @@ fn binary(request: RequestBuilder, event: &CdEvent) -> RequestBuilder {
         .body(event.body.to_string())
 }
 
-async fn answer(request: RequestBuilder) -> Result<Outcome, reqwest::Error> {
-    let mut response = request.send().await?;
-    let status = response.status().as_u16();
-    let pause = pause(response.headers());
+/// Reads an answer to its end, if that is not far.
+async fn drain(mut response: Response) {
     let mut read = 0;
     while let Ok(Some(chunk)) = response.chunk().await {
         read += chunk.len();
         if read > READ {
-            break;
+            return;
         }
     }
-    Ok(outcome(status, pause))
 }
 
 fn pause(headers: &HeaderMap) -> Option<Duration> {

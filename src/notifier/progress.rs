@@ -30,6 +30,12 @@ struct Progress {
 }
 
 impl Progress {
+    /// Whether it is about this object, in a state with these news. Where more was delivered than there is, the cluster went
+    /// back to an earlier state (case 107), and other news get those numbers.
+    fn is_of(&self, uid: &str, newest: i64) -> bool {
+        self.uid == uid && self.sent <= newest
+    }
+
     fn is_due(&self, uid: &str, now: Instant) -> bool {
         !self.busy && (self.uid != uid || self.not_before.is_none_or(|then| then <= now))
     }
@@ -45,9 +51,9 @@ impl<K> Default for Progresses<K> {
 }
 
 impl<K: Clone + Eq + Hash> Progresses<K> {
-    /// Up to which sequence an object was delivered by this process.
-    pub(super) fn sent(&self, key: &K, uid: &str) -> i64 {
-        self.all().get(key).filter(|known| known.uid == uid).map_or(0, |known| known.sent)
+    /// Up to which sequence an object, of which this is the newest, was delivered by this process.
+    pub(super) fn sent(&self, key: &K, uid: &str, newest: i64) -> i64 {
+        self.all().get(key).filter(|known| known.is_of(uid, newest)).map_or(0, |known| known.sent)
     }
 
     /// Whether deliveries of an object may be begun now.
@@ -56,13 +62,13 @@ impl<K: Clone + Eq + Hash> Progresses<K> {
     }
 
     /// Begins deliveries of an object; says whether that may be done now.
-    pub(super) fn begin(&self, key: &K, uid: &str, now: Instant) -> bool {
+    pub(super) fn begin(&self, key: &K, uid: &str, newest: i64, now: Instant) -> bool {
         let mut all = self.all();
         let known = all.entry(key.clone()).or_default();
         if !known.is_due(uid, now) {
             return false;
         }
-        if known.uid != uid {
+        if !known.is_of(uid, newest) {
             *known = Progress { uid: uid.to_owned(), ..Progress::default() };
         }
         known.busy = true;
@@ -95,6 +101,14 @@ impl<K: Clone + Eq + Hash> Progresses<K> {
         }
     }
 
+    /// Forgets what was delivered: the cluster went back to an earlier state, and other news get the same numbers.
+    pub(super) fn forget(&self) {
+        self.all().retain(|_, known| {
+            known.sent = 0;
+            known.busy
+        });
+    }
+
     /// Drops what is known of objects that are not wanted any more.
     pub(super) fn retain(&self, wanted: impl Fn(&K) -> bool) {
         self.all().retain(|key, known| known.busy || wanted(key));
@@ -113,37 +127,42 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_delivery_of_an_object_is_under_way_and_failures_delay_the_next() {
         let (all, key, now) = (Progresses::default(), key("production", "a"), Instant::now());
-        assert!(all.is_due(&key, "u", now) && all.begin(&key, "u", now));
-        assert!(!all.is_due(&key, "u", now) && !all.begin(&key, "u", now), "one is under way");
+        assert!(all.is_due(&key, "u", now) && all.begin(&key, "u", 9, now));
+        assert!(!all.is_due(&key, "u", now) && !all.begin(&key, "u", 9, now), "one is under way");
         all.delivered(&key, 3);
         all.failed(&key, now, 0);
         all.end(&key, true);
-        assert_eq!(all.sent(&key, "u"), 3, "it is kept while the next waits");
-        assert!(!all.begin(&key, "u", now + Duration::from_millis(199)));
-        assert!(all.begin(&key, "u", now + Duration::from_millis(200)));
+        assert_eq!(all.sent(&key, "u", 9), 3, "it is kept while the next waits");
+        assert!(!all.begin(&key, "u", 9, now + Duration::from_millis(199)));
+        assert!(all.begin(&key, "u", 9, now + Duration::from_millis(200)));
         all.failed(&key, now, 0);
         all.end(&key, false);
-        assert!(!all.begin(&key, "u", now + Duration::from_millis(399)), "the delay doubles");
-        assert!(all.begin(&key, "u", now + Duration::from_millis(400)));
+        assert!(!all.begin(&key, "u", 9, now + Duration::from_millis(399)), "the delay doubles");
+        assert!(all.begin(&key, "u", 9, now + Duration::from_millis(400)));
         all.delivered(&key, 4);
         all.end(&key, false);
-        assert_eq!(all.sent(&key, "u"), 4, "it could not be noted");
-        assert!(all.begin(&key, "u", now));
+        assert_eq!(all.sent(&key, "u", 9), 4, "it could not be noted");
+        assert!(all.begin(&key, "u", 9, now));
         all.end(&key, true);
-        assert_eq!(all.sent(&key, "u"), 0, "the cluster knows it");
+        assert_eq!(all.sent(&key, "u", 9), 0, "the cluster knows it");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_new_object_of_the_name_begins_anew() {
         let (all, key, now) = (Progresses::default(), key("production", "a"), Instant::now());
-        assert!(all.begin(&key, "old", now));
+        assert!(all.begin(&key, "old", 9, now));
         all.delivered(&key, 9);
         all.failed(&key, now, 0);
         all.end(&key, false);
-        assert_eq!(all.sent(&key, "new"), 0);
-        assert!(all.begin(&key, "new", now));
-        assert_eq!(all.sent(&key, "new"), 0);
+        assert_eq!(all.sent(&key, "new", 9), 0);
+        assert!(all.begin(&key, "new", 9, now));
+        assert_eq!(all.sent(&key, "new", 9), 0);
         all.retain(|_| false);
-        assert!(!all.begin(&key, "new", now), "what is under way is kept");
+        assert!(!all.begin(&key, "new", 9, now), "what is under way is kept");
+        all.delivered(&key, 7);
+        assert_eq!((all.sent(&key, "new", 7), all.sent(&key, "new", 6)), (7, 0), "the cluster went back");
+        all.forget();
+        assert_eq!(all.sent(&key, "new", 9), 0);
+        assert!(!all.begin(&key, "new", 9, now), "what is under way is kept");
     }
 }

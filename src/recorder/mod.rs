@@ -32,7 +32,8 @@ use std::{sync::Arc, time::Duration};
 use futures::FutureExt;
 use kube::Client;
 use operator_kit::{
-    events::EventSink, lease::Leadership, liveness::Liveness, metrics::Metrics, readiness::Readiness, traces::Traces,
+    events::EventSink, history::History, lease::Leadership, liveness::Liveness, metrics::Metrics, readiness::Readiness,
+    traces::Traces,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -229,6 +230,9 @@ impl Recorder {
                 changed = leads.changed(), if may_change => {
                     // Without election nobody can grant or end leadership: it stays as it is.
                     may_change = changed.is_ok();
+                    // What this process found when it led is no news when it leads again: the statuses say what was found
+                    // since.
+                    self.schedule.forget_findings();
                     if *leads.borrow_and_update() {
                         self.schedule.everything();
                         self.reporter.mistaken_workloads_soon(&self.cluster);
@@ -245,6 +249,7 @@ pub async fn run(settings: Settings, sinks: Vec<SinkSettings>, surroundings: Sur
     let (queue, requests) = Queue::new();
     let (cluster_name, user_agent) = (settings.cluster_name.clone(), settings.user_agent.clone());
     let recorder = Arc::new(Recorder::new(settings, &surroundings, queue.clone()));
+    let history = History::new();
     let Surroundings { client, leadership, readiness, liveness, metrics, instance, shutdown } = surroundings;
     let notifying = (!sinks.is_empty()).then(|| {
         let notifier = notifier::Surroundings {
@@ -256,6 +261,7 @@ pub async fn run(settings: Settings, sinks: Vec<SinkSettings>, surroundings: Sur
             metrics,
             cluster: cluster_name,
             user_agent,
+            restored: history.restored(),
             shutdown: shutdown.clone(),
         };
         tokio::spawn(notifier::run(sinks, notifier))
@@ -267,7 +273,7 @@ pub async fn run(settings: Settings, sinks: Vec<SinkSettings>, surroundings: Sur
             async move { recorder.work(task, slot, tries).await }.boxed()
         })
     };
-    let watching = tokio::spawn(watch::run(Arc::clone(&recorder), readiness, shutdown.clone()));
+    let watching = tokio::spawn(watch::run(Arc::clone(&recorder), readiness, history, shutdown.clone()));
     let leading = tokio::spawn(Arc::clone(&recorder).follow_leadership(liveness, shutdown.clone()));
     queue::run(queue, requests, shutdown, work).await;
     let notified = match notifying {

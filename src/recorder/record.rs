@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
+use operator_kit::backoff::Backoff;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -25,6 +26,7 @@ use crate::{
     cluster::Cluster,
     decide::{
         Explanation, Reason,
+        announcement::Sink,
         record::{
             Action, Assessment, Facts, MemberView, RecordState, Vanished, Write, add_bypassed, add_strangers,
             announced, assess, counted, dropped, outdated, remember_verdicts, show_all_members, status, strangers,
@@ -44,7 +46,7 @@ const FRESH: Duration = Duration::from_secs(10);
 /// How long an environment may take to be read before what runs is written without it: mostly all is written together.
 const UNREAD: Duration = Duration::from_secs(2);
 /// When to look again whether the last announcements of a record that is to be deleted were delivered.
-const ANNOUNCED_AGAIN: Duration = Duration::from_secs(2);
+const ANNOUNCED_AGAIN: Backoff = Backoff { min: Duration::from_secs(2), max: Duration::from_secs(30) };
 /// How long the status of a record waits for the verdict on its version.
 const TOGETHER: Duration = Duration::from_millis(500);
 
@@ -128,7 +130,9 @@ impl RecordReconciler {
         let object = noted.as_deref().or(object);
         // The slot is released: the next key may be recorded at the broker while this one is reported in the cluster.
         drop(slot);
-        if matches!(state, RecordState::Undeployed(_)) && never_recorded(object) {
+        let over = matches!(state, RecordState::Undeployed(_)) && never_recorded(object);
+        // While something waits to be announced, the status has to say that nothing runs any more: the gate goes by it.
+        if over && !waits_to_be_announced(object, &self.settings.sinks) {
             return self.delete(key, object, tries).await;
         }
         let after = look_again.map(|at| until(now, at));
@@ -156,6 +160,8 @@ impl RecordReconciler {
         match (written, state) {
             (false, _) => Next::retry(self.delay(&mut tries, None, None), tries),
             (true, RecordState::Pending { .. } | RecordState::Waiting { .. }) => Next { after, tries },
+            // The next pass deletes it, once that was announced.
+            (true, _) if over => Next::after(ANNOUNCED_AGAIN.min),
             // Of another record, or of none, they may be no strangers.
             (true, state) if changed(&state) && !strangers(&members).is_empty() => Next::after(Duration::ZERO),
             (true, _) => Next { after, tries: Tries::default() },
@@ -261,9 +267,6 @@ impl RecordReconciler {
         status: PactDeploymentStatus,
     ) -> PactDeploymentStatus {
         let (status, sinks) = (self.signed(status), &self.settings.sinks);
-        if sinks.is_empty() {
-            return status;
-        }
         let judged = self.cluster.gate_rules(key).is_some_and(|rules| rules.mode != GateMode::Off);
         announced(object, status, sinks, judged, Timestamp::now())
     }
@@ -339,10 +342,10 @@ impl RecordReconciler {
     /// Deletes the `PactDeployment` of a key without any record.
     async fn delete(&self, key: &RecordKey, object: Option<&PactDeployment>, mut tries: Tries) -> Next {
         self.verdicts.forget(key);
-        let Some(object) = object else { return Next::wait() };
-        if self.settings.sinks.iter().any(|sink| sink.waiting(object, 0).next().is_some()) {
-            return Next::after(ANNOUNCED_AGAIN);
+        if waits_to_be_announced(object, &self.settings.sinks) {
+            return Next::retry(tries.delay(ANNOUNCED_AGAIN, "announced"), tries);
         }
+        let Some(object) = object else { return Next::wait() };
         match self.cluster.records.delete(object).await {
             Ok(()) => Next::wait(),
             Err(error) => {
@@ -388,6 +391,11 @@ fn never_recorded(object: Option<&PactDeployment>) -> bool {
     object
         .and_then(|object| object.status.as_ref())
         .is_none_or(|status| status.recorded.is_none() && status.supported.is_empty() && status.history.is_empty())
+}
+
+/// Whether a sink does not have all yet that happened to an object.
+fn waits_to_be_announced(object: Option<&PactDeployment>, sinks: &[Sink]) -> bool {
+    object.is_some_and(|object| sinks.iter().any(|sink| sink.waiting(object, 0).next().is_some()))
 }
 
 /// What the members run, each with its versions: the part of them that the gate goes by.

@@ -65,6 +65,12 @@ impl Schedule {
         }
     }
 
+    /// Forgets what was found while this process led: verdicts, and what was refused.
+    pub(super) fn forget_findings(&self) {
+        self.verdicts.forget_all();
+        self.waiting.forget_all();
+    }
+
     /// These records.
     pub(super) fn records(&self, keys: impl IntoIterator<Item = RecordKey>) {
         for key in keys {

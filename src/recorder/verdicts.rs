@@ -194,6 +194,14 @@ impl Verdicts {
         self.end(key);
     }
 
+    /// Forgets every check: another process may have led meanwhile, and then the statuses know more. What is asked about
+    /// anew is no check.
+    pub(super) fn forget_all(&self) {
+        *self.checks() = Checks::default();
+        self.pending().clear();
+        self.done.notify_waiters();
+    }
+
     /// Every key for whose checks `wanted` holds.
     pub(super) fn keys(&self, wanted: impl Fn(&RecordKey, &[Check]) -> bool) -> Vec<RecordKey> {
         let all = self.checks();

@@ -185,6 +185,18 @@ fn after_a_restart_the_status_is_used_and_only_unanswered_checks_are_repeated() 
     assert_eq!(checks.of(&key), [found("1", "Yes", 5)]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_process_that_leads_again_goes_by_the_status_and_not_by_what_it_found_before() {
+    let (checks, key) = (Verdicts::default(), key("production", "orders"));
+    assert_eq!(checks.begin(&key, &all(&["1"]), None), Due::Now);
+    checks.set(&key, found("1", "No", 1));
+    checks.forget_all();
+    checks.settled(&key, Duration::from_mins(10)).await;
+    let yes = found("1", "Yes", 2);
+    assert_eq!(checks.begin(&key, &all(&["1"]), Some(&object_with(std::slice::from_ref(&yes)))), Due::Sometime);
+    assert_eq!(checks.of(&key), [yes]);
+}
+
 #[test]
 fn only_a_different_check_is_new_and_an_answer_is_not_replaced_by_none() {
     let (checks, key) = (Verdicts::default(), key("production", "orders"));

@@ -207,6 +207,11 @@ impl WaitingRoom {
         .collect()
     }
 
+    /// Forgets everything: another process may have led meanwhile. Each is tried once, as after a restart.
+    pub(super) fn forget_all(&self) {
+        self.rooms().clear();
+    }
+
     /// When the list of a broker is read next; `None` while nothing waits there for a publication.
     pub(super) fn next_list(&self, broker: &str, now: Instant) -> Option<Instant> {
         let rooms = self.rooms();

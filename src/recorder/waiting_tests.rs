@@ -171,3 +171,13 @@ fn a_right_that_was_given_is_there_for_whatever_lacked_it() {
     assert!(room.begin(&task("unpublished"), now).is_some());
     assert_eq!(room.tell("another", |_| true, now), []);
 }
+
+#[test]
+fn a_process_that_leads_again_tries_each_once() {
+    let (room, now) = (room(), Instant::now());
+    room.refused(&task("orders"), missing("1"), now);
+    assert!(room.begin(&task("orders"), now).is_some());
+    room.forget_all();
+    assert_eq!((room.begin(&task("orders"), now), room.of(&task("orders"))), (None, None));
+    assert_eq!(room.leave(&task("orders")), None);
+}

@@ -44,14 +44,13 @@ pub(super) fn gates(readiness: &Readiness) -> [Gate; WATCHED] {
 }
 
 /// Watches everything until shutdown. Once all was listed, everything is looked at.
-pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, shutdown: CancellationToken) {
+pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, history: History, shutdown: CancellationToken) {
     let all_listed = Arc::clone(&recorder);
     let [namespaces, environments, brokers, records, rollouts, canaries, workloads @ ..] =
         first_lists(gates(&readiness), move || listed(&all_listed));
     let client = recorder.cluster.client.clone();
     let watched = Watched { cluster: Arc::clone(&recorder.cluster), changes: Arc::clone(&recorder) };
     let until = || shutdown.clone();
-    let history = History::new();
     let restored = || history.restored();
     let mut followed: Vec<BoxFuture<'_, ()>> = vec![
         Box::pin(follow(Api::all(client.clone()), Namespaces(watched.clone()), namespaces, restored(), until())),

@@ -31,7 +31,7 @@ use pact_operator::{
 use serde_json::{Value, json};
 use testbed::{
     eventually::eventually,
-    operator::{Operator, OperatorOptions},
+    operator::OperatorOptions,
     test_cluster::{BROKER, SOON, TestCluster, annotated, image, quick},
     webhook::{Person, Webhook, WebhookOptions},
 };
@@ -211,7 +211,8 @@ async fn a_denial_is_announced_once_although_the_operator_is_killed() {
     let (sink, url) = HalfBroken::serve(3).await;
     let options = sending(&url);
     let cluster = TestCluster::without_operator().await;
-    let webhook = Webhook::start(&cluster.control_plane, WebhookOptions::default()).await;
+    let gate = WebhookOptions::default().value("notifications.cdevents.url", &*url);
+    let webhook = Webhook::start(&cluster.control_plane, gate).await;
     let developer = Person::developer(&cluster.control_plane).await;
     let mut setup = GateSetup { cluster, webhook, developer };
     setup.cluster.start_operator(options.clone()).await;
@@ -228,19 +229,27 @@ async fn a_denial_is_announced_once_although_the_operator_is_killed() {
     let create = annotated("another", "orders", "2.0.0").manifest().to_string();
     let output = setup.kubectl_reading(&environment.namespace, &["create", "-f", "-"], &create).await;
     assert!(output.denial().is_some(), "{output:?}");
+    // What is no version has none in its announcement, either.
+    let output = setup.set_version(&environment.namespace, "orders", "latest", &[]).await;
+    assert!(output.denial().is_some(), "{output:?}");
     let of_denials =
         || sink.arrivals().into_iter().filter(|it| it.event["customData"]["kind"] == "Denied").collect::<Vec<_>>();
-    eventually("both denials to be taken", 2 * SOON, async || {
+    eventually("the denials to be taken", 2 * SOON, async || {
         let taken = of_denials()
             .iter()
             .filter(|it| it.answered == 202)
             .map(|it| it.event["context"]["id"].to_string())
             .collect::<BTreeSet<_>>();
-        if taken.len() == 2 { Ok(()) } else { Err(format!("{taken:?}")) }
+        if taken.len() == 3 { Ok(()) } else { Err(format!("{taken:?}")) }
     })
     .await;
     let arrivals = of_denials();
-    let of_the_rollout = |it: &&Arrival| it.event["customData"]["workloads"][0].as_str().unwrap().ends_with("/orders");
+    let of_the_rollout = |it: &&Arrival| {
+        let told = &it.event["customData"];
+        told["workloads"][0].as_str().unwrap().ends_with("/orders") && told["version"] != ""
+    };
+    let without_version = arrivals.iter().find(|it| it.event["customData"]["version"] == "").unwrap();
+    assert_eq!(without_version.event["subject"]["content"]["artifactId"], "pkg:generic/orders");
     let event = &arrivals.iter().find(of_the_rollout).unwrap().event;
     assert_eq!(event["context"]["type"], "dev.cdeventsx.pactoperator-service.denied.0.1.0");
     assert_eq!((&event["subject"]["id"], &event["customData"]["version"]), (&json!("orders"), &json!("2.0.0")));
@@ -254,7 +263,7 @@ async fn a_denial_is_announced_once_although_the_operator_is_killed() {
         events.filter(|event| event.annotations().contains_key("pact-operator.dev/announced-cdevents")).count()
     };
     eventually("the deliveries to be noted", SOON, async || match noted().await {
-        2 => Ok(()),
+        3 => Ok(()),
         noted => Err(noted.to_string()),
     })
     .await;
@@ -380,13 +389,62 @@ async fn a_sink_that_does_not_answer_loses_the_oldest_announcements_and_that_is_
 }
 
 #[tokio::test]
-async fn a_sink_that_cannot_be_used_is_named_at_the_start() {
-    let cluster = TestCluster::without_operator().await;
-    let options = quick().arg("--notification-secrets=/nowhere/at/all");
-    let mut operator = Operator::start(&cluster.control_plane, options).await;
-    assert_eq!(operator.ended().await, 1);
-    let logs = operator.logs();
-    assert!(logs.contains("the sink webhook: the file /nowhere/at/all/url cannot be read"), "{logs}");
+async fn a_sink_whose_secret_is_missing_is_named_and_recording_goes_on_without_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sink, url) = HalfBroken::serve(5).await;
+    let mut cluster = TestCluster::without_operator().await;
+    let options = quick().arg("--no-leader-election");
+    cluster.start_operator(options.arg(&format!("--cdevents-secrets={}", folder.path().display()))).await;
+    let logs = cluster.logs();
+    assert!(logs.contains("the sink cdevents: the file") && logs.contains("needs the key url"), "{logs}");
+    let namespace = cluster.namespace().await;
+    let environment = cluster.environment(&[&namespace], json!({})).await;
+    published(&cluster, "orders", &["1.0.0"]);
+    annotated("orders", "orders", "1.0.0").apply(&cluster.client(), &namespace).await;
+    cluster.wait_recorded(&environment, "orders", "1.0.0").await;
+    std::fs::write(folder.path().join("url"), url).unwrap();
+    sink.wait_kept(1, &cluster).await;
+}
+
+#[tokio::test]
+async fn what_runs_no_longer_is_said_to_run_no_longer_although_no_sink_takes_what_was_announced_of_it() {
+    // Nobody listens there.
+    let options = sending("http://127.0.0.1:9/cdevents");
+    let mut cluster = TestCluster::without_operator().await;
+    cluster.start_operator(options).await;
+    let namespace = cluster.namespace().await;
+    let environment = cluster.environment(&[&namespace], json!({"gate": {"mode": "Audit"}})).await;
+    // Its other versions are published, this one never is: it is announced that it would be denied, and not recorded.
+    published(&cluster, "orders", &["1.0.0"]);
+    let live = annotated("orders", "orders", "2.0.0").apply(&cluster.client(), &namespace).await;
+    let status = async || cluster.record(&environment, "orders").await.and_then(|it| it.status).unwrap_or_default();
+    eventually("an announcement to wait", SOON, async || match status().await {
+        it if !it.announcements.is_empty() && !it.members.is_empty() => Ok(()),
+        it => Err(format!("{it:?}")),
+    })
+    .await;
+    live.delete().await;
+    eventually("the record to say that nothing runs", SOON, async || match status().await {
+        it if it.members.is_empty() => Ok(()),
+        it => Err(format!("{:?}", it.members)),
+    })
+    .await;
+    assert_eq!(status().await.announcements[0].kind, "WouldDeny", "it waits on");
+}
+
+#[tokio::test]
+async fn without_a_sink_the_event_of_a_denial_says_nothing_for_one() {
+    let setup = GateSetup::start().await;
+    let environment = setup.gated(json!({"mode": "Enforce"})).await;
+    setup.provider_that_breaks(&environment.name, "orders");
+    setup.running(&environment, "orders", "orders", "1.0.0").await;
+    let output = setup.set_version(&environment.namespace, "orders", "2.0.0", &[]).await;
+    assert!(output.denial().is_some(), "{output:?}");
+    setup.wait_reported(&environment.namespace, "orders", "RolloutDenied").await;
+    let events = Api::<Event>::namespaced(setup.cluster.client(), &environment.namespace);
+    let events = events.list(&ListParams::default()).await.unwrap().items;
+    let denied: Vec<_> = events.iter().filter(|event| event.reason.as_deref() == Some("RolloutDenied")).collect();
+    assert!(!denied.is_empty() && denied.iter().all(|event| event.annotations().is_empty()), "{denied:?}");
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ pact-operator-template-{{ .Values.notifications.webhook.template | sha256sum | t
 {{- range $name, $values := $sinks }}
 {{- with $values.secret }}
 - name: notifications-{{ $name }}
-  secret: {secretName: {{ . }}}
+  secret: {secretName: {{ . }}, optional: true}
 {{- end }}
 {{- if $values.template }}
 - name: notifications-template

@@ -43,7 +43,10 @@ pub fn cdevent(subject: &Subject<'_>) -> Option<CdEvent> {
     let instance = subject.key.instance.as_ref().map(|instance| format!("/{instance}")).unwrap_or_default();
     let subject_id = format!("{}{instance}", described.pacticipant);
     let (type_, subject_type) = (type_of(kind), if of_vocabulary(kind) { "service" } else { "pactoperator-service" });
-    let artifact = format!("pkg:generic/{}@{}", encoded(&described.pacticipant), encoded(&described.version));
+    let mut artifact = format!("pkg:generic/{}", encoded(&described.pacticipant));
+    if !described.version.is_empty() {
+        artifact = format!("{artifact}@{}", encoded(&described.version));
+    }
     let environment = json!({"id": described.environment});
     let content = match kind {
         Kind::Removed => json!({"environment": environment}),

@@ -3,9 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::names::{EnvironmentName, NameError, Pacticipant},
+    api::names::{EnvironmentName, NameError, Pacticipant, Version},
     workload::{EnvironmentRef, RecordKey},
 };
+
+/// The longest name of a broker, and of who asks, in bytes.
+const LONGEST: usize = 512;
 
 /// What was denied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,7 +20,7 @@ pub struct Denial {
     pub environment: String,
     /// The pacticipant.
     pub pacticipant: String,
-    /// Its version.
+    /// Its version; empty where none can be identified.
     pub version: String,
     /// Who asked for the rollout.
     pub user: String,
@@ -33,7 +36,9 @@ impl Denial {
     /// From the annotation of the Event; anybody may have written that one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok()
+        let denial: Self = serde_json::from_str(text).ok()?;
+        let version = denial.version.is_empty() || Version::parse(&denial.version).is_ok();
+        (version && denial.broker.len() <= LONGEST && denial.user.len() <= LONGEST).then_some(denial)
     }
 
     /// Of which key it was.
@@ -67,6 +72,16 @@ mod tests {
         assert_eq!(Denial::parse(&denial.text()), Some(denial.clone()));
         assert_eq!(denial.key().unwrap(), key("production", "Order \"Service\""));
         assert_eq!(Denial::parse("{}"), None);
+        let parsed = |denial: &Denial| Denial::parse(&denial.text());
+        let without = Denial { version: String::new(), ..denial.clone() };
+        assert_eq!(parsed(&without), Some(without));
+        for long in [
+            Denial { broker: "b".repeat(513), ..denial.clone() },
+            Denial { version: "v".repeat(513), ..denial.clone() },
+            Denial { user: "u".repeat(513), ..denial.clone() },
+        ] {
+            assert_eq!(parsed(&long), None);
+        }
         assert!(Denial { pacticipant: "\n".into(), ..denial }.key().is_err());
     }
 }

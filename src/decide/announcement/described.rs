@@ -18,7 +18,7 @@ pub struct Described {
     pub text: String,
     /// The pacticipant.
     pub pacticipant: String,
-    /// The version.
+    /// The version; empty where none can be identified.
     pub version: String,
     /// The version that was recorded before; empty where there is none.
     pub previous_version: String,
@@ -71,18 +71,19 @@ fn needs_a_look(kind: Kind) -> bool {
 fn sentence(subject: &Subject<'_>) -> String {
     let Subject { key, announcement, .. } = subject;
     let (version, previous) = (&announcement.version, announcement.previous_version.as_deref());
+    let it = if version.is_empty() { format!("a rollout of {key}") } else { format!("{version} of {key}") };
     let before = previous.map(|previous| format!(", after {previous}")).unwrap_or_default();
     let what = match Kind::named(&announcement.kind) {
-        Some(Kind::Deployed | Kind::Upgraded) => format!("{version} of {key} is deployed{before}"),
-        Some(Kind::RolledBack) => format!("{version} of {key} is deployed again{before}"),
-        Some(Kind::Removed) => format!("{version} of {key} was removed"),
+        Some(Kind::Deployed | Kind::Upgraded) => format!("{it} is deployed{before}"),
+        Some(Kind::RolledBack) => format!("{it} is deployed again{before}"),
+        Some(Kind::Removed) => format!("{it} was removed"),
         Some(Kind::Drift) => {
-            format!("{version} of {key} was recorded again: another client had recorded something else")
+            format!("{it} was recorded again: another client had recorded something else")
         }
-        Some(Kind::WouldDeny) => format!("{version} of {key} would be denied"),
-        Some(Kind::Bypassed) => format!("{version} of {key} bypassed the gate"),
-        Some(Kind::Denied) => format!("{version} of {key} was denied"),
-        None => format!("{version} of {key}: {}", announcement.kind),
+        Some(Kind::WouldDeny) => format!("{it} would be denied"),
+        Some(Kind::Bypassed) => format!("{it} bypassed the gate"),
+        Some(Kind::Denied) => format!("{it} was denied"),
+        None => format!("{it}: {}", announcement.kind),
     };
     let message = &announcement.message;
     if message.is_empty() { what } else { format!("{what}: {message}") }

@@ -64,6 +64,9 @@ impl Kind {
     }
 }
 
+/// No object has more announcements than that: not with one a second for thirty thousand years.
+const HIGHEST: i64 = 1 << 40;
+
 /// Where announcements are delivered to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Sink {
@@ -89,11 +92,12 @@ impl Sink {
         format!("{ANNOUNCED}{}", self.name())
     }
 
-    /// Up to which sequence this sink has the announcements of an object.
+    /// Up to which sequence this sink has the announcements of an object. Whoever may write annotations may write this one:
+    /// what is no sequence says nothing.
     #[must_use]
     pub fn mark(self, object: &PactDeployment) -> i64 {
         let annotation = object.metadata.annotations.as_ref().and_then(|all| all.get(&self.annotation()));
-        annotation.and_then(|mark| mark.parse().ok()).unwrap_or(0)
+        annotation.and_then(|mark| mark.parse().ok()).filter(|mark| (0..=HIGHEST).contains(mark)).unwrap_or(0)
     }
 
     /// Whether an announcement, for which the mark of this sink is known, waits for its delivery there.
@@ -124,10 +128,12 @@ pub struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// What a repeated delivery is recognised by: the same for each delivery, and no other announcement has it.
+    /// What a repeated delivery is recognised by: the same for each delivery, and no other announcement has it. After a
+    /// restore of etcd other news have a sequence that was given before, but not at the same time.
     #[must_use]
     pub fn id(&self) -> String {
-        format!("{}-{}", self.uid, self.announcement.sequence)
+        let Announcement { at, sequence, .. } = self.announcement;
+        format!("{}-{}-{sequence}", self.uid, at.0.as_second())
     }
 }
 

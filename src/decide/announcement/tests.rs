@@ -105,8 +105,27 @@ fn without_the_name_of_a_cluster_and_with_an_instance() {
     let event = cdevent(&Subject { key: &key, uid: "u", cluster: None, announcement: &announcement }).unwrap();
     assert_eq!(
         (event.source.as_str(), event.subject.as_str(), event.id.as_str()),
-        ("/pact-operator", "orders/blue", "u-7")
+        ("/pact-operator", "orders/blue", "u-1700000000-7")
     );
+}
+
+#[test]
+fn a_rollout_whose_version_nobody_knows_is_described_without_one() {
+    let (key, announcement) =
+        (key("production", "orders"), Announcement { version: String::new(), ..announcement("Denied") });
+    let subject = Subject { key: &key, uid: "u", cluster: None, announcement: &announcement };
+    assert!(described(&subject).text.starts_with("a rollout of orders in production was denied: "));
+    assert_eq!(cdevent(&subject).unwrap().body["subject"]["content"]["artifactId"], "pkg:generic/orders");
+}
+
+#[test]
+fn case_107_other_news_of_the_same_number_have_another_id() {
+    let key = key("production", "orders");
+    let (before, mut after) = (announcement("Deployed"), announcement("Deployed"));
+    after.at = Time(at(1_700_000_001));
+    let id = |announcement: &Announcement| Subject { key: &key, uid: "u", cluster: None, announcement }.id();
+    assert_eq!(id(&before), id(&announcement("Deployed")));
+    assert_ne!(id(&before), id(&after));
 }
 
 #[test]

@@ -45,7 +45,12 @@ pub fn announced(
 ) -> PactDeploymentStatus {
     let nothing = PactDeploymentStatus::default();
     let before = object.and_then(|object| object.status.as_ref());
-    if sinks.is_empty() || before == Some(&after) {
+    if before == Some(&after) {
+        return after;
+    }
+    if sinks.is_empty() {
+        // The marks stay: the numbers go on when there is a sink again.
+        after.announcements.clear();
         return after;
     }
     let new: Vec<_> = news(before.unwrap_or(&nothing), &after, judged)

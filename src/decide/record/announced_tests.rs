@@ -178,6 +178,12 @@ fn what_every_sink_has_is_left_out_with_the_next_write_and_what_is_too_much_is_c
         ("both have all", waiting(1..=3, &both), vec![(events, "3"), (webhook, "3")], (vec![3, 4], 0)),
         ("they are for one", waiting(1..=3, &[events]), vec![(events, "2")], (vec![3, 4], 0)),
         ("the list was lost", vec![], vec![(events, "7"), (webhook, "8")], (vec![9], 0)),
+        (
+            "a mark that nobody counts up to",
+            waiting(1..=2, &both),
+            vec![(events, "9223372036854775807")],
+            (vec![1, 2, 3], 0),
+        ),
         ("a mark is no number", waiting(1..=2, &both), vec![(events, "x")], (vec![1, 2, 3], 0)),
         ("too many", waiting(1..=32, &both), vec![], ((2..=33).collect(), 1)),
         ("too many, but delivered", waiting(1..=32, &[events]), vec![(events, "30")], (vec![31, 32, 33], 0)),
@@ -186,6 +192,21 @@ fn what_every_sink_has_is_left_out_with_the_next_write_and_what_is_too_much_is_c
     }
     assert_eq!(after(waiting(1..=3, &both), &[], &[events]).0, [1, 2, 3, 4]);
     assert_eq!(after(waiting(1..=3, &both), &[(events, "2")], &[events]).0, [3, 4], "the webhook is no sink any more");
+}
+
+#[test]
+fn without_sinks_the_next_write_clears_what_waited_and_the_numbers_go_on_later() {
+    let before = PactDeploymentStatus { announcements: waiting(1..=3, &[Sink::CdEvents]), ..status() };
+    let after = PactDeploymentStatus { recorded: Some(record("2", false)), ..before.clone() };
+    let mut object = object(before);
+    object.metadata.annotations = Some([(Sink::CdEvents.annotation(), "2".to_owned())].into());
+    let off = announced(Some(&object), after.clone(), &[], true, at(9));
+    assert_eq!(off.announcements, []);
+    assert_eq!(dropped(Some(&object), &off, &[]), 0);
+    object.status = Some(off.clone());
+    let on = PactDeploymentStatus { recorded: Some(record("3", false)), ..off };
+    let on = announced(Some(&object), on, &[Sink::CdEvents], true, at(10));
+    assert_eq!(on.announcements.iter().map(|one| one.sequence).collect::<Vec<_>>(), [3]);
 }
 
 #[test]
