@@ -70,7 +70,7 @@ impl RecorderMetrics {
         metrics.register(|registry| {
             registry.register("recorded", "Versions recorded at a broker", this.recorded.clone());
             registry.register("undeployed", "Records taken back", this.undeployed.clone());
-            let help = "Announcements that were dropped before every sink had them, because too many waited";
+            let help = "Announcements that were dropped before every sink had them";
             registry.register("announcements_dropped", help, this.dropped.clone());
             registry.register("record_pending", "Passes that could not do what was due", this.pending.clone());
             registry.register(

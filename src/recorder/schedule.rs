@@ -67,6 +67,7 @@ impl Schedule {
 
     /// Forgets what was found while this process led: verdicts, and what was refused.
     pub(super) fn forget_findings(&self) {
+        self.traces.forget();
         self.verdicts.forget_all();
         self.waiting.forget_all();
     }

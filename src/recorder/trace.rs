@@ -42,6 +42,11 @@ impl WriteTraces {
         }
     }
 
+    /// What a standby saw is no beginning of what it does when it leads.
+    pub(super) fn forget(&self) {
+        self.times().clear();
+    }
+
     /// Does a write within its span.
     pub(super) async fn write(&self, key: &RecordKey, write: &BrokerWrite, work: impl Future<Output = Done>) -> Done {
         if !self.traces.are_kept() {
