@@ -262,7 +262,7 @@ fn says(installed: &Installed, at: &EnvironmentRef) -> Option<EnvironmentSays> {
         match EnvironmentPolicy::parse(object) {
             Ok(policy) if policy.rules.environment_ref == *at => all.push(policy.rules),
             Ok(_) => {}
-            Err(broken) if broken.environment_ref.as_ref().is_none_or(|it| it == at) => return None,
+            Err(broken) if broken.environment_ref.as_ref() == Some(at) => return None,
             Err(_) => {}
         }
     }
