@@ -119,23 +119,25 @@ async fn what_somebody_else_recorded_is_kept() {
 async fn a_cluster_that_is_drained_takes_nothing_from_the_one_that_takes_over() {
     let cluster = TestCluster::shared().await;
     let admin = cluster.control_plane.kubeconfig();
-    let (_, environment) = two_records(&cluster, "drained").await;
+    let namespace = cluster.namespace().await;
+    let environment = cluster.environment(&[&namespace], json!({})).await;
+    deployed(&cluster, &namespace, &environment, "to-be-drained").await;
     let api: Api<PactEnvironment> = Api::all(cluster.client());
     let never = json!({"spec": {"record": {"undeploy": "Never"}}});
     api.patch(&environment, &PatchParams::default(), &Patch::Merge(&never)).await.unwrap();
     let retire = async |more: &[&str]| {
-        said(admin, &[&["retire", "--environment", &environment, "-a", "drained-gone", "--yes"], more].concat(), "")
-            .await
+        said(admin, &[&["retire", "--environment", &environment, "--yes"], more].concat(), "").await
     };
+    // What nothing runs any more the operator has forgotten by itself: this is what is left.
     for more in [&[][..], &["--even-if-running"]] {
         shows(&retire(more).await, 0, &["kept", "record.undeploy: Never", "there is nothing to take back"]);
     }
     // Nobody says any more whether it may be taken back.
     api.delete(&environment, &DeleteParams::default()).await.unwrap();
-    for more in [&[][..], &["--even-if-running"]] {
-        shows(&retire(more).await, 2, &["unknown", "no PactEnvironment that can be followed", "nothing was done"]);
-    }
-    assert_eq!(cluster.recorded(&environment, "drained-gone").as_deref(), Some("1.0.0"));
+    shows(&retire(&[]).await, 1, &["REFUSED", "nothing was done"]);
+    let unsaid = ["unknown", "no PactEnvironment that can be followed", "nothing was done"];
+    shows(&retire(&["--even-if-running"]).await, 2, &unsaid);
+    assert_eq!(cluster.recorded(&environment, "to-be-drained").as_deref(), Some("1.0.0"));
 }
 
 #[tokio::test]

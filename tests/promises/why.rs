@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
+use crate::objects::Objects as _;
 use pact_operator::api::PactBroker;
 use serde_json::{Value, json};
 
@@ -268,7 +269,10 @@ async fn a_yes_that_the_gate_denies_is_none() {
     {
         let environment = setup.gated(json!({"mode": "Enforce", "actions": {"yesVacuous": action}})).await;
         let asked = ["why", "alone-of-why", "1.0.0", "--to-environment", &environment.name];
-        shows(&said(admin, &asked, "").await, code, &["YesVacuous", wanted]);
+        let said = said(admin, &asked, "").await;
+        let text = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains("YesVacuous") && text.contains(wanted), "{}{}", said.out, said.err);
+        assert_eq!(said.code, Some(code), "{}", said.out);
     }
 }
 

@@ -125,7 +125,8 @@ where
 {
     match Api::<K>::all(client.clone()).list(&ListParams::default()).await {
         Ok(listed) => Ok(listed.items),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Vec::new()),
+        // What is not served is answered without a reason.
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
         Err(error) => Err(unlisted(what, &error)),
     }
 }
