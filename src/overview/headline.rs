@@ -46,7 +46,7 @@ pub enum Piece {
 }
 
 impl Piece {
-    fn name(text: impl ToString) -> Self {
+    fn name(text: &impl ToString) -> Self {
         Self::Name(messages::one_line(&text.to_string()))
     }
 }

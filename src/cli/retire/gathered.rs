@@ -261,9 +261,8 @@ fn says(installed: &Installed, at: &EnvironmentRef) -> Option<EnvironmentSays> {
     for object in &installed.environments {
         match EnvironmentPolicy::parse(object) {
             Ok(policy) if policy.rules.environment_ref == *at => all.push(policy.rules),
-            Ok(_) => {}
             Err(broken) if broken.environment_ref.as_ref() == Some(at) => return None,
-            Err(_) => {}
+            Ok(_) | Err(_) => {}
         }
     }
     (!all.is_empty()).then(|| EnvironmentSays {
@@ -276,19 +275,17 @@ fn says(installed: &Installed, at: &EnvironmentRef) -> Option<EnvironmentSays> {
 async fn reach(reaching: &ReachedBrokers<'_>, installed: &Installed, at: &EnvironmentRef) -> Result<AtBroker, String> {
     let (broker, _) = reaching.reach(installed, &at.broker).await.map_err(|error| error.to_string())?;
     let found = reaching.connection.ask(VERB, || broker.environment(&at.environment)).await;
-    match found.map_err(|error| unanswered(&error))? {
-        Some(environment) => Ok(AtBroker { broker, id: environment.id }),
-        None => {
-            let missing = format!("the broker has no environment named {}", at.environment);
-            Err(match reaching.connection.url() {
-                // At the broker of the record, it may be there all the same.
-                Some(_) => format!("{missing}: is --broker-base-url the address of PactBroker {}?", at.broker),
-                None => format!(
-                    "{missing}, and so nothing in it: kubectl delete the PactDeployment once no controller uses it"
-                ),
-            })
-        }
+    if let Some(environment) = found.map_err(|error| unanswered(&error))? {
+        return Ok(AtBroker { broker, id: environment.id });
     }
+    let missing = format!("the broker has no environment named {}", at.environment);
+    Err(match reaching.connection.url() {
+        // At the broker of the record, it may be there all the same.
+        Some(_) => format!("{missing}: is --broker-base-url the address of PactBroker {}?", at.broker),
+        None => {
+            format!("{missing}, and so nothing in it: kubectl delete the PactDeployment once no controller uses it")
+        }
+    })
 }
 
 fn unanswered(error: &BrokerError) -> String {

@@ -58,15 +58,15 @@ impl RunningNow {
         }
         let kinds = WorkloadKind::ALL.map(|kind| kind.dispatch(ListWorkloads(client.clone())));
         let workloads = try_join_all(kinds).await?.concat();
-        Ok(Self::of(index, workloads, installed))
+        Ok(Self::of(index, &workloads, installed))
     }
 
-    fn of(mut index: Index, workloads: Vec<Workload>, installed: &Installed) -> Self {
-        for workload in &workloads {
+    fn of(mut index: Index, workloads: &[Workload], installed: &Installed) -> Self {
+        for workload in workloads {
             index.apply_workload(workload.clone());
         }
         let mut members: BTreeMap<RecordKey, Vec<Member>> = BTreeMap::new();
-        for workload in &workloads {
+        for workload in workloads {
             for (key, _) in index.keys_for(workload) {
                 let member = index.member_for(&key, workload).map(|member| member.shown());
                 members.entry(key).or_default().extend(member);

@@ -33,7 +33,7 @@ fn recorded(key: &RecordKey) -> (RecordKey, PactDeployment) {
 fn what_runs_is_found_whatever_the_record_lists() {
     let workloads =
         vec![workload("shop", "web", "web"), workload("shop", "more", "web, api"), workload("bank", "x", "web")];
-    let running = RunningNow::of(index(), workloads, &Installed::default());
+    let running = RunningNow::of(index(), &workloads, &Installed::default());
     let names = |of: &str| -> Vec<_> {
         running.members(&key("production", of)).iter().map(|it| format!("{}/{}", it.namespace, it.name)).collect()
     };
@@ -48,7 +48,7 @@ fn a_workload_that_names_another_application_runs_that() {
     let now = workload("shop", "orders", "orders-api");
     let elsewhere = |records: Vec<(RecordKey, PactDeployment)>, workload: &Workload| {
         let installed = Installed { records, ..Installed::default() };
-        RunningNow::of(index(), vec![workload.clone()], &installed).elsewhere(&orders, workload)
+        RunningNow::of(index(), std::slice::from_ref(workload), &installed).elsewhere(&orders, workload)
     };
     assert_eq!(elsewhere(Vec::new(), &now), Some(Sighting::Moved("orders-api".into())));
     let there = recorded(&key("production", "orders-api"));

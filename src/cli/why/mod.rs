@@ -209,8 +209,8 @@ async fn by_cluster(arguments: &WhyArguments, asked: &Member) -> Result<Vec<Answ
                 let question =
                     |(pacticipant, version): &Member| policy.gate.question(pacticipant, version, &at.environment, now);
                 let object = Some((object, policy.gate.mode));
-                let refuses = |judgement: &Judgement| is_refused(&policy.gate, judgement);
-                answer(connection, asked, (&judge, &url), &question, object, &refuses).await
+                let denies = |judgement: &Judgement| is_refused(&policy.gate, judgement);
+                answer(connection, asked, (&judge, &url), &question, object, &denies).await
             }
         }
     });
@@ -252,13 +252,13 @@ async fn answer(
     (judge, url): (&Judge, &str),
     question: &(dyn Fn(&Member) -> Question + Sync),
     object: Option<(String, GateMode)>,
-    refuses: &(dyn Fn(&Judgement) -> bool + Sync),
+    denies: &(dyn Fn(&Judgement) -> bool + Sync),
 ) -> Answered {
     let ours = question(asked);
     let judgement = connection.ask(VERB, || judge.judge(&ours)).await.unwrap_or_else(|error| verdict_of(&error));
     let verdict = judgement.verdict;
-    let refused = refuses(&judgement);
-    let passes = |judgement: &Judgement| judgement.verdict.is_yes() && !refuses(judgement);
+    let refused = denies(&judgement);
+    let passes = |judgement: &Judgement| judgement.verdict.is_yes() && !denies(judgement);
     let (mut found, mut trouble) = (None, None);
     if verdict.answered() && !passes(&judgement) && verdict != Verdict::PacticipantUnknown {
         match connection.ask(VERB, || judge.way_to_yes(asked, &judgement, question, &passes)).await {
