@@ -1,6 +1,9 @@
 //! Every pact between the versions that are live in an environment: what the whole picture ([`crate::overview`]) rests on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures::future::try_join_all;
 
@@ -28,6 +31,26 @@ pub struct EnvironmentMatrix {
 /// An application and all of its versions that are live.
 type Live<'a> = (&'a Pacticipant, BTreeSet<&'a Version>);
 
+/// How long to wait before a request is repeated that failed so many times before; `None` when it is not.
+pub type Patience<'a> = &'a (dyn Fn(u32, &BrokerError) -> Option<Duration> + Sync);
+
+/// Sends a request until it is answered, or the tries are over.
+async fn patiently<T, Asked>(patience: Patience<'_>, ask: impl Fn() -> Asked) -> Result<T, BrokerError>
+where
+    Asked: Future<Output = Result<T, BrokerError>>,
+{
+    let mut failures = 0;
+    loop {
+        let error = match ask().await {
+            Err(error) => error,
+            answered => return answered,
+        };
+        let Some(wait) = patience(failures, &error) else { return Err(error) };
+        failures += 1;
+        tokio::time::sleep(wait).await;
+    }
+}
+
 impl Broker {
     /// The matrix of everything that is live in an environment; `None` when the broker does not have that. `unrecorded` says
     /// what runs besides what the broker has.
@@ -37,7 +60,8 @@ impl Broker {
     /// applications, where a question for each version would be 200. Two exceptions: what is not recorded is named together,
     /// since the broker adds none of it (where that is more than 30 versions, by fifteens, each with each other); and a name
     /// that the broker does not know makes it refuse the request, so one request for each application without a record finds
-    /// out which it is, and the question is repeated without it.
+    /// out which it is, and the question is repeated without it. Where there is more than one such request, that is found out
+    /// before, by thirties. Each request is repeated as `patience` says, and not all of them when one fails.
     ///
     /// # Errors
     /// Any [`BrokerError`] but those for something missing.
@@ -45,17 +69,23 @@ impl Broker {
         &self,
         environment: &EnvironmentName,
         unrecorded: impl FnOnce(&LiveVersions) -> Vec<UnrecordedVersion>,
+        patience: Patience<'_>,
     ) -> Result<Option<EnvironmentMatrix>, BrokerError> {
-        let Some(found) = self.environment(environment).await? else { return Ok(None) };
-        let live = match live::of(self, &found.id).await {
+        let Some(found) = patiently(patience, || self.environment(environment)).await? else { return Ok(None) };
+        let live = match patiently(patience, || live::of(self, &found.id)).await {
             Err(BrokerError::EnvironmentMissing { .. }) => return Ok(None),
             read => read?,
         };
         let recorded = &live.versions;
         let unrecorded = unrecorded(recorded);
-        let requests = requests(recorded, &unrecorded);
-        let read = try_join_all(requests.iter().map(|live| self.matrix_of_live(live, environment, recorded))).await?;
         let mut all = EnvironmentMatrix { unreadable: live.unreadable, ..EnvironmentMatrix::default() };
+        let asking = Asking { broker: self, environment, recorded, patience };
+        if unrecorded.len() > ASKED_TOGETHER {
+            all.unknown = asking.unknown(&unrecorded).await?;
+        }
+        let known: Vec<_> = unrecorded.iter().filter(|one| !all.unknown.contains(&one.pacticipant)).cloned().collect();
+        let requests = requests(recorded, &known);
+        let read = try_join_all(requests.iter().map(|live| asking.matrix_of_live(live))).await?;
         for (matrix, unknown) in read {
             all.rows.extend(matrix.rows);
             all.unreadable += matrix.unreadable;
@@ -63,30 +93,57 @@ impl Broker {
         }
         Ok(Some(EnvironmentMatrix { recorded: recorded.clone(), unrecorded, ..all }))
     }
+}
+
+/// What is asked about one environment.
+#[derive(Clone, Copy)]
+struct Asking<'a> {
+    broker: &'a Broker,
+    environment: &'a EnvironmentName,
+    recorded: &'a LiveVersions,
+    patience: Patience<'a>,
+}
+
+impl Asking<'_> {
+    /// Which of the applications that nothing is recorded of the broker does not know. One request for each thirty versions of
+    /// them, and for each application of those thirties that the broker refuses.
+    async fn unknown(self, unrecorded: &[UnrecordedVersion]) -> Result<BTreeSet<Pacticipant>, BrokerError> {
+        let mut fresh: BTreeMap<&Pacticipant, BTreeSet<&Version>> = BTreeMap::new();
+        for one in unrecorded.iter().filter(|one| !self.is_recorded(&one.pacticipant)) {
+            fresh.entry(&one.pacticipant).or_default().insert(&one.version);
+        }
+        let groups = together(fresh, ASKED_TOGETHER);
+        let read = try_join_all(groups.iter().map(|live| self.matrix_of_live(live))).await?;
+        Ok(read.into_iter().flat_map(|(_, unknown)| unknown).collect())
+    }
 
     /// The matrix of some applications, and those of them that the broker does not know.
-    async fn matrix_of_live(
-        &self,
-        live: &[Live<'_>],
-        environment: &EnvironmentName,
-        recorded: &LiveVersions,
-    ) -> Result<(Matrix, BTreeSet<Pacticipant>), BrokerError> {
-        let error = match self.matrix_of(&selection(live, environment)).await {
+    async fn matrix_of_live(self, live: &[Live<'_>]) -> Result<(Matrix, BTreeSet<Pacticipant>), BrokerError> {
+        let error = match self.matrix(live).await {
             Err(error @ BrokerError::Rejected { status: 400, .. }) => error,
             answered => return Ok((answered?, BTreeSet::new())),
         };
-        let is_recorded = |name: &&Pacticipant| recorded.of(name).is_some_and(|versions| !versions.is_empty());
-        let unknown = self.unknown_among(live.iter().map(|(name, _)| *name).filter(|it| !is_recorded(it)).collect());
-        let unknown = unknown.await?;
+        let names = live.iter().map(|(name, _)| *name).filter(|name| !self.is_recorded(name));
+        let lookups = names.map(async |name| {
+            let exists = patiently(self.patience, || self.broker.pacticipant_exists(name)).await?;
+            Ok::<_, BrokerError>((!exists).then(|| name.clone()))
+        });
+        let unknown: BTreeSet<_> = try_join_all(lookups).await?.into_iter().flatten().collect();
         if unknown.is_empty() {
             return Err(error);
         }
         let known: Vec<_> = live.iter().filter(|(name, _)| !unknown.contains(*name)).cloned().collect();
-        let matrix = match known.as_slice() {
-            [] => Matrix::default(),
-            known => self.matrix_of(&selection(known, environment)).await?,
-        };
+        let matrix = if known.is_empty() { Matrix::default() } else { self.matrix(&known).await? };
         Ok((matrix, unknown))
+    }
+
+    async fn matrix(self, live: &[Live<'_>]) -> Result<Matrix, BrokerError> {
+        let selection = selection(live, self.environment);
+        patiently(self.patience, || self.broker.matrix_of(&selection)).await
+    }
+
+    fn is_recorded(self, name: &Pacticipant) -> bool {
+        self.recorded.of(name).is_some_and(|versions| !versions.is_empty())
     }
 }
 

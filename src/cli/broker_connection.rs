@@ -1,6 +1,7 @@
 //! How the verbs for people reach a broker: the options and the environment variables of the official command line.
 
 use std::{
+    collections::BTreeSet,
     fmt, fs,
     io::{self, Write},
     path::PathBuf,
@@ -13,7 +14,7 @@ use super::process::{Failure, USER_AGENT};
 use crate::broker::{
     BaseUrl, BrokerConfig, BrokerError, ClientCertificate, Credentials, SecretText, TlsSettings, pause::LONGEST_PAUSE,
 };
-use crate::decide::Verdict;
+use crate::{decide::Verdict, workload::EnvironmentRef};
 
 /// How to reach a broker. Every user of a machine can read the arguments of a process: credentials are better in
 /// environment variables.
@@ -75,7 +76,41 @@ impl fmt::Debug for SecretArgument {
     }
 }
 
+/// That one address is given for what is at several brokers: all but one would be asked for what others have.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "--broker-base-url is one address, and what is meant is at several brokers: {0}; select what is at one of them, or give no \
+     address (nor PACT_BROKER_BASE_URL), and each is asked at its own"
+)]
+pub(super) struct SeveralBrokers(String);
+
+impl SeveralBrokers {
+    /// What a verb ended with; where it was this, the command line cannot be followed.
+    pub(super) fn as_usage(verb: &str, ended: Result<u8, Failure>) -> Result<u8, Failure> {
+        match ended {
+            Err(error) if error.is::<Self>() => {
+                drop(writeln!(io::stderr(), "pact-operator {verb}: {error}"));
+                Ok(super::USAGE)
+            }
+            ended => ended,
+        }
+    }
+}
+
 impl BrokerConnection {
+    /// That the address, if one is given, is that of all of these.
+    ///
+    /// # Errors
+    /// [`SeveralBrokers`].
+    pub(super) fn is_of_all<'a>(&self, places: impl IntoIterator<Item = &'a EnvironmentRef>) -> Result<(), Failure> {
+        let places: BTreeSet<_> = places.into_iter().collect();
+        let brokers: BTreeSet<_> = places.iter().map(|at| at.broker.as_str()).collect();
+        if self.url().is_none() || brokers.len() < 2 {
+            return Ok(());
+        }
+        Err(SeveralBrokers(places.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")).into())
+    }
+
     /// The settings for the broker at this URL.
     ///
     /// # Errors

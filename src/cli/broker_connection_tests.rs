@@ -43,3 +43,21 @@ fn headers_are_read_and_neither_they_nor_credentials_are_shown() {
     let refused = config(&["--custom-header", "hunter2"]).unwrap_err();
     assert!(refused.contains("Name: value") && !refused.contains("hunter2"), "{refused}");
 }
+
+#[test]
+fn one_address_is_that_of_one_broker() {
+    let at = |broker: &str, environment: &str| EnvironmentRef {
+        broker: broker.into(),
+        environment: crate::api::names::EnvironmentName::parse(environment).unwrap(),
+    };
+    let is_of_all = |line: &[&str], places: &[EnvironmentRef]| {
+        let line = Line::try_parse_from(["retire"].iter().chain(line)).unwrap();
+        SeveralBrokers::as_usage("retire", line.connection.is_of_all(places).map(|()| 0)).unwrap()
+    };
+    let two = [at("main", "production"), at("partner", "production")];
+    assert_eq!(is_of_all(&["-b", "https://broker"], &two), 64);
+    assert_eq!(is_of_all(&["-b", ""], &two), 0, "each is asked at its own");
+    assert_eq!(is_of_all(&["-b", "https://broker"], &[at("main", "production"), at("main", "test")]), 0);
+    let other = SeveralBrokers::as_usage("retire", Err("no access".into()));
+    assert_eq!(other.unwrap_err().to_string(), "no access");
+}

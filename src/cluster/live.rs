@@ -128,20 +128,24 @@ impl Cluster {
     }
 }
 
-/// What became of a workload that a record lists as a member: for people who retire the record.
-pub async fn sighting(client: &Client, key: &RecordKey, member: &Member) -> Sighting {
+/// What became of a workload that a record lists as a member: for people who retire the record. `elsewhere` says what it is
+/// if it runs something else by now.
+pub async fn sighting(
+    client: &Client,
+    key: &RecordKey,
+    member: &Member,
+    elsewhere: impl Fn(&Workload) -> Option<Sighting>,
+) -> Sighting {
     let Some(kind) = WorkloadKind::named(&member.kind) else {
         return Sighting::Unread(format!("{} is no kind that is recorded", member.kind));
     };
     let reference = WorkloadRef { kind, namespace: member.namespace.clone(), name: member.name.clone() };
     match live_workload(client, &reference).await {
         Err(why) => Sighting::Unread(why.message),
-        Ok(Some(workload))
-            if workload.without_pods && !matches!(workload.rollout, RolloutState::Terminating { .. }) =>
-        {
-            Sighting::Asleep
-        }
-        Ok(Some(_)) => Sighting::Runs,
+        Ok(Some(workload)) => elsewhere(&workload).unwrap_or({
+            let terminating = matches!(workload.rollout, RolloutState::Terminating { .. });
+            if workload.without_pods && !terminating { Sighting::Asleep } else { Sighting::Runs }
+        }),
         Ok(None) => match pods_left_of(client, key, &reference).await {
             Err(why) => Sighting::Unread(why.message),
             Ok(true) => Sighting::PodsLeft,

@@ -93,6 +93,7 @@ pub fn environment(facts: &Facts<'_>) -> Environment {
         known: !matches!(facts.known, Known::Nothing { .. }),
         applications: applications(facts, address.as_deref()),
         pairs: relations,
+        left_out: Vec::new(),
     }
 }
 

@@ -25,6 +25,7 @@ fn environment(environment: &Environment) -> Value {
         "known": environment.known,
         "counts": State::ALL.into_iter().map(count).collect::<Map<_, _>>(),
         "ignored": environment.ignored(),
+        "leftOut": environment.left_out.len(),
         "applications": environment.applications.iter().map(application).collect::<Vec<_>>(),
         "pairs": environment.pairs.iter().map(pair).collect::<Vec<_>>(),
     })

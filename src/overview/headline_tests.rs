@@ -74,7 +74,7 @@ fn the_first_sentence_says_whether_something_is_wrong_and_what() {
 #[test]
 fn what_is_wrong_is_named_the_worst_first() {
     let overview = every_state();
-    let named: Vec<_> = overview.wrong().map(|(environment, relation)| one(environment, relation)).collect();
+    let named: Vec<_> = overview.wrong().map(|(it, relation)| plain(&one(it, relation))).collect();
     assert_eq!(
         named,
         [

@@ -13,7 +13,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::{
     api::names::{EnvironmentName, Pacticipant, Version},
-    decide::{Pair, PairResult},
+    decide::{Pair, PairResult, messages},
 };
 
 pub use build::{Facts, Known};
@@ -42,8 +42,10 @@ pub struct Environment {
     pub known: bool,
     /// What is live there, by name.
     pub applications: Vec<Application>,
-    /// The pairs that have to get along, the worst first.
+    /// The pairs that have to get along, the worst first; where some were chosen, only those.
     pub pairs: Vec<Relation>,
+    /// The other pairs: what is said of the whole counts them, too.
+    pub left_out: Vec<Relation>,
 }
 
 /// An application with the versions of it that are live.
@@ -176,13 +178,26 @@ impl Environment {
     /// How many pairs are in a state; those that are left out of checks count only where they are in order.
     #[must_use]
     pub fn count(&self, state: State) -> usize {
-        self.pairs.iter().filter(|it| it.state() == state && (it.is_wrong() || !state.is_wrong())).count()
+        self.all_pairs().filter(|it| it.state() == state && (it.is_wrong() || !state.is_wrong())).count()
     }
 
     /// How many pairs would be wrong and are left out of checks.
     #[must_use]
     pub fn ignored(&self) -> usize {
-        self.pairs.iter().filter(|it| it.ignored && it.state().is_wrong()).count()
+        self.all_pairs().filter(|it| it.ignored && it.state().is_wrong()).count()
+    }
+
+    /// Every pair, whether it was chosen or not.
+    pub fn all_pairs(&self) -> impl Iterator<Item = &Relation> {
+        self.pairs.iter().chain(&self.left_out)
+    }
+
+    /// How many of the pairs were chosen, in words, where not all were.
+    #[must_use]
+    pub fn chosen(&self) -> Option<String> {
+        let all = self.all_pairs().count();
+        (!self.left_out.is_empty())
+            .then(|| format!("{} of its {} shown", self.pairs.len(), messages::counted(all, "pair")))
     }
 }
 
@@ -191,7 +206,7 @@ impl Overview {
     #[must_use]
     pub fn of(generated_at: Timestamp, mut environments: Vec<Environment>) -> Self {
         let worst = |it: &Environment| {
-            let wrong = it.pairs.iter().filter(|pair| pair.is_wrong()).map(Relation::state).min();
+            let wrong = it.all_pairs().filter(|pair| pair.is_wrong()).map(Relation::state).min();
             let count = wrong.map_or(0, |state| it.count(state));
             (wrong.is_none(), wrong, std::cmp::Reverse(count), it.known, it.broker.clone(), it.name.clone())
         };
@@ -199,12 +214,17 @@ impl Overview {
         Self { generated_at, environments }
     }
 
-    /// The same with the pairs and applications that these two hold for.
+    /// The same, of which the pairs and applications are shown that these two hold for, and each application of such a pair. What
+    /// is said of the whole is as before.
     #[must_use]
     pub fn only(mut self, pair: impl Fn(&Relation) -> bool, application: impl Fn(&Application) -> bool) -> Self {
         for environment in &mut self.environments {
-            environment.pairs.retain(&pair);
-            environment.applications.retain(&application);
+            let (chosen, others): (Vec<_>, Vec<_>) = environment.pairs.drain(..).partition(&pair);
+            environment
+                .applications
+                .retain(|it| application(it) || chosen.iter().any(|pair| pair.is_about(&it.pacticipant)));
+            environment.pairs = chosen;
+            environment.left_out.extend(others);
         }
         self
     }

@@ -51,7 +51,7 @@
       it.none.hidden = pairs.length > 0;
       if (it.section.hidden) return;
       visible += pairs.length;
-      draw(it, pairs, filter.everything);
+      draw(it, pairs, filter.everything && it.data.leftOut === 0);
     });
     const total = picture.environments.reduce((sum, it, number) => sum + (filter.here(number) ? it.pairs.length : 0), 0);
     shown.textContent = visible === total ? `${total} pairs` : `${visible} of ${total} pairs`;
@@ -61,7 +61,12 @@
   // The address says what is looked for, so that it can be passed on.
   const remember = ({ states }) => {
     const said = new URLSearchParams();
-    if (environment.value !== "") said.set("environment", picture.environments[Number(environment.value)].name);
+    if (environment.value !== "") {
+      const { name, broker } = picture.environments[Number(environment.value)];
+      said.set("environment", name);
+      // Two brokers may have one of the same name.
+      if (picture.environments.some((it) => it.name === name && it.broker !== broker)) said.set("broker", broker ?? "");
+    }
     if (application.value !== "") said.set(chosen === null ? "holds" : "application", application.value);
     if ([...states].join(" ") !== usual.join(" ")) said.set("states", [...states].join(" "));
     // Where nothing is looked for, it may lead to an environment on the page.
@@ -74,7 +79,8 @@
   };
   const recall = () => {
     const said = new URLSearchParams(location.hash.slice(1));
-    const number = picture.environments.findIndex((it) => it.name === said.get("environment"));
+    const meant = (it) => it.name === said.get("environment") && (!said.has("broker") || (it.broker ?? "") === said.get("broker"));
+    const number = picture.environments.findIndex(meant);
     if (number >= 0) environment.value = String(number);
     chosen = said.get("application");
     application.value = chosen ?? said.get("holds") ?? "";

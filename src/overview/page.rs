@@ -10,7 +10,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Application, Environment, Overview, Relation, State, document, headline};
+use super::{Application, Environment, Overview, Relation, State, document, headline, headline::Piece};
 use crate::decide::messages;
 
 const TEMPLATE: &str = include_str!("page.html");
@@ -23,17 +23,18 @@ const NAMED: usize = 3;
 /// The page.
 #[must_use]
 pub fn page(overview: &Overview) -> String {
-    let (tone, sentence) = overview.headline();
+    let (tone, sentence) = overview.sentence();
     let environments = || overview.environments.iter().enumerate();
     let names: BTreeSet<_> =
         overview.environments.iter().flat_map(|it| &it.applications).map(|it| it.pacticipant.as_str()).collect();
     let moment = overview.generated_at;
     filled(TEMPLATE, |part| match part {
         "policy" => policy(),
-        "title" => format!("{} · contracts", escaped(&sentence)),
+        // No element isolates a name there: what would turn the text around it is no part of a name as it is shown.
+        "title" => format!("{} · contracts", escaped(&headline::plain(&sentence))),
         "style" => STYLE.to_owned(),
         "tone" => tone.name().to_owned(),
-        "headline" => escaped(&sentence),
+        "headline" => isolated(&sentence),
         "worst" => worst(overview),
         "moment" => escaped(&moment.to_string()),
         "when" => escaped(&moment.strftime("%-d %B %Y, %H:%M UTC").to_string()),
@@ -90,6 +91,15 @@ fn name(text: &str) -> String {
     format!("<bdi>{}</bdi>", escaped(text))
 }
 
+/// A sentence with its names.
+fn isolated(sentence: &[Piece]) -> String {
+    let piece = |piece: &Piece| match piece {
+        Piece::Text(text) => escaped(text),
+        Piece::Name(text) => name(text),
+    };
+    sentence.iter().map(piece).collect()
+}
+
 /// A document in a script element: nothing in it ends the element. Outside of texts JSON has none of these characters.
 fn json_in_html(document: &Value) -> String {
     document.to_string().replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e")
@@ -137,12 +147,12 @@ fn worst(overview: &Overview) -> String {
         return String::new();
     }
     let named = wrong.iter().take(NAMED).map(|(environment, relation)| {
-        let sentence = escaped(&headline::one(environment, relation));
+        let sentence = isolated(&headline::one(environment, relation));
         format!("<li class=\"{}\">{}{sentence}</li>\n", relation.state().name(), sample(relation.state()))
     });
     let more = match wrong.len().saturating_sub(NAMED) {
         0 => String::new(),
-        more => format!("<li class=\"more\">and {more} more, below</li>\n"),
+        more => format!("<li class=\"more\">and {more} more</li>\n"),
     };
     format!("<ul class=\"worst\">\n{}{more}</ul>\n", named.collect::<String>())
 }
@@ -183,13 +193,14 @@ fn section(number: usize, environment: &Environment, broker: Option<&str>) -> St
     let Environment { applications, pairs, notice, .. } = environment;
     let heading = name(environment.name.as_str());
     let broker = broker.map(|broker| format!(" <small>at {}</small>", name(broker)));
-    let notice = notice.as_ref().map(|notice| format!("<p class=\"notice\">{}</p>\n", escaped(notice)));
+    let paragraph = |text: String| format!("<p class=\"notice\">{}</p>\n", escaped(&text));
+    let notices: String = notice.clone().into_iter().chain(environment.chosen()).map(paragraph).collect();
     let rows: String = pairs.iter().enumerate().map(|(row, it)| pair_row(row, it)).collect();
     let plural = if applications.len() == 1 { "application" } else { "applications" };
     format!(
         "<section class=\"environment\" id=\"environment-{number}\" data-environment=\"{number}\" \
          aria-labelledby=\"name-{number}\">\n\
-         <header><h2 id=\"name-{number}\">{heading}{broker}</h2>{counts}</header>\n{notice}\
+         <header><h2 id=\"name-{number}\">{heading}{broker}</h2>{counts}</header>\n{notices}\
          <div class=\"beside\">\n\
          <figure class=\"map\" hidden><div class=\"canvas\" tabindex=\"0\" role=\"region\" \
          aria-label=\"Map of {place}\"></div><figcaption></figcaption></figure>\n\
@@ -200,10 +211,12 @@ fn section(number: usize, environment: &Environment, broker: Option<&str>) -> St
         broker = broker.unwrap_or_default(),
         place = escaped(environment.name.as_str()),
         counts = counts(environment),
-        notice = notice.unwrap_or_default(),
         none = if pairs.is_empty() { "" } else { " hidden" },
-        nothing =
-            if pairs.is_empty() { "No pact binds what runs here." } else { "None of the pairs is among those chosen." },
+        nothing = if environment.all_pairs().next().is_none() {
+            "No pact binds what runs here."
+        } else {
+            "None of the pairs is among those chosen."
+        },
         count = applications.len(),
         applications = application_table(applications),
     )

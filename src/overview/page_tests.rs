@@ -105,7 +105,7 @@ fn without_its_script_the_page_says_all_of_it() {
     for text in [
         "<header class=\"top bad\">",
         "<h1>1 pair is failing, 1 without a provider, 1 not verified</h1>",
-        "stock 1.36.0 fails the pact of web 4.2.0 in production",
+        "<bdi>stock</bdi> <bdi>1.36.0</bdi> fails the pact of <bdi>web</bdi> <bdi>4.2.0</bdi> in <bdi>production</bdi>",
         "<time datetime=\"2026-11-30T09:12:00Z\">30 November 2026, 09:12 UTC</time>",
         "<a href=\"#environment-0\"><strong><bdi>production</bdi></strong>",
         "<span class=\"failing\">1 failing</span>",
@@ -125,6 +125,35 @@ fn without_its_script_the_page_says_all_of_it() {
     for label in labelled.captures_iter(&markup) {
         assert!(markup.contains(&format!("id=\"{}\"", &label[1])), "{}", &label[0]);
     }
+}
+
+#[test]
+fn no_name_turns_the_sentences_around_it() {
+    let name = "\u{202e}desrever";
+    let rows = [row((name, "1"), ("api", "1"), Some(false)), row(("api", "1"), (name, "1"), Some(false))];
+    let world = World::of(&[(name, "1"), ("api", "1")]);
+    for rows in [&rows[..], &rows[..1]] {
+        let page = page(&Overview::of(now(), vec![world.picture(rows)]));
+        let (markup, _) = taken_apart(&page);
+        let top = &markup[..markup.find("</header>").unwrap()];
+        assert!(top.contains("the pact of <bdi> desrever</bdi> <bdi>1</bdi> in <bdi>production</bdi>"), "{top}");
+        assert!(!top.contains('\u{202e}'), "{top}");
+    }
+}
+
+#[test]
+fn a_page_of_some_pairs_says_that_there_are_more() {
+    let chosen = every_state().only(|it| it.state() == State::Verified, |_| true);
+    let (markup, data) = taken_apart(&page(&chosen));
+    for text in [
+        "<header class=\"top bad\">",
+        "<h1>1 pair is failing, 1 without a provider, 1 not verified</h1>",
+        "<p class=\"notice\">2 of its 6 pairs shown</p>",
+        "<span class=\"failing\">1 failing</span>",
+    ] {
+        assert!(markup.contains(text), "{text}");
+    }
+    assert_eq!((markup.matches("<tr data-pair=").count(), &data["environments"][0]["leftOut"]), (2, &4.into()));
 }
 
 #[test]

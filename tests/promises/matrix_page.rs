@@ -90,6 +90,11 @@ async fn a_failing_an_unverified_a_verified_and_a_rolling_out_pair_appear() {
     let failing = matrix(&["--state", "failing", "-a", "whole-breaks", "-o", "json"]).await;
     assert_eq!(pairs(&json_of(&failing.out, &failing.err)), ["whole-web 7 → whole-breaks 1.0.0: failing"]);
 
+    let verified = matrix(&["--state", "verified"]).await;
+    for part in ["1 pair is failing, 1 not verified", "1 of its 4 pairs shown"] {
+        assert!(verified.out.contains(part), "{part:?} is missing in\n{}{}", verified.out, verified.err);
+    }
+
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("whole.html");
     let written = matrix(&["--html", file.to_str().unwrap()]).await;

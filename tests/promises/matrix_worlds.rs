@@ -1,11 +1,11 @@
 //! The whole picture shows what the gate sees: in random worlds each pair that a question comes to is in it, and no other.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use pact_operator::{
     api::gate::InFlight,
-    broker::{Judge, Revision, Running},
+    broker::{BrokerError, Judge, Revision, Running},
     decide::{GateRules, LiveVersions, Pair, PairResult, Question, UnrecordedVersion, Verdict},
     overview::{Environment, Facts, Known, build},
 };
@@ -14,7 +14,7 @@ use super::{
     broker_under_test::{broker, environment, pacticipant, version},
     dice::Dice,
 };
-use testbed::standin::StandIn;
+use testbed::standin::{Fault, StandIn};
 
 const WORLDS: u64 = 120;
 
@@ -88,7 +88,7 @@ async fn picture(stand_in: &StandIn, place: &str, beside: &[UnrecordedVersion]) 
     let running = |recorded: &LiveVersions| {
         beside.iter().filter(|one| !recorded.has(&one.pacticipant, &one.version)).cloned().collect()
     };
-    let matrix = broker(&stand_in.url()).environment_matrix(&at, running).await.unwrap().unwrap();
+    let matrix = broker(&stand_in.url()).environment_matrix(&at, running, &|_, _| None).await.unwrap().unwrap();
     build::environment(&Facts {
         environment: &at,
         broker: None,
@@ -146,4 +146,34 @@ async fn the_picture_has_the_pairs_of_every_question_and_no_other() {
         assert!(more.is_empty(), "{place}: no question comes to {more:?}");
     }
     assert!(pairs > 1_000 && wrong > 300, "{pairs} pairs, of which {wrong} are wrong, prove little");
+}
+
+/// However many run that the broker does not know, it is asked about each of them once; and what was answered is not asked
+/// again when something else fails.
+#[tokio::test]
+async fn what_the_broker_does_not_know_is_found_out_once() {
+    let stand_in = StandIn::start().await;
+    let store = stand_in.store();
+    store.add_environment("fresh", false);
+    let fresh =
+        |name: String| UnrecordedVersion { pacticipant: pacticipant(&name), version: version("1"), in_flight: true };
+    let known = (0..35).map(|number| format!("known-{number}"));
+    let unknown = (0..50).map(|number| format!("unknown-{number}"));
+    for name in known.clone() {
+        store.publish_pact(&name, "1", "known-0", "what it expects");
+    }
+    let beside: Vec<_> = known.chain(unknown).map(fresh).collect();
+    stand_in.faults().add(Fault::status(503).path("^/matrix").times(1));
+    let once = |failures: u32, error: &BrokerError| (failures == 0 && error.retryable()).then_some(Duration::ZERO);
+    let found = broker(&stand_in.url()).environment_matrix(&environment("fresh"), |_| beside.clone(), &once).await;
+    let found = found.unwrap().unwrap();
+    assert_eq!(found.unknown.len(), 50);
+    assert!(found.rows.iter().any(|row| row.consumer.as_str() == "known-7"), "{:?}", found.rows);
+    let requests = stand_in.requests();
+    let paths: Vec<_> = requests.iter().map(|request| request.path_and_query.as_str()).collect();
+    let lookups = paths.iter().filter(|path| path.starts_with("/pacticipants/")).count();
+    assert!((50..=80).contains(&lookups), "{lookups}");
+    let matrices = paths.iter().filter(|path| path.starts_with("/matrix")).count();
+    // Three thirties, of which two are refused and asked without those names; the known ones, by fifteens, each with each other.
+    assert!(matrices <= 1 + 3 + 3 + 3, "{matrices}: {paths:#?}");
 }

@@ -2,6 +2,11 @@
 
 use std::path::Path;
 
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use pact_operator::api::PactEnvironment;
 use serde_json::json;
 
 use super::{
@@ -108,6 +113,47 @@ async fn what_somebody_else_recorded_is_kept() {
     let retire = ["retire", "--environment", &environment, "-a", "foreign-gone", "--yes"];
     shows(&said(admin, &retire, "").await, 0, &["kept", "9.0.0 was recorded by somebody else"]);
     assert_eq!(cluster.recorded(&environment, "foreign-gone").as_deref(), Some("9.0.0"));
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_drained_takes_nothing_from_the_one_that_takes_over() {
+    let cluster = TestCluster::shared().await;
+    let admin = cluster.control_plane.kubeconfig();
+    let namespace = cluster.namespace().await;
+    let environment = cluster.environment(&[&namespace], json!({})).await;
+    deployed(&cluster, &namespace, &environment, "to-be-drained").await;
+    let api: Api<PactEnvironment> = Api::all(cluster.client());
+    let never = json!({"spec": {"record": {"undeploy": "Never"}}});
+    api.patch(&environment, &PatchParams::default(), &Patch::Merge(&never)).await.unwrap();
+    let retire = async |more: &[&str]| {
+        said(admin, &[&["retire", "--environment", &environment, "--yes"], more].concat(), "").await
+    };
+    // What nothing runs any more the operator has forgotten by itself: this is what is left.
+    for more in [&[][..], &["--even-if-running"]] {
+        shows(&retire(more).await, 0, &["kept", "record.undeploy: Never", "there is nothing to take back"]);
+    }
+    // Nobody says any more whether it may be taken back.
+    api.delete(&environment, &DeleteParams::default()).await.unwrap();
+    shows(&retire(&[]).await, 1, &["REFUSED", "nothing was done"]);
+    let unsaid = ["unknown", "no PactEnvironment that can be followed", "nothing was done"];
+    shows(&retire(&["--even-if-running"]).await, 2, &unsaid);
+    assert_eq!(cluster.recorded(&environment, "to-be-drained").as_deref(), Some("1.0.0"));
+}
+
+#[tokio::test]
+async fn a_slip_is_no_success_and_a_broker_that_fails_once_is_asked_again() {
+    let cluster = TestCluster::shared().await;
+    let admin = cluster.control_plane.kubeconfig();
+    let (_, environment) = two_records(&cluster, "slipped").await;
+    let retire = async |more: &[&str]| said(admin, &[&["retire", "--dry-run"], more].concat(), "").await;
+    let slip = retire(&["--environment", "no-such-environment"]).await;
+    shows(&slip, 2, &["no-such-environment occurs in no record", &environment]);
+    shows(&retire(&["-a", "slipped-gnoe"]).await, 2, &["slipped-gnoe occurs in no record"]);
+    let path = "/deployed-versions/currently-deployed";
+    cluster.broker.faults().add(Fault::status(503).method("GET").path(path).times(1));
+    let listed = retire(&["--environment", &environment, "-a", "slipped-gone"]).await;
+    shows(&listed, 0, &["undeploy"]);
+    assert!(listed.err.contains("asked again in"), "{}", listed.err);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
+use crate::objects::Objects as _;
 use pact_operator::api::PactBroker;
 use serde_json::{Value, json};
 
@@ -234,6 +235,10 @@ async fn a_cluster_says_which_broker_is_asked_what_is_ignored_and_what_runs_besi
             "3. asked 2.0.0 (now 1.0.0)",
         ],
     );
+    // One that the broker does not know has a pact with nobody, and hides nothing.
+    annotated("ghost", "ghost-of-asked", "1").apply(&setup.cluster.client(), &environment.namespace).await;
+    setup.cluster.wait_condition(name, "ghost-of-asked", ("Ready", "False", "PacticipantMissing")).await;
+    shows(&asked("2.0.0", &[]).await, 1, &["2. web-of-asked 8 (now 7)", "3. asked 2.0.0 (now 1.0.0)"]);
     // A consumer that is on its way and not recorded counts, too.
     store.publish_pact("late", "1", "asked", "what late expects");
     annotated("late", "late", "1").never_ready().apply(&setup.cluster.client(), &environment.namespace).await;
@@ -255,6 +260,23 @@ async fn a_cluster_says_which_broker_is_asked_what_is_ignored_and_what_runs_besi
 }
 
 #[tokio::test]
+async fn a_yes_that_the_gate_denies_is_none() {
+    let setup = GateSetup::shared().await;
+    let admin = setup.cluster.control_plane.kubeconfig();
+    setup.cluster.broker.store().publish_version("alone-of-why", "1.0.0");
+    for (action, code, wanted) in
+        [("Warn", 0, "nothing: it may be deployed"), ("Deny", 1, "denied its gate requires evidence")]
+    {
+        let environment = setup.gated(json!({"mode": "Enforce", "actions": {"yesVacuous": action}})).await;
+        let asked = ["why", "alone-of-why", "1.0.0", "--to-environment", &environment.name];
+        let said = said(admin, &asked, "").await;
+        let text = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains("YesVacuous") && text.contains(wanted), "{}{}", said.out, said.err);
+        assert_eq!(said.code, Some(code), "{}", said.out);
+    }
+}
+
+#[tokio::test]
 async fn a_broker_is_reached_with_the_secrets_that_its_pact_broker_names() {
     let cluster = TestCluster::shared().await;
     let admin = cluster.control_plane.kubeconfig();
@@ -271,6 +293,13 @@ async fn a_broker_is_reached_with_the_secrets_that_its_pact_broker_names() {
         said(admin, &[&own, more].concat(), "").await
     };
     shows(&asked(&[]).await, 1, &["(PactEnvironment why-production", "1. web-shop 4.3.0 (now 4.2.0)"]);
+    // One address is not that of two brokers.
+    cluster.environment(&[&cluster.namespace().await], json!({})).await;
+    for verb in [&["why", "orders", "2.0.0"][..], &["matrix"]] {
+        let both = said(admin, &[verb, &["-b", &broker.url()]].concat(), "").await;
+        assert_eq!((both.code, both.err.lines().count()), (Some(64), 1), "{}{}", both.out, both.err);
+        assert!(both.err.contains("several brokers") && both.err.contains("production at why-closed"), "{}", both.err);
+    }
     let elsewhere = asked(&["--operator-namespace", "default"]).await;
     shows(&elsewhere, 2, &["PactBroker why-closed", "is default the operator's namespace?", "give --broker-base-url"]);
     assert!(!elsewhere.out.contains("planted"), "{}", elsewhere.out);

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Write},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use futures::future::join_all;
@@ -16,7 +17,7 @@ use crate::{
         deployment::Check,
         names::{EnvironmentName, Pacticipant},
     },
-    broker::{Broker, EnvironmentMatrix},
+    broker::{Broker, BrokerError, EnvironmentMatrix},
     cli::{
         installed::Installed,
         process::{self, Failure},
@@ -78,6 +79,7 @@ async fn of_cluster(arguments: &MatrixArguments, client: &Client) -> Result<Vec<
     if let Some(missing) = arguments.environment.iter().find(|name| places.iter().all(|at| at.environment != **name)) {
         return Err(format!("no PactEnvironment records in {missing}: look at kubectl get pactenv").into());
     }
+    arguments.connection.is_of_all(places.iter().copied())?;
     let brokers = brokers(arguments, &installed, &places)?;
     let nothing = GateRules::default();
     let asked = places.into_iter().map(async |at| {
@@ -155,20 +157,20 @@ async fn ask(
     environment: &EnvironmentName,
     unrecorded: impl Fn(&LiveVersions) -> Vec<UnrecordedVersion>,
 ) -> Result<EnvironmentMatrix, String> {
-    let mut failures = 0;
-    loop {
-        let error = match broker.environment_matrix(environment, &unrecorded).await {
-            Ok(Some(matrix)) => return Ok(matrix),
-            Ok(None) => return Err(format!("the broker has no environment named {environment}")),
-            Err(error) => error,
-        };
-        let Some(wait) = arguments.connection.wait_after(failures).filter(|_| error.retryable()) else {
-            return Err(error.to_string());
-        };
-        failures += 1;
-        let again = format!("{error}; asked again in {} s", wait.as_secs_f32());
-        drop(writeln!(io::stderr(), "pact-operator matrix: {again}"));
-        tokio::time::sleep(wait).await;
+    // Many requests may wait for the same reason: one line says it.
+    let said = AtomicU32::new(0);
+    let patience = |failures: u32, error: &BrokerError| {
+        let wait = arguments.connection.wait_after(failures).filter(|_| error.retryable())?;
+        if said.fetch_max(failures + 1, Ordering::Relaxed) <= failures {
+            let again = format!("{error}; asked again in {} s", wait.as_secs_f32());
+            drop(writeln!(io::stderr(), "pact-operator matrix: {again}"));
+        }
+        Some(wait)
+    };
+    match broker.environment_matrix(environment, unrecorded, &patience).await {
+        Ok(Some(matrix)) => Ok(matrix),
+        Ok(None) => Err(format!("the broker has no environment named {environment}")),
+        Err(error) => Err(error.to_string()),
     }
 }
 

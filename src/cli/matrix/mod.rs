@@ -15,7 +15,7 @@ use clap::{Args, ValueEnum};
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    broker_connection::BrokerConnection,
+    broker_connection::{BrokerConnection, SeveralBrokers},
     columns::colourful,
     process::{self, Failure},
 };
@@ -106,7 +106,7 @@ pub(super) fn run(arguments: &MatrixArguments) -> ExitCode {
         drop(writeln!(io::stderr(), "pact-operator matrix: {problem}"));
         return ExitCode::from(super::USAGE);
     }
-    process::ended("matrix", process::on_this_thread(show(arguments)))
+    process::ended("matrix", SeveralBrokers::as_usage("matrix", process::on_this_thread(show(arguments))))
 }
 
 async fn show(arguments: &MatrixArguments) -> Result<u8, Failure> {

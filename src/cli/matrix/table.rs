@@ -22,7 +22,8 @@ fn one(environment: &Environment, colour: bool) -> String {
     if !environment.pairs.is_empty() {
         text.push(pairs(environment, colour));
     }
-    let alone = |name| environment.pairs.iter().all(|pair| !pair.is_about(name));
+    text.extend(environment.chosen().map(|chosen| format!("{chosen}\n")));
+    let alone = |name| environment.all_pairs().all(|pair| !pair.is_about(name));
     let alone: Vec<_> = (environment.applications.iter().map(|it| &it.pacticipant))
         .filter(|name| alone(name))
         .map(|name| one_line(name.as_str()))

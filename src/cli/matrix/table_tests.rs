@@ -86,6 +86,28 @@ The pairs are not known: the broker did not answer in time
 }
 
 #[test]
+fn what_is_chosen_changes_nothing_of_what_is_said_of_the_whole() {
+    let verified = picture().only(|it| it.state() == State::Verified, |_| true);
+    let text = render(&verified, false);
+    assert!(text.starts_with("1 pair is failing, 1 without a provider, 1 not verified\n"), "{text}");
+    let expected = "
+production at main: 1 failing, 1 not there, 1 unverified, 1 rolling out
+0 of its 4 pairs shown
+without a pair here: clock, idle
+";
+    assert!(text.contains(expected), "{text}");
+    let stock = |it: &crate::overview::Application| it.pacticipant == name("stock");
+    let of_stock = picture().only(|it| it.is_about(&name("stock")), stock);
+    let applications = of_stock.environments[0].applications.iter().map(|it| it.pacticipant.as_str());
+    assert_eq!(applications.collect::<Vec<_>>(), ["orders", "stock", "web"], "each end of a pair is there");
+    let document = document(&of_stock);
+    let environment = &document["environments"][0];
+    assert_eq!(document["headline"], "1 pair is failing, 1 without a provider, 1 not verified");
+    assert_eq!((&environment["counts"]["missing"], &environment["leftOut"]), (&1.into(), &2.into()));
+    assert_eq!(environment["pairs"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn long_names_fit_a_terminal() {
     let long = "a".repeat(120);
     let live = [(long.as_str(), "1".repeat(40)), ("stock", "2".repeat(64))];
@@ -138,12 +160,12 @@ fn programs_read_the_same() {
         "headline": "1 pair is failing, 1 without a provider, 1 not verified",
         "environments": [
             {
-                "name": "production", "broker": "main", "notice": null, "known": true, "ignored": 0, "pairs": [],
+                "name": "production", "broker": "main", "notice": null, "known": true, "ignored": 0, "leftOut": 0, "pairs": [],
                 "counts": {"failing": 1, "missing": 1, "unverified": 1, "rolling-out": 1, "verified": 0},
                 "applications": applications,
             },
             {
-                "name": "test", "broker": "main", "known": false, "ignored": 0, "pairs": [],
+                "name": "test", "broker": "main", "known": false, "ignored": 0, "leftOut": 0, "pairs": [],
                 "notice": "The pairs are not known: the broker did not answer in time",
                 "counts": {"failing": 0, "missing": 0, "unverified": 0, "rolling-out": 0, "verified": 0},
                 "applications": applications,

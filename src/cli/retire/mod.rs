@@ -2,18 +2,20 @@
 //! application or the whole cluster: for what goes for good, and has no controller any more that would do it (case 51).
 
 mod gathered;
+mod running;
 mod text;
 
 use std::{
+    collections::BTreeMap,
     io::{self, BufRead, IsTerminal, Write},
     process::ExitCode,
 };
 
 use clap::{ArgGroup, Args};
 
-use self::gathered::{Gathered, Item};
+use self::gathered::{Gathered, Item, NotDone, selected};
 use super::{
-    broker_connection::BrokerConnection,
+    broker_connection::{BrokerConnection, SeveralBrokers},
     check::Outcome,
     columns::colourful,
     installed::Installed,
@@ -74,7 +76,7 @@ struct Which {
 
 /// Runs the verb.
 pub(super) fn run(arguments: &RetireArguments) -> ExitCode {
-    process::ended(VERB, process::on_this_thread(retire(arguments)))
+    process::ended(VERB, SeveralBrokers::as_usage(VERB, process::on_this_thread(retire(arguments))))
 }
 
 async fn retire(arguments: &RetireArguments) -> Result<u8, Failure> {
@@ -82,9 +84,16 @@ async fn retire(arguments: &RetireArguments) -> Result<u8, Failure> {
     let installed = Installed::read(&client).await?;
     let (connection, secrets) = (&arguments.connection, &arguments.secrets);
     connection.keeps_its_secrets()?;
-    let reaching = ReachedBrokers { verb: VERB, client: &client, connection, secrets };
-    let gathered = Gathered::read(&reaching, &installed, &arguments.which, arguments.even_if_running).await;
     let mut out = io::stdout();
+    let which = &arguments.which;
+    if let Some(unknown) = text::unknown(&installed, which.environment.as_deref(), which.pacticipant.as_deref()) {
+        out.write_all(unknown.as_bytes())?;
+        return Ok(Outcome::NoAnswer.exit_code());
+    }
+    let selected = selected(&installed, which);
+    connection.is_of_all(selected.keys().map(|key| &key.environment_ref))?;
+    let reaching = ReachedBrokers { verb: VERB, client: &client, connection, secrets };
+    let mut gathered = Gathered::read(&reaching, &installed, selected, arguments.even_if_running).await;
     if gathered.items.is_empty() {
         out.write_all(text::nothing(&installed).as_bytes())?;
         return Ok(Outcome::Yes.exit_code());
@@ -93,20 +102,21 @@ async fn retire(arguments: &RetireArguments) -> Result<u8, Failure> {
         writeln!(out, "the broker at {} is asked, and not at the address of a PactBroker\n", BaseUrl::parse(url)?)?;
     }
     out.write_all(text::plan(&gathered.items, colourful()).as_bytes())?;
-    let due: Vec<&Item> = gathered.items.iter().filter(|item| item.is_due()).collect();
-    let mut outcome = gathered.items.iter().map(outcome).max().unwrap_or(Outcome::Yes);
+    let due = gathered.items.iter().filter(|item| item.is_due()).count();
+    let outcome = gathered.items.iter().map(outcome).max().unwrap_or(Outcome::Yes);
     if arguments.dry_run {
         writeln!(out, "\na dry run: nothing was done")?;
         return Ok(outcome.exit_code());
     }
-    if due.is_empty() {
+    if due == 0 {
         let what = if outcome == Outcome::Yes { "there is nothing to take back" } else { "nothing was done" };
-        writeln!(out, "\n{what}")?;
+        let left = text::afterwards(&settled(&gathered.items, &BTreeMap::new()));
+        write!(out, "\n{what}\n{left}")?;
         return Ok(outcome.exit_code());
     }
     if !arguments.yes {
         let stdin = io::stdin();
-        match agreed(stdin.is_terminal(), &mut stdin.lock(), due.len())? {
+        match agreed(stdin.is_terminal(), &mut stdin.lock(), due)? {
             Some(true) => {}
             Some(false) => {
                 writeln!(out, "nothing was done")?;
@@ -118,19 +128,50 @@ async fn retire(arguments: &RetireArguments) -> Result<u8, Failure> {
                 return Ok(super::USAGE);
             }
         }
+        gathered.look_again(&client, &installed).await;
     }
-    writeln!(out)?;
-    let mut done: Vec<&Item> = Vec::new();
-    for item in due {
-        let ended = gathered.take_back(&client, item).await;
-        out.write_all(text::result(item, ended.as_ref().err().map(String::as_str), colourful()).as_bytes())?;
-        match ended {
-            Ok(()) => done.push(item),
-            Err(_) => outcome = outcome.max(Outcome::No),
+    Ok(take_back(&gathered, &reaching, outcome).await.exit_code())
+}
+
+/// Takes back what is due, and says what became of it.
+async fn take_back(gathered: &Gathered, reaching: &ReachedBrokers<'_>, before: Outcome) -> Outcome {
+    let mut outcome = before;
+    say("\n");
+    let mut ended = BTreeMap::new();
+    for (number, item) in gathered.items.iter().enumerate().filter(|(_, item)| item.is_due()) {
+        let one = gathered.take_back(reaching, item).await;
+        say(&text::result(item, &one, colourful()));
+        match &one {
+            Ok(()) => {}
+            Err(NotDone::Failed(_)) => outcome = outcome.max(Outcome::No),
+            Err(NotDone::Unknown(_)) => outcome = outcome.max(Outcome::NoAnswer),
         }
+        ended.insert(number, one);
     }
-    out.write_all(text::afterwards(&done).as_bytes())?;
-    Ok(outcome.exit_code())
+    say(&text::afterwards(&settled(&gathered.items, &ended)));
+    outcome
+}
+
+/// Says what was done. Nobody may read standard output any more (`| head`): that is no reason to stop half way, and then it is
+/// said where errors are.
+fn say(text: &str) {
+    let mut out = io::stdout();
+    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+        drop(io::stderr().write_all(text.as_bytes()));
+    }
+}
+
+/// What became of each item.
+fn settled<'a>(items: &'a [Item], ended: &BTreeMap<usize, Result<(), NotDone>>) -> Vec<(&'a Item, text::Settled)> {
+    let one = |(number, item): (usize, &'a Item)| {
+        let settled = match (&item.retirement, ended.get(&number)) {
+            (_, Some(Ok(()))) => text::Settled::Done,
+            (Ok(Retirement::Nothing), _) => text::Settled::Nothing,
+            _ => text::Settled::Left,
+        };
+        (item, settled)
+    };
+    items.iter().enumerate().map(one).collect()
 }
 
 /// What an item means for whoever asked, before anything is done.

@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub(super) fn render(answers: &[Answered]) -> Value {
-    let outcome = answers.iter().map(|answer| Outcome::of(answer.judgement.verdict)).max();
+    let outcome = answers.iter().map(Answered::outcome).max();
     let all = match outcome {
         Some(Outcome::Yes) => Some(true),
         Some(Outcome::No) => Some(false),
@@ -31,7 +31,7 @@ fn one(answer: &Answered) -> Value {
         "environment": answer.environment.as_str(),
         "pactEnvironment": answer.object.as_ref().map(|(object, _)| object),
         "verdict": judgement.verdict.name(),
-        "deployable": judgement.verdict.deployable(),
+        "deployable": judgement.verdict.deployable().map(|deployable| deployable && !answer.refused),
         "reason": messages::one_line(&reason),
         "pairs": judgement.pairs,
         "missingVerifications": unverified.collect::<Vec<_>>(),
@@ -44,7 +44,7 @@ fn one(answer: &Answered) -> Value {
 fn way(found: &FoundWay) -> Value {
     let FoundWay { considered, way, newest, objection } = found;
     // What the gate's own question does not confirm is no way.
-    let newest = way.newest.as_ref().filter(|_| newest.as_ref().is_some_and(|newest| newest.verdict.is_yes()));
+    let newest = way.newest.as_ref().filter(|_| newest.is_some());
     let steps = way.steps.as_ref().map(|steps| steps.iter().map(|step| members(step)).collect::<Vec<_>>());
     let pending = considered.pending.iter().map(|(name, versions)| {
         let versions: Vec<_> = versions.iter().map(Version::as_str).collect();
@@ -61,7 +61,8 @@ fn way(found: &FoundWay) -> Value {
             "pending": pending.collect::<Vec<_>>(),
             "leftOut": considered.left_out.iter().map(Pacticipant::as_str).collect::<Vec<_>>(),
             "deployments": way.looked_at,
-            "complete": !way.cut_short && considered.left_out.is_empty(),
+            "unrecordedLeftOut": considered.unrecorded_left_out,
+            "complete": !way.cut_short && considered.complete(),
         },
     })
 }

@@ -16,7 +16,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::{
-    broker_connection::BrokerConnection,
+    broker_connection::{BrokerConnection, SeveralBrokers},
     check::Outcome,
     columns::colourful,
     installed::Installed,
@@ -25,12 +25,16 @@ use super::{
 };
 use crate::{
     api::{
-        gate::{GateMode, InFlight},
+        gate::{GateAction, GateMode, InFlight},
         names::{EnvironmentName, Pacticipant, Version},
     },
     broker::{Broker, FoundWay, Judge, NoCluster, Running, verdict_of},
     cluster::recorded::{RecordedIndex, RunningVersions},
-    decide::{EnvironmentPolicy, Judgement, Member, Question, Verdict, messages},
+    decide::{
+        EnvironmentPolicy, GateRules, Judgement, Member, Question, Verdict,
+        admission::{Basis, Cause, decision::wanted},
+        messages,
+    },
 };
 
 const VERB: &str = "why";
@@ -82,6 +86,8 @@ struct Answered {
     /// The `PactEnvironment`, and how far its gate goes, where the cluster was asked.
     object: Option<(String, GateMode)>,
     judgement: Judgement,
+    /// Whether the gate denies it all the same: it is a yes for which nothing had to be verified.
+    refused: bool,
     /// The smallest way to a yes, where that was looked for.
     found: Option<FoundWay>,
     /// Why it could not be looked for, where that was tried.
@@ -97,16 +103,27 @@ impl Answered {
             environment,
             object: object.map(|object| (object, GateMode::default())),
             judgement: Judgement::without_pairs(Verdict::BrokerUnavailable, why),
+            refused: false,
             found: None,
             trouble: None,
             link: None,
         }
     }
+
+    /// What it means for whoever asked.
+    fn outcome(&self) -> Outcome {
+        if self.refused { Outcome::No } else { Outcome::of(self.judgement.verdict) }
+    }
+}
+
+/// Whether the gate denies a yes: one for which nothing had to be verified, where evidence is required.
+fn is_refused(rules: &GateRules, judgement: &Judgement) -> bool {
+    judgement.verdict.is_yes() && wanted(&Cause::Judged(judgement.clone()), Basis::New, rules) == GateAction::Deny
 }
 
 /// Runs the verb.
 pub(super) fn run(arguments: &WhyArguments) -> ExitCode {
-    process::ended(VERB, process::on_this_thread(show(arguments)))
+    process::ended(VERB, SeveralBrokers::as_usage(VERB, process::on_this_thread(show(arguments))))
 }
 
 async fn show(arguments: &WhyArguments) -> Result<u8, Failure> {
@@ -115,7 +132,7 @@ async fn show(arguments: &WhyArguments) -> Result<u8, Failure> {
         (Some(url), Some(environment)) => vec![by_broker(arguments, &asked, url, environment).await?],
         _ => by_cluster(arguments, &asked).await?,
     };
-    let outcome = answers.iter().map(|answer| Outcome::of(answer.judgement.verdict)).max();
+    let outcome = answers.iter().map(Answered::outcome).max();
     let written = match arguments.output {
         Format::Text => text::render(&answers, colourful()),
         Format::Json => format!("{:#}\n", document::render(&answers)),
@@ -140,7 +157,7 @@ async fn by_broker(
         ignore: Vec::new(),
         in_flight: InFlight::default(),
     };
-    Ok(answer(&arguments.connection, asked, (&judge, url), &question, None).await)
+    Ok(answer(&arguments.connection, asked, (&judge, url), &question, None, &|_| false).await)
 }
 
 /// By what the cluster says of its environments, and knows to run in them.
@@ -158,8 +175,10 @@ async fn by_cluster(arguments: &WhyArguments, asked: &Member) -> Result<Vec<Answ
             _ if !is_wanted => {}
             Ok(policy) => wanted.push((object, policy)),
             Err(broken) => {
-                let name = EnvironmentName::parse(&name)?;
                 let why = format!("the PactEnvironment {object} cannot be followed: {}", broken.problem);
+                // Where the name at the broker is what is wrong, that of the object stands for it.
+                let name = EnvironmentName::parse(&name).or_else(|_| EnvironmentName::parse(&object));
+                let Ok(name) = name else { return Err(why.into()) };
                 answers.push(Answered::unanswered(asked, name, Some(object), why));
             }
         }
@@ -168,6 +187,7 @@ async fn by_cluster(arguments: &WhyArguments, asked: &Member) -> Result<Vec<Answ
         return Err(nowhere(&installed, arguments.to_environment.as_ref()).into());
     }
     let (connection, secrets) = (&arguments.connection, &arguments.secrets);
+    connection.is_of_all(wanted.iter().map(|(_, policy)| &policy.rules.environment_ref))?;
     let reaching = ReachedBrokers { verb: VERB, client: &client, connection, secrets };
     let mut judges: HashMap<String, Result<(Judge, String), String>> = HashMap::new();
     for (_, policy) in &wanted {
@@ -189,7 +209,8 @@ async fn by_cluster(arguments: &WhyArguments, asked: &Member) -> Result<Vec<Answ
                 let question =
                     |(pacticipant, version): &Member| policy.gate.question(pacticipant, version, &at.environment, now);
                 let object = Some((object, policy.gate.mode));
-                answer(connection, asked, (&judge, &url), &question, object).await
+                let denies = |judgement: &Judgement| is_refused(&policy.gate, judgement);
+                answer(connection, asked, (&judge, &url), &question, object, &denies).await
             }
         }
     });
@@ -231,13 +252,16 @@ async fn answer(
     (judge, url): (&Judge, &str),
     question: &(dyn Fn(&Member) -> Question + Sync),
     object: Option<(String, GateMode)>,
+    denies: &(dyn Fn(&Judgement) -> bool + Sync),
 ) -> Answered {
     let ours = question(asked);
     let judgement = connection.ask(VERB, || judge.judge(&ours)).await.unwrap_or_else(|error| verdict_of(&error));
     let verdict = judgement.verdict;
+    let refused = denies(&judgement);
+    let passes = |judgement: &Judgement| judgement.verdict.is_yes() && !denies(judgement);
     let (mut found, mut trouble) = (None, None);
-    if verdict.answered() && !verdict.is_yes() && verdict != Verdict::PacticipantUnknown {
-        match judge.way_to_yes(asked, &judgement, question).await {
+    if verdict.answered() && !passes(&judgement) && verdict != Verdict::PacticipantUnknown {
+        match connection.ask(VERB, || judge.way_to_yes(asked, &judgement, question, &passes)).await {
             Ok(Some(way)) => found = Some(way),
             Ok(None) => trouble = Some("the environment is gone by now".to_owned()),
             Err(error) => trouble = Some(error.to_string()),
@@ -245,5 +269,5 @@ async fn answer(
     }
     let link =
         (verdict.answered() && !verdict.is_unpublished()).then(|| messages::matrix_link(url, &ours.matrix_query()));
-    Answered { asked: asked.clone(), environment: ours.environment, object, judgement, found, trouble, link }
+    Answered { asked: asked.clone(), environment: ours.environment, object, judgement, refused, found, trouble, link }
 }

@@ -46,7 +46,7 @@ impl Lines {
 fn one(answer: &Answered, colour: bool) -> String {
     let Answered { asked: (pacticipant, version), environment, object, judgement, .. } = answer;
     let verdict = judgement.verdict;
-    let shade = match (Outcome::of(verdict), verdict.deployable()) {
+    let shade = match (answer.outcome(), verdict.deployable()) {
         (Outcome::Yes, _) => Shade::Good,
         (Outcome::No, Some(false)) => Shade::Bad,
         _ => Shade::Unsure,
@@ -68,6 +68,11 @@ fn one(answer: &Answered, colour: bool) -> String {
     if failing.len() > 1 {
         lines.section("", &listed(failing.iter().map(|pair| of_pair(pair))));
     }
+    if answer.refused {
+        let what = "its gate requires evidence: gate.actions.yesVacuous is Deny. Publish a pact with what is there, or have one \
+                    verified";
+        lines.say("denied", what);
+    }
     match answer.found.as_ref() {
         None => lines.section("do", &without_way(answer)),
         Some(found) => with_way(answer, found, &mut lines),
@@ -85,10 +90,10 @@ fn one(answer: &Answered, colour: bool) -> String {
 fn without_way(answer: &Answered) -> Vec<String> {
     let verdict = answer.judgement.verdict;
     let what = match verdict {
-        Verdict::Yes | Verdict::YesVacuous => "nothing: it may be deployed".to_owned(),
+        Verdict::Yes | Verdict::YesVacuous if !answer.refused => "nothing: it may be deployed".to_owned(),
         Verdict::PacticipantUnknown => "publish its pacts, or correct the name (case counts)".to_owned(),
         Verdict::EnvironmentMissing | Verdict::Unauthorized | Verdict::BrokerUnavailable => remedy(verdict).to_owned(),
-        Verdict::No | Verdict::Unknown | Verdict::VersionMissing => {
+        Verdict::Yes | Verdict::YesVacuous | Verdict::No | Verdict::Unknown | Verdict::VersionMissing => {
             let trouble = answer.trouble.as_deref().unwrap_or("it was not looked for");
             format!("ask again: the way to a yes could not be looked for, {trouble}")
         }
@@ -106,7 +111,7 @@ fn with_way(answer: &Answered, found: &FoundWay, lines: &mut Lines) {
         );
         lines.say("do", &what);
     } else {
-        lines.section("missing", &missing(judgement));
+        lines.section("missing", &missing(judgement, found.considered.unreadable));
         lines.section("way", &way(answer, found));
     }
     lines.section("instead", &instead(answer, found));
@@ -114,7 +119,7 @@ fn with_way(answer: &Answered, found: &FoundWay, lines: &mut Lines) {
 }
 
 /// The verifications that are missing, and who runs them.
-fn missing(judgement: &Judgement) -> Vec<String> {
+fn missing(judgement: &Judgement, unreadable: usize) -> Vec<String> {
     let mut by_provider: BTreeMap<String, Vec<&Pair>> = BTreeMap::new();
     for pair in judgement.failing().filter(|pair| pair.result == PairResult::Unverified) {
         let version = pair.provider_version.as_ref().map_or(String::new(), |version| format!(" {version}"));
@@ -133,7 +138,10 @@ fn missing(judgement: &Judgement) -> Vec<String> {
         missing.push(format!("the pipeline of {name} runs that"));
     }
     let all = judgement.failing().all(|pair| pair.result == PairResult::Unverified);
-    if !missing.is_empty() && all {
+    if !missing.is_empty() && unreadable > 0 {
+        let rows = messages::counted(unreadable, "row");
+        missing.push(format!("whether more fails is not known: {rows} of the broker's answers cannot be read"));
+    } else if !missing.is_empty() && all {
         missing.push("once that succeeds, it is a yes: nothing else fails".to_owned());
     }
     missing
@@ -165,7 +173,13 @@ fn way(answer: &Answered, found: &FoundWay) -> Vec<String> {
                 .cloned()
                 .or(now)
                 .map_or_else(|| "not there yet".to_owned(), |now| format!("now {now}"));
-            format!("{name} {version} ({now})")
+            let first = !before.contains_key(name);
+            let making_way = found.considered.making_way.get(name).filter(|_| first);
+            let (finish, several) = making_way.map_or((false, false), |all| (all.contains(version), all.len() > 1));
+            let finish = if finish { "finish rolling out " } else { "" };
+            // The other ways of an application with several instances were not looked at.
+            let everywhere = if several { " in every instance" } else { "" };
+            format!("{finish}{name} {version}{everywhere} ({now})")
         });
         lines.push(format!("{}. {}", at + 1, named.collect::<Vec<_>>().join(" together with ")));
         before.extend(step.iter().map(|(name, version)| (name, version.to_string())));
@@ -220,8 +234,7 @@ fn instead(answer: &Answered, found: &FoundWay) -> Vec<String> {
     let pacticipant = &answer.asked.0;
     let own = found.considered.own.len();
     let mut lines = Vec::new();
-    let confirmed = found.newest.as_ref().filter(|judgement| judgement.verdict.is_yes());
-    match (&found.way.newest, confirmed) {
+    match (&found.way.newest, &found.newest) {
         (Some(version), Some(judgement)) => {
             let vacuous =
                 if judgement.verdict == Verdict::YesVacuous { ", though nothing had to be verified" } else { "" };
@@ -257,6 +270,10 @@ fn looked_at(answer: &Answered, found: &FoundWay) -> String {
     if !considered.left_out.is_empty() {
         text.push_str("; not at other versions of ");
         text.push_str(&listed(considered.left_out.iter().map(ToString::to_string)).join(", "));
+    }
+    if considered.unrecorded_left_out > 0 {
+        let left_out = messages::counted(considered.unrecorded_left_out, "version");
+        text = format!("{text}; not at {left_out} of what runs and is not recorded");
     }
     if found.way.cut_short {
         text.push_str("; the search was cut short");

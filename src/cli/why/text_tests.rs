@@ -27,8 +27,18 @@ fn found(way: WayToYes, pending: &[(&str, &[&str])]) -> FoundWay {
     let newest = way.newest.as_ref().map(|_| judged(Verdict::Yes, Vec::new()));
     let (pacticipant, own) = (Pacticipant::parse("orders").unwrap(), versions_of(&["2.1.0", "2.0.0", "1.9.0"]));
     let live = [member("orders", "1.9.0"), member("web-shop", "4.2.0")];
-    let live = live.map(|(name, version)| (name, [version].into())).into();
-    let considered = Considered { pacticipant, live, own, pending, left_out: Vec::new() };
+    let live: BTreeMap<_, _> = live.map(|(name, version)| (name, [version].into())).into();
+    let making_way = BTreeMap::clone(&live);
+    let considered = Considered {
+        pacticipant,
+        live,
+        making_way,
+        own,
+        pending,
+        left_out: Vec::new(),
+        unrecorded_left_out: 0,
+        unreadable: 0,
+    };
     FoundWay { considered, way, newest, objection: None }
 }
 
@@ -38,6 +48,7 @@ fn answered(judgement: Judgement, found: Option<FoundWay>) -> Answered {
         environment: EnvironmentName::parse("production").unwrap(),
         object: Some(("production".to_owned(), GateMode::Enforce)),
         judgement,
+        refused: false,
         found,
         trouble: None,
         link: Some("https://broker.example.com/matrix?q".to_owned()),
@@ -101,6 +112,72 @@ orders 2.0.0 → production: Unknown (PactEnvironment production, its gate is on
   see        https://broker.example.com/matrix?q
 ",
     );
+}
+
+#[test]
+fn nothing_is_promised_where_rows_could_not_be_read() {
+    let unverified = pair(PairResult::Unverified, ("web-shop", "4.2.0"), ("orders", "2.0.0"));
+    let mut found = found(WayToYes::default(), &[]);
+    found.considered.unreadable = 2;
+    found.considered.unrecorded_left_out = 1;
+    let text = one(&answered(judged(Verdict::Unknown, vec![unverified]), Some(found)), false);
+    assert!(text.contains("whether more fails is not known: 2 rows of the broker's answers cannot be read"), "{text}");
+    assert!(!text.contains("it is a yes"), "{text}");
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("the newest ones; not at 1 version of what runs and is not recorded"), "{text}");
+}
+
+#[test]
+fn a_rollout_that_is_under_way_is_to_be_finished_and_one_instance_is_not_all_of_them() {
+    let failed = pair(PairResult::Failed, ("web-shop", "4.2.0"), ("orders", "2.0.0"));
+    for (version, expected) in [
+        ("4.3.0", "1. finish rolling out web-shop 4.3.0 in every instance (now 4.2.0 and 4.3.0)"),
+        ("4.4.0", "1. web-shop 4.4.0 in every instance (now 4.2.0 and 4.3.0)"),
+    ] {
+        let steps = Some(vec![vec![member("web-shop", version)], vec![member("orders", "2.0.0")]]);
+        let mut found = found(WayToYes { steps, ..WayToYes::default() }, &[]);
+        let (web_shop, rolling_out) = member("web-shop", "4.3.0");
+        for of in [&mut found.considered.live, &mut found.considered.making_way] {
+            of.get_mut(&web_shop).unwrap().insert(rolling_out.clone());
+        }
+        let text = one(&answered(judged(Verdict::No, vec![failed.clone()]), Some(found)), false);
+        assert!(text.contains(expected) && text.contains("2. orders 2.0.0 (now 1.9.0)"), "{text}");
+    }
+}
+
+#[test]
+fn a_yes_that_the_gate_denies_is_none() {
+    let vacuous = || answered(judged(Verdict::YesVacuous, Vec::new()), None);
+    assert!(one(&vacuous(), false).contains("do         nothing: it may be deployed"));
+    assert_eq!(vacuous().outcome(), Outcome::Yes);
+    let way = WayToYes {
+        steps: Some(vec![vec![member("web-shop", "4.3.0")], vec![member("orders", "2.0.0")]]),
+        ..WayToYes::default()
+    };
+    let denied = Answered { refused: true, found: Some(found(way, &[])), ..vacuous() };
+    let text = one(&denied, false);
+    assert!(text.contains("denied     its gate requires evidence: gate.actions.yesVacuous is Deny"), "{text}");
+    assert!(text.contains("1. web-shop 4.3.0 (now 4.2.0)") && !text.contains("may be deployed\n"), "{text}");
+    assert_eq!(denied.outcome(), Outcome::No);
+    let document = super::super::document::render(&[denied]);
+    assert_eq!(document["deployable"], false);
+    assert_eq!(document["environments"][0]["deployable"], false);
+}
+
+#[test]
+fn only_what_its_policy_denies_is_refused() {
+    use crate::{
+        api::gate::{GateAction, GateActions, GatePolicy},
+        decide::GateRules,
+    };
+    for (action, refused) in [(GateAction::Allow, false), (GateAction::Warn, false), (GateAction::Deny, true)] {
+        let actions = GateActions { yes_vacuous: action, ..GateActions::default() };
+        let rules = GateRules::parse(&GatePolicy { actions, ..GatePolicy::default() });
+        for (verdict, expected) in [(Verdict::YesVacuous, refused), (Verdict::Yes, false), (Verdict::No, false)] {
+            let judgement = judged(verdict, Vec::new());
+            assert_eq!(super::super::is_refused(&rules, &judgement), expected, "{action:?} {verdict:?}");
+        }
+    }
 }
 
 #[test]

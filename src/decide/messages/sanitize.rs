@@ -28,10 +28,13 @@ pub fn sanitize(text: &str) -> String {
     text
 }
 
-/// The text on one line: control characters and line breaks, Unicode's own among them, become spaces.
+/// The text on one line: control characters and line breaks, Unicode's own among them, become spaces, and so do the characters
+/// that turn the text after them around.
 #[must_use]
 pub fn one_line(text: &str) -> String {
-    let breaks = |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
+    let turns = |character: char| matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let breaks =
+        |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}') || turns(character);
     text.chars().map(|character| if breaks(character) { ' ' } else { character }).collect()
 }
 

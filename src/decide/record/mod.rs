@@ -43,9 +43,10 @@ pub use member::{Hold, MemberView};
 pub use merged::merged;
 pub use noted::noted;
 pub use outdated::outdated;
-pub use ownership::RowOf;
 pub use plan::MemberFate;
-pub use retirement::{KeyAtBroker, Retirement, RetirementRules, RowKind, Sighting, may_be_recorded, retirements};
+pub use retirement::{
+    EnvironmentSays, KeyAtBroker, Retirement, RetirementRules, RowKind, Sighting, WhyKept, may_be_recorded, retirements,
+};
 pub use shown::show_members;
 pub use state::{RecordState, Write};
 pub use status::{agreed, remember_verdicts, status};

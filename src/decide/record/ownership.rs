@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::facts::{LastRecord, Row};
+use super::facts::{LastRecord, ReleasedRow, Row};
 use crate::api::{PactDeploymentStatus, names::Version};
 
 /// Whose a row is.
@@ -36,4 +36,14 @@ pub fn released_by_operator(status: Option<&PactDeploymentStatus>, adopts: bool)
     let supported = supported.filter(|recorded| !recorded.found || adopts);
     let supported = supported.filter_map(|recorded| Version::parse(&recorded.version).ok());
     supported.chain(status.map(LastRecord::of).unwrap_or_default().intended).collect()
+}
+
+/// Whether a release is one of those, and in the row in which the operator recorded it, where that is known: the same version
+/// may be released at another broker, or by another client since.
+#[must_use]
+pub fn is_released_by_operator(status: &PactDeploymentStatus, release: &ReleasedRow, adopts: bool) -> bool {
+    let mut recorded = status.supported.iter().filter(|it| it.version == release.version.as_str());
+    let uuid = recorded.find_map(|it| it.uuid.as_deref()).filter(|uuid| !uuid.is_empty());
+    let is_its_row = uuid.is_none_or(|uuid| uuid == release.uuid);
+    is_its_row && released_by_operator(Some(status), adopts).contains(&release.version)
 }

@@ -3,7 +3,7 @@
 
 use super::{
     facts::{LastRecord, ReleasedRow, Row},
-    ownership::{RowOf, released_by_operator, row_of},
+    ownership::{RowOf, is_released_by_operator, row_of},
 };
 use crate::api::PactDeploymentStatus;
 
@@ -16,6 +16,10 @@ pub enum Sighting {
     Asleep,
     /// It is gone, and pods of it are left.
     PodsLeft,
+    /// It is there and runs this now, which is recorded as such: it is none of this record any more.
+    Elsewhere(String),
+    /// It is there and runs this now, which is not recorded yet.
+    Moved(String),
     /// It is gone, and all its pods.
     Gone,
     /// It could not be read, for this reason.
@@ -27,6 +31,12 @@ impl Sighting {
     #[must_use]
     pub const fn is_there(&self) -> bool {
         matches!(self, Self::Runs | Self::Asleep)
+    }
+
+    /// Whether what is recorded may still answer somebody.
+    #[must_use]
+    pub const fn serves(&self) -> bool {
+        matches!(self, Self::Runs | Self::PodsLeft | Self::Moved(_))
     }
 }
 
@@ -59,23 +69,43 @@ pub enum Retirement {
     Refused(RowKind, Row),
     /// Whether it still runs is not known: it is not taken back.
     Unsure(RowKind, Row),
-    /// The row is not the operator's.
-    Kept(RowOf, Row),
+    /// The row stays.
+    Kept(WhyKept, Row),
     /// The broker has nothing of the operator's for it.
     Nothing,
     /// Rows of the broker cannot be read, and this one may be among them.
     Unreadable,
 }
 
+/// Why a row stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhyKept {
+    /// It has a version that the operator did not record.
+    Others,
+    /// It has the operator's version, and is another client's.
+    Before,
+    /// The environment says that nothing is taken back: the cluster is drained, and another one serves under the record.
+    Never,
+}
+
 /// How records are retired.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetirementRules {
+    /// What the environment says; `None` when nothing says it that can be followed.
+    pub environment: Option<EnvironmentSays>,
+    /// Whether what still runs is taken back, too.
+    pub even_if_running: bool,
+}
+
+/// What an environment says of the records in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EnvironmentSays {
+    /// Whether a record is taken back at all.
+    pub undeploys: bool,
     /// Whether what was at the broker before the operator is taken for the operator's.
     pub adopts: bool,
     /// Whether releases are recorded in the environment, and not deployments.
     pub releases: bool,
-    /// Whether what still runs is taken back, too.
-    pub even_if_running: bool,
 }
 
 /// What may be done about each row of a record.
@@ -86,29 +116,33 @@ pub fn retirements(
     rules: RetirementRules,
     sightings: &[Sighting],
 ) -> Vec<Retirement> {
-    let RetirementRules { adopts, releases, even_if_running } = rules;
+    let says = rules.environment;
+    // Of an environment of which nothing is known, every row that may be ours is listed, and none is taken back.
+    let (adopts, unknown) = (says.is_some_and(|it| it.adopts), says.is_none());
+    let (deployments, releases) = (says.is_none_or(|it| !it.releases), says.is_none_or(|it| it.releases));
     // Those that the status does not show may run.
     let unsure = status.more_members.is_some() || sightings.iter().any(|it| matches!(it, Sighting::Unread(_)));
-    let runs = sightings.iter().any(|it| matches!(it, Sighting::Runs | Sighting::PodsLeft));
-    let allowed = |kind, row: &Row| match (runs, unsure) {
-        _ if even_if_running => Retirement::TakeBack(kind, row.clone()),
-        (true, _) => Retirement::Refused(kind, row.clone()),
-        (false, true) => Retirement::Unsure(kind, row.clone()),
-        (false, false) => Retirement::TakeBack(kind, row.clone()),
+    let runs = sightings.iter().any(Sighting::serves);
+    let allowed = |kind, row: &Row| match says {
+        Some(says) if !says.undeploys => Retirement::Kept(WhyKept::Never, row.clone()),
+        Some(_) if rules.even_if_running => Retirement::TakeBack(kind, row.clone()),
+        _ if runs && !rules.even_if_running => Retirement::Refused(kind, row.clone()),
+        _ if unsure || unknown => Retirement::Unsure(kind, row.clone()),
+        _ => Retirement::TakeBack(kind, row.clone()),
     };
     let last = LastRecord::of(status);
     let mut all = Vec::new();
     // An intended version does not say whether it was to be deployed or released: the other kind of row is not ours.
-    let deployed = broker.row.as_ref().filter(|_| !releases || status.recorded.is_some());
+    let deployed = broker.row.as_ref().filter(|_| deployments || status.recorded.is_some());
     if let Some(row) = deployed {
         all.push(match row_of(&last, row, adopts) {
             RowOf::Operator => allowed(RowKind::Deployment, row),
-            whose => Retirement::Kept(whose, row.clone()),
+            RowOf::Others => Retirement::Kept(WhyKept::Others, row.clone()),
+            RowOf::Before => Retirement::Kept(WhyKept::Before, row.clone()),
         });
     }
-    let released = released_by_operator(Some(status), adopts);
     let recorded = releases || !status.supported.is_empty();
-    let ours = broker.releases.iter().filter(|release| recorded && released.contains(&release.version));
+    let ours = broker.releases.iter().filter(|it| recorded && is_released_by_operator(status, it, adopts));
     all.extend(ours.map(|release| allowed(RowKind::Release, release)));
     if all.is_empty() {
         all.push(if broker.unreadable { Retirement::Unreadable } else { Retirement::Nothing });

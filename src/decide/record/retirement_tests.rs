@@ -23,13 +23,20 @@ fn at_broker(row: Option<Row>) -> KeyAtBroker {
     KeyAtBroker { row, ..KeyAtBroker::default() }
 }
 
-/// Where deployments are recorded, and what still runs is not taken back.
+/// Where deployments are recorded and taken back.
+const SAYS: EnvironmentSays = EnvironmentSays { undeploys: true, adopts: false, releases: false };
+
+/// What still runs is not taken back.
+const fn saying(environment: EnvironmentSays) -> RetirementRules {
+    RetirementRules { environment: Some(environment), even_if_running: false }
+}
+
 fn rules() -> RetirementRules {
-    RetirementRules::default()
+    saying(SAYS)
 }
 
 fn adopting(adopts: bool) -> RetirementRules {
-    RetirementRules { adopts, ..rules() }
+    saying(EnvironmentSays { adopts, ..SAYS })
 }
 
 /// As a word and the version.
@@ -56,6 +63,8 @@ fn what_still_runs_or_may_run_is_taken_back_only_where_that_is_said() {
         (vec![Sighting::Asleep], "Deployment 1"),
         (vec![Sighting::Gone, Sighting::Runs], "refused 1"),
         (vec![Sighting::PodsLeft], "refused 1"),
+        (vec![Sighting::Moved("orders-api".into())], "refused 1"),
+        (vec![Sighting::Elsewhere("orders-api".into())], "Deployment 1"),
         (vec![unread()], "unsure 1"),
         (vec![unread(), Sighting::Runs], "refused 1"),
     ] {
@@ -64,6 +73,43 @@ fn what_still_runs_or_may_run_is_taken_back_only_where_that_is_said() {
     }
     let more = PactDeploymentStatus { more_members: Some(3), ..status() };
     assert_eq!(shown(&retirements(&more, &broker, rules(), &[Sighting::Gone])), ["unsure 1"]);
+}
+
+#[test]
+fn what_an_environment_never_takes_back_is_kept_and_of_one_that_says_nothing_nothing_is() {
+    let released = vec![row("2", "r-2")];
+    let broker = KeyAtBroker { row: Some(row("1", "uuid-1")), releases: released, unreadable: false };
+    let supported = vec![recorded("2", Some("r-2"), false)];
+    let status = PactDeploymentStatus { supported, ..status() };
+    let drained = EnvironmentSays { undeploys: false, adopts: true, ..SAYS };
+    for even_if_running in [false, true] {
+        for sightings in [vec![Sighting::Gone], vec![], vec![Sighting::Runs]] {
+            let rules = RetirementRules { environment: Some(drained), even_if_running };
+            let all = retirements(&status, &broker, rules, &sightings);
+            assert_eq!(shown(&all), ["Never 1", "Never 2"], "{sightings:?}");
+            let rules = RetirementRules { environment: None, even_if_running };
+            let expected = match sightings.as_slice() {
+                [Sighting::Runs] if !even_if_running => ["refused 1", "refused 2"],
+                _ => ["unsure 1", "unsure 2"],
+            };
+            assert_eq!(shown(&retirements(&status, &broker, rules, &sightings)), expected, "{sightings:?}");
+        }
+    }
+}
+
+#[test]
+fn a_release_in_another_row_is_not_the_operators() {
+    let released =
+        |uuid| PactDeploymentStatus { supported: vec![recorded("2", uuid, false)], ..PactDeploymentStatus::default() };
+    let partner = KeyAtBroker { releases: vec![row("2", "partner")], ..KeyAtBroker::default() };
+    for (uuid, expected) in
+        [(Some("main"), "nothing"), (Some("partner"), "Release 2"), (None, "Release 2"), (Some(""), "Release 2")]
+    {
+        for rules in [rules(), adopting(true)] {
+            let all = retirements(&released(uuid), &partner, rules, &[Sighting::Gone]);
+            assert_eq!(shown(&all), [expected], "{uuid:?}");
+        }
+    }
 }
 
 #[test]
@@ -103,7 +149,7 @@ fn of_releases_the_support_of_the_operators_own_ends() {
 fn an_intended_version_makes_no_row_of_the_other_kind_the_operators() {
     let status = PactDeploymentStatus { intended: vec!["2".into()], ..PactDeploymentStatus::default() };
     let broker = KeyAtBroker { row: Some(row("2", "d-2")), releases: vec![row("2", "r-2")], unreadable: false };
-    let released = RetirementRules { releases: true, ..rules() };
+    let released = saying(EnvironmentSays { releases: true, ..SAYS });
     assert_eq!(shown(&retirements(&status, &broker, rules(), &[Sighting::Gone])), ["Deployment 2"]);
     assert_eq!(shown(&retirements(&status, &broker, released, &[Sighting::Gone])), ["Release 2"]);
 }

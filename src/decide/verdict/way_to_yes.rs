@@ -34,6 +34,8 @@ pub struct Situation<'a> {
     pub pending: &'a BTreeMap<Pacticipant, Vec<Version>>,
     /// The question about a version in the environment.
     pub question: &'a dyn Fn(&Member) -> Question,
+    /// Which answers count as a yes.
+    pub passes: &'a dyn Fn(&Judgement) -> bool,
 }
 
 /// What was looked at and does not help.
@@ -127,7 +129,7 @@ impl Situation<'_> {
                 continue;
             }
             let judgement = self.judge(&members, self.live);
-            if judgement.verdict.is_yes() {
+            if (self.passes)(&judgement) {
                 way.newest = Some(version.clone());
                 return;
             }
@@ -151,7 +153,7 @@ impl Situation<'_> {
         others
             .map(|member| {
                 let members = vec![member.clone(), self.asked.clone()];
-                let judgement = if self.judge(std::slice::from_ref(&member), self.live).verdict.is_yes() {
+                let judgement = if (self.passes)(&self.judge(std::slice::from_ref(&member), self.live)) {
                     self.judge(std::slice::from_ref(self.asked), &self.live_after(&Moved::from([member])))
                 } else {
                     self.judge(&members, self.live)
@@ -233,7 +235,7 @@ impl Search<'_> {
             return false;
         }
         let live = self.situation.live_after(moved);
-        let passes = self.situation.judge(members, &live).verdict.is_yes();
+        let passes = (self.situation.passes)(&self.situation.judge(members, &live));
         self.judged.insert(deployment, passes);
         passes
     }

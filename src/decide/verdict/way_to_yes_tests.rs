@@ -97,6 +97,10 @@ impl World {
     }
 
     fn way(&self) -> WayToYes {
+        self.way_where(&|judgement| judgement.verdict.is_yes())
+    }
+
+    fn way_where(&self, passes: &dyn Fn(&Judgement) -> bool) -> WayToYes {
         let all = |of: &[Member]| LiveVersions::all(of.iter().cloned());
         way_to_yes(&Situation {
             asked: self.asked.as_ref().unwrap(),
@@ -109,6 +113,7 @@ impl World {
                 ignore: self.ignore.iter().filter(|it| it.pacticipant != member.0).cloned().collect(),
                 ..question(member)
             },
+            passes,
         })
     }
 }
@@ -239,6 +244,26 @@ fn a_pair_that_the_question_leaves_out_is_no_obstacle() {
     assert_eq!(world.way().steps, None);
     world.ignore = vec![Ignored { pacticipant: Pacticipant::parse("old").unwrap(), version: None }];
     assert_eq!(world.way().steps.as_deref().map(written).as_deref(), Some("api 2; web 2"));
+}
+
+#[test]
+fn a_vacuous_yes_counts_only_where_it_is_let_pass() {
+    // Nothing that is there has a pact with api.
+    let world = World::new(("api", "2"), &[("api", "1")], &["web 1 → api: 1 yes, 2 yes"])
+        .own(&["2", "1"])
+        .pending("web", &["1"]);
+    assert_eq!(world.way().newest, Some(Version::parse("2").unwrap()));
+    assert_eq!(world.way().steps.as_deref().map(written).as_deref(), Some("api 2"));
+    let strict = world.way_where(&|judgement| judgement.verdict == Verdict::Yes);
+    assert_eq!(strict.newest, None);
+    assert_eq!(strict.steps.as_deref().map(written).as_deref(), Some("web 1; api 2"));
+}
+
+#[test]
+fn finishing_a_rollout_may_be_the_way() {
+    let pacts = &["web 1 → api: 1 yes, 2 no", "web 2 → api: 1 yes, 2 yes"];
+    let world = World::new(("api", "2"), &[("web", "1"), ("web", "2"), ("api", "1")], pacts).pending("web", &["2"]);
+    assert_eq!(world.way().steps.as_deref().map(written).as_deref(), Some("web 2; api 2"));
 }
 
 /// The same by definition: whether versions may be deployed at once, and the smallest way by trying every one.
