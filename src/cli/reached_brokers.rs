@@ -22,7 +22,7 @@ use crate::{
 pub(super) struct SecretsArguments {
     /// The namespace of the operator, with the Secrets that the `PactBrokers` name: read where no --broker-base-url is given.
     #[arg(long, default_value = "pact-operator", value_name = "NAME")]
-    operator_namespace: String,
+    pub(super) operator_namespace: String,
 }
 
 /// A broker, and its address as people reach it.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 use kube::ResourceExt;
 
+use super::{at_brokers::AtBroker, installation::Piece};
 use crate::{
     api::{PactDeployment, PactEnvironment, condition::is_true, environment::MEMBERS_LISTED, gate::GateMode},
     cli::installed::Installed,
@@ -32,6 +33,10 @@ pub(super) struct Facts {
     pub(super) gate: Result<String, String>,
     /// What of the gate is not in force.
     pub(super) notes: Result<Vec<String>, String>,
+    /// What the chart installs.
+    pub(super) pieces: Vec<Piece>,
+    /// What the brokers have.
+    pub(super) at_brokers: Vec<AtBroker>,
     pub(super) operator_namespace: String,
 }
 
@@ -60,6 +65,7 @@ fn found(grade: Grade, text: impl Into<String>) -> Found {
 /// Everything that there is to say, the worst first.
 pub(super) fn of(facts: &Facts, now: Timestamp) -> Vec<Found> {
     let mut all = vec![gate(&facts.gate), controller(facts, now)];
+    all.extend(pieces(&facts.pieces));
     all.extend(brokers(facts));
     if facts.installed.environments.is_empty() {
         all.push(found(
@@ -74,6 +80,7 @@ pub(super) fn of(facts: &Facts, now: Timestamp) -> Vec<Found> {
     all.extend(facts.installed.environments.iter().flat_map(|it| environment(it, &environments, facts)));
     all.extend(workloads(facts, &environments));
     all.extend(records(&facts.installed));
+    all.extend(facts.at_brokers.iter().map(|it| unknown_here(it, &facts.installed)));
     match &facts.notes {
         Ok(notes) => all.extend(notes.iter().map(|note| found(Grade::Note, note.clone()))),
         Err(why) => all.push(found(Grade::Problem, format!("what of the gate is not in force is not known: {why}"))),
@@ -84,7 +91,10 @@ pub(super) fn of(facts: &Facts, now: Timestamp) -> Vec<Found> {
 
 fn gate(gate: &Result<String, String>) -> Found {
     match gate {
-        Ok(greeting) => found(Grade::Fine, format!("webhook: {greeting}, asked through the API server")),
+        Ok(greeting) => found(
+            Grade::Fine,
+            format!("webhook: {greeting}, asked through the API server, which trusts its certificate"),
+        ),
         Err(why) => found(Grade::Problem, format!("webhook: {why}")),
     }
 }
@@ -226,6 +236,48 @@ fn records(installed: &Installed) -> Vec<Found> {
         found(Grade::Note, text)
     });
     noted.collect()
+}
+
+/// The objects that the chart installs: one line for all that are right.
+fn pieces(pieces: &[Piece]) -> Vec<Found> {
+    let mut all = Vec::new();
+    for piece in pieces {
+        match &piece.trouble {
+            Ok(None) => {}
+            Ok(Some(trouble)) => all.push(found(Grade::Problem, format!("{}: {trouble}", piece.what))),
+            Err(why) => all.push(found(Grade::Note, format!("{}: it was not looked at: {why}", piece.what))),
+        }
+    }
+    if all.is_empty() {
+        all.push(found(Grade::Fine, "definitions and rights: as this program expects them"));
+    }
+    all
+}
+
+/// What a broker has in an environment of which this cluster keeps no record.
+fn unknown_here(found_there: &AtBroker, installed: &Installed) -> Found {
+    let at = &found_there.at;
+    let rows = match &found_there.rows {
+        Ok(rows) => rows,
+        Err(why) => return found(Grade::Note, format!("{at}: what the broker has there was not looked at: {why}")),
+    };
+    let unknown = rows.iter().filter(|(key, _)| !installed.records.iter().any(|(known, _)| known == key));
+    let names: Vec<_> = unknown
+        .map(|(key, version)| match &key.instance {
+            Some(instance) => format!("{} {version} (instance {instance})", key.pacticipant),
+            None => format!("{} {version}", key.pacticipant),
+        })
+        .collect();
+    if names.is_empty() {
+        let text = format!("{at}: the broker has {} there, each known here", messages::counted(rows.len(), "version"));
+        return found(Grade::Fine, text);
+    }
+    let text = format!(
+        "{at}: nothing here runs what the broker has there of {}; they count for the gate. Another cluster or pipeline records \
+         them; or whatever did is gone: then take them back with pact broker record-undeployment or record-support-ended",
+        listed(names.into_iter())
+    );
+    found(Grade::Note, text)
 }
 
 /// The first of some names, and how many more there are.

@@ -3,7 +3,13 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{api::PactBroker, workload::DeploymentView};
+use crate::{
+    api::{
+        PactBroker,
+        names::{ApplicationInstance, Pacticipant, Version},
+    },
+    workload::{DeploymentView, RecordKey},
+};
 
 fn object<T: for<'a> serde::Deserialize<'a>>(kind: &str, name: &str, spec: &Value, status: &Value) -> T {
     let object = json!({"apiVersion": "pact-operator.dev/v1alpha1", "kind": kind, "metadata": {"name": name},
@@ -48,6 +54,8 @@ fn healthy() -> Facts {
         lease: Ok(Some(lease(990))),
         gate: Ok("the gate of pact-operator answers".to_owned()),
         notes: Ok(Vec::new()),
+        pieces: vec![Piece { what: "definition pactbrokers.pact-operator.dev".to_owned(), trouble: Ok(None) }],
+        at_brokers: Vec::new(),
         operator_namespace: "pact-operator".to_owned(),
     }
 }
@@ -62,8 +70,9 @@ fn of_healthy(change: impl FnOnce(&mut Facts)) -> Vec<Found> {
 fn where_nothing_is_wrong_each_part_is_fine() {
     let texts: Vec<_> = of_healthy(|_| {}).into_iter().map(|it| (it.grade, it.text)).collect();
     let fine = [
-        "webhook: the gate of pact-operator answers, asked through the API server",
+        "webhook: the gate of pact-operator answers, asked through the API server, which trusts its certificate",
         "controller: controller-0 leads, and renewed its Lease 10 s ago",
+        "definitions and rights: as this program expects them",
         "PactBroker main: the broker answers",
         "PactEnvironment production: what runs in 1 namespace is recorded",
         "records: 0 records, each of them settled",
@@ -159,4 +168,57 @@ fn records_that_are_not_settled_are_counted_by_why() {
             "records: 1 run by a bypass, without a yes since: b in production; pact-operator status --unsettled",
         ]
     );
+}
+
+#[test]
+fn what_the_broker_has_and_nobody_here_knows_is_named() {
+    let at = EnvironmentPolicy::parse(&environment(&json!([]))).unwrap().rules.environment_ref;
+    let row = |pacticipant: &str, instance: Option<&str>| {
+        let key = RecordKey {
+            environment_ref: at.clone(),
+            pacticipant: Pacticipant::parse(pacticipant).unwrap(),
+            instance: instance.map(|text| ApplicationInstance::parse(text).unwrap()),
+        };
+        (key, Version::parse("1.0.0").unwrap())
+    };
+    let record: PactDeployment = object(
+        "PactDeployment",
+        "r",
+        &json!({"broker": "main", "environment": "production", "pacticipant": "orders"}),
+        &json!({}),
+    );
+    let told = |rows: Result<Vec<(RecordKey, Version)>, String>| {
+        let (at, known) = (at.clone(), row("orders", None).0);
+        let found = of_healthy(|facts| {
+            facts.installed.records = vec![(known, record.clone())];
+            facts.at_brokers = vec![AtBroker { at, rows }];
+        });
+        let about = found.into_iter().find(|it| it.text.contains("the broker has")).unwrap();
+        (about.grade, about.text)
+    };
+    let (grade, text) = told(Ok(vec![row("orders", None)]));
+    assert_eq!(
+        (grade, text.as_str()),
+        (Grade::Fine, "production at main: the broker has 1 version there, each known here")
+    );
+    let (grade, text) = told(Ok(vec![row("orders", None), row("orders", Some("eu")), row("left over", None)]));
+    assert_eq!(grade, Grade::Note);
+    assert!(text.contains("of orders 1.0.0 (instance eu), left over 1.0.0; they count for the gate"), "{text}");
+    let (grade, text) = told(Err("it does not answer".to_owned()));
+    assert_eq!(grade, Grade::Note);
+    assert!(text.ends_with("was not looked at: it does not answer"), "{text}");
+}
+
+#[test]
+fn what_the_chart_installs_is_missing_or_cannot_be_looked_at() {
+    let told = |trouble| {
+        let piece = || Piece { what: "definition x".to_owned(), trouble };
+        let found = of_healthy(|facts| facts.pieces = vec![piece()]);
+        let about = found.into_iter().find(|it| it.text.starts_with("definition")).unwrap();
+        (about.grade, about.text)
+    };
+    assert_eq!(told(Ok(None)), (Grade::Fine, "definitions and rights: as this program expects them".to_owned()));
+    assert_eq!(told(Ok(Some("it is missing".to_owned()))), (Grade::Problem, "definition x: it is missing".to_owned()));
+    let (grade, text) = told(Err("forbidden".to_owned()));
+    assert_eq!((grade, text.as_str()), (Grade::Note, "definition x: it was not looked at: forbidden"));
 }

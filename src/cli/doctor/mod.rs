@@ -1,7 +1,9 @@
 //! `pact-operator doctor`: looks at a whole installation and says what is wrong with it, each with its remedy. It reads the
-//! cluster with the rights of whoever asks, and creates one Deployment as a dry-run.
+//! cluster with the rights of whoever asks and creates one Deployment as a dry-run; it reads what the brokers have.
 
+mod at_brokers;
 mod findings;
+mod installation;
 
 use std::{
     collections::BTreeMap,
@@ -21,22 +23,21 @@ use serde_json::json;
 
 use self::findings::{Facts, Found, Grade};
 use super::{
+    broker_connection::{BrokerConnection, SeveralBrokers},
     columns::{Shade, colourful, painted},
     installed::Installed,
     process::{self, Failure},
+    reached_brokers::{ReachedBrokers, SecretsArguments},
     self_test,
 };
 use crate::{
-    decide::{admission::ServiceAccountName, messages, not_in_force},
+    decide::{EnvironmentPolicy, admission::ServiceAccountName, messages, not_in_force},
     workload::{Dispatch, Kind, View, Workload, WorkloadKind},
 };
 
 /// Arguments of the verb `doctor`.
 #[derive(Args, Debug)]
 pub(super) struct DoctorArguments {
-    /// The namespace of the operator.
-    #[arg(long, default_value = "pact-operator", value_name = "NAME")]
-    operator_namespace: String,
     /// The namespace in which a Deployment is created as a dry-run: not the operator's own, and none that is excluded.
     #[arg(long, default_value = "default", value_name = "NAME")]
     dry_run_namespace: String,
@@ -46,6 +47,10 @@ pub(super) struct DoctorArguments {
     /// The format.
     #[arg(long, short, default_value = "text", value_enum)]
     output: Format,
+    #[command(flatten)]
+    secrets: SecretsArguments,
+    #[command(flatten)]
+    connection: BrokerConnection,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -58,7 +63,7 @@ enum Format {
 
 /// Runs the verb. Exit codes: 0 nothing is wrong, 1 something is, 2 it could not be looked at.
 pub(super) fn run(arguments: &DoctorArguments) -> ExitCode {
-    process::ended("doctor", process::on_this_thread(examine(arguments)))
+    process::ended("doctor", SeveralBrokers::as_usage("doctor", process::on_this_thread(examine(arguments))))
 }
 
 async fn examine(arguments: &DoctorArguments) -> Result<u8, Failure> {
@@ -82,12 +87,19 @@ async fn gather(client: &Client, arguments: &DoctorArguments) -> Result<Facts, F
         .collect();
     let kinds = WorkloadKind::ALL.map(|kind| kind.dispatch(ListWorkloads(client.clone())));
     let workloads = try_join_all(kinds).await?.concat();
-    let leases: Api<Lease> = Api::namespaced(client.clone(), &arguments.operator_namespace);
+    let operator_namespace = arguments.secrets.operator_namespace.clone();
+    let leases: Api<Lease> = Api::namespaced(client.clone(), &operator_namespace);
     let lease = leases.get_opt(findings::LEASE).await.map_err(|error| refusal::explain(&error));
     let gate = self_test::gate(client, &arguments.dry_run_namespace).await.map_err(|error| error.to_string());
     let notes = self_test::notes(client, &arguments.bypass_accounts, not_in_force::notes_of_webhook).await;
-    let operator_namespace = arguments.operator_namespace.clone();
-    Ok(Facts { installed, namespaces, workloads, lease, gate, notes, operator_namespace })
+    let pieces = installation::look(client, &operator_namespace).await;
+    let places = installed.environments.iter().filter_map(|it| EnvironmentPolicy::parse(it).ok());
+    let places: Vec<_> = places.map(|policy| policy.rules.environment_ref).collect();
+    arguments.connection.is_of_all(&places)?;
+    let DoctorArguments { connection, secrets, .. } = arguments;
+    let reached = ReachedBrokers { verb: "doctor", client, connection, secrets };
+    let at_brokers = at_brokers::read(&reached, &installed).await;
+    Ok(Facts { installed, namespaces, workloads, lease, gate, notes, pieces, at_brokers, operator_namespace })
 }
 
 type Listing = BoxFuture<'static, Result<Vec<Workload>, Failure>>;
