@@ -53,7 +53,7 @@ enum Verb {
     /// Show the whole picture: what runs in each environment, and whether it gets along; `--html` writes a page of it.
     Matrix(Box<matrix::MatrixArguments>),
     /// Examine an installation: what is wrong with it, each with its remedy.
-    Doctor(doctor::DoctorArguments),
+    Doctor(Box<doctor::DoctorArguments>),
     /// Take back at the broker what the operator recorded for a namespace, an environment, an application or a cluster.
     Retire(Box<retire::RetireArguments>),
     /// Check an installed operator: ask the API server for its gate, and the brokers; say what is not in force.
