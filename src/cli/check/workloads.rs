@@ -149,8 +149,9 @@ async fn find(asking: &Asking, open: OpenSubject, judges: &Judges) -> (Finding, 
         Err(why) => (open.finding(Cause::Judged(Judgement::without_pairs(Verdict::BrokerUnavailable, why))), None),
         Ok((judge, url)) => {
             let judgement = patiently("check", asking, || judge.judge(&question)).await;
-            let link = messages::matrix_link(&url, &question.matrix_query());
-            (Finding { asked: Some(question), ..open.finding(Cause::Judged(judgement)) }, Some(link))
+            let published = !judgement.verdict.is_unpublished();
+            let link = published.then(|| messages::matrix_link(&url, &question.matrix_query()));
+            (Finding { asked: Some(question), ..open.finding(Cause::Judged(judgement)) }, link)
         }
     }
 }
