@@ -148,7 +148,8 @@ fn worst(overview: &Overview) -> String {
     }
     let named = wrong.iter().take(NAMED).map(|(environment, relation)| {
         let sentence = isolated(&headline::one(environment, relation));
-        format!("<li class=\"{}\">{}{sentence}</li>\n", relation.state().name(), sample(relation.state()))
+        // In one piece: the line lays out its parts beside each other.
+        format!("<li class=\"{}\">{}<span>{sentence}</span></li>\n", relation.state().name(), sample(relation.state()))
     });
     let more = match wrong.len().saturating_sub(NAMED) {
         0 => String::new(),
