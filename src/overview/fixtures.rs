@@ -16,11 +16,11 @@ use crate::{
     decide::{GateRules, LiveVersions, MatrixRow, UnrecordedVersion},
 };
 
-pub(super) fn name(name: &str) -> Pacticipant {
+pub(crate) fn name(name: &str) -> Pacticipant {
     Pacticipant::parse(name).unwrap()
 }
 
-pub(super) fn version(version: &str) -> Version {
+pub(crate) fn version(version: &str) -> Version {
     Version::parse(version).unwrap()
 }
 
@@ -29,7 +29,7 @@ pub(super) fn now() -> Timestamp {
 }
 
 /// A pact and a result of it.
-pub(super) fn row(consumer: (&str, &str), provider: (&str, &str), success: Option<bool>) -> MatrixRow {
+pub(crate) fn row(consumer: (&str, &str), provider: (&str, &str), success: Option<bool>) -> MatrixRow {
     MatrixRow {
         consumer: name(consumer.0),
         consumer_version: version(consumer.1),

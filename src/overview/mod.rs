@@ -231,4 +231,4 @@ impl Overview {
 }
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;

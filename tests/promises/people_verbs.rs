@@ -45,6 +45,16 @@ pub async fn run(mut command: Command, input: &str) -> Said {
     Said { code: status.code(), out: text(stdout), err: text(stderr) }
 }
 
+/// Ends with this code and has these words on its standard output, wherever its lines break.
+#[track_caller]
+pub fn shows(said: &Said, code: i32, wanted: &[&str]) {
+    let text = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in wanted {
+        assert!(text.contains(words), "{words:?} is missing in\n{}{}", said.out, said.err);
+    }
+    assert_eq!(said.code, Some(code), "{}{}", said.out, said.err);
+}
+
 /// The lines, with single spaces.
 fn lines(text: &str) -> Vec<String> {
     text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{
     check::verb,
     gate_setup::GateSetup,
-    people_verbs::{Said, said},
+    people_verbs::{self, Said, said},
 };
 use testbed::{
     eventually::eventually,
@@ -61,13 +61,10 @@ async fn why(broker: &StandIn, version: &str, more: &[&str]) -> Said {
     verb("why", &[&arguments, more].concat(), &[("KUBECONFIG", "/no/such/file")], "").await
 }
 
+/// Shows these words, on lines that fit.
 #[track_caller]
 fn shows(said: &Said, code: i32, wanted: &[&str]) {
-    let text = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
-    for words in wanted {
-        assert!(text.contains(words), "{words:?} is missing in\n{}{}", said.out, said.err);
-    }
-    assert_eq!(said.code, Some(code), "{}{}", said.out, said.err);
+    people_verbs::shows(said, code, wanted);
     let too_wide = said.out.lines().find(|line| line.chars().count() > 100 && !line.contains("http"));
     assert!(too_wide.is_none(), "{too_wide:?}");
 }

@@ -1,6 +1,6 @@
 //! What the brokers have in the environments of this cluster.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::{join_all, try_join};
 
@@ -8,7 +8,6 @@ use crate::{
     api::names::Version,
     broker::{Broker, BrokerError},
     cli::{installed::Installed, reached_brokers::ReachedBrokers},
-    decide::EnvironmentPolicy,
     workload::{EnvironmentRef, RecordKey},
 };
 
@@ -18,17 +17,25 @@ pub(super) struct AtBroker {
     pub(super) rows: Result<Vec<(RecordKey, Version)>, String>,
 }
 
-/// Reads each environment in which a `PactEnvironment` that can be followed records.
-pub(super) async fn read(reached: &ReachedBrokers<'_>, installed: &Installed) -> Vec<AtBroker> {
-    let policies = installed.environments.iter().filter_map(|it| EnvironmentPolicy::parse(it).ok());
-    let places: BTreeSet<_> = policies.map(|policy| policy.rules.environment_ref).collect();
-    let read = places.into_iter().map(async |at| {
-        let rows = match reached.reach(installed, &at.broker).await {
-            Err(why) => Err(why.to_string()),
+/// Reads these environments; each broker is reached once.
+pub(super) async fn read(
+    reached: &ReachedBrokers<'_>,
+    installed: &Installed,
+    places: &BTreeSet<EnvironmentRef>,
+) -> Vec<AtBroker> {
+    let names: BTreeSet<_> = places.iter().map(|at| at.broker.as_str()).collect();
+    let brokers = names.into_iter().map(async |name| {
+        let broker = reached.reach(installed, name).await.map(|(broker, _)| broker);
+        (name, broker.map_err(|why| why.to_string()))
+    });
+    let brokers: BTreeMap<_, _> = join_all(brokers).await.into_iter().collect();
+    let read = places.iter().map(async |at| {
+        let rows = match &brokers[at.broker.as_str()] {
+            Err(why) => Err(why.clone()),
             // That a broker does not answer is a finding: nobody waits for it.
-            Ok((broker, _)) => rows(&broker, &at).await.map_err(|why| why.to_string()),
+            Ok(broker) => rows(broker, at).await.map_err(|why| why.to_string()),
         };
-        AtBroker { at, rows }
+        AtBroker { at: at.clone(), rows }
     });
     join_all(read).await
 }

@@ -6,7 +6,7 @@ mod findings;
 mod installation;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Write},
     process::ExitCode,
 };
@@ -93,12 +93,12 @@ async fn gather(client: &Client, arguments: &DoctorArguments) -> Result<Facts, F
     let gate = self_test::gate(client, &arguments.dry_run_namespace).await.map_err(|error| error.to_string());
     let notes = self_test::notes(client, &arguments.bypass_accounts, not_in_force::notes_of_webhook).await;
     let pieces = installation::look(client, &operator_namespace).await;
-    let places = installed.environments.iter().filter_map(|it| EnvironmentPolicy::parse(it).ok());
-    let places: Vec<_> = places.map(|policy| policy.rules.environment_ref).collect();
+    let policies = installed.environments.iter().filter_map(|it| EnvironmentPolicy::parse(it).ok());
+    let places: BTreeSet<_> = policies.map(|policy| policy.rules.environment_ref).collect();
     arguments.connection.is_of_all(&places)?;
     let DoctorArguments { connection, secrets, .. } = arguments;
     let reached = ReachedBrokers { verb: "doctor", client, connection, secrets };
-    let at_brokers = at_brokers::read(&reached, &installed).await;
+    let at_brokers = at_brokers::read(&reached, &installed, &places).await;
     Ok(Facts { installed, namespaces, workloads, lease, gate, notes, pieces, at_brokers, operator_namespace })
 }
 

@@ -6,32 +6,14 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::*;
 use crate::{
-    api::names::{EnvironmentName, Pacticipant, Version},
-    decide::{GateRules, LiveVersions, MatrixRow, UnrecordedVersion},
+    api::names::EnvironmentName,
+    decide::{GateRules, LiveVersions, UnrecordedVersion},
     overview::{
         build::{Facts, Known, environment},
         document,
+        fixtures::{name, row, version},
     },
 };
-
-fn name(name: &str) -> Pacticipant {
-    Pacticipant::parse(name).unwrap()
-}
-
-fn version(version: &str) -> Version {
-    Version::parse(version).unwrap()
-}
-
-fn row(consumer: (&str, &str), provider: (&str, &str), success: Option<bool>) -> MatrixRow {
-    MatrixRow {
-        consumer: name(consumer.0),
-        consumer_version: version(consumer.1),
-        provider: name(provider.0),
-        provider_version: success.map(|_| version(provider.1)),
-        success,
-        ignored: false,
-    }
-}
 
 fn picture() -> Overview {
     let live = [("web", "4.2.0"), ("stock", "1.36.0"), ("idle", "1"), ("clock", "1")];

@@ -20,6 +20,6 @@ pub use bypass::{Bypass, Ineffective, ServiceAccountName};
 pub use decision::{Cause, Decision, Finding, Outcome};
 pub use policy::{EnvironmentPolicy, GateRules};
 pub use review::{GroupVersionKind, Operation, Review, User};
-pub use scope::{Notice, OpenSubject, Scope, Unjudged, scope, unjudged};
+pub use scope::{Notice, OpenSubject, Scope, Unjudged, claimants, scope, unjudged};
 pub use subject::{Basis, Identified, Problem, RecordedVersions, Subject, subjects};
 pub use unclear::Unclear;

@@ -199,22 +199,14 @@ pub fn scope<'a>(
     if let Some(unjudged) = unjudged(review) {
         return Scope::Unjudged(unjudged);
     }
-    let (sure, conflict) = match &whereabouts.mapping {
-        NamespaceMapping::Unmapped => (&[][..], None),
-        NamespaceMapping::Mapped(objects) => (objects.as_slice(), None),
-        NamespaceMapping::Conflicted(claimants) => {
-            (claimants.as_slice(), Some(Unclear::Conflicted { claimants: claimants.clone() }))
-        }
-    };
-    if sure.is_empty() && whereabouts.possible.is_empty() {
+    let mut claimants = claimants(whereabouts).peekable();
+    if claimants.peek().is_none() {
         return Scope::Unjudged(Unjudged::Unmapped);
     }
     let (old, mut open, mut notices) = (review.old.as_ref(), Vec::new(), Vec::new());
     let Ok(new) = &review.new else { return Scope::Judged { subjects: open, notices } };
     let mut gated = false;
-    let sure = sure.iter().map(|object| (object, conflict.clone()));
-    let possible = whereabouts.possible.iter().map(|object| (object, Some(Unclear::NamespaceUnread)));
-    for (object, unclear) in sure.chain(possible) {
+    for (object, unclear) in claimants {
         let Some(judge) = environment(object).and_then(|policy| Judge::of(policy, unclear)) else { continue };
         gated |= judge.gate.mode != GateMode::Off;
         // Where the version is checked it is a finding, not a notice.
@@ -235,6 +227,19 @@ pub fn scope<'a>(
         notices.extend(new.stray_keys.iter().cloned().map(Notice::StrayKey));
     }
     Scope::Judged { subjects: open, notices }
+}
+
+/// The `PactEnvironment`s that claim a namespace or may claim it, each with why it is not clear that they judge it, if so.
+pub fn claimants(whereabouts: &Whereabouts) -> impl Iterator<Item = (&str, Option<Unclear>)> {
+    let (sure, conflict) = match &whereabouts.mapping {
+        NamespaceMapping::Unmapped => (&[][..], None),
+        NamespaceMapping::Mapped(objects) => (objects.as_slice(), None),
+        NamespaceMapping::Conflicted(claimants) => {
+            (claimants.as_slice(), Some(Unclear::Conflicted { claimants: claimants.clone() }))
+        }
+    };
+    let sure = sure.iter().map(move |object| (object.as_str(), conflict.clone()));
+    sure.chain(whereabouts.possible.iter().map(|object| (object.as_str(), Some(Unclear::NamespaceUnread))))
 }
 
 /// By what an environment judges.

@@ -44,7 +44,7 @@ use crate::{
     broker::fair_queue::{Caller, Urgency},
     decide::{
         Finding,
-        admission::{Cause, Known, Unclear, asked},
+        admission::{Cause, Known, Unclear, asked, claimants},
     },
     workload::{NamespaceMapping, Whereabouts},
 };
@@ -163,21 +163,13 @@ impl Served {
                 .map_or_else(|| environments.whereabouts_without_labels(namespace), Whereabouts::from),
             None => NamespaceMapping::Mapped(environments.objects()).into(),
         };
-        let (sure, conflict) = match whereabouts.mapping {
-            NamespaceMapping::Unmapped => (Vec::new(), None),
-            NamespaceMapping::Mapped(objects) => (objects, None),
-            NamespaceMapping::Conflicted(objects) => {
-                (objects.clone(), Some(Unclear::Conflicted { claimants: objects }))
-            }
-        };
-        let sure = sure.into_iter().map(|object| (object, conflict.clone()));
-        let possible = whereabouts.possible.into_iter().map(|object| (object, Some(Unclear::NamespaceUnread)));
         let is_meant = |object: &str| {
             let Some(name) = question.environment.as_deref() else { return true };
             object == name
                 || environments.rules(object).is_some_and(|it| it.environment_ref.environment.as_str() == name)
         };
-        sure.chain(possible).filter(|(object, _)| is_meant(object)).collect()
+        let meant = claimants(&whereabouts).filter(|(object, _)| is_meant(object));
+        meant.map(|(object, unclear)| (object.to_owned(), unclear)).collect()
     }
 
     async fn checks(
