@@ -236,7 +236,7 @@ pub(super) async fn install_kinds(control_plane: &ControlPlane) {
 }
 
 /// A definition that accepts any object.
-fn definition(group: &str, version: &str, kind: &str, plural: &str) -> String {
+pub(super) fn definition(group: &str, version: &str, kind: &str, plural: &str) -> String {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": format!("{plural}.{group}")},
