@@ -225,9 +225,12 @@ impl<'workload> Dispatch for Read<'workload> {
         let Self { client, reference } = self;
         async move {
             let api: Api<View<K>> = Api::namespaced(client, &reference.namespace);
-            let read =
-                bounded(api.get_opt(&reference.name), reference).await.map_err(|error| error.unexpected(reference))?;
-            Ok(read.map(|object| object.observe(Timestamp::now())))
+            match bounded(api.get_opt(&reference.name), reference).await {
+                Ok(read) => Ok(read.map(|object| object.observe(Timestamp::now()))),
+                // Its definition was deleted, and so was each object of it.
+                Err(ReadError::NotServed) if K::KIND.definition().is_some() => Ok(None),
+                Err(error) => Err(error.unexpected(reference)),
+            }
         }
         .boxed()
     }

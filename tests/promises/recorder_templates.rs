@@ -148,6 +148,36 @@ async fn case_86_a_rollout_is_recorded_once_it_is_promoted_and_never_what_it_abo
         .await;
 }
 
+/// A cluster of its own: a definition takes the objects of every other test with it.
+#[tokio::test]
+async fn a_rollout_whose_definition_is_deleted_is_undeployed_after_the_grace() {
+    let cluster = TestCluster::start().await;
+    install_kinds(&cluster.control_plane).await;
+    testbed::namespace::with_namespace(&cluster.control_plane, async |namespace| {
+        let environment = cluster.environment(&[&namespace], json!({"record": {"undeployGraceSeconds": 1}})).await;
+        published(&cluster, "uninstalled", &["2.0.0"]);
+        let kubeconfig = cluster.control_plane.kubeconfig();
+        let runs = async || {
+            let template = json!({"spec": {"containers": [{"name": "app", "image": image("2.0.0")}]}});
+            let spec = json!({"replicas": 1, "template": template});
+            let rollout = foreign("argoproj.io/v1alpha1", "Rollout", "uninstalled", &spec);
+            let mut rollout: Value = serde_json::from_str(&rollout).unwrap();
+            rollout["metadata"]["annotations"] = json!({"pact-operator.dev/pacticipant": "uninstalled"});
+            kubectl::apply(kubeconfig, &namespace, &rollout.to_string()).await;
+            report(&cluster, &namespace, "uninstalled", &json!({})).await;
+            cluster.wait_recorded(&environment, "uninstalled", "2.0.0").await;
+        };
+        runs().await;
+        kubectl::kubectl_ok(kubeconfig, &["delete", "customresourcedefinition", "rollouts.argoproj.io"]).await;
+        cluster.wait_condition(&environment, "uninstalled", ("Ready", "True", "Undeployed")).await;
+        assert_eq!(cluster.recorded(&environment, "uninstalled"), None);
+        // Installed again, it is followed again.
+        install_kinds(&cluster.control_plane).await;
+        runs().await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn case_71_a_flagger_canary_is_recorded_from_its_primary_with_the_annotations_of_its_target() {
     let cluster = cluster().await;
