@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     decide::{admission::ServiceAccountName, broker_secrets::WEBHOOK_AUTHORITY},
-    gate::{self, Gate, Settings},
+    gate::{self, Gate, HookCallers, Settings, VerdictSettings},
 };
 use operator_kit::{
     certificates::{self, CertificateSettings, MountedSource, OwnSource, ServingCertificate, Source},
@@ -54,6 +54,12 @@ pub(super) struct WebhookArguments {
     /// An audience for which a tool's token may be made; may be repeated. Without one: the API server's own.
     #[arg(long = "verdict-audience", value_name = "AUDIENCE", requires = "verdict_address")]
     verdict_audiences: Vec<String>,
+    /// Answer the hooks of Flagger's Canaries there, too, for whoever sends a token and holds the verb ask.
+    #[arg(long, requires = "verdict_address")]
+    flagger_hooks: bool,
+    /// Answer those hooks to whoever sends no token as well, without a reason.
+    #[arg(long, requires = "flagger_hooks")]
+    flagger_without_token: bool,
     /// The `ValidatingWebhookConfiguration` whose caBundle is kept right.
     #[arg(long, default_value = "pact-operator", value_name = "NAME")]
     webhook_configuration: String,
@@ -203,6 +209,13 @@ impl WebhookArguments {
         Ok(Some(TlsServer::bind(address, settings).await?))
     }
 
+    /// Who is answered at the verdict endpoint.
+    fn verdict_settings(&self) -> VerdictSettings {
+        let callers = if self.flagger_without_token { HookCallers::Anybody } else { HookCallers::Known };
+        let flagger = self.flagger_hooks.then_some(callers);
+        VerdictSettings { audiences: self.verdict_audiences.clone(), flagger }
+    }
+
     /// How callers are told apart. A client certificate says who calls; then the path does not matter.
     fn review_path(&self) -> Arc<ReviewPath> {
         if self.client_ca_file.is_some() { ReviewPath::of_everybody() } else { ReviewPath::new() }
@@ -292,7 +305,7 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
     let certificate = || Arc::new(serving.clone());
     let answering_tools = async {
         if let Some(server) = verdict_server {
-            let router = gate.verdict_router(arguments.verdict_audiences.clone());
+            let router = gate.verdict_router(arguments.verdict_settings());
             server.serve(router, certificate(), asked.clone(), drain.clone()).await;
         }
     };

@@ -172,7 +172,11 @@ async fn pods_left_of(client: &Client, key: &RecordKey, gone: &WorkloadRef) -> R
     Ok(pods.iter().any(|pod| pods_left::was_of(&pod.metadata, &gone.name)))
 }
 
-async fn live_workload(client: &Client, reference: &WorkloadRef) -> Result<Option<Workload>, Explanation> {
+/// A workload as the API server has it now.
+///
+/// # Errors
+/// When the API server cannot be asked.
+pub async fn live_workload(client: &Client, reference: &WorkloadRef) -> Result<Option<Workload>, Explanation> {
     reference.kind.dispatch(Read { client: client.clone(), reference }).await
 }
 

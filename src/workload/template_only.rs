@@ -13,6 +13,9 @@ use serde::Deserialize;
 
 use super::{PactAnnotations, Workload, WorkloadKind, WorkloadRef};
 
+/// What Flagger appends to the name of a target for that of its primary.
+const PRIMARY: &str = "-primary";
+
 /// An Argo Rollout (`argoproj.io/v1alpha1`), reduced to its reference to a template.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct RolloutView {
@@ -132,6 +135,13 @@ pub fn target_of(canary: &CanaryView) -> Option<WorkloadRef> {
     workload(&canary.metadata, canary.spec.as_ref()?.target_ref.as_ref()?)
 }
 
+/// Where the primary of a Canary is that Flagger makes from this target; [`CanaryView::has_primary`] says whether a workload
+/// is it.
+#[must_use]
+pub fn primary_of(target: &WorkloadRef) -> WorkloadRef {
+    WorkloadRef { name: format!("{}{PRIMARY}", target.name), ..target.clone() }
+}
+
 /// A missing apiVersion is read as the kind's own, for safety: it is better to leave a workload out than to record from
 /// a template.
 fn workload(owner: &ObjectMeta, target: &TargetView) -> Option<WorkloadRef> {
@@ -151,7 +161,7 @@ impl CanaryView {
         let made_from = |target: WorkloadRef| {
             target.kind == workload.reference.kind
                 && target.namespace == workload.reference.namespace
-                && workload.reference.name.strip_suffix("-primary") == Some(&target.name)
+                && workload.reference.name.strip_suffix(PRIMARY) == Some(&target.name)
         };
         owner == Some((self.metadata.name.as_ref(), self.metadata.uid.as_ref()))
             && target_of(self).is_some_and(made_from)
