@@ -27,7 +27,7 @@ module=$here/$tool
   die "$module has no go.mod, go.sum and files"
 package=$(awk '$1 == "tool" { print $2 }' "$module/go.mod")
 [ -n "$package" ] && [ "$(wc -w <<<"$package")" = 1 ] || die "$module/go.mod must have one line: tool PACKAGE"
-name=$tool-$(cat "$module/go.mod" "$module/go.sum" "$module/files" "$here/go.requirements" | sha256)
+name=$tool-$(cat "$module/go.mod" "$module/go.sum" "$module/files" | sha256)
 folder=$cache/gitops/$name
 
 complete() { [ -x "$folder/$tool" ]; }
