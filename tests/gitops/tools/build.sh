@@ -6,7 +6,7 @@
 #
 # TOOL is a folder beside this script: argo-rollouts, argocd, flagger, kustomize-controller. Its go.mod names the program
 # with a single `tool` directive; the program in the cache has the tool's own name. Its file `files` names what else of
-# which module is copied beside the program: definitions of kinds, accounts and roles as they are shipped.
+# which module (with a version, where go.mod requires none) is copied beside the program: definitions of kinds, accounts and roles as they are shipped.
 #
 # GOFLAGS=-p=1 builds slower and leaves the machine to others.
 set -euo pipefail
@@ -64,7 +64,10 @@ beat still
 cd "$module"
 CGO_ENABLED=0 nice go build -buildvcs=false -ldflags "-s -w" -o "$building/$tool" "$package" >&2 9>&-
 while read -r source paths; do
-  at=$(go list -m -f '{{.Dir}}' "$source")
+  case $source in
+    *@*) at=$(go mod download -json "$source" | awk -F '"' '$2 == "Dir" { print $4 }') ;; # what go.mod does not require
+    *) at=$(go list -m -f '{{.Dir}}' "$source") ;;
+  esac
   for path in $paths; do
     for file in "$at"/$path; do
       [ -f "$file" ] || die "$source has no file $path"
