@@ -44,7 +44,9 @@ pub use record_key::{EnvironmentRef, RecordKey};
 pub use rollout::RolloutState;
 pub use stray_keys::StrayKey;
 pub use tag_pattern::{PatternError, TagPattern};
-pub use template_only::{CanaryOwner, CanaryView, RolloutView, effective_annotations, primary_of, target_of, template_of};
+pub use template_only::{
+    CanaryOwner, CanaryView, RolloutView, effective_annotations, primary_of, target_of, template_of,
+};
 pub use version::{ResolvedVersion, StaleSource, VersionSource};
 pub use version_problem::VersionProblem;
 pub use version_rules::{OwnInstance, VersionRules};

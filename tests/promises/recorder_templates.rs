@@ -186,7 +186,7 @@ fn definition(group: &str, version: &str, kind: &str, plural: &str) -> String {
     .to_string()
 }
 
-fn foreign(api_version: &str, kind: &str, name: &str, spec: &Value) -> String {
+pub(super) fn foreign(api_version: &str, kind: &str, name: &str, spec: &Value) -> String {
     json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, "spec": spec}).to_string()
 }
 

@@ -57,7 +57,11 @@ impl CanaryHook {
                 if certain { Advice::RollBack } else { Advice::GoOn }
             }
             Self::ConfirmRollout | Self::PreRollout | Self::ConfirmPromotion => {
-                if denied { Advice::Wait } else { Advice::GoOn }
+                if denied {
+                    Advice::Wait
+                } else {
+                    Advice::GoOn
+                }
             }
         }
     }

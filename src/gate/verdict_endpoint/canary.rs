@@ -11,7 +11,7 @@ use operator_kit::{
 };
 use thiserror::Error;
 use tokio::time::{Instant, timeout};
-use tracing::{info, warn};
+use tracing::{debug, info};
 
 use crate::{
     broker::fair_queue::{Caller, Urgency},
@@ -79,8 +79,9 @@ impl Gate {
             }
             Scope::Judged { subjects, .. } => for_hook(&review, subjects, asked.enforced),
         };
-        let urgency = if asked.user.is_some() { Urgency::Asked } else { Urgency::Strange };
-        let caller = Caller { urgency, namespace: asked.namespace.to_owned() };
+        // Not `Strange`, even for somebody without a token: such a question may come to nothing, and many of them would
+        // then let every Canary pass whose environment only warns of that. Few are answered at once instead.
+        let caller = Caller { urgency: Urgency::Asked, namespace: asked.namespace.to_owned() };
         let findings = subjects.into_iter().map(|open| self.find_out(open, caller.clone(), deadline));
         let decision = Decision::over(join_all(findings).await);
         let advice = asked.hook.advice(&decision);
@@ -89,9 +90,14 @@ impl Gate {
             .first()
             .map_or_else(|| "nothing in it has to be asked about".to_owned(), messages::sentence);
         let verdict = decision.findings.first().map(|finding| finding.cause.name());
-        let (namespace, name, hook, user) = (asked.namespace, asked.name, asked.hook.name(), asked.user);
-        info!(namespace, canary = name, hook, user, verdict, ?advice, why, "Flagger asked about a Canary");
-        self.report_advice(asked.hook, advice, &canary, &review, &decision);
+        let (namespace, canary_name, hook) = (asked.namespace, asked.name, asked.hook.name());
+        match asked.user {
+            Some(user) => {
+                info!(namespace, canary_name, hook, user, verdict, ?advice, why, "Flagger asked about a Canary")
+            }
+            None => debug!(namespace, canary_name, hook, verdict, ?advice, why, "somebody asked about a Canary"),
+        }
+        self.report_advice(advice, &canary, &review, &decision);
         Ok(Advised { advice, why })
     }
 
@@ -125,14 +131,7 @@ impl Gate {
     }
 
     /// Has an Event published on the Canary about what holds it up: people read only Flagger's own that it waits for a hook.
-    fn report_advice(
-        &self,
-        hook: CanaryHook,
-        advice: Advice,
-        canary: &CanaryView,
-        review: &Review,
-        decision: &Decision,
-    ) {
+    fn report_advice(&self, advice: Advice, canary: &CanaryView, review: &Review, decision: &Decision) {
         let reason = match advice {
             Advice::GoOn => return,
             Advice::Wait => Reason::CanaryHalted,
@@ -152,11 +151,8 @@ impl Gate {
             note: messages::note(finding, self.link(finding)),
             once_key: once(review, finding),
         };
-        let events: Vec<_> = decision.decisive().iter().map(event).collect();
-        let namespace = &review.namespace;
-        let name = &regarding.name;
-        warn!(namespace, canary = name, hook = hook.name(), ?advice, "a Canary is held up");
-        self.publish_about(regarding, events.into_iter().map(|event| (event, BTreeMap::new())).collect());
+        let events = decision.decisive().iter().map(event);
+        self.publish_about(regarding, events.map(|event| (event, BTreeMap::new())).collect());
     }
 }
 

@@ -76,7 +76,8 @@ pub(super) struct Payload {
 impl Payload {
     pub(super) fn read(body: &[u8]) -> Result<Self, String> {
         // An error of serde's may quote what it has read.
-        let payload: Self = serde_json::from_slice(body).map_err(|_| "the body is not what Flagger sends".to_owned())?;
+        let payload: Self =
+            serde_json::from_slice(body).map_err(|_| "the body is not what Flagger sends".to_owned())?;
         let is_name = |name: &str| name.len() <= 253 && name.split('.').all(is_namespace);
         if !is_namespace(&payload.namespace) || !is_name(&payload.name) {
             return Err("the body names no Canary by name and namespace".to_owned());

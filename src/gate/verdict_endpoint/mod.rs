@@ -35,6 +35,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info};
 
+pub use self::flagger::HookCallers;
 use self::{
     answer::Check,
     caller::{Callers, Refusal},
@@ -42,7 +43,6 @@ use self::{
     matrix::Picture,
     question::Question,
 };
-pub use self::flagger::HookCallers;
 use super::{Gate, deadline::budget};
 use crate::{
     broker::fair_queue::{Caller, Urgency},
