@@ -11,10 +11,16 @@
     reason = "a test that cannot go on says so; clippy.toml excuses only functions marked as tests, not what they call"
 )]
 
+mod archives;
 mod built;
+mod flux;
+mod flux_denial;
+mod flux_waits;
 #[allow(dead_code, reason = "the promises' set-up, of which these tests use a part")]
 #[path = "../promises/gate_setup.rs"]
 mod gate_setup;
+mod guide;
 #[allow(dead_code, reason = "as above")]
 #[path = "../promises/objects.rs"]
 mod objects;
+mod team;
