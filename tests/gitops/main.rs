@@ -1,0 +1,26 @@
+//! The operator beside the deployment tools that people have: the real programs, each with the account and the rights
+//! that it ships with, against the real control plane and the stand-in broker.
+//!
+//! Run by `make test-gitops`, which builds the tools first (`tests/gitops/tools`). Needs git, and redis-server for
+//! Argo CD. What each tool does around the gate is in `docs/deployment-tools.md`, each cell of which names a test.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_in_result,
+    reason = "a test that cannot go on says so; clippy.toml excuses only functions marked as tests, not what they call"
+)]
+
+mod archives;
+mod built;
+mod flux;
+mod flux_denial;
+mod flux_waits;
+#[allow(dead_code, reason = "the promises' set-up, of which these tests use a part")]
+#[path = "../promises/gate_setup.rs"]
+mod gate_setup;
+mod guide;
+#[allow(dead_code, reason = "as above")]
+#[path = "../promises/objects.rs"]
+mod objects;
+mod team;
