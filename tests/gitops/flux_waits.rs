@@ -23,7 +23,8 @@ async fn what_depends_on_a_pact_environment_waits_until_it_is_ready() {
     let platform_revision = flux.commit(&elsewhere, &[environment]).await;
     let platform = flux.kustomization(&elsewhere, "platform", json!({"targetNamespace": null})).await;
     let first = flux.commit(team.namespace(), &team.manifests("1.0.0")).await;
-    let more = json!({"targetNamespace": team.namespace(), "dependsOn": [{"name": "platform", "namespace": elsewhere}]});
+    let more =
+        json!({"targetNamespace": team.namespace(), "dependsOn": [{"name": "platform", "namespace": elsewhere}]});
     let shop = flux.kustomization(team.namespace(), "shop", more).await;
 
     // The broker does not know the environment yet.

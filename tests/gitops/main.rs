@@ -13,6 +13,9 @@
 
 mod archives;
 mod built;
+mod endpoint;
+mod flagger;
+mod flagger_canaries;
 mod flux;
 mod flux_denial;
 mod flux_waits;
@@ -23,4 +26,6 @@ mod guide;
 #[allow(dead_code, reason = "as above")]
 #[path = "../promises/objects.rs"]
 mod objects;
+mod rollouts;
+mod rollouts_analysis;
 mod team;

@@ -1,0 +1,196 @@
+//! Argo Rollouts itself: its controller as a process beside the test control plane, with the account and the rights that it
+//! ships with.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Mutex;
+
+use kube::Api;
+use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
+use serde_json::{Value, json};
+use testbed::crds::apply_crds;
+use testbed::eventually::eventually;
+use testbed::process::{Process, free_port};
+use testbed::shared::{InUse, Shared};
+use testbed::test_cluster::{SOON, image};
+use testbed::{dump, http, namespace};
+
+use crate::built::{apply, built, shipped};
+use crate::endpoint::Endpoint;
+use crate::team::api;
+
+/// Where Argo Rollouts is installed.
+const NAMESPACE: &str = "argo-rollouts";
+
+/// A running Argo Rollouts.
+pub struct ArgoRollouts {
+    pub endpoint: InUse<Endpoint>,
+    tool: PathBuf,
+    controller: Mutex<Process>,
+}
+
+impl ArgoRollouts {
+    /// The one that tests share.
+    pub async fn shared() -> InUse<Self> {
+        static SHARED: Shared<ArgoRollouts> = Shared::new();
+        SHARED.get(Self::start).await
+    }
+
+    async fn start() -> Self {
+        let endpoint = Endpoint::shared().await;
+        let cp = &endpoint.setup.cluster.control_plane;
+        let tool = built("argo-rollouts").await;
+        let files = fs::read_dir(&tool).unwrap().flatten().map(|file| file.path());
+        let definitions = files.filter(|file| file.to_string_lossy().ends_with("-crd.yaml"));
+        let definitions: Vec<_> = definitions.map(|file| fs::read_to_string(file).unwrap()).collect();
+        assert_eq!(definitions.len(), 5, "the definitions in {}", tool.display());
+        apply_crds(cp, &definitions.join("\n---\n")).await;
+        namespace::ensure(cp, &cp.client(), NAMESPACE, &[]).await;
+        let files =
+            ["argo-rollouts-sa.yaml", "argo-rollouts-clusterrole.yaml", "argo-rollouts-clusterrolebinding.yaml"];
+        let rights: Vec<_> = files.iter().flat_map(|file| shipped(&tool.join(file))).collect();
+        apply(cp, NAMESPACE, &rights).await;
+        let controller = Mutex::new(run(&endpoint, &tool).await);
+        Self { endpoint, tool, controller }
+    }
+
+    /// Kills the controller, and starts another one.
+    pub async fn restart(&self) {
+        self.controller.lock().unwrap().kill9();
+        *self.controller.lock().unwrap() = run(&self.endpoint, &self.tool).await;
+    }
+
+    /// The last lines that the controller has logged, for a failure.
+    pub fn log(&self) -> String {
+        dump::tail(&self.controller.lock().unwrap().logs(), 20)
+    }
+
+    /// Creates a Rollout of this name, which is also its pacticipant, at 1.0.0, and waits until it is healthy.
+    pub async fn rollout(&self, namespace: &str, name: &str, strategy: &Value) -> Rollout<'_> {
+        let setup = &self.endpoint.setup;
+        let rollout = manifest(name, "1.0.0", strategy);
+        apply(&setup.cluster.control_plane, namespace, &[rollout]).await;
+        let rollout = self.existing(namespace, name);
+        rollout.wait_healthy("1.0.0").await;
+        rollout
+    }
+
+    /// The Rollout of this name.
+    pub fn existing(&self, namespace: &str, name: &str) -> Rollout<'_> {
+        let api = |kind: &str| api(&self.endpoint.setup, "argoproj.io", "v1alpha1", kind, namespace);
+        Rollout { argo: self, api: api("Rollout"), analyses: api("AnalysisRun"), name: name.to_owned() }
+    }
+}
+
+/// A Rollout with two replicas and this strategy.
+pub fn manifest(name: &str, version: &str, strategy: &Value) -> Value {
+    json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout",
+        "metadata": {"name": name, "annotations": {"pact-operator.dev/pacticipant": name}},
+        "spec": {
+            "replicas": 2, "selector": {"matchLabels": {"app": name}}, "strategy": strategy,
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [{"name": "app", "image": image(version)}]},
+            },
+        },
+    })
+}
+
+/// Starts the controller, and waits until it is ready.
+async fn run(endpoint: &Endpoint, tool: &std::path::Path) -> Process {
+    let cp = &endpoint.setup.cluster.control_plane;
+    let (health, metrics) = (free_port(), free_port());
+    let mut command = Command::new(tool.join("argo-rollouts"));
+    command.arg("--kubeconfig").arg(cp.user_kubeconfig(NAMESPACE, "argo-rollouts").await);
+    command.args(["--namespace", NAMESPACE, "--leader-elect=false", "--loglevel", "info"]);
+    command.arg(format!("--healthzPort={health}")).arg(format!("--metricsPort={metrics}"));
+    command.env("SSL_CERT_FILE", &endpoint.authority).env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
+    let mut controller = Process::start("argo-rollouts", cp.folder(), &command);
+    let address = format!("127.0.0.1:{health}");
+    eventually("Argo Rollouts to be ready", SOON, async || {
+        let tail = dump::tail(&controller.logs(), 20);
+        assert_eq!(controller.exit_code(), None, "Argo Rollouts ended:\n{tail}");
+        match http::get(&address, "/healthz").await {
+            Ok((200, _)) => Ok(()),
+            other => Err(format!("{other:?}\n{tail}")),
+        }
+    })
+    .await;
+    controller
+}
+
+/// A Rollout in the cluster.
+pub struct Rollout<'a> {
+    argo: &'a ArgoRollouts,
+    api: Api<DynamicObject>,
+    analyses: Api<DynamicObject>,
+    name: String,
+}
+
+impl Rollout<'_> {
+    /// It, as it is now.
+    pub async fn get(&self) -> Value {
+        serde_json::to_value(self.api.get(&self.name).await.expect("a Rollout")).unwrap()
+    }
+
+    /// The admin gives it another image.
+    pub async fn set_version(&self, version: &str) {
+        let containers = json!([{"name": "app", "image": image(version)}]);
+        let patch = json!({"spec": {"template": {"spec": {"containers": containers}}}});
+        self.api.patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("a Rollout");
+    }
+
+    /// What `kubectl argo rollouts` does to its status.
+    pub async fn set_status(&self, status: Value) {
+        let patch = Patch::Merge(json!({"status": status}));
+        self.api.patch_status(&self.name, &PatchParams::default(), &patch).await.expect("a Rollout");
+    }
+
+    /// Waits until it has this phase, as seen of the current spec.
+    pub async fn wait_phase(&self, phase: &str) -> Value {
+        eventually(format!("{} to be {phase}", self.name), SOON, async || {
+            let rollout = self.get().await;
+            let observed = rollout["status"]["observedGeneration"].as_str().map(str::to_owned);
+            let current = observed == rollout["metadata"]["generation"].as_u64().map(|it| it.to_string());
+            let there = current && rollout["status"]["phase"] == phase;
+            if there { Ok(rollout) } else { Err(format!("{}\n{}", rollout["status"], self.argo.log())) }
+        })
+        .await
+    }
+
+    /// Waits until it is healthy with this version, and nothing of another one is left.
+    pub async fn wait_healthy(&self, version: &str) {
+        eventually(format!("{} to be healthy with {version}", self.name), SOON, async || {
+            let rollout = self.wait_phase("Healthy").await;
+            let status = &rollout["status"];
+            let numbers = ["replicas", "updatedReplicas", "availableReplicas"].map(|key| status[key].as_u64());
+            let runs = rollout["spec"]["template"]["spec"]["containers"][0]["image"] == image(version);
+            let whole = numbers == [rollout["spec"]["replicas"].as_u64(); 3];
+            let stable = status["stableRS"] == status["currentPodHash"];
+            if runs && whole && stable { Ok(()) } else { Err(status.to_string()) }
+        })
+        .await;
+    }
+
+    /// Waits until as many analyses as this have ended; gives the phase, and the value that was measured, of each in the order
+    /// in which they were made.
+    pub async fn wait_analyses(&self, count: usize) -> Vec<(String, String)> {
+        eventually(format!("{count} analyses of {} to end", self.name), SOON, async || {
+            let runs = self.analyses.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
+            let mut runs: Vec<_> = runs.items.into_iter().map(|run| serde_json::to_value(run).unwrap()).collect();
+            runs.retain(|run| run["metadata"]["ownerReferences"][0]["name"] == self.name.as_str());
+            runs.sort_by_key(|run| run["status"]["startedAt"].as_str().unwrap_or("~").to_owned());
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let ended = |run: &Value| {
+                let (phase, measured) =
+                    (text(&run["status"]["phase"]), &run["status"]["metricResults"][0]["measurements"][0]);
+                (!["", "Pending", "Running"].contains(&&*phase)).then(|| (phase, text(&measured["value"])))
+            };
+            let phases: Vec<_> = runs.iter().filter_map(ended).collect();
+            if phases.len() == count { Ok(phases) } else { Err(format!("{phases:?}\n{}", self.argo.log())) }
+        })
+        .await
+    }
+}
