@@ -11,12 +11,20 @@ const PAGE: &str = include_str!("../../docs/argo-rollouts.md");
 
 /// A Rollout that runs 1.0.0, of which everything is verified, with the strategy that the page prints.
 async fn running<'a>(argo: &'a ArgoRollouts, name: &str) -> (MappedEnvironment, Rollout<'a>) {
+    running_with(argo, name, json!({})).await
+}
+
+/// The same with this in the template's metric.
+async fn running_with<'a>(argo: &'a ArgoRollouts, name: &str, more: Value) -> (MappedEnvironment, Rollout<'a>) {
     let setup = &argo.endpoint.setup;
     let environment = setup.gated(json!({"mode": "Enforce"})).await;
     consumer_of(&setup.cluster.broker, &environment.name, name);
     assert!(setup.cluster.broker.store().verify(&format!("web-of-{name}"), "7", name, "1.0.0", true));
     setup.cluster.broker.store().publish_version(name, "2.0.0");
-    let template = argo.endpoint.printed(PAGE, "apiVersion: argoproj.io/v1alpha1");
+    let mut template = argo.endpoint.printed(PAGE, "apiVersion: argoproj.io/v1alpha1");
+    for (key, value) in more.as_object().into_iter().flatten() {
+        template["spec"]["metrics"][0][key] = value.clone();
+    }
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pact-ask-token"},
         "stringData": {"token": argo.endpoint.token},
@@ -78,5 +86,19 @@ async fn the_printed_analysis_pauses_what_is_not_known_and_asks_again_when_resum
     rollout.set_status(json!({"pauseConditions": null})).await;
     let analyses = rollout.wait_analyses(2).await;
     assert_eq!((analyses[1].0.as_str(), verdict(&analyses[1].1)), ("Successful", json!("Yes")), "{analyses:?}");
+    rollout.wait_healthy("2.0.0").await;
+}
+
+#[tokio::test]
+async fn the_printed_analysis_can_wait_for_a_verification() {
+    let argo = ArgoRollouts::shared().await;
+    let mut waits = argo.endpoint.printed(PAGE, "interval: 1m");
+    waits["interval"] = json!("2s");
+    let (_, rollout) = running_with(&argo, "ar-waits", waits).await;
+    rollout.set_version("2.0.0").await;
+    rollout.wait_inconclusive(2).await;
+    assert!(argo.endpoint.setup.cluster.broker.store().verify("web-of-ar-waits", "7", "ar-waits", "2.0.0", true));
+    let analyses = rollout.wait_analyses(1).await;
+    assert_eq!(analyses[0].0, "Successful", "{analyses:?}");
     rollout.wait_healthy("2.0.0").await;
 }
