@@ -198,9 +198,13 @@ impl Rollout<'_> {
     pub async fn wait_inconclusive(&self, times: u64) {
         eventually(format!("{times} inconclusive measurements of {}", self.name), SOON, async || {
             let runs = self.analyses.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
-            let run = runs.items.into_iter().find(|run| run.metadata.name.as_deref().is_some_and(|it| it.starts_with(&self.name)));
+            let run = runs
+                .items
+                .into_iter()
+                .find(|run| run.metadata.name.as_deref().is_some_and(|it| it.starts_with(&self.name)));
             let status = run.map(|run| run.data["status"].clone()).unwrap_or_default();
-            let waits = status["phase"] == "Running" && status["metricResults"][0]["inconclusive"].as_u64() >= Some(times);
+            let waits =
+                status["phase"] == "Running" && status["metricResults"][0]["inconclusive"].as_u64() >= Some(times);
             if waits { Ok(()) } else { Err(format!("{status}\n{}", self.argo.log())) }
         })
         .await;

@@ -75,7 +75,10 @@ pub(crate) fn workload(namespace: &str, name: &str, pacticipant: &str) -> Worklo
         rollout: RolloutState::Complete,
         without_pods: false,
         deleting: false,
+        controlled: false,
         canary_owner: None,
+        revisions: None,
+        jobs: Box::default(),
     }
 }
 
@@ -109,6 +112,7 @@ pub(crate) fn member(name: &str, version_of: Result<&str, VersionProblem>, rollo
         uid: format!("uid-{name}"),
         environment_object: "production".into(),
         version: version_of.map(version),
+        also_runs: Vec::new(),
         without_pods: rollout == RolloutState::ScaledToZero,
         rollout,
         hold: None,
