@@ -41,19 +41,24 @@ impl Archives {
         Self { known, address, runtime: Some(runtime) }
     }
 
-    /// Serves an archive of one file with these objects; gives where, and the archive.
-    pub fn add(&self, objects: &[Value]) -> (String, Vec<u8>) {
-        let folder = tempfile::tempdir().unwrap();
-        let manifests: Vec<_> = objects.iter().map(Value::to_string).collect();
-        fs::write(folder.path().join("manifests.yaml"), manifests.join("\n---\n")).unwrap();
-        let mut tar = Command::new("tar");
-        let tar = tar.arg("-cz").arg("-C").arg(folder.path()).arg("manifests.yaml").output().expect("tar runs");
-        assert!(tar.status.success(), "{}", String::from_utf8_lossy(&tar.stderr));
+    /// Serves an archive; gives where.
+    pub fn add(&self, archive: &[u8]) -> String {
         let mut known = self.known.lock().unwrap();
         let path = format!("/{}.tar.gz", known.len());
-        known.insert(path.clone(), tar.stdout.clone());
-        (format!("http://{}{path}", self.address), tar.stdout)
+        known.insert(path.clone(), archive.to_owned());
+        format!("http://{}{path}", self.address)
     }
+}
+
+/// An archive of one file with these objects.
+pub fn archive_of(objects: &[Value]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let manifests: Vec<_> = objects.iter().map(Value::to_string).collect();
+    fs::write(folder.path().join("manifests.yaml"), manifests.join("\n---\n")).unwrap();
+    let mut tar = Command::new("tar");
+    let tar = tar.arg("-cz").arg("-C").arg(folder.path()).arg("manifests.yaml").output().expect("tar runs");
+    assert!(tar.status.success(), "{}", String::from_utf8_lossy(&tar.stderr));
+    tar.stdout
 }
 
 impl Drop for Archives {

@@ -1,5 +1,6 @@
-//! Flux itself: kustomize-controller as a process beside the test control plane, with the account and the rights that it
-//! ships with. The tests play source-controller: they serve an archive, and say so in the status of a `GitRepository`.
+//! Flux itself: kustomize-controller and helm-controller as processes beside the test control plane, each with an account
+//! that has the rights it ships with. The tests play source-controller: they serve an archive, and say so in the status of
+//! the source.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use testbed::shared::{InUse, Shared};
 use testbed::test_cluster::SOON;
 use testbed::{dump, http, namespace};
 
-use crate::archives::Archives;
+use crate::archives::{Archives, archive_of};
 use crate::built::{apply, built, shipped};
 use crate::gate_setup::GateSetup;
 use crate::team::api;
@@ -25,11 +26,11 @@ use crate::team::api;
 /// Where Flux is installed.
 const NAMESPACE: &str = "flux-system";
 
-/// A running kustomize-controller.
+/// The running controllers.
 pub struct Flux {
     pub setup: InUse<GateSetup>,
     archives: Archives,
-    controller: Process,
+    controllers: Vec<Process>,
 }
 
 impl Flux {
@@ -41,71 +42,46 @@ impl Flux {
 
     async fn start() -> Self {
         let setup = GateSetup::shared().await;
-        let cp = &setup.cluster.control_plane;
-        let tool = built("kustomize-controller").await;
-        let mut definitions: Vec<PathBuf> = fs::read_dir(&tool).unwrap().flatten().map(|file| file.path()).collect();
-        definitions.retain(|file| file.to_string_lossy().contains(".toolkit.fluxcd.io_"));
-        assert!(definitions.len() > 1, "no definitions in {}", tool.display());
-        let definitions: Vec<_> = definitions.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
-        apply_crds(cp, &definitions.join("\n---\n")).await;
-
-        namespace::ensure(cp, &cp.client(), NAMESPACE, &[]).await;
-        let account = json!({
-            "apiVersion": "v1", "kind": "ServiceAccount",
-            "metadata": {"name": "kustomize-controller", "namespace": NAMESPACE},
-        });
-        let mut rights = vec![account];
-        for file in ["role.yaml", "role_binding.yaml", "cluster_role_binding.yaml"] {
-            rights.extend(shipped(&tool.join(file)).into_iter().map(as_installed));
+        let mut controllers = Vec::new();
+        for name in ["kustomize-controller", "helm-controller"] {
+            controllers.push(start(&setup, name).await);
         }
-        apply(cp, NAMESPACE, &rights).await;
-
-        let health = format!("127.0.0.1:{}", free_port());
-        let mut command = Command::new(tool.join("kustomize-controller"));
-        command.arg(format!("--metrics-addr=127.0.0.1:{}", free_port())).arg(format!("--health-addr={health}"));
-        // Pauses as they are written, and no waiting for a dependency of half a minute.
-        command.args(["--interval-jitter-percentage=0", "--requeue-dependency=2s", "--log-level=debug"]);
-        command.env("KUBECONFIG", cp.user_kubeconfig(NAMESPACE, "kustomize-controller").await);
-        command.env("RUNTIME_NAMESPACE", NAMESPACE).env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
-        let mut controller = Process::start("kustomize-controller", cp.folder(), &command);
-        eventually("kustomize-controller to be ready", SOON, async || {
-            let tail = dump::tail(&controller.logs(), 20);
-            assert_eq!(controller.exit_code(), None, "kustomize-controller ended:\n{tail}");
-            match http::get(&health, "/readyz").await {
-                Ok((200, _)) => Ok(()),
-                other => Err(format!("{other:?}\n{tail}")),
-            }
-        })
-        .await;
-        Self { archives: Archives::start(), setup, controller }
+        Self { archives: Archives::start(), setup, controllers }
     }
 
-    /// The last lines that kustomize-controller has logged, for a failure.
+    /// The last lines that the controllers have logged, for a failure.
     pub fn log(&self) -> String {
-        dump::tail(&self.controller.logs(), 30)
+        self.controllers.iter().map(|one| dump::tail(&one.logs(), 20)).collect::<Vec<_>>().join("\n---\n")
     }
 
     /// The `GitRepository` of a namespace now has these objects, as after a commit. Gives the revision.
     pub async fn commit(&self, namespace: &str, objects: &[Value]) -> String {
-        let repository = json!({
-            "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository", "metadata": {"name": "shop"},
-            "spec": {"url": "https://git.example.com/shop", "interval": "1h"},
+        let spec = json!({"url": "https://git.example.com/shop", "interval": "1h"});
+        self.publish("GitRepository", namespace, spec, &archive_of(objects), "main@sha1:").await
+    }
+
+    /// Plays source-controller: applies a source named `shop`, and says in its status that it has this archive. Gives
+    /// the revision.
+    pub async fn publish(&self, kind: &str, namespace: &str, spec: Value, archive: &[u8], prefix: &str) -> String {
+        let source = json!({
+            "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": kind, "metadata": {"name": "shop"}, "spec": spec,
         });
-        apply(&self.setup.cluster.control_plane, namespace, &[repository]).await;
-        let (url, archive) = self.archives.add(objects);
-        let digest = Sha256::digest(&archive).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let revision = format!("main@sha1:{}", &digest[..40]);
+        apply(&self.setup.cluster.control_plane, namespace, &[source]).await;
+        let digest = Sha256::digest(archive).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let revision = format!("{prefix}{}", &digest[..40]);
         let artifact = json!({
-            "path": "shop.tar.gz", "url": url, "revision": revision, "digest": format!("sha256:{digest}"),
-            "size": archive.len(), "lastUpdateTime": "2026-01-01T00:00:00Z",
+            "path": "shop.tar.gz", "url": self.archives.add(archive), "revision": revision,
+            "digest": format!("sha256:{digest}"), "size": archive.len(), "lastUpdateTime": "2026-01-01T00:00:00Z",
         });
+        let api = api(&self.setup, "source.toolkit.fluxcd.io", "v1", kind, namespace);
+        let generation = api.get("shop").await.expect("a source").metadata.generation;
         let ready = json!({
             "type": "Ready", "status": "True", "reason": "Succeeded", "message": "stored",
-            "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1,
+            "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": generation,
         });
-        let status = json!({"status": {"artifact": artifact, "conditions": [ready], "observedGeneration": 1}});
-        let api = api(&self.setup, "source.toolkit.fluxcd.io", "v1", "GitRepository", namespace);
-        api.patch_status("shop", &PatchParams::default(), &Patch::Merge(status)).await.expect("a GitRepository");
+        let status = json!({"artifact": artifact, "conditions": [ready], "observedGeneration": generation});
+        let patch = Patch::Merge(json!({"status": status}));
+        api.patch_status("shop", &PatchParams::default(), &patch).await.expect("a source");
         revision
     }
 
@@ -208,15 +184,55 @@ impl Kustomization<'_> {
     }
 }
 
-/// As Flux's own kustomization installs it: a prefix, and the account of that name.
-fn as_installed(mut object: Value) -> Value {
-    let prefixed = |name: &Value| json!(format!("kustomize-{}", name.as_str().unwrap_or_default()));
+/// Installs a controller with its rights, starts it, and waits until it is ready.
+async fn start(setup: &GateSetup, name: &str) -> Process {
+    let cp = &setup.cluster.control_plane;
+    let tool = built(name).await;
+    let files: Vec<PathBuf> = fs::read_dir(&tool).unwrap().flatten().map(|file| file.path()).collect();
+    let files_with = |part: &'static str| files.iter().filter(move |file| file.to_string_lossy().contains(part));
+    let kinds: Vec<_> = files_with(".toolkit.fluxcd.io_").map(|file| fs::read_to_string(file).unwrap()).collect();
+    assert!(!kinds.is_empty(), "no definitions in {}", tool.display());
+    apply_crds(cp, &kinds.join("\n---\n")).await;
+
+    namespace::ensure(cp, &cp.client(), NAMESPACE, &[]).await;
+    let account = json!({
+        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE},
+    });
+    let shipped = files_with("role").flat_map(|file| shipped(file)).map(|object| as_installed(object, name));
+    let rights: Vec<_> = [account].into_iter().chain(shipped).collect();
+    assert!(rights.len() > 3, "no rights in {}", tool.display());
+    apply(cp, NAMESPACE, &rights).await;
+
+    let health = format!("127.0.0.1:{}", free_port());
+    let mut command = Command::new(tool.join(name));
+    command.arg(format!("--metrics-addr=127.0.0.1:{}", free_port())).arg(format!("--health-addr={health}"));
+    // Pauses as they are written, and no waiting for a dependency of half a minute.
+    command.args(["--interval-jitter-percentage=0", "--requeue-dependency=2s"]);
+    command.env("KUBECONFIG", cp.user_kubeconfig(NAMESPACE, name).await).env("RUNTIME_NAMESPACE", NAMESPACE);
+    command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
+    let mut controller = Process::start(name, cp.folder(), &command);
+    eventually(format!("{name} to be ready"), SOON, async || {
+        let tail = dump::tail(&controller.logs(), 20);
+        assert_eq!(controller.exit_code(), None, "{name} ended:\n{tail}");
+        match http::get(&health, "/readyz").await {
+            Ok((200, _)) => Ok(()),
+            other => Err(format!("{other:?}\n{tail}")),
+        }
+    })
+    .await;
+    controller
+}
+
+/// As Flux's own kustomization installs it: with a prefix, and for the controller's account.
+fn as_installed(mut object: Value, controller: &str) -> Value {
+    let prefix = controller.trim_end_matches("controller");
+    let prefixed = |name: &Value| json!(format!("{prefix}{}", name.as_str().unwrap_or_default()));
     object["metadata"]["name"] = prefixed(&object["metadata"]["name"]);
-    if object["roleRef"]["name"] == "manager-role" {
-        object["roleRef"]["name"] = prefixed(&object["roleRef"]["name"]);
-    }
-    if object["subjects"].is_array() {
-        let account = json!({"kind": "ServiceAccount", "name": "kustomize-controller", "namespace": NAMESPACE});
+    if object["kind"] == "ClusterRoleBinding" {
+        if object["roleRef"]["name"] != "cluster-admin" {
+            object["roleRef"]["name"] = prefixed(&object["roleRef"]["name"]);
+        }
+        let account = json!({"kind": "ServiceAccount", "name": controller, "namespace": NAMESPACE});
         object["subjects"] = json!([account]);
     }
     object

@@ -12,20 +12,27 @@
 )]
 
 mod archives;
+mod argocd;
+mod argocd_application;
+mod argocd_denial;
+mod argocd_health;
 mod built;
 mod endpoint;
 mod flagger;
 mod flagger_canaries;
 mod flux;
 mod flux_denial;
+mod flux_helm;
 mod flux_waits;
 #[allow(dead_code, reason = "the promises' set-up, of which these tests use a part")]
 #[path = "../promises/gate_setup.rs"]
 mod gate_setup;
 mod guide;
+mod helm;
 #[allow(dead_code, reason = "as above")]
 #[path = "../promises/objects.rs"]
 mod objects;
 mod rollouts;
 mod rollouts_analysis;
 mod team;
+mod team_chart;
