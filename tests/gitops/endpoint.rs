@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use reqwest::{Certificate, Client};
 use serde_json::{Value, json};
 use testbed::kubectl;
 use testbed::process::free_port;
@@ -68,5 +69,15 @@ impl Endpoint {
         let block: Vec<_> = lines.map(|line| &line[4..]).collect();
         let block = block.join("\n").replace(PRINTED, &self.address).replace("TOKEN", &self.token);
         serde_yaml_ng::from_str(&block).unwrap_or_else(|error| panic!("{error}:\n{block}"))
+    }
+
+    /// The verdict endpoint's answer about a version in an environment.
+    pub async fn ask(&self, pacticipant: &str, version: &str, environment: &str) -> Value {
+        let authority = Certificate::from_pem(&fs::read(&self.authority).unwrap()).unwrap();
+        let client = Client::builder().no_proxy().tls_certs_only([authority]).build().unwrap();
+        let url = format!("{}/v1/can-i-deploy", self.address);
+        let query = format!("pacticipant={pacticipant}&version={version}&environment={environment}");
+        let answer = client.get(format!("{url}?{query}")).bearer_auth(&self.token).send().await.unwrap();
+        answer.json().await.unwrap()
     }
 }

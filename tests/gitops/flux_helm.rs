@@ -43,7 +43,9 @@ async fn a_denied_release_is_told_and_goes_through_by_itself_once_verified() {
     let token = uuid::Uuid::new_v4().to_string();
     let asked = json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": token}}});
     let api = releases(&flux, &team);
-    api.patch("shop", &kube::api::PatchParams::default(), &kube::api::Patch::Merge(asked)).await.expect("a HelmRelease");
+    api.patch("shop", &kube::api::PatchParams::default(), &kube::api::Patch::Merge(asked))
+        .await
+        .expect("a HelmRelease");
     eventually("the release to be reconciled", SOON, async || {
         let handled = helm_release(&flux, &team).await["status"]["lastHandledReconcileAt"].clone();
         if handled == token { Ok(()) } else { Err(handled.to_string()) }

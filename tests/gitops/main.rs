@@ -34,5 +34,6 @@ mod helm;
 mod objects;
 mod rollouts;
 mod rollouts_analysis;
+mod rollouts_recorded;
 mod team;
 mod team_chart;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use kube::Api;
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -79,7 +80,8 @@ impl ArgoRollouts {
     /// The Rollout of this name.
     pub fn existing(&self, namespace: &str, name: &str) -> Rollout<'_> {
         let api = |kind: &str| api(&self.endpoint.setup, "argoproj.io", "v1alpha1", kind, namespace);
-        Rollout { argo: self, api: api("Rollout"), analyses: api("AnalysisRun"), name: name.to_owned() }
+        let sets = Api::namespaced(self.endpoint.setup.cluster.client(), namespace);
+        Rollout { argo: self, api: api("Rollout"), analyses: api("AnalysisRun"), sets, name: name.to_owned() }
     }
 }
 
@@ -126,7 +128,8 @@ pub struct Rollout<'a> {
     argo: &'a ArgoRollouts,
     api: Api<DynamicObject>,
     analyses: Api<DynamicObject>,
-    name: String,
+    sets: Api<ReplicaSet>,
+    pub name: String,
 }
 
 impl Rollout<'_> {
@@ -160,16 +163,45 @@ impl Rollout<'_> {
         .await
     }
 
+    /// Whether it is promoted to this version as a whole, and nothing of another one is left. Of a Rollout that uses a
+    /// Deployment's template, the `ReplicaSet` of the stable revision says which version that is.
+    pub async fn whole_with(&self, version: &str) -> Result<(), String> {
+        let rollout = self.get().await;
+        let status = &rollout["status"];
+        let generation = rollout["metadata"]["generation"].as_u64().map(|it| it.to_string());
+        let observed = status["observedGeneration"].as_str().map(str::to_owned) == generation;
+        let promoted = status["phase"] == "Healthy" && status["stableRS"] == status["currentPodHash"];
+        let numbers = ["replicas", "updatedReplicas", "availableReplicas"].map(|key| status[key].as_u64().unwrap_or(0));
+        let whole = numbers == [rollout["spec"]["replicas"].as_u64().unwrap_or(1); 3];
+        let runs = self.image_of(status["stableRS"].as_str().unwrap_or_default()).await;
+        let holds = observed && promoted && whole && runs == Some(image(version));
+        if holds { Ok(()) } else { Err(format!("{runs:?} {status}")) }
+    }
+
+    /// The image of a revision.
+    pub async fn image_of(&self, hash: &str) -> Option<String> {
+        let set = self.sets.get_opt(&format!("{}-{hash}", self.name)).await.ok()??;
+        set.spec?.template?.spec?.containers.remove(0).image
+    }
+
+    /// Ends the pause that it is in.
+    pub async fn promote(&self) {
+        self.set_status(json!({"pauseConditions": null})).await;
+    }
+
+    /// Waits until its status is this.
+    pub async fn wait_status(&self, what: &str, holds: impl Fn(&Value) -> bool) {
+        eventually(format!("{}: {what}", self.name), SOON, async || {
+            let status = self.get().await["status"].clone();
+            if holds(&status) { Ok(()) } else { Err(format!("{status}\n{}", self.argo.log())) }
+        })
+        .await;
+    }
+
     /// Waits until it is healthy with this version, and nothing of another one is left.
     pub async fn wait_healthy(&self, version: &str) {
         eventually(format!("{} to be healthy with {version}", self.name), SOON, async || {
-            let rollout = self.wait_phase("Healthy").await;
-            let status = &rollout["status"];
-            let numbers = ["replicas", "updatedReplicas", "availableReplicas"].map(|key| status[key].as_u64());
-            let runs = rollout["spec"]["template"]["spec"]["containers"][0]["image"] == image(version);
-            let whole = numbers == [rollout["spec"]["replicas"].as_u64(); 3];
-            let stable = status["stableRS"] == status["currentPodHash"];
-            if runs && whole && stable { Ok(()) } else { Err(status.to_string()) }
+            self.whole_with(version).await.map_err(|why| format!("{why}\n{}", self.argo.log()))
         })
         .await;
     }

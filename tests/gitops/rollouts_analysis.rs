@@ -1,6 +1,8 @@
 //! The AnalysisTemplate that the page about Argo Rollouts prints, run by its controller against the verdict endpoint.
 
 use serde_json::{Value, json};
+use testbed::eventually::eventually;
+use testbed::test_cluster::SOON;
 
 use crate::built::apply;
 use crate::gate_setup::{MappedEnvironment, consumer_of};
@@ -75,7 +77,7 @@ async fn the_printed_analysis_aborts_what_may_not_be_deployed() {
 #[tokio::test]
 async fn the_printed_analysis_pauses_what_is_not_known_and_asks_again_when_resumed() {
     let argo = ArgoRollouts::shared().await;
-    let (_, rollout) = running(&argo, "ar-pauses").await;
+    let (environment, rollout) = running(&argo, "ar-pauses").await;
     rollout.set_version("2.0.0").await;
     let analyses = rollout.wait_analyses(1).await;
     assert_eq!((analyses[0].0.as_str(), verdict(&analyses[0].1)), ("Inconclusive", json!("Unknown")), "{analyses:?}");
@@ -83,7 +85,13 @@ async fn the_printed_analysis_pauses_what_is_not_known_and_asks_again_when_resum
     assert_eq!(paused["status"]["pauseConditions"][0]["reason"], "InconclusiveAnalysisRun", "{paused}");
 
     assert!(argo.endpoint.setup.cluster.broker.store().verify("web-of-ar-pauses", "7", "ar-pauses", "2.0.0", true));
-    rollout.set_status(json!({"pauseConditions": null})).await;
+    // An answer is remembered for some seconds.
+    eventually("2.0.0 to be known as verified", SOON, async || {
+        let told = argo.endpoint.ask("ar-pauses", "2.0.0", &environment.name).await;
+        if told["deployable"] == true { Ok(()) } else { Err(told.to_string()) }
+    })
+    .await;
+    rollout.promote().await;
     let analyses = rollout.wait_analyses(2).await;
     assert_eq!((analyses[1].0.as_str(), verdict(&analyses[1].1)), ("Successful", json!("Yes")), "{analyses:?}");
     rollout.wait_healthy("2.0.0").await;
