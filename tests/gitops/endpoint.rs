@@ -35,7 +35,8 @@ impl Endpoint {
         SHARED.get(Self::start).await
     }
 
-    async fn start() -> Self {
+    /// A new one.
+    pub async fn start() -> Self {
         let port = free_port();
         let options = WebhookOptions::default()
             .value("verdictEndpoint.enabled", true)

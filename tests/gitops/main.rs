@@ -17,6 +17,9 @@ mod argocd_application;
 mod argocd_denial;
 mod argocd_health;
 mod built;
+#[allow(dead_code, reason = "the simulation's dice, of which these tests use a part")]
+#[path = "../simulation/dice.rs"]
+mod dice;
 mod endpoint;
 mod flagger;
 mod flagger_canaries;
@@ -34,6 +37,7 @@ mod helm;
 mod objects;
 mod rollouts;
 mod rollouts_analysis;
+mod rollouts_random;
 mod rollouts_recorded;
 mod team;
 mod team_chart;

@@ -1,6 +1,7 @@
 //! Argo Rollouts itself: its controller as a process beside the test control plane, with the account and the rights that it
 //! ships with.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -39,7 +40,11 @@ impl ArgoRollouts {
     }
 
     async fn start() -> Self {
-        let endpoint = Endpoint::shared().await;
+        Self::start_with(Endpoint::shared().await).await
+    }
+
+    /// Installs and starts it beside this one.
+    pub async fn start_with(endpoint: InUse<Endpoint>) -> Self {
         let cp = &endpoint.setup.cluster.control_plane;
         let tool = built("argo-rollouts").await;
         let files = fs::read_dir(&tool).unwrap().flatten().map(|file| file.path());
@@ -182,6 +187,18 @@ impl Rollout<'_> {
     pub async fn image_of(&self, hash: &str) -> Option<String> {
         let set = self.sets.get_opt(&format!("{}-{hash}", self.name)).await.ok()??;
         set.spec?.template?.spec?.containers.remove(0).image
+    }
+
+    /// The images of all its revisions that have pods.
+    pub async fn served(&self) -> BTreeSet<String> {
+        let sets = self.sets.list(&ListParams::default()).await.expect("its ReplicaSets");
+        let of_this = |set: &ReplicaSet| {
+            let owners = set.metadata.owner_references.iter().flatten();
+            owners.into_iter().any(|owner| owner.kind == "Rollout" && owner.name == self.name)
+        };
+        let has_pods = |set: &ReplicaSet| set.status.as_ref().is_some_and(|status| status.replicas > 0);
+        let sets = sets.items.into_iter().filter(|set| of_this(set) && has_pods(set));
+        sets.filter_map(|set| set.spec?.template?.spec?.containers.remove(0).image).collect()
     }
 
     /// Ends the pause that it is in.

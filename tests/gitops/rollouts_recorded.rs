@@ -151,8 +151,6 @@ async fn with_a_workload_ref_the_deployment_is_judged_and_the_rollout_recorded()
     let at = environment(&argo, name).await;
     setup.provider_that_breaks(&at.name, name);
     assert!(setup.cluster.broker.store().verify(&format!("web-of-{name}"), "7", name, "3.0.0", true));
-    // The annotations are where the team had them: on the Deployment.
-    let deployment = annotated(name, name, "1.0.0").replicas(0).apply(&setup.cluster.client(), &at.namespace).await;
     let mut object = manifest(name, "1.0.0", &canary());
     object["metadata"]["annotations"] = json!({});
     let spec = object["spec"].as_object_mut().unwrap();
@@ -160,6 +158,8 @@ async fn with_a_workload_ref_the_deployment_is_judged_and_the_rollout_recorded()
     spec.remove("selector");
     spec.insert("workloadRef".to_owned(), json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": name}));
     apply(&setup.cluster.control_plane, &at.namespace, &[object]).await;
+    // The annotations are where the team had them: on the Deployment.
+    let deployment = annotated(name, name, "1.0.0").replicas(0).apply(&setup.cluster.client(), &at.namespace).await;
     let rollout = argo.existing(&at.namespace, name);
     recorded_when_whole(&argo, &at, &rollout, "1.0.0").await;
 
