@@ -74,10 +74,13 @@ impl ArgoRollouts {
 
     /// Creates a Rollout of this name, which is also its pacticipant, at 1.0.0, and waits until it is healthy.
     pub async fn rollout(&self, namespace: &str, name: &str, strategy: &Value) -> Rollout<'_> {
-        let setup = &self.endpoint.setup;
-        let rollout = manifest(name, "1.0.0", strategy);
-        apply(&setup.cluster.control_plane, namespace, &[rollout]).await;
-        let rollout = self.existing(namespace, name);
+        self.create(namespace, manifest(name, "1.0.0", strategy)).await
+    }
+
+    /// Creates this Rollout at 1.0.0, and waits until it is healthy.
+    pub async fn create(&self, namespace: &str, manifest: Value) -> Rollout<'_> {
+        let rollout = self.existing(namespace, manifest["metadata"]["name"].as_str().expect("a name"));
+        apply(&self.endpoint.setup.cluster.control_plane, namespace, &[manifest]).await;
         rollout.wait_healthy("1.0.0").await;
         rollout
     }

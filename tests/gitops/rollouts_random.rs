@@ -22,10 +22,11 @@ use testbed::shared::Shared;
 use testbed::test_cluster::{image, quick};
 use tokio::time::sleep;
 
+use crate::built::apply;
 use crate::dice::Dice;
 use crate::endpoint::Endpoint;
 use crate::gate_setup::MappedEnvironment;
-use crate::rollouts::{ArgoRollouts, Rollout};
+use crate::rollouts::{ArgoRollouts, Rollout, manifest};
 
 /// How many things happen to each Rollout.
 const ACTIONS: usize = 8;
@@ -196,6 +197,28 @@ impl World {
     }
 }
 
+/// A Rollout whose pods take a moment to be ready, and the Service that blue-green needs: every other one is of that kind,
+/// and keeps its old pods for some seconds.
+fn of_some_kind(name: &str) -> (Value, Value) {
+    let strategy = if name.ends_with(['1', '3', '5', '7', '9']) {
+        json!({"blueGreen": {
+            "activeService": name, "autoPromotionEnabled": false,
+            "scaleDownDelaySeconds": 3, "abortScaleDownDelaySeconds": 1,
+        }})
+    } else {
+        json!({"canary": {"steps": [{"setWeight": 50}, {"pause": {}}, {"setWeight": 75}, {"pause": {"duration": "1s"}}]}})
+    };
+    let mut manifest = manifest(name, &version(1), &strategy);
+    let metadata = &mut manifest["spec"]["template"]["metadata"];
+    metadata["labels"]["testbed/ready"] = json!("slow");
+    metadata["annotations"] = json!({"testbed/ready-after": "700ms"});
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+        "spec": {"selector": {"app": name}, "ports": [{"port": 80}]},
+    });
+    (manifest, service)
+}
+
 async fn start_operator(argo: &ArgoRollouts) -> Operator {
     let options = quick().value("controller.leaseSeconds", 3);
     let mut operator = Operator::start(&argo.endpoint.setup.cluster.control_plane, options).await;
@@ -231,11 +254,12 @@ async fn twenty_rollouts_to_which_anything_happens_are_recorded_as_they_serve() 
         }
     });
 
-    let strategy = json!({"canary": {"steps": [{"setWeight": 50}, {"pause": {}}, {"setWeight": 75}, {"pause": {"duration": "1s"}}]}});
     let names: Vec<_> = (0..count).map(|one| format!("random-{one}")).collect();
     let rollouts = join_all(names.iter().map(async |name| {
         setup.cluster.broker.store().publish_version(name, &version(1));
-        world.argo.rollout(&world.environment.namespace, name, &strategy).await
+        let (manifest, service) = of_some_kind(name);
+        apply(&setup.cluster.control_plane, &world.environment.namespace, &[service]).await;
+        world.argo.create(&world.environment.namespace, manifest).await
     }))
     .await;
     for name in &names {

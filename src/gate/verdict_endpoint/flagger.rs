@@ -1,8 +1,8 @@
 //! `POST /v1/flagger/HOOK`: the hooks of a Canary's analysis, off unless they are asked for.
 //!
-//! Flagger sends no header of its own, and writes the address that it calls, with all that is in it, into its log and
-//! into Events when a connection fails. So a token comes in the body, in the hook's `metadata`. A status of 2xx is what
-//! Flagger looks at; the body is kept for pre-rollout only (docs/verdict-endpoint.md#flagger).
+//! Flagger sends no header of its own, and writes the address of a hook, with all that is in it, into its log and into an
+//! Event when a connection fails. So a token comes in the body, in the hook's `metadata`. Flagger looks at the status; it
+//! keeps the body for pre-rollout only (docs/verdict-endpoint.md#flagger).
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
