@@ -35,30 +35,56 @@ const PAUSE: usize = 1_500;
 /// How long all may take to come to rest.
 const REST: Duration = Duration::from_mins(2);
 
-/// What a watch has told of each Rollout, by name: at which resource version it was whole with which version, if it was.
+/// What a watch has told of the Rollouts, by name.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<BTreeMap<String, Vec<(u64, Option<String>)>>>>);
+struct Seen(Arc<Mutex<BTreeMap<String, History>>>);
+
+#[derive(Default)]
+struct History {
+    /// At which resource version it was whole with which version, if it was.
+    whole: Vec<(u64, Option<String>)>,
+    /// The version of each of its revisions, by the hash of the pod template.
+    versions: BTreeMap<String, String>,
+    /// What was seen, for a failure.
+    lines: Vec<String>,
+}
 
 impl Seen {
     fn push(&self, rollout: &Value) {
         let name = rollout["metadata"]["name"].as_str().unwrap().to_owned();
-        self.0.lock().unwrap().entry(name).or_default().push((resource_version(rollout), whole(rollout)));
+        let at = resource_version(rollout);
+        let mut seen = self.0.lock().unwrap();
+        let history = seen.entry(name).or_default();
+        if let (true, Some(hash)) = (observed(rollout), rollout["status"]["currentPodHash"].as_str()) {
+            history.versions.insert(hash.to_owned(), version_of(rollout));
+        }
+        let stable = rollout["status"]["stableRS"].as_str().unwrap_or_default();
+        let aborted = || back_on_stable(rollout).then(|| history.versions.get(stable).cloned()).flatten();
+        history.whole.push((at, whole(rollout).or_else(aborted)));
+        history.lines.push(format!("{at} {} {}", version_of(rollout), rollout["status"]));
     }
 
     /// Whether a Rollout was whole with a version up to this resource version; not known before the watch has come so far.
     fn was_whole(&self, name: &str, version: &str, until: u64) -> Option<bool> {
         let seen = self.0.lock().unwrap();
-        let seen = seen.get(name)?;
-        (seen.last()?.0 >= until)
-            .then(|| seen.iter().any(|(at, whole)| *at <= until && whole.as_deref() == Some(version)))
+        let whole = &seen.get(name)?.whole;
+        (whole.last()?.0 >= until)
+            .then(|| whole.iter().any(|(at, whole)| *at <= until && whole.as_deref() == Some(version)))
     }
 
     /// The versions with which it was whole, in order.
     fn whole(&self, name: &str) -> Vec<String> {
         let seen = self.0.lock().unwrap();
-        let mut versions: Vec<_> = seen[name].iter().filter_map(|(_, whole)| whole.clone()).collect();
+        let mut versions: Vec<_> = seen[name].whole.iter().filter_map(|(_, whole)| whole.clone()).collect();
         versions.dedup();
         versions
+    }
+
+    /// The last that was seen of it.
+    fn tail(&self, name: &str) -> String {
+        let seen = self.0.lock().unwrap();
+        let lines = &seen[name].lines;
+        lines[lines.len().saturating_sub(25)..].join("\n")
     }
 }
 
@@ -66,17 +92,35 @@ fn resource_version(object: &Value) -> u64 {
     object["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
 }
 
-/// The version with which a Rollout is whole, if it is, by nothing but its own status.
+/// Whether its status is about its spec.
+fn observed(rollout: &Value) -> bool {
+    let generation = rollout["metadata"]["generation"].as_u64().unwrap_or_default().to_string();
+    rollout["status"]["observedGeneration"] == generation.as_str()
+}
+
+/// The version that the spec names.
+fn version_of(rollout: &Value) -> String {
+    let image = rollout["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
+    image.rsplit(':').next().unwrap_or_default().to_owned()
+}
+
+/// All pods, those of the revision that the spec names, and the available ones.
+fn numbers(rollout: &Value) -> [u64; 3] {
+    ["replicas", "updatedReplicas", "availableReplicas"].map(|key| rollout["status"][key].as_u64().unwrap_or(0))
+}
+
+/// The version with which a Rollout is promoted as a whole, if it is, by nothing but its own status.
 fn whole(rollout: &Value) -> Option<String> {
-    let (spec, status) = (&rollout["spec"], &rollout["status"]);
-    let generation = rollout["metadata"]["generation"].as_u64()?.to_string();
-    let numbers = ["replicas", "updatedReplicas", "availableReplicas"].map(|key| status[key].as_u64());
-    let is_whole = status["observedGeneration"] == generation.as_str()
-        && status["phase"] == "Healthy"
-        && status["stableRS"] == status["currentPodHash"]
-        && numbers == [spec["replicas"].as_u64(); 3];
-    let image = spec["template"]["spec"]["containers"][0]["image"].as_str()?;
-    is_whole.then(|| image.rsplit(':').next().unwrap_or_default().to_owned())
+    let status = &rollout["status"];
+    let promoted = status["phase"] == "Healthy" && status["stableRS"] == status["currentPodHash"];
+    let is_whole = observed(rollout) && promoted && numbers(rollout) == [rollout["spec"]["replicas"].as_u64()?; 3];
+    is_whole.then(|| version_of(rollout))
+}
+
+/// Whether it was aborted, and only pods of the revision that served before are left.
+fn back_on_stable(rollout: &Value) -> bool {
+    let wanted = rollout["spec"]["replicas"].as_u64().unwrap_or(1);
+    observed(rollout) && rollout["status"]["abort"] == true && numbers(rollout) == [wanted, 0, wanted]
 }
 
 fn version(number: usize) -> String {
@@ -140,17 +184,11 @@ impl World {
         eventually(format!("{} to come to rest", rollout.name), REST, async || {
             let object = rollout.get().await;
             let status = &object["status"];
-            let observed = status["observedGeneration"].as_str().map(str::to_owned)
-                == object["metadata"]["generation"].as_u64().map(|it| it.to_string());
             let waits = status["pauseConditions"].as_array().is_some_and(|all| !all.is_empty());
-            if observed && waits {
+            if observed(&object) && waits {
                 rollout.promote().await;
             }
-            let numbers =
-                ["replicas", "updatedReplicas", "availableReplicas"].map(|key| status[key].as_u64().unwrap_or(0));
-            let wanted = object["spec"]["replicas"].as_u64().unwrap_or(1);
-            let aborted = observed && status["abort"] == true && numbers == [wanted, 0, wanted];
-            if whole(&object).is_none() && !aborted {
+            if whole(&object).is_none() && !back_on_stable(&object) {
                 return Err(status.to_string());
             }
             let served = rollout.served().await;
@@ -175,7 +213,8 @@ impl World {
                 let was_whole = eventually("the watch to come so far", REST, async || {
                     self.seen.was_whole(&rollout.name, &recorded, now).ok_or_else(|| format!("{now}"))
                 });
-                assert!(was_whole.await, "{} {recorded} is recorded, and it was never whole with it", rollout.name);
+                let (was_whole, name) = (was_whole.await, &rollout.name);
+                assert!(was_whole, "{name} {recorded} is recorded, and was never whole:\n{}", self.seen.tail(name));
                 known.insert((rollout.name.clone(), recorded));
             }
             sleep(Duration::from_millis(20)).await;
