@@ -1,7 +1,10 @@
 //! An Application of Argo CD in the cluster, with the repository that it comes from.
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
+use futures::FutureExt as _;
 use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -73,6 +76,15 @@ impl Application {
             if condition(&object) { Ok(object) } else { Err(self.seen(&object)) }
         })
         .await
+    }
+
+    /// Whether this becomes so of it within this time, for a test that has something to put back.
+    pub async fn try_wait(&self, what: &str, time: Duration, condition: impl Fn(&Value) -> bool) -> Result<(), String> {
+        let waited = AssertUnwindSafe(eventually(what, time, async || {
+            let object = self.get().await;
+            if condition(&object) { Ok(()) } else { Err(self.seen(&object)) }
+        }));
+        waited.catch_unwind().await.map_err(|_| format!("the Application {}: waited for it {what}", self.name))
     }
 
     /// What there is to see of it, for a failure.
