@@ -31,15 +31,13 @@ impl Application {
     pub async fn new(argo: &InUse<ArgoCd>, name: &str, namespace: &str, options: &[&str]) -> Self {
         let mut application = guide::yaml("Application", "shop");
         application["metadata"]["name"] = json!(name);
-        let spec = &mut application["spec"];
-        spec["source"] = json!({"repoURL": argo.repository(name), "path": ".", "targetRevision": "main"});
-        spec["destination"]["namespace"] = json!(namespace);
-        spec["syncPolicy"]["syncOptions"] = json!(options);
-        let backoff = &mut spec["syncPolicy"]["retry"]["backoff"];
-        assert!(backoff["duration"].is_string() && backoff["maxDuration"].is_string(), "{backoff}");
-        backoff["duration"] = json!("1s");
-        backoff["maxDuration"] = json!("4s");
+        application["spec"] = spec(argo, name, namespace, options);
         apply(&argo.setup.cluster.control_plane, NAMESPACE, &[application]).await;
+        Self::existing(argo, name)
+    }
+
+    /// One that is there, or will be.
+    pub fn existing(argo: &InUse<ArgoCd>, name: &str) -> Self {
         let api = api(&argo.setup, "argoproj.io", "v1alpha1", "Application", NAMESPACE);
         Self { argo: argo.clone(), api, name: name.to_owned() }
     }
@@ -65,14 +63,14 @@ impl Application {
 
     /// Has Argo CD compare now, as a webhook of the git server does.
     pub async fn refresh(&self) {
-        let asked = json!({"metadata": {"annotations": {"argocd.argoproj.io/refresh": "normal"}}});
-        self.api.patch(&self.name, &PatchParams::default(), &Patch::Merge(asked)).await.expect("an Application");
+        self.annotate("argocd.argoproj.io/refresh", "normal").await;
     }
 
     /// Waits until this is so of it.
     pub async fn wait(&self, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
         eventually(format!("the Application {}: {what}", self.name), SOON, async || {
-            let object = self.get().await;
+            let object = self.api.get(&self.name).await.map_err(|error| error.to_string())?;
+            let object = serde_json::to_value(object).unwrap();
             if condition(&object) { Ok(object) } else { Err(self.seen(&object)) }
         })
         .await
@@ -143,8 +141,27 @@ impl Application {
         self.argo.argocd(&[&["app", verb, &self.name], more].concat()).await
     }
 
+    /// Sets an annotation of it.
+    pub async fn annotate(&self, key: &str, value: &str) {
+        let patch = json!({"metadata": {"annotations": {key: value}}});
+        self.api.patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("an Application");
+    }
+
     /// Deletes it, and nothing that it applied.
     pub async fn delete(&self) {
         drop(self.api.delete(&self.name, &DeleteParams::default()).await);
     }
+}
+
+/// The spec that the guide has, but for shorter pauses between retries, of the repository of this name.
+pub fn spec(argo: &ArgoCd, repository: &str, namespace: &str, options: &[&str]) -> Value {
+    let mut spec = guide::yaml("Application", "shop")["spec"].take();
+    spec["source"] = json!({"repoURL": argo.repository(repository), "path": ".", "targetRevision": "main"});
+    spec["destination"]["namespace"] = json!(namespace);
+    spec["syncPolicy"]["syncOptions"] = json!(options);
+    let backoff = &mut spec["syncPolicy"]["retry"]["backoff"];
+    assert!(backoff["duration"].is_string() && backoff["maxDuration"].is_string(), "{backoff}");
+    backoff["duration"] = json!("1s");
+    backoff["maxDuration"] = json!("4s");
+    spec
 }

@@ -16,6 +16,8 @@ mod argocd;
 mod argocd_application;
 mod argocd_denial;
 mod argocd_health;
+mod argocd_notifications;
+mod argocd_sets;
 mod built;
 mod flux;
 mod flux_denial;
