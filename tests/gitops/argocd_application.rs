@@ -36,7 +36,7 @@ impl Application {
         Self::existing(argo, name)
     }
 
-    /// One that is there, or will be.
+    /// One that is there.
     pub fn existing(argo: &InUse<ArgoCd>, name: &str) -> Self {
         let api = api(&argo.setup, "argoproj.io", "v1alpha1", "Application", NAMESPACE);
         Self { argo: argo.clone(), api, name: name.to_owned() }
@@ -69,8 +69,7 @@ impl Application {
     /// Waits until this is so of it.
     pub async fn wait(&self, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
         eventually(format!("the Application {}: {what}", self.name), SOON, async || {
-            let object = self.api.get(&self.name).await.map_err(|error| error.to_string())?;
-            let object = serde_json::to_value(object).unwrap();
+            let object = self.get().await;
             if condition(&object) { Ok(object) } else { Err(self.seen(&object)) }
         })
         .await

@@ -2,7 +2,10 @@
 
 use kube::api::DeleteParams;
 use serde_json::json;
+use testbed::dump;
+use testbed::eventually::eventually;
 use testbed::process::free_port;
+use testbed::test_cluster::SOON;
 
 use crate::argocd::{ArgoCd, NAMESPACE};
 use crate::argocd_application::{Application, spec};
@@ -12,11 +15,11 @@ use crate::team::{Team, api};
 #[tokio::test]
 async fn an_application_of_a_set_goes_through_by_itself_with_the_settings_of_the_template() {
     let argo = ArgoCd::shared().await;
-    let loopback = |flag: &str| format!("--{flag}=127.0.0.1:{}", free_port());
-    let listen = ["metrics-addr", "probe-addr", "webhook-addr"].map(loopback);
+    let mut arguments = vec!["--repo-server-plaintext".to_owned()];
+    let listen = ["metrics-addr", "probe-addr", "webhook-addr"];
+    arguments.extend(listen.map(|flag| format!("--{flag}=127.0.0.1:{}", free_port())));
     let name = "argocd-applicationset-controller";
-    let arguments = [&listen[..], &["--argocd-repo-server-plaintext".to_owned()]].concat();
-    let _controller = argo.start_also(name, name, &arguments).await;
+    let controller = argo.start_also(name, name, &arguments).await;
 
     let team = Team::new(&argo.setup, "argo-of-a-set").await;
     let first = argo.commit(&team.name, &team.manifests("1.0.0"));
@@ -28,6 +31,12 @@ async fn an_application_of_a_set_goes_through_by_itself_with_the_settings_of_the
         "spec": {"goTemplate": true, "generators": [{"list": {"elements": [{"name": team.name}]}}], "template": template},
     });
     apply(&argo.setup.cluster.control_plane, NAMESPACE, &[set]).await;
+    let applications = api(&argo.setup, "argoproj.io", "v1alpha1", "Application", NAMESPACE);
+    eventually("the set to make its Application", SOON, async || {
+        let made = applications.get_opt(&team.name).await.map_err(|error| error.to_string())?;
+        made.map(drop).ok_or_else(|| dump::tail(&controller.logs(), 5))
+    })
+    .await;
     let shop = Application::existing(&argo, &team.name);
     shop.synced(&first).await;
     team.recorded("1.0.0").await;
