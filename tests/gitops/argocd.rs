@@ -86,7 +86,13 @@ impl ArgoCd {
         let redis = format!("--redis=127.0.0.1:{redis}");
         let mut command = self.program("argocd-repo-server").await;
         // Without TLS it wants to be told that there is no authority of its clients either.
-        command.args([&*redis, "--address=127.0.0.1", "--metrics-address=127.0.0.1", "--disable-tls", "--client-ca-path="]);
+        command.args([
+            &*redis,
+            "--address=127.0.0.1",
+            "--metrics-address=127.0.0.1",
+            "--disable-tls",
+            "--client-ca-path=",
+        ]);
         command.args(["--revision-cache-expiration=1s", "--loglevel=info"]);
         command.arg(format!("--port={repo_server}")).arg(metrics("metrics-port"));
         self.start_process("argocd-repo-server", &command);
@@ -107,7 +113,9 @@ impl ArgoCd {
         let project = api(&self.setup, "argoproj.io", "v1alpha1", "AppProject", NAMESPACE);
         eventually("Argo CD to be ready", SOON, async || {
             self.none_ended();
-            http::get(&address, "/healthz").await.map_err(|reason| format!("{reason}\n{}", self.log("argocd-server")))?;
+            http::get(&address, "/healthz")
+                .await
+                .map_err(|reason| format!("{reason}\n{}", self.log("argocd-server")))?;
             project.get("default").await.map(drop).map_err(|error| error.to_string())
         })
         .await;
@@ -143,9 +151,14 @@ impl ArgoCd {
 
     async fn any_program(&self, name: &str) -> Command {
         let mut command = Command::new(self.tool.join("argocd"));
-        for variable in
-            ["HOME", "TMPDIR", "ARGOCD_TLS_DATA_PATH", "ARGOCD_SSH_DATA_PATH", "ARGOCD_GNUPGHOME", "ARGOCD_PLUGINSOCKFILEPATH"]
-        {
+        for variable in [
+            "HOME",
+            "TMPDIR",
+            "ARGOCD_TLS_DATA_PATH",
+            "ARGOCD_SSH_DATA_PATH",
+            "ARGOCD_GNUPGHOME",
+            "ARGOCD_PLUGINSOCKFILEPATH",
+        ] {
             let folder = self.path(&format!("{name}-{variable}"));
             fs::create_dir_all(&folder).unwrap();
             command.env(variable, folder);

@@ -25,12 +25,7 @@ async fn a_denied_change_is_told_applied_nothing_of_it_and_goes_through_by_itsel
     let (_, uid) = team.runs().await;
 
     let second = flux.commit(team.namespace(), &team.manifests("2.0.0")).await;
-    let reason = format!(
-        "Deployment/{}/{} dry-run failed (Forbidden): {}",
-        team.namespace(),
-        team.name,
-        team.denial()
-    );
+    let reason = format!("Deployment/{}/{} dry-run failed (Forbidden): {}", team.namespace(), team.name, team.denial());
     team.stays_until(&uid, "the denial", async || shop.denied(&reason).await).await;
     shop.tried_again(2).await;
     assert_eq!(team.runs().await, ("1.0.0".to_owned(), uid.clone()));

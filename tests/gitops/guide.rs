@@ -22,7 +22,9 @@ pub fn block(language: &str) -> &'static str {
 /// When there is none.
 pub fn yaml(kind: &str, name: &str) -> Value {
     let documents = blocks("yaml").into_iter().flat_map(|block| {
-        serde_yaml_ng::Deserializer::from_str(block).map(|one| Value::deserialize(one).expect("YAML")).collect::<Vec<_>>()
+        serde_yaml_ng::Deserializer::from_str(block)
+            .map(|one| Value::deserialize(one).expect("YAML"))
+            .collect::<Vec<_>>()
     });
     let mut found = documents.filter(|object| object["kind"] == kind && object["metadata"]["name"] == name);
     found.next().unwrap_or_else(|| panic!("docs/gitops.md has no {kind} {name}"))
