@@ -126,11 +126,22 @@ impl ArgoCd {
         self.processes.push(Process::start(name, self.setup.cluster.control_plane.folder(), command));
     }
 
-    /// One of Argo CD's programs, with the rights of its own account.
+    /// Starts one more of its programs, for as long as the test holds it.
+    pub async fn start_also(&self, name: &str, account: &str, arguments: &[String]) -> Process {
+        let mut command = self.program_as(name, account).await;
+        command.arg(format!("--argocd-repo-server=127.0.0.1:{}", self.ports.repo_server)).args(arguments);
+        Process::start(name, self.setup.cluster.control_plane.folder(), &command)
+    }
+
+    /// One of Argo CD's programs, with the rights of the account of the same name.
     async fn program(&self, name: &str) -> Command {
+        self.program_as(name, name).await
+    }
+
+    async fn program_as(&self, name: &str, account: &str) -> Command {
         let mut command = self.any_program(name).await;
         if name != "argocd-repo-server" {
-            let kubeconfig = self.setup.cluster.control_plane.user_kubeconfig(NAMESPACE, name).await;
+            let kubeconfig = self.setup.cluster.control_plane.user_kubeconfig(NAMESPACE, account).await;
             command.arg(format!("--kubeconfig={}", kubeconfig.display())).args(["--namespace", NAMESPACE]);
             // What its manifests call the cluster that it runs in is the cluster of the kubeconfig.
             command.env("KUBECONFIG", kubeconfig).env("ARGOCD_FAKE_IN_CLUSTER", "true");

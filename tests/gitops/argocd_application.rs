@@ -1,7 +1,10 @@
 //! An Application of Argo CD in the cluster, with the repository that it comes from.
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
+use futures::FutureExt as _;
 use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -28,15 +31,13 @@ impl Application {
     pub async fn new(argo: &InUse<ArgoCd>, name: &str, namespace: &str, options: &[&str]) -> Self {
         let mut application = guide::yaml("Application", "shop");
         application["metadata"]["name"] = json!(name);
-        let spec = &mut application["spec"];
-        spec["source"] = json!({"repoURL": argo.repository(name), "path": ".", "targetRevision": "main"});
-        spec["destination"]["namespace"] = json!(namespace);
-        spec["syncPolicy"]["syncOptions"] = json!(options);
-        let backoff = &mut spec["syncPolicy"]["retry"]["backoff"];
-        assert!(backoff["duration"].is_string() && backoff["maxDuration"].is_string(), "{backoff}");
-        backoff["duration"] = json!("1s");
-        backoff["maxDuration"] = json!("4s");
+        application["spec"] = spec(argo, name, namespace, options);
         apply(&argo.setup.cluster.control_plane, NAMESPACE, &[application]).await;
+        Self::existing(argo, name)
+    }
+
+    /// One that is there.
+    pub fn existing(argo: &InUse<ArgoCd>, name: &str) -> Self {
         let api = api(&argo.setup, "argoproj.io", "v1alpha1", "Application", NAMESPACE);
         Self { argo: argo.clone(), api, name: name.to_owned() }
     }
@@ -62,8 +63,7 @@ impl Application {
 
     /// Has Argo CD compare now, as a webhook of the git server does.
     pub async fn refresh(&self) {
-        let asked = json!({"metadata": {"annotations": {"argocd.argoproj.io/refresh": "normal"}}});
-        self.api.patch(&self.name, &PatchParams::default(), &Patch::Merge(asked)).await.expect("an Application");
+        self.annotate("argocd.argoproj.io/refresh", "normal").await;
     }
 
     /// Waits until this is so of it.
@@ -73,6 +73,15 @@ impl Application {
             if condition(&object) { Ok(object) } else { Err(self.seen(&object)) }
         })
         .await
+    }
+
+    /// Whether this becomes so of it within this time, for a test that has something to put back.
+    pub async fn try_wait(&self, what: &str, time: Duration, condition: impl Fn(&Value) -> bool) -> Result<(), String> {
+        let waited = AssertUnwindSafe(eventually(what, time, async || {
+            let object = self.get().await;
+            if condition(&object) { Ok(()) } else { Err(self.seen(&object)) }
+        }));
+        waited.catch_unwind().await.map_err(|_| format!("the Application {}: waited for it {what}", self.name))
     }
 
     /// What there is to see of it, for a failure.
@@ -131,8 +140,27 @@ impl Application {
         self.argo.argocd(&[&["app", verb, &self.name], more].concat()).await
     }
 
+    /// Sets an annotation of it.
+    pub async fn annotate(&self, key: &str, value: &str) {
+        let patch = json!({"metadata": {"annotations": {key: value}}});
+        self.api.patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("an Application");
+    }
+
     /// Deletes it, and nothing that it applied.
     pub async fn delete(&self) {
         drop(self.api.delete(&self.name, &DeleteParams::default()).await);
     }
+}
+
+/// The spec that the guide has, but for shorter pauses between retries, of the repository of this name.
+pub fn spec(argo: &ArgoCd, repository: &str, namespace: &str, options: &[&str]) -> Value {
+    let mut spec = guide::yaml("Application", "shop")["spec"].take();
+    spec["source"] = json!({"repoURL": argo.repository(repository), "path": ".", "targetRevision": "main"});
+    spec["destination"]["namespace"] = json!(namespace);
+    spec["syncPolicy"]["syncOptions"] = json!(options);
+    let backoff = &mut spec["syncPolicy"]["retry"]["backoff"];
+    assert!(backoff["duration"].is_string() && backoff["maxDuration"].is_string(), "{backoff}");
+    backoff["duration"] = json!("1s");
+    backoff["maxDuration"] = json!("4s");
+    spec
 }

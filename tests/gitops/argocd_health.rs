@@ -93,6 +93,25 @@ async fn a_pact_broker_is_healthy_only_while_it_is_ready_in_its_present_form() {
     app.synced(&commit).await;
     app.commit(&[object("PactBroker", &name, "0", &spec(&unreachable))]).await;
     app.wait("to be Progressing again", |object| object["status"]["health"]["status"] == "Progressing").await;
+
+    // A broker that is reached again, and one in its place that the operator has not looked at: its conditions are of the
+    // broker before.
+    let commit = app.commit(&[object("PactBroker", &name, "0", &spec(&reachable))]).await;
+    app.synced(&commit).await;
+    let operator = &argo.setup.cluster.operators[0];
+    operator.signal("STOP");
+    let other = StandIn::start().await;
+    let commit = app.commit(&[object("PactBroker", &name, "0", &spec(&other))]).await;
+    let outcome = app
+        .try_wait("to be Progressing while nobody looked", Duration::from_secs(20), |object| {
+            object["status"]["sync"]["revision"] == commit
+                && object["status"]["sync"]["status"] == "Synced"
+                && object["status"]["health"]["status"] == "Progressing"
+        })
+        .await;
+    operator.signal("CONT");
+    outcome.unwrap();
+    app.synced(&commit).await;
     app.delete().await;
     delete(&argo, "PactBroker", &name).await;
 }

@@ -1,10 +1,11 @@
 //! A `HelmRelease` around the gate: helm-controller releases a chart, is denied, and what it does then.
 
 use std::fs;
+use std::time::Duration;
 
 use kube::Api;
-use kube::api::DynamicObject;
-use serde_json::{Value, json};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
+use serde_json::{Map, Value, json};
 use testbed::chart::helm_as;
 use testbed::eventually::eventually;
 use testbed::test_cluster::SOON;
@@ -19,20 +20,13 @@ async fn a_denied_release_is_told_and_goes_through_by_itself_once_verified() {
     let flux = Flux::shared().await;
     let team = Team::new(&flux.setup, "flux-helm").await;
     chart(&flux, &team).await;
-    release(&flux, &team, "1.0.0").await;
+    release(&flux, &team, "1.0.0", Strategy::OfTheGuide).await;
     released(&flux, &team, "1.0.0").await;
     team.recorded("1.0.0").await;
     let (_, uid) = team.runs().await;
 
-    release(&flux, &team, "2.0.0").await;
-    let denial = team.denial();
-    team.stays_until(&uid, "the denial", async || {
-        let object = helm_release(&flux, &team).await;
-        let ready = condition(&object, "Ready");
-        let told = ready["status"] == "False" && ready["message"].as_str().unwrap_or_default().contains(&denial);
-        if told { Ok(()) } else { Err(format!("{ready}\n{}", flux.log())) }
-    })
-    .await;
+    release(&flux, &team, "2.0.0", Strategy::OfTheGuide).await;
+    denied(&flux, &team, &uid).await;
 
     team.verify();
     released(&flux, &team, "2.0.0").await;
@@ -40,19 +34,64 @@ async fn a_denied_release_is_told_and_goes_through_by_itself_once_verified() {
     assert_eq!(team.runs().await, ("2.0.0".to_owned(), uid));
     assert_eq!(team.writes(), ["Deployed 1.0.0", "Deployed 2.0.0"]);
     let calls = flux.setup.webhook.reviews().await;
+    request(&flux, &team, &["requestedAt"]).await;
+    assert_eq!(flux.setup.webhook.reviews().await, calls, "a release that is applied asks for nothing");
+    drop(releases(&flux, &team).delete("shop", &DeleteParams::default()).await);
+}
+
+#[tokio::test]
+async fn a_denied_release_without_a_strategy_gives_up_until_somebody_asks() {
+    let flux = Flux::shared().await;
+    let team = Team::new(&flux.setup, "flux-helm-once").await;
+    chart(&flux, &team).await;
+    release(&flux, &team, "1.0.0", Strategy::None).await;
+    released(&flux, &team, "1.0.0").await;
+    team.recorded("1.0.0").await;
+    let (_, uid) = team.runs().await;
+
+    release(&flux, &team, "2.0.0", Strategy::None).await;
+    denied(&flux, &team, &uid).await;
+    eventually("helm-controller to give up", SOON, async || {
+        let stalled = condition(&helm_release(&flux, &team).await, "Stalled");
+        if stalled["status"] == "True" { Ok(()) } else { Err(format!("{stalled}\n{}", flux.log())) }
+    })
+    .await;
+    team.verify();
+    // To reconcile it is not enough.
+    request(&flux, &team, &["requestedAt"]).await;
+    team.at_rest(Duration::from_secs(5)).await;
+    assert_eq!(team.runs().await, ("1.0.0".to_owned(), uid.clone()));
+    // `flux reconcile helmrelease shop --reset`
+    request(&flux, &team, &["requestedAt", "resetAt"]).await;
+    released(&flux, &team, "2.0.0").await;
+    team.recorded("2.0.0").await;
+    assert_eq!(team.runs().await, ("2.0.0".to_owned(), uid));
+    drop(releases(&flux, &team).delete("shop", &DeleteParams::default()).await);
+}
+
+/// Waits until the release is refused for our reason, while the Deployment stays.
+async fn denied(flux: &Flux, team: &Team, uid: &str) {
+    let denial = team.denial();
+    team.stays_until(uid, "the denial", async || {
+        let ready = condition(&helm_release(flux, team).await, "Ready");
+        let told = ready["status"] == "False" && ready["message"].as_str().unwrap_or_default().contains(&denial);
+        if told { Ok(()) } else { Err(format!("{ready}\n{}", flux.log())) }
+    })
+    .await;
+}
+
+/// Asks for a reconciliation with these of Flux's annotations, and waits until it is done.
+async fn request(flux: &Flux, team: &Team, annotations: &[&str]) {
     let token = uuid::Uuid::new_v4().to_string();
-    let asked = json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": token}}});
-    let api = releases(&flux, &team);
-    api.patch("shop", &kube::api::PatchParams::default(), &kube::api::Patch::Merge(asked))
-        .await
-        .expect("a HelmRelease");
+    let asked: Map<_, _> =
+        annotations.iter().map(|name| (format!("reconcile.fluxcd.io/{name}"), json!(token))).collect();
+    let patch = Patch::Merge(json!({"metadata": {"annotations": asked}}));
+    releases(flux, team).patch("shop", &PatchParams::default(), &patch).await.expect("a HelmRelease");
     eventually("the release to be reconciled", SOON, async || {
-        let handled = helm_release(&flux, &team).await["status"]["lastHandledReconcileAt"].clone();
+        let handled = helm_release(flux, team).await["status"]["lastHandledReconcileAt"].clone();
         if handled == token { Ok(()) } else { Err(handled.to_string()) }
     })
     .await;
-    assert_eq!(flux.setup.webhook.reviews().await, calls, "a release that is applied asks for nothing");
-    drop(api.delete("shop", &kube::api::DeleteParams::default()).await);
 }
 
 /// The team's chart, as source-controller would have fetched it.
@@ -71,14 +110,27 @@ async fn chart(flux: &Flux, team: &Team) {
     flux.publish("HelmChart", team.namespace(), spec, &archive, "1.0.0+").await;
 }
 
-/// The release that the guide has, but for shorter pauses, with this version.
-async fn release(flux: &Flux, team: &Team, version: &str) {
+/// What helm-controller does after a failure.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Strategy {
+    /// As the guide has it, but for shorter pauses.
+    OfTheGuide,
+    /// As without one.
+    None,
+}
+
+/// The release that the guide has, with this version.
+async fn release(flux: &Flux, team: &Team, version: &str, strategy: Strategy) {
     let mut release = guide::yaml("HelmRelease", "shop");
     release["metadata"]["namespace"] = json!(team.namespace());
     let spec = &mut release["spec"];
     assert!(spec["upgrade"]["strategy"]["retryInterval"].is_string(), "{spec}");
-    spec["install"]["strategy"]["retryInterval"] = json!("3s");
-    spec["upgrade"]["strategy"]["retryInterval"] = json!("3s");
+    for action in ["install", "upgrade"] {
+        match strategy {
+            Strategy::OfTheGuide => spec[action]["strategy"]["retryInterval"] = json!("3s"),
+            Strategy::None => spec[action] = json!({}),
+        }
+    }
     spec["chartRef"] = json!({"kind": "HelmChart", "name": "shop"});
     spec["values"] = json!({"version": version});
     apply(&flux.setup.cluster.control_plane, team.namespace(), &[release]).await;

@@ -1,7 +1,11 @@
 //! What waits for the operator's own objects in Flux, and goes on by itself.
 
-use kube::api::{DeleteParams, DynamicObject};
-use kube::{Api, api::ApiResource, api::GroupVersionKind};
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use kube::Api;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
 use testbed::eventually::{always, eventually};
 use testbed::test_cluster::{BROKER, SOON};
@@ -15,12 +19,8 @@ async fn what_depends_on_a_pact_environment_waits_until_it_is_ready() {
     let team = Team::new(&flux.setup, "flux-waits").await;
     let name = format!("later-{}", team.environment.name);
     let elsewhere = flux.setup.cluster.namespace().await;
-    let environment = json!({
-        "apiVersion": "pact-operator.dev/v1alpha1", "kind": "PactEnvironment", "metadata": {"name": name},
-        "spec": {"brokerRef": {"name": BROKER}, "namespaces": {"names": [elsewhere]}},
-    });
     // Two sources, each in a namespace of its own: what the platform's people own, and what the team owns.
-    let platform_revision = flux.commit(&elsewhere, &[environment]).await;
+    let platform_revision = flux.commit(&elsewhere, &[environment(&name, &elsewhere)]).await;
     let platform = flux.kustomization(&elsewhere, "platform", json!({"targetNamespace": null})).await;
     let first = flux.commit(team.namespace(), &team.manifests("1.0.0")).await;
     let more =
@@ -40,7 +40,7 @@ async fn what_depends_on_a_pact_environment_waits_until_it_is_ready() {
         if (&*status, &*why) == ("False", "DependencyNotReady") { Ok(()) } else { Err(format!("{why}: {message}")) }
     })
     .await;
-    always("the platform is not ready", std::time::Duration::from_secs(5), async || {
+    always("the platform is not ready", Duration::from_secs(5), async || {
         let (status, _, message) = platform.ready().await;
         if status == "True" { Err(message) } else { Ok(()) }
     })
@@ -53,6 +53,47 @@ async fn what_depends_on_a_pact_environment_waits_until_it_is_ready() {
     shop.delete().await;
     platform.delete().await;
     drop(environments(&flux).delete(&name, &DeleteParams::default()).await);
+}
+
+/// Without the expressions of the guide, what has no status yet would do.
+#[tokio::test]
+async fn a_pact_environment_that_nobody_has_looked_at_is_not_healthy() {
+    let flux = Flux::shared().await;
+    let namespaces = [flux.setup.cluster.namespace().await, flux.setup.cluster.namespace().await];
+    let names = namespaces.clone().map(|namespace| format!("unseen-{namespace}"));
+    let operator = &flux.setup.cluster.operators[0];
+    operator.signal("STOP");
+    // The operator has to go on whatever comes of this.
+    let outcome = AssertUnwindSafe(async {
+        let mut revisions = Vec::new();
+        for (namespace, name) in namespaces.iter().zip(&names) {
+            revisions.push(flux.commit(namespace, &[environment(name, namespace)]).await);
+        }
+        let of_the_guide = json!({"targetNamespace": null});
+        let without = json!({"targetNamespace": null, "healthCheckExprs": null});
+        let without = flux.kustomization(&namespaces[1], "platform", without).await;
+        let platform = flux.kustomization(&namespaces[0], "platform", of_the_guide).await;
+        without.applied(&revisions[1]).await;
+        always("it is not ready", Duration::from_secs(4), async || {
+            let (status, _, message) = platform.ready().await;
+            if status == "True" { Err(message) } else { Ok(()) }
+        })
+        .await;
+        [without, platform]
+    });
+    let outcome = outcome.catch_unwind().await;
+    operator.signal("CONT");
+    for kustomization in outcome.unwrap() {
+        kustomization.delete().await;
+    }
+}
+
+/// A `PactEnvironment` over this namespace, whose environment the broker does not have.
+fn environment(name: &str, namespace: &str) -> Value {
+    json!({
+        "apiVersion": "pact-operator.dev/v1alpha1", "kind": "PactEnvironment", "metadata": {"name": name},
+        "spec": {"brokerRef": {"name": BROKER}, "namespaces": {"names": [namespace]}},
+    })
 }
 
 fn environments(flux: &Flux) -> Api<DynamicObject> {

@@ -16,6 +16,8 @@ mod argocd;
 mod argocd_application;
 mod argocd_denial;
 mod argocd_health;
+mod argocd_notifications;
+mod argocd_sets;
 mod built;
 #[allow(dead_code, reason = "the simulation's dice, of which these tests use a part")]
 #[path = "../simulation/dice.rs"]
