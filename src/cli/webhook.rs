@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use clap::Args;
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser as _},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -54,12 +57,13 @@ pub(super) struct WebhookArguments {
     /// An audience for which a tool's token may be made; may be repeated. Without one: the API server's own.
     #[arg(long = "verdict-audience", value_name = "AUDIENCE", requires = "verdict_address")]
     verdict_audiences: Vec<String>,
-    /// Answer the hooks of Flagger's Canaries there, too, for whoever sends a token and holds the verb ask.
-    #[arg(long, requires = "verdict_address")]
-    flagger_hooks: bool,
-    /// Answer those hooks to whoever sends no token as well, without a reason.
-    #[arg(long, requires = "flagger_hooks")]
-    flagger_without_token: bool,
+    /// Answer the hooks of Flagger's Canaries there, too: of whoever is known by a token and holds the verb ask, or of
+    /// anybody, who is told no reason without a token.
+    #[arg(
+        long, value_name = "CALLERS", requires = "verdict_address",
+        value_parser = PossibleValuesParser::new(["known", "anybody"]).map(|callers| hook_callers(&callers))
+    )]
+    flagger_hooks: Option<HookCallers>,
     /// The `ValidatingWebhookConfiguration` whose caBundle is kept right.
     #[arg(long, default_value = "pact-operator", value_name = "NAME")]
     webhook_configuration: String,
@@ -159,6 +163,10 @@ impl Rehearsal {
     }
 }
 
+fn hook_callers(text: &str) -> HookCallers {
+    if text == "anybody" { HookCallers::Anybody } else { HookCallers::Known }
+}
+
 pub(super) fn run(arguments: WebhookArguments) -> ExitCode {
     let log = arguments.log.clone();
     process::run("webhook", &log, |asked| serve(arguments, asked))
@@ -211,9 +219,7 @@ impl WebhookArguments {
 
     /// Who is answered at the verdict endpoint.
     fn verdict_settings(&self) -> VerdictSettings {
-        let callers = if self.flagger_without_token { HookCallers::Anybody } else { HookCallers::Known };
-        let flagger = self.flagger_hooks.then_some(callers);
-        VerdictSettings { audiences: self.verdict_audiences.clone(), flagger }
+        VerdictSettings { audiences: self.verdict_audiences.clone(), flagger: self.flagger_hooks }
     }
 
     /// How callers are told apart. A client certificate says who calls; then the path does not matter.

@@ -94,7 +94,7 @@ pub fn canary_review(canary: &CanaryView, target: Workload, primary: Option<Work
     let live = primary.filter(|primary| canary.has_primary(primary)).and_then(|primary| {
         let annotations = effective_annotations(&primary, &target, canary.promoted())?;
         let (version_label, reference) = (primary.version_label.clone(), target.reference.clone());
-        Some(Workload { annotations, version_label, reference, ..primary })
+        Some(Workload { reference, annotations, version_label, ..primary })
     });
     let kind = target.reference.kind;
     Review {
@@ -125,7 +125,9 @@ pub fn for_hook(review: &Review, subjects: Vec<OpenSubject>, enforced: bool) -> 
     let mut subjects = subjects;
     subjects.retain(|open| !bypassed(open));
     if enforced {
-        subjects.iter_mut().for_each(|open| open.rules.mode = GateMode::Enforce);
+        for open in &mut subjects {
+            open.rules.mode = GateMode::Enforce;
+        }
     }
     subjects
 }

@@ -65,12 +65,9 @@ impl Gate {
         whereabouts: &Whereabouts,
         deadline: Instant,
     ) -> Result<Advised, NoAdvice> {
-        let (canary, review) = match self.canary(asked, deadline).await? {
-            (canary, Some(review)) => (canary, review),
-            (_, None) => {
-                let why = "its target is of a kind that is not judged".to_owned();
-                return Ok(Advised { advice: Advice::GoOn, why });
-            }
+        let Some((canary, review)) = self.canary(asked, deadline).await? else {
+            let why = "its target is of a kind that is not judged".to_owned();
+            return Ok(Advised { advice: Advice::GoOn, why });
         };
         let subjects = match self.scope(&review, whereabouts) {
             Scope::Unjudged(why) => {
@@ -91,18 +88,17 @@ impl Gate {
             .map_or_else(|| "nothing in it has to be asked about".to_owned(), messages::sentence);
         let verdict = decision.findings.first().map(|finding| finding.cause.name());
         let (namespace, canary_name, hook) = (asked.namespace, asked.name, asked.hook.name());
-        match asked.user {
-            Some(user) => {
-                info!(namespace, canary_name, hook, user, verdict, ?advice, why, "Flagger asked about a Canary")
-            }
-            None => debug!(namespace, canary_name, hook, verdict, ?advice, why, "somebody asked about a Canary"),
+        if let Some(user) = asked.user {
+            info!(namespace, canary_name, hook, user, verdict, ?advice, why, "Flagger asked about a Canary");
+        } else {
+            debug!(namespace, canary_name, hook, verdict, ?advice, why, "somebody asked about a Canary");
         }
         self.report_advice(advice, &canary, &review, &decision);
         Ok(Advised { advice, why })
     }
 
-    /// The Canary, and the review of its change; no review where its target is of a kind that the operator does not know.
-    async fn canary(&self, asked: Asked<'_>, deadline: Instant) -> Result<(CanaryView, Option<Review>), NoAdvice> {
+    /// The Canary, and the review of its change; nothing where its target is of a kind that the operator does not know.
+    async fn canary(&self, asked: Asked<'_>, deadline: Instant) -> Result<Option<(CanaryView, Review)>, NoAdvice> {
         let Asked { namespace, name, .. } = asked;
         let api: Api<CanaryView> = Api::namespaced(self.cluster.client.clone(), namespace);
         let what = format!("Canary {namespace}/{name}");
@@ -113,7 +109,7 @@ impl Gate {
             Ok(Err(error)) => return Err(unread(&what, &refusal::explain(&error))),
             Err(_) => return Err(unread(&what, "it was not read in time")),
         };
-        let Some(target) = target_of(&canary) else { return Ok((canary, None)) };
+        let Some(target) = target_of(&canary) else { return Ok(None) };
         let primary = primary_of(&target);
         let read = async |workload: &WorkloadRef| -> Result<Option<Workload>, NoAdvice> {
             match timeout(limit(), live_workload(&self.cluster.client, workload)).await {
@@ -127,7 +123,7 @@ impl Gate {
             read(&primary)
         )?;
         let review = canary_review(&canary, target, primary);
-        Ok((canary, Some(review)))
+        Ok(Some((canary, review)))
     }
 
     /// Has an Event published on the Canary about what holds it up: people read only Flagger's own that it waits for a hook.
