@@ -1,6 +1,6 @@
 # pact-operator: build, test, try. Needs Rust, Go (builds Kubernetes' own tools for the tests), a C compiler, Python 3.
 .DEFAULT_GOAL := help
-.PHONY: help build book reference commands units simulate endurance promises earliest loaded test test-matrix e2e image demo cluster bench bench-quick soak crds chart alerts page workflows code lint
+.PHONY: help build book reference commands units simulate endurance promises earliest loaded test test-matrix test-gitops e2e image demo cluster bench bench-quick soak crds chart alerts page workflows code lint
 
 CARGO ?= cargo
 
@@ -48,6 +48,12 @@ earliest:
 
 test-matrix: ## the chart's tests with the API server of each minor, 1.33 to 1.37 (the first time builds four: 30 minutes)
 	tests/cluster/minors.sh chart::
+
+# One at a time: each test waits for pauses of the tools, and they share one control plane.
+test-gitops: ## the real Argo CD, Flux, Argo Rollouts, Flagger and helm around the operator (the first time builds them: 25 minutes)
+	@tests/cluster/build.sh >/dev/null
+	tests/gitops/tools/build.sh $(notdir $(patsubst %/,%,$(wildcard tests/gitops/tools/*/)))
+	$(CARGO) test --locked --no-fail-fast --test gitops -- --test-threads=1
 
 e2e: ## chart and image on a cluster that runs containers (see tests/e2e/run.sh; kind where nothing else is given)
 	tests/e2e/run.sh
@@ -116,5 +122,5 @@ lint: code chart alerts workflows ## rustfmt, clippy, rustdoc, cargo deny, the c
 code:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --locked --test e2e -- -D warnings
+	$(CARGO) clippy --locked --test e2e --test gitops -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use clap::Args;
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser as _},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -12,7 +15,7 @@ use super::{
 };
 use crate::{
     decide::{admission::ServiceAccountName, broker_secrets::WEBHOOK_AUTHORITY},
-    gate::{self, Gate, Settings},
+    gate::{self, Gate, HookCallers, Settings, VerdictSettings},
 };
 use operator_kit::{
     certificates::{self, CertificateSettings, MountedSource, OwnSource, ServingCertificate, Source},
@@ -54,6 +57,13 @@ pub(super) struct WebhookArguments {
     /// An audience for which a tool's token may be made; may be repeated. Without one: the API server's own.
     #[arg(long = "verdict-audience", value_name = "AUDIENCE", requires = "verdict_address")]
     verdict_audiences: Vec<String>,
+    /// Answer the hooks of Flagger's Canaries there, too: of whoever is known by a token and holds the verb ask, or of
+    /// anybody, who is told no reason without a token.
+    #[arg(
+        long, value_name = "CALLERS", requires = "verdict_address",
+        value_parser = PossibleValuesParser::new(["known", "anybody"]).map(|callers| hook_callers(&callers))
+    )]
+    flagger_hooks: Option<HookCallers>,
     /// The `ValidatingWebhookConfiguration` whose caBundle is kept right.
     #[arg(long, default_value = "pact-operator", value_name = "NAME")]
     webhook_configuration: String,
@@ -153,6 +163,10 @@ impl Rehearsal {
     }
 }
 
+fn hook_callers(text: &str) -> HookCallers {
+    if text == "anybody" { HookCallers::Anybody } else { HookCallers::Known }
+}
+
 pub(super) fn run(arguments: WebhookArguments) -> ExitCode {
     let log = arguments.log.clone();
     process::run("webhook", &log, |asked| serve(arguments, asked))
@@ -201,6 +215,11 @@ impl WebhookArguments {
             ..self.tls()
         };
         Ok(Some(TlsServer::bind(address, settings).await?))
+    }
+
+    /// Who is answered at the verdict endpoint.
+    fn verdict_settings(&self) -> VerdictSettings {
+        VerdictSettings { audiences: self.verdict_audiences.clone(), flagger: self.flagger_hooks }
     }
 
     /// How callers are told apart. A client certificate says who calls; then the path does not matter.
@@ -292,7 +311,7 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
     let certificate = || Arc::new(serving.clone());
     let answering_tools = async {
         if let Some(server) = verdict_server {
-            let router = gate.verdict_router(arguments.verdict_audiences.clone());
+            let router = gate.verdict_router(arguments.verdict_settings());
             server.serve(router, certificate(), asked.clone(), drain.clone()).await;
         }
     };

@@ -180,7 +180,10 @@ async fn pods_left_of(client: &Client, key: &RecordKey, gone: &WorkloadRef) -> R
 
 /// The workload as it is now. For an Argo Rollout that uses a Deployment's template, with the generation of that one: the
 /// Rollout itself says nothing of a change that its controller has not seen.
-async fn live_workload(client: &Client, reference: &WorkloadRef) -> Result<Option<Workload>, Explanation> {
+///
+/// # Errors
+/// When the API server cannot be asked.
+pub async fn live_workload(client: &Client, reference: &WorkloadRef) -> Result<Option<Workload>, Explanation> {
     let mut workload = reference.kind.dispatch(Read { client: client.clone(), reference }).await?;
     let revisions = workload.as_mut().and_then(|workload| workload.revisions.as_mut());
     if let Some(revisions) = revisions

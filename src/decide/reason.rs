@@ -79,6 +79,10 @@ reasons! {
     BrokerNotProbed => UnderWay,
     /// The broker does not answer, or answers with an error of its own.
     BrokerUnavailable => UnderWay,
+    /// Flagger was told to wait with a Canary: its new version may not be deployed, or that is not known.
+    CanaryHalted => UnderWay,
+    /// Flagger was told to roll a Canary back: a verification of its new version failed.
+    CanaryRollback => Stalled,
     /// Several PactEnvironments claim the namespace, and not each of them allows that.
     Conflicted => Stalled,
     /// The container that the annotation names is not in the pod template.

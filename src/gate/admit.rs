@@ -81,7 +81,7 @@ impl Gate {
 
     /// Where a namespace lies. One that the watch has not reported yet is read: a workload may come a moment after its
     /// namespace.
-    async fn whereabouts(&self, namespace: &str, deadline: Instant) -> Whereabouts {
+    pub(super) async fn whereabouts(&self, namespace: &str, deadline: Instant) -> Whereabouts {
         if let Some(mapping) = self.cluster.index().mapping(namespace) {
             return mapping.into();
         }
@@ -175,6 +175,18 @@ impl Gate {
                 }
                 let (judgement, source) = self.ask(&environment_ref.broker, &question, caller, deadline).await;
                 (Finding { asked: Some(question), ..open.finding(Cause::Judged(judgement)) }, source)
+            }
+        }
+    }
+
+    /// What a subject comes to for somebody who is admitted nothing by the answer.
+    pub(super) async fn find_out(&self, open: OpenSubject, caller: Caller, deadline: Instant) -> Finding {
+        match open.question(Timestamp::now()) {
+            Err(cause) => open.finding(cause),
+            Ok(question) => {
+                let broker = open.subject.environment_ref.broker.clone();
+                let (judgement, _) = self.ask(&broker, &question, caller, deadline).await;
+                Finding { asked: Some(question), ..open.finding(Cause::Judged(judgement)) }
             }
         }
     }

@@ -47,6 +47,7 @@ use crate::{
 };
 
 pub use server::LONGEST_BODY;
+pub use verdict_endpoint::{HookCallers, VerdictSettings};
 
 pub use crate::cluster::REPORTER;
 
@@ -116,10 +117,9 @@ impl Gate {
         server::router(Arc::clone(self))
     }
 
-    /// What answers tools at `GET` and `POST /v1/can-i-deploy`. Their tokens must be for one of `audiences`; for the API
-    /// server itself where there are none.
-    pub fn verdict_router(self: &Arc<Self>, audiences: Vec<String>) -> Router {
-        verdict_endpoint::router(Arc::clone(self), audiences)
+    /// What answers tools at `GET` and `POST /v1/can-i-deploy`, and Flagger's hooks.
+    pub fn verdict_router(self: &Arc<Self>, settings: VerdictSettings) -> Router {
+        verdict_endpoint::router(Arc::clone(self), settings)
     }
 }
 

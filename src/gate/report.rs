@@ -97,6 +97,11 @@ impl Gate {
 
     /// Has Events about the workload of a review published. Nobody waits for it.
     fn publish(&self, review: &Review, events: Vec<(Event<'static>, BTreeMap<String, String>)>) {
+        self.publish_about(regarding(review), events);
+    }
+
+    /// Has Events about an object published. Nobody waits for it.
+    pub(super) fn publish_about(&self, regarding: Regarding, events: Vec<(Event<'static>, BTreeMap<String, String>)>) {
         let permit = match std::sync::Arc::clone(&self.reports).try_acquire_owned() {
             Ok(permit) => permit,
             Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
@@ -104,7 +109,7 @@ impl Gate {
                 return;
             }
         };
-        let (regarding, sink) = (regarding(review), self.events.clone());
+        let sink = self.events.clone();
         tokio::spawn(async move {
             let _permit = permit;
             for (event, annotations) in events {
@@ -158,7 +163,7 @@ fn annotations(review: &Review, finding: &Finding) -> BTreeMap<String, String> {
 }
 
 /// What makes a finding the same when it is found again.
-fn once(review: &Review, finding: &Finding) -> String {
+pub(super) fn once(review: &Review, finding: &Finding) -> String {
     let version = match &finding.subject.identified {
         Ok(it) => format!("{} {}", it.pacticipant, it.version),
         Err(_) => messages::sentence(finding),

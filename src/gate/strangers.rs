@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use futures::future::join_all;
-use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -15,8 +14,8 @@ use super::Gate;
 use crate::{
     broker::fair_queue::{Caller, Urgency},
     decide::{
-        Decision, Finding,
-        admission::{Answer, Cause, OpenSubject, Review, Scope, unjudged},
+        Decision,
+        admission::{Answer, Review, Scope, unjudged},
     },
 };
 
@@ -34,20 +33,9 @@ impl Gate {
         if Scope::is_silent(&subjects) {
             return Answer::allow();
         }
-        let asked = subjects.into_iter().map(|open| self.find_for_stranger(open, &review.namespace, deadline));
+        let caller = Caller { urgency: Urgency::Strange, namespace: review.namespace.clone() };
+        let asked = subjects.into_iter().map(|open| self.find_out(open, caller.clone(), deadline));
         let decision = Decision::over(join_all(asked).await);
         Answer::withheld(&decision)
-    }
-
-    async fn find_for_stranger(&self, open: OpenSubject, namespace: &str, deadline: Instant) -> Finding {
-        match open.question(Timestamp::now()) {
-            Err(cause) => open.finding(cause),
-            Ok(question) => {
-                let caller = Caller { urgency: Urgency::Strange, namespace: namespace.to_owned() };
-                let broker = open.subject.environment_ref.broker.clone();
-                let (judgement, _) = self.ask(&broker, &question, caller, deadline).await;
-                open.finding(Cause::Judged(judgement))
-            }
-        }
     }
 }

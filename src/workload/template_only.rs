@@ -13,6 +13,9 @@ use serde::Deserialize;
 
 use super::{PactAnnotations, Workload, WorkloadKind, WorkloadRef};
 
+/// What Flagger appends to the name of a target for that of its primary.
+const PRIMARY: &str = "-primary";
+
 /// A Flagger Canary (`flagger.app/v1beta1`), reduced to the workloads that belong to it.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct CanaryView {
@@ -101,6 +104,13 @@ pub fn target_of(canary: &CanaryView) -> Option<WorkloadRef> {
     workload(namespace, canary.spec.as_ref()?.target_ref.as_ref()?)
 }
 
+/// Where the primary of a Canary is that Flagger makes from this target; [`CanaryView::has_primary`] says whether a workload
+/// is it.
+#[must_use]
+pub fn primary_of(target: &WorkloadRef) -> WorkloadRef {
+    WorkloadRef { name: format!("{}{PRIMARY}", target.name), ..target.clone() }
+}
+
 /// The workload that an object of a namespace refers to. A missing apiVersion is read as the kind's own, for safety: it is
 /// better to leave a workload out than to record from a template.
 pub(super) fn workload(namespace: &str, target: &TargetView) -> Option<WorkloadRef> {
@@ -120,7 +130,7 @@ impl CanaryView {
         let made_from = |target: WorkloadRef| {
             target.kind == workload.reference.kind
                 && target.namespace == workload.reference.namespace
-                && workload.reference.name.strip_suffix("-primary") == Some(&target.name)
+                && workload.reference.name.strip_suffix(PRIMARY) == Some(&target.name)
         };
         owner == Some((self.metadata.name.as_ref(), self.metadata.uid.as_ref()))
             && target_of(self).is_some_and(made_from)

@@ -45,6 +45,7 @@ fn annotated(pacticipant: Option<&str>, version: Option<&str>) -> PactAnnotation
 fn case_71_the_target_is_a_template_and_the_member_is_what_the_canary_controls() {
     let canary = canary(&json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "orders"}), "a", "a");
     assert_eq!(target_of(&canary).unwrap().name, "orders");
+    assert_eq!(primary_of(&target_of(&canary).unwrap()).to_string(), "Deployment shop/orders-primary");
     let mut primary = workload("orders-primary", "orders:1", PactAnnotations::default());
     assert!(!canary.has_primary(&primary), "a name alone proves nothing");
     primary.canary_owner = Some(CanaryOwner { name: "orders".into(), uid: "c1".into() });

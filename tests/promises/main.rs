@@ -36,6 +36,7 @@ mod endurance_stopped;
 mod endurance_truth;
 mod etcd_restore;
 mod events;
+mod flagger_hooks;
 mod gate_audit;
 mod gate_bad_input;
 mod gate_busy_broker;

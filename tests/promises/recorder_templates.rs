@@ -282,7 +282,7 @@ pub(super) fn definition(group: &str, version: &str, kind: &str, plural: &str) -
     .to_string()
 }
 
-fn foreign(api_version: &str, kind: &str, name: &str, spec: &Value) -> String {
+pub(super) fn foreign(api_version: &str, kind: &str, name: &str, spec: &Value) -> String {
     json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, "spec": spec}).to_string()
 }
 

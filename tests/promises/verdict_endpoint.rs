@@ -13,18 +13,23 @@ use testbed::{
 };
 
 /// A gate with the endpoint, and a tool that may ask it.
-struct Tool {
-    setup: GateSetup,
-    client: Client,
-    url: String,
-    token: String,
+pub(super) struct Tool {
+    pub(super) setup: GateSetup,
+    pub(super) client: Client,
+    pub(super) url: String,
+    pub(super) token: String,
 }
 
 impl Tool {
     /// `argocd-application-controller` may ask; the developer may not.
     async fn start() -> Self {
+        Self::start_with(WebhookOptions::default()).await
+    }
+
+    /// The same with more options.
+    pub(super) async fn start_with(options: WebhookOptions) -> Self {
         let port = free_port();
-        let options = WebhookOptions::default()
+        let options = options
             .value("verdictEndpoint.enabled", true)
             .value("verdictEndpoint.port", port)
             .value("verdictEndpoint.serviceAccounts", json!(["people:argocd-application-controller"]));
@@ -76,7 +81,7 @@ impl Tool {
 
 impl GateSetup {
     /// A token of an account of people.yaml.
-    async fn token(&self, account: &str) -> String {
+    pub(super) async fn token(&self, account: &str) -> String {
         let kubeconfig = self.cluster.control_plane.user_kubeconfig("people", account).await;
         let text = std::fs::read_to_string(kubeconfig).unwrap();
         let value: Value = serde_yaml_ng::from_str(&text).unwrap();

@@ -5,6 +5,7 @@ mod annotations;
 mod arguments;
 mod commands;
 mod conditions;
+mod deployment_tools;
 mod entries;
 mod kinds;
 mod links;

@@ -2,11 +2,12 @@
 //!
 //! [`scope()`] says what has to be asked, or why nothing has; each answer becomes a [`Finding`] under the policy of its
 //! environment; [`Decision`] is what they come to together, and [`Answer`] what the API server gets. [`asked()`] says what has
-//! to be asked where there is no review: for a tool that asks before it acts.
+//! to be asked where there is no review: for a tool that asks before it acts. [`CanaryHook`] is for Flagger.
 
 pub mod answer;
 pub mod asked;
 pub mod bypass;
+pub mod canary_hook;
 pub mod decision;
 pub mod policy;
 pub mod review;
@@ -17,6 +18,7 @@ pub mod unclear;
 pub use answer::Answer;
 pub use asked::{Asked, Known, Sought, asked};
 pub use bypass::{Bypass, Ineffective, ServiceAccountName};
+pub use canary_hook::{Advice, CanaryHook, canary_review, for_hook};
 pub use decision::{Cause, Decision, Finding, Outcome};
 pub use policy::{EnvironmentPolicy, GateRules};
 pub use review::{GroupVersionKind, Operation, Review, User};

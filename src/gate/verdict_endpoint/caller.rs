@@ -100,6 +100,14 @@ impl Callers {
         if !scheme.eq_ignore_ascii_case("bearer") || token.trim().is_empty() {
             return Err(Refusal::NoToken);
         }
+        self.holder(token, limit).await
+    }
+
+    /// Who holds this token.
+    ///
+    /// # Errors
+    /// When it is not known, or that is not found out before `limit`.
+    pub(super) async fn holder(&self, token: &str, limit: Instant) -> Result<User, Refusal> {
         let digest: [u8; 32] = Sha256::digest(token.trim()).into();
         if let Some(user) = self.known.get(&digest) {
             return Ok(user);

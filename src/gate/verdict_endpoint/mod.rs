@@ -1,12 +1,14 @@
 //! `GET` and `POST /v1/can-i-deploy`: the gate's verdict for tools that ask before they act, such as Argo Rollouts'
-//! analyses; and the whole picture ([`mod@matrix`]). On a port of its own, off unless it is asked for, and read-only: it leaves no Event, counts no decision and
-//! admits nothing.
+//! analyses; and the whole picture ([`mod@matrix`]). On a port of its own, off unless it is asked for, and read-only: it leaves
+//! no Event, counts no decision and admits nothing. The hooks of Flagger ([`mod@flagger`]) are answered in Flagger's own way.
 //!
 //! Whoever is known and holds the right gets status 200 and JSON whatever the verdict is: tools throw the body of any other
 //! answer away (docs/contributing/progressive-delivery.md). What is no question gets 400, and a defect of ours 500.
 
 mod answer;
 mod caller;
+mod canary;
+mod flagger;
 mod matrix;
 mod question;
 #[cfg(test)]
@@ -20,7 +22,7 @@ use axum::{
     extract::{Request, State},
     http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use futures::{FutureExt, future::join_all};
 use k8s_openapi::jiff::Timestamp;
@@ -33,9 +35,11 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 use tracing::{error, info};
 
+pub use self::flagger::HookCallers;
 use self::{
     answer::Check,
     caller::{Callers, Refusal},
+    flagger::Hooks,
     matrix::Picture,
     question::Question,
 };
@@ -56,12 +60,24 @@ const BODIES: BodyLimits = BodyLimits { total: 1 << 20, longest: LONGEST_BODY, r
 /// How long it may take to find out who asks, and again how long whether they may.
 const RIGHTS_LIMIT: Duration = Duration::from_secs(2);
 
-/// The routes. A token must be for one of `audiences`; for the API server itself where there are none.
-pub(super) fn router(gate: Arc<Gate>, audiences: Vec<String>) -> Router {
-    let callers = Callers::new(gate.cluster.client.clone(), audiences);
-    let served = Arc::new(Served { gate, callers, bodies: BodyBudget::new(BODIES), picture: Picture::default() });
+/// Who is answered at the verdict endpoint.
+#[derive(Clone, Debug, Default)]
+pub struct VerdictSettings {
+    /// The audiences for one of which a token must be made; for the API server itself where there are none.
+    pub audiences: Vec<String>,
+    /// Whose hooks of Flagger are answered; nobody's where there is nothing.
+    pub flagger: Option<HookCallers>,
+}
+
+/// The routes.
+pub(super) fn router(gate: Arc<Gate>, settings: VerdictSettings) -> Router {
+    let callers = Callers::new(gate.cluster.client.clone(), settings.audiences);
+    let hooks = settings.flagger.map(Hooks::new);
+    let (bodies, picture) = (BodyBudget::new(BODIES), Picture::default());
+    let served = Arc::new(Served { gate, callers, bodies, picture, hooks });
     let routes = Router::new()
         .route("/v1/can-i-deploy", get(can_i_deploy).post(can_i_deploy))
+        .route("/v1/flagger/{hook}", post(flagger::hook))
         .route("/v1/matrix", get(matrix::matrix));
     routes.fallback(elsewhere).with_state(served)
 }
@@ -71,6 +87,7 @@ struct Served {
     callers: Callers,
     bodies: BodyBudget,
     picture: Picture,
+    hooks: Option<Hooks>,
 }
 
 async fn elsewhere() -> Response {
@@ -78,10 +95,18 @@ async fn elsewhere() -> Response {
 }
 
 async fn can_i_deploy(State(served): State<Arc<Served>>, request: Request) -> Response {
-    let arrived = request.extensions().get::<ArrivedAt>().map_or_else(Instant::now, |arrived| arrived.0);
-    let deadline = arrived + budget(request.uri().query());
-    // What we have not thought of must not look like an answer.
-    let answered = AssertUnwindSafe(served.answer(request, deadline)).catch_unwind().await;
+    let deadline = arrived_at(&request) + budget(request.uri().query());
+    unless_defective(served.answer(request, deadline)).await
+}
+
+/// When the head of a request came, as the TLS server knows.
+fn arrived_at(request: &Request) -> Instant {
+    request.extensions().get::<ArrivedAt>().map_or_else(Instant::now, |arrived| arrived.0)
+}
+
+/// What we have not thought of must not look like an answer.
+async fn unless_defective(answering: impl Future<Output = Response>) -> Response {
+    let answered = AssertUnwindSafe(answering).catch_unwind().await;
     answered.unwrap_or_else(|_| {
         error!("answering a question panicked, which is a defect");
         refused(StatusCode::INTERNAL_SERVER_ERROR, "the operator has a defect, please report it")

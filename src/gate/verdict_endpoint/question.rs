@@ -68,9 +68,9 @@ impl Question {
     }
 }
 
-/// Whether a namespace may have this name (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>): nothing
+/// Whether a namespace may have this name, which is a label of DNS (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>): nothing
 /// else is looked up by it.
-fn is_namespace(text: &str) -> bool {
+pub(super) fn is_namespace(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let ends = |text: &str| text.bytes().next().is_some_and(plain) && text.bytes().last().is_some_and(plain);
     text.len() <= 63 && ends(text) && text.bytes().all(|byte| plain(byte) || byte == b'-')

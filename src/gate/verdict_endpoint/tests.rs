@@ -150,3 +150,34 @@ async fn a_token_that_is_known_is_looked_up_once_and_one_that_is_made_up_each_ti
         assert_eq!(lookups.load(std::sync::atomic::Ordering::Relaxed), asked, "{token}");
     }
 }
+
+#[test]
+fn a_hook_names_a_canary_and_says_nothing_of_what_it_sent_when_it_does_not() {
+    let sent = |name: &str, namespace: &str, metadata: Value| {
+        json!({"name": name, "namespace": namespace, "phase": "Progressing", "checksum": "c", "metadata": metadata})
+            .to_string()
+    };
+    for (body, expected) in [
+        (sent("shop", "web", json!({"token": "t"})), Ok(())),
+        (sent("shop.v2", "web", Value::Null), Ok(())),
+        (sent("shop", "web", json!({"mode": "Enforce"})), Ok(())),
+        (sent("shop", "web", json!({"mode": "Audit", "token": "secret-text"})), Err("metadata.mode")),
+        (sent("", "web", Value::Null), Err("names no Canary")),
+        (sent("shop", "", Value::Null), Err("names no Canary")),
+        (sent("../secrets", "web", Value::Null), Err("names no Canary")),
+        (sent("shop", "web/x", Value::Null), Err("names no Canary")),
+        (
+            r#"{"name": "shop", "namespace": "web", "metadata": {"token": ["secret-text"]}}"#.to_owned(),
+            Err("not what Flagger sends"),
+        ),
+        ("secret-text".to_owned(), Err("not what Flagger sends")),
+    ] {
+        match (flagger::Payload::read(body.as_bytes()), expected) {
+            (Ok(_), Ok(())) => {}
+            (Err(problem), Err(said)) => {
+                assert!(problem.contains(said) && !problem.contains("secret-text"), "{body}: {problem}");
+            }
+            (read, _) => panic!("{body}: {:?}", read.map(drop)),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What Flagger's hooks are told: whether a Canary goes on, waits, or rolls back.
+//!
+//! The target of a Canary is judged as an admission review of its change would judge it now: what runs is the primary,
+//! what would run is the target.
+
+use super::{Cause, Decision, GroupVersionKind, OpenSubject, Operation, Review, User};
+use crate::{
+    api::gate::{GateAction, GateMode},
+    decide::Verdict,
+    workload::{BypassStatement, CanaryView, Workload, effective_annotations},
+};
+
+/// A hook of a Canary's analysis that asks us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CanaryHook {
+    /// Before the target gets pods: a refusal is repeated for as long as it takes.
+    ConfirmRollout,
+    /// Before the first iteration: each refusal counts as a failed check.
+    PreRollout,
+    /// Before the primary gets the new version: a refusal is repeated for as long as it takes.
+    ConfirmPromotion,
+    /// At each iteration, and the other way round: to accept is to roll back.
+    Rollback,
+}
+
+impl CanaryHook {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::ConfirmRollout, Self::PreRollout, Self::ConfirmPromotion, Self::Rollback];
+
+    /// As Flagger names its type.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ConfirmRollout => "confirm-rollout",
+            Self::PreRollout => "pre-rollout",
+            Self::ConfirmPromotion => "confirm-promotion",
+            Self::Rollback => "rollback",
+        }
+    }
+
+    /// The hook of this type.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|hook| hook.name() == name)
+    }
+
+    /// What a decision comes to for this hook. Only a no that is certain rolls back: what is not known, or not there, is
+    /// no reason to take away what serves already.
+    #[must_use]
+    pub fn advice(self, decision: &Decision) -> Advice {
+        let decisive = decision.decisive();
+        let denied = decisive.first().is_some_and(|finding| finding.action == GateAction::Deny);
+        match self {
+            Self::Rollback => {
+                let failed = |cause: &Cause| matches!(cause, Cause::Judged(it) if it.verdict == Verdict::No);
+                let certain = denied && decisive.iter().any(|finding| failed(&finding.cause));
+                if certain { Advice::RollBack } else { Advice::GoOn }
+            }
+            Self::ConfirmRollout | Self::PreRollout | Self::ConfirmPromotion => {
+                if denied {
+                    Advice::Wait
+                } else {
+                    Advice::GoOn
+                }
+            }
+        }
+    }
+
+    /// Whether Flagger is told that the hook passed.
+    #[must_use]
+    pub const fn passes(self, advice: Advice) -> bool {
+        match self {
+            Self::Rollback => matches!(advice, Advice::RollBack),
+            Self::ConfirmRollout | Self::PreRollout | Self::ConfirmPromotion => matches!(advice, Advice::GoOn),
+        }
+    }
+}
+
+/// What Flagger should do with a Canary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// Go on with it.
+    GoOn,
+    /// Ask again later.
+    Wait,
+    /// Roll it back.
+    RollBack,
+}
+
+/// The review of a Canary's change: from what the primary runs, with the target's annotations, to the target. Without a
+/// primary, or with one of which it is not known what it is, everything in the target is new.
+#[must_use]
+pub fn canary_review(canary: &CanaryView, target: Workload, primary: Option<Workload>) -> Review {
+    let live = primary.filter(|primary| canary.has_primary(primary)).and_then(|primary| {
+        let annotations = effective_annotations(&primary, &target, canary.promoted())?;
+        let (version_label, reference) = (primary.version_label.clone(), target.reference.clone());
+        Some(Workload { reference, annotations, version_label, ..primary })
+    });
+    let kind = target.reference.kind;
+    Review {
+        uid: canary.metadata.uid.clone().unwrap_or_default(),
+        kind: GroupVersionKind {
+            group: kind.group().to_owned(),
+            version: kind.version().to_owned(),
+            kind: kind.kind().to_owned(),
+        },
+        subresource: false,
+        namespace: target.reference.namespace.clone(),
+        name: target.reference.name.clone(),
+        operation: if live.is_some() { Operation::Update } else { Operation::Create },
+        user: User::default(),
+        dry_run: true,
+        self_test: false,
+        old: live,
+        new: Ok(target),
+    }
+}
+
+/// What has to be asked for a hook. A bypass statement counts: whoever made it was looked at when the target changed.
+/// `enforced` says that the actions of the environments count as if each of them enforced them.
+#[must_use]
+pub fn for_hook(review: &Review, subjects: Vec<OpenSubject>, enforced: bool) -> Vec<OpenSubject> {
+    let statement = review.new.as_ref().ok().and_then(|new| BypassStatement::of(new).ok().flatten());
+    let bypassed = |open: &OpenSubject| statement.as_ref().is_some_and(|it| super::bypass::covers(it, review, open));
+    let mut subjects = subjects;
+    subjects.retain(|open| !bypassed(open));
+    if enforced {
+        for open in &mut subjects {
+            open.rules.mode = GateMode::Enforce;
+        }
+    }
+    subjects
+}
+
+#[cfg(test)]
+#[path = "canary_hook_tests.rs"]
+mod tests;
