@@ -16,7 +16,7 @@ use crate::argocd::{ArgoCd, NAMESPACE};
 use crate::argocd_application::Application;
 use crate::guide;
 
-/// Argo CD with the script, in the ConfigMap that the guide names.
+/// Argo CD with the script, in the `ConfigMap` that the guide names.
 async fn with_scripts() -> InUse<ArgoCd> {
     let argo = ArgoCd::shared().await;
     let script = guide::block("lua");

@@ -1,4 +1,4 @@
-//! Applications that an ApplicationSet makes: the settings of its template are those that count.
+//! Applications that an `ApplicationSet` makes: the settings of its template are those that count.
 
 use kube::api::DeleteParams;
 use serde_json::json;

@@ -67,7 +67,7 @@ impl Flux {
             "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": kind, "metadata": {"name": "shop"}, "spec": spec,
         });
         apply(&self.setup.cluster.control_plane, namespace, &[source]).await;
-        let digest = Sha256::digest(archive).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let digest = format!("{:x}", Sha256::digest(archive));
         let revision = format!("{prefix}{}", &digest[..40]);
         let artifact = json!({
             "path": "shop.tar.gz", "url": self.archives.add(archive), "revision": revision,

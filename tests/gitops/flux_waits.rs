@@ -83,7 +83,12 @@ async fn a_pact_environment_that_nobody_has_looked_at_is_not_healthy() {
     });
     let outcome = outcome.catch_unwind().await;
     operator.signal("CONT");
-    for kustomization in outcome.unwrap() {
+    let kustomizations = outcome.unwrap();
+    // What still waits is deleted when it has done so.
+    for name in &names {
+        flux.setup.cluster.broker.store().add_environment(name, false);
+    }
+    for kustomization in kustomizations {
         kustomization.delete().await;
     }
 }
