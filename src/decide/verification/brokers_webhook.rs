@@ -111,7 +111,7 @@ mod tests {
             (webhook(false, EVENT, Scope::All, Scope::All), false),
             (webhook(true, "contract_content_changed", Scope::All, Scope::All), false),
         ] {
-            assert_eq!(fires(&[webhook.clone()], &name("web"), &name("stock")), expected, "{webhook:?}");
+            assert_eq!(fires(std::slice::from_ref(&webhook), &name("web"), &name("stock")), expected, "{webhook:?}");
         }
         assert!(!fires(&[], &name("web"), &name("stock")));
     }

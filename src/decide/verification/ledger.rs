@@ -30,18 +30,27 @@ struct Asked {
     content: String,
     provider: String,
     provider_version: String,
-    /// When it was asked for last.
+    /// When it was asked for last, or that failed.
     at: Timestamp,
-    /// When it may be asked for again.
-    next: Timestamp,
     /// How often it was asked for.
     calls: u32,
-    /// How many tries failed since.
+    /// Whether the last call failed.
+    #[serde(default)]
+    failed: bool,
+    /// How many calls in a row failed.
     #[serde(default)]
     failures: u32,
     /// Whether it was said that no result arrives.
     #[serde(default)]
     said: bool,
+}
+
+impl Asked {
+    /// When it may be asked for again.
+    fn next(&self, pacing: &Pacing) -> Timestamp {
+        let pause = if self.failed { retry(self.failures).min(pacing.interval) } else { pause(pacing, self.calls) };
+        later(self.at, pause)
+    }
 }
 
 /// What was asked for.
@@ -65,17 +74,17 @@ impl Ledger {
 
     /// Whether it may be asked for now.
     #[must_use]
-    pub fn is_due(&self, contract: &Contract, now: Timestamp) -> bool {
+    pub fn is_due(&self, contract: &Contract, pacing: &Pacing, now: Timestamp) -> bool {
         match self.0.get(contract) {
-            Some(asked) => asked.next <= now,
-            None => self.0.len() < MOST_CONTRACTS,
+            Some(asked) => asked.next(pacing) <= now,
+            None => !self.is_full(),
         }
     }
 
-    /// How many it holds.
+    /// Whether it holds as many as are kept.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
+    pub fn is_full(&self) -> bool {
+        self.0.len() >= MOST_CONTRACTS
     }
 
     /// Whether it holds none.
@@ -85,7 +94,7 @@ impl Ledger {
     }
 
     /// It is asked for now. Noted before it is done: whoever leads next must not ask again.
-    pub fn claim(&mut self, contract: &Contract, pacing: &Pacing, now: Timestamp) {
+    pub fn claim(&mut self, contract: &Contract, now: Timestamp) {
         let asked = self.0.entry(contract.clone()).or_insert_with(|| Asked {
             broker: contract.broker.clone(),
             consumer: contract.consumer.clone(),
@@ -93,14 +102,14 @@ impl Ledger {
             provider: contract.provider.clone(),
             provider_version: contract.provider_version.clone(),
             at: now,
-            next: now,
             calls: 0,
+            failed: false,
             failures: 0,
             said: false,
         });
         asked.calls = asked.calls.saturating_add(1);
         asked.at = now;
-        asked.next = later(now, pause(pacing, asked.calls));
+        asked.failed = false;
     }
 
     /// The call arrived.
@@ -111,12 +120,12 @@ impl Ledger {
     }
 
     /// The call that was claimed failed: another follows sooner.
-    pub fn failed(&mut self, contract: &Contract, pacing: &Pacing, now: Timestamp) {
+    pub fn failed(&mut self, contract: &Contract, now: Timestamp) {
         if let Some(asked) = self.0.get_mut(contract) {
             asked.calls = asked.calls.saturating_sub(1);
-            let pause = RETRY.0.saturating_mul(1_u32.checked_shl(asked.failures).unwrap_or(u32::MAX));
-            asked.failures = (asked.failures + 1).min(16);
-            asked.next = later(now, pause.min(RETRY.1).min(pacing.interval));
+            asked.at = now;
+            asked.failed = true;
+            asked.failures = asked.failures.saturating_add(1);
         }
     }
 
@@ -144,7 +153,7 @@ impl Ledger {
     /// wanted. Says whether something was dropped.
     pub fn prune(&mut self, wanted: &BTreeSet<Contract>, pacing: &Pacing, now: Timestamp) -> bool {
         let before = self.0.len();
-        self.0.retain(|contract, asked| wanted.contains(contract) || now < later(asked.next, pacing.interval));
+        self.0.retain(|contract, asked| wanted.contains(contract) || now < later(asked.next(pacing), pacing.interval));
         self.0.len() != before
     }
 }
@@ -153,6 +162,12 @@ impl Ledger {
 fn pause(pacing: &Pacing, calls: u32) -> Duration {
     let factor = if calls < OFTEN { 1 } else { 1_u32.checked_shl(calls - OFTEN + 1).unwrap_or(LONGEST).min(LONGEST) };
     pacing.interval.saturating_mul(factor)
+}
+
+/// How long one is left alone of which so many calls in a row failed.
+fn retry(failures: u32) -> Duration {
+    let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+    RETRY.0.saturating_mul(factor).min(RETRY.1)
 }
 
 fn later(from: Timestamp, pause: Duration) -> Timestamp {
