@@ -50,7 +50,9 @@ impl VerificationReconciler {
             Some(Standing::Missing) => {}
             Some(Standing::Given) => {
                 memory.wait(missing, SOON);
-                self.schedule.queue.now(Task::Verdict(found.key.clone()));
+                for key in &found.keys {
+                    self.schedule.queue.now(Task::Verdict(key.clone()));
+                }
                 return !read.ledger.forget(contract) || self.write(read).await;
             }
             Some(Standing::NoPact) | None => {
@@ -154,7 +156,7 @@ impl VerificationReconciler {
         let question = Question {
             pacticipant: missing.consumer.clone(),
             version: missing.consumer_version.clone(),
-            environment: found.key.environment_ref.environment.clone(),
+            environment: found.environment()?.clone(),
             ignore: Vec::new(),
             in_flight: InFlight::Count,
         };
@@ -166,7 +168,7 @@ impl VerificationReconciler {
         match broker.pairs(&question, &[&provider]).await {
             Ok(matrix) => Some(standing(missing, &matrix)),
             Err(error) => {
-                debug!(key = %found.key, %error, "it cannot be asked whether a result is missing still");
+                debug!(consumer = %missing.consumer, %error, "it cannot be asked whether a result is missing still");
                 None
             }
         }
@@ -204,7 +206,7 @@ impl VerificationReconciler {
             provider: missing.provider.to_string(),
             provider_version: missing.provider_version.to_string(),
             provider_branch: provider_branch.ok().flatten().unwrap_or_default(),
-            environment: found.key.environment_ref.environment.to_string(),
+            environment: found.environment().map(ToString::to_string).unwrap_or_default(),
             broker_url: base.trim_end_matches('/').to_owned(),
         }
     }
@@ -226,7 +228,7 @@ impl VerificationReconciler {
              look at the pipeline's runs; it has to verify exactly this version, and to publish the result. It is asked for \
              again at growing intervals"
         );
-        warn!(key = %found.key, "{note}");
+        warn!(consumer, provider, provider_version, "{note}");
         self.publish(Reason::VerificationUnanswered, true, note, contract, found).await;
     }
 

@@ -37,7 +37,7 @@ use self::{
 };
 use super::{schedule::Schedule, verdicts::Verdicts};
 use crate::{
-    api::gate::GateMode,
+    api::{gate::GateMode, names::EnvironmentName},
     cluster::{Cluster, records::regarding},
     decide::verification::{Contract, MissingResult, Pacing, missing_in},
     notifier::verification::Hooks,
@@ -67,11 +67,19 @@ pub(super) struct VerificationReconciler {
 }
 
 /// Where a result is missing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Where {
-    key: RecordKey,
-    /// What an Event about it is about.
+    /// Those of the keys whose checks show it; the provider's first, where it is among them.
+    keys: Vec<RecordKey>,
+    /// What an Event about it is about: the record of the first key, or the workload that was denied.
     regarding: Option<Regarding>,
+}
+
+impl Where {
+    /// The environment's name at the broker.
+    fn environment(&self) -> Option<&EnvironmentName> {
+        self.keys.first().map(|key| &key.environment_ref.environment)
+    }
 }
 
 /// What the reconciler is made of.
@@ -201,19 +209,26 @@ impl VerificationReconciler {
 
     /// Every result that is missing now and that somebody can be asked for.
     fn wanted(&self) -> BTreeMap<MissingResult, Where> {
-        let mut wanted = BTreeMap::new();
+        let mut wanted = BTreeMap::<MissingResult, Where>::new();
         let keys = self.verdicts.keys(|_, checks| checks.iter().any(|check| !missing_in("", check).is_empty()));
         for key in keys.into_iter().filter(|key| self.is_asked_for(key)) {
             let regarding = self.cluster.records.get(&key).map(|object| regarding(&object));
             for check in self.verdicts.of(&key) {
                 for missing in missing_in(&key.environment_ref.broker, &check) {
-                    wanted.entry(missing).or_insert_with(|| Where { key: key.clone(), regarding: regarding.clone() });
+                    let of_provider = key.pacticipant == missing.provider;
+                    let found = wanted.entry(missing).or_default();
+                    if found.keys.is_empty() || of_provider {
+                        found.keys.insert(0, key.clone());
+                        found.regarding.clone_from(&regarding);
+                    } else {
+                        found.keys.push(key.clone());
+                    }
                 }
             }
         }
         for (missing, key, regarding) in self.denied.missing() {
             if self.is_asked_for(&key) {
-                wanted.entry(missing).or_insert(Where { key, regarding: Some(regarding) });
+                wanted.entry(missing).or_insert(Where { keys: vec![key], regarding: Some(regarding) });
             }
         }
         wanted.retain(|missing, _| self.hooks.way(&missing.provider).is_some());
