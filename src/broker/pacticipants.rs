@@ -31,6 +31,8 @@ struct VersionBody {
 
 #[derive(Deserialize)]
 struct BranchedVersion {
+    #[serde(rename = "number")]
+    _number: String,
     #[serde(rename = "_embedded")]
     embedded: Option<Branched>,
 }

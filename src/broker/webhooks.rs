@@ -23,7 +23,7 @@ struct List {
 
 #[derive(Deserialize)]
 struct Listed {
-    #[serde(rename = "pb:webhooks", default)]
+    #[serde(rename = "pb:webhooks")]
     webhooks: Vec<Row<Link>>,
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn verification(contract: &mut Contract) {
         "createdAt": term!("^[-0-9]{10}T[:0-9]{8}[+]00:00$", "2026-11-23T07:36:01+00:00"),
         "_links": { "pb:pact-version": content }
     });
-    contract.add("a request for a pact", &[pact.clone()], get(&format!("{PATH}/7")), hal(200, body));
+    contract.add("a request for a pact", std::slice::from_ref(&pact), get(&format!("{PATH}/7")), hal(200, body));
     contract.add("a request for a pact that is not there", &[pact], get(&format!("{PATH}/8")), not_found);
 
     let branched = json_pattern!({ "number": "2", "_embedded": { "branchVersions": [{ "name": "main" }] } });
@@ -37,7 +37,7 @@ pub(crate) fn verification(contract: &mut Contract) {
 
     let webhook = || [("a webhook", json!({ "uuid": WEBHOOK, "provider": "stock", "event": EVENT }))];
     let href = format!("http://broker.test/webhooks/{WEBHOOK}");
-    let link = json_pattern!({ "href": term!(format!("/webhooks/{WEBHOOK}$"), href) });
+    let link = json_pattern!({ "href": term!(format!("^.*/webhooks/{WEBHOOK}$"), href) });
     let list = json_pattern!({ "_links": { "pb:webhooks": [link] } });
     contract.add("a request for the webhooks", &webhook(), get("/webhooks"), hal(200, list));
     let body = json_pattern!({

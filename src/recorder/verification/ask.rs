@@ -228,7 +228,10 @@ impl VerificationReconciler {
              look at the pipeline's runs; it has to verify exactly this version, and to publish the result. It is asked for \
              again at growing intervals"
         );
-        warn!(consumer, provider, provider_version, "{note}");
+        warn!(
+            consumer,
+            provider, provider_version, calls, "a verification was asked for several times, and no result arrived"
+        );
         self.publish(Reason::VerificationUnanswered, true, note, contract, found).await;
     }
 
