@@ -58,6 +58,14 @@ id!(
     /// The uuid of one recorded release.
     ReleaseId
 );
+id!(
+    /// The name of a pact's content: a sha.
+    ContentId
+);
+id!(
+    /// The uuid of a webhook of the broker.
+    WebhookId
+);
 
 #[cfg(test)]
 mod tests {

@@ -33,6 +33,12 @@ pub enum Operation {
     RecordRelease,
     /// `PATCH /released-versions/{uuid}`
     EndSupport,
+    /// `GET /pacts/provider/{p}/consumer/{c}/version/{v}`
+    ReadPact,
+    /// `GET /webhooks`
+    ReadWebhooks,
+    /// `GET /webhooks/{uuid}`
+    ReadWebhook,
 }
 
 impl Operation {
@@ -54,6 +60,9 @@ impl Operation {
             Self::ReadSupported => "read_supported",
             Self::RecordRelease => "record_release",
             Self::EndSupport => "end_support",
+            Self::ReadPact => "read_pact",
+            Self::ReadWebhooks => "read_webhooks",
+            Self::ReadWebhook => "read_webhook",
         }
     }
 }
@@ -76,6 +85,9 @@ impl fmt::Display for Operation {
             Self::ReadSupported => "read what is supported",
             Self::RecordRelease => "record a release",
             Self::EndSupport => "end a release's support",
+            Self::ReadPact => "read a pact",
+            Self::ReadWebhooks => "read the webhooks",
+            Self::ReadWebhook => "read a webhook",
         })
     }
 }

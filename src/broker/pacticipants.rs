@@ -30,6 +30,26 @@ struct VersionBody {
 }
 
 #[derive(Deserialize)]
+struct BranchedVersion {
+    #[serde(rename = "number")]
+    _number: String,
+    #[serde(rename = "_embedded")]
+    embedded: Option<Branched>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Branched {
+    #[serde(default)]
+    branch_versions: Vec<Row<Branch>>,
+}
+
+#[derive(Deserialize)]
+struct Branch {
+    name: String,
+}
+
+#[derive(Deserialize)]
 struct List {
     #[serde(rename = "_embedded")]
     embedded: Listed,
@@ -134,6 +154,20 @@ impl Broker {
         match self.ask(Request::get(Operation::ReadVersion, &segments)).await? {
             Some(document) => document.read::<VersionBody>().map(|_| true),
             None => Ok(false),
+        }
+    }
+
+    /// The branch of a version; `None` when the version is missing, or is on no branch or on several.
+    ///
+    /// # Errors
+    /// Any [`BrokerError`] but those for something missing.
+    pub async fn branch_of(&self, pacticipant: &Pacticipant, version: &Version) -> Result<Option<String>, BrokerError> {
+        let segments = ["pacticipants", pacticipant.as_str(), "versions", version.as_str()];
+        let Some(document) = self.ask(Request::get(Operation::ReadVersion, &segments)).await? else { return Ok(None) };
+        let branches = document.read::<BranchedVersion>()?.embedded.map(|it| it.branch_versions).unwrap_or_default();
+        match <[Row<Branch>; 1]>::try_from(branches) {
+            Ok([Row::Shaped(Branch { name })]) => Ok(Some(name)),
+            _ => Ok(None),
         }
     }
 

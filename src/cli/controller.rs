@@ -10,6 +10,7 @@ use super::{
     cluster_name::ClusterArguments,
     notifications::NotificationArguments,
     process::{self, Failure, LogArguments, TraceArguments},
+    verification::VerificationArguments,
 };
 use crate::recorder::{self, Settings, Surroundings};
 use operator_kit::{
@@ -58,6 +59,8 @@ pub(super) struct ControllerArguments {
     #[command(flatten)]
     notifications: NotificationArguments,
     #[command(flatten)]
+    verification: VerificationArguments,
+    #[command(flatten)]
     log: LogArguments,
     #[command(flatten)]
     traces: TraceArguments,
@@ -70,6 +73,7 @@ pub(super) fn run(arguments: ControllerArguments) -> ExitCode {
 
 async fn serve(arguments: ControllerArguments, shutdown: CancellationToken) -> Result<(), Failure> {
     let sinks = arguments.notifications.sinks()?;
+    let verification = arguments.verification.settings()?;
     let client = process::api_server().await?;
     let readiness = Readiness::new(shutdown.clone());
     recorder::close_gates(&readiness);
@@ -109,7 +113,7 @@ async fn serve(arguments: ControllerArguments, shutdown: CancellationToken) -> R
         traces: traces.clone(),
     };
     let surroundings = Surroundings { client, leadership, readiness, liveness, metrics, instance, shutdown };
-    recorder::run(settings, sinks, surroundings).await;
+    recorder::run(settings, sinks, verification, surroundings).await;
 
     // Another process may lead only now, when no write is in progress any more.
     stopped.cancel();

@@ -18,6 +18,7 @@ mod reached_brokers;
 mod retire;
 mod self_test;
 mod status;
+mod verification;
 mod webhook;
 mod why;
 

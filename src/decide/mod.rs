@@ -11,6 +11,7 @@
 //! - [`announcement`]: what sinks are told of a record: as a CDEvent, and for people.
 //! - [`not_in_force`]: what of an installed gate is not in force, for `helm test`.
 //! - [`broker_secrets`]: which Secrets a broker may be sent.
+//! - [`verification`]: which verifications are asked for, and when.
 //! - [`mod@reason`]: the closed list of reasons. [`messages`]: the texts that people read.
 
 pub mod admission;
@@ -25,6 +26,7 @@ pub mod reason;
 pub mod record;
 pub mod stray_keys;
 pub mod verdict;
+pub mod verification;
 
 pub use admission::{
     Basis, Decision, EnvironmentPolicy, Finding, GateRules, Identified, Outcome, Problem, RecordedVersions, Subject,

@@ -213,6 +213,10 @@ reasons! {
     Unmanaged => Settled,
     /// The object cannot be read and is not followed.
     Unreadable => Stalled,
+    /// A pipeline was asked to verify a pact that has no result.
+    VerificationRequested => UnderWay,
+    /// A pipeline was asked several times to verify a pact, and no result arrived.
+    VerificationUnanswered => Stalled,
     /// The image changed while the version annotation stayed.
     VersionAnnotationStale => UnderWay,
     /// The workload's version is not one that a broker accepts.

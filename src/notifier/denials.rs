@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use k8s_openapi::{api::events::v1::Event as KubeEvent, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{
     Api, Client, ResourceExt,
@@ -125,9 +125,7 @@ impl Denials {
     }
 
     async fn watch(&self, restored: Restored) {
-        let of_denials = format!("reason={},reportingController={REPORTER}", Reason::RolloutDenied);
-        let only = watcher::Config::default().fields(&of_denials).page_size(PAGE);
-        let mut changes = pin!(events(Api::<KubeEvent>::all(self.client.clone()), only, restored));
+        let mut changes = pin!(denial_events(self.client.clone(), restored));
         let mut listed = HashSet::new();
         while let Some(change) = changes.next().await {
             match change {
@@ -273,14 +271,47 @@ impl Denials {
     }
 }
 
+/// The gate's Events about denials, and what becomes of them.
+pub(crate) fn denial_events(
+    client: Client,
+    restored: Restored,
+) -> impl Stream<Item = Result<Event<KubeEvent>, watcher::Error>> {
+    let of_denials = format!("reason={},reportingController={REPORTER}", Reason::RolloutDenied);
+    let only = watcher::Config::default().fields(&of_denials).page_size(PAGE);
+    events(Api::<KubeEvent>::all(client), only, restored)
+}
+
+/// What an Event says of a denial.
+pub(crate) struct DenialEvent {
+    /// What was denied.
+    pub(crate) denial: Denial,
+    /// The workload.
+    pub(crate) regarding: Regarding,
+    /// Its namespace.
+    pub(crate) namespace: String,
+}
+
 /// The denial that an Event is about. Whoever may create Events may have made it: it is no longer than the gate's.
-fn denied(event: &KubeEvent, sinks: &[Sink]) -> Option<Denied> {
+pub(crate) fn denial_of(event: &KubeEvent) -> Option<DenialEvent> {
     let denial = event.annotations().get(DENIED).filter(|text| text.len() <= LONGEST_ANNOTATION)?;
     let denial = Denial::parse(denial)?;
     let about = event.regarding.as_ref()?;
     let part = |part: &Option<String>| part.clone().filter(|part| part.len() <= LONGEST_NAME);
-    let (kind, name) = (part(&about.kind)?, part(&about.name)?);
     let namespace = event.namespace()?;
+    let regarding = Regarding {
+        api_version: part(&about.api_version).unwrap_or_default(),
+        kind: part(&about.kind)?,
+        namespace: Some(namespace.clone()),
+        name: part(&about.name)?,
+        uid: part(&about.uid).unwrap_or_default(),
+    };
+    Some(DenialEvent { denial, regarding, namespace })
+}
+
+/// The denial of an Event as an announcement.
+fn denied(event: &KubeEvent, sinks: &[Sink]) -> Option<Denied> {
+    let DenialEvent { denial, regarding, namespace } = denial_of(event)?;
+    let Regarding { kind, name, .. } = &regarding;
     let at = event.event_time.as_ref().map_or_else(Timestamp::now, |time| time.0);
     let note = truncated(event.note.as_deref().unwrap_or_default(), LONGEST_NOTE);
     let announcement = Announcement {
@@ -296,13 +327,7 @@ fn denied(event: &KubeEvent, sinks: &[Sink]) -> Option<Denied> {
     Some(Denied {
         key: denial.key().ok()?,
         announcement,
-        regarding: Regarding {
-            api_version: part(&about.api_version).unwrap_or_default(),
-            kind,
-            namespace: Some(namespace.clone()),
-            name,
-            uid: part(&about.uid).unwrap_or_default(),
-        },
+        regarding,
         namespace,
         name: event.name_any(),
         delivered: sinks.iter().copied().filter(|sink| event.annotations().contains_key(&sink.annotation())).collect(),

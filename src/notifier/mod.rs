@@ -5,7 +5,7 @@
 //! their order. Only the leader delivers.
 
 mod deliver;
-mod denials;
+pub(crate) mod denials;
 mod endpoint;
 mod metrics;
 mod outcome;
@@ -13,6 +13,7 @@ mod post;
 mod progress;
 mod rest;
 mod template;
+pub mod verification;
 
 use std::{sync::Arc, time::Duration};
 

@@ -111,8 +111,7 @@ impl SinkSettings {
         if outcome == Outcome::Delivered {
             taken.set(url);
         }
-        // A sink that has it has it, however slowly it says more.
-        drop(tokio::time::timeout(REST, drain(response)).await);
+        rest_of(response).await;
         outcome
     }
 }
@@ -131,6 +130,11 @@ fn binary(request: RequestBuilder, event: &CdEvent) -> RequestBuilder {
         .body(event.body.to_string())
 }
 
+/// Reads the rest of an answer, if it comes soon. Who has a request has it, however slowly it says more.
+pub(super) async fn rest_of(response: Response) {
+    drop(tokio::time::timeout(REST, drain(response)).await);
+}
+
 /// Reads an answer to its end, if that is not far.
 async fn drain(mut response: Response) {
     let mut read = 0;
@@ -142,7 +146,8 @@ async fn drain(mut response: Response) {
     }
 }
 
-fn pause(headers: &HeaderMap) -> Option<Duration> {
+/// How long it wants to be left alone, if it says so.
+pub(super) fn pause(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     retry_after(text(RETRY_AFTER)?, text(DATE), SystemTime::now())
 }

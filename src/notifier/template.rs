@@ -4,10 +4,13 @@
 use std::fmt;
 
 use minijinja::{Environment, UndefinedBehavior, value::Serde};
-use serde::de::IgnoredAny;
+use serde::{Serialize, de::IgnoredAny};
 use thiserror::Error;
 
-use crate::decide::announcement::{Described, Kind};
+use crate::decide::{
+    announcement::{Described, Kind},
+    verification::VerificationRequest,
+};
 
 /// The name of the template; its ending makes every value JSON.
 const NAME: &str = "template.json";
@@ -19,10 +22,10 @@ pub enum TemplateError {
     #[error("{0}")]
     Engine(#[from] minijinja::Error),
     /// The result is no JSON.
-    #[error("it makes no JSON of an announcement of the kind {kind}: {cause}; leave out the quotes around {{{{ … }}}}")]
+    #[error("it makes no JSON of {of}: {cause}; leave out the quotes around {{{{ … }}}}")]
     NoJson {
-        /// The kind.
-        kind: String,
+        /// Of what.
+        of: String,
         /// What the parser says.
         cause: serde_json::Error,
     },
@@ -38,14 +41,28 @@ impl Template {
     /// # Errors
     /// When it cannot be parsed, uses a name that does not exist, or makes no JSON.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.add_template_owned(NAME, text.to_owned())?;
-        let template = Self(Some(environment));
+        let template = Self::compiled(text)?;
         for kind in Kind::ALL {
             template.render(&sample(*kind))?;
         }
         Ok(template)
+    }
+
+    /// Parses a template of requests for verifications, and tries it with one.
+    ///
+    /// # Errors
+    /// When it cannot be parsed, uses a name that does not exist, or makes no JSON.
+    pub fn parse_for_requests(text: &str) -> Result<Self, TemplateError> {
+        let template = Self::compiled(text)?;
+        template.render_request(&VerificationRequest { consumer: "web \"\\".to_owned(), ..Default::default() })?;
+        Ok(template)
+    }
+
+    fn compiled(text: &str) -> Result<Self, TemplateError> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.add_template_owned(NAME, text.to_owned())?;
+        Ok(Self(Some(environment)))
     }
 
     /// The body for an announcement. `None` where the template makes nothing of it: then nothing is sent.
@@ -53,16 +70,27 @@ impl Template {
     /// # Errors
     /// When the template fails with it, or makes no JSON.
     pub fn render(&self, described: &Described) -> Result<Option<String>, TemplateError> {
+        self.filled(&format!("an announcement of the kind {}", described.kind), described)
+    }
+
+    /// The body for a request. `None` where the template makes nothing of it: then nothing is sent.
+    ///
+    /// # Errors
+    /// When the template fails with it, or makes no JSON.
+    pub fn render_request(&self, request: &VerificationRequest) -> Result<Option<String>, TemplateError> {
+        self.filled("a request for a verification", request)
+    }
+
+    fn filled<T: Serialize>(&self, of: &str, values: &T) -> Result<Option<String>, TemplateError> {
         let text = match &self.0 {
-            Some(environment) => environment.get_template(NAME)?.render(Serde(described))?,
-            None => serde_json::to_string(described).unwrap_or_default(),
+            Some(environment) => environment.get_template(NAME)?.render(Serde(values))?,
+            None => serde_json::to_string(values).unwrap_or_default(),
         };
         let text = text.trim();
         if text.is_empty() {
             return Ok(None);
         }
-        let kind = described.kind.clone();
-        serde_json::from_str::<IgnoredAny>(text).map_err(|cause| TemplateError::NoJson { kind, cause })?;
+        serde_json::from_str::<IgnoredAny>(text).map_err(|cause| TemplateError::NoJson { of: of.to_owned(), cause })?;
         Ok(Some(text.to_owned()))
     }
 }

@@ -24,6 +24,7 @@ mod schedule;
 mod trace;
 mod verdict;
 mod verdicts;
+mod verification;
 mod waiting;
 mod watch;
 mod writes;
@@ -36,6 +37,7 @@ use operator_kit::{
     events::EventSink, history::History, lease::Leadership, liveness::Liveness, metrics::Metrics, readiness::Readiness,
     traces::Traces,
 };
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -50,13 +52,17 @@ use self::{
     trace::WriteTraces,
     verdict::VerdictReconciler,
     verdicts::Verdicts,
+    verification::{Parts, VerificationReconciler},
     waiting::WaitingRoom,
     writes::Writes,
 };
 use crate::{
     cluster::{Cluster, FIELD_MANAGER, client_factory::ClientFactory},
     decide::announcement::Sink,
-    notifier::{self, SinkSettings},
+    notifier::{
+        self, SinkSettings,
+        verification::{Hooks, VerificationSettings},
+    },
 };
 
 /// How often every record is looked at, also where no environment is left: some are outdated by then (case 115).
@@ -197,6 +203,36 @@ impl Recorder {
         }
     }
 
+    /// What asks for verifications. `None` when it cannot be made.
+    fn verification(
+        &self,
+        settings: VerificationSettings,
+        surroundings: &Surroundings,
+        user_agent: &str,
+        namespace: &str,
+    ) -> Option<VerificationReconciler> {
+        let Surroundings { client, leadership, metrics, instance, .. } = surroundings;
+        let (pacing, environments) = (settings.pacing, settings.environments.clone());
+        let hooks = match Hooks::new(settings, user_agent, leadership.clone(), metrics) {
+            Ok(hooks) => hooks,
+            Err(error) => {
+                tracing::error!(%error, "no client for the hooks can be made: no verification is asked for");
+                return None;
+            }
+        };
+        let parts = Parts {
+            cluster: Arc::clone(&self.cluster),
+            schedule: self.schedule.clone(),
+            verdicts: Arc::clone(&self.verdicts),
+            leadership: leadership.clone(),
+            events: EventSink::new(client.clone(), FIELD_MANAGER, instance),
+            hooks,
+            pacing,
+            environments,
+        };
+        Some(VerificationReconciler::new(parts, client.clone(), namespace))
+    }
+
     async fn work(&self, task: Task, slot: Slot, tries: Tries) -> Next {
         // A standby watches and decides nothing; all is looked at once it leads.
         if !self.cluster.is_complete() || !self.leadership.is_leader() {
@@ -246,11 +282,20 @@ impl Recorder {
 
 /// Runs the recorder until shutdown, and delivers to the sinks what it announces. A standby keeps everything warm and does
 /// nothing until it leads.
-pub async fn run(settings: Settings, sinks: Vec<SinkSettings>, surroundings: Surroundings) {
+pub async fn run(
+    settings: Settings,
+    sinks: Vec<SinkSettings>,
+    verification: Option<VerificationSettings>,
+    surroundings: Surroundings,
+) {
     let (queue, requests) = Queue::new();
     let (cluster_name, user_agent) = (settings.cluster_name.clone(), settings.user_agent.clone());
+    let namespace = settings.namespace.clone();
     let recorder = Arc::new(Recorder::new(settings, &surroundings, queue.clone()));
     let history = History::new();
+    let verifying = verification
+        .and_then(|verification| recorder.verification(verification, &surroundings, &user_agent, &namespace))
+        .map(|reconciler| tokio::spawn(reconciler.run(history.restored(), surroundings.shutdown.clone())));
     let Surroundings { client, leadership, readiness, liveness, metrics, instance, shutdown } = surroundings;
     let notifying = (!sinks.is_empty()).then(|| {
         let notifier = notifier::Surroundings {
@@ -277,11 +322,11 @@ pub async fn run(settings: Settings, sinks: Vec<SinkSettings>, surroundings: Sur
     let watching = tokio::spawn(watch::run(Arc::clone(&recorder), readiness, history, shutdown.clone()));
     let leading = tokio::spawn(Arc::clone(&recorder).follow_leadership(liveness, shutdown.clone()));
     queue::run(queue, requests, shutdown, work).await;
-    let notified = match notifying {
-        Some(notifying) => notifying.await,
+    let ended = async |task: Option<JoinHandle<()>>| match task {
+        Some(task) => task.await,
         None => Ok(()),
     };
-    for ended in [watching.await, leading.await, notified] {
+    for ended in [watching.await, leading.await, ended(notifying).await, ended(verifying).await] {
         if let Err(error) = ended {
             tracing::error!(%error, "a task of the recorder panicked, which is a defect");
         }

@@ -10,4 +10,5 @@
 mod client;
 mod matrix;
 mod pact;
+mod verification;
 mod verified;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::client::{broker, environment, environment_id, instance, pacticipant, version};
 use super::matrix::{ask_matrix, matrix};
+use super::verification::{ask_verification, verification};
 
 const TEST: &str = "16926ef3-0000-4000-8000-000000000001";
 const PRODUCTION: &str = "16926ef3-0000-4000-8000-000000000002";
@@ -77,7 +78,7 @@ impl Contract {
     }
 }
 
-fn get(path: &str) -> impl FnOnce(&mut RequestBuilder) {
+pub(crate) fn get(path: &str) -> impl FnOnce(&mut RequestBuilder) {
     move |request| {
         request.get().path(path);
     }
@@ -109,7 +110,7 @@ pub(crate) fn hal(status: u16, body: JsonPattern) -> impl FnOnce(&mut ResponseBu
 }
 
 /// A broker's 404, in the shape that it has when problem documents are accepted.
-fn not_found(response: &mut ResponseBuilder) {
+pub(crate) fn not_found(response: &mut ResponseBuilder) {
     response.status(404).json_body(json_pattern!({ "title": like!("Not Found") }));
     response.content_type(term!("^application/problem\\+json(;.*)?$", "application/problem+json;charset=utf-8"));
 }
@@ -450,6 +451,7 @@ fn the_pact_holds_every_call_and_is_the_one_checked_in() {
     deployments(&mut contract);
     releases(&mut contract);
     matrix(&mut contract);
+    verification(&mut contract);
     contract.0.with_output_dir(folder.path());
     let server = contract.0.start_mock_server(None, None);
     let broker = broker(server.url().as_str());
@@ -459,6 +461,7 @@ fn the_pact_holds_every_call_and_is_the_one_checked_in() {
         ask_deployments(&broker).await;
         ask_releases(&broker).await;
         ask_matrix(&broker).await;
+        ask_verification(&broker).await;
     });
     // Checks that every request came, and writes the pact.
     drop(server);

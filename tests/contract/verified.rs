@@ -28,11 +28,18 @@ async fn change_state(State(store): State<Store>, Json(change): Json<Value>) -> 
         // Its deployments and releases go with it.
         "an environment" => assert!(store.remove_environment(text("name"))),
         "a pacticipant version" if setup => store.publish_version(text("pacticipant"), text("version")),
-        "a pacticipant version" => assert!(store.remove_version(text("pacticipant"), text("version"))),
+        "a pacticipant version" | "a version on a branch" if !setup => {
+            assert!(store.remove_version(text("pacticipant"), text("version")));
+        }
         "a pact" if setup => {
             store.publish_pact(text("consumer"), text("version"), text("provider"), "a contract");
         }
         "a pact" => assert!(store.remove_version(text("consumer"), text("version"))),
+        "a webhook" if setup => {
+            store.add_webhook_with_uuid(Some(text("provider")), &[text("event")], true, text("uuid"));
+        }
+        "a webhook" => assert!(store.remove_webhook(text("uuid"))),
+        "a version on a branch" => store.add_to_branch(text("pacticipant"), text("version"), text("branch")),
         "a verification" if setup => {
             let (consumer, version, provider) = (text("consumer"), text("version"), text("provider"));
             assert!(store.verify(consumer, version, provider, text("by"), parameters["success"] == true));

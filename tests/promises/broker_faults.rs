@@ -135,6 +135,9 @@ async fn every_error(broker: &Broker) -> Vec<BrokerError> {
         broker.currently_supported(&test, None).await.err(),
         broker.record_release(&orders, &one, &test).await.err(),
         broker.end_support(&pact_operator::broker::ReleaseId::parse("r").unwrap()).await.err(),
+        broker.published_pact(&orders, &one, &orders).await.err(),
+        broker.branch_of(&orders, &one).await.err(),
+        broker.webhooks().await.err(),
     ];
     results.into_iter().map(Option::unwrap).collect()
 }

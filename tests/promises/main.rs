@@ -112,6 +112,7 @@ mod standin_recordings_worlds;
 mod standin_server;
 mod testbed_selftest;
 mod tracing;
+mod triggered_verification;
 mod two_clusters;
 mod verdict_endpoint;
 mod why;

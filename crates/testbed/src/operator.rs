@@ -21,11 +21,12 @@ pub struct OperatorOptions {
     /// The operator's own namespace (Lease, Secrets); made when missing.
     pub namespace: String,
     values: Values,
+    replaced: Vec<(String, String)>,
 }
 
 impl Default for OperatorOptions {
     fn default() -> Self {
-        Self { namespace: RELEASE.to_owned(), values: Values::default() }
+        Self { namespace: RELEASE.to_owned(), values: Values::default(), replaced: Vec::new() }
     }
 }
 
@@ -51,9 +52,26 @@ impl OperatorOptions {
         self
     }
 
+    /// With another value of an argument that the chart gives: the path of a file that the chart would mount.
+    #[must_use]
+    pub fn replacing(mut self, argument: &str, value: &str) -> Self {
+        self.replaced.push((argument.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The Deployment that describes it.
     pub async fn deployment(&self, control_plane: &ControlPlane) -> Deployment {
-        Rendered::with(control_plane, &self.namespace, &self.values).await.deployment("controller")
+        let rendered = Rendered::with(control_plane, &self.namespace, &self.values).await;
+        let mut deployment = rendered.deployment("controller");
+        let pod = deployment.spec.as_mut().and_then(|spec| spec.template.spec.as_mut());
+        let container = pod.and_then(|pod| pod.containers.first_mut());
+        for argument in container.and_then(|container| container.args.as_mut()).into_iter().flatten() {
+            let flag = argument.split('=').next().unwrap_or_default();
+            if let Some((flag, value)) = self.replaced.iter().find(|(replaced, _)| replaced == flag) {
+                *argument = format!("{flag}={value}");
+            }
+        }
+        deployment
     }
 }
 

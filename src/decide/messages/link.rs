@@ -29,6 +29,13 @@ pub fn pact_link(base: &str, consumer: &Pacticipant, version: &Version, provider
     address(base, &format!("pacts/provider/{provider}/consumer/{consumer}/version/{version}"))
 }
 
+/// Where the content of a pact is, whichever consumer version has it.
+#[must_use]
+pub fn content_link(base: &str, consumer: &Pacticipant, provider: &Pacticipant, content: &str) -> String {
+    let [consumer, provider, content] = [consumer.as_str(), provider.as_str(), content].map(encoded);
+    address(base, &format!("pacts/provider/{provider}/consumer/{consumer}/pact-version/{content}"))
+}
+
 /// Where a person sees an application.
 #[must_use]
 pub fn pacticipant_link(base: &str, pacticipant: &Pacticipant) -> String {

@@ -19,7 +19,7 @@ use crate::{
     workload::NotOwned,
 };
 
-pub use link::{matrix_link, pact_link, pacticipant_link};
+pub use link::{content_link, matrix_link, pact_link, pacticipant_link};
 pub use reason_clause::{brief, caution, counted, pair, reason_clause, selection_clause};
 pub use sanitize::{one_line, sanitize, shortened};
 

@@ -44,6 +44,7 @@ mod server;
 mod store;
 mod verdict;
 mod versions;
+mod webhooks;
 
 pub use faults::{EACH, Effect, Fault, Faults, THREADS};
 pub use hal::encoded;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Errors};
 use super::hal::Links;
 use super::store::State;
-use super::{contracts, deployments, environments, index, matrix, releases, versions};
+use super::{contracts, deployments, environments, index, matrix, releases, versions, webhooks};
 
 /// What a resource needs to know of a request.
 pub(super) struct Call<'a> {
@@ -162,6 +162,8 @@ pub(super) fn dispatch(call: &Call<'_>, state: &mut State) -> Answer {
         ["pacts", "provider", provider, "consumer", consumer, rest @ ..] => {
             contracts::pact(call, state, provider, consumer, rest)
         }
+        ["webhooks"] => webhooks::collection(call, state),
+        ["webhooks", uuid] => webhooks::one(call, state, uuid),
         ["can-i-deploy"] => matrix::can_i_deploy(call, state),
         ["matrix"] => matrix::matrix(call, state),
         _ => call.errors.not_found(),

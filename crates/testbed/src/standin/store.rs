@@ -12,6 +12,7 @@ use super::environments::Environments;
 use super::log::Write;
 use super::releases::Releases;
 use super::versions::Pacticipant;
+use super::webhooks::Webhook;
 
 /// A deployed or released version, as a test reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,7 @@ pub(super) struct State {
     pub(super) releases: Releases,
     pub(super) contracts: Contracts,
     pub(super) writes: Vec<Write>,
+    pub(super) webhooks: Vec<Webhook>,
     last_number: usize,
     ignores_case: bool,
 }

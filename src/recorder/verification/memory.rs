@@ -1,0 +1,104 @@
+//! What the reconciler remembers besides what is kept: only what can be read anew, and delays.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::kept::Read;
+use crate::{
+    broker::PublishedPact,
+    decide::verification::{BrokersWebhook, MissingResult},
+};
+
+/// How long the webhooks of a broker are taken as they were read.
+const WEBHOOKS_HOLD: Duration = Duration::from_mins(5);
+/// How often it is said that what was asked for cannot be read.
+const COMPLAINED_FOR: Duration = Duration::from_mins(10);
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Memory {
+    pub(super) kept: Option<Read>,
+    pacts: HashMap<MissingResult, PublishedPact>,
+    waiting: HashMap<MissingResult, Instant>,
+    calls: VecDeque<Instant>,
+    webhooks: HashMap<String, (Instant, Vec<BrokersWebhook>)>,
+    complained: Option<Instant>,
+}
+
+impl Memory {
+    /// Forgets what is not wanted any more.
+    pub(super) fn retain(&mut self, wanted: impl Fn(&MissingResult) -> bool) {
+        self.pacts.retain(|missing, _| wanted(missing));
+        self.waiting.retain(|missing, _| wanted(missing));
+    }
+
+    /// The pact that has no result.
+    pub(super) fn pact(&self, missing: &MissingResult) -> Option<&PublishedPact> {
+        self.pacts.get(missing)
+    }
+
+    pub(super) fn set_pact(&mut self, missing: &MissingResult, pact: PublishedPact) {
+        self.pacts.insert(missing.clone(), pact);
+    }
+
+    /// Whether a result is to be left alone.
+    pub(super) fn waits(&self, missing: &MissingResult, now: Instant) -> bool {
+        self.waiting.get(missing).is_some_and(|until| *until > now)
+    }
+
+    /// A result is left alone for so long.
+    pub(super) fn wait(&mut self, missing: &MissingResult, pause: Duration) {
+        self.waiting.insert(missing.clone(), Instant::now() + pause);
+    }
+
+    /// Whether there may be another call within this minute. If so, it counts.
+    pub(super) fn begin_call(&mut self, per_minute: u32, now: Instant) -> bool {
+        while self.calls.front().is_some_and(|at| now.duration_since(*at) >= Duration::from_mins(1)) {
+            self.calls.pop_front();
+        }
+        let free = self.calls.len() < usize::try_from(per_minute).unwrap_or(usize::MAX);
+        if free {
+            self.calls.push_back(now);
+        }
+        free
+    }
+
+    /// The webhooks of a broker, if they were read lately.
+    pub(super) fn webhooks(&self, broker: &str, now: Instant) -> Option<&[BrokersWebhook]> {
+        let (at, webhooks) = self.webhooks.get(broker)?;
+        (now.duration_since(*at) < WEBHOOKS_HOLD).then_some(webhooks)
+    }
+
+    pub(super) fn set_webhooks(&mut self, broker: &str, webhooks: Vec<BrokersWebhook>) {
+        self.webhooks.insert(broker.to_owned(), (Instant::now(), webhooks));
+    }
+
+    /// Whether something that goes on failing is to be said now.
+    pub(super) fn complains(&mut self) -> bool {
+        let now = Instant::now();
+        let again = self.complained.is_none_or(|at| now.duration_since(at) >= COMPLAINED_FOR);
+        if again {
+            self.complained = Some(now);
+        }
+        again
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_calls_are_made_in_a_minute_than_are_allowed() {
+        let (mut memory, start) = (Memory::default(), Instant::now());
+        let second = Duration::from_secs(1);
+        assert!(memory.begin_call(2, start) && memory.begin_call(2, start + 30 * second));
+        assert!(!memory.begin_call(2, start + 59 * second));
+        assert!(memory.begin_call(2, start + 60 * second));
+        assert!(!memory.begin_call(2, start + 61 * second), "the second one is still of this minute");
+    }
+}

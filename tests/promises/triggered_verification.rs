@@ -1,0 +1,349 @@
+//! A pair without a result is asked for: one call in an interval, whatever is restarted, with all that a pipeline needs to
+//! verify exactly that version; and none where the broker's own webhook asks for it.
+
+use std::{
+    fs,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU16, Ordering},
+    },
+};
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderMap, StatusCode},
+};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+use testbed::{
+    eventually::eventually,
+    operator::OperatorOptions,
+    standin::Fault,
+    test_cluster::{OPERATOR_NAMESPACE, SOON, TestCluster, annotated, quick},
+    webhook::{Person, Webhook, WebhookOptions},
+};
+
+use super::{gate_setup::GateSetup, objects::Objects as _};
+
+const TOKEN: &str = "planted-token-of-a-hook";
+const EVENT: &str = "contract_requiring_verification_published";
+
+/// A call that a pipeline's service got.
+#[derive(Clone, Debug)]
+struct Call {
+    path: String,
+    headers: HeaderMap,
+    body: String,
+    answered: u16,
+}
+
+/// A service that starts pipelines: GitHub, GitLab or another.
+#[derive(Clone)]
+struct Pipelines {
+    url: String,
+    calls: Arc<Mutex<Vec<Call>>>,
+    answer: Arc<AtomicU16>,
+    folder: Arc<tempfile::TempDir>,
+}
+
+impl Pipelines {
+    async fn serve() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let this = Self {
+            url: format!("http://{}", listener.local_addr().unwrap()),
+            calls: Arc::default(),
+            answer: Arc::new(AtomicU16::new(204)),
+            folder: Arc::new(tempfile::tempdir().unwrap()),
+        };
+        let service = this.clone();
+        let take = async move |request: Request| service.take(request).await;
+        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(take)).await });
+        this
+    }
+
+    async fn take(&self, request: Request) -> StatusCode {
+        let (parts, body) = request.into_parts();
+        let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        let answered = self.answer.load(Ordering::Relaxed);
+        assert_eq!(parts.method, "POST");
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        let call = Call { path: parts.uri.path().to_owned(), headers: parts.headers, body, answered };
+        self.calls.lock().unwrap().push(call);
+        StatusCode::from_u16(answered).unwrap()
+    }
+
+    /// The calls that were taken.
+    fn taken(&self) -> Vec<Call> {
+        self.calls.lock().unwrap().iter().filter(|call| call.answered < 300).cloned().collect()
+    }
+
+    /// Waits until a call was taken whose body holds this text; gives the first.
+    async fn wait(&self, text: &str, cluster: &TestCluster) -> Call {
+        eventually(format!("a call about {text}"), 2 * SOON, async || {
+            let call = self.taken().into_iter().find(|call| call.body.contains(text));
+            call.ok_or_else(|| format!("{:?}; {}", self.calls.lock().unwrap(), testbed_tail(cluster)))
+        })
+        .await
+    }
+
+    /// How many calls were taken whose body holds this text.
+    fn count(&self, text: &str) -> usize {
+        self.taken().iter().filter(|call| call.body.contains(text)).count()
+    }
+
+    /// The operator's options with this hook.
+    fn options(&self, hook: &Value, more: &[(&str, u64)]) -> OperatorOptions {
+        let mut hook = hook.clone();
+        hook["url"] = json!(self.url);
+        let mut all = json!({
+            "hooks": [hook], "environments": ["env-*"], "intervalSeconds": 3600, "graceSeconds": 0, "callsPerMinute": 100,
+        });
+        for (name, value) in more {
+            all[*name] = json!(value);
+        }
+        let (file, secrets) = (self.folder.path().join("verification.json"), self.folder.path());
+        fs::write(&file, all.to_string()).unwrap();
+        let of_hook = secrets.join(hook["name"].as_str().unwrap());
+        fs::create_dir_all(&of_hook).unwrap();
+        fs::write(of_hook.join("token"), TOKEN).unwrap();
+        quick()
+            .value("logging.filter", "info,pact_operator=trace,reqwest=trace,hyper=trace,hyper_util=trace")
+            .value("verification.hooks", json!([hook]))
+            .replacing("--verification", file.to_str().unwrap())
+            .replacing("--verification-secrets", secrets.to_str().unwrap())
+    }
+}
+
+fn testbed_tail(cluster: &TestCluster) -> String {
+    let logs = cluster.logs();
+    let ours = logs.lines().filter(|line| line.contains("pact_operator")).collect::<Vec<_>>();
+    ours[ours.len().saturating_sub(20)..].join("\n")
+}
+
+fn github() -> Value {
+    json!({"name": "github", "type": "GitHub", "secret": "dispatch", "eventType": "verify-pact",
+           "routes": [{"provider": "ord*", "repository": "shop/orders"}]})
+}
+
+fn gitlab() -> Value {
+    json!({"name": "gitlab", "type": "GitLab", "secret": "trigger",
+           "routes": [{"provider": "*", "project": "shop/all", "ref": "main"}]})
+}
+
+fn webhook() -> Value {
+    json!({"name": "others", "type": "Webhook", "routes": [{"provider": "*"}],
+           "template": "{\"pact\": {{ pactUrl }}, \"of\": {{ consumer ~ '@' ~ consumerVersion }}, \"by\": {{ providerVersion }}}"})
+}
+
+/// What a pipeline does: reads the pact, and publishes the result of this version.
+async fn verify(pact_url: &str, version: &str) {
+    let client = reqwest::Client::new();
+    let pact = client.get(pact_url).header("accept", "application/hal+json").send().await.unwrap();
+    assert_eq!(pact.status(), 200, "{pact_url}");
+    let pact: Value = serde_json::from_str(&pact.text().await.unwrap()).unwrap();
+    let results = pact["_links"]["pb:publish-verification-results"]["href"].as_str().unwrap();
+    let result = json!({"success": true, "providerApplicationVersion": version}).to_string();
+    let sent = client.post(results).header("content-type", "application/json").body(result).send().await.unwrap();
+    assert_eq!(sent.status(), 201);
+}
+
+#[tokio::test]
+async fn a_denied_version_passes_once_the_pipeline_that_was_asked_has_verified_its_pact() {
+    let pipelines = Pipelines::serve().await;
+    let cluster = TestCluster::without_operator().await;
+    let gate = WebhookOptions::default().value("verification.hooks", json!([github()]));
+    let webhook = Webhook::start(&cluster.control_plane, gate).await;
+    let developer = Person::developer(&cluster.control_plane).await;
+    let mut setup = GateSetup { cluster, webhook, developer };
+    setup.cluster.start_operator(pipelines.options(&github(), &[])).await;
+    let environment = setup.gated(json!({"mode": "Enforce"})).await;
+    let store = setup.cluster.broker.store();
+    store.add_to_branch("orders", "1.0.0", "release");
+    store.publish_version("web", "1.0.0");
+    setup.running(&environment, "orders", "orders", "1.0.0").await;
+    setup.running(&environment, "web", "web", "1.0.0").await;
+    setup.cluster.wait_recorded(&environment.name, "orders", "1.0.0").await;
+    setup.cluster.wait_recorded(&environment.name, "web", "1.0.0").await;
+
+    store.publish_pact("web", "2.0.0", "orders", "what is new");
+    // The head of the provider's branch has verified it; that is another version than the one that is deployed.
+    assert!(store.verify("web", "2.0.0", "orders", "2.0.0", true));
+    let denied = setup.set_version(&environment.namespace, "web", "2.0.0", &[]).await;
+    assert!(denied.denial().is_some(), "{denied:?}");
+
+    let call = pipelines.wait("2.0.0", &setup.cluster).await;
+    assert_eq!(call.path, "/repos/shop/orders/dispatches");
+    assert_eq!(call.headers["authorization"], format!("Bearer {TOKEN}"));
+    assert_eq!(call.headers["accept"], "application/vnd.github+json");
+    let body: Value = serde_json::from_str(&call.body).unwrap();
+    let sha = store.pact_sha("web", "2.0.0", "orders").unwrap();
+    let pact_url = format!("{}/pacts/provider/orders/consumer/web/pact-version/{sha}", setup.cluster.broker.url());
+    let payload = json!({
+        "pact_url": pact_url, "broker_url": setup.cluster.broker.url(), "environment": environment.name,
+        "consumer": "web", "consumer_version": "2.0.0", "consumer_branch": "",
+        "provider": "orders", "provider_version": "1.0.0", "provider_branch": "release",
+    });
+    assert_eq!(body, json!({"event_type": "verify-pact", "client_payload": payload}));
+
+    verify(&pact_url, "1.0.0").await;
+    eventually("the next attempt to pass", SOON, async || {
+        let output = setup.set_version(&environment.namespace, "web", "2.0.0", &[]).await;
+        output.denial().map_or(Ok(()), |denial| Err(format!("{denial:?}")))
+    })
+    .await;
+    setup.cluster.wait_recorded(&environment.name, "web", "2.0.0").await;
+    assert_eq!(pipelines.taken().len(), 1, "{:?}", pipelines.taken());
+    let note = setup.cluster.wait_event(&environment.namespace, "web", "VerificationRequested").await;
+    assert!(note.contains("orders 1.0.0 has no result for the pact of web 2.0.0"), "{note}");
+    let metrics = setup.cluster.operators[0].metrics().await;
+    for metric in [
+        "pact_operator_verifications_requested_total{hook=\"github\"} 1",
+        "pact_operator_verification_request_failures_total{hook=\"github\"} 0",
+    ] {
+        assert!(metrics.contains(metric), "{metric}: {metrics}");
+    }
+    let logs = setup.cluster.logs();
+    assert!(!logs.contains(TOKEN) && !logs.contains("Remedy: grant"), "{}", testbed_tail(&setup.cluster));
+}
+
+/// A namespace in a new environment, with a provider that runs and is recorded.
+async fn with_provider(cluster: &TestCluster, provider: &str) -> (String, String) {
+    let namespace = cluster.namespace().await;
+    let environment = cluster.environment(&[&namespace], json!({})).await;
+    cluster.broker.store().publish_version(provider, "1.0.0");
+    drop(annotated(provider, provider, "1.0.0").apply(&cluster.client(), &namespace).await);
+    cluster.wait_recorded(&environment, provider, "1.0.0").await;
+    cluster.wait_condition(&environment, provider, ("Ready", "True", "Recorded")).await;
+    (namespace, environment)
+}
+
+/// Rolls out a consumer whose pact with the provider has no result.
+async fn unverified(cluster: &TestCluster, namespace: &str, consumer: &str, provider: &str) {
+    cluster.broker.store().publish_pact(consumer, "7.0.0", provider, &format!("what {consumer} expects"));
+    drop(annotated(consumer, consumer, "7.0.0").apply(&cluster.client(), namespace).await);
+}
+
+#[tokio::test]
+async fn one_that_runs_is_asked_for_once_in_an_interval_whoever_leads() {
+    let pipelines = Pipelines::serve().await;
+    let lease = |options: OperatorOptions| options.value("controller.leaseSeconds", 3);
+    let mut cluster = TestCluster::without_operator().await;
+    cluster.start_operator(lease(pipelines.options(&gitlab(), &[]))).await;
+    cluster.start_operator(lease(pipelines.options(&gitlab(), &[]))).await;
+    let (namespace, _) = with_provider(&cluster, "stock").await;
+    unverified(&cluster, &namespace, "app", "stock").await;
+    let call = pipelines.wait("consumer%2Fapp%2F", &cluster).await;
+    assert_eq!(call.path, "/projects/shop%2Fall/trigger/pipeline");
+    assert_eq!(call.headers["content-type"], "application/x-www-form-urlencoded");
+    assert!(call.body.starts_with(&format!("token={TOKEN}&ref=main&")), "{}", call.body);
+    assert!(call.body.contains("variables%5BPACT_PROVIDER_VERSION%5D=1.0.0"), "{}", call.body);
+
+    // Each time that another process leads, it asks for what is new, and looked at the older one before: by name.
+    let standby = cluster.operators.pop().unwrap();
+    cluster.operators[0].kill9();
+    cluster.operators = vec![standby];
+    unverified(&cluster, &namespace, "mobile", "stock").await;
+    pipelines.wait("consumer%2Fmobile%2F", &cluster).await;
+    cluster.operators[0].terminate().await;
+    cluster.operators.clear();
+    cluster.start_operator(lease(pipelines.options(&gitlab(), &[]))).await;
+    unverified(&cluster, &namespace, "web", "stock").await;
+    pipelines.wait("consumer%2Fweb%2F", &cluster).await;
+    for consumer in ["app", "mobile", "web"] {
+        assert_eq!(pipelines.count(&format!("consumer%2F{consumer}%2F")), 1, "{consumer}");
+    }
+
+    // With a shorter interval, it is over.
+    cluster.operators[0].terminate().await;
+    cluster.operators.clear();
+    cluster.start_operator(pipelines.options(&gitlab(), &[("intervalSeconds", 1)])).await;
+    eventually("each to be asked for again", SOON, async || {
+        let counts = ["app", "mobile", "web"].map(|consumer| pipelines.count(&format!("consumer%2F{consumer}%2F")));
+        if counts.iter().all(|count| *count >= 2) { Ok(()) } else { Err(format!("{counts:?}")) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_asked_for_often_without_a_result_is_said_and_what_is_verified_is_forgotten() {
+    let pipelines = Pipelines::serve().await;
+    let mut cluster = TestCluster::without_operator().await;
+    cluster.start_operator(pipelines.options(&webhook(), &[("intervalSeconds", 1)])).await;
+    let (namespace, environment) = with_provider(&cluster, "stock").await;
+    unverified(&cluster, &namespace, "web", "stock").await;
+    let object = cluster.wait_condition(&environment, "stock", ("Ready", "True", "Recorded")).await.name_any();
+    let note = cluster.wait_event("default", &object, "VerificationUnanswered").await;
+    assert!(note.contains("stock 1.0.0 has no result for a pact of web, although it was asked for 3 times"), "{note}");
+    assert!(cluster.broker.store().verify("web", "7.0.0", "stock", "1.0.0", true));
+    eventually("it to be forgotten", SOON, async || {
+        let kept = Api::<ConfigMap>::namespaced(cluster.client(), OPERATOR_NAMESPACE);
+        let kept = kept.get("pact-operator-verifications").await.unwrap().data.unwrap_or_default();
+        if kept.is_empty() { Ok(()) } else { Err(format!("{kept:?}")) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_hook_that_is_down_is_asked_again_until_it_takes_the_call() {
+    let pipelines = Pipelines::serve().await;
+    pipelines.answer.store(503, Ordering::Relaxed);
+    let mut cluster = TestCluster::without_operator().await;
+    cluster.start_operator(pipelines.options(&webhook(), &[])).await;
+    let (namespace, _) = with_provider(&cluster, "stock").await;
+    unverified(&cluster, &namespace, "web", "stock").await;
+    eventually("a call to fail", SOON, async || match pipelines.calls.lock().unwrap().len() {
+        0 => Err("none".to_owned()),
+        _ => Ok(()),
+    })
+    .await;
+    pipelines.answer.store(202, Ordering::Relaxed);
+    let call = pipelines.wait("web@7.0.0", &cluster).await;
+    let sha = cluster.broker.store().pact_sha("web", "7.0.0", "stock").unwrap();
+    let pact = format!("{}/pacts/provider/stock/consumer/web/pact-version/{sha}", cluster.broker.url());
+    let body: Value = serde_json::from_str(&call.body).unwrap();
+    assert_eq!(body, json!({"pact": pact, "of": "web@7.0.0", "by": "1.0.0"}));
+    let tries = pipelines.calls.lock().unwrap().len();
+    assert!(tries <= 4, "{tries} calls within seconds");
+    let logs = cluster.logs();
+    assert!(logs.contains("a verification could not be asked for: it answers 503"), "{}", testbed_tail(&cluster));
+    assert!(!logs.contains(TOKEN), "the token is in the log");
+}
+
+#[tokio::test]
+async fn the_brokers_own_webhook_is_waited_for_but_not_for_ever() {
+    let pipelines = Pipelines::serve().await;
+    let mut cluster = TestCluster::without_operator().await;
+    cluster.start_operator(pipelines.options(&webhook(), &[("graceSeconds", 3600)])).await;
+    cluster.broker.store().add_webhook(Some("alone"), &[EVENT], false);
+    cluster.broker.store().add_webhook(Some("stock"), &[EVENT], true);
+    let (namespace, _) = with_provider(&cluster, "stock").await;
+    let (alone, _) = with_provider(&cluster, "alone").await;
+    // The broker asks for the first itself: the version was deployed when the pact was published. It has no webhook that is
+    // switched on for the second, which is looked at later: by name.
+    unverified(&cluster, &namespace, "app", "stock").await;
+    eventually("the broker's webhooks to be read", SOON, async || {
+        let read = cluster.broker.count_requests(|request| request.path_and_query.starts_with("/webhooks/"));
+        if read >= 2 { Ok(()) } else { Err(format!("{read}; {}", testbed_tail(&cluster))) }
+    })
+    .await;
+    unverified(&cluster, &alone, "web", "alone").await;
+    pipelines.wait("web@7.0.0", &cluster).await;
+    assert_eq!(pipelines.count("app@7.0.0"), 0);
+
+    // Once the grace is over, it is asked for.
+    cluster.operators[0].terminate().await;
+    cluster.operators.clear();
+    cluster.start_operator(pipelines.options(&webhook(), &[("graceSeconds", 1)])).await;
+    pipelines.wait("app@7.0.0", &cluster).await;
+    assert_eq!(pipelines.count("web@7.0.0"), 1);
+
+    // Whoever may not read the webhooks asks.
+    cluster.operators[0].terminate().await;
+    cluster.operators.clear();
+    cluster.broker.faults().add(Fault::status(403).path("^/webhooks"));
+    cluster.start_operator(pipelines.options(&webhook(), &[("graceSeconds", 3600)])).await;
+    unverified(&cluster, &namespace, "zebra", "stock").await;
+    pipelines.wait("zebra@7.0.0", &cluster).await;
+}
