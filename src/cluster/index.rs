@@ -5,6 +5,7 @@
 mod invalid;
 mod limit;
 mod members;
+mod seen;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -19,7 +20,7 @@ use crate::decide::{
 use crate::workload::{
     BrokenRules, BypassStatement, EnvironmentRules, Identity, NamespaceMapping, Ownership, PactAnnotations, RecordKey,
     RolloutState, StaleSource, StrayKey, VersionRules, Workload, WorkloadKind, WorkloadRef, effective_annotations,
-    identify, stale_source,
+    identify, stale_source, version::image_path,
 };
 
 /// A source of the knowledge that a workload is a template only: an Argo `Rollout` or a Flagger `Canary`.
@@ -230,7 +231,9 @@ impl Index {
     /// The members of a key, by name.
     #[must_use]
     pub fn members(&self, key: &RecordKey) -> Vec<MemberView> {
-        self.members.get(key).map(|members| members.iter().cloned().collect()).unwrap_or_default()
+        let members = self.members.get(key).into_iter().flat_map(Members::iter);
+        let image = |member: &MemberView| image_path(self.workloads.get(&member.workload)?);
+        members.map(|member| MemberView { image: image(member), ..member.clone() }).collect()
     }
 
     /// Whether one of a key's members is such a one.
@@ -311,7 +314,8 @@ impl Index {
     #[must_use]
     pub fn member_for(&self, key: &RecordKey, workload: &Workload) -> Option<MemberView> {
         let workload = workload.clone().continuing(self.workloads.get(&workload.reference));
-        self.placements(&workload).into_iter().find(|(at, _)| at == key).map(|(_, member)| member)
+        let member = self.placements(&workload).into_iter().find(|(at, _)| at == key).map(|(_, member)| member)?;
+        Some(MemberView { image: image_path(&workload), ..member })
     }
 
     /// The keys of which a workload would be a member if it looked as given, with its version there.
@@ -412,6 +416,7 @@ impl Index {
                     workload: workload.reference.clone(),
                     uid: workload.uid.clone(),
                     environment_object: object.clone(),
+                    image: None,
                     version: identity.version.clone().map(|resolved| resolved.version),
                     rollout: workload.rollout.clone(),
                     without_pods: workload.without_pods,

@@ -1,6 +1,8 @@
 //! What becomes of what is watched, kind by kind: it is taken into the view, and whoever acts on it is informed of what
 //! changed.
 
+mod pact_records;
+
 use std::{
     collections::{BTreeSet, HashSet},
     fmt::Debug,
@@ -17,10 +19,12 @@ use operator_kit::{
 use serde::de::DeserializeOwned;
 use tracing::error;
 
+pub use self::pact_records::PactRecords;
 use super::{
     Cluster,
     index::{InvalidWorkload, StrayKeys, Template, TemplateSource},
     objects::{is_former, own_key},
+    pact_records::PactRecordRef,
     recorded::VersionsChanged,
     records::RecordStore,
 };
@@ -40,6 +44,8 @@ pub enum Change {
     Members(BTreeSet<RecordKey>),
     /// A workload was changed or deleted.
     Workload {
+        /// Which one.
+        workload: WorkloadRef,
         /// The keys whose members it may have changed.
         touched: BTreeSet<RecordKey>,
         /// Whether what `PactEnvironment`s say of their workloads, such as how many there are, may be otherwise now.
@@ -66,10 +72,14 @@ pub enum Change {
     },
     /// The spec of a `PactBroker`, by its name.
     Broker(String),
+    /// A `PactDeployment` was written.
+    RecordWritten(RecordKey),
     /// A `PactDeployment` is gone.
     RecordGone(RecordKey),
     /// Other versions of a key are recorded, or run.
     Versions(RecordKey, VersionsChanged),
+    /// A `PactRecord`.
+    PactRecord(PactRecordRef),
     /// An object cannot be read.
     Unreadable {
         /// Which object.
@@ -157,7 +167,7 @@ impl<K: Kind, C: OnChange> WatchHandler for Workloads<K, C> {
             let counted = counted || invalid != invalid_before;
             let invalid = invalid.map(Box::new);
             let stray = index.stray_keys_of(&reference).cloned().map(Box::new);
-            Change::Workload { touched, counted, invalid, stale, stray }
+            Change::Workload { workload: reference.clone(), touched, counted, invalid, stale, stray }
         };
         self.0.changed(change);
         Some(reference)
@@ -178,7 +188,8 @@ impl<K: Kind, C: OnChange> WatchHandler for Workloads<K, C> {
             (index.remove_workload(&reference), invalid)
         };
         let counted = invalid || !touched.is_empty();
-        self.0.changed(Change::Workload { touched, counted, invalid: None, stale: None, stray: None });
+        let workload = reference;
+        self.0.changed(Change::Workload { workload, touched, counted, invalid: None, stale: None, stray: None });
     }
 
     fn retain(&self, listed: &HashSet<WorkloadRef>) {
@@ -337,6 +348,7 @@ impl<C: OnChange> Records<C> {
         // What is newer than the report counts: our own write may be.
         let known = self.0.cluster.records.get(&key);
         self.0.versions(&key, known.as_deref());
+        self.0.changed(Change::RecordWritten(key.clone()));
         if former {
             // Another version of the operator wrote it: it is adopted.
             self.0.changed(Change::Members(BTreeSet::from([key])));

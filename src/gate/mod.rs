@@ -136,7 +136,9 @@ impl OnChange for Gate {
             | Change::Workload { .. }
             | Change::Namespaces(_)
             | Change::Environment { .. }
+            | Change::RecordWritten(_)
             | Change::RecordGone(_)
+            | Change::PactRecord(_)
             | Change::Unreadable { .. } => {}
         }
     }

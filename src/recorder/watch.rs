@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use super::Recorder;
 use crate::{
     api::PactBroker,
-    cluster::watch_handlers::{Brokers, Environments, Namespaces, Records, Templates, Watched, Workloads},
+    cluster::watch_handlers::{Brokers, Environments, Namespaces, PactRecords, Records, Templates, Watched, Workloads},
     workload::{Dispatch, Kind, WorkloadKind},
 };
 use operator_kit::{
@@ -29,8 +29,15 @@ use operator_kit::{
 };
 
 /// What is watched besides the kinds of workload.
-const OTHERS: [&str; 6] =
-    ["namespaces", "pactenvironments", "pactbrokers", "pactdeployments", "argo-rollouts", "flagger-canaries"];
+const OTHERS: [&str; 7] = [
+    "namespaces",
+    "pactenvironments",
+    "pactbrokers",
+    "pactdeployments",
+    "pactrecords",
+    "argo-rollouts",
+    "flagger-canaries",
+];
 /// How many kinds are watched in all.
 const WATCHED: usize = OTHERS.len() + WorkloadKind::ALL.len();
 
@@ -46,7 +53,7 @@ pub(super) fn gates(readiness: &Readiness) -> [Gate; WATCHED] {
 /// Watches everything until shutdown. Once all was listed, everything is looked at.
 pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, history: History, shutdown: CancellationToken) {
     let all_listed = Arc::clone(&recorder);
-    let [namespaces, environments, brokers, records, rollouts, canaries, workloads @ ..] =
+    let [namespaces, environments, brokers, records, pact_records, rollouts, canaries, workloads @ ..] =
         first_lists(gates(&readiness), move || listed(&all_listed));
     let client = recorder.cluster.client.clone();
     let watched = Watched { cluster: Arc::clone(&recorder.cluster), changes: Arc::clone(&recorder) };
@@ -57,6 +64,16 @@ pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, history: 
         Box::pin(follow(Api::all(client.clone()), Environments(watched.clone()), environments, restored(), until())),
         Box::pin(follow(Api::all(client.clone()), Brokers(watched.clone()), brokers, restored(), until())),
         Box::pin(follow(Api::all(client.clone()), Records(watched.clone()), records, restored(), until())),
+        // Whoever upgrades without the new definition has no such objects, and what runs is recorded all the same.
+        Box::pin(while_served(
+            &recorder,
+            "pactrecords.pact-operator.dev",
+            || PactRecords(watched.clone()),
+            |_| {},
+            pact_records,
+            restored(),
+            until(),
+        )),
         Box::pin(while_served(
             &recorder,
             "rollouts.argoproj.io",
@@ -166,7 +183,7 @@ async fn while_served<F, C>(
         };
         report(served);
         if served && following.is_none() {
-            info!(definition, "is installed: its templates are left out");
+            info!(definition, "is installed: its objects are followed");
             let api = Api::all(recorder.cluster.client.clone());
             following = Some(Box::pin(follow(api, make(), first.clone(), restored.clone(), shutdown.clone())));
         } else if !served {

@@ -7,14 +7,14 @@ use kube::CustomResourceExt;
 use serde_json::Value;
 
 use super::{GENERATED, cell, is_as_generated};
-use crate::api::{PactBroker, PactDeployment, PactEnvironment};
+use crate::api::{PactBroker, PactDeployment, PactEnvironment, PactRecord};
 
 /// Fields whose own fields Kubernetes describes.
 const OF_KUBERNETES: [&str; 2] = ["conditions", "selector"];
 
 #[test]
 fn the_pages_of_the_kinds_are_what_the_types_say() {
-    for definition in [PactBroker::crd(), PactEnvironment::crd(), PactDeployment::crd()] {
+    for definition in [PactBroker::crd(), PactEnvironment::crd(), PactDeployment::crd(), PactRecord::crd()] {
         let page = format!("docs/reference/{}.md", definition.spec.names.kind.to_lowercase());
         is_as_generated(&page, &of_kind(&definition));
     }

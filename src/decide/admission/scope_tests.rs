@@ -81,6 +81,7 @@ fn scope_at(review: &Review, whereabouts: &Whereabouts) -> Scope {
     let recorded = |_: &EnvironmentRef, _: &Pacticipant| RecordedVersions {
         current: [Version::parse("1").unwrap()].into(),
         former: [Version::parse("0").unwrap()].into(),
+        ..RecordedVersions::default()
     };
     scope(review, whereabouts, environment, recorded)
 }

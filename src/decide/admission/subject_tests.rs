@@ -50,7 +50,11 @@ fn rules(version: &Value) -> EnvironmentRules {
 fn recorded(_: &EnvironmentRef, pacticipant: &Pacticipant) -> RecordedVersions {
     let version = |text| Version::parse(text).unwrap();
     match pacticipant.as_str() {
-        "orders" => RecordedVersions { current: [version("1")].into(), former: [version("0.9")].into() },
+        "orders" => RecordedVersions {
+            current: [version("1")].into(),
+            former: [version("0.9")].into(),
+            ..RecordedVersions::default()
+        },
         _ => RecordedVersions::default(),
     }
 }

@@ -48,6 +48,7 @@ fn subject(environment: &str, identified: Result<[&str; 2], Problem>) -> Subject
         kind: WorkloadKind::Deployment,
         identified,
         basis: Basis::New,
+        other_image: None,
     }
 }
 
