@@ -27,8 +27,11 @@ fn of_kind(definition: &CustomResourceDefinition) -> String {
     let schema = &schema["openAPIV3Schema"];
     let about = schema["description"].as_str().unwrap();
     let mut page = format!(
-        "{GENERATED}# {}\n\n{about} Cluster-scoped, `{}/{}`, short name `{short}`.\n",
-        names.kind, definition.spec.group, version.name
+        "{GENERATED}# {}\n\n{about} {}-scoped, `{}/{}`, short name `{short}`.\n",
+        names.kind,
+        definition.spec.scope.trim_end_matches("d"),
+        definition.spec.group,
+        version.name
     );
     for part in ["spec", "status"] {
         let part_schema = &schema["properties"][part];

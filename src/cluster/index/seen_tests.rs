@@ -85,7 +85,7 @@ fn what_stands_in_the_way_is_told() {
     put(
         &mut index,
         "production",
-        Ok(EnvironmentRules { owners: Owners::parse(&[rule]), ..rules("production", &["shop"]) }),
+        Ok(EnvironmentRules { owners: Owners::new(&[rule]), ..rules("production", &["shop"]) }),
     );
     assert_eq!(told(&index, &annotated, None), (Reason::NotOwned, vec![]));
 }

@@ -274,3 +274,13 @@ fn nobody_waits_for_verdicts_that_change_nothing() {
         assert_eq!(Scope::is_silent(&subjects), silent, "{objects:?}");
     }
 }
+
+#[test]
+fn what_is_asked_about_knows_of_a_dry_run() {
+    for dry_run in [false, true] {
+        let Scope::Judged { subjects, .. } = scope_in(&Review { dry_run, ..review() }, &mapped(&["production"])) else {
+            panic!("unjudged");
+        };
+        assert!(!subjects.is_empty() && subjects.iter().all(|open| open.dry_run == dry_run));
+    }
+}
