@@ -104,6 +104,14 @@ impl PactRecords {
         self.objects.keys().cloned().collect()
     }
 
+    /// Those of a namespace.
+    #[must_use]
+    pub fn in_namespace(&self, namespace: &str) -> Vec<PactRecordRef> {
+        let first = PactRecordRef { namespace: namespace.to_owned(), name: String::new() };
+        let there = self.objects.range(first..).map(|(reference, _)| reference);
+        there.take_while(|reference| reference.namespace == namespace).cloned().collect()
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

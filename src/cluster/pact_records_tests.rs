@@ -25,6 +25,8 @@ fn an_object_is_found_by_its_workload_of_now_and_by_the_keys_of_its_last_look() 
     assert!(objects.apply(object("a", "orders", 1)) && objects.apply(object("b", "orders", 2)));
     assert_eq!(objects.of_workload(&reference("shop", "orders")), [named("a"), named("b")]);
     assert_eq!(objects.of_workload(&reference("bank", "orders")), [], "only of its own namespace");
+    assert_eq!(objects.in_namespace("shop"), [named("a"), named("b")]);
+    assert_eq!((objects.in_namespace("sho"), objects.in_namespace("shop-b")), (vec![], vec![]));
 
     assert!(objects.apply(object("a", "web", 3)));
     assert_eq!(objects.of_workload(&reference("shop", "orders")), [named("b")]);

@@ -58,7 +58,12 @@ pub enum Change {
         stray: Option<Box<StrayKeys>>,
     },
     /// Namespaces or their labels.
-    Namespaces(BTreeSet<RecordKey>),
+    Namespaces {
+        /// Which one; `None` for all that are gone.
+        namespace: Option<String>,
+        /// The keys whose members it may have changed.
+        touched: BTreeSet<RecordKey>,
+    },
     /// A `PactEnvironment`.
     Environment {
         /// The keys that it may say something about.
@@ -208,7 +213,7 @@ impl<C: OnChange> WatchHandler for Namespaces<C> {
     fn apply(&self, namespace: Self::Object) -> Option<String> {
         let name = namespace.name_any();
         let touched = self.0.cluster.index().set_namespace(&name, Some(namespace.labels().clone()));
-        self.0.changed(Change::Namespaces(touched));
+        self.0.changed(Change::Namespaces { namespace: Some(name.clone()), touched });
         Some(name)
     }
 
@@ -219,12 +224,12 @@ impl<C: OnChange> WatchHandler for Namespaces<C> {
 
     fn delete(&self, namespace: Self::Object) {
         let touched = self.0.cluster.index().set_namespace(&namespace.name_any(), None);
-        self.0.changed(Change::Namespaces(touched));
+        self.0.changed(Change::Namespaces { namespace: Some(namespace.name_any()), touched });
     }
 
     fn retain(&self, listed: &HashSet<String>) {
         let touched = self.0.cluster.index().retain_namespaces(listed);
-        self.0.changed(Change::Namespaces(touched));
+        self.0.changed(Change::Namespaces { namespace: None, touched });
     }
 }
 

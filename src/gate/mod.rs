@@ -134,7 +134,7 @@ impl OnChange for Gate {
             Change::Versions(..)
             | Change::Members(_)
             | Change::Workload { .. }
-            | Change::Namespaces(_)
+            | Change::Namespaces { .. }
             | Change::Environment { .. }
             | Change::RecordWritten(_)
             | Change::RecordGone(_)

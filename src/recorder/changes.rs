@@ -29,7 +29,10 @@ impl OnChange for Recorder {
                 }
                 self.report_workload(invalid, stale, stray);
             }
-            Change::Namespaces(touched) => {
+            Change::Namespaces { namespace, touched } => {
+                // Also those whose workload is no member of any key, before or now.
+                let there = namespace.map(|namespace| self.cluster.pact_records().in_namespace(&namespace));
+                self.schedule.pact_records(there.into_iter().flatten());
                 self.schedule.pact_records_of(&touched);
                 self.schedule.records(touched);
                 self.schedule.environment_statuses();
@@ -51,7 +54,8 @@ impl OnChange for Recorder {
                     self.schedule.judge_all_in(&environment_ref);
                     self.schedule.queue.now(Task::Environment(environment_ref));
                 }
-                self.schedule.pact_records_of(&touched);
+                let waiting = self.cluster.pact_records().all();
+                self.schedule.pact_records(waiting);
                 self.schedule.records(touched);
                 self.schedule.environment_statuses();
                 self.reporter.mistaken_workloads_soon(&self.cluster);
