@@ -54,7 +54,7 @@ impl PactRecordReconciler {
         }
         let (Some(found), Some(after)) = (found, after) else { return Next::wait() };
         self.note(reference, &found);
-        let next = || self.next(&found, is_true(&after.conditions, "Recorded"), now);
+        let next = || look_again(&found, is_true(&after.conditions, "Recorded"), now);
         if after == before {
             return next();
         }
@@ -123,18 +123,19 @@ impl PactRecordReconciler {
         };
         self.cluster.pact_records().looked_at(reference, keys);
     }
+}
 
-    fn next(&self, found: &Found, recorded: bool, now: Timestamp) -> Next {
-        if recorded {
-            return Next::wait();
-        }
-        let again = match found {
-            Found::Seen(seen) => seen.look_again().and_then(|at| Duration::try_from(at.duration_since(now)).ok()),
-            // Nothing can be said: soon.
-            Found::Unknown(why) if why.reason != Reason::KindNotHandled => Some(QUIET),
-            Found::Unknown(_) | Found::Missing(_) => None,
-        };
-        let usual = LOOK_AGAIN + fraction(LOOK_AGAIN / 10, entropy());
-        Next::after(again.map_or(usual, |again| again.min(usual)))
+/// When to look again although nothing changes.
+fn look_again(found: &Found, recorded: bool, now: Timestamp) -> Next {
+    if recorded {
+        return Next::wait();
     }
+    let again = match found {
+        Found::Seen(seen) => seen.look_again().and_then(|at| Duration::try_from(at.duration_since(now)).ok()),
+        // Nothing can be said: soon.
+        Found::Unknown(why) if why.reason != Reason::KindNotHandled => Some(QUIET),
+        Found::Unknown(_) | Found::Missing(_) => None,
+    };
+    let usual = LOOK_AGAIN + fraction(LOOK_AGAIN / 10, entropy());
+    Next::after(again.map_or(usual, |again| again.min(usual)))
 }

@@ -88,7 +88,7 @@ pub fn chosen_container(workload: &Workload) -> Result<&Container, VersionProble
 #[must_use]
 pub fn image_path(workload: &Workload) -> Option<Box<str>> {
     let image = ImageReference::parse(&chosen_container(workload).ok()?.image);
-    Some(image.path().into()).filter(|path: &Box<str>| !path.is_empty())
+    Some(image.path()).filter(|path| !path.is_empty()).map(Box::from)
 }
 
 /// The annotation or label that stayed while the image became another build.

@@ -29,7 +29,7 @@ fn of_kind(definition: &CustomResourceDefinition) -> String {
     let mut page = format!(
         "{GENERATED}# {}\n\n{about} {}-scoped, `{}/{}`, short name `{short}`.\n",
         names.kind,
-        definition.spec.scope.trim_end_matches("d"),
+        definition.spec.scope.trim_end_matches('d'),
         definition.spec.group,
         version.name
     );

@@ -14,13 +14,13 @@ use crate::{
 pub struct PactRecords<C>(pub Watched<C>);
 
 impl<C: OnChange> PactRecords<C> {
-    fn take(&self, object: PactRecord, into: fn(&mut Objects, PactRecord) -> bool) -> Option<PactRecordRef> {
+    fn take(&self, object: PactRecord, into: fn(&mut Objects, PactRecord) -> bool) -> PactRecordRef {
         let reference = PactRecordRef::of(&object);
         let changed = into(&mut self.0.cluster.pact_records(), object);
         if changed {
             self.0.changed(Change::PactRecord(reference.clone()));
         }
-        Some(reference)
+        reference
     }
 }
 
@@ -29,11 +29,11 @@ impl<C: OnChange> WatchHandler for PactRecords<C> {
     type Id = PactRecordRef;
 
     fn apply(&self, object: PactRecord) -> Option<PactRecordRef> {
-        self.take(object, Objects::apply)
+        Some(self.take(object, Objects::apply))
     }
 
     fn listed(&self, object: PactRecord) -> Option<PactRecordRef> {
-        self.take(object, Objects::set)
+        Some(self.take(object, Objects::set))
     }
 
     fn undecodable(&self, object: &InvalidObject) -> Option<PactRecordRef> {

@@ -183,8 +183,8 @@ pub fn subjects(
         });
         let recorded = (!ran).then(|| recorded(&rules.environment_ref, &pacticipant));
         let basis = recorded.as_ref().map_or(Basis::Unchanged, |recorded| recorded.basis(&version));
-        let named_before = before.as_ref().is_some_and(|before| before.pacticipants.contains(&pacticipant));
-        let image_before = old.filter(|_| named_before).and_then(image_path);
+        let ran_as_it = before.as_ref().is_some_and(|before| before.pacticipants.contains(&pacticipant));
+        let image_before = old.filter(|_| ran_as_it).and_then(image_path);
         let other_image = recorded.filter(|it| basis == Basis::New && !it.current.is_empty()).and_then(|it| {
             other_line::of_workload(image.as_deref(), image_before.as_deref(), &pacticipant, &it.images).map(Box::from)
         });

@@ -19,6 +19,8 @@ fn status(settled: bool, reason: Reason) -> PactDeploymentStatus {
 
 #[test]
 fn a_version_is_recorded_where_that_is_known_for_sure() {
+    use Reason::{Contested, EnvironmentMissing, Mixed, RolloutInProgress};
+
     let of = |status: PactDeploymentStatus| RecordSeen::of(&status).has(&version("2"));
     let deployed = |version, status| PactDeploymentStatus { recorded: Some(recorded(version)), ..status };
     let released = |versions: &[&str], status| PactDeploymentStatus {
@@ -26,23 +28,22 @@ fn a_version_is_recorded_where_that_is_known_for_sure() {
         supported: versions.iter().map(|version| recorded(version)).collect(),
         ..status
     };
-    use Reason::{Contested, EnvironmentMissing, Mixed, Recorded, RolloutInProgress};
     for (what, status, has) in [
-        ("recorded", deployed("2", status(true, Recorded)), true),
-        ("another one is", deployed("1", status(true, Recorded)), false),
+        ("recorded", deployed("2", status(true, Reason::Recorded)), true),
+        ("another one is", deployed("1", status(true, Reason::Recorded)), false),
         ("nothing is", status(false, RolloutInProgress), false),
         ("another client writes it, too", deployed("2", status(false, Contested)), false),
         ("others of the group run another one", deployed("2", status(false, Mixed)), false),
         (
             "a write of another one was begun, and its end is not known",
-            PactDeploymentStatus { intended: vec!["3".into()], ..deployed("2", status(true, Recorded)) },
+            PactDeploymentStatus { intended: vec!["3".into()], ..deployed("2", status(true, Reason::Recorded)) },
             false,
         ),
-        ("the newest release", released(&["2", "1"], status(true, Recorded)), true),
-        ("an older release", released(&["3", "2"], status(true, Recorded)), true),
+        ("the newest release", released(&["2", "1"], status(true, Reason::Recorded)), true),
+        ("an older release", released(&["3", "2"], status(true, Reason::Recorded)), true),
         ("a release while another member rolls out", released(&["2"], status(false, RolloutInProgress)), true),
         ("a release that may be gone", released(&["2"], status(false, EnvironmentMissing)), false),
-        ("no release", released(&["1"], status(true, Recorded)), false),
+        ("no release", released(&["1"], status(true, Reason::Recorded)), false),
     ] {
         assert_eq!(of(status), has, "{what}");
     }

@@ -63,8 +63,9 @@ fn the_same_is_no_news_and_no_more_records_are_shown_than_fit() {
 
 #[test]
 fn what_is_over_soon_is_not_written_at_once_and_what_is_not_true_any_more_is() {
-    let of = |generation, reason, version| status(&object(generation, None), found(reason, version), at(1));
     use Reason::{NamespaceUnmapped, NotRecorded, Recorded, RolloutInProgress, VersionMissing};
+
+    let of = |generation, reason, version| status(&object(generation, None), found(reason, version), at(1));
     for (what, before, after, at_once_) in [
         ("recorded", of(1, NotRecorded, "2"), of(1, Recorded, "2"), true),
         ("another version rolls out", of(1, Recorded, "1"), of(1, RolloutInProgress, "2"), true),
