@@ -5,11 +5,17 @@
 mod invalid;
 mod limit;
 mod members;
+mod revisions;
 mod seen;
+mod templates;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-pub use self::{invalid::InvalidWorkload, limit::BeyondLimit};
+pub use self::{
+    invalid::InvalidWorkload,
+    limit::BeyondLimit,
+    templates::{Template, TemplateSource},
+};
 use self::{limit::KeyLimit, members::Members};
 use super::environments::{Environments, RecordedAt};
 use crate::api::names::Version;
@@ -18,28 +24,10 @@ use crate::decide::{
     record::{Hold, MemberView},
 };
 use crate::workload::{
-    BrokenRules, BypassStatement, EnvironmentRules, Identity, NamespaceMapping, Ownership, PactAnnotations, RecordKey,
-    RolloutState, StaleSource, StrayKey, VersionRules, Workload, WorkloadKind, WorkloadRef, effective_annotations,
-    identify, stale_source, version::image_path,
+    BrokenRules, BypassStatement, EnvironmentRules, Identity, NamespaceMapping, Ownership, RecordKey, Revision,
+    StaleSource, StrayKey, VersionRules, Workload, WorkloadKind, WorkloadRef, identify, stale_source,
+    version::image_path,
 };
-
-/// A source of the knowledge that a workload is a template only: an Argo `Rollout` or a Flagger `Canary`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TemplateSource {
-    /// An Argo `Rollout` by namespace and name, which names the workload in its `workloadRef`.
-    Rollout(String, String),
-    /// A Flagger `Canary` by namespace and name, whose target the workload is.
-    Canary(String, String),
-}
-
-/// What a source names as its template.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template {
-    /// The workload that is a template only.
-    pub workload: WorkloadRef,
-    /// Whether what it says now has been promoted; for a Flagger `Canary` only.
-    pub promoted: bool,
-}
 
 /// A workload with keys that look like the operator's and mean nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +54,8 @@ pub struct Counts {
 pub struct Index {
     workloads: HashMap<WorkloadRef, Workload>,
     templates: BTreeMap<TemplateSource, Template>,
+    /// Of Argo Rollouts, by the hash of the pod template.
+    revisions: HashMap<WorkloadRef, BTreeMap<String, Revision>>,
     environments: Environments,
 
     mappings: HashMap<String, NamespaceMapping>,
@@ -80,7 +70,13 @@ pub struct Index {
 
 impl Index {
     /// Takes in a workload as it is now.
-    pub fn apply_workload(&mut self, mut workload: Workload) -> BTreeSet<RecordKey> {
+    pub fn apply_workload(&mut self, workload: Workload) -> BTreeSet<RecordKey> {
+        let mut touched = self.set_template_of(&workload);
+        touched.extend(self.take_in(workload));
+        touched
+    }
+
+    fn take_in(&mut self, mut workload: Workload) -> BTreeSet<RecordKey> {
         let reference = workload.reference.clone();
         let keys = std::mem::take(&mut workload.stray_keys);
         if keys.is_empty() {
@@ -89,7 +85,9 @@ impl Index {
             let stray = StrayKeys { workload: reference.clone(), uid: workload.uid.clone(), keys };
             self.stray_keys.insert(reference.clone(), stray);
         }
-        if workload.annotations.pacticipant.is_none() && workload.canary_owner.is_none() {
+        let annotated_elsewhere = workload.canary_owner.is_some()
+            || workload.revisions.as_ref().is_some_and(|revisions| revisions.template.is_some());
+        if workload.annotations.pacticipant.is_none() && !annotated_elsewhere {
             return self.forget_workload(&reference);
         }
         let before = self.workloads.get(&reference);
@@ -98,13 +96,15 @@ impl Index {
             return BTreeSet::new();
         }
         self.workloads.insert(reference.clone(), workload);
-        self.reindex_with_primaries(&reference)
+        self.reindex_with_dependents(&reference)
     }
 
     /// Forgets a workload that is gone.
     pub fn remove_workload(&mut self, reference: &WorkloadRef) -> BTreeSet<RecordKey> {
         self.stray_keys.remove(reference);
-        self.forget_workload(reference)
+        let mut touched = self.forget_workload(reference);
+        touched.extend(self.forget_template_of(reference));
+        touched
     }
 
     /// Forgets what a workload that is gone or no longer annotated ran.
@@ -112,7 +112,7 @@ impl Index {
         if self.workloads.remove(reference).is_none() {
             return BTreeSet::new();
         }
-        self.reindex_with_primaries(reference)
+        self.reindex_with_dependents(reference)
     }
 
     /// Forgets every workload of a kind that a complete list of that kind did not hold.
@@ -120,7 +120,9 @@ impl Index {
         let is_gone = |reference: &&WorkloadRef| reference.kind == kind && !listed.contains(*reference);
         let known = self.workloads.keys().chain(self.stray_keys.keys());
         let gone: BTreeSet<_> = known.filter(is_gone).cloned().collect();
-        gone.iter().flat_map(|reference| self.remove_workload(reference)).collect()
+        let mut touched: BTreeSet<_> = gone.iter().flat_map(|reference| self.remove_workload(reference)).collect();
+        touched.extend(self.retain_templates_of(kind, listed));
+        touched
     }
 
     /// Takes in a namespace with its labels, or forgets it.
@@ -169,33 +171,6 @@ impl Index {
     pub fn mapping(&self, namespace: &str) -> Option<NamespaceMapping> {
         self.environments.labels(namespace)?;
         Some(self.mappings.get(namespace).cloned().unwrap_or(NamespaceMapping::Unmapped))
-    }
-
-    /// Takes in what a Rollout or Canary names as its template, or that it names none any more.
-    pub fn set_template(&mut self, source: &TemplateSource, template: Option<Template>) -> BTreeSet<RecordKey> {
-        if self.templates.get(source) == template.as_ref() {
-            return BTreeSet::new();
-        }
-        // By the source, not by what it names: a Canary that is gone names nothing any more.
-        let mut affected: BTreeSet<_> = self.primaries_of(source).into_iter().collect();
-        affected.extend(template.as_ref().map(|template| template.workload.clone()));
-        let before = match template {
-            Some(template) => self.templates.insert(source.clone(), template),
-            None => self.templates.remove(source),
-        };
-        affected.extend(before.map(|template| template.workload));
-        affected.iter().flat_map(|reference| self.reindex(reference)).collect()
-    }
-
-    /// Forgets every template source of a kind (recognised by `of_kind`) that a complete list did not hold.
-    pub fn retain_templates(
-        &mut self,
-        listed: &HashSet<TemplateSource>,
-        of_kind: impl Fn(&TemplateSource) -> bool,
-    ) -> BTreeSet<RecordKey> {
-        let gone: Vec<_> =
-            self.templates.keys().filter(|source| of_kind(source) && !listed.contains(*source)).cloned().collect();
-        gone.iter().flat_map(|source| self.set_template(source, None)).collect()
     }
 
     /// A workload as it was last taken in.
@@ -275,12 +250,6 @@ impl Index {
         self.mappings.contains_key(namespace)
     }
 
-    /// Whether a workload is a template only: the pods of somebody else's workload are made from it.
-    #[must_use]
-    pub fn is_template(&self, reference: &WorkloadRef) -> bool {
-        self.templates.values().any(|template| template.workload == *reference)
-    }
-
     /// How many namespaces and workloads a `PactEnvironment` has, and the namespaces that others claim, too, with
     /// all who claim them.
     #[must_use]
@@ -343,44 +312,6 @@ impl Index {
         }
     }
 
-    /// The primaries of a Canary; a Rollout has none.
-    fn primaries_of(&self, source: &TemplateSource) -> Vec<WorkloadRef> {
-        let TemplateSource::Canary(namespace, name) = source else { return Vec::new() };
-        self.workloads
-            .values()
-            .filter(|workload| workload.reference.namespace == *namespace)
-            .filter(|workload| workload.canary_owner.as_ref().is_some_and(|owner| owner.name == *name))
-            .map(|workload| workload.reference.clone())
-            .collect()
-    }
-
-    /// Files a workload anew, and the primaries whose annotations come from it.
-    fn reindex_with_primaries(&mut self, reference: &WorkloadRef) -> BTreeSet<RecordKey> {
-        let mut affected = BTreeSet::from([reference.clone()]);
-        for (source, _) in self.templates.iter().filter(|(_, template)| template.workload == *reference) {
-            affected.extend(self.primaries_of(source));
-        }
-        affected.iter().flat_map(|reference| self.reindex(reference)).collect()
-    }
-
-    /// The workload as its annotations count: a Flagger primary has those of its target. While Flagger has not reported
-    /// which version it promoted, the primary counts as unfinished, so that the record stays as it is.
-    fn effective(&self, workload: &Workload) -> Workload {
-        let mut workload = workload.clone();
-        let Some(canary) = &workload.canary_owner else { return workload };
-        let source = TemplateSource::Canary(workload.reference.namespace.clone(), canary.name.clone());
-        let Some(template) = self.templates.get(&source) else { return workload };
-        let Some(target) = self.workloads.get(&template.workload) else { return workload };
-        if let Some(annotations) = effective_annotations(&workload, target, template.promoted) {
-            workload.annotations = annotations;
-        } else {
-            workload.annotations = PactAnnotations { version: None, ..target.annotations.clone() };
-            let message = format!("Flagger's Canary {} has not said yet which version it promoted", canary.name);
-            workload.rollout = RolloutState::Progressing { message };
-        }
-        workload
-    }
-
     fn placements(&self, workload: &Workload) -> Vec<(RecordKey, MemberView)> {
         if self.is_template(&workload.reference) {
             return Vec::new();
@@ -391,7 +322,7 @@ impl Index {
             NamespaceMapping::Mapped(objects) => (objects, None),
             NamespaceMapping::Conflicted(objects) => (objects, Some(Hold::Conflicted(objects.clone()))),
         };
-        let workload = self.effective(workload);
+        let (workload, besides) = self.as_it_runs(workload);
         let statement = BypassStatement::of(&workload).ok().flatten();
         let (mut placements, mut not_owned) = (Vec::new(), BTreeSet::new());
         for object in objects {
@@ -401,6 +332,7 @@ impl Index {
             let version = identity.version.as_ref().ok().map(|resolved| &resolved.version);
             let bypass = statement.clone().filter(|statement| statement.covers(&workload, version));
             let instance = own_instance.or_else(|| rules.instance.clone());
+            let also_runs = versions_of(&besides, &rules.version);
             for pacticipant in identity.pacticipants {
                 let ownership = rules.owners.ownership(&pacticipant, &workload.reference.namespace);
                 if matches!(ownership, Ownership::NotOwned(_)) {
@@ -418,6 +350,7 @@ impl Index {
                     environment_object: object.clone(),
                     image: None,
                     version: identity.version.clone().map(|resolved| resolved.version),
+                    also_runs: also_runs.clone(),
                     rollout: workload.rollout.clone(),
                     without_pods: workload.without_pods,
                     hold: hold.clone(),
@@ -505,6 +438,13 @@ impl Index {
         };
         self.members.keys().filter(concerned).cloned().collect()
     }
+}
+
+/// The versions of other revisions of a workload, as far as they are known.
+fn versions_of(revisions: &[Workload], rules: &VersionRules) -> Vec<Version> {
+    let identities = revisions.iter().filter_map(|revision| identify(revision, rules).ok().flatten());
+    let versions: BTreeSet<_> = identities.filter_map(|identity| identity.version.ok()).map(|it| it.version).collect();
+    versions.into_iter().collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::api::environment::OwnerRule;
-use crate::workload::{BrokenRules, CanaryOwner, EnvironmentRules, Owners, RecordKey};
+use crate::workload::{
+    BrokenRules, CanaryOwner, EnvironmentRules, Owners, PactAnnotations, RecordKey, Revision, Revisions, RolloutState,
+};
 
 /// Something that a watch may report. Names are few, so that events meet.
 #[derive(Clone, Debug)]
@@ -17,6 +19,7 @@ enum Happening {
     Rules(&'static str, Option<Result<EnvironmentRules, Box<BrokenRules>>>),
     Template(TemplateSource, Option<Template>),
     RetainTemplates(HashSet<TemplateSource>),
+    Revision(WorkloadRef, &'static str, Option<Revision>),
 }
 
 const NAMESPACES: [&str; 2] = ["shop", "bank"];
@@ -25,8 +28,37 @@ const OBJECTS: [&str; 3] = ["one", "two", "three"];
 const ENVIRONMENTS: [&str; 2] = ["production", "test"];
 
 fn references() -> impl Strategy<Value = WorkloadRef> {
-    (prop::sample::select(&NAMESPACES[..]), prop::sample::select(&WORKLOADS[..]))
-        .prop_map(|(namespace, name)| reference(namespace, name))
+    let kinds = vec![WorkloadKind::Deployment, WorkloadKind::Deployment, WorkloadKind::Rollout];
+    (prop::sample::select(&NAMESPACES[..]), prop::sample::select(&WORKLOADS[..]), prop::sample::select(kinds))
+        .prop_map(|(namespace, name, kind)| WorkloadRef { kind, ..reference(namespace, name) })
+}
+
+const HASHES: [&str; 2] = ["aaa", "bbb"];
+
+/// What a Rollout says of its revisions.
+fn revisions_of(namespace: String) -> impl Strategy<Value = Revisions> {
+    let hash = || prop::sample::select(&HASHES[..]);
+    let template = prop::option::of(prop::sample::select(&WORKLOADS[..]));
+    (hash(), hash(), template, 0..2_i64, any::<bool>()).prop_map(
+        move |(current, stable, template, seen, back_on_stable)| Revisions {
+            current: current.to_owned(),
+            stable: stable.to_owned(),
+            by_reference: template.is_some(),
+            template: template.map(|name| reference(&namespace, name)),
+            template_seen: Some(seen),
+            template_generation: None,
+            back_on_stable,
+        },
+    )
+}
+
+fn revision() -> impl Strategy<Value = Option<Revision>> {
+    let image = prop::sample::select(vec!["app:1", "app:v2"]);
+    prop::option::of((image, any::<bool>()).prop_map(|(image, has_pods)| {
+        let mut containers = workload("shop", "a", "a").containers;
+        containers[0].image = image.into();
+        Revision { containers, has_pods, ..Revision::default() }
+    }))
 }
 
 fn workloads() -> impl Strategy<Value = Workload> {
@@ -34,10 +66,15 @@ fn workloads() -> impl Strategy<Value = Workload> {
     let version = prop::sample::select(vec![None, None, Some("2")]);
     let instance = prop::sample::select(vec![None, None, Some("blue"), Some("")]);
     let image = prop::sample::select(vec!["app:1", "app:v2", "app:latest"]);
-    let rollout = prop::sample::select(vec![RolloutState::Complete, progressing(), RolloutState::Deleting]);
+    let failed = RolloutState::Failed { message: "aborted".into() };
+    let rollout = prop::sample::select(vec![RolloutState::Complete, progressing(), failed, RolloutState::Deleting]);
     let owner = prop::sample::select(vec![None, Some("canary-0"), Some("canary-1")]);
-    (references(), pacticipant, version, instance, image, rollout, owner).prop_map(
-        |(reference, pacticipant, version, instance, image, rollout, owner)| {
+    let reference = references().prop_flat_map(|reference| {
+        let revisions = revisions_of(reference.namespace.clone());
+        (Just(reference), revisions, 0..2_i64)
+    });
+    (reference, pacticipant, version, instance, image, rollout, owner).prop_map(
+        |((reference, revisions, generation), pacticipant, version, instance, image, rollout, owner)| {
             let mut made = workload(&reference.namespace, &reference.name, "");
             made.annotations = PactAnnotations {
                 pacticipant: pacticipant.map(str::to_owned),
@@ -48,7 +85,13 @@ fn workloads() -> impl Strategy<Value = Workload> {
             };
             made.containers[0].image = image.into();
             made.rollout = rollout;
-            made.canary_owner = owner.map(|name| CanaryOwner { name: name.to_owned(), uid: "c1".to_owned() });
+            made.generation = generation;
+            if reference.kind == WorkloadKind::Rollout {
+                made.revisions = Some(Box::new(revisions));
+            } else {
+                made.canary_owner = owner.map(|name| CanaryOwner { name: name.to_owned(), uid: "c1".to_owned() });
+            }
+            made.reference = reference;
             made
         },
     )
@@ -128,6 +171,8 @@ fn happenings() -> impl Strategy<Value = Happening> {
         6 => rule_sets().prop_map(|(object, rules)| Happening::Rules(object, rules)),
         4 => templates().prop_map(|(source, template)| Happening::Template(source, template)),
         1 => prop::collection::hash_set(sources(), 0..4).prop_map(Happening::RetainTemplates),
+        4 => (references(), prop::sample::select(&HASHES[..]), revision())
+            .prop_map(|(reference, hash, revision)| Happening::Revision(reference, hash, revision)),
     ]
 }
 
@@ -140,7 +185,15 @@ fn happens(index: &mut Index, happening: Happening) -> BTreeSet<RecordKey> {
         Happening::RetainNamespaces(listed) => index.retain_namespaces(&listed),
         Happening::Rules(object, rules) => set_rules(index, object, rules),
         Happening::Template(source, template) => index.set_template(&source, template),
-        Happening::RetainTemplates(listed) => index.retain_templates(&listed, |_| true),
+        // Those of the Rollouts that the index has are retained with these.
+        Happening::RetainTemplates(listed) => index.retain_templates(&listed, |source| {
+            let (TemplateSource::Rollout(_, name) | TemplateSource::Canary(_, name)) = source;
+            name.starts_with("canary-")
+        }),
+        Happening::Revision(reference, hash, revision) => {
+            let rollout = WorkloadRef { kind: WorkloadKind::Rollout, ..reference };
+            index.set_revision(&rollout, hash, revision)
+        }
     }
 }
 
@@ -155,6 +208,11 @@ fn from_scratch(index: &Index) -> Index {
     }
     for name in index.environments.namespaces() {
         fresh.set_namespace(name, index.environments.labels(name).cloned());
+    }
+    for (rollout, revisions) in &index.revisions {
+        for (hash, revision) in revisions {
+            fresh.set_revision(rollout, hash, Some(revision.clone()));
+        }
     }
     let workloads: BTreeMap<_, _> = index.workloads.iter().collect();
     for workload in workloads.into_values() {

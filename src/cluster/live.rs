@@ -20,8 +20,8 @@ use crate::{
         record::{MemberFate, MemberView, Sighting, has_recorded},
     },
     workload::{
-        Dispatch, Kind, RecordKey, RolloutState, RolloutView, View, Workload, WorkloadKind, WorkloadRef, pods_left,
-        template_of,
+        Dispatch, Kind, RecordKey, RevisionView, RolloutState, View, Workload, WorkloadKind, WorkloadRef,
+        kinds::Rollout, own_revision, pods_left, revisions::HASH_LABEL,
     },
 };
 use operator_kit::refusal;
@@ -133,9 +133,12 @@ impl Cluster {
         }
         let namespaces: BTreeSet<_> = workloads.map(|workload| &workload.namespace).collect();
         for namespace in namespaces {
-            let api: Api<RolloutView> = Api::namespaced(self.client.clone(), namespace);
+            let api: Api<View<Rollout>> = Api::namespaced(self.client.clone(), namespace);
             match bounded(api.list(&ListParams::default()), &format!("the Rollouts in {namespace}")).await {
-                Ok(rollouts) => templates.extend(rollouts.iter().filter_map(template_of)),
+                Ok(rollouts) => {
+                    let revisions = rollouts.iter().filter_map(|rollout| rollout.observe(Timestamp::now()).revisions);
+                    templates.extend(revisions.filter_map(|revisions| revisions.template));
+                }
                 Err(ReadError::NotServed) => {}
                 Err(ReadError::Failed(why)) => return Err(why),
             }
@@ -170,11 +173,14 @@ pub async fn sighting(
     }
 }
 
-/// Whether pods of a workload that is gone are left: those of a Deployment in its `ReplicaSet`s, which have its
-/// annotations, those of another kind without an owner (case 99).
+/// Whether pods of a workload that is gone are left: those of a Deployment or a Rollout in its `ReplicaSet`s, which have its
+/// annotations, those of another kind without an owner (case 99). The Jobs of a `CronJob` end by themselves.
 async fn pods_left_of(client: &Client, key: &RecordKey, gone: &WorkloadRef) -> Result<bool, Explanation> {
     let namespace = &gone.namespace;
-    if gone.kind == WorkloadKind::Deployment {
+    if gone.kind == WorkloadKind::CronJob {
+        return Ok(false);
+    }
+    if matches!(gone.kind, WorkloadKind::Deployment | WorkloadKind::Rollout) {
         let api: Api<ReplicaSet> = Api::namespaced(client.clone(), namespace);
         let what = format!("the ReplicaSets in {namespace}");
         let sets = bounded(api.list(&ListParams::default()), &what).await.map_err(|error| error.unexpected(&what))?;
@@ -188,8 +194,38 @@ async fn pods_left_of(client: &Client, key: &RecordKey, gone: &WorkloadRef) -> R
     Ok(pods.iter().any(|pod| pods_left::was_of(&pod.metadata, &gone.name)))
 }
 
+/// The workload as it is now. For an Argo Rollout that uses a Deployment's template, with the generation of that one: the
+/// Rollout itself says nothing of a change that its controller has not seen.
 async fn live_workload(client: &Client, reference: &WorkloadRef) -> Result<Option<Workload>, Explanation> {
-    reference.kind.dispatch(Read { client: client.clone(), reference }).await
+    let mut workload = reference.kind.dispatch(Read { client: client.clone(), reference }).await?;
+    let revisions = workload.as_mut().and_then(|workload| workload.revisions.as_mut());
+    if let Some(revisions) = revisions
+        && let Some(template) = revisions.template.clone()
+    {
+        let template = template.kind.dispatch(Read { client: client.clone(), reference: &template }).await?;
+        revisions.template_generation = template.map(|template| template.generation);
+    }
+    Ok(workload)
+}
+
+/// The workload as what it runs: for an Argo Rollout, its own revision and the annotations of its template, read now.
+///
+/// # Errors
+/// When the API server cannot be asked.
+pub async fn as_it_runs(client: &Client, workload: Workload) -> Result<Workload, Explanation> {
+    let Some(of) = &workload.revisions else { return Ok(workload) };
+    let namespace = &workload.reference.namespace;
+    let template = match &of.template {
+        Some(template) => template.kind.dispatch(Read { client: client.clone(), reference: template }).await?,
+        None => None,
+    };
+    let api: Api<RevisionView> = Api::namespaced(client.clone(), namespace);
+    let what = format!("the ReplicaSets in {namespace}");
+    let sets = bounded(api.list(&ListParams::default().labels(HASH_LABEL)), &what).await;
+    let sets = sets.map_err(|error| error.unexpected(&what))?;
+    let of_this = |(rollout, hash), set: &RevisionView| (rollout == workload.reference).then(|| (hash, set.observe()));
+    let revisions = sets.iter().filter_map(|set| of_this(set.of()?, set)).collect();
+    Ok(own_revision(&workload, of, &revisions, template.as_ref()).0)
 }
 
 /// One workload, read as what it is.
@@ -239,7 +275,8 @@ async fn bounded<T>(
 ) -> Result<T, ReadError> {
     let problem = match tokio::time::timeout(READ_LIMIT, read).await {
         Ok(Ok(found)) => return Ok(found),
-        Ok(Err(kube::Error::Api(status))) if status.is_not_found() => return Err(ReadError::NotServed),
+        // What is not served is answered without a reason.
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => return Err(ReadError::NotServed),
         Ok(Err(error)) => format!("the API server could not be asked for {what}: {}", refusal::explain(&error)),
         Err(_) => {
             format!("the API server did not answer within {} s when asked for {what}", READ_LIMIT.as_secs())

@@ -5,7 +5,6 @@ mod pact_records;
 
 use std::{
     collections::{BTreeSet, HashSet},
-    fmt::Debug,
     marker::PhantomData,
     sync::Arc,
 };
@@ -16,7 +15,6 @@ use operator_kit::{
     events::Regarding,
     watch::{InvalidObject, WatchHandler},
 };
-use serde::de::DeserializeOwned;
 use tracing::error;
 
 pub use self::pact_records::PactRecords;
@@ -32,8 +30,8 @@ use crate::{
     api::{PactBroker, PactDeployment, PactEnvironment, annotations::CONFIRM_UNDEPLOY},
     decide::EnvironmentPolicy,
     workload::{
-        CanaryView, EnvironmentRef, Kind, RecordKey, RolloutView, StaleSource, View, Workload, WorkloadRef, target_of,
-        template_of,
+        CanaryView, EnvironmentRef, Kind, RecordKey, Revision, RevisionView, StaleSource, View, Workload, WorkloadRef,
+        target_of,
     },
 };
 
@@ -432,68 +430,73 @@ impl<C: OnChange> WatchHandler for RecordedVersions<C> {
     }
 }
 
-/// A kind whose objects name a workload as their template.
-pub struct Templates<K, C> {
-    watched: Watched<C>,
-    source: fn(String, String) -> TemplateSource,
-    of_kind: fn(&TemplateSource) -> bool,
-    template: fn(&K) -> Option<Template>,
+/// Flagger `Canary`s.
+pub struct Canaries<C>(pub Watched<C>);
+
+fn source_of(canary: &impl ResourceExt) -> TemplateSource {
+    TemplateSource::Canary(canary.namespace().unwrap_or_default(), canary.name_any())
 }
 
-impl<C> Templates<RolloutView, C> {
-    /// Argo `Rollout`s.
-    #[must_use]
-    pub fn rollouts(watched: Watched<C>) -> Self {
-        Self {
-            watched,
-            source: TemplateSource::Rollout,
-            of_kind: |source| matches!(source, TemplateSource::Rollout(..)),
-            template: |rollout| template_of(rollout).map(|workload| Template { workload, promoted: false }),
-        }
-    }
-}
-
-impl<C> Templates<CanaryView, C> {
-    /// Flagger `Canary`s.
-    #[must_use]
-    pub fn canaries(watched: Watched<C>) -> Self {
-        Self {
-            watched,
-            source: TemplateSource::Canary,
-            of_kind: |source| matches!(source, TemplateSource::Canary(..)),
-            template: |canary| target_of(canary).map(|workload| Template { workload, promoted: canary.promoted() }),
-        }
-    }
-}
-
-impl<K, C> WatchHandler for Templates<K, C>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
-    C: OnChange,
-{
-    type Object = K;
+impl<C: OnChange> WatchHandler for Canaries<C> {
+    type Object = CanaryView;
     type Id = TemplateSource;
 
-    fn apply(&self, object: K) -> Option<TemplateSource> {
-        let source = (self.source)(object.namespace().unwrap_or_default(), object.name_any());
-        let touched = self.watched.cluster.index().set_template(&source, (self.template)(&object));
-        self.watched.changed(Change::Members(touched));
+    fn apply(&self, canary: CanaryView) -> Option<TemplateSource> {
+        let source = source_of(&canary);
+        let template = target_of(&canary).map(|workload| Template { workload, promoted: canary.promoted() });
+        let touched = self.0.cluster.index().set_template(&source, template);
+        self.0.changed(Change::Members(touched));
         Some(source)
     }
 
     fn undecodable(&self, object: &InvalidObject) -> Option<TemplateSource> {
-        self.watched.unreadable::<K>(object);
-        Some((self.source)(object.metadata.namespace.clone()?, object.metadata.name.clone()?))
+        self.0.unreadable::<CanaryView>(object);
+        Some(TemplateSource::Canary(object.metadata.namespace.clone()?, object.metadata.name.clone()?))
     }
 
-    fn delete(&self, object: K) {
-        let source = (self.source)(object.namespace().unwrap_or_default(), object.name_any());
-        let touched = self.watched.cluster.index().set_template(&source, None);
-        self.watched.changed(Change::Members(touched));
+    fn delete(&self, canary: CanaryView) {
+        let touched = self.0.cluster.index().set_template(&source_of(&canary), None);
+        self.0.changed(Change::Members(touched));
     }
 
     fn retain(&self, listed: &HashSet<TemplateSource>) {
-        let touched = self.watched.cluster.index().retain_templates(listed, self.of_kind);
-        self.watched.changed(Change::Members(touched));
+        let of_kind = |source: &TemplateSource| matches!(source, TemplateSource::Canary(..));
+        let touched = self.0.cluster.index().retain_templates(listed, of_kind);
+        self.0.changed(Change::Members(touched));
+    }
+}
+
+/// The `ReplicaSet`s of Argo Rollouts: their revisions.
+pub struct RolloutRevisions<C>(pub Watched<C>);
+
+impl<C: OnChange> RolloutRevisions<C> {
+    fn set(&self, object: &RevisionView, revision: Option<Revision>) -> Option<(WorkloadRef, String)> {
+        let (rollout, hash) = object.of()?;
+        let touched = self.0.cluster.index().set_revision(&rollout, &hash, revision);
+        self.0.changed(Change::Members(touched));
+        Some((rollout, hash))
+    }
+}
+
+impl<C: OnChange> WatchHandler for RolloutRevisions<C> {
+    type Object = RevisionView;
+    type Id = (WorkloadRef, String);
+
+    fn apply(&self, object: RevisionView) -> Option<Self::Id> {
+        self.set(&object, Some(object.observe()))
+    }
+
+    fn undecodable(&self, object: &InvalidObject) -> Option<Self::Id> {
+        self.0.unreadable::<RevisionView>(object);
+        None
+    }
+
+    fn delete(&self, object: RevisionView) {
+        self.set(&object, None);
+    }
+
+    fn retain(&self, listed: &HashSet<Self::Id>) {
+        let touched = self.0.cluster.index().retain_revisions(listed);
+        self.0.changed(Change::Members(touched));
     }
 }

@@ -128,11 +128,16 @@ fn a_review_of_an_update_is_read_as_far_as_the_gate_looks() {
 fn a_review_of_any_kind_is_read_as_what_it_is() {
     for kind in WorkloadKind::ALL {
         let review = changed(|review| {
-            review["request"]["kind"]["kind"] = json!(kind.kind());
+            let (group, version) = (kind.group(), kind.version());
+            review["request"]["kind"] = json!({"group": group, "version": version, "kind": kind.kind()});
             // What a StatefulSet's and a DaemonSet's status say is of other shapes than what a Deployment's says.
             for object in ["object", "oldObject"] {
                 review["request"][object]["kind"] = json!(kind.kind());
                 review["request"][object].as_object_mut().unwrap().remove("status");
+                if kind == WorkloadKind::CronJob {
+                    let template = review["request"][object]["spec"]["template"].take();
+                    review["request"][object]["spec"] = json!({"jobTemplate": {"spec": {"template": template}}});
+                }
             }
         });
         let review = review.unwrap();

@@ -114,7 +114,10 @@ mod tests {
                 .collect(),
             rollout: RolloutState::Complete,
             deleting: false,
+            controlled: false,
             canary_owner: None,
+            revisions: None,
+            jobs: Box::default(),
         }
     }
 

@@ -19,7 +19,10 @@ fn workload(pacticipant: Option<&str>, image: &str) -> Workload {
         rollout: RolloutState::Complete,
         without_pods: false,
         deleting: false,
+        controlled: false,
         canary_owner: None,
+        revisions: None,
+        jobs: Box::default(),
     }
 }
 

@@ -21,6 +21,7 @@ pub mod mapping;
 pub mod owners;
 pub mod pods_left;
 pub mod record_key;
+pub mod revisions;
 pub mod rollout;
 pub mod stray_keys;
 pub mod tag_pattern;
@@ -41,10 +42,11 @@ pub use mapping::{
 };
 pub use owners::{NotOwned, Owners, Ownership};
 pub use record_key::{EnvironmentRef, RecordKey};
+pub use revisions::{Revision, RevisionView, Revisions, own_revision};
 pub use rollout::RolloutState;
 pub use stray_keys::StrayKey;
 pub use tag_pattern::{PatternError, TagPattern};
-pub use template_only::{CanaryOwner, CanaryView, RolloutView, effective_annotations, target_of, template_of};
+pub use template_only::{CanaryOwner, CanaryView, effective_annotations, target_of};
 pub use version::{ResolvedVersion, StaleSource, VersionSource};
 pub use version_problem::VersionProblem;
 pub use version_rules::{OwnInstance, VersionRules};
@@ -127,8 +129,14 @@ pub struct Workload {
     pub without_pods: bool,
     /// Whether it is being deleted.
     pub deleting: bool,
+    /// Whether another object controls it.
+    pub controlled: bool,
     /// The Flagger Canary that controls it by its own account (case 71); see [`CanaryView::has_primary`].
     pub canary_owner: Option<CanaryOwner>,
+    /// Its revisions, for an Argo Rollout.
+    pub revisions: Option<Box<Revisions>>,
+    /// The Jobs of a `CronJob` that run and may be of an older template.
+    pub jobs: Box<[String]>,
 }
 
 impl Workload {
@@ -150,6 +158,13 @@ impl Workload {
         {
             *until = (*until).min(*earlier);
         }
+        if !self.jobs.is_empty() {
+            // Those that were started since have the template of this generation.
+            self.jobs = self.jobs.iter().filter(|job| before.jobs.contains(job)).cloned().collect();
+            if self.jobs.is_empty() && matches!(self.rollout, RolloutState::Progressing { .. }) {
+                self.rollout = RolloutState::Complete;
+            }
+        }
         self
     }
 }
@@ -163,7 +178,7 @@ mod tests {
         fn holds<T: Send + Sync + Clone + PartialEq + fmt::Debug + 'static>() {}
         holds::<Workload>();
         holds::<DeploymentView>();
-        holds::<(RolloutView, CanaryView)>();
+        holds::<(View<kinds::Rollout>, CanaryView, RevisionView)>();
         holds::<(Identity, IdentityProblem, VersionRules)>();
         holds::<(EnvironmentClaim, NamespaceMapping, SelectorError, PatternError)>();
     }

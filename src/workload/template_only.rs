@@ -2,8 +2,8 @@
 //! or the target of a Flagger Canary, which may be of another kind. They look finished at zero replicas before a single
 //! new pod runs, so the gate judges them, but the recorder never makes one a member (case 31 and 71).
 //!
-//! For Argo the member is the Rollout itself. For Flagger it is the primary, the workload that the Canary controls,
-//! with the annotations of the target: Flagger deletes the primary's at the first promotion.
+//! For Argo the member is the Rollout itself ([`super::revisions`]). For Flagger it is the primary, the workload that the
+//! Canary controls, with the annotations of the target: Flagger deletes the primary's at the first promotion.
 
 use std::borrow::Cow;
 
@@ -12,24 +12,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 
 use super::{PactAnnotations, Workload, WorkloadKind, WorkloadRef};
-
-/// An Argo Rollout (`argoproj.io/v1alpha1`), reduced to its reference to a template.
-#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
-pub struct RolloutView {
-    /// Name and namespace.
-    #[serde(default)]
-    pub metadata: ObjectMeta,
-    /// The spec.
-    pub spec: Option<RolloutSpecView>,
-}
-
-/// The part of a Rollout's spec that the operator reads.
-#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct RolloutSpecView {
-    /// The workload whose pod template it uses; absent when it has its own.
-    pub workload_ref: Option<TargetView>,
-}
 
 /// A Flagger Canary (`flagger.app/v1beta1`), reduced to the workloads that belong to it.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
@@ -83,63 +65,50 @@ pub struct TargetView {
     pub name: Option<String>,
 }
 
-macro_rules! foreign_resource {
-    ($view:ty, $group:literal, $version:literal, $kind:literal, $plural:literal) => {
-        impl kube::Resource for $view {
-            type DynamicType = ();
-            type Scope = NamespaceResourceScope;
+impl kube::Resource for CanaryView {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
 
-            fn kind((): &()) -> Cow<'_, str> {
-                $kind.into()
-            }
+    fn kind((): &()) -> Cow<'_, str> {
+        "Canary".into()
+    }
 
-            fn group((): &()) -> Cow<'_, str> {
-                $group.into()
-            }
+    fn group((): &()) -> Cow<'_, str> {
+        "flagger.app".into()
+    }
 
-            fn version((): &()) -> Cow<'_, str> {
-                $version.into()
-            }
+    fn version((): &()) -> Cow<'_, str> {
+        "v1beta1".into()
+    }
 
-            fn plural((): &()) -> Cow<'_, str> {
-                $plural.into()
-            }
+    fn plural((): &()) -> Cow<'_, str> {
+        "canaries".into()
+    }
 
-            fn meta(&self) -> &ObjectMeta {
-                &self.metadata
-            }
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
 
-            fn meta_mut(&mut self) -> &mut ObjectMeta {
-                &mut self.metadata
-            }
-        }
-    };
-}
-
-foreign_resource!(RolloutView, "argoproj.io", "v1alpha1", "Rollout", "rollouts");
-foreign_resource!(CanaryView, "flagger.app", "v1beta1", "Canary", "canaries");
-
-/// The Deployment whose template a Rollout uses; `None` when it has its own or uses another kind's.
-#[must_use]
-pub fn template_of(rollout: &RolloutView) -> Option<WorkloadRef> {
-    let template = workload(&rollout.metadata, rollout.spec.as_ref()?.workload_ref.as_ref()?)?;
-    (template.kind == WorkloadKind::Deployment).then_some(template)
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
 }
 
 /// The workload that a Canary targets; `None` for a kind that the operator does not know.
 #[must_use]
 pub fn target_of(canary: &CanaryView) -> Option<WorkloadRef> {
-    workload(&canary.metadata, canary.spec.as_ref()?.target_ref.as_ref()?)
+    let namespace = canary.metadata.namespace.as_deref().unwrap_or_default();
+    workload(namespace, canary.spec.as_ref()?.target_ref.as_ref()?)
 }
 
-/// A missing apiVersion is read as the kind's own, for safety: it is better to leave a workload out than to record from
-/// a template.
-fn workload(owner: &ObjectMeta, target: &TargetView) -> Option<WorkloadRef> {
+/// The workload that an object of a namespace refers to. A missing apiVersion is read as the kind's own, for safety: it is
+/// better to leave a workload out than to record from a template.
+pub(super) fn workload(namespace: &str, target: &TargetView) -> Option<WorkloadRef> {
     let kind = WorkloadKind::named(target.kind.as_deref()?)?;
     let api = target.api_version.as_deref().unwrap_or_default();
     let its_own = api.is_empty() || api.split_once('/').is_some_and(|(group, _)| group == kind.group());
     let name = target.name.as_deref().filter(|name| !name.is_empty())?;
-    its_own.then(|| WorkloadRef { kind, namespace: owner.namespace.clone().unwrap_or_default(), name: name.to_owned() })
+    its_own.then(|| WorkloadRef { kind, namespace: namespace.to_owned(), name: name.to_owned() })
 }
 
 impl CanaryView {

@@ -3,11 +3,6 @@ use serde_json::{Value, json};
 use super::*;
 use crate::workload::{Container, RolloutState};
 
-fn rollout(workload_ref: &Value) -> RolloutView {
-    let spec = json!({"replicas": 3, "workloadRef": workload_ref, "strategy": {"canary": {}}});
-    serde_json::from_value(json!({"metadata": {"name": "r", "namespace": "shop"}, "spec": spec})).unwrap()
-}
-
 fn canary(target: &Value, applied: &str, promoted: &str) -> CanaryView {
     serde_json::from_value(json!({
         "metadata": {"name": "orders", "namespace": "shop", "uid": "c1"},
@@ -31,7 +26,10 @@ fn workload(name: &str, image: &str, annotations: PactAnnotations) -> Workload {
         rollout: RolloutState::Complete,
         without_pods: false,
         deleting: false,
+        controlled: false,
         canary_owner: None,
+        revisions: None,
+        jobs: Box::default(),
     }
 }
 
@@ -41,24 +39,6 @@ fn annotated(pacticipant: Option<&str>, version: Option<&str>) -> PactAnnotation
         version: version.map(str::to_owned),
         ..PactAnnotations::default()
     }
-}
-
-#[test]
-fn case_31_a_deployment_named_by_a_workload_ref_is_a_template() {
-    let template = template_of(&rollout(&json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "orders"})));
-    assert_eq!(template.unwrap().to_string(), "Deployment shop/orders");
-    assert!(template_of(&rollout(&json!({"kind": "Deployment", "name": "orders"}))).is_some(), "read for safety");
-    for other in [
-        Value::Null,
-        json!({}),
-        json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "orders"}),
-        json!({"apiVersion": "example.com/v1", "kind": "Deployment", "name": "orders"}),
-        json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": ""}),
-        json!({"apiVersion": "apps/v1", "kind": "Deployment"}),
-    ] {
-        assert_eq!(template_of(&rollout(&other)), None, "{other}");
-    }
-    assert_eq!(template_of(&RolloutView::default()), None);
 }
 
 #[test]
@@ -100,11 +80,10 @@ fn case_88_a_claim_to_be_a_primary_is_compared_with_the_canary() {
 }
 
 #[test]
-fn case_71_a_canary_may_target_another_kind_and_a_rollout_may_not() {
+fn case_71_a_canary_may_target_another_kind() {
     for kind in WorkloadKind::ALL {
         let target = json!({"apiVersion": kind.api_version(), "kind": kind.kind(), "name": "orders"});
         assert_eq!(target_of(&canary(&target, "a", "a")).unwrap().to_string(), format!("{kind} shop/orders"));
-        assert_eq!(template_of(&rollout(&target)).is_some(), kind == WorkloadKind::Deployment, "{kind}");
     }
     for other in [
         json!({"apiVersion": "v1", "kind": "Service", "name": "orders"}),
@@ -151,9 +130,8 @@ fn case_71_the_primary_counts_with_the_annotations_of_the_target() {
 }
 
 #[test]
-fn the_kinds_are_where_their_projects_serve_them() {
+fn canaries_are_where_their_project_serves_them() {
     use kube::Resource;
-    assert_eq!(RolloutView::url_path(&(), Some("shop")), "/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts");
     assert_eq!(CanaryView::url_path(&(), None), "/apis/flagger.app/v1beta1/canaries");
-    assert_eq!((RolloutView::kind(&()), CanaryView::kind(&())), ("Rollout".into(), "Canary".into()));
+    assert_eq!(CanaryView::kind(&()), "Canary");
 }

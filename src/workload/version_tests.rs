@@ -18,7 +18,10 @@ fn workload(images: &[&str]) -> Workload {
         rollout: RolloutState::Complete,
         without_pods: false,
         deleting: false,
+        controlled: false,
         canary_owner: None,
+        revisions: None,
+        jobs: Box::default(),
     }
 }
 

@@ -72,6 +72,7 @@ mod gate_way_back;
 mod gate_worlds;
 mod gate_worlds_oracle;
 mod kinds;
+mod kinds_batch;
 mod kinds_gate;
 mod kinds_setup;
 mod lease;

@@ -49,7 +49,7 @@ async fn case_31_the_template_of_an_argo_rollout_is_not_recorded_until_the_rollo
             let live = annotated("argo", "argo", "2.0.0").replicas(0).apply(&cluster.client(), &namespace).await;
             live.wait_complete().await;
             stays(&cluster, &environment, "argo", None, "not one pod of it runs").await;
-            assert_eq!(records(&cluster, &environment).await.len(), 0);
+            assert_eq!(members(&cluster, &environment, "argo").await, ["Rollout argo 2.0.0 Progressing"]);
 
             delete(&cluster, &namespace, "rollouts.argoproj.io", "argo").await;
             cluster.wait_recorded(&environment, "argo", "2.0.0").await;
@@ -68,7 +68,11 @@ async fn case_31_a_deployment_that_becomes_the_template_of_an_argo_rollout_keeps
         cluster.wait_condition(&environment, "adopted", ("Ready", "True", "Recorded")).await;
 
         rollout(&cluster, &namespace, "adopted").await;
-        cluster.wait_condition(&environment, "adopted", ("Ready", "True", "Unmanaged")).await;
+        eventually("the Rollout to be the member", SOON, async || {
+            let members = members(&cluster, &environment, "adopted").await;
+            if members == ["Rollout adopted 1.0.0 Progressing"] { Ok(()) } else { Err(format!("{members:?}")) }
+        })
+        .await;
         live.set_replicas(0).await;
         live.set_image(&image("2.0.0")).await;
         live.wait_complete().await;
@@ -76,10 +80,72 @@ async fn case_31_a_deployment_that_becomes_the_template_of_an_argo_rollout_keeps
         stays(&cluster, &environment, "adopted", Some("1.0.0"), "the Deployment is only a template").await;
         assert_eq!(cluster.writes(&environment, "adopted"), ["Deployed 1.0.0"]);
 
-        delete(&cluster, &namespace, "rollouts.argoproj.io", "adopted").await;
+        // Its controller has seen the Deployment as it was before, then as it is.
+        let generation = live.get().await.metadata.generation.unwrap();
+        let seen = |generation: i64| json!({"workloadObservedGeneration": generation.to_string()});
+        revision(&cluster, &namespace, "adopted", "bbb", "2.0.0", 1).await;
+        report(&cluster, &namespace, "adopted", &seen(generation - 1)).await;
+        stays(&cluster, &environment, "adopted", Some("1.0.0"), "it looks whole, and is about another template").await;
+        report(&cluster, &namespace, "adopted", &seen(generation)).await;
         cluster.wait_recorded(&environment, "adopted", "2.0.0").await;
+        assert_eq!(members(&cluster, &environment, "adopted").await, ["Rollout adopted 2.0.0 Complete"]);
     })
     .await;
+}
+
+#[tokio::test]
+async fn case_86_a_rollout_is_recorded_once_it_is_promoted_and_never_what_it_aborted() {
+    let cluster = cluster().await;
+    cluster
+        .with_namespace(async |namespace, environment| {
+            let name = "stepwise";
+            published(&cluster, name, &["1.0.0", "2.0.0"]);
+            let apply = async |version: &str| {
+                let template = json!({"spec": {"containers": [{"name": "app", "image": image(version)}]}});
+                let mut rollout: Value = serde_json::from_str(&foreign(
+                    "argoproj.io/v1alpha1",
+                    "Rollout",
+                    name,
+                    &json!({"replicas": 1, "template": template}),
+                ))
+                .unwrap();
+                rollout["metadata"]["annotations"] = json!({"pact-operator.dev/pacticipant": name});
+                kubectl::apply(cluster.control_plane.kubeconfig(), &namespace, &rollout.to_string()).await;
+            };
+            apply("1.0.0").await;
+            stays(&cluster, &environment, name, None, "its controller has said nothing").await;
+            revision(&cluster, &namespace, name, "aaa", "1.0.0", 1).await;
+            let first = json!({"stableRS": "aaa", "currentPodHash": "aaa"});
+            report(&cluster, &namespace, name, &first).await;
+            cluster.wait_recorded(&environment, name, "1.0.0").await;
+
+            apply("2.0.0").await;
+            revision(&cluster, &namespace, name, "bbb", "2.0.0", 1).await;
+            let canary = json!({"stableRS": "aaa", "currentPodHash": "bbb", "phase": "Paused", "replicas": 2,
+                "pauseConditions": [{"reason": "CanaryPauseStep"}]});
+            report(&cluster, &namespace, name, &canary).await;
+            eventually("both versions to be known", SOON, async || {
+                let status = cluster.record(&environment, name).await.ok_or("none")?.status.unwrap_or_default();
+                let member = status.members.first().cloned().ok_or("no member")?;
+                let known = (member.version.as_deref(), member.rollout.as_str()) == (Some("2.0.0"), "Paused")
+                    && member.earlier_versions == ["1.0.0"];
+                if known { Ok(()) } else { Err(format!("{member:?}")) }
+            })
+            .await;
+            stays(&cluster, &environment, name, Some("1.0.0"), "two versions run").await;
+
+            let aborted = json!({"stableRS": "aaa", "currentPodHash": "bbb", "phase": "Degraded", "abort": true,
+                "updatedReplicas": 0});
+            report(&cluster, &namespace, name, &aborted).await;
+            revision(&cluster, &namespace, name, "bbb", "2.0.0", 0).await;
+            cluster.wait_condition(&environment, name, ("Ready", "True", "Recorded")).await;
+            assert_eq!(members(&cluster, &environment, name).await, ["Rollout stepwise 1.0.0 Complete"]);
+
+            report(&cluster, &namespace, name, &json!({"stableRS": "bbb", "currentPodHash": "bbb"})).await;
+            cluster.wait_recorded(&environment, name, "2.0.0").await;
+            assert_eq!(cluster.writes(&environment, name), ["Deployed 1.0.0", "Deployed 2.0.0"]);
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -195,6 +261,58 @@ async fn rollout(cluster: &TestCluster, namespace: &str, name: &str) {
     let reference = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": name});
     let rollout = foreign("argoproj.io/v1alpha1", "Rollout", name, &json!({"workloadRef": reference}));
     kubectl::apply(cluster.control_plane.kubeconfig(), namespace, &rollout).await;
+}
+
+/// Reports of a Rollout what its controller would of one that is whole, but for this.
+async fn report(cluster: &TestCluster, namespace: &str, name: &str, changes: &Value) {
+    let kubeconfig = cluster.control_plane.kubeconfig();
+    let resource = "rollouts.argoproj.io";
+    let generation = ["get", resource, name, "-n", namespace, "-o", "jsonpath={.metadata.generation}"];
+    // The definition has no status subresource: this write is a generation of its own.
+    let generation: i64 = kubectl::kubectl_ok(kubeconfig, &generation).await.parse().unwrap();
+    let mut status = json!({
+        "observedGeneration": (generation + 1).to_string(), "phase": "Healthy", "stableRS": "bbb", "currentPodHash": "bbb",
+        "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1, "abort": false, "pauseConditions": null,
+        "conditions": [{"type": "Healthy", "status": "True"}],
+    });
+    status.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    let patch = json!({"status": status}).to_string();
+    kubectl::kubectl_ok(kubeconfig, &["patch", resource, name, "-n", namespace, "--type=merge", "-p", &patch]).await;
+}
+
+/// The ReplicaSet of a Rollout with this hash, with this many pods.
+async fn revision(cluster: &TestCluster, namespace: &str, rollout: &str, hash: &str, version: &str, pods: i32) {
+    let kubeconfig = cluster.control_plane.kubeconfig();
+    let uid = ["get", "rollouts.argoproj.io", rollout, "-n", namespace, "-o", "jsonpath={.metadata.uid}"];
+    let uid = kubectl::kubectl_ok(kubeconfig, &uid).await;
+    let labels = json!({"rollouts-pod-template-hash": hash, "app": rollout});
+    let set = json!({
+        "apiVersion": "apps/v1", "kind": "ReplicaSet",
+        "metadata": {
+            "name": format!("{rollout}-{hash}"), "labels": labels,
+            "ownerReferences": [{
+                "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": rollout, "uid": uid, "controller": true,
+            }],
+        },
+        "spec": {
+            "replicas": pods, "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "app", "image": image(version)}]},
+            },
+        },
+    });
+    kubectl::apply(kubeconfig, namespace, &set.to_string()).await;
+}
+
+/// The members of a record: kind, name, version, state.
+async fn members(cluster: &TestCluster, environment: &str, pacticipant: &str) -> Vec<String> {
+    let status = cluster.record(environment, pacticipant).await.and_then(|record| record.status).unwrap_or_default();
+    let shown = |member: pact_operator::api::deployment::Member| {
+        let version = member.version.unwrap_or_default();
+        format!("{} {} {version} {}", member.kind, member.name, member.rollout)
+    };
+    status.members.into_iter().map(shown).collect()
 }
 
 async fn delete(cluster: &TestCluster, namespace: &str, kind: &str, name: &str) {

@@ -18,13 +18,13 @@ hundreds of them.
 [object, oldObject].exists(o, o != null && has(o.metadata.annotations)
 && 'pact-operator.dev/pacticipant' in o.metadata.annotations)
 || [object, oldObject].exists(o, o != null
-&& [o.metadata, has(o.spec.template.metadata) ? o.spec.template.metadata : {}].exists(m, ['annotations', 'labels'].exists(f,
-f in m && m[f].size() <= 500 && m[f].exists(k, {{ include "pact-operator.ours" . }}))))
+&& [o.metadata, has(o.spec.template) && has(o.spec.template.metadata) ? o.spec.template.metadata : {}].exists(m,
+['annotations', 'labels'].exists(f, f in m && m[f].size() <= 500 && m[f].exists(k, {{ include "pact-operator.ours" . }}))))
 {{- end }}
 
 {{/* The object is new, or something changes that may say another version, or that a version may pass unasked. */}}
 {{- define "pact-operator.versionMayChange" -}}
-oldObject == null
+oldObject == null || !has(oldObject.spec.template)
 || object.spec.template.spec.containers.map(c, [c.name, has(c.image) ? c.image : ''])
 != oldObject.spec.template.spec.containers.map(c, [c.name, has(c.image) ? c.image : ''])
 || ['pacticipant', 'container', 'version', 'application-instance', 'bypass'].map(k, 'pact-operator.dev/' + k).exists(k,
@@ -68,6 +68,12 @@ has(object.metadata.annotations) && 'pact-operator.dev/bypass' in object.metadat
 && authorizer.group('pact-operator.dev').resource('pactenvironments').check('bypass').allowed()
 {{- end }}
 
+{{/* What a CronJob starts was judged with it, and must not wait for an answer in the night. */}}
+{{- define "pact-operator.notControlled" -}}
+request.resource.resource != 'jobs' || !has(object.metadata.ownerReferences)
+|| !object.metadata.ownerReferences.exists(o, has(o.controller) && o.controller)
+{{- end }}
+
 {{/* The object was given the annotation for the pacticipant just now, and nothing controls it. */}}
 {{- define "pact-operator.newlyAnnotated" -}}
 has(object.metadata.annotations) && 'pact-operator.dev/pacticipant' in object.metadata.annotations
@@ -101,7 +107,28 @@ namespaceSelector:
     {{- end }}
 {{- end }}
 
-{{/* A condition in one line: a list of context and name. */}}
+{{/* A condition in one line: a list of context, name and, for kinds whose pod template is elsewhere, its path. */}}
 {{- define "pact-operator.condition" -}}
-{{ include (printf "pact-operator.%s" (index . 1)) (index . 0) | replace "\n" " " }}
+{{- $condition := include (printf "pact-operator.%s" (index . 1)) (index . 0) | replace "\n" " " }}
+{{- if gt (len .) 2 }}{{ $condition | replace "spec.template" (index . 2) }}{{ else }}{{ $condition }}{{ end }}
+{{- end }}
+
+{{/* The rules for the kinds whose pod template has this path: a list of context and path. */}}
+{{- define "pact-operator.gatedKinds" -}}
+{{- range (index . 0).Files.Get "files/kinds.json" | fromJsonArray }}
+{{- if eq (.template | default "spec.template") (index $ 1) }}
+- apiGroups: [{{ .group }}]
+  apiVersions: [{{ .version }}]
+  resources: {{ toJson .resources }}
+  operations: [CREATE, UPDATE]
+  scope: Namespaced
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Where the pod templates of all kinds are, each path once. */}}
+{{- define "pact-operator.templatePaths" -}}
+{{- $paths := list }}
+{{- range .Files.Get "files/kinds.json" | fromJsonArray }}{{ $paths = append $paths (.template | default "spec.template") }}{{ end }}
+{{- $paths | uniq | toJson }}
 {{- end }}

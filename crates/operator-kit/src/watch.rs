@@ -210,7 +210,28 @@ pub async fn follow<F, C>(
     C: Fn(),
     Decoded<F::Object>: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned,
 {
-    let mut events = pin!(events(api, watcher::Config::default().page_size(PAGE), restored));
+    follow_selected(api, None, handler, first, restored, shutdown).await;
+}
+
+/// Follows the objects of a kind that a label selector matches.
+pub async fn follow_selected<F, C>(
+    api: Api<Decoded<F::Object>>,
+    labels: Option<&str>,
+    handler: F,
+    first: First<C>,
+    restored: Restored,
+    shutdown: CancellationToken,
+) where
+    F: WatchHandler,
+    C: Fn(),
+    Decoded<F::Object>: Resource<DynamicType: Default> + Clone + Debug + DeserializeOwned,
+{
+    let all = watcher::Config::default().page_size(PAGE);
+    let config = match labels {
+        Some(labels) => all.labels(labels),
+        None => all,
+    };
+    let mut events = pin!(events(api, config, restored));
     let mut listed = HashSet::new();
     loop {
         let event = tokio::select! {

@@ -85,7 +85,7 @@ async fn gather(client: &Client, arguments: &DoctorArguments) -> Result<Facts, F
     let namespaces: BTreeMap<_, _> = (namespaces.map_err(unreadable)?.into_iter())
         .map(|namespace| (namespace.name_any(), namespace.metadata.labels.unwrap_or_default()))
         .collect();
-    let kinds = WorkloadKind::ALL.map(|kind| kind.dispatch(ListWorkloads(client.clone())));
+    let kinds = WorkloadKind::RECORDED.map(|kind| kind.dispatch(ListWorkloads(client.clone())));
     let workloads = try_join_all(kinds).await?.concat();
     let operator_namespace = arguments.secrets.operator_namespace.clone();
     let leases: Api<Lease> = Api::namespaced(client.clone(), &operator_namespace);
@@ -113,11 +113,19 @@ impl Dispatch for ListWorkloads {
     fn with<K: Kind>(self) -> Listing {
         Box::pin(async move {
             let listed = Api::<View<K>>::all(self.0).list(&ListParams::default()).await;
+            if K::KIND.definition().is_some() && listed.as_ref().is_err_and(is_not_served) {
+                return Ok(Vec::new());
+            }
             let unreadable = |error| format!("{}s cannot be listed: {}", K::KIND, refusal::explain(&error));
             let observed = listed.map_err(unreadable)?.items.into_iter().map(|object| object.observe(Timestamp::now()));
             Ok(observed.filter(|workload| workload.annotated() || !workload.stray_keys.is_empty()).collect())
         })
     }
+}
+
+/// Whether the API server does not know the kind that was asked for.
+fn is_not_served(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_not_found())
 }
 
 fn line(found: &Found, colour: bool) -> String {

@@ -20,7 +20,10 @@ use super::{
     installed::Installed,
     process::{self, Failure},
 };
-use crate::workload::{Dispatch, Kind, View, Workload, WorkloadKind};
+use crate::{
+    cluster::live::as_it_runs,
+    workload::{Dispatch, Kind, View, Workload, WorkloadKind},
+};
 
 /// Arguments of the verb `explain`.
 #[derive(Args, Debug)]
@@ -47,12 +50,7 @@ impl FromStr for Named {
         let (kind, name) = text.split_once('/').ok_or("write it as KIND/NAME, such as deployment/orders")?;
         let lower = kind.to_lowercase();
         let is_meant = |kind: &WorkloadKind| {
-            let short = match kind {
-                WorkloadKind::Deployment => "deploy",
-                WorkloadKind::StatefulSet => "sts",
-                WorkloadKind::DaemonSet => "ds",
-            };
-            lower == kind.kind().to_lowercase() || lower == kind.resource() || lower == short
+            lower == kind.kind().to_lowercase() || lower == kind.resource() || lower == kind.short()
         };
         let kind = WorkloadKind::ALL.into_iter().find(is_meant).ok_or_else(|| {
             let known = WorkloadKind::ALL.map(|kind| kind.kind().to_lowercase()).join(", ");
@@ -89,6 +87,7 @@ async fn explain(arguments: &ExplainArguments) -> Result<u8, Failure> {
         writeln!(io::stdout(), "there is no {kind} {namespace}/{name}")?;
         return Ok(1);
     };
+    let workload = as_it_runs(&client, workload).await.map_err(|why| why.message)?;
     let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
     let labels = match namespaces.get(&namespace).await {
         Ok(found) => Ok(found.metadata.labels.unwrap_or_default()),

@@ -18,7 +18,8 @@ use crate::{
         record::{MemberFate, Sighting, has_recorded},
     },
     workload::{
-        CanaryView, Dispatch, Kind, RecordKey, RolloutView, View, Workload, WorkloadKind, target_of, template_of,
+        CanaryView, Dispatch, Kind, RecordKey, RevisionView, View, Workload, WorkloadKind, revisions::HASH_LABEL,
+        target_of,
     },
 };
 
@@ -46,18 +47,22 @@ impl RunningNow {
         for namespace in namespaces.map_err(|error| unlisted("namespaces", &error))? {
             index.set_namespace(&namespace.name_any(), Some(namespace.metadata.labels.unwrap_or_default()));
         }
-        for rollout in optional::<RolloutView>(client, "Rollouts").await? {
-            let source = TemplateSource::Rollout(rollout.namespace().unwrap_or_default(), rollout.name_any());
-            let template = template_of(&rollout).map(|workload| Template { workload, promoted: false });
-            index.set_template(&source, template);
-        }
         for canary in optional::<CanaryView>(client, "Canaries").await? {
             let source = TemplateSource::Canary(canary.namespace().unwrap_or_default(), canary.name_any());
             let template = target_of(&canary).map(|workload| Template { workload, promoted: canary.promoted() });
             index.set_template(&source, template);
         }
-        let kinds = WorkloadKind::ALL.map(|kind| kind.dispatch(ListWorkloads(client.clone())));
+        let kinds = WorkloadKind::RECORDED.map(|kind| kind.dispatch(ListWorkloads(client.clone())));
         let workloads = try_join_all(kinds).await?.concat();
+        if workloads.iter().any(|workload| workload.revisions.is_some()) {
+            let all: Api<RevisionView> = Api::all(client.clone());
+            let listed = all.list(&ListParams::default().labels(HASH_LABEL)).await;
+            for set in listed.map_err(|error| unlisted("ReplicaSets", &error))? {
+                if let Some((rollout, hash)) = set.of() {
+                    index.set_revision(&rollout, &hash, Some(set.observe()));
+                }
+            }
+        }
         Ok(Self::of(index, &workloads, installed))
     }
 
@@ -111,9 +116,15 @@ impl Dispatch for ListWorkloads {
 
     fn with<K: Kind>(self) -> Self::Output {
         Box::pin(async move {
-            let listed = Api::<View<K>>::all(self.0).list(&ListParams::default()).await;
-            let listed = listed.map_err(|error| unlisted(&format!("{}s", K::KIND), &error))?;
-            Ok(listed.items.into_iter().map(|object| object.observe(Timestamp::now())).collect())
+            let what = format!("{}s", K::KIND);
+            let listed = match K::KIND.definition() {
+                Some(_) => optional::<View<K>>(&self.0, &what).await?,
+                None => {
+                    let listed = Api::<View<K>>::all(self.0).list(&ListParams::default()).await;
+                    listed.map_err(|error| unlisted(&what, &error))?.items
+                }
+            };
+            Ok(listed.into_iter().map(|object| object.observe(Timestamp::now())).collect())
         })
     }
 }

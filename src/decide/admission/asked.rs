@@ -116,7 +116,10 @@ fn workload(image: &str) -> Workload {
         rollout: RolloutState::ScaledToZero,
         without_pods: true,
         deleting: false,
+        controlled: false,
         canary_owner: None,
+        revisions: None,
+        jobs: Box::default(),
     }
 }
 

@@ -36,6 +36,10 @@ pub enum Unjudged {
     Unannotated,
     /// It is the primary of a Flagger Canary: what is promoted was judged at its target (cases 71 and 88).
     Primary,
+    /// Its pod template is another workload's, which is judged: an Argo Rollout with a reference.
+    ByReference,
+    /// A Job that another object controls, such as a `CronJob`, which was judged.
+    Controlled,
     /// Its namespace lies in no environment.
     Unmapped,
 }
@@ -49,6 +53,8 @@ impl Unjudged {
             Self::Unannotated => "Unannotated",
             Self::Unmapped => "Unmapped",
             Self::Primary => "Primary",
+            Self::ByReference => "ByReference",
+            Self::Controlled => "Controlled",
             Self::Unreadable { .. } => "Unreadable",
         }
     }
@@ -70,7 +76,12 @@ impl Unjudged {
             Self::Unreadable { kind, problem } => {
                 format!("not checked with Pact, the {kind} cannot be read: {problem}")
             }
-            Self::OtherOperation | Self::Unannotated | Self::Primary | Self::Unmapped => return None,
+            Self::OtherOperation
+            | Self::Unannotated
+            | Self::Primary
+            | Self::ByReference
+            | Self::Controlled
+            | Self::Unmapped => return None,
         };
         Some(text)
     }
@@ -186,6 +197,11 @@ pub fn unjudged(review: &Review) -> Option<Unjudged> {
         {
             Some(Unjudged::Unannotated)
         }
+        Ok(new) if new.revisions.as_ref().is_some_and(|revisions| revisions.by_reference) => {
+            Some(Unjudged::ByReference)
+        }
+        // What is judged only runs once: started by a CronJob in the night, it must not wait for an answer.
+        Ok(new) if new.controlled && !kind.recorded() => Some(Unjudged::Controlled),
         Ok(_) => None,
     }
 }

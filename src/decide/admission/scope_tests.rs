@@ -107,9 +107,9 @@ fn reviews_that_need_no_question_are_admitted_whatever_their_namespace() {
         ("another operation", &|it| it.operation = Operation::Other, "NotOurs", None),
         (
             "another kind",
-            &|it| it.kind.kind = "Job".into(),
+            &|it| it.kind.kind = "ReplicaSet".into(),
             "NotOurs",
-            Some("pact-operator judges and records no Job, only Deployment, StatefulSet, DaemonSet"),
+            Some("pact-operator judges and records no ReplicaSet, only Deployment, StatefulSet, DaemonSet, Rollout"),
         ),
         (
             "a kind of ours in another group",

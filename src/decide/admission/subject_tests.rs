@@ -27,7 +27,10 @@ fn running() -> Workload {
         rollout: RolloutState::Complete,
         without_pods: false,
         deleting: false,
+        controlled: false,
         canary_owner: None,
+        revisions: None,
+        jobs: Box::default(),
     }
 }
 

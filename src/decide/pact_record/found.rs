@@ -125,10 +125,11 @@ impl RecordSeen {
 pub fn workload_of(namespace: &str, reference: &WorkloadReference) -> Result<WorkloadRef, Explanation> {
     let WorkloadReference { api_version, kind, name } = reference;
     let group = api_version.as_deref().map(|it| it.rsplit_once('/').map_or("", |(group, _)| group));
-    let known = WorkloadKind::named(kind).filter(|known| group.is_none_or(|group| group == known.group()));
+    let known =
+        WorkloadKind::named(kind).filter(|known| known.recorded() && group.is_none_or(|group| group == known.group()));
     known.map(|kind| WorkloadRef { kind, namespace: namespace.to_owned(), name: name.clone() }).ok_or_else(|| {
         let of = api_version.as_ref().map(|it| format!(" of {it}")).unwrap_or_default();
-        let handled = WorkloadKind::ALL.map(|kind| format!("{} ({})", kind.kind(), kind.api_version())).join(", ");
+        let handled = WorkloadKind::RECORDED.map(|kind| format!("{} ({})", kind.kind(), kind.api_version())).join(", ");
         Explanation::new(Reason::KindNotHandled, format!("no {kind}{of} is recorded, only {handled}"))
     })
 }

@@ -62,7 +62,9 @@ fn a_reference_is_to_a_kind_that_is_recorded() {
         let found = workload_of("shop", &reference(api_version, kind)).unwrap();
         assert_eq!((found.kind.kind(), found.namespace.as_str(), found.name.as_str()), (kind, "shop", "orders"));
     }
-    for (api_version, kind) in [(None, "Pod"), (Some("v1"), "Deployment"), (Some("example.com/v1"), "Deployment")] {
+    for (api_version, kind) in
+        [(None, "Pod"), (Some("batch/v1"), "Job"), (Some("v1"), "Deployment"), (Some("example.com/v1"), "Deployment")]
+    {
         let why = workload_of("shop", &reference(api_version, kind)).unwrap_err();
         assert_eq!(why.reason, Reason::KindNotHandled);
         assert!(why.message.contains("Deployment (apps/v1)"), "{}", why.message);

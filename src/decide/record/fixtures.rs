@@ -75,7 +75,10 @@ pub(crate) fn workload(namespace: &str, name: &str, pacticipant: &str) -> Worklo
         rollout: RolloutState::Complete,
         without_pods: false,
         deleting: false,
+        controlled: false,
         canary_owner: None,
+        revisions: None,
+        jobs: Box::default(),
     }
 }
 
@@ -110,6 +113,7 @@ pub(crate) fn member(name: &str, version_of: Result<&str, VersionProblem>, rollo
         environment_object: "production".into(),
         image: None,
         version: version_of.map(version),
+        also_runs: Vec::new(),
         without_pods: rollout == RolloutState::ScaledToZero,
         rollout,
         hold: None,

@@ -29,6 +29,8 @@ pub struct MemberView {
     pub image: Option<Box<str>>,
     /// Its version, or why none can be determined.
     pub version: Result<Version, VersionProblem>,
+    /// The versions that it runs besides, as far as its revisions say: those of an Argo Rollout.
+    pub also_runs: Vec<Version>,
     /// The state of its rollout.
     pub rollout: RolloutState,
     /// Whether it has no pods, but for those that [`RolloutState::Terminating`] waits for.
@@ -71,7 +73,7 @@ impl MemberView {
             namespace: self.workload.namespace.clone(),
             name: self.workload.name.clone(),
             version: self.version.as_ref().ok().map(|version| version.as_str().to_owned()),
-            earlier_versions: Vec::new(),
+            earlier_versions: self.also_runs.iter().map(|version| version.as_str().to_owned()).collect(),
             rollout: self.rollout.name().to_owned(),
             without_pods: !self.has_pods(),
             problem: match (&self.stranger, &self.version) {

@@ -23,7 +23,7 @@ pub fn show_members(before: Option<&PactDeployment>, members: &[MemberView]) -> 
     let then: HashMap<Id<'_>, &Member> = status.members.iter().map(|member| (id(member), member)).collect();
     let now = members.iter().map(|member| {
         let now = member.shown();
-        let earlier_versions = then.get(&id(&now)).map_or_else(Vec::new, |then| earlier(then, member, &now));
+        let earlier_versions = earlier(then.get(&id(&now)).copied(), member, &now);
         Member { earlier_versions, ..now }
     });
     let all: Vec<Member> = now.collect();
@@ -50,14 +50,21 @@ fn chosen(all: Vec<Member>, before: &BTreeSet<Id<'_>>) -> Vec<Member> {
     numbered.filter(|(at, _)| chosen.contains(at)).map(|(_, member)| member).collect()
 }
 
-/// The versions of which a member may still have pods: those that it had since its last finished rollout.
-fn earlier(then: &Member, member: &MemberView, now: &Member) -> Vec<String> {
+/// The versions of which a member may still have pods: those that its revisions name, and those that it had since its last
+/// finished rollout.
+fn earlier(then: Option<&Member>, member: &MemberView, now: &Member) -> Vec<String> {
     if member.rollout.finished() {
         return Vec::new();
     }
-    let left = then.version.iter().filter(|_| then.version != now.version);
-    let versions = left.chain(&then.earlier_versions).filter(|version| Some(*version) != now.version.as_ref());
-    versions.take(EARLIER_LIMIT).cloned().collect()
+    let left = then.into_iter().flat_map(|then| then.version.iter().chain(&then.earlier_versions));
+    let mut versions: Vec<String> = Vec::new();
+    for version in now.earlier_versions.iter().chain(left) {
+        if Some(version) != now.version.as_ref() && !versions.contains(version) {
+            versions.push(version.clone());
+        }
+    }
+    versions.truncate(EARLIER_LIMIT);
+    versions
 }
 
 #[cfg(test)]

@@ -63,11 +63,11 @@ impl Kind for DaemonSet {
         spec.template.as_ref()
     }
 
-    fn observed_generation(status: &DaemonSetStatusView) -> Option<i64> {
-        status.observed_generation
+    fn observed(status: &DaemonSetStatusView, generation: i64) -> bool {
+        status.observed_generation.is_some_and(|observed| observed >= generation)
     }
 
-    fn pods(status: &DaemonSetStatusView) -> Pods {
+    fn pods(_spec: &DaemonSetSpecView, status: &DaemonSetStatusView) -> Pods {
         let numbers = [status.current_number_scheduled, status.updated_number_scheduled, status.number_misscheduled];
         Pods { standing: numbers.into_iter().flatten().any(|number| number > 0), terminating: false }
     }

@@ -116,11 +116,11 @@ impl Kind for Deployment {
         spec.paused == Some(true)
     }
 
-    fn observed_generation(status: &DeploymentStatusView) -> Option<i64> {
-        status.observed_generation
+    fn observed(status: &DeploymentStatusView, generation: i64) -> bool {
+        status.observed_generation.is_some_and(|observed| observed >= generation)
     }
 
-    fn pods(status: &DeploymentStatusView) -> Pods {
+    fn pods(_spec: &DeploymentSpecView, status: &DeploymentStatusView) -> Pods {
         let standing = numbers(status).0 > 0;
         Pods { standing, terminating: status.terminating_replicas.is_some_and(|remaining| remaining > 0) }
     }
@@ -144,7 +144,7 @@ impl Kind for Deployment {
         if let Some(terminating) = terminating(spec, status, now) {
             return terminating;
         }
-        if wanted == 0 && !Self::pods(status).standing { RolloutState::ScaledToZero } else { RolloutState::Complete }
+        if wanted == 0 && numbers(status).0 == 0 { RolloutState::ScaledToZero } else { RolloutState::Complete }
     }
 }
 

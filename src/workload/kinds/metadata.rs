@@ -22,7 +22,7 @@ struct Metadata {
 }
 
 /// Reads the metadata; for serde's `deserialize_with`.
-pub(super) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+pub(in crate::workload) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
     let metadata = Metadata::deserialize(deserializer)?;
     let kept = |entries: Option<OwnEntries>| entries.map(|entries| entries.0).filter(|entries| !entries.is_empty());
     Ok(ObjectMeta {

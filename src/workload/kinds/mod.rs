@@ -1,24 +1,30 @@
 //! The kinds of workload that the operator knows: one table, and one file for each kind.
 //!
-//! The recorder watches and reads every row, the gate judges every row. The chart grants rights and registers webhook
-//! rules for what `charts/pact-operator/files/kinds.json` lists; a test compares that file with the table. To add a
-//! kind, add a file that implements [`Kind`], a line in the table and a line in that file.
+//! The gate judges every row; the recorder watches and reads those that are recorded. The chart grants rights and
+//! registers webhook rules for what `charts/pact-operator/files/kinds.json` lists; a test compares that file with the
+//! table. To add a kind, add a file that implements [`Kind`], a line in the table and a line in that file.
 
+mod cron_job;
 mod daemon_set;
 mod deployment;
 #[cfg(test)]
 mod fixtures;
-mod metadata;
+mod job;
+pub(in crate::workload) mod metadata;
 mod own_entries;
+mod rollout;
 mod stateful_set;
 mod view;
 
+pub use cron_job::{ActiveJobView, CronJob, CronJobSpecView, CronJobStatusView, JobTemplateView};
 pub use daemon_set::{DaemonSet, DaemonSetSpecView, DaemonSetStatusView, DaemonSetStrategyView};
 pub use deployment::{
     Deployment, DeploymentConditionView, DeploymentRollingUpdateView, DeploymentSpecView, DeploymentStatusView,
     DeploymentStrategyView,
 };
+pub use job::{Job, JobSpecView, JobStatusView};
 pub use own_entries::OwnEntries;
+pub use rollout::{Paused, Rollout, RolloutConditionView, RolloutSpecView, RolloutStatusView};
 pub use stateful_set::{
     StatefulSet, StatefulSetRollingUpdateView, StatefulSetSpecView, StatefulSetStatusView, StatefulSetStrategyView,
 };
@@ -45,10 +51,32 @@ struct Row {
     version: &'static str,
     api_version: &'static str,
     resource: &'static str,
+    definition: &'static str,
+    short: &'static str,
+    role: Role,
+    served: Served,
+}
+
+/// What the operator does with a kind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Its changes are judged, and what it runs is recorded.
+    Recorded,
+    /// Its changes are judged only: it runs once and is over.
+    Judged,
+}
+
+/// Whether API servers know a kind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Served {
+    /// Each of them.
+    Always,
+    /// Those in which its definition is installed.
+    WhenInstalled,
 }
 
 macro_rules! table {
-    ($($kind:ident, $group:literal, $version:literal, $resource:literal;)*) => {
+    ($($kind:ident, $group:literal, $version:literal, $resource:literal, $short:literal, $role:ident, $served:ident;)*) => {
         /// The kinds of workload that the operator knows.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum WorkloadKind {
@@ -67,6 +95,10 @@ macro_rules! table {
                         version: $version,
                         api_version: concat!($group, "/", $version),
                         resource: $resource,
+                        definition: concat!($resource, ".", $group),
+                        short: $short,
+                        role: Role::$role,
+                        served: Served::$served,
                     },)*
                 }
             }
@@ -81,14 +113,61 @@ macro_rules! table {
     };
 }
 
-// Columns: the kind, its API group, its version, the resource that rights and webhook rules name.
+// Columns: the kind, its API group, its version, the resource that rights and webhook rules name, kubectl's short name for
+// it, whether it is recorded, whether every API server serves it.
 table! {
-    Deployment, "apps", "v1", "deployments";
-    StatefulSet, "apps", "v1", "statefulsets";
-    DaemonSet, "apps", "v1", "daemonsets";
+    Deployment, "apps", "v1", "deployments", "deploy", Recorded, Always;
+    StatefulSet, "apps", "v1", "statefulsets", "sts", Recorded, Always;
+    DaemonSet, "apps", "v1", "daemonsets", "ds", Recorded, Always;
+    Rollout, "argoproj.io", "v1alpha1", "rollouts", "ro", Recorded, WhenInstalled;
+    CronJob, "batch", "v1", "cronjobs", "cj", Recorded, Always;
+    Job, "batch", "v1", "jobs", "job", Judged, Always;
 }
 
+const RECORDED: usize = {
+    let (mut at, mut count) = (0, 0);
+    while at < WorkloadKind::ALL.len() {
+        count += WorkloadKind::ALL[at].recorded() as usize;
+        at += 1;
+    }
+    count
+};
+
 impl WorkloadKind {
+    /// Every kind that is recorded; the others are only judged.
+    pub const RECORDED: [Self; RECORDED] = {
+        let (mut kinds, mut at, mut count) = ([Self::Deployment; RECORDED], 0, 0);
+        while at < Self::ALL.len() {
+            if Self::ALL[at].recorded() {
+                kinds[count] = Self::ALL[at];
+                count += 1;
+            }
+            at += 1;
+        }
+        kinds
+    };
+
+    /// Whether what it runs is recorded.
+    #[must_use]
+    pub const fn recorded(self) -> bool {
+        matches!(self.row().role, Role::Recorded)
+    }
+
+    /// The name of the `CustomResourceDefinition` that an API server needs to serve it; `None` for a kind that each has.
+    #[must_use]
+    pub const fn definition(self) -> Option<&'static str> {
+        match self.row().served {
+            Served::Always => None,
+            Served::WhenInstalled => Some(self.row().definition),
+        }
+    }
+
+    /// Kubectl's short name of its resource.
+    #[must_use]
+    pub const fn short(self) -> &'static str {
+        self.row().short
+    }
+
     /// The kind as Kubernetes writes it.
     #[must_use]
     pub const fn kind(self) -> &'static str {

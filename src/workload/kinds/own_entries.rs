@@ -17,6 +17,14 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OwnEntries(pub(super) BTreeMap<String, String>);
 
+impl OwnEntries {
+    /// The entries.
+    #[must_use]
+    pub fn entries(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+}
+
 impl<'de> Deserialize<'de> for OwnEntries {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Entries;

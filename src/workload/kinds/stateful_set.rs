@@ -95,12 +95,12 @@ impl Kind for StatefulSet {
         spec.template.as_ref()
     }
 
-    fn observed_generation(status: &StatefulSetStatusView) -> Option<i64> {
-        status.observed_generation
+    fn observed(status: &StatefulSetStatusView, generation: i64) -> bool {
+        status.observed_generation.is_some_and(|observed| observed >= generation)
     }
 
     /// `replicas` includes the terminating ones.
-    fn pods(status: &StatefulSetStatusView) -> Pods {
+    fn pods(_spec: &StatefulSetSpecView, status: &StatefulSetStatusView) -> Pods {
         Pods { standing: status.replicas.is_some_and(|all| all > 0), terminating: false }
     }
 

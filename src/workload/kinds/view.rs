@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::{OwnEntries, WorkloadKind};
 use crate::api::annotations;
 use crate::workload::stray_keys::stray_keys;
-use crate::workload::{CanaryOwner, Container, PactAnnotations, RolloutState, Workload, WorkloadRef};
+use crate::workload::{CanaryOwner, Container, PactAnnotations, Revisions, RolloutState, Workload, WorkloadRef};
 
 /// The parts that differ between kinds of workload.
 pub trait Kind: Clone + Debug + Default + PartialEq + Send + Sync + 'static {
@@ -34,11 +34,21 @@ pub trait Kind: Clone + Debug + Default + PartialEq + Send + Sync + 'static {
         false
     }
 
-    /// The generation that the status describes.
-    fn observed_generation(status: &Self::Status) -> Option<i64>;
+    /// Whether the status describes this generation, or a newer one.
+    fn observed(status: &Self::Status, generation: i64) -> bool;
+
+    /// Its revisions, for a kind that may run another one than its spec asks for.
+    fn revisions(_spec: &Self::Spec, _status: &Self::Status, _namespace: &str) -> Option<Box<Revisions>> {
+        None
+    }
+
+    /// The names of the Jobs of it that run, for a kind that starts some: any template may be theirs.
+    fn jobs(_status: &Self::Status) -> Box<[String]> {
+        Box::default()
+    }
 
     /// The pods that there are, as far as the status says.
-    fn pods(status: &Self::Status) -> Pods;
+    fn pods(spec: &Self::Spec, status: &Self::Status) -> Pods;
 
     /// The progress of the rollout at `now`, for an object that is not being deleted and whose status describes the
     /// current generation. For one that is paused, only a finished rollout counts.
@@ -153,7 +163,9 @@ impl<K: Kind> View<K> {
         let containers = pod.and_then(|pod| pod.containers.as_deref()).unwrap_or_default();
         let canary_owner = canary_owner(metadata);
         let rollout = self.rollout(now);
-        let pods = self.status.as_ref().map(K::pods).unwrap_or_default();
+        let (no_spec, no_status) = (K::Spec::default(), K::Status::default());
+        let (spec, status) = (self.spec.as_ref().unwrap_or(&no_spec), self.status.as_ref().unwrap_or(&no_status));
+        let pods = K::pods(spec, status);
         let waited_for = matches!(rollout, RolloutState::ScaledToZero | RolloutState::Terminating { .. });
         Workload {
             reference: WorkloadRef {
@@ -185,7 +197,10 @@ impl<K: Kind> View<K> {
             rollout,
             without_pods: !pods.standing && (!pods.terminating || waited_for),
             deleting: metadata.deletion_timestamp.is_some(),
+            controlled: metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true)),
             canary_owner,
+            revisions: K::revisions(spec, status, metadata.namespace.as_deref().unwrap_or_default()),
+            jobs: K::jobs(status),
         }
     }
 
@@ -202,11 +217,11 @@ impl<K: Kind> View<K> {
             return RolloutState::Deleting;
         }
         let generation = self.metadata.generation.unwrap_or_default();
-        let state = if K::observed_generation(status).is_none_or(|observed| observed < generation) {
+        let state = if K::observed(status, generation) {
+            K::progress(spec, status, now)
+        } else {
             let message = format!("the {} controller has not yet seen generation {generation}", K::KIND);
             RolloutState::Progressing { message }
-        } else {
-            K::progress(spec, status, now)
         };
         match state {
             // Paused after it had finished: it runs that version and no other.

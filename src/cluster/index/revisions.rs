@@ -1,0 +1,39 @@
+//! The revisions of Argo Rollouts.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::Index;
+use crate::workload::{RecordKey, Revision, WorkloadRef};
+
+impl Index {
+    /// Takes in a revision of a Rollout, by the hash of its pod template, or that it is gone.
+    pub fn set_revision(
+        &mut self,
+        rollout: &WorkloadRef,
+        hash: &str,
+        revision: Option<Revision>,
+    ) -> BTreeSet<RecordKey> {
+        let of = self.revisions.entry(rollout.clone()).or_default();
+        let before = match revision {
+            Some(revision) if of.get(hash) == Some(&revision) => return BTreeSet::new(),
+            Some(revision) => of.insert(hash.to_owned(), revision),
+            None => match of.remove(hash) {
+                None => return BTreeSet::new(),
+                gone => gone,
+            },
+        };
+        drop(before);
+        if of.is_empty() {
+            self.revisions.remove(rollout);
+        }
+        self.reindex(rollout)
+    }
+
+    /// Forgets every revision that a complete list did not hold.
+    pub fn retain_revisions(&mut self, listed: &HashSet<(WorkloadRef, String)>) -> BTreeSet<RecordKey> {
+        let known =
+            self.revisions.iter().flat_map(|(rollout, of)| of.keys().map(|hash| (rollout.clone(), hash.clone())));
+        let gone: Vec<_> = known.filter(|known| !listed.contains(known)).collect();
+        gone.iter().flat_map(|(rollout, hash)| self.set_revision(rollout, hash, None)).collect()
+    }
+}

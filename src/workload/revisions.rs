@@ -1,0 +1,235 @@
+//! What an Argo `Rollout` runs: each revision of its pod template is a `ReplicaSet`, and for minutes or days the one that
+//! serves is another than the spec asks for. After an abort it is another for good. Observed of the real controller:
+//! `docs/contributing/progressive-delivery.md`.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use serde::Deserialize;
+
+use super::{
+    Container, PactAnnotations, RolloutState, Workload, WorkloadKind, WorkloadRef,
+    kinds::{PodTemplateView, metadata},
+};
+use crate::api::annotations;
+
+/// The label by which the `ReplicaSet`s of Rollouts are known; its value is the hash of the pod template.
+pub const HASH_LABEL: &str = "rollouts-pod-template-hash";
+
+/// The revisions of a Rollout, as its spec and its status name them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Revisions {
+    /// The hash of the pod template that the spec asks for.
+    pub current: String,
+    /// The hash of the pod template that serves.
+    pub stable: String,
+    /// Whether its pod template is another workload's.
+    pub by_reference: bool,
+    /// The Deployment whose pod template it uses.
+    pub template: Option<WorkloadRef>,
+    /// The generation of that workload which the status describes.
+    pub template_seen: Option<i64>,
+    /// The generation that it has, where it was read together with the Rollout.
+    pub template_generation: Option<i64>,
+    /// Whether, after an abort, the numbers say that no pod of the current revision is left.
+    pub back_on_stable: bool,
+}
+
+/// A revision of a Rollout: its `ReplicaSet`, as far as the operator reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Revision {
+    /// The containers of its pods, in order.
+    pub containers: Vec<Container>,
+    /// The annotation with the version, which the Rollout had with this template.
+    pub version: Option<String>,
+    /// The label `app.kubernetes.io/version` of its pods.
+    pub version_label: Option<String>,
+    /// The annotation `kubectl.kubernetes.io/default-container` of its pods.
+    pub default_container: Option<String>,
+    /// Whether it has pods.
+    pub has_pods: bool,
+}
+
+/// A `ReplicaSet` of a Rollout, reduced to what the operator reads.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct RevisionView {
+    /// Name, namespace, owners, and the annotations and labels that look like the operator's own.
+    #[serde(default, deserialize_with = "metadata::read")]
+    pub metadata: ObjectMeta,
+    /// The spec.
+    pub spec: Option<RevisionSpecView>,
+    /// What its controller last reported.
+    pub status: Option<RevisionStatusView>,
+}
+
+/// The part of a `ReplicaSet`'s spec that the operator reads.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct RevisionSpecView {
+    /// The requested number of pods.
+    pub replicas: Option<i32>,
+    /// The pod template.
+    pub template: Option<PodTemplateView>,
+}
+
+/// The part of a `ReplicaSet`'s status that the operator reads.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct RevisionStatusView {
+    /// The number of pods.
+    pub replicas: Option<i32>,
+}
+
+impl kube::Resource for RevisionView {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> std::borrow::Cow<'_, str> {
+        "ReplicaSet".into()
+    }
+
+    fn group((): &()) -> std::borrow::Cow<'_, str> {
+        "apps".into()
+    }
+
+    fn version((): &()) -> std::borrow::Cow<'_, str> {
+        "v1".into()
+    }
+
+    fn plural((): &()) -> std::borrow::Cow<'_, str> {
+        "replicasets".into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+impl RevisionView {
+    /// The Rollout that controls it, and the hash of its pod template, which its name ends with; `None` for another's.
+    #[must_use]
+    pub fn of(&self) -> Option<(WorkloadRef, String)> {
+        let owners = self.metadata.owner_references.iter().flatten();
+        let mut rollouts = owners.filter(|owner| owner.controller == Some(true) && owner.kind == "Rollout");
+        let name = &rollouts.next()?.name;
+        let hash = self.metadata.name.as_deref()?.strip_prefix(name.as_str())?.strip_prefix('-')?;
+        let namespace = self.metadata.namespace.clone()?;
+        let rollout = WorkloadRef { kind: WorkloadKind::Rollout, namespace, name: name.clone() };
+        Some((rollout, hash.to_owned()))
+    }
+
+    /// The revision.
+    #[must_use]
+    pub fn observe(&self) -> Revision {
+        let template = self.spec.as_ref().and_then(|spec| spec.template.as_ref());
+        let pod = template.and_then(|template| template.spec.as_ref());
+        let pod_metadata = template.and_then(|template| template.metadata.as_ref());
+        let entry = |entries: Option<&BTreeMap<String, String>>, key| entries.and_then(|all| all.get(key)).cloned();
+        let asked_for = self.spec.as_ref().and_then(|spec| spec.replicas);
+        let pods = self.status.as_ref().and_then(|status| status.replicas);
+        Revision {
+            containers: pod
+                .and_then(|pod| pod.containers.as_deref())
+                .unwrap_or_default()
+                .iter()
+                .map(Into::into)
+                .collect(),
+            version: entry(self.metadata.annotations.as_ref(), annotations::VERSION),
+            version_label: entry(
+                pod_metadata.and_then(|it| it.labels.as_ref()).map(super::kinds::OwnEntries::entries),
+                annotations::VERSION_LABEL,
+            ),
+            default_container: entry(
+                pod_metadata.and_then(|it| it.annotations.as_ref()).map(super::kinds::OwnEntries::entries),
+                annotations::DEFAULT_CONTAINER,
+            ),
+            has_pods: asked_for.max(pods).is_some_and(|pods| pods > 0),
+        }
+    }
+}
+
+/// A Rollout as what it runs, and as what it runs besides: `revisions` are its own, by the hash of their pod template,
+/// and `template` is the Deployment that it refers to, if that is known.
+///
+/// Where the pod template is a Deployment's, so are the annotations, unless the Rollout has some itself; and until the
+/// controller has seen that Deployment as it is, the rollout counts as unfinished, because a Rollout says nothing of a
+/// change that it has not seen. After an abort, once no other pod is left, it is complete again with the stable revision.
+#[must_use]
+pub fn own_revision(
+    rollout: &Workload,
+    of: &Revisions,
+    revisions: &BTreeMap<String, Revision>,
+    template: Option<&Workload>,
+) -> (Workload, Vec<Workload>) {
+    let mut now = rollout.clone();
+    if let Some(template) = template.filter(|_| !now.annotated()) {
+        now.annotations = PactAnnotations { bypass: now.annotations.bypass.take(), ..template.annotations.clone() };
+        now.version_label.clone_from(&template.version_label);
+    }
+    let mut unknown = None;
+    if of.by_reference {
+        let generation = template.map(|template| template.generation).max(of.template_generation);
+        match (template, generation) {
+            (Some(template), Some(generation)) if of.template_seen != Some(generation) => {
+                now.containers.clone_from(&template.containers);
+                now.default_container.clone_from(&template.default_container);
+                unknown =
+                    Some(format!("the Rollout controller has not yet seen generation {generation} of its template"));
+            }
+            (None, Some(generation)) if of.template_seen != Some(generation) => {
+                unknown =
+                    Some(format!("the Rollout controller has not yet seen generation {generation} of its template"));
+            }
+            _ => match revisions.get(&of.current) {
+                Some(revision) => {
+                    now.containers.clone_from(&revision.containers);
+                    now.default_container.clone_from(&revision.default_container);
+                }
+                None => unknown = Some("the ReplicaSet of its template has not been seen yet".to_owned()),
+            },
+        }
+    }
+    if let Some(message) = unknown.filter(|_| now.rollout != RolloutState::Deleting) {
+        now.rollout = RolloutState::Progressing { message };
+    }
+    let others = || revisions.iter().filter(|(hash, _)| **hash != of.current);
+    let on_stable = || {
+        let stable = revisions.get(&of.stable).filter(|_| of.back_on_stable && of.stable != of.current)?;
+        let alone = !revisions.iter().any(|(hash, revision)| *hash != of.stable && revision.has_pods);
+        if !alone || !matches!(now.rollout, RolloutState::Failed { .. }) {
+            return None;
+        }
+        as_of(&now, stable)
+    };
+    if let Some(stable) = on_stable() {
+        let rollout = if stable.without_pods { RolloutState::ScaledToZero } else { RolloutState::Complete };
+        return (Workload { rollout, ..stable }, Vec::new());
+    }
+    let besides = if now.rollout.finished() {
+        Vec::new()
+    } else {
+        let may_serve = |(hash, revision): &(&String, &Revision)| revision.has_pods || **hash == of.stable;
+        others().filter(may_serve).filter_map(|(_, revision)| as_of(&now, revision)).collect()
+    };
+    (now, besides)
+}
+
+/// The same workload with another revision of its pod template; `None` where an annotation says the version, and that of
+/// the revision is not known.
+fn as_of(workload: &Workload, revision: &Revision) -> Option<Workload> {
+    if workload.annotations.version.is_some() && revision.version.is_none() {
+        return None;
+    }
+    let mut workload = workload.clone();
+    workload.containers.clone_from(&revision.containers);
+    workload.default_container.clone_from(&revision.default_container);
+    workload.annotations.version.clone_from(&revision.version);
+    workload.version_label.clone_from(&revision.version_label);
+    Some(workload)
+}
+
+#[cfg(test)]
+#[path = "revisions_tests.rs"]
+mod tests;
