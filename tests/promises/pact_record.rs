@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use futures::stream::{self, StreamExt};
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use pact_operator::api::PactRecord;
 use serde_json::{Value, json};
 use testbed::eventually::{always, eventually};
@@ -14,6 +15,7 @@ use tokio::process::Command;
 
 use crate::gate_setup::GateSetup;
 use crate::recorder_asserts::{A_WHILE, published};
+use crate::recorder_quiet::setting;
 
 /// The `PactRecord` `waits` of a namespace.
 struct Waits {
@@ -344,4 +346,65 @@ async fn what_cannot_be_meant_is_refused_and_the_table_fits_a_terminal() {
     assert!(table.lines().all(|line| line.trim_end().chars().count() <= 120), "{table}");
     let all = kubectl_ok(cluster.control_plane.kubeconfig(), &["get", "pact", "-n", &namespace, "-o", "name"]).await;
     assert!(all.contains("pactrecord.pact-operator.dev/"), "{all}");
+}
+
+/// `PACT_RECORDS=5000` for a longer look.
+#[tokio::test]
+async fn many_of_them_cost_no_more_than_their_news() {
+    let mut cluster = TestCluster::start().await;
+    let namespace = cluster.namespace().await;
+    let environment = cluster.environment(&[&namespace], json!({})).await;
+    let count = usize::try_from(setting("PACT_RECORDS", 200)).unwrap();
+    published(&cluster, "shared-by-many", &["1.0.0", "2.0.0"]);
+    let live = deploy(&cluster, &namespace, "shared-by-many", "1.0.0").await;
+    cluster.wait_recorded(&environment, "shared-by-many", "1.0.0").await;
+    let api = Api::<PactRecord>::namespaced(cluster.client(), &namespace);
+    // Every second one refers to a workload that is not there.
+    stream::iter(0..count)
+        .for_each_concurrent(16, async |number| {
+            let workload = if number % 2 == 0 { "shared-by-many" } else { "not-there" };
+            let object =
+                json!({"metadata": {"name": format!("waits-{number}")}, "spec": {"workloadRef": {"name": workload}}});
+            api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+        })
+        .await;
+    let told = async |version: &str| {
+        eventually(format!("all to be told of {version}"), SOON * 4, async || {
+            let all = api.list(&ListParams::default()).await.unwrap().items;
+            let of = |one: &&PactRecord| match said(one) {
+                Some((recorded, _)) if recorded == "True" => {
+                    one.status.as_ref().unwrap().version.as_deref() == Some(version)
+                }
+                other => other.is_some_and(|(_, reason)| reason == "WorkloadMissing"),
+            };
+            let told = all.iter().filter(of).count();
+            if told == count { Ok(()) } else { Err(format!("{told} are")) }
+        })
+        .await;
+    };
+    told("1.0.0").await;
+    let requests = |cluster: &TestCluster| cluster.operators[0].requests(&cluster.control_plane);
+    let writes = |cluster: &TestCluster| {
+        requests(cluster).iter().filter(|it| it.is_write() && it.resource == "pactrecords/status").count()
+    };
+    assert_eq!(writes(&cluster), count, "one each");
+
+    // A restart is no news, and what is not there is looked for once each.
+    let before = requests(&cluster).len();
+    cluster.operators.pop().unwrap().terminate().await;
+    cluster.start_operator(quick()).await;
+    always("nothing is written", A_WHILE * 2, async || {
+        let now = writes(&cluster);
+        if now == count { Ok(()) } else { Err(format!("{now}")) }
+    })
+    .await;
+    let reads = requests(&cluster).split_off(before);
+    let reads = reads.iter().filter(|it| it.verb == "get" && it.resource == "deployments").count();
+    assert!(reads <= count / 2 + 8, "{reads} reads of workloads for {count}");
+
+    live.set_image(&image("2.0.0")).await;
+    told("2.0.0").await;
+    // It rolls out, it is recorded; and one moment between these, where it lasts.
+    let news = writes(&cluster) - count;
+    assert!((count / 2..=count / 2 * 3).contains(&news), "{news} writes for {}", count / 2);
 }
