@@ -194,7 +194,7 @@ impl RecordedIndex {
         for one in environment.and_then(|it| it.by_pacticipant.get(pacticipant)).into_iter().flatten() {
             all.current.extend(one.current.iter().cloned());
             all.former.extend(one.former.iter().cloned());
-            all.images.extend(one.images.iter().map(ToString::to_string));
+            all.images.get_or_insert_default().extend(one.images.iter().map(ToString::to_string));
         }
         all
     }

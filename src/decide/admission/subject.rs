@@ -94,8 +94,9 @@ pub struct RecordedVersions {
     pub current: BTreeSet<Version>,
     /// Those that were recorded before.
     pub former: BTreeSet<Version>,
-    /// The repositories of the images of what is recorded, but for those that are named as the pacticipant is.
-    pub images: BTreeSet<String>,
+    /// The repositories of the images of what is recorded, but for those that are named as the pacticipant is; `None` where
+    /// nobody knows them.
+    pub images: Option<BTreeSet<String>>,
 }
 
 impl RecordedVersions {
@@ -186,7 +187,8 @@ pub fn subjects(
         let ran_as_it = before.as_ref().is_some_and(|before| before.pacticipants.contains(&pacticipant));
         let image_before = old.filter(|_| ran_as_it).and_then(image_path);
         let other_image = recorded.filter(|it| basis == Basis::New && !it.current.is_empty()).and_then(|it| {
-            other_line::of_workload(image.as_deref(), image_before.as_deref(), &pacticipant, &it.images).map(Box::from)
+            let images = it.images?;
+            other_line::of_workload(image.as_deref(), image_before.as_deref(), &pacticipant, &images).map(Box::from)
         });
         Subject { other_image, ..subject(Ok(Identified { pacticipant, version: version.clone() }), basis) }
     });
