@@ -135,6 +135,8 @@ impl PactRecords {
         if self.keys.get(reference).map_or(&[][..], |before| before) == keys.as_slice() {
             return;
         }
+        // It may have been deleted while it was looked at.
+        let keys = if self.objects.contains_key(reference) { keys } else { Vec::new() };
         for key in self.keys.remove(reference).into_iter().flatten() {
             forget(&mut self.by_key, &key, reference);
         }

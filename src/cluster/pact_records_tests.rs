@@ -39,6 +39,8 @@ fn an_object_is_found_by_its_workload_of_now_and_by_the_keys_of_its_last_look() 
 
     objects.remove(&named("a"));
     assert_eq!((objects.of_key(&web), objects.of_workload(&reference("shop", "web"))), (vec![], vec![]));
+    objects.looked_at(&named("a"), vec![web.clone()]);
+    assert!(objects.of_key(&web).is_empty(), "it is gone");
     objects.remove(&named("b"));
     assert!(
         objects.is_empty() && objects.by_workload.is_empty() && objects.by_key.is_empty() && objects.keys.is_empty()

@@ -23,6 +23,8 @@ impl OnChange for Recorder {
             Change::Workload { workload, touched, counted, invalid, stale, stray } => {
                 let waiting = self.cluster.pact_records().of_workload(&workload);
                 self.schedule.pact_records(waiting);
+                // Also those of a workload that takes something from this one.
+                self.schedule.pact_records_of(&touched);
                 self.schedule.rollouts(touched);
                 if counted {
                     self.schedule.environment_statuses();
