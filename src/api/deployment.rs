@@ -136,7 +136,7 @@ pub struct PactDeploymentStatus {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Member {
-    /// `Deployment`, `StatefulSet` or `DaemonSet`.
+    /// `Deployment`, `StatefulSet`, `DaemonSet`, `Rollout` or `CronJob`.
     pub kind: String,
     /// Its namespace.
     pub namespace: String,

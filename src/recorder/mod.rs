@@ -13,6 +13,7 @@ mod checks;
 mod environment;
 mod environment_status;
 mod metrics;
+mod optional;
 mod pact_record;
 mod publications;
 pub mod queue;

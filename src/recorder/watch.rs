@@ -1,23 +1,15 @@
 //! The controller's watches, and its readiness gates.
 
-use std::{collections::HashSet, fmt::Debug, pin::pin, sync::Arc};
+use std::sync::Arc;
 
 use futures::{
-    FutureExt, StreamExt,
+    FutureExt,
     future::{BoxFuture, join_all},
 };
-use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{
-    Api, Client, Resource,
-    core::PartialObjectMeta,
-    runtime::watcher::{self, Event},
-};
-use serde::de::DeserializeOwned;
+use kube::Api;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
 
-use super::Recorder;
+use super::{Recorder, optional::Optional};
 use crate::{
     api::PactBroker,
     cluster::watch_handlers::{
@@ -28,7 +20,7 @@ use crate::{
 use operator_kit::{
     history::{History, Restored},
     readiness::{Gate, Readiness},
-    watch::{Decoded, First, WatchHandler, events, explain, first_lists, follow, follow_selected},
+    watch::{First, first_lists, follow},
 };
 
 /// What is watched besides the kinds of workload.
@@ -70,35 +62,22 @@ pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, history: 
         Box::pin(follow(Api::all(client.clone()), Brokers(watched.clone()), brokers, restored(), until())),
         Box::pin(follow(Api::all(client.clone()), Records(watched.clone()), records, restored(), until())),
         // Whoever upgrades without the new definition has no such objects, and what runs is recorded all the same.
-        while_served(
+        Optional::new("pactrecords.pact-operator.dev").follow(
             client.clone(),
-            "pactrecords.pact-operator.dev",
-            None,
             of_watched(&watched, PactRecords),
-            |_| {},
             pact_records,
             restored(),
             until(),
         ),
-        while_served(
+        {
+            let cluster = Arc::clone(&recorder.cluster);
+            let report = move |served| cluster.set_rollouts_served(served);
+            let rollouts = Optional { definition: ROLLOUTS, labels: Some(HASH_LABEL), report };
+            rollouts.follow(client.clone(), of_watched(&watched, RolloutRevisions), revisions, restored(), until())
+        },
+        Optional::new("canaries.flagger.app").follow(
             client.clone(),
-            ROLLOUTS,
-            Some(HASH_LABEL),
-            of_watched(&watched, RolloutRevisions),
-            {
-                let cluster = Arc::clone(&recorder.cluster);
-                move |served| cluster.set_rollouts_served(served)
-            },
-            revisions,
-            restored(),
-            until(),
-        ),
-        while_served(
-            client.clone(),
-            "canaries.flagger.app",
-            None,
             of_watched(&watched, Canaries),
-            |_| {},
             canaries,
             restored(),
             until(),
@@ -143,7 +122,7 @@ impl<C: Fn() + Clone + Send + Sync + 'static> Dispatch for Follow<C> {
             return follow(api, Workloads::<K, _>::new(watched), first, restored, shutdown).boxed();
         };
         let make = of_watched(&watched, Workloads::<K, _>::new);
-        while_served(watched.cluster.client.clone(), definition, None, make, |_| {}, first, restored, shutdown)
+        Optional::new(definition).follow(watched.cluster.client.clone(), make, first, restored, shutdown)
     }
 }
 
@@ -152,78 +131,4 @@ fn listed(recorder: &Arc<Recorder>) {
     recorder.cluster.set_complete();
     recorder.schedule.everything();
     recorder.reporter.mistaken_workloads_soon(&recorder.cluster);
-}
-
-/// Follows what there is only while a definition is installed: its objects, or of another kind those with a label. `make`
-/// gives the handler, and `report` is informed whether the definition is there.
-fn while_served<F, C>(
-    client: Client,
-    definition: &'static str,
-    labels: Option<&'static str>,
-    make: impl Fn() -> F + Send + 'static,
-    report: impl Fn(bool) + Send + 'static,
-    first: First<C>,
-    restored: Restored,
-    shutdown: CancellationToken,
-) -> BoxFuture<'static, ()>
-where
-    F: WatchHandler + Sync + 'static,
-    C: Fn() + Clone + Send + Sync + 'static,
-    Decoded<F::Object>:
-        Resource<DynamicType: Default, Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send,
-    F::Object: Resource + Send,
-    F::Id: Send,
-{
-    let definitions: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(client.clone());
-    let only = watcher::Config::default().fields(&format!("metadata.name={definition}"));
-    async move {
-        let mut events = pin!(events(definitions, only, restored.clone()));
-        let mut following: Option<BoxFuture<'_, ()>> = None;
-        let mut seen = false;
-        loop {
-            let event = tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = async { match following.as_mut() {
-                    Some(following) => following.await,
-                    None => std::future::pending().await,
-                } } => {
-                    following = None;
-                    continue;
-                }
-                event = events.next() => event,
-            };
-            let served = match event {
-                None => return,
-                Some(Err(error)) => {
-                    first.failed(&error);
-                    let error = explain(&error);
-                    warn!(definition, error, "watching for the definition was interrupted and goes on");
-                    continue;
-                }
-                Some(Ok(Event::Init)) => {
-                    seen = false;
-                    continue;
-                }
-                Some(Ok(Event::InitApply(_) | Event::Apply(_))) => {
-                    seen = true;
-                    true
-                }
-                Some(Ok(Event::InitDone)) => seen,
-                Some(Ok(Event::Delete(_))) => false,
-            };
-            report(served);
-            if served && following.is_none() {
-                info!(definition, "is installed: what belongs to it is followed");
-                let api = Api::all(client.clone());
-                let stop = shutdown.clone();
-                following = Some(Box::pin(follow_selected(api, labels, make(), first.clone(), restored.clone(), stop)));
-            } else if !served {
-                if following.take().is_some() {
-                    make().retain(&HashSet::new());
-                }
-                first.complete();
-            }
-        }
-    }
-    .boxed()
 }

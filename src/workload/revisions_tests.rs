@@ -15,7 +15,7 @@ fn of_hashes(revisions: &[(&str, Revision)]) -> BTreeMap<String, Revision> {
 }
 
 /// A Rollout of `orders:2` that is promoted, with what the status says otherwise.
-fn rollout(spec: serde_json::Value, status: serde_json::Value) -> Workload {
+fn rollout(spec: &serde_json::Value, status: &serde_json::Value) -> Workload {
     let mut whole = json!({
         "observedGeneration": "1", "phase": "Healthy", "stableRS": "bbb", "currentPodHash": "bbb",
         "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1,
@@ -32,8 +32,8 @@ fn rollout(spec: serde_json::Value, status: serde_json::Value) -> Workload {
     serde_json::from_value::<View<Rollout>>(object).unwrap().observe(NOW.parse().unwrap())
 }
 
-fn own(status: serde_json::Value) -> Workload {
-    rollout(json!({"template": {"spec": {"containers": [{"name": "app", "image": "orders:2"}]}}}), status)
+fn own(status: &serde_json::Value) -> Workload {
+    rollout(&json!({"template": {"spec": {"containers": [{"name": "app", "image": "orders:2"}]}}}), status)
 }
 
 fn images(workloads: &[Workload]) -> Vec<&str> {
@@ -50,14 +50,14 @@ fn resolved(
 
 #[test]
 fn while_a_canary_runs_both_versions_are_there() {
-    let canary = own(json!({"stableRS": "aaa", "phase": "Progressing", "replicas": 2}));
+    let canary = own(&json!({"stableRS": "aaa", "phase": "Progressing", "replicas": 2}));
     let all = [
         ("000", revision("orders:0", false)),
         ("aaa", revision("orders:1", true)),
         ("bbb", revision("orders:2", true)),
     ];
     let (now, besides) = resolved(&canary, &all, None);
-    assert_eq!((images(&[now.clone()]), now.rollout.name()), (vec!["orders:2"], "Progressing"));
+    assert_eq!((images(std::slice::from_ref(&now)), now.rollout.name()), (vec!["orders:2"], "Progressing"));
     assert_eq!(images(&besides), ["orders:1"]);
     // The stable one counts whatever its numbers, and a third whose pods are left counts, too.
     let all = [("000", revision("orders:0", true)), ("aaa", revision("orders:1", false))];
@@ -67,9 +67,9 @@ fn while_a_canary_runs_both_versions_are_there() {
 #[test]
 fn once_it_is_promoted_nothing_else_counts() {
     let all = [("aaa", revision("orders:1", true)), ("bbb", revision("orders:2", true))];
-    let (now, besides) = resolved(&own(json!({})), &all, None);
+    let (now, besides) = resolved(&own(&json!({})), &all, None);
     assert_eq!(
-        (now.rollout, besides),
+        (now.rollout.clone(), besides),
         (RolloutState::Complete, vec![]),
         "the ReplicaSets are seen later than the status"
     );
@@ -78,10 +78,13 @@ fn once_it_is_promoted_nothing_else_counts() {
 #[test]
 fn after_an_abort_it_is_complete_with_the_stable_revision() {
     let status = json!({"stableRS": "aaa", "phase": "Degraded", "abort": true, "updatedReplicas": 0});
-    let aborted = own(status.clone());
+    let aborted = own(&status);
     let all = [("aaa", revision("orders:1", true)), ("bbb", revision("orders:2", false))];
     let (now, besides) = resolved(&aborted, &all, None);
-    assert_eq!((images(&[now.clone()]), now.rollout, besides), (vec!["orders:1"], RolloutState::Complete, vec![]));
+    assert_eq!(
+        (images(std::slice::from_ref(&now)), now.rollout.clone(), besides),
+        (vec!["orders:1"], RolloutState::Complete, vec![])
+    );
 
     let left = [("aaa", revision("orders:1", true)), ("bbb", revision("orders:2", true))];
     let (now, besides) = resolved(&aborted, &left, None);
@@ -100,7 +103,7 @@ fn after_an_abort_it_is_complete_with_the_stable_revision() {
 fn case_31_with_a_reference_the_deployment_says_who_it_is_and_the_replica_set_what_runs() {
     let reference = json!({"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "orders"}});
     let seen = |generation: &str| {
-        let mut rollout = rollout(reference.clone(), json!({"workloadObservedGeneration": generation}));
+        let mut rollout = rollout(&reference, &json!({"workloadObservedGeneration": generation}));
         rollout.annotations = PactAnnotations::default();
         rollout
     };
@@ -113,7 +116,7 @@ fn case_31_with_a_reference_the_deployment_says_who_it_is_and_the_replica_set_wh
     let all = [("bbb", revision("orders:2", true))];
 
     let (now, _) = resolved(&seen("5"), &all, Some(&template(5)));
-    assert_eq!((images(&[now.clone()]), now.rollout), (vec!["orders:2"], RolloutState::Complete));
+    assert_eq!((images(std::slice::from_ref(&now)), now.rollout.clone()), (vec!["orders:2"], RolloutState::Complete));
     assert_eq!(now.annotations.pacticipant.as_deref(), Some("orders"), "from the Deployment");
     let mut own = seen("5");
     own.annotations.pacticipant = Some("its own".into());
@@ -121,7 +124,7 @@ fn case_31_with_a_reference_the_deployment_says_who_it_is_and_the_replica_set_wh
 
     // 70 ms after a change of the Deployment nothing else shows it.
     let (now, besides) = resolved(&seen("5"), &all, Some(&template(6)));
-    assert_eq!((images(&[now.clone()]), now.rollout.name()), (vec!["orders:3"], "Progressing"));
+    assert_eq!((images(std::slice::from_ref(&now)), now.rollout.name()), (vec!["orders:3"], "Progressing"));
     assert!(besides.is_empty() || images(&besides) == ["orders:2"], "{besides:?}");
     let mut live = seen("5");
     live.revisions.as_mut().unwrap().template_generation = Some(6);

@@ -5,7 +5,8 @@ use pact_operator::decide::Reason;
 use serde_json::{Value, json};
 
 use super::gate_setup::GateSetup;
-use super::recorder_templates::install_kinds;
+use super::recorder_templates::definition;
+use testbed::crds::apply_crds;
 use testbed::eventually::eventually;
 use testbed::rollout::{Rollout, deployment};
 use testbed::test_cluster::{SOON, annotated, image};
@@ -62,26 +63,35 @@ async fn case_85_a_key_that_is_not_read_is_said_at_admission_by_an_event_and_cou
 #[tokio::test]
 async fn case_86_an_annotated_workload_of_a_kind_that_is_not_handled_is_said() {
     let setup = GateSetup::shared().await;
-    install_kinds(&setup.cluster.control_plane).await;
+    let knative = definition("serving.knative.dev", "v1", "Service", "services");
+    apply_crds(&setup.cluster.control_plane, &knative).await;
     let environment = &setup.gated(json!({"mode": "Enforce"})).await;
     let namespace = &environment.namespace;
     let containers = json!([{"name": "app", "image": image("1.0.0")}]);
-    let pods = |policy: &str| json!({"spec": {"containers": containers, "restartPolicy": policy}});
+    let pods = json!({"metadata": {"labels": {"app": "old"}}, "spec": {"containers": containers}});
     let metadata = |name: &str| json!({"name": name, "annotations": {PACTICIPANT: name}});
-    let cron_job = json!({
-        "apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata("nightly"),
-        "spec": {"schedule": "0 3 * * *", "jobTemplate": {"spec": {"template": pods("Never")}}},
+    let old = json!({
+        "apiVersion": "v1", "kind": "ReplicationController", "metadata": metadata("old"),
+        "spec": {"selector": {"app": "old"}, "template": pods},
     });
-    let rollout = json!({
-        "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": metadata("progressive"),
-        "spec": {"template": pods("Always")},
+    let service = json!({
+        "apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": metadata("knative"),
+        "spec": {"template": pods},
     });
-    for object in [cron_job, rollout] {
-        let (kind, name) = (object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap());
-        let expected = format!("pact-operator judges and records no {kind}, only Deployment, StatefulSet, DaemonSet");
+    for (object, expected) in [
+        (
+            old,
+            "pact-operator judges and records no ReplicationController, only Deployment, StatefulSet, DaemonSet, Rollout, CronJob",
+        ),
+        (
+            service,
+            "no Service is judged or recorded: annotate spec.template of the Knative Service instead, for its Deployments",
+        ),
+    ] {
+        let name = object["metadata"]["name"].as_str().unwrap();
         let manifest = object.to_string();
         let output = setup.kubectl_reading(namespace, &["apply", "-f", "-"], &manifest).await;
-        assert_eq!((output.code, output.warnings()), (0, vec![&*expected]), "{output:?}");
+        assert_eq!((output.code, output.warnings()), (0, vec![expected]), "{output:?}");
         assert_eq!(setup.cluster.wait_event(namespace, name, Reason::KindNotHandled.as_str()).await, expected);
     }
 

@@ -38,7 +38,7 @@ async fn the_recorder_may_read_every_kind_of_the_table_and_the_gate_is_asked_abo
     let account = format!("--as=system:serviceaccount:{RELEASE}:pact-operator-controller");
     let webhooks = configuration(&setup.cluster.client(), &gate_name(RELEASE)).await.webhooks.unwrap();
     let rules: Vec<_> =
-        webhooks.into_iter().filter(|hook| hook.name.contains("gate.")).flat_map(|hook| hook.rules).collect();
+        webhooks.into_iter().filter(|hook| hook.name.contains("gate.")).filter_map(|hook| hook.rules).collect();
     for kind in WorkloadKind::ALL {
         let resource = format!("{}.{}", kind.resource(), kind.group());
         for verb in ["get", "list", "watch"].into_iter().filter(|_| kind.recorded()) {

@@ -236,7 +236,7 @@ pub(super) async fn install_kinds(control_plane: &ControlPlane) {
 }
 
 /// A definition that accepts any object.
-fn definition(group: &str, version: &str, kind: &str, plural: &str) -> String {
+pub(super) fn definition(group: &str, version: &str, kind: &str, plural: &str) -> String {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": format!("{plural}.{group}")},
@@ -280,7 +280,7 @@ async fn report(cluster: &TestCluster, namespace: &str, name: &str, changes: &Va
     kubectl::kubectl_ok(kubeconfig, &["patch", resource, name, "-n", namespace, "--type=merge", "-p", &patch]).await;
 }
 
-/// The ReplicaSet of a Rollout with this hash, with this many pods.
+/// The `ReplicaSet` of a Rollout with this hash, with this many pods.
 async fn revision(cluster: &TestCluster, namespace: &str, rollout: &str, hash: &str, version: &str, pods: i32) {
     let kubeconfig = cluster.control_plane.kubeconfig();
     let uid = ["get", "rollouts.argoproj.io", rollout, "-n", namespace, "-o", "jsonpath={.metadata.uid}"];

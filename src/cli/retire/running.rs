@@ -117,12 +117,11 @@ impl Dispatch for ListWorkloads {
     fn with<K: Kind>(self) -> Self::Output {
         Box::pin(async move {
             let what = format!("{}s", K::KIND);
-            let listed = match K::KIND.definition() {
-                Some(_) => optional::<View<K>>(&self.0, &what).await?,
-                None => {
-                    let listed = Api::<View<K>>::all(self.0).list(&ListParams::default()).await;
-                    listed.map_err(|error| unlisted(&what, &error))?.items
-                }
+            let listed = if K::KIND.definition().is_some() {
+                optional::<View<K>>(&self.0, &what).await?
+            } else {
+                let listed = Api::<View<K>>::all(self.0).list(&ListParams::default()).await;
+                listed.map_err(|error| unlisted(&what, &error))?.items
             };
             Ok(listed.into_iter().map(|object| object.observe(Timestamp::now())).collect())
         })

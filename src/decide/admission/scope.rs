@@ -69,8 +69,13 @@ impl Unjudged {
     #[must_use]
     pub fn sentence(&self) -> Option<String> {
         let text = match self {
+            // A Knative Service: that of Kubernetes has no pod template, and nobody is asked about it.
+            Self::OtherKind(kind) if kind == "Service" => {
+                "no Service is judged or recorded: annotate spec.template of the Knative Service instead, for its Deployments"
+                    .to_owned()
+            }
             Self::OtherKind(kind) => {
-                let known = WorkloadKind::ALL.map(WorkloadKind::kind).join(", ");
+                let known = WorkloadKind::RECORDED.map(WorkloadKind::kind).join(", ");
                 format!("pact-operator judges and records no {kind}, only {known}")
             }
             Self::Unreadable { kind, problem } => {

@@ -10,7 +10,7 @@ use crate::{
         admission::{GroupVersionKind, User},
         record::fixtures,
     },
-    workload::{EnvironmentClaim, NamespaceSelector, stray_keys::Place},
+    workload::{EnvironmentClaim, NamespaceSelector, Revisions, stray_keys::Place},
 };
 
 fn workload(pacticipant: Option<&str>, image: &str) -> Workload {
@@ -102,7 +102,7 @@ fn judged(review: &Review, mapping: &NamespaceMapping) -> (Vec<String>, Vec<Noti
 
 #[test]
 fn reviews_that_need_no_question_are_admitted_whatever_their_namespace() {
-    let cases: [(&str, Change<'_>, &str, Option<&str>); 6] = [
+    let cases: [(&str, Change<'_>, &str, Option<&str>); 9] = [
         ("a subresource", &|it| it.subresource = true, "NotOurs", None),
         ("another operation", &|it| it.operation = Operation::Other, "NotOurs", None),
         (
@@ -116,6 +116,35 @@ fn reviews_that_need_no_question_are_admitted_whatever_their_namespace() {
             &|it| it.kind.group = "x".into(),
             "NotOurs",
             Some("judges and records no Deployment"),
+        ),
+        (
+            "a Service of Knative",
+            &|it| (it.kind.group, it.kind.kind) = ("serving.knative.dev".into(), "Service".into()),
+            "NotOurs",
+            Some("annotate spec.template of the Knative Service instead"),
+        ),
+        (
+            "a Rollout that takes a Deployment's template",
+            &|it| {
+                it.kind = GroupVersionKind {
+                    group: "argoproj.io".into(),
+                    version: "v1alpha1".into(),
+                    kind: "Rollout".into(),
+                };
+                let by_reference = Revisions { by_reference: true, ..Revisions::default() };
+                it.new.as_mut().unwrap().revisions = Some(Box::new(by_reference));
+            },
+            "ByReference",
+            None,
+        ),
+        (
+            "a Job that a CronJob started",
+            &|it| {
+                (it.kind.group, it.kind.kind) = ("batch".into(), "Job".into());
+                it.new.as_mut().unwrap().controlled = true;
+            },
+            "Controlled",
+            None,
         ),
         ("no annotation", &|it| (it.old, it.new) = (None, Ok(workload(None, "orders:2"))), "Unannotated", None),
         (
