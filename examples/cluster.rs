@@ -189,8 +189,7 @@ The gate is installed and only audits. To see a denial, enforce, and act as a de
 
 /// The objects in the cluster that helm does not delete: the namespace, the definitions and our objects.
 async fn found(control_plane: &ControlPlane) -> BTreeSet<String> {
-    const OURS: &str =
-        "pactbrokers.pact-operator.dev,pactenvironments.pact-operator.dev,pactdeployments.pact-operator.dev";
+    const OURS: &str = "pactbrokers.pact-operator.dev,pactenvironments.pact-operator.dev,pactdeployments.pact-operator.dev,pactrecords.pact-operator.dev";
     let mut found = BTreeSet::new();
     for kinds in ["namespaces,customresourcedefinitions", OURS] {
         // Before the definitions are installed, the API server does not know our kinds.

@@ -17,6 +17,9 @@ pub const EARLIER_LIMIT: usize = 5;
 /// How many namespaces are remembered for which a version was recorded.
 pub const RECORDED_FOR_LIMIT: usize = 100;
 
+/// How many repositories of images are remembered of what is recorded.
+pub const RECORDED_IMAGES_LIMIT: usize = 16;
+
 /// How many announcements may wait for their delivery; when there are more, the oldest are dropped.
 pub const ANNOUNCEMENTS_LIMIT: usize = 32;
 
@@ -90,6 +93,11 @@ pub struct PactDeploymentStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = RECORDED_FOR_LIMIT), extend("x-kubernetes-list-type" = "set"))]
     pub recorded_for: Vec<String>,
+    /// The repositories of the images that the recorded version runs, without their registries, but for those that are named
+    /// as the pacticipant is: a workload with another one probably has its name by mistake.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = RECORDED_IMAGES_LIMIT), extend("x-kubernetes-list-type" = "set"))]
+    pub recorded_images: Vec<String>,
     /// The versions that the operator released and that still run, where releases are recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub supported: Vec<Recorded>,

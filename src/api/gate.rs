@@ -12,6 +12,10 @@ pub struct GatePolicy {
     /// How far the gate may go. Until an administrator writes `Enforce`, no rollout is ever blocked.
     #[serde(default)]
     pub mode: GateMode,
+    /// How far the gate may go when the request is a dry-run. Flux makes one of a whole Kustomization, and applies nothing of
+    /// it when one object is denied.
+    #[serde(default)]
+    pub dry_run: DryRun,
     /// The action for each verdict, as far as the mode allows it.
     #[serde(default)]
     pub actions: GateActions,
@@ -54,6 +58,16 @@ impl GateMode {
             Self::Enforce => "Enforce",
         }
     }
+}
+
+/// What a dry-run is answered.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DryRun {
+    /// What the real request will be answered.
+    #[default]
+    Full,
+    /// A warning at most: only the real request is denied.
+    Warn,
 }
 
 /// The action for a verdict, from the mildest to the strictest.

@@ -7,10 +7,12 @@ pub mod deployment;
 pub mod environment;
 pub mod gate;
 pub mod names;
+pub mod record;
 
 pub use broker::{PactBroker, PactBrokerSpec, PactBrokerStatus};
 pub use deployment::{PactDeployment, PactDeploymentSpec, PactDeploymentStatus};
 pub use environment::{PactEnvironment, PactEnvironmentSpec, PactEnvironmentStatus};
+pub use record::{PactRecord, PactRecordSpec, PactRecordStatus};
 
 /// The API group of the operator's kinds.
 pub const GROUP: &str = "pact-operator.dev";

@@ -11,7 +11,7 @@ use clap::Args;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
-use crate::api::{PactBroker, PactDeployment, PactEnvironment};
+use crate::api::{PactBroker, PactDeployment, PactEnvironment, PactRecord};
 
 /// Arguments of the verb `crds`.
 #[derive(Args, Debug)]
@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &CrdsArguments) -> ExitCode {
 }
 
 fn write(arguments: &CrdsArguments) -> io::Result<()> {
-    let definitions = [PactBroker::crd(), PactEnvironment::crd(), PactDeployment::crd()];
+    let definitions = [PactBroker::crd(), PactEnvironment::crd(), PactDeployment::crd(), PactRecord::crd()];
     let mut out = io::stdout().lock();
     for definition in definitions {
         let yaml = yaml(&definition)?;

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::*;
 
-fn definitions() -> [CustomResourceDefinition; 3] {
-    [PactBroker::crd(), PactEnvironment::crd(), PactDeployment::crd()]
+fn definitions() -> [CustomResourceDefinition; 4] {
+    [PactBroker::crd(), PactEnvironment::crd(), PactDeployment::crd(), PactRecord::crd()]
 }
 
 #[test]
@@ -14,7 +14,11 @@ fn the_checked_in_definitions_are_those_of_the_types() {
     let mut files: Vec<_> =
         fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     files.sort();
-    assert_eq!(files, ["pactbrokers.yaml", "pactdeployments.yaml", "pactenvironments.yaml"], "run: make crds");
+    assert_eq!(
+        files,
+        ["pactbrokers.yaml", "pactdeployments.yaml", "pactenvironments.yaml", "pactrecords.yaml"],
+        "run: make crds"
+    );
     for definition in definitions() {
         let file = format!("{}.yaml", definition.spec.names.plural);
         let checked_in = fs::read_to_string(folder.join(&file)).unwrap();
@@ -47,10 +51,11 @@ fn a_boolean_of_yaml_1_1_is_quoted() {
 }
 
 #[test]
-fn every_kind_is_cluster_scoped_has_a_status_and_the_short_name_that_is_documented() {
-    for (definition, short) in definitions().iter().zip(["pb", "pactenv", "pactdep"]) {
+fn every_kind_has_its_scope_a_status_and_the_short_name_that_is_documented() {
+    let documented = [("pb", "Cluster"), ("pactenv", "Cluster"), ("pactdep", "Cluster"), ("pactrec", "Namespaced")];
+    for (definition, (short, scope)) in definitions().iter().zip(documented) {
         let (spec, names) = (&definition.spec, &definition.spec.names);
-        assert_eq!((spec.scope.as_str(), spec.group.as_str()), ("Cluster", "pact-operator.dev"), "{}", names.kind);
+        assert_eq!((spec.scope.as_str(), spec.group.as_str()), (scope, "pact-operator.dev"), "{}", names.kind);
         assert_eq!(names.short_names.as_deref(), Some(&[short.to_owned()][..]), "{}", names.kind);
         assert_eq!(names.categories.as_deref(), Some(&["pact".to_owned()][..]), "{}", names.kind);
         assert_eq!(spec.versions.len(), 1, "{}", names.kind);
@@ -97,6 +102,7 @@ fn the_columns_are_the_documented_ones_and_each_shows_an_existing_field() {
                 "Reason",
             ],
         ),
+        ("PactRecord", vec!["Kind", "Workload", "Waits-For", "Version", "Recorded", "Reason", "Age"]),
     ]);
     for definition in definitions() {
         let kind = definition.spec.names.kind.as_str();
@@ -110,7 +116,9 @@ fn the_columns_are_the_documented_ones_and_each_shows_an_existing_field() {
             if column.json_path == ".metadata.creationTimestamp" {
                 continue;
             }
-            let path = column.json_path.replace("[?(@.type==\"Ready\")]", "/items").replace("[0]", "/items");
+            let of_type = ["Ready", "Recorded"].map(|type_| format!("[?(@.type==\"{type_}\")]"));
+            let path = of_type.iter().fold(column.json_path.clone(), |path, it| path.replace(it, "/items"));
+            let path = path.replace("[0]", "/items");
             let pointer: String =
                 path.split(['.', '/']).filter(|part| !part.is_empty()).fold(String::new(), |pointer, part| {
                     if part == "items" { pointer + "/items" } else { format!("{pointer}/properties/{part}") }
@@ -120,4 +128,14 @@ fn the_columns_are_the_documented_ones_and_each_shows_an_existing_field() {
             assert_eq!(field["type"], type_, "{kind}: {}", column.json_path);
         }
     }
+}
+
+#[test]
+fn what_waits_for_a_record_is_new_until_the_operator_has_looked_at_it() {
+    let schema = serde_json::to_value(&PactRecord::crd().spec.versions[0].schema).unwrap();
+    // kstatus takes an object without a status for one that is as it should be.
+    assert_eq!(
+        schema["openAPIV3Schema"]["properties"]["status"]["default"],
+        serde_json::json!({"observedGeneration": -1})
+    );
 }

@@ -6,6 +6,7 @@ mod invalid;
 mod limit;
 mod members;
 mod revisions;
+mod seen;
 mod templates;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -25,6 +26,7 @@ use crate::decide::{
 use crate::workload::{
     BrokenRules, BypassStatement, EnvironmentRules, Identity, NamespaceMapping, Ownership, RecordKey, Revision,
     StaleSource, StrayKey, VersionRules, Workload, WorkloadKind, WorkloadRef, identify, stale_source,
+    version::image_path,
 };
 
 /// A workload with keys that look like the operator's and mean nothing.
@@ -204,7 +206,9 @@ impl Index {
     /// The members of a key, by name.
     #[must_use]
     pub fn members(&self, key: &RecordKey) -> Vec<MemberView> {
-        self.members.get(key).map(|members| members.iter().cloned().collect()).unwrap_or_default()
+        let members = self.members.get(key).into_iter().flat_map(Members::iter);
+        let image = |member: &MemberView| image_path(self.workloads.get(&member.workload)?);
+        members.map(|member| MemberView { image: image(member), ..member.clone() }).collect()
     }
 
     /// Whether one of a key's members is such a one.
@@ -279,7 +283,8 @@ impl Index {
     #[must_use]
     pub fn member_for(&self, key: &RecordKey, workload: &Workload) -> Option<MemberView> {
         let workload = workload.clone().continuing(self.workloads.get(&workload.reference));
-        self.placements(&workload).into_iter().find(|(at, _)| at == key).map(|(_, member)| member)
+        let member = self.placements(&workload).into_iter().find(|(at, _)| at == key).map(|(_, member)| member)?;
+        Some(MemberView { image: image_path(&workload), ..member })
     }
 
     /// The keys of which a workload would be a member if it looked as given, with its version there.
@@ -343,6 +348,7 @@ impl Index {
                     workload: workload.reference.clone(),
                     uid: workload.uid.clone(),
                     environment_object: object.clone(),
+                    image: None,
                     version: identity.version.clone().map(|resolved| resolved.version),
                     also_runs: also_runs.clone(),
                     rollout: workload.rollout.clone(),

@@ -263,10 +263,10 @@ proptest! {
         for happening in script {
             happens(&mut index, happening);
         }
-        for (key, members) in &index.members {
-            for member in members.iter() {
+        for key in index.keys() {
+            for member in index.members(key) {
                 let live = index.member_for(key, index.workload(&member.workload).unwrap());
-                prop_assert_eq!(live.as_ref(), Some(member));
+                prop_assert_eq!(live, Some(member));
             }
         }
     }

@@ -106,6 +106,22 @@ impl Cluster {
         Ok(moved)
     }
 
+    /// A workload as the API server has it now; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked.
+    pub async fn live_workload(&self, reference: &WorkloadRef) -> Result<Option<Workload>, Explanation> {
+        live_workload(&self.client, reference).await
+    }
+
+    /// Whether the namespace of a workload lies elsewhere than the watch has told.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked.
+    pub async fn has_moved(&self, reference: &WorkloadRef) -> Result<bool, Explanation> {
+        Ok(!self.moved_namespaces([reference].into_iter()).await?.is_empty())
+    }
+
     /// The workloads that an Argo Rollout names as its template, in the namespaces of these.
     async fn live_templates(
         &self,

@@ -12,6 +12,7 @@ pub mod index;
 pub mod inventory;
 pub mod live;
 pub mod objects;
+pub mod pact_records;
 pub mod recorded;
 pub mod records;
 pub mod snapshots;
@@ -28,7 +29,10 @@ use std::{
 use k8s_openapi::jiff::Timestamp;
 use kube::{Client, api::PostParams};
 
-use self::{brokers::Brokers, index::Index, recorded::RecordedIndex, records::RecordStore, snapshots::Snapshots};
+use self::{
+    brokers::Brokers, index::Index, pact_records::PactRecords, recorded::RecordedIndex, records::RecordStore,
+    snapshots::Snapshots,
+};
 use crate::{
     api::PactEnvironment,
     decide::{
@@ -62,6 +66,7 @@ pub struct Cluster {
     index: Mutex<Index>,
     recorded: Arc<Mutex<RecordedIndex>>,
     environments: Mutex<HashMap<String, PactEnvironment>>,
+    pact_records: Mutex<PactRecords>,
     rollouts_served: AtomicBool,
     complete: AtomicBool,
 }
@@ -79,6 +84,7 @@ impl Cluster {
             index: Mutex::default(),
             recorded,
             environments: Mutex::default(),
+            pact_records: Mutex::default(),
             rollouts_served: AtomicBool::new(false),
             complete: AtomicBool::new(false),
         }
@@ -97,6 +103,11 @@ impl Cluster {
     /// The `PactEnvironment`s by name.
     pub fn environments(&self) -> MutexGuard<'_, HashMap<String, PactEnvironment>> {
         self.environments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The `PactRecord`s; kept for the controller only.
+    pub fn pact_records(&self) -> MutexGuard<'_, PactRecords> {
+        self.pact_records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether everything that is watched was listed once: before, what is missing only seems to be.

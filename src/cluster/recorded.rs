@@ -78,6 +78,8 @@ struct OfInstance {
     former: Box<[Version]>,
     /// What its workloads run or roll out, and whether that rollout is not finished.
     running: Box<[(Version, bool)]>,
+    /// The repositories of the images of what is recorded; mostly none.
+    images: Box<[Box<str>]>,
     source: Source,
 }
 
@@ -192,6 +194,7 @@ impl RecordedIndex {
         for one in environment.and_then(|it| it.by_pacticipant.get(pacticipant)).into_iter().flatten() {
             all.current.extend(one.current.iter().cloned());
             all.former.extend(one.former.iter().cloned());
+            all.images.get_or_insert_default().extend(one.images.iter().map(ToString::to_string));
         }
         all
     }
@@ -284,12 +287,14 @@ impl OfInstance {
         // What would have been denied all the time that it was recorded is no way back (case 97).
         let safe = |recorded: &&Recorded| recorded.would_deny != Some(true);
         let mut history = status.into_iter().flat_map(|status| &status.history).filter(safe);
+        let images = status.into_iter().flat_map(|status| &status.recorded_images);
         let running: BTreeSet<_> = status.into_iter().flat_map(|status| &status.members).flat_map(running).collect();
         Self {
             instance: key.instance.clone(),
             current: versions(&mut current),
             former: versions(&mut history),
             running: running.into_iter().collect(),
+            images: images.map(|image| image.as_str().into()).collect(),
             source: Source::of(key, object),
         }
     }

@@ -1,6 +1,8 @@
 //! What becomes of what is watched, kind by kind: it is taken into the view, and whoever acts on it is informed of what
 //! changed.
 
+mod pact_records;
+
 use std::{
     collections::{BTreeSet, HashSet},
     marker::PhantomData,
@@ -15,10 +17,12 @@ use operator_kit::{
 };
 use tracing::error;
 
+pub use self::pact_records::PactRecords;
 use super::{
     Cluster,
     index::{InvalidWorkload, StrayKeys, Template, TemplateSource},
     objects::{is_former, own_key},
+    pact_records::PactRecordRef,
     recorded::VersionsChanged,
     records::RecordStore,
 };
@@ -38,6 +42,8 @@ pub enum Change {
     Members(BTreeSet<RecordKey>),
     /// A workload was changed or deleted.
     Workload {
+        /// Which one.
+        workload: WorkloadRef,
         /// The keys whose members it may have changed.
         touched: BTreeSet<RecordKey>,
         /// Whether what `PactEnvironment`s say of their workloads, such as how many there are, may be otherwise now.
@@ -50,7 +56,12 @@ pub enum Change {
         stray: Option<Box<StrayKeys>>,
     },
     /// Namespaces or their labels.
-    Namespaces(BTreeSet<RecordKey>),
+    Namespaces {
+        /// Which one; `None` for all that are gone.
+        namespace: Option<String>,
+        /// The keys whose members it may have changed.
+        touched: BTreeSet<RecordKey>,
+    },
     /// A `PactEnvironment`.
     Environment {
         /// The keys that it may say something about.
@@ -64,10 +75,14 @@ pub enum Change {
     },
     /// The spec of a `PactBroker`, by its name.
     Broker(String),
+    /// A `PactDeployment` was written.
+    RecordWritten(RecordKey),
     /// A `PactDeployment` is gone.
     RecordGone(RecordKey),
     /// Other versions of a key are recorded, or run.
     Versions(RecordKey, VersionsChanged),
+    /// A `PactRecord`.
+    PactRecord(PactRecordRef),
     /// An object cannot be read.
     Unreadable {
         /// Which object.
@@ -155,7 +170,7 @@ impl<K: Kind, C: OnChange> WatchHandler for Workloads<K, C> {
             let counted = counted || invalid != invalid_before;
             let invalid = invalid.map(Box::new);
             let stray = index.stray_keys_of(&reference).cloned().map(Box::new);
-            Change::Workload { touched, counted, invalid, stale, stray }
+            Change::Workload { workload: reference.clone(), touched, counted, invalid, stale, stray }
         };
         self.0.changed(change);
         Some(reference)
@@ -176,7 +191,8 @@ impl<K: Kind, C: OnChange> WatchHandler for Workloads<K, C> {
             (index.remove_workload(&reference), invalid)
         };
         let counted = invalid || !touched.is_empty();
-        self.0.changed(Change::Workload { touched, counted, invalid: None, stale: None, stray: None });
+        let workload = reference;
+        self.0.changed(Change::Workload { workload, touched, counted, invalid: None, stale: None, stray: None });
     }
 
     fn retain(&self, listed: &HashSet<WorkloadRef>) {
@@ -195,7 +211,7 @@ impl<C: OnChange> WatchHandler for Namespaces<C> {
     fn apply(&self, namespace: Self::Object) -> Option<String> {
         let name = namespace.name_any();
         let touched = self.0.cluster.index().set_namespace(&name, Some(namespace.labels().clone()));
-        self.0.changed(Change::Namespaces(touched));
+        self.0.changed(Change::Namespaces { namespace: Some(name.clone()), touched });
         Some(name)
     }
 
@@ -206,12 +222,12 @@ impl<C: OnChange> WatchHandler for Namespaces<C> {
 
     fn delete(&self, namespace: Self::Object) {
         let touched = self.0.cluster.index().set_namespace(&namespace.name_any(), None);
-        self.0.changed(Change::Namespaces(touched));
+        self.0.changed(Change::Namespaces { namespace: Some(namespace.name_any()), touched });
     }
 
     fn retain(&self, listed: &HashSet<String>) {
         let touched = self.0.cluster.index().retain_namespaces(listed);
-        self.0.changed(Change::Namespaces(touched));
+        self.0.changed(Change::Namespaces { namespace: None, touched });
     }
 }
 
@@ -335,6 +351,7 @@ impl<C: OnChange> Records<C> {
         // What is newer than the report counts: our own write may be.
         let known = self.0.cluster.records.get(&key);
         self.0.versions(&key, known.as_deref());
+        self.0.changed(Change::RecordWritten(key.clone()));
         if former {
             // Another version of the operator wrote it: it is adopted.
             self.0.changed(Change::Members(BTreeSet::from([key])));

@@ -7,7 +7,8 @@
 //! - [`admission`]: an admission review → what to ask → findings → the decision and its answer.
 //! - [`record`]: what the cluster runs and what the broker says → what to write.
 //! - [`namespaces`]: whether the namespaces of an environment exist. [`owners`]: whether they name only what is theirs.
-//!   [`near_miss`]: the name that somebody may have meant. [`stray_keys`]: what is wrong with keys that are not read.
+//!   [`near_miss`]: the name that somebody may have meant. [`other_line`]: a name that was put on unrelated workloads. [`stray_keys`]: what is wrong with keys that are not read.
+//! - [`pact_record`]: whether what a workload runs is recorded, for those who wait for it.
 //! - [`announcement`]: what sinks are told of a record: as a CDEvent, and for people.
 //! - [`not_in_force`]: what of an installed gate is not in force, for `helm test`.
 //! - [`broker_secrets`]: which Secrets a broker may be sent.
@@ -21,7 +22,9 @@ pub mod messages;
 pub mod namespaces;
 pub mod near_miss;
 pub mod not_in_force;
+pub mod other_line;
 pub mod owners;
+pub mod pact_record;
 pub mod reason;
 pub mod record;
 pub mod stray_keys;

@@ -37,6 +37,12 @@ macro_rules! reasons {
                 match self { $(Self::$name => stringify!($name),)+ }
             }
 
+            /// The reason that the API writes so.
+            #[must_use]
+            pub fn named(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.as_str() == text)
+            }
+
             /// What the reason means for its object.
             #[must_use]
             pub const fn meaning(self) -> Meaning {
@@ -125,20 +131,28 @@ reasons! {
     NamespaceLimit => Stalled,
     /// A namespace that the PactEnvironment names does not exist, or its selector matches none.
     NamespaceMissing => UnderWay,
+    /// No PactEnvironment claims the namespace: nothing of it is recorded.
+    NamespaceUnmapped => Stalled,
     /// Each namespace that the PactEnvironment names exists.
     NamespacesExist => Settled,
     /// No namespace is claimed by another environment.
     NoOverlap => Settled,
     /// What answers at the address is not a Pact Broker.
     NotABroker => UnderWay,
+    /// The workload has no annotation that names a pacticipant.
+    NotAnnotated => Stalled,
     /// The workload names a pacticipant that other namespaces own: it is not recorded for it.
     NotOwned => Stalled,
+    /// The version that the workload runs is not recorded yet.
+    NotRecorded => UnderWay,
     /// Nothing has to be done at the broker.
     NothingPending => Settled,
     /// No workload runs the pacticipant and nothing is recorded.
     NothingRecorded => Settled,
     /// No workload runs the pacticipant any more; the record is taken back after the grace.
     Orphaned => UnderWay,
+    /// The workload runs another version than the one that is waited for.
+    OtherVersion => UnderWay,
     /// Each workload names only pacticipants that its namespace may speak for.
     OwnersRespected => Settled,
     /// The pacticipant annotation is empty, or has an empty item.
@@ -201,6 +215,8 @@ reasons! {
     SecretUnreadable => UnderWay,
     /// The workload's namespace is new to a pacticipant that is recorded for others, and it runs another version.
     Stranger => Stalled,
+    /// The workload is only the template of an Argo Rollout or a Flagger Canary.
+    TemplateOnly => Stalled,
     /// The broker refuses the credentials.
     Unauthorized => UnderWay,
     /// A version that runs has no verdict yet, because the broker could not be asked.
@@ -229,6 +245,8 @@ reasons! {
     VersionMutable => Stalled,
     /// The version of the workload cannot be determined.
     VersionUnresolved => Stalled,
+    /// There is no such workload (yet).
+    WorkloadMissing => UnderWay,
 }
 
 impl Reason {

@@ -134,9 +134,11 @@ impl OnChange for Gate {
             Change::Versions(..)
             | Change::Members(_)
             | Change::Workload { .. }
-            | Change::Namespaces(_)
+            | Change::Namespaces { .. }
             | Change::Environment { .. }
+            | Change::RecordWritten(_)
             | Change::RecordGone(_)
+            | Change::PactRecord(_)
             | Change::Unreadable { .. } => {}
         }
     }

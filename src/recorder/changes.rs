@@ -16,15 +16,26 @@ use crate::{
 impl OnChange for Recorder {
     fn on_change(&self, change: Change) {
         match change {
-            Change::Members(touched) => self.schedule.records(touched),
-            Change::Workload { touched, counted, invalid, stale, stray } => {
+            Change::Members(touched) => {
+                self.schedule.pact_records_of(&touched);
+                self.schedule.records(touched);
+            }
+            Change::Workload { workload, touched, counted, invalid, stale, stray } => {
+                let waiting = self.cluster.pact_records().of_workload(&workload);
+                self.schedule.pact_records(waiting);
+                // Also those of a workload that takes something from this one.
+                self.schedule.pact_records_of(&touched);
                 self.schedule.rollouts(touched);
                 if counted {
                     self.schedule.environment_statuses();
                 }
                 self.report_workload(invalid, stale, stray);
             }
-            Change::Namespaces(touched) => {
+            Change::Namespaces { namespace, touched } => {
+                // Also those whose workload is no member of any key, before or now.
+                let there = namespace.map(|namespace| self.cluster.pact_records().in_namespace(&namespace));
+                self.schedule.pact_records(there.into_iter().flatten());
+                self.schedule.pact_records_of(&touched);
                 self.schedule.records(touched);
                 self.schedule.environment_statuses();
                 if self.cluster.is_complete() {
@@ -45,13 +56,20 @@ impl OnChange for Recorder {
                     self.schedule.judge_all_in(&environment_ref);
                     self.schedule.queue.now(Task::Environment(environment_ref));
                 }
+                let waiting = self.cluster.pact_records().all();
+                self.schedule.pact_records(waiting);
                 self.schedule.records(touched);
                 self.schedule.environment_statuses();
                 self.reporter.mistaken_workloads_soon(&self.cluster);
             }
             Change::Broker(name) => self.schedule.queue.now(Task::Broker(name)),
             // What was lost is found out again from the cluster and the broker (case 53).
-            Change::RecordGone(key) => self.schedule.queue.now(Task::Record(key)),
+            Change::RecordGone(key) => {
+                self.schedule.pact_records_of([&key]);
+                self.schedule.queue.now(Task::Record(key));
+            }
+            Change::RecordWritten(key) => self.schedule.pact_records_of([&key]),
+            Change::PactRecord(object) => self.schedule.pact_records([object]),
             Change::Unreadable { regarding, problem } => self.report_unreadable(regarding, problem),
             Change::Versions(key, changed) => {
                 // A leader has told what it read itself.

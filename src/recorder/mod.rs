@@ -3,8 +3,8 @@
 //! Level-triggered: each pass compares what the broker should say with what it says. Everything that matters is read
 //! anew from the cluster and the broker after a restart; only delays are kept in memory, by the [`queue`].
 //!
-//! Five reconcilers, each of a few handles: of a record, of the verdicts on what runs, of an environment, of a broker, of
-//! what is published there.
+//! Six reconcilers, each of a few handles: of a record, of the verdicts on what runs, of an environment, of a broker, of
+//! what is published there, of who waits for a record.
 //! What they decide is in [`crate::decide`], what they know in [`crate::cluster`].
 
 mod broker;
@@ -14,6 +14,7 @@ mod environment;
 mod environment_status;
 mod metrics;
 mod optional;
+mod pact_record;
 mod publications;
 pub mod queue;
 mod record;
@@ -44,6 +45,7 @@ use self::{
     broker::BrokerReconciler,
     environment::EnvironmentReconciler,
     metrics::RecorderMetrics,
+    pact_record::PactRecordReconciler,
     publications::PublicationsReconciler,
     queue::{Next, Queue, Slot, Task, Tries},
     record::RecordReconciler,
@@ -130,6 +132,7 @@ struct Recorder {
     environment: EnvironmentReconciler,
     broker: BrokerReconciler,
     publications: PublicationsReconciler,
+    pact_record: PactRecordReconciler,
 }
 
 impl Recorder {
@@ -187,6 +190,11 @@ impl Recorder {
                 cluster: Arc::clone(&cluster),
                 schedule: schedule.clone(),
                 waiting,
+                settings: Arc::clone(&settings),
+            },
+            pact_record: PactRecordReconciler {
+                cluster: Arc::clone(&cluster),
+                leadership: leadership.clone(),
                 settings: Arc::clone(&settings),
             },
             broker: BrokerReconciler {
@@ -249,6 +257,7 @@ impl Recorder {
             Task::Record(key) => self.record.reconcile(&key, slot, tries).await,
             Task::Verdict(key) => self.verdict.reconcile(&key, tries).await,
             Task::Publications(broker) => self.publications.reconcile(&broker).await,
+            Task::PactRecord(object) => self.pact_record.reconcile(&object, tries).await,
         }
     }
 

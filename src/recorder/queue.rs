@@ -23,7 +23,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use crate::workload::{EnvironmentRef, RecordKey};
+use crate::{
+    cluster::pact_records::PactRecordRef,
+    workload::{EnvironmentRef, RecordKey},
+};
 
 /// A task. Running it twice does no harm; it reads the state that it needs by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +43,8 @@ pub enum Task {
     Verdict(RecordKey),
     /// What was published at a broker, by the name of its `PactBroker`, while something waits for that.
     Publications(String),
+    /// A `PactRecord`.
+    PactRecord(PactRecordRef),
 }
 
 /// A group of tasks that wait for each other.
@@ -51,6 +56,8 @@ enum Lane {
     Environments(String),
     /// A broker's records.
     Records(String),
+    /// `PactRecord`s: they wait for the API server only.
+    PactRecords,
     /// A broker's checks: they cost the broker far more than records do, and can wait.
     Verdicts(String),
 }
@@ -60,6 +67,7 @@ impl Lane {
         match self {
             Self::Free | Self::Environments(_) => Slots::new(0, SLOTS_PER_LANE),
             Self::Records(_) => Slots::new(SLOTS_PER_LANE, SLOTS_WITHOUT_HURRY),
+            Self::PactRecords => Slots::new(0, PACT_RECORDS_AT_ONCE),
             Self::Verdicts(_) => Slots::new(0, VERDICTS_AT_ONCE),
         }
     }
@@ -73,6 +81,7 @@ impl Task {
             Self::Environment(environment_ref) => Lane::Environments(environment_ref.broker.clone()),
             Self::Record(key) => Lane::Records(key.environment_ref.broker.clone()),
             Self::Verdict(key) => Lane::Verdicts(key.environment_ref.broker.clone()),
+            Self::PactRecord(_) => Lane::PactRecords,
             Self::Broker(_) | Self::EnvironmentStatus(_) | Self::Publications(_) => Lane::Free,
         }
     }
@@ -153,6 +162,8 @@ const SLOTS_PER_LANE: usize = 64;
 /// How many records that are not urgent may hold one: few more than a broker's own limit of requests, for whatever they
 /// have sent comes before an urgent record's request.
 const SLOTS_WITHOUT_HURRY: usize = 16;
+/// How many `PactRecord`s may be looked at at once.
+const PACT_RECORDS_AT_ONCE: usize = 8;
 /// How many checks of one broker may run at once.
 const VERDICTS_AT_ONCE: usize = 2;
 /// How many tasks of one lane may run in all, including those that have released their slot: the reports in the cluster

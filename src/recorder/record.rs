@@ -27,6 +27,7 @@ use crate::{
     decide::{
         Explanation, Reason,
         announcement::Sink,
+        other_line,
         record::{
             Action, Assessment, Facts, MemberView, RecordState, Vanished, Write, add_bypassed, add_strangers,
             announced, assess, counted, dropped, outdated, remember_verdicts, show_all_members, status, strangers,
@@ -249,6 +250,7 @@ impl RecordReconciler {
             after.checks.clear();
         }
         remember_verdicts(&mut after);
+        other_line::remember(&mut after, counted(members), &key.pacticipant);
         add_bypassed(&mut after, before, members, now);
         let after = self.signed(after);
         (before != Some(&after)).then(|| self.announced(key, object, after))

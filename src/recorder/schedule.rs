@@ -13,7 +13,7 @@ use super::{
 use crate::{
     api::names::Pacticipant,
     broker::BrokerError,
-    cluster::Cluster,
+    cluster::{Cluster, pact_records::PactRecordRef},
     decide::Reason,
     workload::{EnvironmentRef, RecordKey},
 };
@@ -63,6 +63,20 @@ impl Schedule {
         for key in self.cluster.keys(|_| true) {
             self.queue.now(Task::Record(key));
         }
+        let pact_records = self.cluster.pact_records().all();
+        self.pact_records(pact_records);
+    }
+
+    /// These `PactRecord`s, once everything was looked at.
+    pub(super) fn pact_records(&self, objects: impl IntoIterator<Item = PactRecordRef>) {
+        for object in objects.into_iter().take_while(|_| self.cluster.is_complete()) {
+            self.queue.now(Task::PactRecord(object));
+        }
+    }
+
+    /// The `PactRecord`s that the records of these keys concern.
+    pub(super) fn pact_records_of<'a>(&self, keys: impl IntoIterator<Item = &'a RecordKey>) {
+        self.pact_records(self.cluster.pact_records_of(keys));
     }
 
     /// Forgets what was found while this process led: verdicts, and what was refused.

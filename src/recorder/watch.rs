@@ -13,7 +13,7 @@ use super::{Recorder, optional::Optional};
 use crate::{
     api::PactBroker,
     cluster::watch_handlers::{
-        Brokers, Canaries, Environments, Namespaces, Records, RolloutRevisions, Watched, Workloads,
+        Brokers, Canaries, Environments, Namespaces, PactRecords, Records, RolloutRevisions, Watched, Workloads,
     },
     workload::{Dispatch, Kind, WorkloadKind, revisions::HASH_LABEL},
 };
@@ -24,8 +24,15 @@ use operator_kit::{
 };
 
 /// What is watched besides the kinds of workload.
-const OTHERS: [&str; 6] =
-    ["namespaces", "pactenvironments", "pactbrokers", "pactdeployments", "rollout-revisions", "flagger-canaries"];
+const OTHERS: [&str; 7] = [
+    "namespaces",
+    "pactenvironments",
+    "pactbrokers",
+    "pactdeployments",
+    "pactrecords",
+    "rollout-revisions",
+    "flagger-canaries",
+];
 /// The definition whose objects have the revisions.
 const ROLLOUTS: &str = "rollouts.argoproj.io";
 /// How many kinds are watched in all.
@@ -43,7 +50,7 @@ pub(super) fn gates(readiness: &Readiness) -> [Gate; WATCHED] {
 /// Watches everything until shutdown. Once all was listed, everything is looked at.
 pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, history: History, shutdown: CancellationToken) {
     let all_listed = Arc::clone(&recorder);
-    let [namespaces, environments, brokers, records, revisions, canaries, workloads @ ..] =
+    let [namespaces, environments, brokers, records, pact_records, revisions, canaries, workloads @ ..] =
         first_lists(gates(&readiness), move || listed(&all_listed));
     let client = recorder.cluster.client.clone();
     let watched = Watched { cluster: Arc::clone(&recorder.cluster), changes: Arc::clone(&recorder) };
@@ -54,6 +61,14 @@ pub(super) async fn run(recorder: Arc<Recorder>, readiness: Readiness, history: 
         Box::pin(follow(Api::all(client.clone()), Environments(watched.clone()), environments, restored(), until())),
         Box::pin(follow(Api::all(client.clone()), Brokers(watched.clone()), brokers, restored(), until())),
         Box::pin(follow(Api::all(client.clone()), Records(watched.clone()), records, restored(), until())),
+        // Whoever upgrades without the new definition has no such objects, and what runs is recorded all the same.
+        Optional::new("pactrecords.pact-operator.dev").follow(
+            client.clone(),
+            of_watched(&watched, PactRecords),
+            pact_records,
+            restored(),
+            until(),
+        ),
         {
             let cluster = Arc::clone(&recorder.cluster);
             let report = move |served| cluster.set_rollouts_served(served);

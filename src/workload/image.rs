@@ -40,6 +40,18 @@ impl ImageReference {
         Self { repository: repository.to_owned(), tag: written(tag), digest: written(digest) }
     }
 
+    /// The repository without its registry: `shop/orders` of `registry.example.com/shop/orders`, and `postgres` of
+    /// `docker.io/library/postgres`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        let is_registry = |first: &str| first.contains(['.', ':']) || first == "localhost";
+        let path = match self.repository.split_once('/') {
+            Some((first, path)) if is_registry(first) => path,
+            _ => &self.repository,
+        };
+        path.strip_prefix("library/").unwrap_or(path)
+    }
+
     /// Whether it names another build than `other`: another tag or digest. The same tag or digest in another registry is
     /// the same build, and so is a tag that is pinned to a digest now.
     #[must_use]

@@ -84,6 +84,13 @@ pub fn chosen_container(workload: &Workload) -> Result<&Container, VersionProble
     }
 }
 
+/// The repository of the image that counts, without its registry; `None` where it is not known which one does.
+#[must_use]
+pub fn image_path(workload: &Workload) -> Option<Box<str>> {
+    let image = ImageReference::parse(&chosen_container(workload).ok()?.image);
+    Some(image.path()).filter(|path| !path.is_empty()).map(Box::from)
+}
+
 /// The annotation or label that stayed while the image became another build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StaleSource {

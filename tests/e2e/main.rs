@@ -195,7 +195,8 @@ impl Cluster {
 /// Removes what an earlier run left: the operator would know the versions that were recorded then, and admit them.
 async fn clean(control_plane: &ControlPlane) {
     let gate = ["validatingwebhookconfiguration", "pact-operator"];
-    let kinds = ["pactbrokers", "pactenvironments", "pactdeployments"].map(|kind| format!("{kind}.pact-operator.dev"));
+    let kinds = ["pactbrokers", "pactenvironments", "pactdeployments", "pactrecords"];
+    let kinds = kinds.map(|kind| format!("{kind}.pact-operator.dev"));
     let kinds: Vec<_> = ["crd"].into_iter().chain(kinds.iter().map(String::as_str)).collect();
     for objects in [&gate[..], &["namespace", RELEASE, "shop", ELSEWHERE], &kinds] {
         let delete = [&["delete", "--ignore-not-found", "--timeout=120s"], objects].concat();

@@ -138,9 +138,9 @@ impl Happened {
             }
             Self::DefinitionsLeftToOthers => drop(cluster.release(&json!({"crds": {"install": false}})).await),
             Self::DefinitionsDeleted => {
-                let kinds = ["pactbrokers", "pactenvironments", "pactdeployments"];
+                let kinds = ["pactbrokers", "pactenvironments", "pactdeployments", "pactrecords"];
                 let kinds = kinds.map(|kind| format!("{kind}.pact-operator.dev"));
-                delete(&["crd", &kinds[0], &kinds[1], &kinds[2]]).await;
+                delete(&["crd", &kinds[0], &kinds[1], &kinds[2], &kinds[3]]).await;
             }
             Self::EnvironmentDeleted => delete(&["pactenvironments.pact-operator.dev", "production"]).await,
             Self::DeploymentsDeleted => {
@@ -168,7 +168,7 @@ async fn served(cluster: &ChartCluster) -> bool {
 
 /// The objects of the operator's kinds, or `None` when these are not served.
 async fn objects(cluster: &ChartCluster) -> Option<BTreeSet<String>> {
-    let kinds = "pactbrokers.pact-operator.dev,pactenvironments.pact-operator.dev,pactdeployments.pact-operator.dev";
+    let kinds = "pactbrokers.pact-operator.dev,pactenvironments.pact-operator.dev,pactdeployments.pact-operator.dev,pactrecords.pact-operator.dev";
     let output = CommandOutput::of(&kubectl(cluster.control_plane.kubeconfig(), &["get", kinds, "-o", "name"]).await);
     (output.code == 0).then(|| output.out.lines().map(str::to_owned).collect())
 }

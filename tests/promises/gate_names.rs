@@ -74,3 +74,27 @@ async fn case_90_a_broker_that_spells_the_name_otherwise_is_not_believed_and_the
     assert!(again.contains("spells the pacticipant Order Service"), "{again}");
     assert!(broker.writes().len() <= 1, "{:?}", broker.writes());
 }
+
+#[tokio::test]
+async fn a_version_that_nobody_published_is_told_to_be_that_of_another_application_where_its_image_is_another() {
+    let setup = GateSetup::shared().await;
+    let environment = &setup.gated(json!({"mode": "Enforce"})).await;
+    setup.provider_that_breaks(&environment.name, "named-in-common");
+    setup.running(environment, "named-in-common", "named-in-common", "1.0.0").await;
+    setup.cluster.wait_recorded(&environment.name, "named-in-common", "1.0.0").await;
+    let postgres = annotated("postgres", "named-in-common", "1.0.0").image("docker.io/library/postgres:16.2");
+    let (create, postgres) = (["create", "--dry-run=server", "-f", "-"], postgres.manifest().to_string());
+    let denial = eventually("the gate to know what is recorded", SOON, async || {
+        let output = setup.kubectl_reading(&environment.namespace, &create, &postgres).await;
+        let denial = output.denial().unwrap_or_else(|| panic!("{output:?}")).to_owned();
+        if denial.contains("Its image") { Ok(denial) } else { Err(denial) }
+    })
+    .await;
+    let lines: Vec<_> = denial.lines().collect();
+    assert!(lines[0].starts_with("named-in-common 16.2 may not be deployed to "), "{denial}");
+    let hint = "Its image postgres is not the one that is recorded as named-in-common: a common annotation";
+    assert!(lines[1..].iter().any(|line| line.trim().starts_with(hint)), "{denial}");
+    let other = annotated("other", "named-in-common", "3.0.0").manifest().to_string();
+    let output = setup.kubectl_reading(&environment.namespace, &create, &other).await;
+    assert!(output.denial().is_some_and(|denial| !denial.contains("Its image")), "{output:?}");
+}

@@ -255,3 +255,29 @@ async fn case_62_the_denial_of_a_consumer_without_its_provider_says_what_to_depl
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_dry_run_is_warned_about_at_most_where_the_environment_says_so_and_the_real_request_is_denied() {
+    let setup = GateSetup::shared().await;
+    let dry_run = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-"];
+    for (app, gate, denied) in [
+        ("dry-run-full", json!({"mode": "Enforce"}), true),
+        ("dry-run-warned", json!({"mode": "Enforce", "dryRun": "Warn"}), false),
+    ] {
+        let environment = &setup.gated(gate).await;
+        setup.provider_that_breaks(&environment.name, app);
+        setup.running(environment, app, app, "1.0.0").await;
+        let broken = annotated(app, app, "2.0.0").manifest().to_string();
+        let output = setup.kubectl_reading(&environment.namespace, &dry_run, &broken).await;
+        assert_eq!(output.denial().is_some(), denied, "{output:?}");
+        if !denied {
+            let warnings = output.warnings();
+            let told = warnings.iter().any(|it| it.ends_with("; the real request is denied"));
+            assert!(output.code == 0 && told, "{output:?}");
+        }
+        let real: Vec<_> = dry_run.into_iter().filter(|it| *it != "--dry-run=server").collect();
+        let output = setup.kubectl_reading(&environment.namespace, &real, &broken).await;
+        assert!(output.denial().is_some(), "{output:?}");
+        setup.wait_reported(&environment.namespace, app, "RolloutDenied").await;
+    }
+}

@@ -82,6 +82,7 @@ mod matrix_worlds;
 mod notifications;
 mod objects;
 mod pact_cli;
+mod pact_record;
 mod people_verbs;
 mod planted_tokens;
 mod recorder_adoption;

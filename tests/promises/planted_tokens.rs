@@ -106,6 +106,7 @@ pub(crate) async fn all_that_is_shown(cluster: &TestCluster, webhook: Option<&We
         "pactbrokers",
         "pactenvironments",
         "pactdeployments",
+        "pactrecords",
         "events.events.k8s.io",
         "leases",
         "configmaps",

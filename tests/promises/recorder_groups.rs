@@ -42,6 +42,29 @@ async fn case_35_two_deployments_of_one_pacticipant_are_mixed_until_both_run_the
 }
 
 #[tokio::test]
+async fn a_name_that_a_common_annotation_put_on_other_applications_is_told_as_that() {
+    let cluster = TestCluster::shared().await;
+    cluster
+        .with_namespace(async |namespace, environment| {
+            published(&cluster, "common", &["1.0.0"]);
+            annotated("common", "common", "1.0.0").apply(&cluster.client(), &namespace).await.wait_complete().await;
+            cluster.wait_recorded(&environment, "common", "1.0.0").await;
+            let postgres = annotated("postgres", "common", "1.0.0").image("docker.io/library/postgres:16.2");
+            postgres.apply(&cluster.client(), &namespace).await.wait_complete().await;
+            let record = cluster.wait_condition(&environment, "common", ("Mixed", "True", "Mixed")).await;
+            let mixed = condition(&record, "Mixed").expect("the condition Mixed").message;
+            let told = format!(
+                "Deployment {namespace}/common runs shop, Deployment {namespace}/postgres runs postgres: images of \
+                 different repositories. A common annotation"
+            );
+            assert!(mixed.contains(&told), "{mixed}");
+            let note = cluster.wait_event(&namespace, "postgres", "Mixed").await;
+            assert!(note.contains(&told), "{note}");
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn case_35_a_group_is_not_recorded_while_one_of_its_members_still_rolls_out() {
     let cluster = TestCluster::shared().await;
     cluster

@@ -4,7 +4,7 @@ use crate::control_plane::ControlPlane;
 use crate::kubectl::kubectl;
 
 /// The operator's own kinds, by their plural names.
-const OUR_KINDS: [&str; 3] = ["pactbrokers", "pactenvironments", "pactdeployments"];
+const OUR_KINDS: [&str; 4] = ["pactbrokers", "pactenvironments", "pactdeployments", "pactrecords"];
 
 /// Prints to stderr: the namespace's workloads and Events, the operator's kinds where their CRDs exist, the tails of
 /// the operators' logs.

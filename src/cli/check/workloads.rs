@@ -113,7 +113,8 @@ async fn one(
         name: reference.name.clone(),
         operation: Operation::Create,
         user: User::default(),
-        dry_run: true,
+        // What is to be found out is what the real request will be answered.
+        dry_run: false,
         self_test: false,
         old: None,
         new: workload,

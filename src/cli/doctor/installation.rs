@@ -7,7 +7,7 @@ use k8s_openapi::{
 use kube::{Api, Client, CustomResourceExt, ResourceExt};
 use operator_kit::refusal;
 
-use crate::api::{PactBroker, PactDeployment, PactEnvironment};
+use crate::api::{PactBroker, PactDeployment, PactEnvironment, PactRecord};
 
 /// The bindings of the operator's accounts in the whole cluster.
 const BINDINGS: [&str; 2] = ["pact-operator-controller", "pact-operator-webhook"];
@@ -22,7 +22,7 @@ pub(super) struct Piece {
 
 /// Looks at the definitions and at the bindings.
 pub(super) async fn look(client: &Client, namespace: &str) -> Vec<Piece> {
-    let ours = [PactBroker::crd(), PactEnvironment::crd(), PactDeployment::crd()];
+    let ours = [PactBroker::crd(), PactEnvironment::crd(), PactDeployment::crd(), PactRecord::crd()];
     let definitions = join_all(ours.into_iter().map(|ours| definition(client, ours))).await;
     let bindings = join_all(BINDINGS.map(|name| binding(client, name, namespace))).await;
     definitions.into_iter().chain(bindings).collect()

@@ -7,14 +7,14 @@ use kube::CustomResourceExt;
 use serde_json::Value;
 
 use super::{GENERATED, cell, is_as_generated};
-use crate::api::{PactBroker, PactDeployment, PactEnvironment};
+use crate::api::{PactBroker, PactDeployment, PactEnvironment, PactRecord};
 
 /// Fields whose own fields Kubernetes describes.
 const OF_KUBERNETES: [&str; 2] = ["conditions", "selector"];
 
 #[test]
 fn the_pages_of_the_kinds_are_what_the_types_say() {
-    for definition in [PactBroker::crd(), PactEnvironment::crd(), PactDeployment::crd()] {
+    for definition in [PactBroker::crd(), PactEnvironment::crd(), PactDeployment::crd(), PactRecord::crd()] {
         let page = format!("docs/reference/{}.md", definition.spec.names.kind.to_lowercase());
         is_as_generated(&page, &of_kind(&definition));
     }
@@ -27,8 +27,11 @@ fn of_kind(definition: &CustomResourceDefinition) -> String {
     let schema = &schema["openAPIV3Schema"];
     let about = schema["description"].as_str().unwrap();
     let mut page = format!(
-        "{GENERATED}# {}\n\n{about} Cluster-scoped, `{}/{}`, short name `{short}`.\n",
-        names.kind, definition.spec.group, version.name
+        "{GENERATED}# {}\n\n{about} {}-scoped, `{}/{}`, short name `{short}`.\n",
+        names.kind,
+        definition.spec.scope.trim_end_matches('d'),
+        definition.spec.group,
+        version.name
     );
     for part in ["spec", "status"] {
         let part_schema = &schema["properties"][part];

@@ -317,6 +317,7 @@ fn finding(
             version: Version::parse(&check.version).ok()?,
         }),
         basis: Basis::New,
+        other_image: None,
     };
     let pairs = check.pairs.iter().filter_map(|pair| {
         let provider_version = pair.provider_version.as_deref().map(Version::parse).transpose().ok()?;

@@ -59,6 +59,12 @@ impl KeyLimit {
         }
     }
 
+    /// Whether a key that a workload names is beyond the limit.
+    pub(super) fn is_beyond(&self, workload: &WorkloadRef, key: &RecordKey) -> bool {
+        let beyond = self.beyond.get(&workload.namespace).and_then(|beyond| beyond.get(key));
+        beyond.is_some_and(|workloads| workloads.contains(workload))
+    }
+
     /// The workloads of a namespace that may speak for a key now that others left; each has to be looked at again.
     pub(super) fn next(&self, namespace: &str) -> BTreeSet<WorkloadRef> {
         let free = self.most - self.counts.get(namespace).copied().unwrap_or_default().min(self.most);

@@ -77,6 +77,7 @@ pub fn asked(
         kind: WorkloadKind::Deployment,
         identified,
         basis,
+        other_image: None,
     });
     Some(match open.question(now) {
         Err(cause) => Known::Finding(Box::new(open.finding(cause))),

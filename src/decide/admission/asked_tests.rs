@@ -45,6 +45,7 @@ fn told(about: &Asked, policy: &Policy, unclear: Option<Unclear>) -> String {
     let recorded = |_: &EnvironmentRef, _: &Pacticipant| RecordedVersions {
         current: ["1"].map(|text| Version::parse(text).unwrap()).into(),
         former: ["0"].map(|text| Version::parse(text).unwrap()).into(),
+        ..RecordedVersions::default()
     };
     match asked(about, policy, unclear, recorded, Timestamp::UNIX_EPOCH) {
         None => "nothing can be read".to_owned(),

@@ -46,8 +46,9 @@ fn open(found: Option<&str>) -> OpenSubject {
         kind: WorkloadKind::Deployment,
         identified,
         basis: Basis::New,
+        other_image: None,
     };
-    OpenSubject { subject, rules: GateRules::default(), members_listed: true, unclear: None }
+    OpenSubject { subject, rules: GateRules::default(), members_listed: true, unclear: None, dry_run: false }
 }
 
 #[test]

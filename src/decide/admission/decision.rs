@@ -3,7 +3,7 @@
 
 use super::{Basis, Bypass, GateRules, Problem, Subject, Unclear};
 use crate::{
-    api::gate::{GateAction, GateActions, GateMode, RollbackPolicy},
+    api::gate::{DryRun, GateAction, GateActions, GateMode, RollbackPolicy},
     decide::{Judgement, Question, Verdict},
     workload::VersionProblem,
 };
@@ -63,6 +63,8 @@ pub struct Finding {
     pub asked: Option<Question>,
     /// Whether the mode is `Enforce` and only waits for the list of what runs.
     pub awaits_members: bool,
+    /// Whether it is only warned about because the request is a dry-run.
+    pub spared_dry_run: bool,
 }
 
 impl Finding {
@@ -74,7 +76,25 @@ impl Finding {
         let wanted = wanted(&cause, subject.basis, rules);
         let mode = in_force(rules.mode, members_listed);
         let awaits_members = mode != rules.mode;
-        Self { subject, cause, wanted, action: capped(wanted, mode), mode, asked: None, awaits_members }
+        Self {
+            subject,
+            cause,
+            wanted,
+            action: capped(wanted, mode),
+            mode,
+            asked: None,
+            awaits_members,
+            spared_dry_run: false,
+        }
+    }
+
+    /// The same finding about a dry-run: where the environment says so, it is warned about at most.
+    #[must_use]
+    pub fn of_dry_run(self, rules: &GateRules) -> Self {
+        if rules.dry_run == DryRun::Full || self.action != GateAction::Deny {
+            return self;
+        }
+        Self { action: GateAction::Warn, spared_dry_run: true, ..self }
     }
 
     /// Whether the version may be deployed under the policy, whatever the mode; `None` where that is not known. What the

@@ -29,6 +29,7 @@ fn subject(basis: Basis) -> Subject {
         kind: WorkloadKind::Deployment,
         identified: Ok(identified),
         basis,
+        other_image: None,
     }
 }
 
@@ -311,4 +312,28 @@ proptest! {
             prop_assert_eq!(outcome(&summed_up(after)), Outcome::Denied);
         }
     }
+}
+
+#[test]
+fn a_dry_run_is_warned_about_at_most_where_the_environment_says_so() {
+    let rules = |mode, dry_run| GateRules::parse(&GatePolicy { mode, dry_run, ..GatePolicy::default() });
+    for (mode, dry_run, action, spared) in [
+        (GateMode::Enforce, DryRun::Full, GateAction::Deny, false),
+        (GateMode::Enforce, DryRun::Warn, GateAction::Warn, true),
+        (GateMode::Warn, DryRun::Warn, GateAction::Warn, false),
+        (GateMode::Audit, DryRun::Warn, GateAction::Allow, false),
+    ] {
+        let rules = rules(mode, dry_run);
+        let real = Finding::new(subject(Basis::New), judged(Verdict::No), &rules, true);
+        assert_eq!(real.action, capped(GateAction::Deny, mode), "the real request: {mode:?} {dry_run:?}");
+        let finding = real.of_dry_run(&rules);
+        assert_eq!((finding.action, finding.spared_dry_run), (action, spared), "{mode:?} {dry_run:?}");
+        assert_eq!((finding.wanted, finding.mode), (GateAction::Deny, mode), "what is wanted stays");
+    }
+    let rules = rules(GateMode::Enforce, DryRun::Warn);
+    let fine = Finding::new(subject(Basis::New), judged(Verdict::Yes), &rules, true).of_dry_run(&rules);
+    assert_eq!((fine.action, fine.spared_dry_run), (GateAction::Allow, false));
+    let broken = Finding::new(subject(Basis::New), judged(Verdict::No), &rules, true).of_dry_run(&rules);
+    let warnings = crate::decide::messages::warnings(&Decision::over(vec![broken]));
+    assert!(warnings[0].ends_with("; the real request is denied"), "{warnings:?}");
 }

@@ -7,7 +7,7 @@ use crate::{
         PactEnvironment,
         condition::is_true,
         environment::MEMBERS_LISTED,
-        gate::{GateActions, GateMode, GatePolicy, Ignore, InFlight, RollbackPolicy},
+        gate::{DryRun, GateActions, GateMode, GatePolicy, Ignore, InFlight, RollbackPolicy},
         names::{EnvironmentName, Pacticipant, Version},
     },
     decide::{Ignored, Question},
@@ -45,6 +45,8 @@ impl EnvironmentPolicy {
 pub struct GateRules {
     /// How far it may go.
     pub mode: GateMode,
+    /// How far it may go when a request is a dry-run.
+    pub dry_run: DryRun,
     /// What is done for each verdict.
     pub actions: GateActions,
     /// What is done about versions that were recorded before.
@@ -89,6 +91,7 @@ impl GateRules {
         ignore.sort();
         Self {
             mode: policy.mode,
+            dry_run: policy.dry_run,
             actions: policy.actions.clone(),
             rollback: policy.rollback,
             in_flight: policy.in_flight,

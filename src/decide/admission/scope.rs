@@ -130,6 +130,8 @@ pub struct OpenSubject {
     pub members_listed: bool,
     /// Why the broker is not asked although there is a question, if so.
     pub unclear: Option<Unclear>,
+    /// Whether the request is a dry-run.
+    pub dry_run: bool,
 }
 
 impl OpenSubject {
@@ -156,7 +158,8 @@ impl OpenSubject {
     /// What comes of the answer under the environment's policy.
     #[must_use]
     pub fn finding(self, cause: Cause) -> Finding {
-        Finding::new(self.subject, cause, &self.rules, self.members_listed)
+        let finding = Finding::new(self.subject, cause, &self.rules, self.members_listed);
+        if self.dry_run { finding.of_dry_run(&self.rules) } else { finding }
     }
 }
 
@@ -242,7 +245,10 @@ pub fn scope<'a>(
             });
         }
         let subjects = subjects(old, new, &judge.rules, &recorded).into_iter();
-        open.extend(subjects.filter(|subject| must_be_asked(subject, &judge.gate)).map(|subject| judge.open(subject)));
+        open.extend(subjects.filter(|subject| must_be_asked(subject, &judge.gate)).map(|subject| {
+            let open = judge.open(subject);
+            OpenSubject { dry_run: review.dry_run, ..open }
+        }));
     }
     if gated {
         notices.extend(new.stray_keys.iter().cloned().map(Notice::StrayKey));
@@ -301,6 +307,7 @@ impl<'a> Judge<'a> {
             // Where nothing is asked, no answer can lack what is not listed yet.
             members_listed: self.members_listed || self.unclear.is_some(),
             unclear: self.unclear.clone(),
+            dry_run: false,
         }
     }
 }

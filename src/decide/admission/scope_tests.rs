@@ -81,6 +81,7 @@ fn scope_at(review: &Review, whereabouts: &Whereabouts) -> Scope {
     let recorded = |_: &EnvironmentRef, _: &Pacticipant| RecordedVersions {
         current: [Version::parse("1").unwrap()].into(),
         former: [Version::parse("0").unwrap()].into(),
+        ..RecordedVersions::default()
     };
     scope(review, whereabouts, environment, recorded)
 }
@@ -300,5 +301,15 @@ fn nobody_waits_for_verdicts_that_change_nothing() {
     {
         let Scope::Judged { subjects, .. } = scope_in(&review(), &mapped(objects)) else { panic!("unjudged") };
         assert_eq!(Scope::is_silent(&subjects), silent, "{objects:?}");
+    }
+}
+
+#[test]
+fn what_is_asked_about_knows_of_a_dry_run() {
+    for dry_run in [false, true] {
+        let Scope::Judged { subjects, .. } = scope_in(&Review { dry_run, ..review() }, &mapped(&["production"])) else {
+            panic!("unjudged");
+        };
+        assert!(!subjects.is_empty() && subjects.iter().all(|open| open.dry_run == dry_run));
     }
 }

@@ -10,10 +10,11 @@ use thiserror::Error;
 
 use crate::{
     api::names::{ApplicationInstance, Pacticipant, Version},
-    decide::reason::Reason,
+    decide::{other_line, reason::Reason},
     workload::{
         EnvironmentRef, EnvironmentRules, Identity, IdentityProblem, NotOwned, VersionProblem, Workload, WorkloadKind,
-        identify, stale_source, version::chosen_container,
+        identify, stale_source,
+        version::{chosen_container, image_path},
     },
 };
 
@@ -30,6 +31,8 @@ pub struct Subject {
     pub identified: Result<Identified, Problem>,
     /// What is known of that version without asking.
     pub basis: Basis,
+    /// The repository of the workload's image, where it obviously is not the application that is recorded under this name.
+    pub other_image: Option<Box<str>>,
 }
 
 /// A pacticipant at a version.
@@ -91,6 +94,9 @@ pub struct RecordedVersions {
     pub current: BTreeSet<Version>,
     /// Those that were recorded before.
     pub former: BTreeSet<Version>,
+    /// The repositories of the images of what is recorded, but for those that are named as the pacticipant is; `None` where
+    /// nobody knows them.
+    pub images: Option<BTreeSet<String>>,
 }
 
 impl RecordedVersions {
@@ -138,6 +144,7 @@ pub fn subjects(
         kind: new.reference.kind,
         identified,
         basis,
+        other_image: None,
     };
     // What was wrong before must not block a sidecar's new image (case 2).
     let wrong = |problem| {
@@ -170,12 +177,20 @@ pub fn subjects(
             pacticipants.push(name);
         }
     }
+    let image = image_path(&judged);
     let named = pacticipants.into_iter().map(|pacticipant| {
         let ran = before.as_ref().is_some_and(|before| {
             before.pacticipants.contains(&pacticipant) && before.version == version && before.instance == instance
         });
-        let basis = if ran { Basis::Unchanged } else { recorded(&rules.environment_ref, &pacticipant).basis(&version) };
-        subject(Ok(Identified { pacticipant, version: version.clone() }), basis)
+        let recorded = (!ran).then(|| recorded(&rules.environment_ref, &pacticipant));
+        let basis = recorded.as_ref().map_or(Basis::Unchanged, |recorded| recorded.basis(&version));
+        let ran_as_it = before.as_ref().is_some_and(|before| before.pacticipants.contains(&pacticipant));
+        let image_before = old.filter(|_| ran_as_it).and_then(image_path);
+        let other_image = recorded.filter(|it| basis == Basis::New && !it.current.is_empty()).and_then(|it| {
+            let images = it.images?;
+            other_line::of_workload(image.as_deref(), image_before.as_deref(), &pacticipant, &images).map(Box::from)
+        });
+        Subject { other_image, ..subject(Ok(Identified { pacticipant, version: version.clone() }), basis) }
     });
     subjects.extend(named);
     subjects

@@ -53,7 +53,11 @@ fn rules(version: &Value) -> EnvironmentRules {
 fn recorded(_: &EnvironmentRef, pacticipant: &Pacticipant) -> RecordedVersions {
     let version = |text| Version::parse(text).unwrap();
     match pacticipant.as_str() {
-        "orders" => RecordedVersions { current: [version("1")].into(), former: [version("0.9")].into() },
+        "orders" => RecordedVersions {
+            current: [version("1")].into(),
+            former: [version("0.9")].into(),
+            ..RecordedVersions::default()
+        },
         _ => RecordedVersions::default(),
     }
 }
@@ -453,5 +457,51 @@ proptest! {
             new.annotations.pacticipant.clone_from(&old.annotations.pacticipant);
         }
         prop_assert!(!subjects(Some(&old), &new, &rules, recorded).is_empty());
+    }
+}
+
+#[test]
+fn a_name_that_was_put_on_another_application_is_noted_where_a_version_is_new() {
+    let known = |images: Option<&[&str]>, current: &[&str]| RecordedVersions {
+        current: current.iter().map(|text| Version::parse(text).unwrap()).collect(),
+        images: images.map(|it| it.iter().map(|&image| image.to_owned()).collect()),
+        ..RecordedVersions::default()
+    };
+    let runs = |image: &str| with(|workload| workload.containers[0].image = image.to_owned());
+    let api = || runs("reg.example.com/shop/api:0.1");
+    for (what, old, image, images, current, other) in [
+        ("created", None, "docker.io/library/postgres:16", Some(&[][..]), vec!["1"], Some("postgres")),
+        (
+            "another image than before",
+            Some(running()),
+            "reg/postgres:16",
+            Some(&[][..]),
+            vec!["1"],
+            Some("reg/postgres"),
+        ),
+        ("the same image as before", Some(api()), "reg.example.com/shop/api:0.2", Some(&[][..]), vec!["1"], None),
+        (
+            "an image that is recorded",
+            None,
+            "mirror.example.com/hub/shop/api:2",
+            Some(&["shop/api"][..]),
+            vec!["1"],
+            None,
+        ),
+        (
+            "named as the pacticipant is",
+            None,
+            "reg.example.com/shop/orders:2",
+            Some(&["shop/api"][..]),
+            vec!["1"],
+            None,
+        ),
+        ("nothing is recorded", None, "postgres:16", Some(&[][..]), vec![], None),
+        ("nobody knows the images", None, "postgres:16", None, vec!["1"], None),
+        ("it is the recorded version", None, "postgres:1", Some(&[][..]), vec!["1"], None),
+    ] {
+        let recorded = |_: &EnvironmentRef, _: &Pacticipant| known(images, &current);
+        let found = subjects(old.as_ref(), &runs(image), &rules(&json!({})), recorded);
+        assert_eq!(found.iter().map(|it| it.other_image.as_deref()).collect::<Vec<_>>(), [other], "{what}");
     }
 }

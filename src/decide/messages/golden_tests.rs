@@ -48,6 +48,7 @@ fn subject(environment: &str, identified: Result<[&str; 2], Problem>) -> Subject
         kind: WorkloadKind::Deployment,
         identified,
         basis: Basis::New,
+        other_image: None,
     }
 }
 
@@ -408,4 +409,24 @@ fn the_link_leaves_out_what_the_question_leaves_out() {
                     &ignore%5B%5D%5Bpacticipant%5D=a%20b&ignore%5B%5D%5Bpacticipant%5D=web\
                     &ignore%5B%5D%5Bversion%5D=7%2B1&latestby=cvpv&environment=production";
     assert_eq!(matrix_link("https://broker", &question.matrix_query()), expected);
+}
+
+#[test]
+fn a_name_that_was_put_on_another_application_is_said_below_the_first_line() {
+    let judgement = Judgement::without_pairs(Verdict::VersionMissing, "the broker has no version 16.2 of orders");
+    let mut subject = subject("production", Ok(["orders", "16.2"]));
+    subject.other_image = Some("postgres".into());
+    let finding = Finding::new(subject, Cause::Judged(judgement), &rules(GateMode::Enforce), true);
+    let hint = "Its image postgres is not the one that is recorded as orders: a common annotation (Kustomize's \
+                commonAnnotations, one that a chart gives all its objects) may have put the name there.";
+    let text = denial(&Decision::over(vec![finding.clone()]), |_| None);
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines[0], "orders 16.2 may not be deployed to production: the broker has no version 16.2 of orders");
+    assert_eq!(lines[2].trim(), hint, "{text}");
+    assert!(lines[2].trim().chars().count() <= FIRST_LINE);
+    assert!(note(&finding, None).contains(hint));
+
+    let judgement = Judgement::without_pairs(Verdict::PacticipantUnknown, "the broker does not know orders");
+    let other = Finding { cause: Cause::Judged(judgement), ..finding };
+    assert_eq!(other_line(&other), None, "another verdict");
 }

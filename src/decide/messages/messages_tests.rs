@@ -128,6 +128,7 @@ fn findings() -> impl Strategy<Value = Finding> {
             kind: WorkloadKind::Deployment,
             identified,
             basis: Basis::New,
+            other_image: None,
         };
         Finding::new(subject, cause, &rules(mode), members_listed)
     })
@@ -207,7 +208,7 @@ proptest! {
         prop_assume!(!pacticipant.contains("immutable") && !version.contains("immutable"));
         let identified = Identified { pacticipant: Pacticipant::parse(&pacticipant).unwrap(), version: Version::parse(&version).unwrap() };
         let environment_ref = EnvironmentRef { broker: "main".into(), environment: EnvironmentName::parse(&environment).unwrap() };
-        let subject = Subject { object: "production".into(), environment_ref, kind: WorkloadKind::Deployment, identified: Ok(identified), basis: Basis::New };
+        let subject = Subject { object: "production".into(), environment_ref, kind: WorkloadKind::Deployment, identified: Ok(identified), basis: Basis::New, other_image: None };
         let cause = Cause::Judged(Judgement::without_pairs(verdict, "for a reason ".repeat(40)));
         let decision = Decision::over(vec![Finding::new(subject, cause, &rules(mode), true)]);
         let text = if mode == GateMode::Enforce { denial(&decision, |_| None) } else { warnings(&decision).remove(0) };
@@ -268,6 +269,7 @@ fn more_findings_than_warnings_are_counted_in_the_last() {
             kind: WorkloadKind::Deployment,
             identified: Ok(identified),
             basis: Basis::New,
+            other_image: None,
         };
         Finding::new(subject, Cause::Judged(Judgement::without_pairs(Verdict::No, "x")), &rules(GateMode::Warn), true)
     };

@@ -10,9 +10,9 @@ mod reason_clause;
 mod sanitize;
 
 use super::{
-    Basis, Decision, Finding, Outcome, Problem,
+    Basis, Decision, Finding, Outcome, Problem, Verdict,
     admission::{Bypass, Cause},
-    owners,
+    other_line, owners,
 };
 use crate::{
     api::{annotations::BYPASS, gate::GateMode},
@@ -66,6 +66,7 @@ pub fn denial(decision: &Decision, link: impl Fn(&Finding) -> Option<String>) ->
             lines.push(format!("  see {link}"));
         }
         lines.push(format!("  {}", remedy(finding)));
+        lines.extend(other_line(finding).map(|hint| format!("  {hint}")));
     }
     lines.extend(decision.bypass.objection().map(|why| format!("The annotation {why}.")));
     lines.push(emergency(first));
@@ -115,6 +116,7 @@ pub fn warnings(decision: &Decision) -> Vec<String> {
     let shown = if decisive.len() > WARNINGS { WARNINGS - 1 } else { decisive.len() };
     for finding in &decisive[..shown] {
         let suffix = match (finding.would_deny(), finding.awaits_members) {
+            _ if finding.spared_dry_run => "; the real request is denied",
             (true, true) => "; Enforce awaits the list of what runs",
             (true, false) => "; Enforce would deny it",
             (false, _) if is_rollback(finding) => "; rollbacks are never blocked",
@@ -194,6 +196,10 @@ pub fn note(finding: &Finding, link: Option<String>) -> String {
     }
     note.push_str(". ");
     note.push_str(&remedy(finding));
+    if let Some(hint) = other_line(finding) {
+        note.push(' ');
+        note.push_str(&hint);
+    }
     if let Some(link) = link {
         note.push_str(" See ");
         note.push_str(&link);
@@ -260,10 +266,18 @@ fn reason(finding: &Finding) -> String {
     }
 }
 
+/// That the name of a version that nobody published is obviously not that of the workload.
+#[must_use]
+pub fn other_line(finding: &Finding) -> Option<String> {
+    let (Cause::Judged(judgement), Ok(it)) = (&finding.cause, &finding.subject.identified) else { return None };
+    let image = finding.subject.other_image.as_deref().filter(|_| judgement.verdict == Verdict::VersionMissing)?;
+    Some(sanitize(&one_line(&other_line::hint(image, &it.pacticipant))))
+}
+
 /// What to do about a finding, as a sentence.
 #[must_use]
 pub fn remedy(finding: &Finding) -> String {
-    use super::{PairResult, Vacuous, Verdict};
+    use super::{PairResult, Vacuous};
     let judgement = match &finding.cause {
         Cause::Judged(judgement) => judgement,
         Cause::Problem(Problem::NotOwned(problem)) => return owners::remedy(&finding.subject.object, problem),

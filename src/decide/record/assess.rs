@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::{condition::is_true, environment::RecordKind, names::Version},
-    decide::reason::Explanation,
+    decide::{other_line, reason::Explanation},
     workload::EnvironmentRules,
 };
 
@@ -99,7 +99,7 @@ pub fn assess(facts: &Facts<'_>, now: Timestamp) -> Assessment {
 }
 
 fn deployment(facts: &Facts<'_>, rules: &EnvironmentRules, now: Timestamp) -> Assessment {
-    let desired = desired(&facts.members, facts.last_record().recorded.as_ref());
+    let desired = with_hint(desired(&facts.members, facts.last_record().recorded.as_ref()), facts);
     let Desired::Runs(version) = &desired else {
         return match plan(&desired, &facts.last_record(), None) {
             Step::Wait { why, look_again } => {
@@ -139,6 +139,14 @@ fn deployment(facts: &Facts<'_>, rules: &EnvironmentRules, now: Timestamp) -> As
             _ => write(facts, live, version, suspicion),
         },
     }
+}
+
+/// What is desired; of members that differ, also that some of them obviously have their name by mistake.
+fn with_hint(desired: Desired, facts: &Facts<'_>) -> Desired {
+    let Desired::Mixed(why) = desired else { return desired };
+    let recorded = facts.status.map(|status| status.recorded_images.as_slice()).unwrap_or_default();
+    let hint = other_line::of_members(&facts.members, recorded).map(|hint| format!(". {hint}")).unwrap_or_default();
+    Desired::Mixed(Explanation::new(why.reason, format!("{}{hint}", why.message)))
 }
 
 /// The write that is due for a version that runs, after everything was read live.

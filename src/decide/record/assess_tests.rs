@@ -462,3 +462,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn members_that_obviously_are_other_applications_are_said_to_be_that() {
+    let runs_image = |name: &str, version: &str, image: &str| MemberView {
+        image: Some(image.into()),
+        ..member(name, Ok(version), RolloutState::Complete)
+    };
+    let told = |status: Option<PactDeploymentStatus>| {
+        let members = vec![runs_image("orders", "1", "shop/orders"), runs_image("postgres", "16", "postgres")];
+        let world = World { members, status, ..World::new() };
+        match world.assess(at(10_000)) {
+            Assessment::Done { state: RecordState::Waiting { why, .. }, .. } => why.message,
+            other => panic!("{other:?}"),
+        }
+    };
+    let message = told(None);
+    assert!(
+        message.starts_with("Deployment shop/orders has 1, Deployment shop/postgres has 16; one version"),
+        "{message}"
+    );
+    assert!(
+        message.contains(". Deployment shop/orders runs shop/orders, Deployment shop/postgres runs postgres: images"),
+        "{message}"
+    );
+    let together = vec!["shop/orders".into(), "postgres".into()];
+    let message = told(Some(PactDeploymentStatus { recorded_images: together, ..recorded_before("1") }));
+    assert!(!message.contains("postgres runs"), "they were recorded together: {message}");
+}

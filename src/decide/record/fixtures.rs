@@ -111,6 +111,7 @@ pub(crate) fn member(name: &str, version_of: Result<&str, VersionProblem>, rollo
         workload: reference("shop", name),
         uid: format!("uid-{name}"),
         environment_object: "production".into(),
+        image: None,
         version: version_of.map(version),
         also_runs: Vec::new(),
         without_pods: rollout == RolloutState::ScaledToZero,

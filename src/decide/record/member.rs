@@ -25,6 +25,8 @@ pub struct MemberView {
     pub uid: String,
     /// The `PactEnvironment` by which it is a member.
     pub environment_object: String,
+    /// The repository of its image without the registry, where that is known. Only in what is handed out: nobody keeps it.
+    pub image: Option<Box<str>>,
     /// Its version, or why none can be determined.
     pub version: Result<Version, VersionProblem>,
     /// The versions that it runs besides, as far as its revisions say: those of an Argo Rollout.
