@@ -17,7 +17,7 @@ use crate::decide::{
     record::{Hold, MemberView},
 };
 use crate::workload::{
-    BrokenRules, BypassStatement, EnvironmentRules, Identity, NamespaceMapping, Ownership, PactAnnotations, RecordKey,
+    BrokenRules, BypassStatement, EnvironmentRules, Held, Identity, NamespaceMapping, Ownership, PactAnnotations, RecordKey,
     RolloutState, StaleSource, StrayKey, VersionRules, Workload, WorkloadKind, WorkloadRef, effective_annotations,
     identify, stale_source,
 };
@@ -416,6 +416,7 @@ impl Index {
                     rollout: workload.rollout.clone(),
                     without_pods: workload.without_pods,
                     hold: hold.clone(),
+                    held: Held::of(&workload),
                     bypass: bypass.clone(),
                     owner: ownership == Ownership::Owned,
                     stranger: None,

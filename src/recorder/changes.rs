@@ -17,11 +17,12 @@ impl OnChange for Recorder {
     fn on_change(&self, change: Change) {
         match change {
             Change::Members(touched) => self.schedule.records(touched),
-            Change::Workload { touched, counted, invalid, stale, stray } => {
+            Change::Workload { touched, counted, invalid, stale, stray, held } => {
                 self.schedule.rollouts(touched);
-                if counted {
+                if counted || held.is_some() {
                     self.schedule.environment_statuses();
                 }
+                self.schedule.holds(held);
                 self.report_workload(invalid, stale, stray);
             }
             Change::Namespaces(touched) => {

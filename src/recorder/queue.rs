@@ -23,7 +23,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use crate::workload::{EnvironmentRef, RecordKey};
+use crate::workload::{EnvironmentRef, RecordKey, WorkloadRef};
 
 /// A task. Running it twice does no harm; it reads the state that it needs by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +40,8 @@ pub enum Task {
     Verdict(RecordKey),
     /// What was published at a broker, by the name of its `PactBroker`, while something waits for that.
     Publications(String),
+    /// A workload that is held.
+    Hold(WorkloadRef),
 }
 
 /// A group of tasks that wait for each other.
@@ -53,12 +55,14 @@ enum Lane {
     Records(String),
     /// A broker's checks: they cost the broker far more than records do, and can wait.
     Verdicts(String),
+    /// What is held: a workload may lie in environments of several brokers.
+    Holds,
 }
 
 impl Lane {
     fn slots(&self) -> Slots {
         match self {
-            Self::Free | Self::Environments(_) => Slots::new(0, SLOTS_PER_LANE),
+            Self::Free | Self::Holds | Self::Environments(_) => Slots::new(0, SLOTS_PER_LANE),
             Self::Records(_) => Slots::new(SLOTS_PER_LANE, SLOTS_WITHOUT_HURRY),
             Self::Verdicts(_) => Slots::new(0, VERDICTS_AT_ONCE),
         }
@@ -73,6 +77,7 @@ impl Task {
             Self::Environment(environment_ref) => Lane::Environments(environment_ref.broker.clone()),
             Self::Record(key) => Lane::Records(key.environment_ref.broker.clone()),
             Self::Verdict(key) => Lane::Verdicts(key.environment_ref.broker.clone()),
+            Self::Hold(_) => Lane::Holds,
             Self::Broker(_) | Self::EnvironmentStatus(_) | Self::Publications(_) => Lane::Free,
         }
     }

@@ -15,7 +15,7 @@ use crate::{
     broker::BrokerError,
     cluster::Cluster,
     decide::Reason,
-    workload::{EnvironmentRef, RecordKey},
+    workload::{EnvironmentRef, RecordKey, WorkloadRef},
 };
 
 /// How long changes of the counts are collected before the status of a `PactEnvironment` is written: many rollouts
@@ -62,6 +62,14 @@ impl Schedule {
         }
         for key in self.cluster.keys(|_| true) {
             self.queue.now(Task::Record(key));
+        }
+        self.holds(self.cluster.holds.all());
+    }
+
+    /// These workloads, which are held or were.
+    pub(super) fn holds(&self, workloads: impl IntoIterator<Item = WorkloadRef>) {
+        for workload in workloads {
+            self.queue.now(Task::Hold(workload));
         }
     }
 

@@ -115,6 +115,7 @@ async fn one(
         user: User::default(),
         dry_run: true,
         self_test: false,
+        field_manager: None,
         old: None,
         new: workload,
     };

@@ -17,7 +17,7 @@ pub mod unclear;
 pub use answer::Answer;
 pub use asked::{Asked, Known, Sought, asked};
 pub use bypass::{Bypass, Ineffective, ServiceAccountName};
-pub use decision::{Cause, Decision, Finding, Outcome};
+pub use decision::{Cause, Decision, Finding, Outcome, Spared};
 pub use policy::{EnvironmentPolicy, GateRules};
 pub use review::{GroupVersionKind, Operation, Review, User};
 pub use scope::{Notice, OpenSubject, Scope, Unjudged, claimants, scope, unjudged};
