@@ -278,9 +278,8 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
         gate::REPORTER,
         stopped.clone(),
     ));
-    let keeping_mutating = arguments
-        .mutating_webhook()
-        .map(|mutating| tokio::spawn(mutating.keep(client.clone(), stopped.clone())));
+    let keeping_mutating =
+        arguments.mutating_webhook().map(|mutating| tokio::spawn(mutating.keep(client.clone(), stopped.clone())));
     let renew_every = Duration::from_secs(arguments.renew_seconds);
     let instance = arguments.cluster.instance(&arguments.name);
     let traces = arguments.traces.traces("webhook", &instance)?;

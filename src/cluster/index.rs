@@ -17,9 +17,9 @@ use crate::decide::{
     record::{Hold, MemberView},
 };
 use crate::workload::{
-    BrokenRules, BypassStatement, EnvironmentRules, Held, Identity, NamespaceMapping, Ownership, PactAnnotations, RecordKey,
-    RolloutState, StaleSource, StrayKey, VersionRules, Workload, WorkloadKind, WorkloadRef, effective_annotations,
-    identify, stale_source,
+    BrokenRules, BypassStatement, EnvironmentRules, Held, Identity, NamespaceMapping, Ownership, PactAnnotations,
+    RecordKey, RolloutState, StaleSource, StrayKey, VersionRules, Workload, WorkloadKind, WorkloadRef,
+    effective_annotations, identify, stale_source,
 };
 
 /// A source of the knowledge that a workload is a template only: an Argo `Rollout` or a Flagger `Canary`.

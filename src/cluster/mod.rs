@@ -29,7 +29,9 @@ use std::{
 use k8s_openapi::jiff::Timestamp;
 use kube::{Client, api::PostParams};
 
-use self::{brokers::Brokers, holds::Holds, index::Index, recorded::RecordedIndex, records::RecordStore, snapshots::Snapshots};
+use self::{
+    brokers::Brokers, holds::Holds, index::Index, recorded::RecordedIndex, records::RecordStore, snapshots::Snapshots,
+};
 use crate::{
     api::PactEnvironment,
     decide::{

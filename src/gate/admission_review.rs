@@ -128,10 +128,33 @@ fn observed<K: Kind>(object: &View<K>, now: Timestamp) -> Observed {
 
 impl<Object> RequestBody<Object> {
     fn with_objects<Other>(self, read: impl Fn(Object) -> Other) -> RequestBody<Other> {
-        let Self { uid, kind, sub_resource, namespace, name, operation, user_info, object, old_object, dry_run, options } =
-            self;
+        let Self {
+            uid,
+            kind,
+            sub_resource,
+            namespace,
+            name,
+            operation,
+            user_info,
+            object,
+            old_object,
+            dry_run,
+            options,
+        } = self;
         let (object, old_object) = (object.map(&read), old_object.map(&read));
-        RequestBody { uid, kind, sub_resource, namespace, name, operation, user_info, object, old_object, dry_run, options }
+        RequestBody {
+            uid,
+            kind,
+            sub_resource,
+            namespace,
+            name,
+            operation,
+            user_info,
+            object,
+            old_object,
+            dry_run,
+            options,
+        }
     }
 }
 

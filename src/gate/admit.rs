@@ -171,7 +171,13 @@ impl Gate {
         decision
     }
 
-    pub(super) async fn find(&self, open: OpenSubject, namespace: &str, admits: bool, deadline: Instant) -> (Finding, Source) {
+    pub(super) async fn find(
+        &self,
+        open: OpenSubject,
+        namespace: &str,
+        admits: bool,
+        deadline: Instant,
+    ) -> (Finding, Source) {
         match open.question(Timestamp::now()) {
             Err(cause) => (open.finding(cause), Source::None),
             Ok(question) => {

@@ -42,7 +42,8 @@ impl Gate {
                 let known = review.old.as_ref().and_then(Held::of);
                 // Where the version is another one, the validating webhook says the same and why.
                 let stays = known.is_some_and(|known| known.version == held.version);
-                let warning = format!("{} stays paused until it may run; by hand: kubectl rollout resume", held.version);
+                let warning =
+                    format!("{} stays paused until it may run; by hand: kubectl rollout resume", held.version);
                 if stays { Answer::allow_with(warning) } else { Answer::allow() }
             }
             Change::Release => {

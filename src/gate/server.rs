@@ -55,7 +55,14 @@ struct Served {
 }
 
 impl Served {
-    async fn answer(&self, review: Review, webhook: Called, caller: Caller, deadline: Instant, arrived: Instant) -> Answer {
+    async fn answer(
+        &self,
+        review: Review,
+        webhook: Called,
+        caller: Caller,
+        deadline: Instant,
+        arrived: Instant,
+    ) -> Answer {
         let uid = review.uid.clone();
         traced(&review);
         let answer = async {

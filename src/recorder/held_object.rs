@@ -47,7 +47,8 @@ pub(super) async fn read(client: &Client, reference: &WorkloadRef) -> Result<Opt
 impl HeldObject {
     /// Ends the pause, and removes the annotation.
     pub(super) async fn resume(&self, client: &Client, leadership: &Leadership) -> Result<Written, String> {
-        self.write(client, leadership, json!({"metadata": {"annotations": {HELD: null}}, "spec": {"paused": null}})).await
+        self.write(client, leadership, json!({"metadata": {"annotations": {HELD: null}}, "spec": {"paused": null}}))
+            .await
     }
 
     /// Writes the annotation, or removes it.

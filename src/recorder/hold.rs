@@ -6,10 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
-use operator_kit::{
-    backoff::Backoff,
-    lease::Leadership,
-};
+use operator_kit::{backoff::Backoff, lease::Leadership};
 use tracing::{info, warn};
 
 use super::{

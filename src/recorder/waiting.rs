@@ -276,11 +276,9 @@ pub(super) fn refusal(version: &Version, why: Explanation) -> Refused {
 fn key_of(task: &Task) -> Option<&RecordKey> {
     match task {
         Task::Record(key) | Task::Verdict(key) => Some(key),
-        Task::Broker(_)
-        | Task::Environment(_)
-        | Task::EnvironmentStatus(_)
-        | Task::Publications(_)
-        | Task::Hold(_) => None,
+        Task::Broker(_) | Task::Environment(_) | Task::EnvironmentStatus(_) | Task::Publications(_) | Task::Hold(_) => {
+            None
+        }
     }
 }
 

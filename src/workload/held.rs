@@ -96,7 +96,9 @@ mod tests {
 
     #[test]
     fn what_somebody_else_wrote_is_no_hold() {
-        for text in ["", " ", "2.0.0", "2.0.0 soon", "2026-05-01T10:00:00Z", "2026-05-01T10:00:00Z Refused", "2 Refused"] {
+        for text in
+            ["", " ", "2.0.0", "2.0.0 soon", "2026-05-01T10:00:00Z", "2026-05-01T10:00:00Z Refused", "2 Refused"]
+        {
             assert_eq!(Held::parse(text), None, "{text:?}");
         }
     }

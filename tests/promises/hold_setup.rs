@@ -3,6 +3,7 @@
 use std::ops::Deref;
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::{Value, json};
 
 use super::gate_setup::{CommandOutput, GateSetup, MappedEnvironment, consumer_of};
@@ -114,4 +115,18 @@ pub fn waits(deployment: &Deployment, version: &str) -> bool {
 /// Whether nothing of a hold is left.
 pub fn free(deployment: &Deployment) -> bool {
     held(deployment) == (false, None)
+}
+
+/// Who has set the pause, and who the annotation, as `managedFields` say: manager and operation.
+pub fn setters(deployment: &Deployment) -> (Vec<String>, Vec<String>) {
+    let all = deployment.metadata.managed_fields.clone().unwrap_or_default();
+    let of = |path: &[&str]| {
+        let sets = |fields: &Value| path.iter().try_fold(fields, |at, key| at.get(*key)).is_some();
+        let by = all.iter().filter(|it| it.fields_v1.as_ref().is_some_and(|fields| sets(&fields.0)));
+        let named = |it: &ManagedFieldsEntry| {
+            format!("{} {}", it.manager.clone().unwrap_or_default(), it.operation.clone().unwrap_or_default())
+        };
+        by.map(named).collect::<Vec<_>>()
+    };
+    (of(&["f:spec", "f:paused"]), of(&["f:metadata", "f:annotations", &format!("f:{HELD}")]))
 }

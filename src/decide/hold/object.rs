@@ -111,7 +111,8 @@ pub fn admits(review: &Review, decision: &Decision) -> Option<Spared> {
         return Some(Spared::Held);
     }
     let denies = decision.findings.iter().filter(|finding| finding.action == GateAction::Deny);
-    let mut refused = denies.filter(|it| matches!(&it.cause, Cause::Judged(judgement) if judgement.verdict == Verdict::No));
+    let mut refused =
+        denies.filter(|it| matches!(&it.cause, Cause::Judged(judgement) if judgement.verdict == Verdict::No));
     (resumes(review) == Some(Resumption::ByHand) && refused.next().is_none()).then_some(Spared::ByHand)
 }
 

@@ -51,7 +51,9 @@ pub fn step(held: &Held, version: Option<&Version>, found: &[(OpenSubject, Findi
     if answers.iter().all(|answer| matches!(answer, Answered::Yes)) {
         return Step::Resume;
     }
-    if let Some(version) = version.filter(|it| **it != held.version || held.since > now.saturating_add(CLOCKS_DIFFER).unwrap_or(now)) {
+    if let Some(version) =
+        version.filter(|it| **it != held.version || held.since > now.saturating_add(CLOCKS_DIFFER).unwrap_or(now))
+    {
         return Step::Mark(Held::begin(version.clone(), now));
     }
     let refused = answers.iter().find_map(|answer| if let Answered::No(why) = answer { Some(why) } else { None });
