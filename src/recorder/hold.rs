@@ -21,7 +21,7 @@ use crate::{
     cluster::Cluster,
     decide::{
         Finding, Judgement, Verdict,
-        admission::{Cause, GroupVersionKind, OpenSubject, Operation, Review, Scope, User, scope},
+        admission::{Cause, GroupVersionKind, OpenSubject, Operation, Review, Scope, Unjudged, User, scope},
         hold::{Step, step},
     },
     workload::{Held, Told, Workload, WorkloadRef},
@@ -33,6 +33,16 @@ const SOON: Duration = Duration::from_secs(2);
 const WAITING: Duration = Duration::from_secs(15);
 /// How soon an object is read again of which somebody else wrote a new state.
 const CHANGED: Duration = Duration::from_millis(200);
+
+/// What there is to know of a workload that is held.
+enum Asked {
+    /// What each environment finds.
+    Found(Vec<(OpenSubject, Finding)>),
+    /// It cannot be asked about; this is why.
+    Nothing(&'static str),
+    /// What watches have not reported yet.
+    NotYet,
+}
 
 /// The reconciler; see the module documentation.
 pub(super) struct HoldReconciler {
@@ -65,11 +75,16 @@ impl HoldReconciler {
             return Next::wait();
         }
         let Some(held) = Held::of(&object.workload) else { return self.resumed_by_hand(&object, tries).await };
-        let Some(found) = self.ask(&object.workload).await else {
-            return Next::retry(tries.delay(retry, "not asked"), tries);
+        let step = match self.ask(&object.workload).await {
+            Asked::NotYet => return Next::retry(tries.delay(retry, "not asked"), tries),
+            // Nobody can say yes to it: it stays as it is, and that is said once.
+            Asked::Nothing(_) if held.told.is_some() => Step::Wait,
+            Asked::Nothing(why) => Step::Tell(Told::Overdue, why.to_owned()),
+            Asked::Found(found) => {
+                let identified = found.iter().find_map(|(open, _)| open.subject.identified.as_ref().ok());
+                step(&held, identified.map(|it| &it.version), &found, Timestamp::now())
+            }
         };
-        let version = found.iter().find_map(|(open, _)| open.subject.identified.as_ref().ok()).map(|it| &it.version);
-        let step = step(&held, version, &found, Timestamp::now());
         let written = match &step {
             Step::Resume => self.resume(&object, &held).await,
             Step::Mark(anew) => self.note(&object, anew).await,
@@ -91,16 +106,19 @@ impl HoldReconciler {
         }
     }
 
-    /// What each environment of the workload finds now; `None` where that cannot be said yet.
-    async fn ask(&self, workload: &Workload) -> Option<Vec<(OpenSubject, Finding)>> {
+    /// What each environment of the workload finds now.
+    async fn ask(&self, workload: &Workload) -> Asked {
         let subjects = {
             let index = self.cluster.index();
-            let whereabouts = index.mapping(&workload.reference.namespace)?.into();
+            let Some(mapping) = index.mapping(&workload.reference.namespace) else { return Asked::NotYet };
+            let whereabouts = mapping.into();
             let (review, environments) = (review(workload), index.environments());
             let recorded = self.cluster.recorded();
             match scope(&review, &whereabouts, |it| environments.get(it), |at, it| recorded.of(at, it)) {
                 Scope::Judged { subjects, .. } => subjects,
-                Scope::Unjudged(_) => Vec::new(),
+                // No environment holds it any more.
+                Scope::Unjudged(Unjudged::Unmapped) => Vec::new(),
+                Scope::Unjudged(_) => return Asked::Nothing("it no longer says which pacticipant it is"),
             }
         };
         let mut found = Vec::with_capacity(subjects.len());
@@ -115,7 +133,7 @@ impl HoldReconciler {
             let finding = open.clone().finding(cause);
             found.push((open, finding));
         }
-        Some(found)
+        Asked::Found(found)
     }
 
     async fn resume(&self, object: &HeldObject, held: &Held) -> Result<Written, String> {

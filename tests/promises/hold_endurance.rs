@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use futures::future::{join, join_all};
+use futures::future::{join_all, join3};
 use serde_json::json;
 use tokio::time::sleep_until;
 
@@ -112,6 +112,19 @@ async fn each_of_many_that_are_held_ends_as_it_should_though_operator_and_webhoo
             Comes::Never => {}
         }
     }));
+    // As a GitOps controller does, which does not know of the pause; refused while the webhook is down.
+    let applying = async {
+        let client = Person::named(&setup.cluster.control_plane, "kustomize-controller").await.client();
+        let mut applied = 0;
+        while start.elapsed() < Duration::from_secs(LATEST as u64) {
+            for Plan { app, .. } in &plans {
+                sleep_until(tokio::time::Instant::now() + Duration::from_millis(100)).await;
+                let again = annotated(app, app, "2.0.0").paused(false);
+                applied += usize::from(again.try_apply(&client, &environment.namespace).await.is_ok());
+            }
+        }
+        applied
+    };
     let (control_plane, operators) = (&setup.cluster.control_plane, &mut setup.cluster.operators);
     let webhook = &mut setup.webhook;
     let killing = async {
@@ -131,11 +144,14 @@ async fn each_of_many_that_are_held_ends_as_it_should_though_operator_and_webhoo
         operators[0].wait_ready().await;
         killed
     };
-    let (_, killed) = join(verifying, killing).await;
+    let (_, killed, applied) = join3(verifying, killing, applying).await;
     for (plan, live) in plans.iter().zip(&lives) {
         ends_as_it_should(&setup, &environment.name, plan, live).await;
     }
-    println!("{count} rollouts were held, {killed} processes killed, in {:?}", began.elapsed());
+    println!(
+        "{count} rollouts were held, {killed} processes killed, {applied} manifests applied again, in {:?}",
+        began.elapsed()
+    );
 }
 
 /// Waits until a rollout has ended as its verification says, or is told to wait, with the Event and the note that say so.
@@ -156,7 +172,6 @@ async fn ends_as_it_should(setup: &GateSetup, environment: &str, plan: &Plan, li
                 if free(&now) { Ok(()) } else { Err(format!("{:?}", held(&now))) }
             })
             .await;
-            said("RolloutResumed").await;
             setup.cluster.wait_recorded(environment, app, "2.0.0").await;
         }
         Comes::No => {

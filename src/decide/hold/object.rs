@@ -6,7 +6,7 @@ use crate::{
     api::{gate::GateAction, names::Version},
     decide::{
         Decision, Outcome, Verdict,
-        admission::{Cause, Review, Spared},
+        admission::{Cause, Review, Spared, subject::as_before},
     },
     workload::{Held, Workload},
 };
@@ -47,7 +47,7 @@ pub fn before(review: &Review) -> Option<Change> {
     if let Some((was, old)) = was_held(review)
         && same_template(old, new)
     {
-        // A person may also take the pause over: without the annotation it is theirs.
+        // The annotation cannot be taken away alone: whoever resumed it afterwards would not be judged.
         let stays = Held::of(new).is_some_and(|held| held.version == was.version);
         return Some(if stays || by_hand(review, old, new) { Change::None } else { Change::Hold(was) });
     }
@@ -84,7 +84,7 @@ pub fn asked(review: &Review, decision: &Decision, now: Timestamp) -> Change {
 pub fn judged_anew(review: &Review) -> Option<Review> {
     let ((_, old), Ok(new)) = (was_held(review)?, &review.new) else { return None };
     let stays = new.paused && same_template(old, new);
-    (!stays).then(|| Review { old: None, ..review.clone() })
+    (!stays).then(|| Review { old: None, new: Ok(as_before(old, new)), ..review.clone() })
 }
 
 /// Who ends the pause of what is held, if anybody does.
@@ -137,13 +137,13 @@ fn was_held(review: &Review) -> Option<(Held, &Workload)> {
     Some((Held::of(old)?, old))
 }
 
-/// Whether a person changes only our pause or our annotation. A manifest that is applied loses both, or has a pause of its
-/// own that its author did not think of as an answer to ours.
+/// Whether a person ends our pause, and changes just that. A manifest that is applied loses the annotation, too, or has a
+/// `paused` of its own that its author did not think of as an answer to ours.
 fn by_hand(review: &Review, old: &Workload, new: &Workload) -> bool {
     let person = !review.user.username.starts_with(SERVICE_ACCOUNT);
     let manager = review.field_manager.as_deref().unwrap_or_default();
-    let one_of_both = new.paused != (new.annotations.held == old.annotations.held);
-    person && one_of_both && (manager.is_empty() || BY_HAND.contains(&manager))
+    let just_that = !new.paused && new.annotations.held == old.annotations.held;
+    person && just_that && (manager.is_empty() || BY_HAND.contains(&manager))
 }
 
 /// Whether both have pods of the same version, as far as anybody can tell.

@@ -204,7 +204,7 @@ fn only_a_person_who_means_it_ends_a_pause() {
         (robot, "", resumed, restored.clone(), Some(Resumption::ByManifest)),
         (robot, "kustomize-controller", dropped, restored.clone(), Some(Resumption::ByManifest)),
         (jane, "kubectl-annotate", taken, restored.clone(), None),
-        (jane, "kubectl-edit", taken, Change::None, None),
+        (jane, "kubectl-edit", taken, restored.clone(), None),
         (robot, "argocd-controller", taken, restored, None),
         (robot, "kustomize-controller", kept, Change::None, None),
     ] {
