@@ -93,8 +93,8 @@ pub(super) struct WebhookArguments {
     /// repeated.
     #[arg(long = "bypass-service-account", value_name = "NAMESPACE:NAME")]
     bypass_accounts: Vec<ServiceAccountName>,
-    /// Serve the mutating webhook that pauses what is held, and keep the MutatingWebhookConfiguration right whose name is that
-    /// of the ValidatingWebhookConfiguration.
+    /// Serve the mutating webhook that pauses what is held, and keep the `MutatingWebhookConfiguration` right whose name is
+    /// that of the `ValidatingWebhookConfiguration`.
     #[arg(long)]
     hold: bool,
     /// Write on the Event of a denial, for the controller's sinks, which pacticipant and version it is about, and who asked.

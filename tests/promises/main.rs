@@ -73,6 +73,7 @@ mod gate_worlds;
 mod gate_worlds_oracle;
 mod hold;
 mod hold_applied;
+mod hold_called;
 mod hold_endurance;
 mod hold_setup;
 mod kinds;

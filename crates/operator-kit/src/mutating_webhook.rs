@@ -148,19 +148,20 @@ mod tests {
         serde_json::from_value(json!({"metadata": metadata, "webhooks": [webhook]})).unwrap()
     }
 
-    fn service(path: Option<String>, bundle: Option<&str>) -> Value {
+    fn service(path: Option<&str>, bundle: Option<&str>) -> Value {
         json!({"service": {"name": "w", "namespace": "n", "path": path}, "caBundle": bundle})
     }
 
     #[test]
     fn what_the_validating_webhook_is_called_by_is_copied() {
-        let from = configuration(&service(Some(format!("/gate/{SECRET}")), Some("YQ==")));
-        let right = Some(format!("/hold/{SECRET}"));
+        let from = configuration(&service(Some(&format!("/gate/{SECRET}")), Some("YQ==")));
+        let right = format!("/hold/{SECRET}");
+        let right = Some(right.as_str());
         for (path, bundle, config) in [
             (None, None, Some(json!({"caBundle": "YQ==", "service": {"path": right}}))),
-            (right.clone(), Some("Yg=="), Some(json!({"caBundle": "YQ=="}))),
-            (Some("/hold/other".to_owned()), Some("YQ=="), Some(json!({"service": {"path": right}}))),
-            (right.clone(), Some("YQ=="), None),
+            (right, Some("Yg=="), Some(json!({"caBundle": "YQ=="}))),
+            (Some("/hold/other"), Some("YQ=="), Some(json!({"service": {"path": right}}))),
+            (right, Some("YQ=="), None),
         ] {
             let patch = kept(true).patch(&from, &configuration(&service(path, bundle)));
             let wanted = config.map(|config| {
