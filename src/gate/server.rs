@@ -1,4 +1,5 @@
-//! `POST /gate` and `POST /gate/SECRET`, and the same below `/hold` for the mutating webhook: the way in and out, bounded in size, in time and in number.
+//! `POST /gate` and `POST /gate/SECRET`, and the same below `/hold` for the mutating webhook: the way in and out, bounded in
+//! size, in time and in number.
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 

@@ -264,3 +264,22 @@ fn what_was_reported_is_not_reported_of_a_new_beginning() {
     let review = review(old, deployment("2-again", true, Some(&told)), "jane", "kubectl-set");
     assert_eq!(asked(&review, &Decision::over(vec![unknown("2")]), now()), Change::Hold(parsed(NOTE)));
 }
+
+#[test]
+fn whoever_stops_being_managed_in_the_same_request_is_judged_by_what_it_was() {
+    let old = || Some(deployment("2", true, Some(NOTE)));
+    let unmanaged = |tag: &str, paused: bool| {
+        let mut new = deployment(tag, paused, None);
+        new.annotations.pacticipant = None;
+        new
+    };
+    for (tag, paused) in [("2", false), ("3", false), ("2", true)] {
+        let review = review(old(), unmanaged(tag, paused), "jane", "kubectl-edit");
+        let judged = judged_anew(&review).unwrap();
+        assert!(judged.old.is_none() && judged.new.is_ok_and(|new| new.annotated()), "{tag} {paused}");
+    }
+    let other = review(old(), deployment("2", true, Some(NOTE)), "jane", "kubectl-annotate");
+    assert_eq!(judged_anew(&other), None, "nothing of the hold changes");
+    let unheld = review(Some(deployment("2", true, None)), deployment("2", false, None), "jane", "kubectl-rollout");
+    assert_eq!((judged_anew(&unheld), resumes(&unheld)), (None, None), "the pause was its owner's");
+}
