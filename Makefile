@@ -30,7 +30,8 @@ simulate: ## the recorder's rules in SEEDS random worlds in which everything goe
 # The short forms of the same tests are among the promises.
 endurance: ## kills, stops, outages and API server restarts by the hundred (an hour); ENDURANCE_SEED=7 repeats one
 	ENDURANCE_KILLS=500 ENDURANCE_ROLLOUTS=500 ENDURANCE_API_RESTARTS=20 ENDURANCE_STOPS=100 ENDURANCE_ANNOUNCEMENTS=10000 \
-	  $(CARGO) test --locked --no-fail-fast --test promises -- --test-threads=1 --nocapture endurance_
+	  HOLD_ROLLOUTS=100 \
+	  $(CARGO) test --locked --no-fail-fast --test promises -- --test-threads=1 --nocapture endurance_ hold_endurance
 
 promises:
 	$(CARGO) test --locked --workspace --no-fail-fast --test contract --test promises -- \

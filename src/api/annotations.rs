@@ -32,8 +32,12 @@ pub const ANNOUNCED: &str = "pact-operator.dev/announced-";
 /// On the Event of a denial: which pacticipant and version was denied where, as JSON.
 pub const DENIED: &str = "pact-operator.dev/denied";
 
+/// Written by the operator on a workload that it holds: which version, since when, and `Refused` or `Overdue` once that was
+/// reported. With it the operator resumes the workload; without it the pause is its owner's.
+pub const HELD: &str = "pact-operator.dev/held";
+
 /// Every annotation of the operator that is read on a workload.
-pub const READ: [&str; 6] = [PACTICIPANT, CONTAINER, VERSION, APPLICATION_INSTANCE, BYPASS, SELF_TEST];
+pub const READ: [&str; 7] = [PACTICIPANT, CONTAINER, VERSION, APPLICATION_INSTANCE, BYPASS, SELF_TEST, HELD];
 
 /// Kubernetes' own annotation on a pod template: the container that people mean when they name none (case 87).
 /// See <https://kubernetes.io/docs/reference/labels-annotations-taints/#kubectl-kubernetes-io-default-container>.

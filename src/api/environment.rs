@@ -393,7 +393,7 @@ pub struct PactEnvironmentStatus {
     #[serde(default)]
     pub unchecked: i32,
     /// `Ready`, `EnvironmentExists`, `Conflicted`, `NamespacesFound`, `MembersListed`; `OwnersRespected` where
-    /// `spec.owners` has rules; `UndeploysHeld` and `PacticipantsLimited` while they are true.
+    /// `spec.owners` has rules; `UndeploysHeld`, `PacticipantsLimited` and `RolloutsHeld` while they are true.
     #[serde(default)]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -30,6 +30,25 @@ pub struct GatePolicy {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub ignore: Vec<Ignore>,
+    /// Admit a Deployment paused, instead of denying it, while a verification that its version needs has no result. It
+    /// counts in the mode `Enforce`, where the action for `unknown` is `Deny` and the chart's `webhook.hold.enabled` is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<HoldPolicy>,
+}
+
+/// How a rollout is held whose verification is on its way.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct HoldPolicy {
+    /// After how many seconds without a result this is reported. The Deployment stays paused all the same, and a result
+    /// that comes later resumes it.
+    #[serde(default = "default_deadline_seconds")]
+    #[schemars(range(min = 1, max = 604_800))]
+    pub deadline_seconds: u32,
+}
+
+fn default_deadline_seconds() -> u32 {
+    1_800
 }
 
 /// How far the gate may go.

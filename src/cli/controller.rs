@@ -56,6 +56,9 @@ pub(super) struct ControllerArguments {
     /// for others nothing is recorded.
     #[arg(long, default_value_t = 1000, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pacticipants_per_namespace: u32,
+    /// Resume Deployments that the mutating webhook has paused, once their version may run. Needs the right to patch them.
+    #[arg(long)]
+    hold: bool,
     #[command(flatten)]
     notifications: NotificationArguments,
     #[command(flatten)]
@@ -109,6 +112,7 @@ async fn serve(arguments: ControllerArguments, shutdown: CancellationToken) -> R
         retry_max: Duration::from_secs(arguments.retry_seconds),
         quiet_period: Duration::from_secs(3),
         keys_per_namespace: usize::try_from(arguments.pacticipants_per_namespace).unwrap_or(usize::MAX),
+        holds: arguments.hold,
         sinks: sinks.iter().map(|settings| settings.sink).collect(),
         traces: traces.clone(),
     };

@@ -20,6 +20,7 @@ use crate::{
 use operator_kit::{
     certificates::{self, CertificateSettings, MountedSource, OwnSource, ServingCertificate, Source},
     liveness::{DEFAULT_LIMIT, Liveness},
+    mutating_webhook::MutatingWebhook,
     open_files,
     probes::{self, ProbeServer},
     readiness::Readiness,
@@ -102,6 +103,10 @@ pub(super) struct WebhookArguments {
     /// repeated.
     #[arg(long = "bypass-service-account", value_name = "NAMESPACE:NAME")]
     bypass_accounts: Vec<ServiceAccountName>,
+    /// Serve the mutating webhook that pauses what is held, and keep the `MutatingWebhookConfiguration` right whose name is
+    /// that of the `ValidatingWebhookConfiguration`.
+    #[arg(long)]
+    hold: bool,
     /// Write on the Event of a denial, for the controller's sinks, which pacticipant and version it is about, and who asked.
     #[arg(long)]
     announce_denials: bool,
@@ -190,6 +195,16 @@ impl WebhookArguments {
         let mut settings = CertificateSettings::new(&self.webhook_configuration, gate::REPORTER, source);
         self.rehearsal.shorten(&mut settings);
         settings
+    }
+
+    /// How the mutating configuration is kept, where there is one.
+    fn mutating_webhook(&self) -> Option<MutatingWebhook> {
+        self.hold.then(|| MutatingWebhook {
+            name: self.webhook_configuration.clone(),
+            base: "/hold",
+            copies_bundle: self.certificate_folder.is_none() || self.patch_ca_bundle,
+            field_manager: gate::REPORTER.to_owned(),
+        })
     }
 
     fn tls(&self) -> TlsServerSettings {
@@ -282,6 +297,8 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
         gate::REPORTER,
         stopped.clone(),
     ));
+    let keeping_mutating =
+        arguments.mutating_webhook().map(|mutating| tokio::spawn(mutating.keep(client.clone(), stopped.clone())));
     let renew_every = Duration::from_secs(arguments.renew_seconds);
     let instance = arguments.cluster.instance(&arguments.name);
     let traces = arguments.traces.traces("webhook", &instance)?;
@@ -293,6 +310,7 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
         bypass_accounts: arguments.bypass_accounts.iter().cloned().collect(),
         review_path: Arc::clone(&review_path),
         announces_denials: arguments.announce_denials,
+        holds: arguments.hold,
         traces: traces.clone(),
     };
     let gate = Gate::new(client, &settings, &metrics);
@@ -321,6 +339,9 @@ async fn serve(arguments: WebhookArguments, asked: CancellationToken) -> Result<
     certifying.await??;
     for ended in [keeping.await, keeping_path.await, beating.await, probing.await] {
         ended?;
+    }
+    if let Some(keeping) = keeping_mutating {
+        keeping.await?;
     }
     traces.end().await;
     info!("stopped");

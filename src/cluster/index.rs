@@ -24,7 +24,7 @@ use crate::decide::{
     record::{Hold, MemberView},
 };
 use crate::workload::{
-    BrokenRules, BypassStatement, EnvironmentRules, Identity, NamespaceMapping, Ownership, RecordKey, Revision,
+    BrokenRules, BypassStatement, EnvironmentRules, Held, Identity, NamespaceMapping, Ownership, RecordKey, Revision,
     StaleSource, StrayKey, VersionRules, Workload, WorkloadKind, WorkloadRef, identify, stale_source,
     version::image_path,
 };
@@ -354,6 +354,7 @@ impl Index {
                     rollout: workload.rollout.clone(),
                     without_pods: workload.without_pods,
                     hold: hold.clone(),
+                    held: Held::of(&workload),
                     bypass: bypass.clone(),
                     owner: ownership == Ownership::Owned,
                     stranger: None,

@@ -82,6 +82,7 @@ fn workloads() -> impl Strategy<Value = Workload> {
                 version: version.map(str::to_owned),
                 application_instance: instance.map(str::to_owned),
                 bypass: None,
+                held: None,
             };
             made.containers[0].image = image.into();
             made.rollout = rollout;

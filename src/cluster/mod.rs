@@ -8,6 +8,7 @@ pub mod brokers;
 pub mod client_factory;
 pub mod environments;
 mod fate;
+pub mod holds;
 pub mod index;
 pub mod inventory;
 pub mod live;
@@ -30,8 +31,8 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Client, api::PostParams};
 
 use self::{
-    brokers::Brokers, index::Index, pact_records::PactRecords, recorded::RecordedIndex, records::RecordStore,
-    snapshots::Snapshots,
+    brokers::Brokers, holds::Holds, index::Index, pact_records::PactRecords, recorded::RecordedIndex,
+    records::RecordStore, snapshots::Snapshots,
 };
 use crate::{
     api::PactEnvironment,
@@ -63,6 +64,8 @@ pub struct Cluster {
     pub brokers: Brokers,
     /// What the brokers last answered about their environments.
     pub snapshots: Snapshots,
+    /// The workloads that are held; kept for the controller only.
+    pub holds: Holds,
     index: Mutex<Index>,
     recorded: Arc<Mutex<RecordedIndex>>,
     environments: Mutex<HashMap<String, PactEnvironment>>,
@@ -81,6 +84,7 @@ impl Cluster {
             client,
             brokers: Brokers::new(Arc::clone(&recorded)),
             snapshots: Snapshots::default(),
+            holds: Holds::default(),
             index: Mutex::default(),
             recorded,
             environments: Mutex::default(),

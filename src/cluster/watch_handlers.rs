@@ -54,6 +54,8 @@ pub enum Change {
         stale: Option<Box<(Workload, StaleSource)>>,
         /// It has keys that look like the operator's and mean nothing.
         stray: Option<Box<StrayKeys>>,
+        /// It has the annotation of a hold, or lost it: another hold than before.
+        held: Option<WorkloadRef>,
     },
     /// Namespaces or their labels.
     Namespaces {
@@ -157,6 +159,7 @@ impl<K: Kind, C: OnChange> WatchHandler for Workloads<K, C> {
     fn apply(&self, object: View<K>) -> Option<WorkloadRef> {
         let workload = object.observe(Timestamp::now());
         let reference = workload.reference.clone();
+        let held = self.0.cluster.holds.set(&workload).then(|| reference.clone());
         let change = {
             let mut index = self.0.cluster.index();
             let before = index.workload(&reference);
@@ -170,7 +173,7 @@ impl<K: Kind, C: OnChange> WatchHandler for Workloads<K, C> {
             let counted = counted || invalid != invalid_before;
             let invalid = invalid.map(Box::new);
             let stray = index.stray_keys_of(&reference).cloned().map(Box::new);
-            Change::Workload { workload: reference.clone(), touched, counted, invalid, stale, stray }
+            Change::Workload { workload: reference.clone(), touched, counted, invalid, stale, stray, held }
         };
         self.0.changed(change);
         Some(reference)
@@ -191,11 +194,20 @@ impl<K: Kind, C: OnChange> WatchHandler for Workloads<K, C> {
             (index.remove_workload(&reference), invalid)
         };
         let counted = invalid || !touched.is_empty();
-        let workload = reference;
-        self.0.changed(Change::Workload { workload, touched, counted, invalid: None, stale: None, stray: None });
+        let held = self.0.cluster.holds.remove(&reference).then(|| reference.clone());
+        self.0.changed(Change::Workload {
+            workload: reference,
+            touched,
+            counted,
+            invalid: None,
+            stale: None,
+            stray: None,
+            held,
+        });
     }
 
     fn retain(&self, listed: &HashSet<WorkloadRef>) {
+        self.0.cluster.holds.retain(K::KIND, listed);
         let touched = self.0.cluster.index().retain_workloads(K::KIND, listed);
         self.0.changed(Change::Members(touched));
     }

@@ -5,6 +5,7 @@
 //!
 //! - [`verdict`]: a broker's matrix and the live versions → a judgement.
 //! - [`admission`]: an admission review → what to ask → findings → the decision and its answer.
+//! - [`hold`]: what becomes of a rollout whose verification is on its way.
 //! - [`record`]: what the cluster runs and what the broker says → what to write.
 //! - [`namespaces`]: whether the namespaces of an environment exist. [`owners`]: whether they name only what is theirs.
 //!   [`near_miss`]: the name that somebody may have meant. [`other_line`]: a name that was put on unrelated workloads. [`stray_keys`]: what is wrong with keys that are not read.
@@ -18,6 +19,7 @@
 pub mod admission;
 pub mod announcement;
 pub mod broker_secrets;
+pub mod hold;
 pub mod messages;
 pub mod namespaces;
 pub mod near_miss;

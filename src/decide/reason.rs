@@ -105,6 +105,10 @@ reasons! {
     Forbidden => UnderWay,
     /// The broker has the environment.
     Found => Settled,
+    /// A rollout is held for longer than its environment says; it stays paused until the answer is yes.
+    HoldOverdue => Stalled,
+    /// A rollout that is held may not run as things stand; it stays paused until the answer is yes.
+    HoldRefused => Stalled,
     /// The PactEnvironment holds a value that cannot be used.
     InvalidEnvironment => Stalled,
     /// A name cannot be written into an address of the broker.
@@ -191,10 +195,14 @@ reasons! {
     RolloutDenied => Stalled,
     /// The rollout did not finish within its deadline.
     RolloutFailed => Stalled,
+    /// The rollout is held: paused by the operator until its version may run, and resumed by it then.
+    RolloutHeld => UnderWay,
     /// A rollout is not finished yet.
     RolloutInProgress => UnderWay,
     /// The rollout is paused; it is recorded once resumed and finished.
     RolloutPaused => UnderWay,
+    /// The rollout was held and goes on: its version may run now, or a person resumed it by hand.
+    RolloutResumed => Settled,
     /// The rollout was admitted without a question: it is unclear whether, or how, an environment judges it.
     RolloutUnchecked => UnderWay,
     /// The rollout was admitted with a warning of the gate.

@@ -5,7 +5,7 @@
 //! itself, so that one that cannot be read is a problem of its own.
 //! See <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#request>.
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{ByteString, jiff::Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -74,6 +74,15 @@ struct RequestBody<Object> {
     old_object: Option<Object>,
     #[serde(default)]
     dry_run: Option<bool>,
+    #[serde(default)]
+    options: Option<Options>,
+}
+
+/// How the client writes, as far as the gate looks.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Options {
+    field_manager: Option<String>,
 }
 
 /// A workload, and whether it greets the gate.
@@ -119,9 +128,33 @@ fn observed<K: Kind>(object: &View<K>, now: Timestamp) -> Observed {
 
 impl<Object> RequestBody<Object> {
     fn with_objects<Other>(self, read: impl Fn(Object) -> Other) -> RequestBody<Other> {
-        let Self { uid, kind, sub_resource, namespace, name, operation, user_info, object, old_object, dry_run } = self;
+        let Self {
+            uid,
+            kind,
+            sub_resource,
+            namespace,
+            name,
+            operation,
+            user_info,
+            object,
+            old_object,
+            dry_run,
+            options,
+        } = self;
         let (object, old_object) = (object.map(&read), old_object.map(&read));
-        RequestBody { uid, kind, sub_resource, namespace, name, operation, user_info, object, old_object, dry_run }
+        RequestBody {
+            uid,
+            kind,
+            sub_resource,
+            namespace,
+            name,
+            operation,
+            user_info,
+            object,
+            old_object,
+            dry_run,
+            options,
+        }
     }
 }
 
@@ -198,6 +231,7 @@ fn review(request: RequestBody<Result<Observed, String>>) -> Review {
         },
         user: request.user_info,
         dry_run,
+        field_manager: request.options.and_then(|options| options.field_manager),
         self_test: dry_run && new.as_ref().is_ok_and(|&(_, greets)| greets),
         old,
         new: new.map(|(new, _)| new),
@@ -225,6 +259,10 @@ pub fn write(answer: &Answer, uid: &str) -> Vec<u8> {
         warnings: &'a [String],
         #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
         audit_annotations: std::collections::BTreeMap<&'a str, &'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        patch_type: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        patch: Option<ByteString>,
     }
     // Anything but 403 and Forbidden makes GitOps controllers delete what runs: see [`messages::sanitize()`].
     #[derive(Serialize)]
@@ -237,12 +275,15 @@ pub fn write(answer: &Answer, uid: &str) -> Vec<u8> {
     }
     let denied = answer.denied.as_deref();
     let status = denied.map(|message| Status { status: "Failure", code: 403, reason: "Forbidden", message });
+    let patch = (!answer.patch.is_empty()).then(|| ByteString(serde_json::to_vec(&answer.patch).unwrap_or_default()));
     let response = Response {
         uid,
         allowed: denied.is_none(),
         status,
         warnings: &answer.warnings,
         audit_annotations: answer.audit.iter().map(|(name, value)| (*name, value.as_str())).collect(),
+        patch_type: patch.is_some().then_some("JSONPatch"),
+        patch,
     };
     // Strings and numbers always serialise.
     serde_json::to_vec(&Body { api_version: API_VERSION, kind: KIND, response }).unwrap_or_default()

@@ -292,6 +292,7 @@ fn a_denial_is_exactly_403_and_forbidden() {
         ),
         warnings: Vec::new(),
         audit: vec![("verdict", "No".to_owned())],
+        ..Answer::default()
     };
     let body = String::from_utf8(write(&answer, "u-1")).unwrap();
     // Argo CD and Flux delete what runs on 409, 422 or other reasons: every byte of this counts.
@@ -416,12 +417,38 @@ proptest! {
 
     #[test]
     fn an_answer_is_json_whatever_its_texts_are(uid in ".*", text in ".*", warning in ".*") {
-        let answer = Answer { denied: Some(text.clone()), warnings: vec![warning.clone()], audit: vec![("verdict", text.clone())] };
+        let answer = Answer { denied: Some(text.clone()), warnings: vec![warning.clone()], audit: vec![("verdict", text.clone())], ..Answer::default() };
         let body: Value = serde_json::from_slice(&write(&answer, &uid)).unwrap();
         let response = &body["response"];
         prop_assert_eq!(&response["uid"], &json!(uid));
         prop_assert_eq!(&response["status"]["message"], &json!(text));
         prop_assert_eq!(&response["warnings"], &json!([warning]));
         prop_assert_eq!(&response["status"]["code"], &json!(403));
+    }
+}
+
+#[test]
+fn a_patch_is_sent_as_the_api_server_reads_it_and_the_field_manager_is_read() {
+    let operation = json!({"op": "add", "path": "/spec/paused", "value": true});
+    let answer = Answer { patch: vec![operation.clone()], ..Answer::allow() };
+    let body: Value = serde_json::from_slice(&write(&answer, "u-1")).unwrap();
+    assert_eq!(body["response"]["patchType"], "JSONPatch");
+    let patch: k8s_openapi::ByteString = serde_json::from_value(body["response"]["patch"].clone()).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&patch.0).unwrap(), json!([operation]));
+    let body = String::from_utf8(write(&Answer::allow(), "u-1")).unwrap();
+    assert!(!body.contains("patch"), "the API server refuses one from a webhook that validates: {body}");
+
+    for (options, manager) in [
+        (json!({"kind": "PatchOptions", "fieldManager": "kubectl-rollout"}), Some("kubectl-rollout")),
+        (json!({"kind": "UpdateOptions"}), None),
+        (Value::Null, None),
+    ] {
+        let kind = json!({"group": "apps", "version": "v1", "kind": "Deployment"});
+        let object = json!({"metadata": {"name": "orders", "annotations": {"pact-operator.dev/held": "x"}}, "spec": {"paused": true}});
+        let request = json!({"uid": "u", "kind": kind, "operation": "UPDATE", "options": options, "object": object});
+        let review = read(&json!({"apiVersion": API_VERSION, "kind": "AdmissionReview", "request": request})).unwrap();
+        assert_eq!(review.field_manager.as_deref(), manager);
+        let new = review.new.unwrap();
+        assert_eq!((new.paused, new.annotations.held.as_deref()), (true, Some("x")));
     }
 }

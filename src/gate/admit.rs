@@ -21,7 +21,7 @@ use crate::{
         admission::{
             Answer, Bypass, Cause, Ineffective, Notice, OpenSubject, Review, Scope, Unjudged, bypass, scope, unjudged,
         },
-        messages,
+        hold, messages,
     },
     workload::Whereabouts,
 };
@@ -46,7 +46,9 @@ impl Gate {
     /// Answers a review before `deadline`, and greets whoever asks for that.
     async fn admit(self: &Arc<Self>, review: Review, deadline: Instant) -> Answer {
         let self_test = review.self_test;
-        let answer = match self.gather(&review, deadline).await {
+        // What is held does not run: changed or let go, it is judged as if it were new.
+        let anew = if self.holds { hold::judged_anew(&review) } else { None };
+        let answer = match self.gather(anew.as_ref().unwrap_or(&review), deadline).await {
             Scope::Unjudged(why) => {
                 self.metrics.unjudged(&why);
                 self.report_unjudged(&review, &why);
@@ -58,7 +60,7 @@ impl Gate {
     }
 
     /// What a review is about, from the view of the cluster.
-    async fn gather(&self, review: &Review, deadline: Instant) -> Scope {
+    pub(super) async fn gather(&self, review: &Review, deadline: Instant) -> Scope {
         if let Some(why) = unjudged(review) {
             if let Unjudged::Unreadable { problem, .. } = &why {
                 let (namespace, name, kind) = (&review.namespace, &review.name, &review.kind.kind);
@@ -123,7 +125,7 @@ impl Gate {
     }
 
     /// What is left to be asked about when the review's statement counts, and what the statement comes to.
-    async fn bypass(
+    pub(super) async fn bypass(
         &self,
         review: &Review,
         mut subjects: Vec<OpenSubject>,
@@ -152,7 +154,12 @@ impl Gate {
         // A dry-run admits nothing.
         let asked = subjects.into_iter().map(|subject| self.find(subject, namespace, !review.dry_run, deadline));
         let (findings, sources): (Vec<_>, Vec<_>) = join_all(asked).await.into_iter().unzip();
-        let decision = Decision::over(findings).beside(bypass);
+        let mut decision = Decision::over(findings).beside(bypass);
+        if self.holds
+            && let Some(why) = hold::admits(review, &decision)
+        {
+            decision = decision.sparing(why);
+        }
         if decision.outcome == Outcome::Denied && !review.dry_run {
             let mut recorded = self.cluster.recorded();
             for finding in &decision.findings {
@@ -164,7 +171,13 @@ impl Gate {
         decision
     }
 
-    async fn find(&self, open: OpenSubject, namespace: &str, admits: bool, deadline: Instant) -> (Finding, Source) {
+    pub(super) async fn find(
+        &self,
+        open: OpenSubject,
+        namespace: &str,
+        admits: bool,
+        deadline: Instant,
+    ) -> (Finding, Source) {
         match open.question(Timestamp::now()) {
             Err(cause) => (open.finding(cause), Source::None),
             Ok(question) => {

@@ -12,7 +12,7 @@ use crate::{
     broker::questions::Source,
     decide::{
         Finding,
-        admission::{Answer, Unjudged},
+        admission::{Answer, Spared, Unjudged},
     },
 };
 use operator_kit::{metrics::Metrics, traces};
@@ -141,7 +141,11 @@ impl GateMetrics {
     pub(super) fn decided(&self, finding: &Finding) {
         let labels = DecisionLabels {
             verdict: finding.cause.name(),
-            action: action(finding.action),
+            action: match finding.spared {
+                None | Some(Spared::DryRun) => action(finding.action),
+                Some(Spared::Held) => "Hold",
+                Some(Spared::ByHand) => "ByHand",
+            },
             wanted: action(finding.wanted),
             mode: finding.mode.name(),
         };

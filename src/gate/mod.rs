@@ -9,6 +9,7 @@ mod admission_review;
 mod admit;
 mod broker_clients;
 mod deadline;
+mod hold;
 mod metrics;
 mod primary;
 mod report;
@@ -68,6 +69,8 @@ pub struct Settings {
     pub review_path: Arc<ReviewPath>,
     /// Whether the Event of a denial says for the controller what it is about, and who asked.
     pub announces_denials: bool,
+    /// Whether rollouts are held whose environments say so: a mutating webhook is registered.
+    pub holds: bool,
     /// Where the spans of reviews go.
     pub traces: Traces,
 }
@@ -83,6 +86,7 @@ pub struct Gate {
     bypass_accounts: BTreeSet<ServiceAccountName>,
     review_path: Arc<ReviewPath>,
     announces_denials: bool,
+    holds: bool,
     traces: Traces,
 }
 
@@ -108,11 +112,12 @@ impl Gate {
             bypass_accounts: settings.bypass_accounts.clone(),
             review_path: Arc::clone(&settings.review_path),
             announces_denials: settings.announces_denials,
+            holds: settings.holds,
             traces: settings.traces.clone(),
         })
     }
 
-    /// What answers admission reviews at `POST /gate` and at `POST /gate/SECRET`.
+    /// What answers admission reviews at `POST /gate` and at `POST /gate/SECRET`, and at `/hold` those of the mutating webhook.
     pub fn router(self: &Arc<Self>) -> Router {
         server::router(Arc::clone(self))
     }

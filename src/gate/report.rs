@@ -18,7 +18,7 @@ use crate::{
     broker::questions::Source,
     decide::{
         Decision, Finding, Outcome, Problem, Reason,
-        admission::{Bypass, Cause, Review, Unjudged},
+        admission::{Bypass, Cause, Review, Spared, Unjudged},
         announcement::Denial,
         messages,
     },
@@ -122,6 +122,8 @@ impl Gate {
 
     fn event(&self, review: &Review, finding: &Finding) -> Option<Event<'static>> {
         let reason = match (&finding.cause, finding.action, finding.wanted) {
+            _ if finding.spared == Some(Spared::Held) => Reason::RolloutHeld,
+            _ if finding.spared == Some(Spared::ByHand) => Reason::RolloutResumed,
             (_, GateAction::Deny, _) => Reason::RolloutDenied,
             // In no mode is it silent: the controller cannot find out afterwards that nothing was asked.
             (Cause::Unclear(_), _, _) => Reason::RolloutUnchecked,
@@ -170,7 +172,11 @@ pub(super) fn once(review: &Review, finding: &Finding) -> String {
     };
     let (environment_ref, verdict) = (&finding.subject.environment_ref, finding.cause.name());
     let (kind, namespace) = (&review.kind.kind, &review.namespace);
-    format!("{kind} {namespace}/{} {version} {environment_ref} {verdict} {:?}", review.object_name(), finding.action)
+    let done = match finding.spared {
+        None => format!("{:?}", finding.action),
+        Some(spared) => format!("{spared:?}"),
+    };
+    format!("{kind} {namespace}/{} {version} {environment_ref} {verdict} {done}", review.object_name())
 }
 
 fn log(review: &Review, finding: &Finding) {

@@ -1,4 +1,5 @@
-//! `POST /gate` and `POST /gate/SECRET`: the way in and out, bounded in size, in time and in number.
+//! `POST /gate` and `POST /gate/SECRET`, and the same below `/hold` for the mutating webhook: the way in and out, bounded in
+//! size, in time and in number.
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -37,7 +38,15 @@ pub(super) fn router(gate: Arc<Gate>) -> Router {
     let review = || post(review);
     // Without a path in its configuration, an API server calls `/`.
     let routes = Router::new().route("/", review()).route("/gate", review()).route("/gate/{secret}", review());
+    let routes = routes.route("/hold", post(hold)).route("/hold/{secret}", post(hold));
     routes.fallback(elsewhere).with_state(served)
+}
+
+/// Which of the two webhooks the API server calls.
+#[derive(Clone, Copy)]
+enum Called {
+    Validating,
+    Mutating,
 }
 
 #[derive(Clone)]
@@ -47,18 +56,35 @@ struct Served {
 }
 
 impl Served {
-    async fn answer(&self, review: Review, caller: Caller, deadline: Instant, arrived: Instant) -> Answer {
+    async fn answer(
+        &self,
+        review: Review,
+        webhook: Called,
+        caller: Caller,
+        deadline: Instant,
+        arrived: Instant,
+    ) -> Answer {
         let uid = review.uid.clone();
         traced(&review);
+        let answer = async {
+            match webhook {
+                Called::Validating => self.gate.answer(review, caller, deadline).await,
+                Called::Mutating => self.gate.hold(review, caller, deadline).await,
+            }
+        };
         // What we have not thought of must not take the connection down, nor be a denial.
-        let answering = AssertUnwindSafe(self.gate.answer(review, caller, deadline)).catch_unwind();
+        let answering = AssertUnwindSafe(answer).catch_unwind();
         let answer = answering.await.unwrap_or_else(|_| {
             error!(uid, "judging a review panicked, which is a defect; it is admitted");
             Answer::allow_with("not checked with Pact: the operator has a defect, please report it")
         });
-        match caller {
-            Caller::Known | Caller::Unverifiable => self.gate.metrics.answered(&answer, arrived.elapsed()),
-            Caller::Stranger => self.gate.metrics.answered_stranger(),
+        match (webhook, caller) {
+            (Called::Validating, Caller::Known | Caller::Unverifiable) => {
+                self.gate.metrics.answered(&answer, arrived.elapsed());
+            }
+            (Called::Validating, Caller::Stranger) => self.gate.metrics.answered_stranger(),
+            // Its request comes to the other webhook, too, and is counted there.
+            (Called::Mutating, _) => {}
         }
         traces::add("pact.outcome", outcome(&answer));
         answer
@@ -77,10 +103,18 @@ fn traced(review: &Review) {
 }
 
 async fn elsewhere() -> Response {
-    (StatusCode::NOT_FOUND, "only POST /gate is answered here\n").into_response()
+    (StatusCode::NOT_FOUND, "only POST /gate and POST /hold are answered here\n").into_response()
 }
 
 async fn review(State(served): State<Served>, request: Request) -> Response {
+    respond(served, Called::Validating, request).await
+}
+
+async fn hold(State(served): State<Served>, request: Request) -> Response {
+    respond(served, Called::Mutating, request).await
+}
+
+async fn respond(served: Served, webhook: Called, request: Request) -> Response {
     // The TLS server knows when the head came; elsewhere, in tests, it has just come.
     let arrived = request.extensions().get::<ArrivedAt>().map_or_else(Instant::now, |arrived| arrived.0);
     let deadline = arrived + budget(request.uri().query());
@@ -102,7 +136,7 @@ async fn review(State(served): State<Served>, request: Request) -> Response {
         }
     };
     let uid = review.uid.clone();
-    let answering = Box::pin(served.answer(review, caller, deadline, arrived));
+    let answering = Box::pin(served.answer(review, webhook, caller, deadline, arrived));
     let answer = match caller {
         Caller::Known | Caller::Unverifiable => {
             let parent = head.headers.get(traces::TRACEPARENT).and_then(|value| value.to_str().ok());

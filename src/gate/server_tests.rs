@@ -34,6 +34,7 @@ fn gate(mode: &str) -> (Arc<Gate>, Metrics) {
         instance: "test".to_owned(),
         bypass_accounts: std::collections::BTreeSet::new(),
         announces_denials: true,
+        holds: false,
         review_path: ReviewPath::new(),
         traces: operator_kit::traces::Traces::default(),
     };
@@ -337,6 +338,7 @@ async fn an_api_server_that_does_not_answer_costs_a_review_in_an_unknown_namespa
         instance: "test".to_owned(),
         bypass_accounts: std::collections::BTreeSet::new(),
         announces_denials: true,
+        holds: false,
         review_path: ReviewPath::new(),
         traces: operator_kit::traces::Traces::default(),
     };

@@ -20,15 +20,16 @@ impl OnChange for Recorder {
                 self.schedule.pact_records_of(&touched);
                 self.schedule.records(touched);
             }
-            Change::Workload { workload, touched, counted, invalid, stale, stray } => {
+            Change::Workload { workload, touched, counted, invalid, stale, stray, held } => {
                 let waiting = self.cluster.pact_records().of_workload(&workload);
                 self.schedule.pact_records(waiting);
                 // Also those of a workload that takes something from this one.
                 self.schedule.pact_records_of(&touched);
                 self.schedule.rollouts(touched);
-                if counted {
+                if counted || held.is_some() {
                     self.schedule.environment_statuses();
                 }
+                self.schedule.holds(held);
                 self.report_workload(invalid, stale, stray);
             }
             Change::Namespaces { namespace, touched } => {

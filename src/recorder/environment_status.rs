@@ -21,7 +21,7 @@ use crate::{
         snapshots::EnvironmentState,
     },
     decide::{Explanation, GateRules, Reason, admission::decision::in_force, messages, namespaces, owners},
-    workload::{BrokenRules, EnvironmentRules},
+    workload::{BrokenRules, EnvironmentRules, NamespaceMapping, Told},
 };
 
 impl EnvironmentReconciler {
@@ -60,6 +60,7 @@ impl EnvironmentReconciler {
         findings.extend(found);
         findings.extend(respected);
         findings.extend(beyond);
+        findings.extend(self.held(object));
         findings.push(members_listed.clone());
         let vanished = rules.as_ref().map(|rules| {
             let (index, confirmed) = (self.cluster.index(), rules.removal.confirmed);
@@ -86,6 +87,30 @@ impl EnvironmentReconciler {
             return Next::wait();
         }
         self.write_environment_status(environment, status).await
+    }
+
+    /// The condition `RolloutsHeld`, while a workload of the environment is held.
+    fn held(&self, object: &str) -> Option<Finding> {
+        let index = self.cluster.index();
+        let is_here = |namespace: &str| match index.mapping(namespace) {
+            Some(NamespaceMapping::Mapped(objects)) => objects.iter().any(|one| one == object),
+            _ => false,
+        };
+        let held: Vec<_> = self.cluster.holds.held().into_iter().filter(|(it, _)| is_here(&it.namespace)).collect();
+        let worst = held.iter().map(|(_, held)| held.told).max()?;
+        let reason = match worst {
+            None => Reason::RolloutHeld,
+            Some(Told::Overdue) => Reason::HoldOverdue,
+            Some(Told::Refused) => Reason::HoldRefused,
+        };
+        let named = held.iter().take(5).map(|(workload, held)| {
+            let told = held.told.map_or(String::new(), |told| format!(" ({})", told.name()));
+            format!("{workload} at {} since {}{told}", held.version, held.since)
+        });
+        let named = named.collect::<Vec<_>>().join(", ");
+        let more = held.len().saturating_sub(5);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        Some(Finding::new("RolloutsHeld", true, reason, format!("held until they may run: {named}{more}")))
     }
 
     async fn write_environment_status(&self, environment: PactEnvironment, status: PactEnvironmentStatus) -> Next {

@@ -7,7 +7,10 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family},
 };
 
-use crate::cluster::{Cluster, records::RecordStore};
+use crate::{
+    cluster::{Cluster, records::RecordStore},
+    workload::Told,
+};
 use operator_kit::{lease::Leadership, metrics::Metrics};
 
 /// One verdict on a running version.
@@ -30,6 +33,14 @@ pub(super) struct RecorderMetrics {
     /// Announcements that were dropped before all sinks had them.
     pub(super) dropped: Counter,
     checks: Family<CheckLabels, Counter>,
+    holds_ended: Family<HoldLabels, Counter>,
+    holds_told: Family<HoldLabels, Counter>,
+}
+
+/// What became of a hold.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HoldLabels {
+    outcome: &'static str,
 }
 
 impl RecorderMetrics {
@@ -66,6 +77,12 @@ impl RecorderMetrics {
             leader.is_leader().then(|| i64::try_from(snapshots.suspicious()).ok()).flatten()
         });
 
+        let (leads, view) = (leadership.clone(), Arc::clone(cluster));
+        let help = "Workloads that are held, by whether that was reported: Waiting, Overdue, Refused";
+        metrics.observe_by("rollouts_held", help, "state", move || {
+            if leads.is_leader() { view.holds.counts() } else { Vec::new() }
+        });
+
         let this = Self::default();
         metrics.register(|registry| {
             registry.register("recorded", "Versions recorded at a broker", this.recorded.clone());
@@ -73,6 +90,10 @@ impl RecorderMetrics {
             let help = "Announcements that were dropped before every sink had them";
             registry.register("announcements_dropped", help, this.dropped.clone());
             registry.register("record_pending", "Passes that could not do what was due", this.pending.clone());
+            let help = "Workloads that were held and go on, by why: Yes, or ByHand";
+            registry.register("holds_ended", help, this.holds_ended.clone());
+            let help = "Holds of which it was reported that they last, or that the answer is no: Overdue, Refused";
+            registry.register("holds_reported", help, this.holds_told.clone());
             registry.register(
                 "version_checks",
                 "Verdicts on versions that run, each time that one changes; late ones could not be had at first",
@@ -80,6 +101,16 @@ impl RecorderMetrics {
             );
         });
         this
+    }
+
+    /// Counts a hold that ended.
+    pub(super) fn hold_ended(&self, outcome: &'static str) {
+        self.holds_ended.get_or_create(&HoldLabels { outcome }).inc();
+    }
+
+    /// Counts a hold of which something was reported.
+    pub(super) fn hold_told(&self, told: Told) {
+        self.holds_told.get_or_create(&HoldLabels { outcome: told.name() }).inc();
     }
 
     /// Counts a version's new verdict; `verdict` is one of the names of a check's verdict.

@@ -3,8 +3,8 @@
 //! Level-triggered: each pass compares what the broker should say with what it says. Everything that matters is read
 //! anew from the cluster and the broker after a restart; only delays are kept in memory, by the [`queue`].
 //!
-//! Six reconcilers, each of a few handles: of a record, of the verdicts on what runs, of an environment, of a broker, of
-//! what is published there, of who waits for a record.
+//! Seven reconcilers, each of a few handles: of a record, of the verdicts on what runs, of an environment, of a broker, of
+//! what is published there, of who waits for a record, of a workload that is held.
 //! What they decide is in [`crate::decide`], what they know in [`crate::cluster`].
 
 mod broker;
@@ -12,6 +12,8 @@ mod changes;
 mod checks;
 mod environment;
 mod environment_status;
+mod held_object;
+mod hold;
 mod metrics;
 mod optional;
 mod pact_record;
@@ -44,6 +46,7 @@ use tokio_util::sync::CancellationToken;
 use self::{
     broker::BrokerReconciler,
     environment::EnvironmentReconciler,
+    hold::HoldReconciler,
     metrics::RecorderMetrics,
     pact_record::PactRecordReconciler,
     publications::PublicationsReconciler,
@@ -93,6 +96,8 @@ pub struct Settings {
     pub keys_per_namespace: usize,
     /// For which sinks what happens to records is announced.
     pub sinks: Vec<Sink>,
+    /// Whether what is held is resumed: the chart grants the right to do so.
+    pub holds: bool,
     /// Where the spans of writes go.
     pub traces: Traces,
 }
@@ -133,6 +138,7 @@ struct Recorder {
     broker: BrokerReconciler,
     publications: PublicationsReconciler,
     pact_record: PactRecordReconciler,
+    hold: HoldReconciler,
 }
 
 impl Recorder {
@@ -162,6 +168,13 @@ impl Recorder {
             observer: crate::broker::metrics::observer(registry),
         };
         Self {
+            hold: HoldReconciler {
+                cluster: Arc::clone(&cluster),
+                leadership: leadership.clone(),
+                reporter: reporter.clone(),
+                metrics: metrics.clone(),
+                settings: Arc::clone(&settings),
+            },
             record: RecordReconciler {
                 cluster: Arc::clone(&cluster),
                 schedule: schedule.clone(),
@@ -258,6 +271,7 @@ impl Recorder {
             Task::Verdict(key) => self.verdict.reconcile(&key, tries).await,
             Task::Publications(broker) => self.publications.reconcile(&broker).await,
             Task::PactRecord(object) => self.pact_record.reconcile(&object, tries).await,
+            Task::Hold(workload) => self.hold.reconcile(&workload, tries).await,
         }
     }
 

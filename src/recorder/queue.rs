@@ -25,7 +25,7 @@ use tracing::error;
 
 use crate::{
     cluster::pact_records::PactRecordRef,
-    workload::{EnvironmentRef, RecordKey},
+    workload::{EnvironmentRef, RecordKey, WorkloadRef},
 };
 
 /// A task. Running it twice does no harm; it reads the state that it needs by itself.
@@ -45,6 +45,8 @@ pub enum Task {
     Publications(String),
     /// A `PactRecord`.
     PactRecord(PactRecordRef),
+    /// A workload that is held.
+    Hold(WorkloadRef),
 }
 
 /// A group of tasks that wait for each other.
@@ -60,12 +62,14 @@ enum Lane {
     PactRecords,
     /// A broker's checks: they cost the broker far more than records do, and can wait.
     Verdicts(String),
+    /// What is held: a workload may lie in environments of several brokers.
+    Holds,
 }
 
 impl Lane {
     fn slots(&self) -> Slots {
         match self {
-            Self::Free | Self::Environments(_) => Slots::new(0, SLOTS_PER_LANE),
+            Self::Free | Self::Holds | Self::Environments(_) => Slots::new(0, SLOTS_PER_LANE),
             Self::Records(_) => Slots::new(SLOTS_PER_LANE, SLOTS_WITHOUT_HURRY),
             Self::PactRecords => Slots::new(0, PACT_RECORDS_AT_ONCE),
             Self::Verdicts(_) => Slots::new(0, VERDICTS_AT_ONCE),
@@ -82,6 +86,7 @@ impl Task {
             Self::Record(key) => Lane::Records(key.environment_ref.broker.clone()),
             Self::Verdict(key) => Lane::Verdicts(key.environment_ref.broker.clone()),
             Self::PactRecord(_) => Lane::PactRecords,
+            Self::Hold(_) => Lane::Holds,
             Self::Broker(_) | Self::EnvironmentStatus(_) | Self::Publications(_) => Lane::Free,
         }
     }

@@ -26,7 +26,7 @@ use crate::{
         record::{MemberView, RecordState, counted, events, stated},
         stray_keys,
     },
-    workload::{RecordKey, StaleSource, VersionSource, Workload, WorkloadRef},
+    workload::{Held, RecordKey, StaleSource, Told, VersionSource, Workload, WorkloadRef},
 };
 
 /// How many passes may write Events and statuses at once: many rollouts that finish together are recorded at the
@@ -102,6 +102,35 @@ impl Reporter {
         let once_key = format!("{} {} {}", key.object_name(), statement.version, statement.reason);
         let event = Event { reason, action: "Check", warning: true, note, once_key };
         self.publish(&regarding(&member.workload, &member.uid), &event).await;
+    }
+
+    /// Reports that a workload that was held goes on.
+    pub(super) async fn rollout_resumed(&self, workload: &Workload, held: &Held, note: String) {
+        let (reason, once_key) = (Reason::RolloutResumed.as_str(), held.to_string());
+        let event = Event { reason, action: "Hold", warning: false, note, once_key };
+        self.publish(&regarding(&workload.reference, &workload.uid), &event).await;
+    }
+
+    /// Reports that a workload stays held: the answer is no, or there is none for too long.
+    pub(super) async fn hold_told(&self, workload: &Workload, held: &Held, told: Told, why: &str) {
+        let (version, since) = (&held.version, held.since);
+        let (reason, note) = match told {
+            Told::Refused => (
+                Reason::HoldRefused,
+                format!(
+                    "held, and the answer is no: {why}. The old pods serve on. It resumes by itself once the answer is                      yes; otherwise apply another version"
+                ),
+            ),
+            Told::Overdue => (
+                Reason::HoldOverdue,
+                format!(
+                    "held since {since}, longer than the environment says: {why}. The old pods serve on. It resumes by                      itself once {version} may run; by hand: kubectl rollout resume"
+                ),
+            ),
+        };
+        let (note, once_key) = (messages::sanitize(&note), format!("{version} {since} {}", told.name()));
+        let event = Event { reason: reason.as_str(), action: "Hold", warning: true, note, once_key };
+        self.publish(&regarding(&workload.reference, &workload.uid), &event).await;
     }
 
     /// Reports what is wrong with a workload's annotations.

@@ -15,7 +15,7 @@ use crate::{
     broker::BrokerError,
     cluster::{Cluster, pact_records::PactRecordRef},
     decide::Reason,
-    workload::{EnvironmentRef, RecordKey},
+    workload::{EnvironmentRef, RecordKey, WorkloadRef},
 };
 
 /// How long changes of the counts are collected before the status of a `PactEnvironment` is written: many rollouts
@@ -65,6 +65,14 @@ impl Schedule {
         }
         let pact_records = self.cluster.pact_records().all();
         self.pact_records(pact_records);
+        self.holds(self.cluster.holds.all());
+    }
+
+    /// These workloads, which are held or were.
+    pub(super) fn holds(&self, workloads: impl IntoIterator<Item = WorkloadRef>) {
+        for workload in workloads {
+            self.queue.now(Task::Hold(workload));
+        }
     }
 
     /// These `PactRecord`s, once everything was looked at.

@@ -81,11 +81,12 @@ pub fn is_missing(check: &Check) -> bool {
     Verdict::named(&check.verdict).is_some_and(Verdict::is_unpublished)
 }
 
-/// The versions that members run or roll out to, in the members' order, each once; none for members on hold.
+/// The versions that members run or roll out to, in the members' order, each once; none for members on hold, and none that
+/// waits for its verdict paused: nothing of it runs.
 #[must_use]
 pub fn versions(members: &[MemberView]) -> Vec<Version> {
     let mut seen = BTreeSet::new();
-    let free = members.iter().filter(|member| member.hold.is_none());
+    let free = members.iter().filter(|member| member.hold.is_none() && member.held.is_none());
     let versions = free.filter_map(|member| member.version.as_ref().ok());
     versions.filter(|version| seen.insert(*version)).take(CHECKS_LIMIT).cloned().collect()
 }

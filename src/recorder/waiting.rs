@@ -280,7 +280,8 @@ fn key_of(task: &Task) -> Option<&RecordKey> {
         | Task::Environment(_)
         | Task::EnvironmentStatus(_)
         | Task::Publications(_)
-        | Task::PactRecord(_) => None,
+        | Task::PactRecord(_)
+        | Task::Hold(_) => None,
     }
 }
 

@@ -106,6 +106,7 @@ mod tests {
             version_label: None,
             default_container: None,
             stray_keys: Box::default(),
+            paused: false,
             without_pods: false,
             containers: images
                 .iter()

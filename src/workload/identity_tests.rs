@@ -17,6 +17,7 @@ fn workload(pacticipant: Option<&str>, image: &str) -> Workload {
         default_container: None,
         stray_keys: Box::default(),
         rollout: RolloutState::Complete,
+        paused: false,
         without_pods: false,
         deleting: false,
         controlled: false,

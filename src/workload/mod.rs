@@ -14,6 +14,7 @@ pub mod deny_list;
 pub mod environment_rules;
 mod excerpt;
 pub mod glob;
+pub mod held;
 pub mod identity;
 pub mod image;
 pub mod kinds;
@@ -33,6 +34,7 @@ pub mod version_rules;
 pub use bypass::{BypassStatement, StatementError};
 pub use deny_list::DenyList;
 pub use environment_rules::{BrokenRules, EnvironmentRules, RemovalRules};
+pub use held::{Held, Told};
 pub use identity::{Identity, IdentityProblem, identify, stale_source};
 pub use image::ImageReference;
 pub use kinds::{DeploymentView, Dispatch, Kind, View, WorkloadKind};
@@ -81,14 +83,16 @@ pub struct PactAnnotations {
     pub application_instance: Option<String>,
     /// [`crate::api::annotations::BYPASS`].
     pub bypass: Option<String>,
+    /// [`crate::api::annotations::HELD`].
+    pub held: Option<String>,
 }
 
 impl PactAnnotations {
-    /// Whether both say the same of what the workload is; a bypass says nothing of that.
+    /// Whether both say the same of what the workload is; a bypass or a hold says nothing of that.
     #[must_use]
     pub fn same_identity(&self, other: &Self) -> bool {
         let identity = |it: &Self| {
-            let Self { pacticipant, container, version, application_instance, bypass: _ } = it.clone();
+            let Self { pacticipant, container, version, application_instance, bypass: _, held: _ } = it.clone();
             (pacticipant, container, version, application_instance)
         };
         identity(self) == identity(other)
@@ -125,6 +129,8 @@ pub struct Workload {
     pub stray_keys: Box<[StrayKey]>,
     /// The state of its rollout at the moment of observation.
     pub rollout: RolloutState,
+    /// Whether its spec pauses the rollout.
+    pub paused: bool,
     /// Whether it has no pods, but for those that [`RolloutState::Terminating`] waits for (case 92).
     pub without_pods: bool,
     /// Whether it is being deleted.

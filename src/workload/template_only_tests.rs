@@ -24,6 +24,7 @@ fn workload(name: &str, image: &str, annotations: PactAnnotations) -> Workload {
         default_container: None,
         stray_keys: Box::default(),
         rollout: RolloutState::Complete,
+        paused: false,
         without_pods: false,
         deleting: false,
         controlled: false,

@@ -16,6 +16,7 @@ fn workload(images: &[&str]) -> Workload {
         default_container: None,
         stray_keys: Box::default(),
         rollout: RolloutState::Complete,
+        paused: false,
         without_pods: false,
         deleting: false,
         controlled: false,

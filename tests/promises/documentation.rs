@@ -119,9 +119,11 @@ async fn the_commands_of_kubectl_in_the_book_work() {
     deployment("stock").apply(&client, "default").await;
     let gate = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
         "metadata": {"name": "pact-operator"}});
+    let hold = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": "pact-operator"}});
     let logging = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "pact-operator-logging"}});
     namespace::ensure(&cluster.control_plane, &client, "pact-operator", &[]).await;
-    for (namespace, object) in [("default", gate), ("pact-operator", logging)] {
+    for (namespace, object) in [("default", gate), ("default", hold), ("pact-operator", logging)] {
         kubectl::apply(cluster.control_plane.kubeconfig(), namespace, &object.to_string()).await;
     }
     let path = format!("{}:{}", tools::folder().await.display(), env::var("PATH").unwrap());

@@ -74,11 +74,44 @@ request.resource.resource != 'jobs' || !has(object.metadata.ownerReferences)
 || !object.metadata.ownerReferences.exists(o, has(o.controller) && o.controller)
 {{- end }}
 
+{{/*
+What is held changes in our pause or our annotation, and it is not the operator that resumes it. A hold is both together.
+*/}}
+{{- define "pact-operator.heldChanges" -}}
+(oldObject != null && has(oldObject.metadata.annotations) && 'pact-operator.dev/held' in oldObject.metadata.annotations
+&& has(oldObject.spec.paused) && oldObject.spec.paused
+&& !(has(object.spec.paused) && object.spec.paused && has(object.metadata.annotations)
+&& 'pact-operator.dev/held' in object.metadata.annotations
+&& object.metadata.annotations['pact-operator.dev/held'] == oldObject.metadata.annotations['pact-operator.dev/held'])
+&& !({{ include "pact-operator.byTheController" . }}))
+{{- end }}
+
+{{/* The operator itself writes: it resumes what it has found to be fine, and notes what it reported. */}}
+{{- define "pact-operator.byTheController" -}}
+has(request.userInfo.username) && request.userInfo.username == 'system:serviceaccount:{{ .Release.Namespace }}:pact-operator-controller'
+{{- end }}
+
 {{/* The object was given the annotation for the pacticipant just now, and nothing controls it. */}}
 {{- define "pact-operator.newlyAnnotated" -}}
 has(object.metadata.annotations) && 'pact-operator.dev/pacticipant' in object.metadata.annotations
 && !(oldObject != null && has(oldObject.metadata.annotations) && 'pact-operator.dev/pacticipant' in oldObject.metadata.annotations)
 && !(has(object.metadata.ownerReferences) && object.metadata.ownerReferences.exists(o, has(o.controller) && o.controller))
+{{- end }}
+
+{{/*
+How the API server calls the mutating webhook: at the same server, and the operator writes the same caBundle and secret. An
+address is that of the other webhook with `hold` in place of `gate`.
+*/}}
+{{- define "pact-operator.callHold" -}}
+clientConfig:
+  {{- with .Values.webhook.url }}
+  {{- if not (regexMatch "/gate(/[^/]*)?$" .) }}
+  {{- fail "webhook.hold.enabled needs a webhook.url that ends with /gate or /gate/SECRET: the mutating webhook is at /hold or /hold/SECRET" }}
+  {{- end }}
+  url: {{ regexReplaceAll "/gate(/[^/]*)?$" . "/hold${1}" }}
+  {{- else }}
+  service: {name: pact-operator-webhook, namespace: {{ .Release.Namespace }}, port: 443}
+  {{- end }}
 {{- end }}
 
 {{/*

@@ -9,6 +9,7 @@ pub mod lease;
 pub mod listen;
 pub mod liveness;
 pub mod metrics;
+pub mod mutating_webhook;
 pub mod open_files;
 mod pace;
 pub mod probes;

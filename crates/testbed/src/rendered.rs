@@ -27,6 +27,9 @@ pub const BROKER_SECRETS: [&str; 7] = ["absent", "certificate", "half", "headers
 /// The kind by which the API server is configured to call the gate.
 pub const GATE: &str = "ValidatingWebhookConfiguration";
 
+/// The kind by which it is configured to have what is held paused.
+pub const HOLD: &str = "MutatingWebhookConfiguration";
+
 /// What the chart renders in one namespace with some values.
 #[derive(Debug)]
 pub struct Rendered {
@@ -105,14 +108,15 @@ fn cluster_wide(name: &str, namespace: &str) -> String {
 fn of_its_own(mut object: Value, namespace: &str) -> Value {
     let rename = |name: &mut Value| *name = json!(cluster_wide(name.as_str().expect("a name"), namespace));
     let kind = object["kind"].as_str().unwrap_or_default().to_owned();
-    if ["ClusterRole", "ClusterRoleBinding", GATE].contains(&&*kind) {
+    if ["ClusterRole", "ClusterRoleBinding", GATE, HOLD].contains(&&*kind) {
         rename(&mut object["metadata"]["name"]);
     }
     if kind == "ClusterRoleBinding" {
         rename(&mut object["roleRef"]["name"]);
     }
     for rule in object.get_mut("rules").and_then(Value::as_array_mut).into_iter().flatten() {
-        if rule["resources"] == json!(["validatingwebhookconfigurations"]) {
+        let configurations = ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"];
+        if configurations.iter().any(|one| rule["resources"] == json!([one])) {
             rule["resourceNames"].as_array_mut().into_iter().flatten().for_each(rename);
         }
     }

@@ -13,7 +13,7 @@ use crate::chart::RELEASE;
 use crate::control_plane::ControlPlane;
 use crate::kubectl;
 use crate::process::free_port;
-use crate::rendered::{AUTHORITY, GATE, RIGHTS, Rendered, gate_name};
+use crate::rendered::{AUTHORITY, GATE, HOLD, RIGHTS, Rendered, gate_name};
 use crate::replica::{self, Replica};
 use crate::values::Values;
 
@@ -80,6 +80,12 @@ impl WebhookOptions {
     #[must_use]
     pub fn log(self, filter: &str) -> Self {
         self.value("logging.filter", filter)
+    }
+
+    /// Holding what waits for a verification.
+    #[must_use]
+    pub fn holding(self) -> Self {
+        self.value("webhook.hold.enabled", true)
     }
 
     /// With this `failurePolicy`.
@@ -208,7 +214,7 @@ pub fn sum(metrics: &str, name: &str) -> u64 {
 pub async fn install(control_plane: &ControlPlane, options: &WebhookOptions, url: &str) {
     let options = options.clone().value("webhook.url", url);
     let rendered = Rendered::with(control_plane, &options.namespace, &options.values).await;
-    rendered.apply(control_plane, &[&RIGHTS[..], &[AUTHORITY, GATE]].concat()).await;
+    rendered.apply(control_plane, &[&RIGHTS[..], &[AUTHORITY, GATE, HOLD]].concat()).await;
 }
 
 /// The configuration as it is now.

@@ -12,6 +12,8 @@ pub struct Answer {
     pub warnings: Vec<String>,
     /// What the API server's audit log keeps, by a name without prefix.
     pub audit: Vec<(&'static str, String)>,
+    /// What is changed in the object: operations of a JSON patch. Only the mutating webhook may.
+    pub patch: Vec<serde_json::Value>,
 }
 
 impl Answer {
@@ -57,7 +59,7 @@ impl Answer {
             Bypass::Counts(it) => Some(("bypass", messages::one_line(&format!("{} {}", it.version, it.reason)))),
             Bypass::Unstated | Bypass::Ineffective(_) => None,
         };
-        Self { denied, warnings, audit: verdict.into_iter().chain(bypassed).collect() }
+        Self { denied, warnings, audit: verdict.into_iter().chain(bypassed).collect(), patch: Vec::new() }
     }
 
     /// What a decision comes to for somebody who is not known to be the API server: whether, and not why.

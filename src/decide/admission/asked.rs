@@ -114,6 +114,7 @@ fn workload(image: &str) -> Workload {
         default_container: None,
         stray_keys: Box::default(),
         rollout: RolloutState::ScaledToZero,
+        paused: false,
         without_pods: true,
         deleting: false,
         controlled: false,

@@ -24,6 +24,7 @@ fn review(username: &str, image: &str, statement: Option<&str>) -> Review {
         user: User { username: username.into(), ..User::default() },
         dry_run: false,
         self_test: false,
+        field_manager: None,
         old: None,
         new: Ok(new),
     }

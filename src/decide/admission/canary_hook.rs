@@ -109,7 +109,9 @@ pub fn canary_review(canary: &CanaryView, target: Workload, primary: Option<Work
         name: target.reference.name.clone(),
         operation: if live.is_some() { Operation::Update } else { Operation::Create },
         user: User::default(),
-        dry_run: true,
+        field_manager: None,
+        // What the environment says of dry-runs is not about Flagger's questions.
+        dry_run: false,
         self_test: false,
         old: live,
         new: Ok(target),

@@ -4,7 +4,7 @@
 use super::{Basis, Bypass, GateRules, Problem, Subject, Unclear};
 use crate::{
     api::gate::{DryRun, GateAction, GateActions, GateMode, RollbackPolicy},
-    decide::{Judgement, Question, Verdict},
+    decide::{Judgement, Question, Verdict, hold},
     workload::VersionProblem,
 };
 
@@ -63,8 +63,21 @@ pub struct Finding {
     pub asked: Option<Question>,
     /// Whether the mode is `Enforce` and only waits for the list of what runs.
     pub awaits_members: bool,
-    /// Whether it is only warned about because the request is a dry-run.
-    pub spared_dry_run: bool,
+    /// Whether the environment holds instead of denying here: only a verification has no result yet.
+    pub may_hold: bool,
+    /// Why it is admitted although the action would be `Deny`, if so.
+    pub spared: Option<Spared>,
+}
+
+/// Why a rollout is admitted that the policy denies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spared {
+    /// It is held: paused until the answer is yes.
+    Held,
+    /// A person resumes it by hand.
+    ByHand,
+    /// It is a dry-run, of which the environment denies none.
+    DryRun,
 }
 
 impl Finding {
@@ -75,17 +88,9 @@ impl Finding {
     pub fn new(subject: Subject, cause: Cause, rules: &GateRules, members_listed: bool) -> Self {
         let wanted = wanted(&cause, subject.basis, rules);
         let mode = in_force(rules.mode, members_listed);
-        let awaits_members = mode != rules.mode;
-        Self {
-            subject,
-            cause,
-            wanted,
-            action: capped(wanted, mode),
-            mode,
-            asked: None,
-            awaits_members,
-            spared_dry_run: false,
-        }
+        let (action, awaits_members) = (capped(wanted, mode), mode != rules.mode);
+        let may_hold = action == GateAction::Deny && rules.hold.is_some() && hold::awaits_verification(&cause);
+        Self { subject, cause, wanted, action, mode, asked: None, awaits_members, may_hold, spared: None }
     }
 
     /// The same finding about a dry-run: where the environment says so, it is warned about at most.
@@ -94,7 +99,7 @@ impl Finding {
         if rules.dry_run == DryRun::Full || self.action != GateAction::Deny {
             return self;
         }
-        Self { action: GateAction::Warn, spared_dry_run: true, ..self }
+        Self { action: GateAction::Warn, spared: Some(Spared::DryRun), ..self }
     }
 
     /// Whether the version may be deployed under the policy, whatever the mode; `None` where that is not known. What the
@@ -208,6 +213,17 @@ impl Decision {
             Some(GateAction::Allow) | None => Outcome::Allowed,
         };
         Self { outcome, findings, bypass: Bypass::Unstated }
+    }
+
+    /// The decision that admits what this one denies, with warnings, and why.
+    #[must_use]
+    pub fn sparing(mut self, why: Spared) -> Self {
+        for finding in self.findings.iter_mut().filter(|finding| finding.action == GateAction::Deny) {
+            finding.action = GateAction::Warn;
+            finding.spared = Some(why);
+        }
+        self.outcome = self.outcome.min(Outcome::Warned);
+        self
     }
 
     /// The same decision, with what the review's statement came to.

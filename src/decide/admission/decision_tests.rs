@@ -327,12 +327,12 @@ fn a_dry_run_is_warned_about_at_most_where_the_environment_says_so() {
         let real = Finding::new(subject(Basis::New), judged(Verdict::No), &rules, true);
         assert_eq!(real.action, capped(GateAction::Deny, mode), "the real request: {mode:?} {dry_run:?}");
         let finding = real.of_dry_run(&rules);
-        assert_eq!((finding.action, finding.spared_dry_run), (action, spared), "{mode:?} {dry_run:?}");
+        assert_eq!((finding.action, finding.spared == Some(Spared::DryRun)), (action, spared), "{mode:?} {dry_run:?}");
         assert_eq!((finding.wanted, finding.mode), (GateAction::Deny, mode), "what is wanted stays");
     }
     let rules = rules(GateMode::Enforce, DryRun::Warn);
     let fine = Finding::new(subject(Basis::New), judged(Verdict::Yes), &rules, true).of_dry_run(&rules);
-    assert_eq!((fine.action, fine.spared_dry_run), (GateAction::Allow, false));
+    assert_eq!((fine.action, fine.spared), (GateAction::Allow, None));
     let broken = Finding::new(subject(Basis::New), judged(Verdict::No), &rules, true).of_dry_run(&rules);
     let warnings = crate::decide::messages::warnings(&Decision::over(vec![broken]));
     assert!(warnings[0].ends_with("; the real request is denied"), "{warnings:?}");

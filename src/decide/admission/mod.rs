@@ -19,7 +19,7 @@ pub use answer::Answer;
 pub use asked::{Asked, Known, Sought, asked};
 pub use bypass::{Bypass, Ineffective, ServiceAccountName};
 pub use canary_hook::{Advice, CanaryHook, canary_review, for_hook};
-pub use decision::{Cause, Decision, Finding, Outcome};
+pub use decision::{Cause, Decision, Finding, Outcome, Spared};
 pub use policy::{EnvironmentPolicy, GateRules};
 pub use review::{GroupVersionKind, Operation, Review, User};
 pub use scope::{Notice, OpenSubject, Scope, Unjudged, claimants, scope, unjudged};

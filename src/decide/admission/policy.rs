@@ -7,7 +7,7 @@ use crate::{
         PactEnvironment,
         condition::is_true,
         environment::MEMBERS_LISTED,
-        gate::{DryRun, GateActions, GateMode, GatePolicy, Ignore, InFlight, RollbackPolicy},
+        gate::{DryRun, GateActions, GateMode, GatePolicy, HoldPolicy, Ignore, InFlight, RollbackPolicy},
         names::{EnvironmentName, Pacticipant, Version},
     },
     decide::{Ignored, Question},
@@ -53,6 +53,8 @@ pub struct GateRules {
     pub rollback: RollbackPolicy,
     /// How versions count that are rolling out.
     pub in_flight: InFlight,
+    /// How a rollout is held whose verification is on its way, if it is.
+    pub hold: Option<HoldPolicy>,
     ignore: Vec<IgnoreRule>,
 }
 
@@ -95,6 +97,7 @@ impl GateRules {
             actions: policy.actions.clone(),
             rollback: policy.rollback,
             in_flight: policy.in_flight,
+            hold: policy.hold.clone(),
             ignore,
         }
     }

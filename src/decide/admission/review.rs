@@ -72,6 +72,8 @@ pub struct Review {
     pub dry_run: bool,
     /// Whether it is the self-test's question whether the gate is there: annotated so, and a dry-run.
     pub self_test: bool,
+    /// The name under which the client writes, where it gives one.
+    pub field_manager: Option<String>,
     /// The object as it is; absent on creation.
     pub old: Option<Workload>,
     /// The object as it would be, or why it cannot be read.

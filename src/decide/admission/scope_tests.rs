@@ -35,6 +35,7 @@ fn review() -> Review {
         user: User { username: "somebody".into(), ..User::default() },
         dry_run: false,
         self_test: false,
+        field_manager: None,
         old: Some(workload(Some("orders"), "orders:1")),
         new: Ok(workload(Some("orders"), "orders:2")),
     }

@@ -242,7 +242,7 @@ fn same_build(one: &Workload, other: &Workload) -> bool {
 /// The new workload with the annotations that were removed from it and say what it is: removing them together with a
 /// change of the image must not be a way around the gate (case 39). The version annotation is not among them:
 /// without it the version comes from the image, and the old annotation would say that nothing changed.
-fn as_before(old: &Workload, new: &Workload) -> Workload {
+pub(in crate::decide) fn as_before(old: &Workload, new: &Workload) -> Workload {
     let mut judged = new.clone();
     if judged.annotations.pacticipant.is_none() {
         let (before, now) = (&old.annotations, &mut judged.annotations);

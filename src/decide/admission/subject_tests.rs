@@ -25,6 +25,7 @@ fn running() -> Workload {
         default_container: None,
         stray_keys: Box::default(),
         rollout: RolloutState::Complete,
+        paused: false,
         without_pods: false,
         deleting: false,
         controlled: false,

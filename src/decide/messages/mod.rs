@@ -11,7 +11,7 @@ mod sanitize;
 
 use super::{
     Basis, Decision, Finding, Outcome, Problem, Verdict,
-    admission::{Bypass, Cause},
+    admission::{Bypass, Cause, Spared},
     other_line, owners,
 };
 use crate::{
@@ -116,7 +116,9 @@ pub fn warnings(decision: &Decision) -> Vec<String> {
     let shown = if decisive.len() > WARNINGS { WARNINGS - 1 } else { decisive.len() };
     for finding in &decisive[..shown] {
         let suffix = match (finding.would_deny(), finding.awaits_members) {
-            _ if finding.spared_dry_run => "; the real request is denied",
+            _ if finding.spared == Some(Spared::DryRun) => "; the real request is denied",
+            (true, false) if finding.spared == Some(Spared::Held) => "; held: paused, resumes by itself",
+            (true, false) if finding.spared == Some(Spared::ByHand) => "; resumed by hand all the same",
             (true, true) => "; Enforce awaits the list of what runs",
             (true, false) => "; Enforce would deny it",
             (false, _) if is_rollback(finding) => "; rollbacks are never blocked",
@@ -184,7 +186,11 @@ pub fn warning(text: &str) -> String {
 /// The note of an Event on the workload about one finding.
 #[must_use]
 pub fn note(finding: &Finding, link: Option<String>) -> String {
-    let mut note = sentence(finding);
+    let mut note = match finding.spared {
+        Some(Spared::Held) => held(finding),
+        Some(Spared::ByHand) => format!("resumed by hand, although {}", sentence(finding)),
+        None | Some(Spared::DryRun) => sentence(finding),
+    };
     match (finding.would_deny(), finding.mode) {
         (true, GateMode::Audit | GateMode::Off) => note.push_str("; admitted, because the gate only audits"),
         (true, GateMode::Warn) if finding.awaits_members => {
@@ -205,6 +211,12 @@ pub fn note(finding: &Finding, link: Option<String>) -> String {
         note.push_str(&link);
     }
     crate::api::condition::truncated(&sanitize(&one_line(&note)), NOTE)
+}
+
+/// What a rollout is told that is held: the whole answer, without a full stop.
+#[must_use]
+pub fn held(finding: &Finding) -> String {
+    format!("held: paused until it may run, and resumed by itself then: {}", sentence(finding))
 }
 
 /// One finding in one sentence, without a full stop: `orders 2.0.0 may not be deployed to production: …`.

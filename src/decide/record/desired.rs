@@ -8,7 +8,7 @@ use super::member::{Hold, MemberView};
 use crate::{
     api::names::Version,
     decide::reason::{Explanation, Reason},
-    workload::RolloutState,
+    workload::{RolloutState, Told},
 };
 
 /// What the broker should report about a key.
@@ -165,6 +165,18 @@ fn unfinished(member: &MemberView) -> Option<(Explanation, Option<Timestamp>)> {
             Some(*until),
         ),
         RolloutState::Mixed { message } => (Reason::Mixed, format!("{workload}: {message}"), None),
+        RolloutState::Paused if let Some(held) = &member.held => {
+            let so_far = match held.told {
+                Some(Told::Refused) => "the answer is no, see its Events",
+                Some(Told::Overdue) => "its deadline passed",
+                None => "it resumes by itself",
+            };
+            let message = format!(
+                "{workload} is held at {} since {}: paused until that may run; {so_far}",
+                held.version, held.since
+            );
+            (Reason::RolloutHeld, message, None)
+        }
         RolloutState::Paused => {
             (Reason::RolloutPaused, format!("{workload} is paused; it is recorded once resumed and finished"), None)
         }

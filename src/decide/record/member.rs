@@ -6,7 +6,7 @@ use super::strangers::Stranger;
 use crate::{
     api::{deployment::Member, names::Version},
     decide::reason::Reason,
-    workload::{BypassStatement, RolloutState, VersionProblem, WorkloadRef},
+    workload::{BypassStatement, Held, RolloutState, VersionProblem, WorkloadRef},
 };
 
 /// Why nothing may be changed for a member's key.
@@ -37,6 +37,8 @@ pub struct MemberView {
     pub without_pods: bool,
     /// Why nothing may be changed for the key, if so.
     pub hold: Option<Hold>,
+    /// Since when it is held, and for which version, if it is: paused until that may run.
+    pub held: Option<Held>,
     /// The statement by which its version may have passed the gate unasked.
     pub bypass: Option<BypassStatement>,
     /// Whether its `PactEnvironment` names its namespace as an owner of the pacticipant.

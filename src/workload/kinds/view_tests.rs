@@ -71,6 +71,7 @@ fn a_real_deployment_is_observed() {
             version: Some("1.2.3".into()),
             application_instance: Some("eu".into()),
             bypass: Some("1.2.3 the shop is down".into()),
+            held: None,
         }
     );
     assert_eq!(workload.version_label.as_deref(), Some("1.2"));

@@ -1,0 +1,286 @@
+//! What becomes of an object, by what was held, what changes, who changes it, and what the answer is.
+
+use super::*;
+use crate::api::{gate::GateMode, names::Pacticipant};
+use crate::{
+    api::gate::{GatePolicy, HoldPolicy},
+    decide::{
+        Basis, Finding, GateRules, Identified, Judgement, Pair, PairResult, Subject,
+        admission::{GroupVersionKind, Operation, User},
+        record::fixtures,
+    },
+    workload::{Told, WorkloadKind},
+};
+
+const NOTE: &str = "2 2026-05-01T10:00:00Z";
+
+fn version(text: &str) -> Version {
+    Version::parse(text).unwrap()
+}
+
+fn now() -> Timestamp {
+    "2026-05-01T12:00:00Z".parse().unwrap()
+}
+
+fn deployment(tag: &str, paused: bool, note: Option<&str>) -> Workload {
+    let mut workload = fixtures::workload("shop", "orders", "orders");
+    workload.containers[0].image = format!("orders:{tag}");
+    workload.paused = paused;
+    workload.annotations.held = note.map(Into::into);
+    workload
+}
+
+fn review(old: Option<Workload>, new: Workload, username: &str, manager: &str) -> Review {
+    Review {
+        uid: "r".into(),
+        kind: GroupVersionKind { group: "apps".into(), version: "v1".into(), kind: "Deployment".into() },
+        subresource: false,
+        namespace: "shop".into(),
+        name: "orders".into(),
+        operation: Operation::Update,
+        user: User { username: username.into(), ..User::default() },
+        dry_run: false,
+        self_test: false,
+        field_manager: Some(manager.into()).filter(|manager: &String| !manager.is_empty()),
+        old,
+        new: Ok(new),
+    }
+}
+
+fn pair(result: PairResult) -> Pair {
+    let name = |text| Pacticipant::parse(text).unwrap();
+    Pair {
+        result,
+        consumer: name("web"),
+        consumer_version: version("7"),
+        provider: name("orders"),
+        provider_version: Some(version("2")),
+        in_flight: false,
+    }
+}
+
+/// What an environment says that enforces, and holds or not.
+fn finding(tag: &str, verdict: Verdict, results: &[PairResult], holds: bool) -> Finding {
+    let hold = holds.then_some(HoldPolicy { deadline_seconds: 60 });
+    let rules = GateRules::parse(&GatePolicy { mode: GateMode::Enforce, hold, ..GatePolicy::default() });
+    let subject = Subject {
+        object: "production".into(),
+        environment_ref: fixtures::environment_ref("production"),
+        kind: WorkloadKind::Deployment,
+        identified: Ok(Identified { pacticipant: Pacticipant::parse("orders").unwrap(), version: version(tag) }),
+        basis: Basis::New,
+        other_image: None,
+    };
+    let pairs = results.iter().copied().map(pair).collect();
+    let judgement = Judgement { pairs, ..Judgement::without_pairs(verdict, "") };
+    Finding::new(subject, Cause::Judged(judgement), &rules, true)
+}
+
+fn unknown(tag: &str) -> Finding {
+    finding(tag, Verdict::Unknown, &[PairResult::Unverified, PairResult::Verified], true)
+}
+
+fn yes(tag: &str) -> Finding {
+    finding(tag, Verdict::Yes, &[PairResult::Verified], true)
+}
+
+fn no(tag: &str) -> Finding {
+    finding(tag, Verdict::No, &[PairResult::Failed], true)
+}
+
+fn parsed(note: &str) -> Held {
+    Held::parse(note).unwrap()
+}
+
+#[test]
+fn only_what_waits_for_a_verification_everywhere_is_held() {
+    let missing = finding("2", Verdict::Unknown, &[PairResult::Unverified, PairResult::NotDeployed], true);
+    let elsewhere = finding("2", Verdict::Unknown, &[PairResult::Unverified], false);
+    let (new, begun) = (deployment("2", false, None), Change::Hold(Held::begin(version("2"), now())));
+    for (name, findings, change) in [
+        ("a result is missing", vec![unknown("2")], begun.clone()),
+        ("in two environments", vec![unknown("2"), unknown("2")], begun.clone()),
+        ("and another one has nothing against it", vec![yes("2"), unknown("2")], begun),
+        ("a provider is not there", vec![missing], Change::None),
+        ("one environment denies", vec![unknown("2"), elsewhere], Change::None),
+        ("a verification failed", vec![no("2")], Change::None),
+        ("one of them", vec![unknown("2"), no("2")], Change::None),
+        ("two versions", vec![unknown("2"), unknown("3")], Change::None),
+        ("nobody published it", vec![finding("2", Verdict::VersionMissing, &[], true)], Change::None),
+        ("the broker does not answer", vec![finding("2", Verdict::BrokerUnavailable, &[], true)], Change::None),
+        ("a yes", vec![yes("2")], Change::None),
+        ("nothing to ask", vec![], Change::None),
+    ] {
+        for old in [None, Some(deployment("1", false, None))] {
+            let review = review(old, new.clone(), "jane", "kubectl-set");
+            assert_eq!(before(&review), None, "{name}");
+            assert_eq!(asked(&review, &Decision::over(findings.clone()), now()), change, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_pause_of_its_owner_is_neither_made_nor_ended() {
+    for old in [None, Some(deployment("1", false, None)), Some(deployment("1", true, None))] {
+        let paused = review(old.clone(), deployment("2", true, None), "jane", "kubectl-set");
+        assert_eq!(before(&paused), Some(Change::None));
+        // With a note that is none, it is the owner's, too.
+        let paused = review(old, deployment("2", true, Some("until monday")), "jane", "kubectl-set");
+        assert_eq!(before(&paused), Some(Change::None));
+    }
+    let unmanaged = |mut it: Workload| {
+        it.annotations.pacticipant = None;
+        it
+    };
+    let gone = review(Some(deployment("2", true, Some(NOTE))), unmanaged(deployment("3", true, None)), "jane", "");
+    assert_eq!(before(&gone), Some(Change::None));
+}
+
+#[test]
+fn a_hold_moves_to_a_newer_version_and_ends_with_one_that_may_run() {
+    let held = Some(deployment("2", true, Some(NOTE)));
+    let told = "3 2026-05-01T11:00:00Z Refused";
+    for (name, new, findings, change) in [
+        (
+            "newer",
+            deployment("3", true, Some(NOTE)),
+            vec![unknown("3")],
+            Change::Hold(Held::begin(version("3"), now())),
+        ),
+        (
+            "newer, applied",
+            deployment("3", false, None),
+            vec![unknown("3")],
+            Change::Hold(Held::begin(version("3"), now())),
+        ),
+        (
+            "the same, annotated so by another webhook's turn",
+            deployment("3", true, Some(told)),
+            vec![unknown("3")],
+            Change::Hold(Held { told: None, ..parsed(told) }),
+        ),
+        ("a rollback", deployment("1", true, Some(NOTE)), vec![], Change::Release),
+        ("a rollback, applied", deployment("1", false, None), vec![], Change::None),
+        ("one that may run", deployment("3", true, Some(NOTE)), vec![yes("3")], Change::Release),
+        ("one that may not", deployment("3", true, Some(NOTE)), vec![no("3")], Change::None),
+        // The same version in another template: it does not run yet.
+        ("a sidecar", deployment("2-with-a-sidecar", false, None), vec![unknown("2")], Change::Hold(parsed(NOTE))),
+        ("a sidecar, paused", deployment("2-with-a-sidecar", true, Some(NOTE)), vec![unknown("2")], Change::None),
+        (
+            "a sidecar, the broker is down",
+            deployment("2-with-a-sidecar", false, None),
+            vec![finding("2", Verdict::BrokerUnavailable, &[], true)],
+            Change::Hold(parsed(NOTE)),
+        ),
+        (
+            "a sidecar, and a yes",
+            deployment("2-with-a-sidecar", false, None),
+            vec![yes("2")],
+            Change::Hold(parsed(NOTE)),
+        ),
+    ] {
+        let review = review(held.clone(), new, "jane", "kubectl-client-side-apply");
+        assert_eq!(before(&review), None, "{name}");
+        assert!(judged_anew(&review).is_some_and(|it| it.old.is_none()), "{name}");
+        assert_eq!(asked(&review, &Decision::over(findings), now()), change, "{name}");
+    }
+}
+
+#[test]
+fn only_a_person_who_means_it_ends_a_pause() {
+    let (jane, robot) = ("jane", "system:serviceaccount:flux-system:kustomize-controller");
+    let (kept, dropped, resumed, taken) = ((true, Some(NOTE)), (false, None), (false, Some(NOTE)), (true, None));
+    let restored = Change::Hold(parsed(NOTE));
+    for (user, manager, (paused, note), change, resumption) in [
+        (jane, "kubectl-rollout", resumed, Change::None, Some(Resumption::ByHand)),
+        (jane, "kubectl-patch", resumed, Change::None, Some(Resumption::ByHand)),
+        (jane, "kubectl-edit", resumed, Change::None, Some(Resumption::ByHand)),
+        (jane, "", resumed, Change::None, Some(Resumption::ByHand)),
+        (jane, "kubectl-client-side-apply", resumed, restored.clone(), Some(Resumption::ByManifest)),
+        (jane, "kubectl", resumed, restored.clone(), Some(Resumption::ByManifest)),
+        (jane, "helm", resumed, restored.clone(), Some(Resumption::ByManifest)),
+        (jane, "kubectl-replace", dropped, restored.clone(), Some(Resumption::ByManifest)),
+        (jane, "kubectl-edit", dropped, restored.clone(), Some(Resumption::ByManifest)),
+        (robot, "kubectl-rollout", resumed, restored.clone(), Some(Resumption::ByManifest)),
+        (robot, "", resumed, restored.clone(), Some(Resumption::ByManifest)),
+        (robot, "kustomize-controller", dropped, restored.clone(), Some(Resumption::ByManifest)),
+        (jane, "kubectl-annotate", taken, restored.clone(), None),
+        (jane, "kubectl-edit", taken, restored.clone(), None),
+        (robot, "argocd-controller", taken, restored, None),
+        (robot, "kustomize-controller", kept, Change::None, None),
+    ] {
+        let old = Some(deployment("2", true, Some(NOTE)));
+        let review = review(old, deployment("2", paused, note), user, manager);
+        assert_eq!(before(&review), Some(change), "{user} {manager} {paused} {note:?}");
+        assert_eq!(resumes(&review), resumption, "{user} {manager} {paused} {note:?}");
+    }
+}
+
+#[test]
+fn the_validating_webhook_admits_what_is_held_for_that_version_and_a_resumption_that_is_no_no() {
+    let held = || Some(deployment("2", true, Some(NOTE)));
+    let (by_hand, by_manifest) = ("kubectl-rollout", "kubectl-client-side-apply");
+    for (name, old, new, manager, findings, spared) in [
+        ("held", None, deployment("2", true, Some(NOTE)), "", vec![unknown("2")], Some(Spared::Held)),
+        (
+            "for another version",
+            None,
+            deployment("2", true, Some("3 2026-05-01T10:00:00Z")),
+            "",
+            vec![unknown("2")],
+            None,
+        ),
+        ("not paused", None, deployment("2", false, Some(NOTE)), "", vec![unknown("2")], None),
+        ("paused by its owner", None, deployment("2", true, None), "", vec![unknown("2")], None),
+        ("a no", None, deployment("2", true, Some(NOTE)), "", vec![no("2")], None),
+        ("a yes", None, deployment("2", true, Some(NOTE)), "", vec![yes("2")], None),
+        ("resumed", held(), deployment("2", false, Some(NOTE)), by_hand, vec![unknown("2")], Some(Spared::ByHand)),
+        ("resumed after a no", held(), deployment("2", false, Some(NOTE)), by_hand, vec![no("2")], None),
+        (
+            "resumed after one of two noes",
+            held(),
+            deployment("2", false, Some(NOTE)),
+            by_hand,
+            vec![unknown("2"), no("2")],
+            None,
+        ),
+        ("applied", held(), deployment("2", false, Some(NOTE)), by_manifest, vec![unknown("2")], None),
+        ("another version", held(), deployment("3", false, Some(NOTE)), by_hand, vec![unknown("3")], None),
+    ] {
+        let review = review(old, new, "jane", manager);
+        let decision = Decision::over(findings);
+        assert_eq!(admits(&review, &decision), spared, "{name}");
+        if let Some(why) = spared {
+            let spared = decision.sparing(why);
+            assert_eq!(spared.outcome, Outcome::Warned, "{name}");
+            assert!(spared.findings.iter().all(|it| it.action < GateAction::Deny), "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_was_reported_is_not_reported_of_a_new_beginning() {
+    let told = Held { told: Some(Told::Overdue), ..parsed(NOTE) }.to_string();
+    let old = Some(deployment("2", true, Some(&told)));
+    let review = review(old, deployment("2-again", true, Some(&told)), "jane", "kubectl-set");
+    assert_eq!(asked(&review, &Decision::over(vec![unknown("2")]), now()), Change::Hold(parsed(NOTE)));
+}
+
+#[test]
+fn whoever_stops_being_managed_in_the_same_request_is_judged_by_what_it_was() {
+    let old = || Some(deployment("2", true, Some(NOTE)));
+    let unmanaged = |tag: &str, paused: bool| {
+        let mut new = deployment(tag, paused, None);
+        new.annotations.pacticipant = None;
+        new
+    };
+    for (tag, paused) in [("2", false), ("3", false), ("2", true)] {
+        let review = review(old(), unmanaged(tag, paused), "jane", "kubectl-edit");
+        let judged = judged_anew(&review).unwrap();
+        assert!(judged.old.is_none() && judged.new.is_ok_and(|new| new.annotated()), "{tag} {paused}");
+    }
+    let other = review(old(), deployment("2", true, Some(NOTE)), "jane", "kubectl-annotate");
+    assert_eq!(judged_anew(&other), None, "nothing of the hold changes");
+    let unheld = review(Some(deployment("2", true, None)), deployment("2", false, None), "jane", "kubectl-rollout");
+    assert_eq!((judged_anew(&unheld), resumes(&unheld)), (None, None), "the pause was its owner's");
+}

@@ -1,0 +1,214 @@
+//! The reconciler of a workload that is held: resumes it when its version may run, and reports when it may not.
+//!
+//! Level-triggered: what was reported is noted in the annotation, so a restart repeats nothing and forgets nothing. Each
+//! write names the state of the object that was read, and is sent only while this process leads.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::jiff::Timestamp;
+use operator_kit::{backoff::Backoff, lease::Leadership};
+use tracing::{info, warn};
+
+use super::{
+    Settings,
+    held_object::{self, HeldObject, Written},
+    metrics::RecorderMetrics,
+    queue::{Next, Tries},
+    report::Reporter,
+};
+use crate::{
+    broker::verdict_of,
+    cluster::Cluster,
+    decide::{
+        Finding, Judgement, Verdict,
+        admission::{Cause, GroupVersionKind, OpenSubject, Operation, Review, Scope, Unjudged, User, scope},
+        hold::{Step, step},
+    },
+    workload::{Held, Told, Workload, WorkloadRef},
+};
+
+/// How soon the broker is asked again, at first.
+const SOON: Duration = Duration::from_secs(2);
+/// How often it is asked while a result is awaited.
+const WAITING: Duration = Duration::from_secs(15);
+/// How soon an object is read again of which somebody else wrote a new state.
+const CHANGED: Duration = Duration::from_millis(200);
+
+/// What there is to know of a workload that is held.
+enum Asked {
+    /// What each environment finds.
+    Found(Vec<(OpenSubject, Finding)>),
+    /// It cannot be asked about; this is why.
+    Nothing(&'static str),
+    /// What watches have not reported yet.
+    NotYet,
+}
+
+/// The reconciler; see the module documentation.
+pub(super) struct HoldReconciler {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) leadership: Leadership,
+    pub(super) reporter: Reporter,
+    pub(super) metrics: RecorderMetrics,
+    pub(super) settings: Arc<Settings>,
+}
+
+impl HoldReconciler {
+    /// Looks at a workload with our annotation; returns when to look again although nothing changes.
+    pub(super) async fn reconcile(&self, reference: &WorkloadRef, mut tries: Tries) -> Next {
+        if !self.settings.holds {
+            return Next::wait();
+        }
+        let retry = Backoff { min: self.settings.retry_min, max: self.settings.retry_max };
+        let object = match held_object::read(&self.cluster.client, reference).await {
+            Ok(Some(object)) => object,
+            Ok(None) => {
+                self.cluster.holds.remove(reference);
+                return Next::wait();
+            }
+            Err(why) => {
+                warn!(%reference, why, "a workload that is held cannot be read");
+                return Next::retry(tries.delay(retry, "read"), tries);
+            }
+        };
+        if object.workload.annotations.held.is_none() || object.workload.deleting {
+            return Next::wait();
+        }
+        let Some(held) = Held::of(&object.workload) else { return self.resumed_by_hand(&object, tries).await };
+        let step = match self.ask(&object.workload).await {
+            Asked::NotYet => return Next::retry(tries.delay(retry, "not asked"), tries),
+            // Nobody can say yes to it: it stays as it is, and that is said once.
+            Asked::Nothing(_) if held.told.is_some() => Step::Wait,
+            Asked::Nothing(why) => Step::Tell(Told::Overdue, why.to_owned()),
+            Asked::Found(found) => {
+                let identified = found.iter().find_map(|(open, _)| open.subject.identified.as_ref().ok());
+                step(&held, identified.map(|it| &it.version), &found, Timestamp::now())
+            }
+        };
+        let written = match &step {
+            Step::Resume => self.resume(&object, &held).await,
+            Step::Mark(anew) => self.note(&object, anew).await,
+            Step::Tell(told, why) => self.tell(&object, &held, *told, why).await,
+            Step::Wait => {
+                let longest = if held.told.is_some() { self.settings.retry_max.max(WAITING) } else { WAITING };
+                let wait = Backoff { min: SOON, max: longest.min(self.settings.resync_period.max(SOON)) };
+                return Next::retry(tries.delay(wait, "wait"), tries);
+            }
+        };
+        match written {
+            // The watch reports the new state, and this is looked at again.
+            Ok(Written::Done | Written::NotLeading) => Next::wait(),
+            Ok(Written::Changed) => Next::after(CHANGED),
+            Err(why) => {
+                warn!(%reference, why, "a workload that is held cannot be written");
+                Next::retry(tries.delay(retry, "write"), tries)
+            }
+        }
+    }
+
+    /// What each environment of the workload finds now.
+    async fn ask(&self, workload: &Workload) -> Asked {
+        let subjects = {
+            let index = self.cluster.index();
+            let Some(mapping) = index.mapping(&workload.reference.namespace) else { return Asked::NotYet };
+            let whereabouts = mapping.into();
+            let (review, environments) = (review(workload), index.environments());
+            let recorded = self.cluster.recorded();
+            match scope(&review, &whereabouts, |it| environments.get(it), |at, it| recorded.of(at, it)) {
+                Scope::Judged { subjects, .. } => subjects,
+                // No environment holds it any more.
+                Scope::Unjudged(Unjudged::Unmapped) => Vec::new(),
+                Scope::Unjudged(_) => return Asked::Nothing("it no longer says which pacticipant it is"),
+            }
+        };
+        let mut found = Vec::with_capacity(subjects.len());
+        for open in subjects {
+            let cause = match open.question(Timestamp::now()) {
+                Err(cause) => cause,
+                Ok(question) => Cause::Judged(match self.cluster.brokers.judge(&open.subject.environment_ref.broker) {
+                    Err(why) => Judgement::without_pairs(Verdict::BrokerUnavailable, why.message),
+                    Ok(judge) => judge.judge(&question).await.unwrap_or_else(|error| verdict_of(&error)),
+                }),
+            };
+            let finding = open.clone().finding(cause);
+            found.push((open, finding));
+        }
+        Asked::Found(found)
+    }
+
+    async fn resume(&self, object: &HeldObject, held: &Held) -> Result<Written, String> {
+        let written = object.resume(&self.cluster.client, &self.leadership).await?;
+        if written == Written::Done {
+            let reference = &object.workload.reference;
+            info!(%reference, version = %held.version, "a rollout that was held is resumed: its version may run");
+            self.metrics.hold_ended("Yes");
+            let note = format!("{} may run: resumed after it was held since {}", held.version, held.since);
+            self.reporter.rollout_resumed(&object.workload, held, note).await;
+        }
+        Ok(written)
+    }
+
+    /// Somebody resumed it: the annotation says nothing any more, and must not make a later pause of its owner ours.
+    async fn resumed_by_hand(&self, object: &HeldObject, mut tries: Tries) -> Next {
+        let written = object.note(&self.cluster.client, &self.leadership, None).await;
+        match written {
+            Ok(Written::Done) => {
+                let reference = &object.workload.reference;
+                warn!(%reference, "a rollout that was held was resumed by hand");
+                self.metrics.hold_ended("ByHand");
+                let known = object.workload.annotations.held.as_deref().and_then(Held::parse);
+                if let Some(held) = known {
+                    let note = format!("{} was held since {} and was resumed by hand", held.version, held.since);
+                    self.reporter.rollout_resumed(&object.workload, &held, note).await;
+                }
+                Next::wait()
+            }
+            Ok(Written::NotLeading) => Next::wait(),
+            Ok(Written::Changed) => Next::after(CHANGED),
+            Err(why) => {
+                warn!(reference = %object.workload.reference, why, "the annotation of a hold that ended cannot be removed");
+                let retry = Backoff { min: self.settings.retry_min, max: self.settings.retry_max };
+                Next::retry(tries.delay(retry, "write"), tries)
+            }
+        }
+    }
+
+    async fn note(&self, object: &HeldObject, held: &Held) -> Result<Written, String> {
+        object.note(&self.cluster.client, &self.leadership, Some(held)).await
+    }
+
+    /// Reports, and notes that it was reported. In this order, so that nothing stays unsaid: the sink drops what it said.
+    async fn tell(&self, object: &HeldObject, held: &Held, told: Told, why: &str) -> Result<Written, String> {
+        if !self.leadership.is_leader() {
+            return Ok(Written::NotLeading);
+        }
+        let reference = &object.workload.reference;
+        warn!(%reference, version = %held.version, told = told.name(), why, "a rollout stays held");
+        self.reporter.hold_told(&object.workload, held, told, why).await;
+        let written = self.note(object, &Held { told: Some(told), ..held.clone() }).await?;
+        if written == Written::Done {
+            self.metrics.hold_told(told);
+        }
+        Ok(written)
+    }
+}
+
+/// A workload as if it were created now: nothing of it is known to be fine because it runs already.
+fn review(workload: &Workload) -> Review {
+    let kind = workload.reference.kind;
+    let [group, version, kind] = [kind.group(), kind.version(), kind.kind()].map(str::to_owned);
+    Review {
+        uid: String::new(),
+        kind: GroupVersionKind { group, version, kind },
+        subresource: false,
+        namespace: workload.reference.namespace.clone(),
+        name: workload.reference.name.clone(),
+        operation: Operation::Create,
+        user: User::default(),
+        dry_run: true,
+        self_test: false,
+        field_manager: None,
+        old: None,
+        new: Ok(workload.clone()),
+    }
+}
