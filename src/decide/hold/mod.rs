@@ -2,7 +2,7 @@
 //! docs/contributing/hold.md.
 //!
 //! [`before`] and [`asked`] say what the mutating webhook changes, [`resumes`] and [`admits`] how the validating webhook judges
-//! what is held, and [`step`] what the operator does about a workload that is.
+//! what is held, and [`step()`] what the operator does about a workload that is.
 
 mod object;
 mod step;
