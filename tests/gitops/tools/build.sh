@@ -4,9 +4,10 @@
 #
 #   tests/gitops/tools/build.sh TOOL...   prints progress on stderr, and for each tool a line with its folder on stdout
 #
-# TOOL is a folder beside this script: argo-rollouts, argocd, flagger, helm-controller, kustomize-controller. Its go.mod names the program
-# with a single `tool` directive; the program in the cache has the tool's own name. Its file `files` names what else of
-# which module (with a version, where go.mod requires none) is copied beside the program: definitions of kinds, accounts and roles as they are shipped.
+# TOOL is a folder beside this script: argo-rollouts, argocd, flagger, helm-controller, kustomize-controller. Its go.mod
+# names the program with a single `tool` directive; the program in the cache has the tool's own name. Its file `files`
+# names what else of which module (with a version, where go.mod requires none) is copied beside the program: definitions
+# of kinds, accounts and roles as they are shipped.
 #
 # GOFLAGS=-p=1 builds slower and leaves the machine to others.
 set -euo pipefail
