@@ -154,7 +154,7 @@ impl Gate {
         // A dry-run admits nothing.
         let asked = subjects.into_iter().map(|subject| self.find(subject, namespace, !review.dry_run, deadline));
         let (findings, sources): (Vec<_>, Vec<_>) = join_all(asked).await.into_iter().unzip();
-        let mut decision = Decision::over(findings).beside(bypass);
+        let mut decision = self.holdable(review, Decision::over(findings).beside(bypass), deadline).await;
         if self.holds
             && let Some(why) = hold::admits(review, &decision)
         {

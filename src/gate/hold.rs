@@ -69,8 +69,20 @@ impl Gate {
         // What is admitted is noted by the validating webhook.
         let asked = subjects.into_iter().map(|open| self.find(open, &review.namespace, false, deadline));
         let findings = join_all(asked).await.into_iter().map(|(finding, _)| finding).collect();
-        let decision = Decision::over(findings).beside(bypass);
+        let decision = self.holdable(review, Decision::over(findings).beside(bypass), deadline).await;
         hold::asked(review, &decision, Timestamp::now())
+    }
+}
+
+impl Gate {
+    /// The decision, without a hold of what only is a template for other pods.
+    pub(super) async fn holdable(&self, review: &Review, decision: Decision, deadline: Instant) -> Decision {
+        let Ok(new) = &review.new else { return decision };
+        let held = self.holds && decision.decisive().iter().any(|finding| finding.may_hold);
+        if held && self.may_be_a_template(&new.reference, deadline).await {
+            return decision.without_hold();
+        }
+        decision
     }
 }
 

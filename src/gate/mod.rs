@@ -16,6 +16,7 @@ mod report;
 mod right;
 mod server;
 mod strangers;
+mod template_only;
 mod verdict_endpoint;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};

@@ -8,7 +8,9 @@ use serde_json::json;
 use super::gate_setup::MappedEnvironment;
 use super::hold_setup::{HELD, HoldSetup, free, held, setters, waits};
 use super::objects::Objects as _;
+use super::recorder_templates::install_kinds;
 use testbed::eventually::{always, eventually};
+use testbed::kubectl;
 use testbed::rollout::{Live, Progress};
 use testbed::test_cluster::{SOON, annotated, image};
 use testbed::webhook::sum;
@@ -267,4 +269,34 @@ where
         + serde::de::DeserializeOwned,
 {
     kube::Api::<K>::all(setup.cluster.client()).get(name).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_only_is_a_template_for_other_pods_is_denied_and_not_held() {
+    let setup = HoldSetup::shared().await;
+    install_kinds(&setup.cluster.control_plane).await;
+    let environment = setup.holding(json!({})).await;
+    let namespace = &environment.namespace;
+    let target = |name: &str| json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": name});
+    for (name, api_version, kind, spec) in [
+        ("rolled", "argoproj.io/v1alpha1", "Rollout", json!({"workloadRef": target("rolled")})),
+        ("canaried", "flagger.app/v1beta1", "Canary", json!({"targetRef": target("canaried")})),
+    ] {
+        let live = setup.waiting(&environment, name).await;
+        let user = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, "spec": spec});
+        kubectl::apply(setup.cluster.control_plane.kubeconfig(), namespace, &user.to_string()).await;
+        let output = setup.set_version(namespace, name, "2.0.0", &[]).await;
+        let denial = output.denial().unwrap_or_else(|| panic!("{kind}: {output:?}"));
+        assert!(denial.starts_with(&format!("{name} 2.0.0 may not be deployed to ")), "{denial}");
+        assert!(free(&live.get().await), "{kind}");
+
+        // Nor is somebody believed who pauses and annotates it.
+        let patch = json!({
+            "metadata": {"annotations": {HELD: "2.0.0 2026-11-30T12:00:00Z"}},
+            "spec": {"paused": true, "template": {"spec": {"containers": [{"name": "app", "image": image("2.0.0")}]}}},
+        });
+        let patch = ["patch", "deployment", name, "-p", &patch.to_string()].map(str::to_owned);
+        let output = setup.kubectl(namespace, &patch.each_ref().map(String::as_str)).await;
+        assert!(output.denial().is_some(), "{kind}: {output:?}");
+    }
 }

@@ -226,6 +226,13 @@ impl Decision {
         self
     }
 
+    /// The same decision about a workload that cannot be held.
+    #[must_use]
+    pub fn without_hold(mut self) -> Self {
+        self.findings.iter_mut().for_each(|finding| finding.may_hold = false);
+        self
+    }
+
     /// The same decision, with what the review's statement came to.
     #[must_use]
     pub fn beside(self, bypass: Bypass) -> Self {
