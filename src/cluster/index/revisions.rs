@@ -37,3 +37,7 @@ impl Index {
         gone.iter().flat_map(|(rollout, hash)| self.set_revision(rollout, hash, None)).collect()
     }
 }
+
+#[cfg(test)]
+#[path = "revisions_tests.rs"]
+mod tests;
