@@ -155,7 +155,8 @@ impl RevisionView {
 ///
 /// Where the pod template is a Deployment's, so are the annotations, unless the Rollout has some itself; and until the
 /// controller has seen that Deployment as it is, the rollout counts as unfinished, because a Rollout says nothing of a
-/// change that it has not seen. After an abort, once no other pod is left, it is complete again with the stable revision.
+/// change that it has not seen. Nor is it finished while the status names another revision than that of its own template.
+/// After an abort, once no other pod is left, it is complete again with the stable revision.
 #[must_use]
 pub fn own_revision(
     rollout: &Workload,
@@ -191,10 +192,15 @@ pub fn own_revision(
             },
         }
     }
+    let names_another = !of.by_reference && now.rollout.finished() && names_another(&now, of, revisions);
+    if names_another {
+        unknown = Some("the Rollout controller has not yet named the revision of its template".to_owned());
+    }
     if let Some(message) = unknown.filter(|_| now.rollout != RolloutState::Deleting) {
         now.rollout = RolloutState::Progressing { message };
     }
-    let others = || revisions.iter().filter(|(hash, _)| **hash != of.current);
+    let is_other = |hash: &str, revision| if names_another { !is_of(&now, revision) } else { hash != of.current };
+    let others = || revisions.iter().filter(|(hash, revision)| is_other(hash, revision));
     let on_stable = || {
         let stable = revisions.get(&of.stable).filter(|_| of.back_on_stable && of.stable != of.current)?;
         let alone = !revisions.iter().any(|(hash, revision)| *hash != of.stable && revision.has_pods);
@@ -214,6 +220,19 @@ pub fn own_revision(
         others().filter(may_serve).filter_map(|(_, revision)| as_of(&now, revision)).collect()
     };
     (now, besides)
+}
+
+/// Whether the revision that the status names is not that of the template, and another one is. When a pause begins or ends,
+/// the controller reports that it has seen the generation before it says which revision that is.
+fn names_another(rollout: &Workload, of: &Revisions, revisions: &BTreeMap<String, Revision>) -> bool {
+    let named = revisions.get(&of.current).is_some_and(|revision| is_of(rollout, revision));
+    !named && revisions.values().any(|revision| is_of(rollout, revision))
+}
+
+/// Whether a revision is that of the Rollout's own template, as far as its version depends on it.
+fn is_of(rollout: &Workload, revision: &Revision) -> bool {
+    let version = rollout.annotations.version.as_ref();
+    revision.containers == rollout.containers && (version.is_none() || revision.version.as_ref() == version)
 }
 
 /// The same workload with another revision of its pod template; `None` where an annotation says the version, and that of
