@@ -115,6 +115,51 @@ fn a_deployment_that_keeps_its_own_pods_runs_beside_the_rollout() {
 }
 
 #[test]
+fn it_is_not_finished_while_the_status_names_the_revision_before() {
+    // Back to `orders:2`, whose ReplicaSet there still is: the status is about this generation, and all of it about `ccc`.
+    let status = json!({"stableRS": "ccc", "currentPodHash": "ccc"});
+    let back = own(&status);
+    let stated = |version: &str, hash: &str| {
+        let mut stated = own(&json!({"stableRS": hash, "currentPodHash": hash}));
+        stated.annotations.version = Some(version.into());
+        stated
+    };
+    let with = |image: &str, version: &str| Revision { version: Some(version.into()), ..revision(image, true) };
+    let (before, after) = (("bbb", revision("orders:2", false)), ("ccc", revision("orders:3", true)));
+    for (what, rollout, revisions, state) in [
+        ("paused on its way back", &back, vec![before.clone(), after.clone()], "Progressing"),
+        ("the revision that it names is not known yet", &back, vec![before.clone()], "Progressing"),
+        ("none is known", &back, vec![], "Complete"),
+        ("somebody changes images of ReplicaSets", &back, vec![after], "Complete"),
+        ("named", &own(&json!({})), vec![before, ("ccc", revision("orders:3", false))], "Complete"),
+        (
+            "another version of the same image",
+            &stated("2", "ccc"),
+            vec![("bbb", with("orders:2", "2")), ("ccc", with("orders:2", "3"))],
+            "Progressing",
+        ),
+        (
+            "the version of the same image that is named",
+            &stated("2", "bbb"),
+            vec![("bbb", with("orders:2", "2")), ("ccc", with("orders:2", "3"))],
+            "Complete",
+        ),
+        (
+            "the version is no longer stated",
+            &back,
+            vec![("bbb", revision("orders:2", false)), ("ccc", with("orders:2", "3"))],
+            "Complete",
+        ),
+    ] {
+        let (now, besides) = resolved(rollout, &revisions, None);
+        assert_eq!(now.rollout.name(), state, "{what}");
+        assert_eq!(images(std::slice::from_ref(&now)), ["orders:2"], "{what}");
+        let serves_on = state == "Progressing" && revisions.iter().any(|(hash, _)| *hash == "ccc");
+        assert_eq!(besides.len(), usize::from(serves_on), "{what}: {besides:?}");
+    }
+}
+
+#[test]
 fn after_an_abort_it_is_complete_with_the_stable_revision() {
     let status = json!({"stableRS": "aaa", "phase": "Degraded", "abort": true, "updatedReplicas": 0});
     let aborted = own(&status);

@@ -39,6 +39,7 @@ mod helm;
 mod objects;
 mod rollouts;
 mod rollouts_analysis;
+mod rollouts_paused;
 mod rollouts_random;
 mod rollouts_recorded;
 mod team;
