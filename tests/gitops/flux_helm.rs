@@ -121,7 +121,7 @@ enum Strategy {
 
 /// The release that the guide has, with this version.
 async fn release(flux: &Flux, team: &Team, version: &str, strategy: Strategy) {
-    let mut release = guide::yaml("HelmRelease", "shop");
+    let mut release = guide::GITOPS.yaml("HelmRelease", "shop");
     release["metadata"]["namespace"] = json!(team.namespace());
     let spec = &mut release["spec"];
     assert!(spec["upgrade"]["strategy"]["retryInterval"].is_string(), "{spec}");
