@@ -61,7 +61,7 @@ async fn a_wave_waits_until_the_version_of_the_commit_is_recorded() {
     let argo = ArgoCd::shared().await;
     with_script(&argo).await;
     let team = Team::new(&argo.setup, "argo-waits").await;
-    team.verify_version("3.0.0");
+    team.verified("3.0.0", true);
     let for_rollout = format!("waiting for healthy state of apps/Deployment/{}", team.name);
     let for_record = format!("waiting for healthy state of pact-operator.dev/PactRecord/{}", team.name);
     let told = async |app: &Application, text: &str| {

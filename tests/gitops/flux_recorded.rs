@@ -82,7 +82,7 @@ async fn waits(web: &Kustomization<'_>) {
 async fn waits_until_recorded(name: &str, checks: Checks) {
     let flux = Flux::shared().await;
     let team = Team::new(&flux.setup, name).await;
-    team.verify_version("3.0.0");
+    team.verified("3.0.0", true);
     let first = commit(&flux, &team, "1.0.0").await;
     let [stock, web] = kustomizations(&flux, &team, checks).await;
     waits(&web).await;

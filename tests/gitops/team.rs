@@ -34,7 +34,7 @@ impl Team {
         let environment = setup.gated(json!({"mode": "Enforce", "hold": {}})).await;
         consumer_of(&setup.cluster.broker, &environment.name, name);
         let team = Self::of(setup, environment, name);
-        team.verify_version("1.0.0");
+        team.verified("1.0.0", true);
         for version in ["2.0.0", "3.0.0"] {
             setup.cluster.broker.store().publish_version(name, version);
         }
@@ -93,13 +93,13 @@ impl Team {
 
     /// 2.0.0 keeps its contract from now on.
     pub fn verify(&self) {
-        self.verify_version("2.0.0");
+        self.verified("2.0.0", true);
     }
 
-    /// This version keeps its contract from now on.
-    pub fn verify_version(&self, version: &str) {
+    /// This version keeps its contract from now on, or breaks it.
+    pub fn verified(&self, version: &str, ok: bool) {
         let store = self.setup.cluster.broker.store();
-        assert!(store.verify(&self.consumer, "7", &self.name, version, true), "the pact is there");
+        assert!(store.verify(&self.consumer, "7", &self.name, version, ok), "the pact is there");
     }
 
     /// Waits until the broker has this version, and the record says so.
