@@ -12,8 +12,9 @@ use testbed::test_cluster::SOON;
 
 use crate::built::apply;
 use crate::flux::Flux;
+use crate::hold_setup::held;
 use crate::team::{Team, api};
-use crate::{guide, team_chart};
+use crate::{guide, holding, team_chart};
 
 #[tokio::test]
 async fn a_denied_release_is_told_and_goes_through_by_itself_once_verified() {
@@ -69,6 +70,77 @@ async fn a_denied_release_without_a_strategy_gives_up_until_somebody_asks() {
     drop(releases(&flux, &team).delete("shop", &DeleteParams::default()).await);
 }
 
+#[tokio::test]
+async fn a_release_that_is_held_fails_when_its_time_is_over_and_goes_through_once_verified() {
+    let flux = Flux::holding().await;
+    let team = Team::holding(&flux.setup, "flux-helm-held").await;
+    chart(&flux, &team).await;
+    let more = json!({"timeout": "10s"});
+    release_with(&flux, &team, "1.0.0", Strategy::OfTheGuide, &more).await;
+    released(&flux, &team, "1.0.0").await;
+    team.ready_to_hold().await;
+
+    release_with(&flux, &team, "2.0.0", Strategy::OfTheGuide, &more).await;
+    let before = team.held("2.0.0").await;
+    eventually("its time to be over", SOON, async || {
+        let ready = condition(&helm_release(&flux, &team).await, "Ready");
+        let told = ready["status"] == "False" && ready["reason"] == "UpgradeFailed";
+        if told { Ok(()) } else { Err(format!("{ready}\n{}", flux.log())) }
+    })
+    .await;
+    println!("HELM {}", condition(&helm_release(&flux, &team).await, "Ready"));
+    // It is tried again meanwhile.
+    let tries = async || helm_release(&flux, &team).await["status"]["history"][0]["version"].as_u64();
+    let tried = tries().await;
+    eventually("the next try", SOON, async || {
+        let now = tries().await;
+        if now > tried { Ok(()) } else { Err(format!("{tried:?} {now:?}")) }
+    })
+    .await;
+    assert_eq!(held(&team.live().get().await), held(&before));
+
+    team.verify();
+    team.resumed("2.0.0").await;
+    released(&flux, &team, "2.0.0").await;
+    drop(releases(&flux, &team).delete("shop", &DeleteParams::default()).await);
+}
+
+#[tokio::test]
+async fn what_is_held_is_no_drift_of_a_release() {
+    let flux = Flux::holding().await;
+    let team = Team::holding(&flux.setup, "flux-helm-drift").await;
+    chart(&flux, &team).await;
+    let more = json!({"driftDetection": {"mode": "enabled"}, "upgrade": {"disableWait": true}});
+    release_with(&flux, &team, "1.0.0", Strategy::OfTheGuide, &more).await;
+    released(&flux, &team, "1.0.0").await;
+    team.ready_to_hold().await;
+
+    release_with(&flux, &team, "2.0.0", Strategy::OfTheGuide, &more).await;
+    let before = team.held("2.0.0").await;
+    released(&flux, &team, "2.0.0").await;
+    let calls = holding::calls(&flux.setup).await;
+    for _ in 0..3 {
+        request(&flux, &team, &["requestedAt"]).await;
+    }
+    let live = team.live().get().await;
+    assert_eq!((held(&live), live.metadata.generation), (held(&before), before.metadata.generation));
+    assert_eq!(holding::calls(&flux.setup).await, calls, "nothing is corrected: {}", flux.log());
+
+    // It does correct what is a drift.
+    let count = live.spec.as_ref().and_then(|spec| spec.replicas);
+    team.live().set_replicas(3).await;
+    request(&flux, &team, &["requestedAt"]).await;
+    let deployment = team.live();
+    let corrected = deployment
+        .wait("the drift to be corrected", |live| live.spec.as_ref().and_then(|spec| spec.replicas) == count)
+        .await;
+    assert_eq!(held(&corrected), held(&before));
+
+    team.verify();
+    team.resumed("2.0.0").await;
+    drop(releases(&flux, &team).delete("shop", &DeleteParams::default()).await);
+}
+
 /// Waits until the release is refused for our reason, while the Deployment stays.
 async fn denied(flux: &Flux, team: &Team, uid: &str) {
     let denial = team.denial();
@@ -121,6 +193,11 @@ enum Strategy {
 
 /// The release that the guide has, with this version.
 async fn release(flux: &Flux, team: &Team, version: &str, strategy: Strategy) {
+    release_with(flux, team, version, strategy, &json!({})).await;
+}
+
+/// The same, with this in its spec.
+async fn release_with(flux: &Flux, team: &Team, version: &str, strategy: Strategy, more: &Value) {
     let mut release = guide::GITOPS.yaml("HelmRelease", "shop");
     release["metadata"]["namespace"] = json!(team.namespace());
     let spec = &mut release["spec"];
@@ -133,6 +210,9 @@ async fn release(flux: &Flux, team: &Team, version: &str, strategy: Strategy) {
     }
     spec["chartRef"] = json!({"kind": "HelmChart", "name": "shop"});
     spec["values"] = json!({"version": version});
+    for (key, value) in more.as_object().into_iter().flatten() {
+        spec[key] = value.clone();
+    }
     apply(&flux.setup.cluster.control_plane, team.namespace(), &[release]).await;
 }
 

@@ -80,7 +80,8 @@ async fn what_is_held_stays_so_through_reconciliations_and_goes_on_once_verified
 
 #[tokio::test]
 async fn a_manifest_that_says_paused_false_does_not_end_the_pause() {
-    assert_eq!(held_until_verified("flux-held-false", Some(false)).await, (3, 3), "a dry-run each");
+    // kustomize-controller leaves a `false` out that means the same as nothing.
+    assert_eq!(held_until_verified("flux-held-false", Some(false)).await, (0, 0), "calls of the webhooks");
 }
 
 #[tokio::test]
@@ -88,7 +89,7 @@ async fn a_kustomization_that_waits_is_not_ready_while_something_is_held() {
     let flux = Flux::holding().await;
     let team = Team::holding(&flux.setup, "flux-held-waits").await;
     let first = flux.commit(team.namespace(), &team.manifests("1.0.0")).await;
-    let more = json!({"targetNamespace": team.namespace(), "dependsOn": null, "wait": true, "timeout": "8s"});
+    let more = json!({"targetNamespace": team.namespace(), "dependsOn": null, "wait": true, "timeout": "1s"});
     let shop = flux.kustomization(team.namespace(), "shop", more).await;
     shop.applied(&first).await;
     team.ready_to_hold().await;
@@ -96,11 +97,15 @@ async fn a_kustomization_that_waits_is_not_ready_while_something_is_held() {
     let before = team.held("2.0.0").await;
     eventually("the health check to time out", SOON, async || {
         let ready = shop.ready().await;
-        if ready.0 == "False" && ready.1 == "HealthCheckFailed" { Ok(()) } else { Err(format!("{ready:?}")) }
+        let told = format!("Deployment/{}/{} status: 'InProgress'", team.namespace(), team.name);
+        if ready.0 == "False" && ready.1 == "HealthCheckFailed" && ready.2.contains(&told) {
+            Ok(())
+        } else {
+            Err(format!("{ready:?}"))
+        }
     })
     .await;
-    println!("{:?}", shop.ready().await);
-    shop.tried_again(2).await;
+    shop.tried_again(1).await;
     assert_eq!(held(&team.live().get().await), held(&before));
     team.verify();
     team.resumed("2.0.0").await;
