@@ -33,8 +33,8 @@ async fn application(argo: &InUse<ArgoCd>, team: &Team, settings: Option<Value>,
 }
 
 /// What the book prints for a manifest that says `paused: false`.
-fn printed() -> Option<Value> {
-    Some(guide::HOLD.part("the Application")["spec"].take())
+fn printed() -> Value {
+    guide::HOLD.part("the Application")["spec"].take()
 }
 
 /// What is committed for a version, with a note in its `ConfigMap`.
@@ -133,7 +133,7 @@ async fn with_server_side_apply_what_is_held_is_in_sync_too() {
 
 #[tokio::test]
 async fn with_the_printed_settings_a_manifest_that_says_paused_false_is_in_sync() {
-    held_until_verified("argo-held-false", Git::False, printed(), &[]).await;
+    held_until_verified("argo-held-false", Git::False, Some(printed()), &[]).await;
 }
 
 #[tokio::test]

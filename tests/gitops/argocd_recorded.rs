@@ -1,18 +1,21 @@
 //! A wave that waits for a `PactRecord`, with the script and the manifest that the book prints.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use testbed::eventually::{always, eventually};
 use testbed::standin::Fault;
-use testbed::test_cluster::annotated;
+use testbed::test_cluster::{SOON, annotated};
 
 use crate::argocd::{ArgoCd, NAMESPACE};
 use crate::argocd_application::Application;
 use crate::guide;
+use crate::hold_setup::free;
 use crate::team::Team;
 
 /// What the team commits: a Deployment whose pods the test releases, the `PactRecord` of the book in the next wave, and
@@ -56,6 +59,11 @@ async fn stays(team: &Team, why: &str, version: Option<&str>) {
     .await;
 }
 
+/// Waits until the operation's message has this text.
+async fn told(app: &Application, text: &str) {
+    eventually(format!("to be told {text}"), SOON, async || app.told(text).await).await;
+}
+
 #[tokio::test]
 async fn a_wave_waits_until_the_version_of_the_commit_is_recorded() {
     let argo = ArgoCd::shared().await;
@@ -64,9 +72,6 @@ async fn a_wave_waits_until_the_version_of_the_commit_is_recorded() {
     team.verified("3.0.0", true);
     let for_rollout = format!("waiting for healthy state of apps/Deployment/{}", team.name);
     let for_record = format!("waiting for healthy state of pact-operator.dev/PactRecord/{}", team.name);
-    let told = async |app: &Application, text: &str| {
-        eventually(format!("to be told {text}"), testbed::test_cluster::SOON, async || app.told(text).await).await;
-    };
 
     let first = argo.commit(&team.name, &manifests(&team, "1.0.0"));
     let app = Application::new(&argo, &team.name, team.namespace(), &[]).await;
@@ -99,30 +104,49 @@ async fn a_wave_waits_until_the_version_of_the_commit_is_recorded() {
     // Nobody looks at the next one: the status says that the one before is recorded.
     let operator = &team.setup.cluster.operators[0];
     operator.signal("STOP");
-    let third = app.commit(&manifests(&team, "3.0.0")).await;
-    let outcome = app
-        .try_wait("to wait for the rollout", Duration::from_secs(30), |object| {
-            object["status"]["operationState"]["message"].as_str().unwrap_or_default().contains(&for_rollout)
-        })
-        .await;
-    let outcome = match outcome {
-        Ok(()) => {
-            team.live().release().await;
-            app.try_wait("to wait for the record", Duration::from_secs(30), |object| {
-                object["status"]["operationState"]["message"].as_str().unwrap_or_default().contains(&for_record)
-            })
-            .await
-        }
-        failed => failed,
-    };
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    let meanwhile = after(&team).await;
+    // The operator has to go on whatever comes of this.
+    let outcome = AssertUnwindSafe(async {
+        let third = app.commit(&manifests(&team, "3.0.0")).await;
+        told(&app, &for_rollout).await;
+        team.live().release().await;
+        told(&app, &for_record).await;
+        stays(&team, "the status of the release before is no answer", Some("2.0.0")).await;
+        third
+    });
+    let outcome = outcome.catch_unwind().await;
     operator.signal("CONT");
-    outcome.unwrap();
-    assert_eq!(meanwhile.as_deref(), Some("2.0.0"), "the status of the release before is no answer");
+    let third = outcome.unwrap();
     app.synced(&third).await;
     assert_eq!(team.setup.cluster.recorded(&team.environment.name, &team.name).as_deref(), Some("3.0.0"));
     assert_eq!(after(&team).await.as_deref(), Some("3.0.0"));
     assert_eq!(team.writes(), ["Deployed 1.0.0", "Deployed 2.0.0", "Deployed 3.0.0"]);
+    app.delete().await;
+}
+
+/// What comes after the Deployment waits for the verification, too.
+#[tokio::test]
+async fn a_wave_waits_while_its_deployment_is_held() {
+    let argo = ArgoCd::holding().await;
+    with_script(&argo).await;
+    let team = Team::holding(&argo.setup, "argo-waits-held").await;
+    let first = argo.commit(&team.name, &manifests(&team, "1.0.0"));
+    let app = Application::new(&argo, &team.name, team.namespace(), &[]).await;
+    team.rolled_out("1.0.0").await;
+    team.live().release().await;
+    app.synced(&first).await;
+    team.ready_to_hold().await;
+
+    let second = app.commit(&manifests(&team, "2.0.0")).await;
+    team.held("2.0.0").await;
+    told(&app, &format!("waiting for healthy state of apps/Deployment/{}", team.name)).await;
+    stays(&team, "its Deployment is held", Some("1.0.0")).await;
+    team.verify();
+    team.live().wait("it to be resumed", free).await;
+    team.live().wait_updated().await;
+    stays(&team, "the pods are not ready", Some("1.0.0")).await;
+    team.live().release().await;
+    app.synced(&second).await;
+    assert_eq!(argo.setup.cluster.recorded(&team.environment.name, &team.name).as_deref(), Some("2.0.0"));
+    assert_eq!(after(&team).await.as_deref(), Some("2.0.0"));
     app.delete().await;
 }

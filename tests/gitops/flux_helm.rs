@@ -71,53 +71,20 @@ async fn a_denied_release_without_a_strategy_gives_up_until_somebody_asks() {
 }
 
 #[tokio::test]
-async fn a_release_that_is_held_fails_when_its_time_is_over_and_goes_through_once_verified() {
-    let flux = Flux::holding().await;
-    let team = Team::holding(&flux.setup, "flux-helm-held").await;
-    chart(&flux, &team).await;
-    let more = json!({"timeout": "10s"});
-    release_with(&flux, &team, "1.0.0", Strategy::OfTheGuide, &more).await;
-    released(&flux, &team, "1.0.0").await;
-    team.ready_to_hold().await;
-
-    release_with(&flux, &team, "2.0.0", Strategy::OfTheGuide, &more).await;
-    let before = team.held("2.0.0").await;
-    eventually("its time to be over", SOON, async || {
-        let ready = condition(&helm_release(&flux, &team).await, "Ready");
-        let told = ready["status"] == "False" && ready["reason"] == "UpgradeFailed";
-        if told { Ok(()) } else { Err(format!("{ready}\n{}", flux.log())) }
-    })
-    .await;
-    println!("HELM {}", condition(&helm_release(&flux, &team).await, "Ready"));
-    // It is tried again meanwhile.
-    let tries = async || helm_release(&flux, &team).await["status"]["history"][0]["version"].as_u64();
-    let tried = tries().await;
-    eventually("the next try", SOON, async || {
-        let now = tries().await;
-        if now > tried { Ok(()) } else { Err(format!("{tried:?} {now:?}")) }
-    })
-    .await;
-    assert_eq!(held(&team.live().get().await), held(&before));
-
-    team.verify();
-    team.resumed("2.0.0").await;
-    released(&flux, &team, "2.0.0").await;
-    drop(releases(&flux, &team).delete("shop", &DeleteParams::default()).await);
-}
-
-#[tokio::test]
-async fn what_is_held_is_no_drift_of_a_release() {
+async fn a_release_is_ready_while_it_is_held_and_sees_no_drift() {
     let flux = Flux::holding().await;
     let team = Team::holding(&flux.setup, "flux-helm-drift").await;
     chart(&flux, &team).await;
-    let more = json!({"driftDetection": {"mode": "enabled"}, "upgrade": {"disableWait": true}});
+    let more = json!({"driftDetection": {"mode": "enabled"}, "timeout": "20s"});
     release_with(&flux, &team, "1.0.0", Strategy::OfTheGuide, &more).await;
     released(&flux, &team, "1.0.0").await;
     team.ready_to_hold().await;
 
     release_with(&flux, &team, "2.0.0", Strategy::OfTheGuide, &more).await;
     let before = team.held("2.0.0").await;
+    // It waits for its objects by default, and takes one that is paused for ready.
     released(&flux, &team, "2.0.0").await;
+    assert_eq!(held(&team.live().get().await), held(&before));
     let calls = holding::calls(&flux.setup).await;
     for _ in 0..3 {
         request(&flux, &team, &["requestedAt"]).await;
