@@ -11,13 +11,13 @@ use crate::{
     },
     workload::{
         BrokenRules, CanaryOwner, EnvironmentRef, EnvironmentRules, NamespaceSelector, PactAnnotations, RecordKey,
-        Revision, Revisions, RolloutState, TagPattern,
+        RolloutState, TagPattern,
     },
 };
 
 /// An index with the namespaces `shop`, `bank` and `free`, and the environments `production` (of `shop`) and `test`
 /// (of `bank`).
-fn index() -> Index {
+pub(super) fn index() -> Index {
     let mut index = Index::default();
     for namespace in ["shop", "bank", "free"] {
         index.set_namespace(namespace, Some(labels(&[])));
@@ -37,12 +37,12 @@ fn set_rules(
     index.set_environment(object, rules.map(|rules| rules.map(policy)))
 }
 
-fn keys(keys: &[RecordKey]) -> BTreeSet<RecordKey> {
+pub(super) fn keys(keys: &[RecordKey]) -> BTreeSet<RecordKey> {
     keys.iter().cloned().collect()
 }
 
 /// The names of a key's members, each with its version.
-fn members(index: &Index, key: &RecordKey) -> Vec<(String, Option<String>)> {
+pub(super) fn members(index: &Index, key: &RecordKey) -> Vec<(String, Option<String>)> {
     let shown = |member: &MemberView| {
         (member.workload.name.clone(), member.version.as_ref().ok().map(|version| version.as_str().to_owned()))
     };
@@ -319,79 +319,6 @@ fn case_31_templates_that_a_list_lacks_are_members_again() {
         [key("production", "orders")],
         "the canary is of another kind"
     );
-}
-
-/// A canary of `orders`: 2 arrives, 1 is stable.
-fn rollout(template: Option<&str>) -> Workload {
-    let mut rollout = workload("shop", "orders", "orders");
-    rollout.reference.kind = WorkloadKind::Rollout;
-    rollout.rollout = progressing();
-    rollout.containers[0].image = "orders:2".into();
-    let template = template.map(|name| reference("shop", name));
-    rollout.revisions = Some(Box::new(Revisions {
-        current: "bbb".into(),
-        stable: "aaa".into(),
-        by_reference: template.is_some(),
-        template_seen: Some(1),
-        template,
-        ..Revisions::default()
-    }));
-    rollout
-}
-
-fn revision(image: &str) -> Revision {
-    let mut containers = workload("shop", "a", "a").containers;
-    containers[0].image = image.into();
-    Revision { containers, has_pods: true, ..Revision::default() }
-}
-
-#[test]
-fn both_versions_of_a_canary_are_those_of_its_member_whichever_is_seen_first() {
-    let key = key("production", "orders");
-    let also = |index: &Index| {
-        let member = index.members(&key).remove(0);
-        let also: Vec<_> = member.also_runs.iter().map(|version| version.as_str().to_owned()).collect();
-        (member.version.unwrap().as_str().to_owned(), also)
-    };
-    let rollout = rollout(None);
-    let mut index = index();
-    index.apply_workload(rollout.clone());
-    assert_eq!(also(&index), ("2".into(), vec![]));
-    let touched = index.set_revision(&rollout.reference, "aaa", Some(revision("orders:1")));
-    assert_eq!(touched, keys(std::slice::from_ref(&key)));
-    assert_eq!(also(&index), ("2".into(), vec!["1".into()]));
-    assert_eq!(index.set_revision(&rollout.reference, "aaa", Some(revision("orders:1"))), keys(&[]), "no news");
-    index.remove_workload(&rollout.reference);
-    index.apply_workload(rollout.clone());
-    assert_eq!(also(&index), ("2".into(), vec!["1".into()]));
-    assert_eq!(index.retain_revisions(&HashSet::new()), keys(std::slice::from_ref(&key)));
-    assert_eq!(also(&index), ("2".into(), vec![]));
-}
-
-#[test]
-fn case_31_a_rollout_takes_annotations_and_news_from_the_deployment_that_it_refers_to() {
-    let key = key("production", "orders");
-    let mut rollout = rollout(Some("template"));
-    rollout.annotations = PactAnnotations::default();
-    rollout.rollout = RolloutState::Complete;
-    let mut index = index();
-    index.set_revision(&rollout.reference, "bbb", Some(revision("orders:2")));
-    assert_eq!(index.apply_workload(rollout.clone()), keys(&[]), "nobody names it");
-    let mut template = workload("shop", "template", "orders");
-    template.containers[0].image = "orders:3".into();
-    template.generation = 1;
-    assert_eq!(index.apply_workload(template.clone()), keys(std::slice::from_ref(&key)));
-    assert_eq!(members(&index, &key), [("orders".into(), Some("2".into()))], "the Rollout, with what it runs");
-    assert_eq!(index.members(&key)[0].rollout, RolloutState::Complete);
-    template.generation = 2;
-    assert_eq!(index.apply_workload(template.clone()), keys(std::slice::from_ref(&key)));
-    assert_eq!(members(&index, &key), [("orders".into(), Some("3".into()))], "it arrives");
-    assert_eq!(index.members(&key)[0].rollout.name(), "Progressing");
-    assert_eq!(index.counts("production").0.workloads, 1);
-
-    let gone = index.retain_workloads(WorkloadKind::Rollout, &HashSet::new());
-    assert_eq!(gone, keys(std::slice::from_ref(&key)));
-    assert_eq!(members(&index, &key), [("template".into(), Some("3".into()))], "a Deployment of its own again");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! changed.
 
 mod pact_records;
+mod progressive;
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -17,10 +18,13 @@ use operator_kit::{
 };
 use tracing::error;
 
-pub use self::pact_records::PactRecords;
+pub use self::{
+    pact_records::PactRecords,
+    progressive::{Canaries, RolloutRevisions},
+};
 use super::{
     Cluster,
-    index::{InvalidWorkload, StrayKeys, Template, TemplateSource},
+    index::{InvalidWorkload, StrayKeys},
     objects::{is_former, own_key},
     pact_records::PactRecordRef,
     recorded::VersionsChanged,
@@ -29,10 +33,7 @@ use super::{
 use crate::{
     api::{PactBroker, PactDeployment, PactEnvironment, annotations::CONFIRM_UNDEPLOY},
     decide::EnvironmentPolicy,
-    workload::{
-        CanaryView, EnvironmentRef, Kind, RecordKey, Revision, RevisionView, StaleSource, View, Workload, WorkloadRef,
-        target_of,
-    },
+    workload::{EnvironmentRef, Kind, RecordKey, StaleSource, View, Workload, WorkloadRef},
 };
 
 /// What a watch changed in the view.
@@ -163,14 +164,14 @@ impl<K: Kind, C: OnChange> WatchHandler for Workloads<K, C> {
         let change = {
             let mut index = self.0.cluster.index();
             let before = index.workload(&reference);
-            let counted = before.is_some() != workload.annotated();
+            let kept_before = before.is_some();
             let invalid_before = index.invalid_workload(&reference).cloned();
             let stale = before
                 .and_then(|before| index.stale_source(before, &workload))
                 .map(|source| Box::new((workload.clone(), source)));
             let touched = index.apply_workload(workload);
             let invalid = index.invalid_workload(&reference).cloned();
-            let counted = counted || invalid != invalid_before;
+            let counted = kept_before != index.workload(&reference).is_some() || invalid != invalid_before;
             let invalid = invalid.map(Box::new);
             let stray = index.stray_keys_of(&reference).cloned().map(Box::new);
             Change::Workload { workload: reference.clone(), touched, counted, invalid, stale, stray, held }
@@ -439,76 +440,5 @@ impl<C: OnChange> WatchHandler for RecordedVersions<C> {
         for (key, changed) in changed {
             self.0.changed(Change::Versions(key, changed));
         }
-    }
-}
-
-/// Flagger `Canary`s.
-pub struct Canaries<C>(pub Watched<C>);
-
-fn source_of(canary: &impl ResourceExt) -> TemplateSource {
-    TemplateSource::Canary(canary.namespace().unwrap_or_default(), canary.name_any())
-}
-
-impl<C: OnChange> WatchHandler for Canaries<C> {
-    type Object = CanaryView;
-    type Id = TemplateSource;
-
-    fn apply(&self, canary: CanaryView) -> Option<TemplateSource> {
-        let source = source_of(&canary);
-        let template = target_of(&canary).map(|workload| Template { workload, promoted: canary.promoted() });
-        let touched = self.0.cluster.index().set_template(&source, template);
-        self.0.changed(Change::Members(touched));
-        Some(source)
-    }
-
-    fn undecodable(&self, object: &InvalidObject) -> Option<TemplateSource> {
-        self.0.unreadable::<CanaryView>(object);
-        Some(TemplateSource::Canary(object.metadata.namespace.clone()?, object.metadata.name.clone()?))
-    }
-
-    fn delete(&self, canary: CanaryView) {
-        let touched = self.0.cluster.index().set_template(&source_of(&canary), None);
-        self.0.changed(Change::Members(touched));
-    }
-
-    fn retain(&self, listed: &HashSet<TemplateSource>) {
-        let of_kind = |source: &TemplateSource| matches!(source, TemplateSource::Canary(..));
-        let touched = self.0.cluster.index().retain_templates(listed, of_kind);
-        self.0.changed(Change::Members(touched));
-    }
-}
-
-/// The `ReplicaSet`s of Argo Rollouts: their revisions.
-pub struct RolloutRevisions<C>(pub Watched<C>);
-
-impl<C: OnChange> RolloutRevisions<C> {
-    fn set(&self, object: &RevisionView, revision: Option<Revision>) -> Option<(WorkloadRef, String)> {
-        let (rollout, hash) = object.of()?;
-        let touched = self.0.cluster.index().set_revision(&rollout, &hash, revision);
-        self.0.changed(Change::Members(touched));
-        Some((rollout, hash))
-    }
-}
-
-impl<C: OnChange> WatchHandler for RolloutRevisions<C> {
-    type Object = RevisionView;
-    type Id = (WorkloadRef, String);
-
-    fn apply(&self, object: RevisionView) -> Option<Self::Id> {
-        self.set(&object, Some(object.observe()))
-    }
-
-    fn undecodable(&self, object: &InvalidObject) -> Option<Self::Id> {
-        self.0.unreadable::<RevisionView>(object);
-        None
-    }
-
-    fn delete(&self, object: RevisionView) {
-        self.set(&object, None);
-    }
-
-    fn retain(&self, listed: &HashSet<Self::Id>) {
-        let touched = self.0.cluster.index().retain_revisions(listed);
-        self.0.changed(Change::Members(touched));
     }
 }

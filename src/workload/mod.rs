@@ -110,6 +110,7 @@ pub struct Container {
 
 /// A workload of any kind, small enough to keep 10,000 of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "four facts about an object, each true or false by itself")]
 pub struct Workload {
     /// Which workload.
     pub reference: WorkloadRef,

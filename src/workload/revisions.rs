@@ -4,7 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    jiff::{SignedDuration, Timestamp},
+};
 use serde::Deserialize;
 
 use super::{
@@ -12,6 +16,9 @@ use super::{
     kinds::{PodTemplateView, metadata},
 };
 use crate::api::annotations;
+
+/// How long a pod may take to terminate where its template does not say so.
+const DEFAULT_GRACE_SECONDS: i64 = 30;
 
 /// The label by which the `ReplicaSet`s of Rollouts are known; its value is the hash of the pod template.
 pub const HASH_LABEL: &str = "rollouts-pod-template-hash";
@@ -31,7 +38,7 @@ pub struct Revisions {
     pub template_seen: Option<i64>,
     /// The generation that it has, where it was read together with the Rollout.
     pub template_generation: Option<i64>,
-    /// Whether, after an abort, the numbers say that no pod of the current revision is left.
+    /// Whether, after an abort, no pod of the current revision is left.
     pub back_on_stable: bool,
 }
 
@@ -48,6 +55,28 @@ pub struct Revision {
     pub default_container: Option<String>,
     /// Whether it has pods.
     pub has_pods: bool,
+    /// The pods of it that are terminating, where the API server counts them.
+    pub terminating: Option<Terminating>,
+}
+
+/// Pods that are terminating.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terminating {
+    /// How long they are waited for at most.
+    pub until: Timestamp,
+    /// How many they are.
+    pub remaining: i32,
+}
+
+impl Revision {
+    /// The same revision as the continuation of what was known of it: what was waited for is not waited for any longer.
+    #[must_use]
+    pub fn continuing(mut self, before: Option<&Self>) -> Self {
+        if let (Some(now), Some(then)) = (&mut self.terminating, before.and_then(|before| before.terminating)) {
+            now.until = now.until.min(then.until);
+        }
+        self
+    }
 }
 
 /// A `ReplicaSet` of a Rollout, reduced to what the operator reads.
@@ -73,9 +102,12 @@ pub struct RevisionSpecView {
 
 /// The part of a `ReplicaSet`'s status that the operator reads.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
 pub struct RevisionStatusView {
-    /// The number of pods.
+    /// The number of pods that are not terminating.
     pub replicas: Option<i32>,
+    /// The number of terminating pods, where the API server reports it.
+    pub terminating_replicas: Option<i32>,
 }
 
 impl kube::Resource for RevisionView {
@@ -120,9 +152,9 @@ impl RevisionView {
         Some((rollout, hash.to_owned()))
     }
 
-    /// The revision.
+    /// The revision at `now`, from which terminating pods are waited for as long as each of them may take.
     #[must_use]
-    pub fn observe(&self) -> Revision {
+    pub fn observe(&self, now: Timestamp) -> Revision {
         let template = self.spec.as_ref().and_then(|spec| spec.template.as_ref());
         let pod = template.and_then(|template| template.spec.as_ref());
         let pod_metadata = template.and_then(|template| template.metadata.as_ref());
@@ -146,6 +178,14 @@ impl RevisionView {
                 annotations::DEFAULT_CONTAINER,
             ),
             has_pods: asked_for.max(pods).is_some_and(|pods| pods > 0),
+            terminating: self.status.as_ref().and_then(|it| it.terminating_replicas).filter(|it| *it > 0).map(
+                |remaining| {
+                    let grace =
+                        pod.and_then(|pod| pod.termination_grace_period_seconds).unwrap_or(DEFAULT_GRACE_SECONDS);
+                    let until = now.checked_add(SignedDuration::from_secs(grace.max(0))).unwrap_or(Timestamp::MAX);
+                    Terminating { until, remaining }
+                },
+            ),
         }
     }
 }
@@ -155,7 +195,8 @@ impl RevisionView {
 ///
 /// Where the pod template is a Deployment's, so are the annotations, unless the Rollout has some itself; and until the
 /// controller has seen that Deployment as it is, the rollout counts as unfinished, because a Rollout says nothing of a
-/// change that it has not seen. After an abort, once no other pod is left, it is complete again with the stable revision.
+/// change that it has not seen. A Deployment that keeps pods of its own runs beside the Rollout. After an abort, once no
+/// other pod is left, it is complete again with the stable revision.
 #[must_use]
 pub fn own_revision(
     rollout: &Workload,
@@ -207,12 +248,31 @@ pub fn own_revision(
         let rollout = if stable.without_pods { RolloutState::ScaledToZero } else { RolloutState::Complete };
         return (Workload { rollout, ..stable }, Vec::new());
     }
-    let besides = if now.rollout.finished() {
+    if now.rollout.finished()
+        && let Some(pods) = others().filter_map(|(_, revision)| revision.terminating).max_by_key(|pods| pods.until)
+    {
+        now.rollout = RolloutState::Terminating { until: pods.until, remaining: pods.remaining };
+    }
+    // With the Rollout's `scaleDown: never` the Deployment's own pods stay.
+    let runs_beside = template.filter(|template| !template.without_pods);
+    if let Some(template) = runs_beside {
+        let same = template.rollout.finished() && template.containers == now.containers;
+        if now.rollout.finished() && !same {
+            let message = format!("its template {} has pods of its own, of another version", template.reference);
+            now.rollout = RolloutState::Mixed { message };
+        }
+    }
+    let beside = runs_beside.filter(|template| template.containers != now.containers).map(|template| {
+        let (containers, default_container) = (template.containers.clone(), template.default_container.clone());
+        Workload { containers, default_container, ..now.clone() }
+    });
+    let mut besides = if matches!(now.rollout, RolloutState::Complete | RolloutState::ScaledToZero) {
         Vec::new()
     } else {
         let may_serve = |(hash, revision): &(&String, &Revision)| revision.has_pods || **hash == of.stable;
         others().filter(may_serve).filter_map(|(_, revision)| as_of(&now, revision)).collect()
     };
+    besides.extend(beside);
     (now, besides)
 }
 

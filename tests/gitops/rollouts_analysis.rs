@@ -1,4 +1,4 @@
-//! The AnalysisTemplate that the page about Argo Rollouts prints, run by its controller against the verdict endpoint.
+//! The `AnalysisTemplate` that the page about Argo Rollouts prints, run by its controller against the verdict endpoint.
 
 use serde_json::{Value, json};
 use testbed::eventually::eventually;

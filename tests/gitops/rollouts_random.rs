@@ -283,12 +283,12 @@ async fn twenty_rollouts_to_which_anything_happens_are_recorded_as_they_serve() 
 
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("argoproj.io", "v1alpha1", "Rollout"));
     let api: Api<DynamicObject> = Api::namespaced_with(setup.cluster.client(), &world.environment.namespace, &kind);
-    let seen = world.seen.clone();
+    let states = world.seen.clone();
     let watching = tokio::spawn(async move {
         let mut objects = watcher(api, watcher::Config::default()).default_backoff().applied_objects().boxed();
         while let Some(object) = objects.next().await {
             if let Ok(object) = object {
-                seen.push(&serde_json::to_value(object).unwrap());
+                states.push(&serde_json::to_value(object).unwrap());
             }
         }
     });
