@@ -229,7 +229,7 @@ fn a_version_annotation_of_the_target_says_nothing_of_the_primary() {
 }
 
 #[test]
-fn a_hook_takes_the_environments_for_stricter_where_it_says_so() {
+fn where_a_hook_says_so_each_environment_counts_as_if_it_enforced() {
     for hook in CanaryHook::ALL {
         let modes = |enforced| {
             let subjects = for_hook(hook, vec![open("Warn"), open("Audit")], enforced);
