@@ -29,7 +29,7 @@ pub const CONFIRM_UNDEPLOY: &str = "pact-operator.dev/confirm-undeploy";
 /// name follows.
 pub const ANNOUNCED: &str = "pact-operator.dev/announced-";
 
-/// On the Event of a denial: which pacticipant and version was denied where, as JSON.
+/// On the Event of a denial or of a hold: which pacticipant and version was denied or held where, as JSON.
 pub const DENIED: &str = "pact-operator.dev/denied";
 
 /// Written by the operator on a workload that it holds: which version, since when, and `Refused` or `Overdue` once that was

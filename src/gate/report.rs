@@ -141,10 +141,10 @@ impl Gate {
     }
 }
 
-/// What the controller announces of a denial. Where nobody can tell which application it is about, there is nothing to
-/// announce it under.
+/// What the controller announces of a denial, and what it has verified of that or of a hold. Where nobody can tell which
+/// application it is about, there is nothing to announce it under.
 fn annotations(review: &Review, finding: &Finding) -> BTreeMap<String, String> {
-    if finding.action != GateAction::Deny {
+    if finding.action != GateAction::Deny && finding.spared != Some(Spared::Held) {
         return BTreeMap::new();
     }
     let (pacticipant, version) = match &finding.subject.identified {

@@ -125,7 +125,7 @@ impl Denials {
     }
 
     async fn watch(&self, restored: Restored) {
-        let mut changes = pin!(denial_events(self.client.clone(), restored));
+        let mut changes = pin!(gate_events(self.client.clone(), Reason::RolloutDenied, restored));
         let mut listed = HashSet::new();
         while let Some(change) = changes.next().await {
             match change {
@@ -271,19 +271,20 @@ impl Denials {
     }
 }
 
-/// The gate's Events about denials, and what becomes of them.
-pub(crate) fn denial_events(
+/// The gate's Events with a reason, and what becomes of them.
+pub(crate) fn gate_events(
     client: Client,
+    reason: Reason,
     restored: Restored,
 ) -> impl Stream<Item = Result<Event<KubeEvent>, watcher::Error>> {
-    let of_denials = format!("reason={},reportingController={REPORTER}", Reason::RolloutDenied);
-    let only = watcher::Config::default().fields(&of_denials).page_size(PAGE);
+    let of_reason = format!("reason={reason},reportingController={REPORTER}");
+    let only = watcher::Config::default().fields(&of_reason).page_size(PAGE);
     events(Api::<KubeEvent>::all(client), only, restored)
 }
 
-/// What an Event says of a denial.
+/// What an Event says of a denial, or of a hold.
 pub(crate) struct DenialEvent {
-    /// What was denied.
+    /// What was denied, or held.
     pub(crate) denial: Denial,
     /// The workload.
     pub(crate) regarding: Regarding,

@@ -116,6 +116,13 @@ async fn a_canary_waits_until_it_is_verified_and_goes_back_when_it_fails() {
     let events = tool.wait_events(namespace, "orders", &["CanaryHalted"]).await;
     assert!(events[0].1.starts_with("orders 2.0.0 may not be deployed to"), "{events:?}");
 
+    // Nobody knows who wrote a statement that is there now.
+    let stated = annotated("orders", "orders", "2.0.0")
+        .with(|it| it["metadata"]["annotations"]["pact-operator.dev/bypass"] = json!("2.0.0 INC-7: the shop is down"));
+    stated.replicas(0).apply(&setup.cluster.client(), namespace).await;
+    let why = tool.advised(environment, "orders", json!({}), WAIT).await;
+    assert!(why.starts_with("orders 2.0.0 may not be deployed to"), "{why}");
+
     assert!(store.verify("web-of-orders", "7", "orders", "2.0.0", true));
     let why = tool.advised(environment, "orders", json!({}), GO_ON).await;
     assert!(why.starts_with("orders 2.0.0 may be deployed to"), "{why}");
@@ -150,14 +157,28 @@ async fn what_does_not_deny_at_admission_holds_no_canary_up_unless_its_hook_says
     let plain = annotated("orders", "orders", "2.0.0").with(|it| it["metadata"]["annotations"] = json!({}));
     plain.replicas(0).apply(&client, &environment.namespace).await;
     tool.advised(environment, "orders", json!({"mode": "Enforce"}), GO_ON).await;
+}
 
-    // A broker that is down warns by default, and never rolls back.
-    let broker = setup.own_broker("lost").await;
-    let lost = &setup.gated_by("lost", &broker, json!({"mode": "Enforce"})).await;
-    canary(setup, &lost.namespace, "orders", "2.0.0", "1.0.0").await;
-    drop(broker);
-    let why = tool.advised(lost, "orders", json!({}), GO_ON).await;
-    assert!(why.contains("could not be checked"), "{why}");
+#[tokio::test]
+async fn while_the_broker_does_not_answer_a_canary_waits_where_it_is_enforced_and_is_not_rolled_back() {
+    let tool = with_flagger(false).await;
+    let setup = &tool.setup;
+    // At admission a broker that is down only warns, by default.
+    for (name, mode, without, enforced) in [("lost", "Enforce", WAIT, WAIT), ("lost-too", "Warn", GO_ON, WAIT)] {
+        let broker = setup.own_broker(name).await;
+        let lost = &setup.gated_by(name, &broker, json!({"mode": mode})).await;
+        canary(setup, &lost.namespace, "orders", "2.0.0", "1.0.0").await;
+        drop(broker);
+        let why = tool.advised(lost, "orders", json!({}), without).await;
+        assert!(why.contains("could not be checked"), "{why}");
+        let why = tool.advised(lost, "orders", json!({"mode": "Enforce"}), enforced).await;
+        assert!(why.contains("could not be checked"), "{why}");
+        let events = tool.wait_events(&lost.namespace, "orders", &["CanaryHalted"]).await;
+        assert!(
+            events[0].1.starts_with("orders 2.0.0 could not be checked") && !events[0].1.contains("admitted"),
+            "{events:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -47,9 +47,14 @@ impl HoldSetup {
 
     /// A new one.
     pub async fn start() -> Self {
+        Self::with(resuming(), WebhookOptions::default()).await
+    }
+
+    /// One with these options of the controller, and these of a webhook that holds.
+    pub async fn with(controller: OperatorOptions, webhook: WebhookOptions) -> Self {
         let mut cluster = TestCluster::without_operator().await;
-        cluster.start_operator(resuming()).await;
-        let webhook = Webhook::start(&cluster.control_plane, WebhookOptions::default().holding()).await;
+        cluster.start_operator(controller).await;
+        let webhook = Webhook::start(&cluster.control_plane, webhook.holding()).await;
         let developer = Person::jane(&cluster.control_plane).await;
         let account = Person::developer(&cluster.control_plane).await;
         Self { gate: GateSetup { cluster, webhook, developer }, account }

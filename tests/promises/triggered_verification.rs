@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU16, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{
@@ -18,14 +19,18 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use testbed::{
-    eventually::eventually,
+    eventually::{always, eventually},
     operator::OperatorOptions,
     standin::Fault,
     test_cluster::{OPERATOR_NAMESPACE, SOON, TestCluster, annotated, quick},
     webhook::{Person, Webhook, WebhookOptions},
 };
 
-use super::{gate_setup::GateSetup, objects::Objects as _};
+use super::{
+    gate_setup::GateSetup,
+    hold_setup::{HoldSetup, free, waits},
+    objects::Objects as _,
+};
 
 const TOKEN: &str = "planted-token-of-a-hook";
 const EVENT: &str = "contract_requiring_verification_published";
@@ -346,4 +351,85 @@ async fn the_brokers_own_webhook_is_waited_for_but_not_for_ever() {
     cluster.start_operator(pipelines.options(&webhook(), &[("graceSeconds", 3600)])).await;
     unverified(&cluster, &namespace, "zebra", "stock").await;
     pipelines.wait("zebra@7.0.0", &cluster).await;
+}
+
+#[tokio::test]
+async fn a_held_version_is_asked_for_although_its_consumer_does_not_run_here() {
+    let pipelines = Pipelines::serve().await;
+    let controller = pipelines.options(&gitlab(), &[]).value("webhook.hold.enabled", true);
+    let gate = WebhookOptions::default().value("verification.hooks", json!([gitlab()]));
+    let setup = HoldSetup::with(controller, gate).await;
+    let environment = setup.holding(json!({})).await;
+    let live = setup.waiting(&environment, "parcel").await;
+    // Not 2.0.0: a dry-run of that may have been denied before the webhooks knew that it is held.
+    setup.set_version(&environment.namespace, "parcel", "3.0.0", &[]).await;
+    live.wait("it to be held", |it| waits(it, "3.0.0")).await;
+
+    let asked = "variables%5BPACT_PROVIDER_VERSION%5D=3.0.0";
+    let call = pipelines.wait(asked, &setup.cluster).await;
+    assert!(call.body.contains("consumer%2Fweb-of-parcel%2F"), "{}", call.body);
+    let sha = setup.cluster.broker.store().pact_sha("web-of-parcel", "7", "parcel").unwrap();
+    let pact =
+        format!("{}/pacts/provider/parcel/consumer/web-of-parcel/pact-version/{sha}", setup.cluster.broker.url());
+    verify(&pact, "3.0.0").await;
+    live.wait("it to be resumed", free).await;
+    assert_eq!(pipelines.count(asked), 1);
+}
+
+#[tokio::test]
+async fn while_no_call_is_left_the_broker_is_not_asked_what_is_missing_still() {
+    let pipelines = Pipelines::serve().await;
+    let mut cluster = TestCluster::without_operator().await;
+    cluster.start_operator(pipelines.options(&webhook(), &[("callsPerMinute", 1)])).await;
+    let (namespace, environment) = with_provider(&cluster, "till").await;
+    let consumers = ["desk", "kiosk", "phone", "watch"];
+    for consumer in consumers {
+        unverified(&cluster, &namespace, consumer, "till").await;
+        cluster.wait_recorded(&environment, consumer, "7.0.0").await;
+    }
+    pipelines.wait("@7.0.0", &cluster).await;
+    let asked = || {
+        cluster.broker.count_requests(|request| {
+            let of_both = |name: &&str| request.path_and_query.contains(&format!("={name}&"));
+            let (path, of) = (&request.path_and_query, consumers.iter().any(of_both));
+            path.starts_with("/matrix?") && of && path.contains("=till&") && !path.contains("environment=")
+        })
+    };
+    let before = asked();
+    // Three are due all the while, and are looked at every other second.
+    always("the broker to be left alone", Duration::from_secs(8), async || match asked() - before {
+        ..=2 => Ok(()),
+        more => Err(format!("{more} questions; {}", testbed_tail(&cluster))),
+    })
+    .await;
+    assert_eq!(pipelines.count("@7.0.0"), 1);
+}
+
+#[tokio::test]
+async fn a_pact_that_cannot_be_read_keeps_nothing_else_from_being_forgotten() {
+    let pipelines = Pipelines::serve().await;
+    let mut cluster = TestCluster::without_operator().await;
+    cluster.start_operator(pipelines.options(&webhook(), &[("intervalSeconds", 1)])).await;
+    let (namespace, environment) = with_provider(&cluster, "shelf").await;
+    let unreadable = "/pacts/provider/shelf/consumer/torn/";
+    cluster.broker.faults().add(Fault::status(500).path(&format!("^{unreadable}")));
+    unverified(&cluster, &namespace, "torn", "shelf").await;
+    eventually("the pact to be read", SOON, async || {
+        let read = cluster.broker.count_requests(|request| request.path_and_query.starts_with(unreadable));
+        if read > 0 { Ok(()) } else { Err(testbed_tail(&cluster)) }
+    })
+    .await;
+    unverified(&cluster, &namespace, "whole", "shelf").await;
+    pipelines.wait("whole@7.0.0", &cluster).await;
+    // What has no result runs no longer.
+    cluster.broker.store().publish_version("whole", "8.0.0");
+    drop(annotated("whole", "whole", "8.0.0").apply(&cluster.client(), &namespace).await);
+    cluster.wait_recorded(&environment, "whole", "8.0.0").await;
+    eventually("it to be forgotten", 2 * SOON, async || {
+        let kept = Api::<ConfigMap>::namespaced(cluster.client(), OPERATOR_NAMESPACE);
+        let kept = kept.get("pact-operator-verifications").await.unwrap().data.unwrap_or_default();
+        if kept.values().any(|text| text.contains("whole")) { Err(format!("{kept:?}")) } else { Ok(()) }
+    })
+    .await;
+    assert_eq!(pipelines.count("torn"), 0);
 }

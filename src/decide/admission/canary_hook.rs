@@ -7,7 +7,7 @@ use super::{Cause, Decision, GroupVersionKind, OpenSubject, Operation, Review, U
 use crate::{
     api::gate::{GateAction, GateMode},
     decide::Verdict,
-    workload::{BypassStatement, CanaryView, Workload, effective_annotations},
+    workload::{CanaryView, Workload, effective_annotations},
 };
 
 /// A hook of a Canary's analysis that asks us.
@@ -118,20 +118,29 @@ pub fn canary_review(canary: &CanaryView, target: Workload, primary: Option<Work
     }
 }
 
-/// What has to be asked for a hook. A bypass statement counts: whoever made it was looked at when the target changed.
-/// `enforced` says that the actions of the environments count as if each of them enforced them.
+/// What has to be asked for a hook. `enforced` says that the actions of the environments count as if each of them enforced
+/// them. No bypass statement counts: it is not known whether whoever wrote the one that the target carries now may bypass.
 #[must_use]
-pub fn for_hook(review: &Review, subjects: Vec<OpenSubject>, enforced: bool) -> Vec<OpenSubject> {
-    let statement = review.new.as_ref().ok().and_then(|new| BypassStatement::of(new).ok().flatten());
-    let bypassed = |open: &OpenSubject| statement.as_ref().is_some_and(|it| super::bypass::covers(it, review, open));
-    let mut subjects = subjects;
-    subjects.retain(|open| !bypassed(open));
-    if enforced {
-        for open in &mut subjects {
+pub fn for_hook(hook: CanaryHook, mut subjects: Vec<OpenSubject>, enforced: bool) -> Vec<OpenSubject> {
+    for open in &mut subjects {
+        if enforced {
             open.rules.mode = GateMode::Enforce;
+        }
+        if hook != CanaryHook::Rollback && open.rules.mode == GateMode::Enforce {
+            wait_without_an_answer(open);
         }
     }
     subjects
+}
+
+/// A hook that Canaries wait at is asked again until it passes, so it must not pass because once there was no answer. To
+/// wait costs little: the primary serves meanwhile. For the same reason it waits although what runs is not listed yet.
+const fn wait_without_an_answer(open: &mut OpenSubject) {
+    let actions = &mut open.rules.actions;
+    actions.broker_unavailable = GateAction::Deny;
+    actions.unauthorized = GateAction::Deny;
+    actions.environment_missing = GateAction::Deny;
+    open.members_listed = true;
 }
 
 #[cfg(test)]

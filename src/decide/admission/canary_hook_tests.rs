@@ -4,10 +4,10 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    api::PactEnvironment,
+    api::{PactEnvironment, gate::RollbackPolicy},
     decide::{
         Finding, Judgement,
-        admission::{Basis, EnvironmentPolicy, Identified, Problem, Subject, subjects},
+        admission::{Basis, EnvironmentPolicy, Identified, Problem, Subject, Unclear, subjects},
         record::fixtures,
     },
     workload::{CanaryOwner, VersionProblem, WorkloadKind},
@@ -48,13 +48,84 @@ fn found(mode: &str, cause: Cause) -> Finding {
 
 /// What each hook is told: `W` waits, `R` rolls back, `-` goes on.
 fn told(findings: &[Finding]) -> String {
-    let decision = Decision::over(findings.to_vec());
-    let letter = |hook: CanaryHook| match hook.advice(&decision) {
+    CanaryHook::ALL.into_iter().map(|hook| letter(hook, findings.to_vec())).collect()
+}
+
+fn letter(hook: CanaryHook, findings: Vec<Finding>) -> char {
+    match hook.advice(&Decision::over(findings)) {
         Advice::GoOn => '-',
         Advice::Wait => 'W',
         Advice::RollBack => 'R',
+    }
+}
+
+/// What each hook is told when this comes of the one subject.
+fn asked_and_told(open: &OpenSubject, enforced: bool, cause: &Cause) -> String {
+    let of = |hook| {
+        let subjects = for_hook(hook, vec![open.clone()], enforced);
+        letter(hook, subjects.into_iter().map(|open| open.finding(cause.clone())).collect())
     };
-    CanaryHook::ALL.into_iter().map(letter).collect()
+    CanaryHook::ALL.into_iter().map(of).collect()
+}
+
+#[test]
+fn without_an_answer_a_canary_waits_where_it_is_enforced_and_is_never_rolled_back() {
+    let without = [
+        judged(Verdict::BrokerUnavailable),
+        judged(Verdict::Unauthorized),
+        judged(Verdict::EnvironmentMissing),
+        Cause::Unclear(Unclear::NamespaceUnread),
+        Cause::Unclear(Unclear::BrokenEnvironment { problem: "a pattern".into() }),
+        Cause::Unclear(Unclear::Conflicted { claimants: vec!["a".into(), "b".into()] }),
+    ];
+    for cause in &without {
+        for (mode, enforced, expected) in
+            [("Enforce", false, "WWW-"), ("Warn", true, "WWW-"), ("Warn", false, "----"), ("Audit", false, "----")]
+        {
+            assert_eq!(asked_and_told(&open(mode), enforced, cause), expected, "{cause:?} {mode} {enforced}");
+        }
+    }
+    let mut lenient = open("Enforce");
+    lenient.rules.actions.broker_unavailable = GateAction::Allow;
+    assert_eq!(asked_and_told(&lenient, false, &without[0]), "WWW-", "a hook that is repeated would let it pass");
+    let mut former = open("Enforce");
+    former.subject.basis = Basis::Former;
+    former.rules.rollback = RollbackPolicy::Warn;
+    assert_eq!(asked_and_told(&former, false, &without[0]), "----", "back to what was recorded: no answer denies that");
+}
+
+#[test]
+fn other_verdicts_stay_with_the_policy() {
+    for (verdict, expected) in [
+        (Verdict::Yes, "----"),
+        (Verdict::YesVacuous, "----"),
+        (Verdict::No, "WWWR"),
+        (Verdict::Unknown, "WWW-"),
+        (Verdict::PacticipantUnknown, "----"),
+    ] {
+        assert_eq!(asked_and_told(&open("Enforce"), false, &judged(verdict)), expected, "{verdict}");
+    }
+    let mut lenient = open("Enforce");
+    lenient.rules.actions.failed = GateAction::Warn;
+    assert_eq!(asked_and_told(&lenient, false, &judged(Verdict::No)), "----");
+}
+
+#[test]
+fn before_what_runs_is_listed_a_no_holds_a_canary_up_and_takes_nothing_back() {
+    let unlisted = |mode| OpenSubject { members_listed: false, ..open(mode) };
+    for (mode, enforced, verdict, expected) in [
+        ("Enforce", false, Verdict::No, "WWW-"),
+        ("Warn", true, Verdict::No, "WWW-"),
+        ("Enforce", false, Verdict::BrokerUnavailable, "WWW-"),
+        ("Enforce", false, Verdict::Yes, "----"),
+        ("Warn", false, Verdict::No, "----"),
+    ] {
+        assert_eq!(
+            asked_and_told(&unlisted(mode), enforced, &judged(verdict)),
+            expected,
+            "{mode} {enforced} {verdict}"
+        );
+    }
 }
 
 #[test]
@@ -69,11 +140,6 @@ fn a_hook_waits_where_admission_would_deny_and_only_a_certain_no_rolls_back() {
         ("not known", vec![found("Enforce", judged(Verdict::Unknown))], "WWW-"),
         ("not published", vec![found("Enforce", judged(Verdict::VersionMissing))], "WWW-"),
         ("two versions", vec![found("Enforce", mismatch())], "WWW-"),
-        (
-            "the broker is down, which warns by default",
-            vec![found("Enforce", judged(Verdict::BrokerUnavailable))],
-            "----",
-        ),
         ("no, and it only warns", vec![found("Warn", judged(Verdict::No))], "----"),
         ("no, and it only audits", vec![found("Audit", judged(Verdict::No))], "----"),
         ("one of two", vec![found("Enforce", judged(Verdict::Yes)), found("Enforce", judged(Verdict::No))], "WWWR"),
@@ -163,24 +229,18 @@ fn a_version_annotation_of_the_target_says_nothing_of_the_primary() {
 }
 
 #[test]
-fn a_statement_about_the_version_counts_and_a_stricter_hook_is_asked_for() {
-    let mut stated = target("2");
-    stated.annotations.bypass = Some("2 INC-7: the shop is down".to_owned());
-    let review = canary_review(&canary("b"), stated.clone(), Some(primary("1")));
-    assert_eq!(for_hook(&review, vec![open("Enforce")], false), []);
-    stated.annotations.bypass = Some("1 long ago".to_owned());
-    let review = canary_review(&canary("b"), stated, Some(primary("1")));
-    assert_eq!(for_hook(&review, vec![open("Enforce")], false), [open("Enforce")]);
-
-    let modes = |enforced| {
-        for_hook(&review, vec![open("Warn"), open("Audit")], enforced).iter().map(OpenSubject::mode).collect::<Vec<_>>()
-    };
-    assert_eq!(modes(false), [GateMode::Warn, GateMode::Audit]);
-    assert_eq!(modes(true), [GateMode::Enforce, GateMode::Enforce]);
+fn where_a_hook_says_so_each_environment_counts_as_if_it_enforced() {
+    for hook in CanaryHook::ALL {
+        let modes = |enforced| {
+            let subjects = for_hook(hook, vec![open("Warn"), open("Audit")], enforced);
+            subjects.iter().map(OpenSubject::mode).collect::<Vec<_>>()
+        };
+        assert_eq!(modes(false), [GateMode::Warn, GateMode::Audit]);
+        assert_eq!(modes(true), [GateMode::Enforce, GateMode::Enforce]);
+    }
     let unlisted = OpenSubject { members_listed: false, ..open("Warn") };
-    assert_eq!(
-        for_hook(&review, vec![unlisted], true)[0].mode(),
-        GateMode::Warn,
-        "what runs may be missing in the answer"
-    );
+    let modes = CanaryHook::ALL.map(|hook| for_hook(hook, vec![unlisted.clone()], true)[0].mode());
+    let [waiting @ .., rollback] = modes;
+    assert_eq!(waiting, [GateMode::Enforce; 3]);
+    assert_eq!(rollback, GateMode::Warn, "what runs may be missing in the answer");
 }

@@ -1,10 +1,7 @@
 //! What was asked for and when: what has to be known after a restart, so that nothing is asked for twice within an
 //! interval. Pure; the recorder keeps it in a `ConfigMap`.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,8 +9,12 @@ use sha2::{Digest, Sha256};
 
 use super::{Contract, Pacing};
 
-/// How many are kept: about 400 KB of the 1 MiB that a `ConfigMap` may have.
-pub const MOST_CONTRACTS: usize = 1_000;
+/// How many are kept: with usual names about 400 KB of the 1 MiB that a `ConfigMap` may have.
+const MOST_CONTRACTS: usize = 1_000;
+/// How many bytes they may come to: names may be long.
+const MOST_BYTES: usize = 900 << 10;
+/// How long one is at most, with its key, without what its names come to.
+const BESIDES_NAMES: usize = 288;
 /// After how many calls without a result the intervals grow, and people are told.
 const OFTEN: u32 = 3;
 /// How many intervals the longest is.
@@ -55,57 +56,71 @@ impl Asked {
 
 /// What was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ledger(BTreeMap<Contract, Asked>);
+pub struct Ledger {
+    all: BTreeMap<Contract, Asked>,
+    /// How long they are at most as they are kept.
+    bytes: usize,
+}
 
 impl Ledger {
     /// As it is kept. What cannot be read is as if it had never been asked for.
     #[must_use]
     pub fn read<'a>(entries: impl IntoIterator<Item = &'a String>) -> Self {
         let read = entries.into_iter().filter_map(|text| serde_json::from_str::<Asked>(text).ok());
-        Self(read.map(|asked| (contract_of(&asked), asked)).collect())
+        Self::of(read.map(|asked| (contract_of(&asked), asked)).collect())
+    }
+
+    fn of(all: BTreeMap<Contract, Asked>) -> Self {
+        let bytes = all.keys().map(longest).sum();
+        Self { all, bytes }
     }
 
     /// As it is kept: by the hash of each.
     #[must_use]
     pub fn written(&self) -> BTreeMap<String, String> {
         let text = |asked| serde_json::to_string(asked).unwrap_or_default();
-        self.0.iter().map(|(contract, asked)| (hash(contract), text(asked))).collect()
+        self.all.iter().map(|(contract, asked)| (hash(contract), text(asked))).collect()
     }
 
     /// Whether it may be asked for now.
     #[must_use]
     pub fn is_due(&self, contract: &Contract, pacing: &Pacing, now: Timestamp) -> bool {
-        match self.0.get(contract) {
+        match self.all.get(contract) {
             Some(asked) => asked.next(pacing) <= now,
-            None => !self.is_full(),
+            None => self.has_room(contract),
         }
     }
 
-    /// Whether it holds as many as are kept.
+    /// Whether it is kept, or can be.
     #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.0.len() >= MOST_CONTRACTS
+    pub fn has_room(&self, contract: &Contract) -> bool {
+        let fits = || self.all.len() < MOST_CONTRACTS && self.bytes + longest(contract) <= MOST_BYTES;
+        self.all.contains_key(contract) || fits()
     }
 
     /// Whether it holds none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// It is asked for now. Noted before it is done: whoever leads next must not ask again.
     pub fn claim(&mut self, contract: &Contract, now: Timestamp) {
-        let asked = self.0.entry(contract.clone()).or_insert_with(|| Asked {
-            broker: contract.broker.clone(),
-            consumer: contract.consumer.clone(),
-            content: contract.content.clone(),
-            provider: contract.provider.clone(),
-            provider_version: contract.provider_version.clone(),
-            at: now,
-            calls: 0,
-            failed: false,
-            failures: 0,
-            said: false,
+        let bytes = &mut self.bytes;
+        let asked = self.all.entry(contract.clone()).or_insert_with(|| {
+            *bytes += longest(contract);
+            Asked {
+                broker: contract.broker.clone(),
+                consumer: contract.consumer.clone(),
+                content: contract.content.clone(),
+                provider: contract.provider.clone(),
+                provider_version: contract.provider_version.clone(),
+                at: now,
+                calls: 0,
+                failed: false,
+                failures: 0,
+                said: false,
+            }
         });
         asked.calls = asked.calls.saturating_add(1);
         asked.at = now;
@@ -114,14 +129,14 @@ impl Ledger {
 
     /// The call arrived.
     pub fn taken(&mut self, contract: &Contract) {
-        if let Some(asked) = self.0.get_mut(contract) {
+        if let Some(asked) = self.all.get_mut(contract) {
             asked.failures = 0;
         }
     }
 
     /// The call that was claimed failed: another follows sooner.
     pub fn failed(&mut self, contract: &Contract, now: Timestamp) {
-        if let Some(asked) = self.0.get_mut(contract) {
+        if let Some(asked) = self.all.get_mut(contract) {
             asked.calls = asked.calls.saturating_sub(1);
             asked.at = now;
             asked.failed = true;
@@ -132,30 +147,47 @@ impl Ledger {
     /// How often it was asked for, if that is often and long enough ago for people to be told, and they were not.
     #[must_use]
     pub fn unanswered(&self, contract: &Contract, pacing: &Pacing, now: Timestamp) -> Option<u32> {
-        let asked = self.0.get(contract)?;
+        let asked = self.all.get(contract)?;
         let long_ago = later(asked.at, pacing.interval) <= now;
         (asked.calls >= OFTEN && !asked.said && long_ago).then_some(asked.calls)
     }
 
     /// People were told.
     pub fn said(&mut self, contract: &Contract) {
-        if let Some(asked) = self.0.get_mut(contract) {
+        if let Some(asked) = self.all.get_mut(contract) {
             asked.said = true;
         }
     }
 
     /// There is a result. Says whether it had been asked for.
     pub fn forget(&mut self, contract: &Contract) -> bool {
-        self.0.remove(contract).is_some()
+        let known = self.all.remove(contract).is_some();
+        if known {
+            self.bytes = self.bytes.saturating_sub(longest(contract));
+        }
+        known
     }
 
     /// Drops what is not wanted any more: not at once, since whoever leads for a moment only does not know yet what is
     /// wanted. Says whether something was dropped.
-    pub fn prune(&mut self, wanted: &BTreeSet<Contract>, pacing: &Pacing, now: Timestamp) -> bool {
-        let before = self.0.len();
-        self.0.retain(|contract, asked| wanted.contains(contract) || now < later(asked.next(pacing), pacing.interval));
-        self.0.len() != before
+    pub fn prune(&mut self, wanted: impl Fn(&Contract) -> bool, pacing: &Pacing, now: Timestamp) -> bool {
+        let before = self.all.len();
+        self.all.retain(|contract, asked| wanted(contract) || now < later(asked.next(pacing), pacing.interval));
+        let dropped = self.all.len() != before;
+        if dropped {
+            self.bytes = self.all.keys().map(longest).sum();
+        }
+        dropped
     }
+}
+
+/// How long one is at most as it is kept.
+fn longest(contract: &Contract) -> usize {
+    let Contract { broker, consumer, content, provider, provider_version } = contract;
+    // In JSON, two bytes for a quote or a backslash; a name holds no control character.
+    let escaped = |byte: &u8| matches!(byte, b'"' | b'\\');
+    let length = |name: &String| name.len() + name.as_bytes().iter().filter(|byte| escaped(byte)).count();
+    BESIDES_NAMES + [broker, consumer, content, provider, provider_version].map(length).iter().sum::<usize>()
 }
 
 /// How long one is left alone that was asked for so often.

@@ -96,10 +96,39 @@ fn what_is_wanted_no_longer_is_forgotten_but_not_at_once() {
     let (mut ledger, one, two) = (Ledger::default(), contract("1"), contract("2"));
     ledger.claim(&one, at(0));
     ledger.claim(&two, at(0));
-    let wanted = BTreeSet::from([two.clone()]);
-    assert!(!ledger.prune(&wanted, &pacing(), at(2 * HOUR - 1)));
-    assert!(ledger.prune(&wanted, &pacing(), at(2 * HOUR)));
+    let wanted = |contract: &Contract| *contract == two;
+    assert!(!ledger.prune(wanted, &pacing(), at(2 * HOUR - 1)));
+    assert!(ledger.prune(wanted, &pacing(), at(2 * HOUR)));
     assert!(ledger.forget(&two) && !ledger.forget(&two) && ledger.is_empty());
+}
+
+#[test]
+fn a_pact_that_cannot_be_read_keeps_only_what_it_may_be() {
+    use crate::decide::{
+        record::fixtures::version,
+        verification::{MissingResult, Parties},
+    };
+    let name = |text: &str| crate::api::names::Pacticipant::parse(text).unwrap();
+    let unread = MissingResult {
+        broker: "main".into(),
+        consumer: name("web"),
+        consumer_version: version("7"),
+        provider: name("stock"),
+        provider_version: version("1"),
+    };
+    let unread = Parties::wanting(&unread);
+    let one = || Contract { consumer: "web".into(), ..contract("1") };
+    let same = [one(), Contract { content: "def".into(), ..one() }];
+    let others = [
+        Contract { consumer: "app".into(), ..one() },
+        Contract { broker: "other".into(), ..one() },
+        Contract { provider: "orders".into(), ..one() },
+        Contract { provider_version: "2".into(), ..one() },
+    ];
+    let mut ledger = Ledger::default();
+    same.iter().chain(&others).for_each(|one| ledger.claim(one, at(0)));
+    assert!(ledger.prune(|contract| Parties::of(contract) == unread, &pacing(), at(2 * HOUR)));
+    assert!(same.iter().all(|one| ledger.forget(one)) && ledger.is_empty());
 }
 
 #[test]
@@ -108,8 +137,47 @@ fn no_more_are_kept_than_an_object_can_hold() {
     for number in 0..MOST_CONTRACTS {
         ledger.claim(&contract(&number.to_string()), at(0));
     }
-    assert!(ledger.is_full() && !ledger.is_due(&contract("one more"), &pacing(), at(0)));
+    let more = contract("one more");
+    assert!(!ledger.has_room(&more) && !ledger.is_due(&more, &pacing(), at(0)));
     assert!(ledger.is_due(&contract("0"), &pacing(), at(HOUR)), "those that are kept go on");
     let bytes: usize = ledger.written().iter().map(|(key, value)| key.len() + value.len()).sum();
     assert!(bytes < 500_000, "{bytes}");
+}
+
+#[test]
+fn long_names_do_not_make_it_longer_than_an_object_can_be() {
+    let long = |number: usize| Contract {
+        broker: "b".repeat(253),
+        consumer: "\u{1F600}".repeat(255),
+        content: "a".repeat(40),
+        provider: "\"".repeat(255),
+        provider_version: format!("{number:0255}"),
+    };
+    let (mut ledger, mut number) = (Ledger::default(), 0);
+    while number < MOST_CONTRACTS && ledger.is_due(&long(number), &pacing(), at(0)) {
+        ledger.claim(&long(number), Timestamp::MAX);
+        ledger.failed(&long(number), Timestamp::MAX);
+        number += 1;
+    }
+    let bytes: usize = ledger.written().iter().map(|(key, value)| key.len() + value.len()).sum();
+    assert!(bytes <= MOST_BYTES && bytes > MOST_BYTES * 8 / 10, "{number} in {bytes}");
+    assert!(ledger.has_room(&long(0)), "those that are kept go on");
+    let kept = ledger.written();
+    assert!(!Ledger::read(kept.values()).has_room(&long(number)));
+    assert!(ledger.forget(&long(0)) && ledger.has_room(&long(number)), "there is room again");
+    ledger.claim(&long(number), at(0));
+    assert!(!ledger.has_room(&long(0)));
+    assert!(ledger.prune(|_| false, &pacing(), at(2 * HOUR)) && ledger.has_room(&long(0)));
+}
+
+#[test]
+fn one_is_never_longer_than_it_counts() {
+    let (mut ledger, mut one) = (Ledger::default(), contract("1"));
+    one.consumer = "a \"quoted\" \\ name".into();
+    ledger.claim(&one, Timestamp::MAX);
+    let asked = ledger.all.get_mut(&one).unwrap();
+    (asked.calls, asked.failures, asked.at) = (u32::MAX, u32::MAX, Timestamp::MIN);
+    let kept = ledger.written();
+    let (key, value) = kept.iter().next().unwrap();
+    assert!(key.len() + value.len() <= longest(&one), "{} {}", key.len() + value.len(), longest(&one));
 }

@@ -9,7 +9,7 @@ pub mod request;
 use std::time::Duration;
 
 pub use brokers_webhook::{BrokersWebhook, RecordedSince, Scope, fires, waits_until};
-pub use ledger::{Ledger, MOST_CONTRACTS};
+pub use ledger::Ledger;
 pub use missing::{MissingResult, Standing, missing_in, missing_of, standing};
 pub use request::VerificationRequest;
 
@@ -27,6 +27,36 @@ pub struct Contract {
     pub provider: String,
     /// The version that has to verify it.
     pub provider_version: String,
+}
+
+/// Between whom a verification is asked for, whatever the pact's content.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Parties {
+    broker: String,
+    consumer: String,
+    provider: String,
+    provider_version: String,
+}
+
+impl Parties {
+    /// Of what is asked for.
+    #[must_use]
+    pub fn of(contract: &Contract) -> Self {
+        let Contract { broker, consumer, provider, provider_version, .. } = contract.clone();
+        Self { broker, consumer, provider, provider_version }
+    }
+
+    /// Of a result that is missing.
+    #[must_use]
+    pub fn wanting(missing: &MissingResult) -> Self {
+        let MissingResult { broker, consumer, provider, provider_version, .. } = missing;
+        Self {
+            broker: broker.clone(),
+            consumer: consumer.to_string(),
+            provider: provider.to_string(),
+            provider_version: provider_version.to_string(),
+        }
+    }
 }
 
 /// How often is asked.

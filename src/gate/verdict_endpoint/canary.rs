@@ -74,10 +74,10 @@ impl Gate {
                 let why = why.sentence().unwrap_or_else(|| format!("nothing is judged: {}", why.name()));
                 return Ok(Advised { advice: Advice::GoOn, why });
             }
-            Scope::Judged { subjects, .. } => for_hook(&review, subjects, asked.enforced),
+            Scope::Judged { subjects, .. } => for_hook(asked.hook, subjects, asked.enforced),
         };
         // Not `Strange`, even for somebody without a token: such a question may come to nothing, and many of them would
-        // then let every Canary pass whose environment only warns of that. Few are answered at once instead.
+        // then hold every Canary up. Few are answered at once instead.
         let caller = Caller { urgency: Urgency::Asked, namespace: asked.namespace.to_owned() };
         let findings = subjects.into_iter().map(|open| self.find_out(open, caller.clone(), deadline));
         let decision = Decision::over(join_all(findings).await);

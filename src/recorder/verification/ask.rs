@@ -40,6 +40,10 @@ impl VerificationReconciler {
         if memory.waits(missing, Instant::now()) || !(due || unanswered.is_some()) || self.hooks.rests(&way) {
             return true;
         }
+        // Before anything is asked of the broker: many may be due for as long as there is no call.
+        if due && !memory.call_is_free(self.pacing.per_minute, Instant::now()) {
+            return true;
+        }
         let Ok(broker) = self.cluster.brokers.get(&missing.broker) else { return true };
         let broker = broker.giving_way();
         if let Some(pause) = self.brokers_own(memory, &broker, missing, now).await {
@@ -53,7 +57,7 @@ impl VerificationReconciler {
                 for key in &found.keys {
                     self.schedule.queue.now(Task::Verdict(key.clone()));
                 }
-                return !read.ledger.forget(contract) || self.write(read).await;
+                return !read.ledger.forget(contract) || self.write(memory, read).await;
             }
             Some(Standing::NoPact) | None => {
                 memory.wait(missing, SOON);
@@ -62,20 +66,22 @@ impl VerificationReconciler {
         }
         if let Some(calls) = unanswered {
             read.ledger.said(contract);
-            if !self.write(read).await {
+            if !self.write(memory, read).await {
                 return false;
             }
             self.tell_unanswered(contract, found, calls).await;
         }
-        if !due || !memory.begin_call(self.pacing.per_minute, Instant::now()) {
+        if !due {
             return true;
         }
-        self.ask(read, contract, (missing, found), &way, &broker).await
+        memory.begin_call(Instant::now());
+        self.ask(memory, read, contract, (missing, found), &way, &broker).await
     }
 
     /// Notes that it is asked for, and asks.
     async fn ask(
         &self,
+        memory: &mut Memory,
         read: &mut Read,
         contract: &Contract,
         (missing, found): (&MissingResult, &Where),
@@ -84,7 +90,7 @@ impl VerificationReconciler {
     ) -> bool {
         let request = self.request(broker, contract, missing, found).await;
         read.ledger.claim(contract, Timestamp::now());
-        if !self.leadership.is_leader() || !self.write(read).await {
+        if !self.leadership.is_leader() || !self.write(memory, read).await {
             return false;
         }
         match self.hooks.call(way, &request).await {
@@ -96,7 +102,7 @@ impl VerificationReconciler {
             Called::LeftOut => true,
             Called::Failed { .. } => {
                 read.ledger.failed(contract, Timestamp::now());
-                self.leadership.is_leader() && self.write(read).await
+                self.leadership.is_leader() && self.write(memory, read).await
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The versions that the gate denied: they run nowhere, so no check of what runs shows which results they lack. The gate's
-//! Events name them, and the question is asked again.
+//! The versions that the gate denied or held: they run nowhere, so no check of what runs shows which results they lack. The
+//! gate's Events name them, and the question is asked again.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use futures::StreamExt;
+use futures::{StreamExt, future::join};
 use k8s_openapi::{api::events::v1::Event as KubeEvent, jiff::Timestamp};
 use kube::{ResourceExt, runtime::watcher::Event};
 use operator_kit::{
@@ -23,8 +23,11 @@ use tracing::{debug, warn};
 use crate::{
     api::names::Version,
     cluster::Cluster,
-    decide::verification::{MissingResult, missing_of},
-    notifier::denials::{DenialEvent, denial_events, denial_of},
+    decide::{
+        Reason,
+        verification::{MissingResult, missing_of},
+    },
+    notifier::denials::{DenialEvent, denial_of, gate_events},
     workload::{EnvironmentRef, NamespaceMapping, RecordKey},
 };
 
@@ -37,9 +40,10 @@ const AT_ONCE: usize = 5;
 /// How soon one is asked about again.
 const AGAIN: Backoff = Backoff { min: Duration::from_secs(15), max: Duration::from_mins(5) };
 
-/// A denied version.
+/// A denied version, or one that is held.
 #[derive(Clone)]
 struct One {
+    reason: Reason,
     key: RecordKey,
     version: Version,
     regarding: Regarding,
@@ -56,25 +60,30 @@ pub(super) struct Denied(Mutex<HashMap<String, One>>);
 impl Denied {
     /// Follows the Events.
     pub(super) async fn follow(&self, cluster: &Arc<Cluster>, restored: Restored) {
-        let mut changes = pin!(denial_events(cluster.client.clone(), restored));
+        let denied = self.follow_reason(cluster, Reason::RolloutDenied, restored.clone());
+        join(denied, self.follow_reason(cluster, Reason::RolloutHeld, restored)).await;
+    }
+
+    async fn follow_reason(&self, cluster: &Arc<Cluster>, reason: Reason, restored: Restored) {
+        let mut changes = pin!(gate_events(cluster.client.clone(), reason, restored));
         let mut listed = HashSet::new();
         while let Some(change) = changes.next().await {
             match change {
                 Ok(Event::Init) => listed.clear(),
-                Ok(Event::InitApply(event)) => listed.extend(self.apply(&event)),
-                Ok(Event::InitDone) => self.known().retain(|uid, _| listed.contains(uid)),
-                Ok(Event::Apply(event)) => drop(self.apply(&event)),
+                Ok(Event::InitApply(event)) => listed.extend(self.apply(reason, &event)),
+                Ok(Event::InitDone) => self.known().retain(|uid, one| one.reason != reason || listed.contains(uid)),
+                Ok(Event::Apply(event)) => drop(self.apply(reason, &event)),
                 Ok(Event::Delete(event)) => drop(self.known().remove(&event.uid().unwrap_or_default())),
                 Err(error) => {
                     let error = explain(&error);
-                    warn!(error, "watching for denied versions was interrupted and goes on");
+                    warn!(error, %reason, "watching for denied versions was interrupted and goes on");
                 }
             }
         }
     }
 
     /// Takes in an Event; answers its uid, if it is about a version that is looked after.
-    fn apply(&self, event: &KubeEvent) -> Option<String> {
+    fn apply(&self, reason: Reason, event: &KubeEvent) -> Option<String> {
         let (uid, DenialEvent { denial, regarding, namespace }) = (event.uid()?, denial_of(event)?);
         let (key, version) = (denial.key().ok()?, Version::parse(&denial.version).ok()?);
         let mut known = self.known();
@@ -83,7 +92,8 @@ impl Denied {
             if known.len() >= MOST || of_it >= MOST_OF_A_NAMESPACE {
                 return None;
             }
-            let one = One { key, version, regarding, namespace, missing: Vec::new(), next: Instant::now(), tries: 0 };
+            let (missing, next, tries) = (Vec::new(), Instant::now(), 0);
+            let one = One { reason, key, version, regarding, namespace, missing, next, tries };
             known.insert(uid.clone(), one);
         }
         Some(uid)

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use operator_kit::backoff::{Backoff, entropy};
 use tokio::time::Instant;
 
 use super::kept::Read;
@@ -18,10 +19,15 @@ const WEBHOOKS_HOLD: Duration = Duration::from_mins(5);
 /// How often it is said that what was asked for cannot be read.
 const COMPLAINED_FOR: Duration = Duration::from_mins(10);
 
+/// How long nothing is done after what was asked for could not be kept.
+const UNKEPT: Backoff = Backoff { min: Duration::from_secs(4), max: Duration::from_mins(5) };
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Memory {
     pub(super) kept: Option<Read>,
+    /// How often in a row it could not be kept, and until when that is not tried again.
+    unkept: Option<(u32, Instant)>,
     pacts: HashMap<MissingResult, PublishedPact>,
     waiting: HashMap<MissingResult, Instant>,
     calls: VecDeque<Instant>,
@@ -55,16 +61,28 @@ impl Memory {
         self.waiting.insert(missing.clone(), Instant::now() + pause);
     }
 
-    /// Whether there may be another call within this minute. If so, it counts.
-    pub(super) fn begin_call(&mut self, per_minute: u32, now: Instant) -> bool {
+    /// Whether there may be another call within this minute.
+    pub(super) fn call_is_free(&mut self, per_minute: u32, now: Instant) -> bool {
         while self.calls.front().is_some_and(|at| now.duration_since(*at) >= Duration::from_mins(1)) {
             self.calls.pop_front();
         }
-        let free = self.calls.len() < usize::try_from(per_minute).unwrap_or(usize::MAX);
-        if free {
-            self.calls.push_back(now);
-        }
-        free
+        self.calls.len() < usize::try_from(per_minute).unwrap_or(usize::MAX)
+    }
+
+    /// There is a call.
+    pub(super) fn begin_call(&mut self, now: Instant) {
+        self.calls.push_back(now);
+    }
+
+    /// Whether what was asked for could be kept.
+    pub(super) fn keeping(&mut self, kept: bool, now: Instant) {
+        let tries = self.unkept.map_or(0, |(tries, _)| tries);
+        self.unkept = (!kept).then(|| (tries.saturating_add(1), now + UNKEPT.delay(tries, entropy())));
+    }
+
+    /// Whether it could not be kept lately: without that nothing is asked for, so nothing is looked at.
+    pub(super) fn rests(&self, now: Instant) -> bool {
+        self.unkept.is_some_and(|(_, until)| now < until)
     }
 
     /// The webhooks of a broker, if they were read lately.
@@ -96,9 +114,28 @@ mod tests {
     async fn no_more_calls_are_made_in_a_minute_than_are_allowed() {
         let (mut memory, start) = (Memory::default(), Instant::now());
         let second = Duration::from_secs(1);
-        assert!(memory.begin_call(2, start) && memory.begin_call(2, start + 30 * second));
-        assert!(!memory.begin_call(2, start + 59 * second));
-        assert!(memory.begin_call(2, start + 60 * second));
-        assert!(!memory.begin_call(2, start + 61 * second), "the second one is still of this minute");
+        for at in [0, 30] {
+            assert!(memory.call_is_free(2, start + at * second));
+            memory.begin_call(start + at * second);
+        }
+        assert!(!memory.call_is_free(2, start + 59 * second));
+        assert!(memory.call_is_free(2, start + 60 * second));
+        memory.begin_call(start + 60 * second);
+        assert!(!memory.call_is_free(2, start + 61 * second), "the second one is still of this minute");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_kept_is_tried_at_growing_intervals_until_it_can() {
+        let (mut memory, start) = (Memory::default(), Instant::now());
+        assert!(!memory.rests(start));
+        for pause in [4, 8, 16, 32, 64, 128, 256, 300, 300] {
+            memory.keeping(false, start);
+            assert!(memory.rests(start + Duration::from_secs(pause) - Duration::from_millis(1)), "{pause}");
+            assert!(!memory.rests(start + Duration::from_secs(pause + pause / 4)), "{pause}");
+        }
+        memory.keeping(true, start);
+        assert!(!memory.rests(start));
+        memory.keeping(false, start);
+        assert!(!memory.rests(start + Duration::from_secs(5)), "from the start again");
     }
 }

@@ -39,7 +39,7 @@ use super::{schedule::Schedule, verdicts::Verdicts};
 use crate::{
     api::{gate::GateMode, names::EnvironmentName},
     cluster::{Cluster, records::regarding},
-    decide::verification::{Contract, MissingResult, Pacing, missing_in},
+    decide::verification::{Contract, MissingResult, Pacing, Parties, missing_in},
     notifier::verification::Hooks,
     workload::{RecordKey, glob::Globs},
 };
@@ -155,12 +155,20 @@ impl VerificationReconciler {
         let wanted = self.wanted();
         memory.retain(|missing| wanted.contains_key(missing));
         let Some(mut read) = self.read(memory, wanted.is_empty()).await else { return };
-        if !read.ledger.is_full() {
+        let (contracts, unread) = self.contracts(memory, &wanted).await;
+        let is_wanted =
+            |contract: &Contract| contracts.contains_key(contract) || unread.contains(&Parties::of(contract));
+        // First, so that what is wanted no longer takes no room.
+        if read.ledger.prune(is_wanted, &self.pacing, Timestamp::now())
+            && !(self.leadership.is_leader() && self.write(memory, &mut read).await)
+        {
+            return;
+        }
+        if contracts.keys().all(|contract| read.ledger.has_room(contract)) {
             self.full.store(false, Ordering::Relaxed);
         } else if !self.full.swap(true, Ordering::Relaxed) {
             warn!("more results are missing than is kept which were asked for: no further ones are asked for");
         }
-        let (contracts, all) = self.contracts(memory, &wanted).await;
         for (contract, missing) in &contracts {
             let Some(found) = wanted.get(missing) else { continue };
             if !self.leadership.is_leader() || !self.pursue(memory, &mut read, contract, (missing, found)).await {
@@ -168,15 +176,14 @@ impl VerificationReconciler {
                 return;
             }
         }
-        let names: BTreeSet<_> = contracts.into_keys().collect();
-        if all && read.ledger.prune(&names, &self.pacing, Timestamp::now()) && !self.write(&mut read).await {
-            return;
-        }
         memory.kept = Some(read);
     }
 
-    /// What is kept. `None` when it cannot be read, and when nobody wants to know.
+    /// What is kept. `None` when it cannot be read or written, and when nobody wants to know.
     async fn read(&self, memory: &mut Memory, nothing_wanted: bool) -> Option<Read> {
+        if memory.rests(Instant::now()) {
+            return None;
+        }
         if let Some(read) = memory.kept.take() {
             return Some(read);
         }
@@ -196,15 +203,14 @@ impl VerificationReconciler {
     }
 
     /// Keeps what was asked for; says whether that succeeded.
-    async fn write(&self, read: &mut Read) -> bool {
-        match self.kept.write(read).await {
-            Ok(()) => true,
-            Err(error) => {
-                let error = operator_kit::refusal::explain(&error);
-                warn!(error, "it cannot be kept which verification is asked for: it is not asked for");
-                false
-            }
+    async fn write(&self, memory: &mut Memory, read: &mut Read) -> bool {
+        let written = self.kept.write(read).await;
+        memory.keeping(written.is_ok(), Instant::now());
+        if let Err(error) = &written {
+            let error = operator_kit::refusal::explain(error);
+            warn!(error, "it cannot be kept which verification is asked for: it is not asked for");
         }
+        written.is_ok()
     }
 
     /// Every result that is missing now and that somebody can be asked for.
@@ -241,13 +247,14 @@ impl VerificationReconciler {
             && self.cluster.gate_rules(key).is_some_and(|rules| rules.mode != GateMode::Off)
     }
 
-    /// What is to be asked for, by content, with one of the results that it gives; and whether that is all.
+    /// What is to be asked for, by content, with one of the results that it gives; and of whom it is not known, because the
+    /// pact could not be read.
     async fn contracts(
         &self,
         memory: &mut Memory,
         wanted: &BTreeMap<MissingResult, Where>,
-    ) -> (BTreeMap<Contract, MissingResult>, bool) {
-        let (mut contracts, mut all, mut read) = (BTreeMap::new(), true, 0);
+    ) -> (BTreeMap<Contract, MissingResult>, BTreeSet<Parties>) {
+        let (mut contracts, mut unread, mut read) = (BTreeMap::new(), BTreeSet::new(), 0);
         for missing in wanted.keys() {
             if memory.pact(missing).is_none() && read < PACTS_AT_ONCE && !memory.waits(missing, Instant::now()) {
                 read += 1;
@@ -264,9 +271,9 @@ impl VerificationReconciler {
                     };
                     contracts.entry(contract).or_insert_with(|| missing.clone());
                 }
-                None => all = false,
+                None => drop(unread.insert(Parties::wanting(missing))),
             }
         }
-        (contracts, all)
+        (contracts, unread)
     }
 }
