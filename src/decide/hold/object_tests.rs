@@ -90,8 +90,8 @@ fn no(tag: &str) -> Finding {
 }
 
 /// A Deployment that runs a version and has finished.
-fn runs(tag: &str) -> Option<Workload> {
-    Some(deployment(tag, false, None))
+fn runs(tag: &str) -> Workload {
+    deployment(tag, false, None)
 }
 
 /// One that is held, as it is observed.
@@ -122,7 +122,7 @@ fn only_what_waits_for_a_verification_everywhere_is_held() {
         ("a yes", vec![yes("2")], Change::None),
         ("nothing to ask", vec![], Change::None),
     ] {
-        let review = review(runs("1"), new.clone(), "jane", "kubectl-set");
+        let review = review(Some(runs("1")), new.clone(), "jane", "kubectl-set");
         assert_eq!(before(&review), None, "{name}");
         assert_eq!(asked(&review, &Decision::over(findings), now()), change, "{name}");
     }
@@ -142,11 +142,11 @@ fn only_where_a_pause_keeps_pods_of_one_version_anything_is_held() {
     };
     let new = || deployment("2", false, None);
     for (name, old, new, holds) in [
-        ("it has finished", runs("1"), new(), true),
+        ("it has finished", Some(runs("1")), new(), true),
         ("old pods end", with(&|it| it.rollout = RolloutState::Terminating { until, remaining: 1 }), new(), true),
         ("it is new", None, new(), false),
         ("it has no pods", with(&|it| it.without_pods = true), new(), false),
-        ("it goes to zero", runs("1"), at_zero(new()), false),
+        ("it goes to zero", Some(runs("1")), at_zero(new()), false),
         ("half done", with(&|it| it.rollout = fixtures::progressing()), new(), false),
         ("given up", with(&|it| it.rollout = fixtures::failed()), new(), false),
         ("paused half done by its owner", with(&|it| it.rollout = RolloutState::Paused), new(), false),
@@ -155,7 +155,7 @@ fn only_where_a_pause_keeps_pods_of_one_version_anything_is_held() {
             "held, and no pods",
             with(&|it| {
                 *it = paused_at("3", NOTE_OF_3);
-                it.without_pods = true
+                it.without_pods = true;
             }),
             new(),
             false,
@@ -165,8 +165,7 @@ fn only_where_a_pause_keeps_pods_of_one_version_anything_is_held() {
         let change = if holds { Change::Hold(Held::begin(version("2"), now())) } else { Change::None };
         assert_eq!(asked(&asked_of, &Decision::over(vec![unknown("2")]), now()), change, "{name}");
         // The same in the validating webhook, whoever wrote pause and annotation.
-        let written = Workload { paused: true, ..new };
-        let mut written = written;
+        let mut written = Workload { paused: true, ..new };
         written.annotations.held = Some(NOTE.into());
         let asked_of = review(old, written, "jane", "kubectl-set");
         let spared = holds.then_some(Spared::Held);
@@ -176,7 +175,7 @@ fn only_where_a_pause_keeps_pods_of_one_version_anything_is_held() {
 
 #[test]
 fn a_bypass_over_something_held_is_looked_at_and_ends_the_pause_if_it_counts() {
-    let states = |mut it: Workload, text: &str| {
+    let bypassing = |mut it: Workload, text: &str| {
         it.annotations.bypass = Some(text.into());
         it
     };
@@ -188,17 +187,17 @@ fn a_bypass_over_something_held_is_looked_at_and_ends_the_pause_if_it_counts() {
     let not = |findings| Decision::over(findings).beside(Bypass::Ineffective(Ineffective::NoRight));
     let stated = "2 the shop is down";
     for (name, old, new, manager, if_not) in [
-        ("stated", old(), states(paused.clone(), stated), by_hand, Change::None),
-        ("stated, resumed by hand", old(), states(resumed.clone(), stated), by_hand, Change::None),
-        ("stated, applied", old(), states(resumed.clone(), stated), by_manifest, Change::Hold(parsed(NOTE))),
+        ("stated", old(), bypassing(paused.clone(), stated), by_hand, Change::None),
+        ("stated, resumed by hand", old(), bypassing(resumed.clone(), stated), by_hand, Change::None),
+        ("stated, applied", old(), bypassing(resumed.clone(), stated), by_manifest, Change::Hold(parsed(NOTE))),
         (
             "stated before",
-            states(old(), stated),
-            states(resumed.clone(), stated),
+            bypassing(old(), stated),
+            bypassing(resumed.clone(), stated),
             by_manifest,
             Change::Hold(parsed(NOTE)),
         ),
-        ("a new version", deployment("1", true, Some(NOTE)), states(paused.clone(), stated), by_hand, Change::None),
+        ("a new version", deployment("1", true, Some(NOTE)), bypassing(paused.clone(), stated), by_hand, Change::None),
     ] {
         let review = review(Some(old), new, "jane", manager);
         assert_eq!(before(&review), None, "{name}");
@@ -207,14 +206,14 @@ fn a_bypass_over_something_held_is_looked_at_and_ends_the_pause_if_it_counts() {
         assert_eq!(asked(&review, &not(vec![unknown("2")]), now()), if_not, "{name}, and it does not count");
     }
     let review = |old, new| review(Some(old), new, "jane", "kubectl-annotate");
-    let unchanged = review(states(old(), stated), states(paused.clone(), stated));
+    let unchanged = review(bypassing(old(), stated), bypassing(paused.clone(), stated));
     assert_eq!((before(&unchanged), judged_anew(&unchanged)), (Some(Change::None), None), "nothing new is stated");
-    let taken = review(states(old(), stated), states(deployment("2", true, None), stated));
+    let taken = review(bypassing(old(), stated), bypassing(deployment("2", true, None), stated));
     assert_eq!(before(&taken), Some(Change::Hold(parsed(NOTE))), "the annotation alone stays");
-    let gone = review(states(old(), stated), paused);
+    let gone = review(bypassing(old(), stated), paused);
     assert_eq!(before(&gone), Some(Change::None), "a statement that goes is none");
     let told = format!("{NOTE} Overdue");
-    let again = review(deployment("2", true, Some(&told)), states(deployment("2", true, Some(&told)), stated));
+    let again = review(deployment("2", true, Some(&told)), bypassing(deployment("2", true, Some(&told)), stated));
     assert_eq!(asked(&again, &not(vec![unknown("2")]), now()), Change::None, "what was reported stays so");
 }
 
@@ -321,19 +320,19 @@ fn the_validating_webhook_admits_what_is_held_for_that_version_and_a_resumption_
     let held = || Some(deployment("2", true, Some(NOTE)));
     let (by_hand, by_manifest) = ("kubectl-rollout", "kubectl-client-side-apply");
     for (name, old, new, manager, findings, spared) in [
-        ("held", runs("1"), deployment("2", true, Some(NOTE)), "", vec![unknown("2")], Some(Spared::Held)),
+        ("held", Some(runs("1")), deployment("2", true, Some(NOTE)), "", vec![unknown("2")], Some(Spared::Held)),
         (
             "for another version",
-            runs("1"),
+            Some(runs("1")),
             deployment("2", true, Some("3 2026-05-01T10:00:00Z")),
             "",
             vec![unknown("2")],
             None,
         ),
-        ("not paused", runs("1"), deployment("2", false, Some(NOTE)), "", vec![unknown("2")], None),
-        ("paused by its owner", runs("1"), deployment("2", true, None), "", vec![unknown("2")], None),
-        ("a no", runs("1"), deployment("2", true, Some(NOTE)), "", vec![no("2")], None),
-        ("a yes", runs("1"), deployment("2", true, Some(NOTE)), "", vec![yes("2")], None),
+        ("not paused", Some(runs("1")), deployment("2", false, Some(NOTE)), "", vec![unknown("2")], None),
+        ("paused by its owner", Some(runs("1")), deployment("2", true, None), "", vec![unknown("2")], None),
+        ("a no", Some(runs("1")), deployment("2", true, Some(NOTE)), "", vec![no("2")], None),
+        ("a yes", Some(runs("1")), deployment("2", true, Some(NOTE)), "", vec![yes("2")], None),
         ("resumed", held(), deployment("2", false, Some(NOTE)), by_hand, vec![unknown("2")], Some(Spared::ByHand)),
         ("resumed after a no", held(), deployment("2", false, Some(NOTE)), by_hand, vec![no("2")], None),
         (
