@@ -86,7 +86,8 @@ impl Index {
             self.stray_keys.insert(reference.clone(), stray);
         }
         let annotated_elsewhere = workload.canary_owner.is_some()
-            || workload.revisions.as_ref().is_some_and(|revisions| revisions.template.is_some());
+            || workload.revisions.as_ref().is_some_and(|revisions| revisions.template.is_some())
+            || self.is_template(&reference);
         if workload.annotations.pacticipant.is_none() && !annotated_elsewhere {
             return self.forget_workload(&reference);
         }

@@ -42,7 +42,10 @@ impl Cluster {
             reads.push(live_workload(&self.client, &member.workload));
         }
         let workloads: Vec<Option<Workload>> = stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
-        let templates = self.live_templates(members.iter().map(|member| &member.workload)).await?;
+        // Nothing else can be the template of a Rollout.
+        let deployments = members.iter().map(|member| &member.workload);
+        let deployments = deployments.filter(|workload| workload.kind == WorkloadKind::Deployment);
+        let templates = self.live_templates(deployments).await?;
         let moved = self.moved_namespaces(members.iter().map(|member| &member.workload)).await?;
         let index = self.index();
         Ok(workloads
@@ -185,7 +188,11 @@ async fn pods_left_of(client: &Client, key: &RecordKey, gone: &WorkloadRef) -> R
         let what = format!("the ReplicaSets in {namespace}");
         let sets = bounded(api.list(&ListParams::default()), &what).await.map_err(|error| error.unexpected(&what))?;
         let replicas = |set: &ReplicaSet| set.status.as_ref().map_or(0, |status| status.replicas);
-        return Ok(sets.iter().any(|set| replicas(set) > 0 && pods_left::runs(set.annotations(), key)));
+        let was_its_own = |set: &ReplicaSet| {
+            gone.kind == WorkloadKind::Rollout && pods_left::was_revision_of(&set.metadata, &gone.name)
+        };
+        let runs = |set: &ReplicaSet| pods_left::runs(set.annotations(), key) || was_its_own(set);
+        return Ok(sets.iter().any(|set| replicas(set) > 0 && runs(set)));
     }
     let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(client.clone(), namespace);
     let what = format!("the Pods in {namespace}");
@@ -226,7 +233,9 @@ pub async fn as_it_runs(client: &Client, workload: Workload) -> Result<Workload,
     let what = format!("the ReplicaSets in {namespace}");
     let sets = bounded(api.list(&ListParams::default().labels(HASH_LABEL)), &what).await;
     let sets = sets.map_err(|error| error.unexpected(&what))?;
-    let of_this = |(rollout, hash), set: &RevisionView| (rollout == workload.reference).then(|| (hash, set.observe()));
+    let of_this = |(rollout, hash), set: &RevisionView| {
+        (rollout == workload.reference).then(|| (hash, set.observe(Timestamp::now())))
+    };
     let revisions = sets.iter().filter_map(|set| of_this(set.of()?, set)).collect();
     Ok(own_revision(&workload, of, &revisions, template.as_ref()).0)
 }

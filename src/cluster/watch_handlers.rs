@@ -164,14 +164,14 @@ impl<K: Kind, C: OnChange> WatchHandler for Workloads<K, C> {
         let change = {
             let mut index = self.0.cluster.index();
             let before = index.workload(&reference);
-            let counted = before.is_some() != workload.annotated();
+            let kept_before = before.is_some();
             let invalid_before = index.invalid_workload(&reference).cloned();
             let stale = before
                 .and_then(|before| index.stale_source(before, &workload))
                 .map(|source| Box::new((workload.clone(), source)));
             let touched = index.apply_workload(workload);
             let invalid = index.invalid_workload(&reference).cloned();
-            let counted = counted || invalid != invalid_before;
+            let counted = kept_before != index.workload(&reference).is_some() || invalid != invalid_before;
             let invalid = invalid.map(Box::new);
             let stray = index.stray_keys_of(&reference).cloned().map(Box::new);
             Change::Workload { workload: reference.clone(), touched, counted, invalid, stale, stray, held }

@@ -223,6 +223,8 @@ reasons! {
     SecretUnreadable => UnderWay,
     /// The workload's namespace is new to a pacticipant that is recorded for others, and it runs another version.
     Stranger => Stalled,
+    /// An Argo Rollout is annotated otherwise than the Deployment whose template it uses.
+    TemplateDiffers => Stalled,
     /// The workload is only the template of an Argo Rollout or a Flagger Canary.
     TemplateOnly => Stalled,
     /// The broker refuses the credentials.
@@ -318,6 +320,7 @@ impl From<&VersionProblem> for Reason {
 impl From<&IdentityProblem> for Reason {
     fn from(problem: &IdentityProblem) -> Self {
         match problem {
+            IdentityProblem::OtherThanTemplate(_) => Self::TemplateDiffers,
             IdentityProblem::EmptyPacticipant => Self::PacticipantEmpty,
             IdentityProblem::InvalidPacticipant(_) => Self::PacticipantInvalid,
             IdentityProblem::TooMany { .. } | IdentityProblem::TooLong { .. } => Self::PacticipantsTooMany,

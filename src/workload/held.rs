@@ -63,7 +63,8 @@ impl Held {
         Self::parse(text)
     }
 
-    /// Whether workloads of a kind can be held: they have a pause that keeps the old pods.
+    /// Whether workloads of a kind can be held: they have a pause that keeps the old pods, and makes no new one. That of Argo
+    /// Rollouts does not hold; docs/contributing/hold.md says what it does.
     #[must_use]
     pub const fn is_possible(kind: WorkloadKind) -> bool {
         matches!(kind, WorkloadKind::Deployment)

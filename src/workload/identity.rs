@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::version;
 use super::version_rules::OwnInstance;
-use super::{ResolvedVersion, StaleSource, VersionProblem, VersionRules, Workload};
+use super::{ResolvedVersion, StaleSource, VersionProblem, VersionRules, Workload, WorkloadRef};
 use crate::api::annotations;
 use crate::api::names::{ApplicationInstance, NameError, Pacticipant};
 
@@ -57,6 +57,12 @@ pub enum IdentityProblem {
         /// How many bytes the annotation has.
         bytes: usize,
     },
+    /// A Rollout is annotated, and the Deployment whose pod template it uses is not, or otherwise.
+    #[error(
+        "the {0}, whose pod template it uses, does not have the same annotations: the gate judges changes of that one, so \
+         annotate it, and not the Rollout"
+    )]
+    OtherThanTemplate(WorkloadRef),
     /// The application instance is invalid.
     #[error("the annotation {annotation}: {0}: correct or remove it", annotation = annotations::APPLICATION_INSTANCE)]
     InvalidApplicationInstance(#[source] NameError),
@@ -81,6 +87,7 @@ impl IdentityProblem {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::EmptyPacticipant => "PacticipantEmpty",
+            Self::OtherThanTemplate(_) => "TemplateDiffers",
             Self::InvalidPacticipant(_) => "PacticipantInvalid",
             Self::TooMany { .. } | Self::TooLong { .. } => "PacticipantsTooMany",
             Self::InvalidApplicationInstance(_) => "ApplicationInstanceInvalid",

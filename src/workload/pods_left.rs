@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::RecordKey;
+use super::{RecordKey, revisions::HASH_LABEL};
 use crate::api::{
     annotations::{APPLICATION_INSTANCE, PACTICIPANT},
     names::ApplicationInstance,
@@ -22,6 +22,15 @@ pub fn runs(annotations: &BTreeMap<String, String>, key: &RecordKey) -> bool {
     let same_instance = instance.is_none() || instance == key.instance.as_ref().map(ApplicationInstance::as_str);
     let names = annotations.get(PACTICIPANT).map(String::as_str).unwrap_or_default();
     same_instance && names.split(',').any(|name| name.trim() == key.pacticipant.as_str())
+}
+
+/// Whether a `ReplicaSet` was a revision of the Argo Rollout of this name: Rollouts name theirs by the hash that is its
+/// label, and copy no annotations of a Deployment that they refer to.
+#[must_use]
+pub fn was_revision_of(set: &ObjectMeta, rollout: &str) -> bool {
+    let hash = set.labels.as_ref().and_then(|labels| labels.get(HASH_LABEL));
+    let part = set.name.as_deref().and_then(|name| name.strip_prefix(rollout)?.strip_prefix('-'));
+    hash.is_some() && part == hash.map(String::as_str)
 }
 
 /// Whether a pod with the label [`REVISION`] was one of the `StatefulSet` or `DaemonSet` of this name: it has lost its
@@ -56,6 +65,19 @@ mod tests {
         ] {
             let annotations = labels(annotations);
             assert_eq!([runs(&annotations, &plain), runs(&annotations, &blue)], expected, "{annotations:?}");
+        }
+    }
+
+    #[test]
+    fn case_99_a_replica_set_was_a_rollouts_by_its_name_and_hash() {
+        let set = |name: &str, hash: Option<&str>| ObjectMeta {
+            name: Some(name.into()),
+            labels: hash.map(|hash| labels(&[(HASH_LABEL, hash)])),
+            ..ObjectMeta::default()
+        };
+        assert!(was_revision_of(&set("orders-7d9f", Some("7d9f")), "orders"));
+        for (name, hash) in [("orders-7d9f", None), ("orders-api-7d9f", Some("7d9f")), ("orders-7d9f", Some("aaaa"))] {
+            assert!(!was_revision_of(&set(name, hash), "orders"), "{name} {hash:?}");
         }
     }
 

@@ -4,7 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    jiff::{SignedDuration, Timestamp},
+};
 use serde::Deserialize;
 
 use super::{
@@ -12,6 +16,9 @@ use super::{
     kinds::{PodTemplateView, metadata},
 };
 use crate::api::annotations;
+
+/// How long a pod may take to terminate where its template does not say so.
+const DEFAULT_GRACE_SECONDS: i64 = 30;
 
 /// The label by which the `ReplicaSet`s of Rollouts are known; its value is the hash of the pod template.
 pub const HASH_LABEL: &str = "rollouts-pod-template-hash";
@@ -31,7 +38,7 @@ pub struct Revisions {
     pub template_seen: Option<i64>,
     /// The generation that it has, where it was read together with the Rollout.
     pub template_generation: Option<i64>,
-    /// Whether, after an abort, the numbers say that no pod of the current revision is left.
+    /// Whether, after an abort, no pod of the current revision is left.
     pub back_on_stable: bool,
 }
 
@@ -48,6 +55,28 @@ pub struct Revision {
     pub default_container: Option<String>,
     /// Whether it has pods.
     pub has_pods: bool,
+    /// The pods of it that are terminating, where the API server counts them.
+    pub terminating: Option<Terminating>,
+}
+
+/// Pods that are terminating.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terminating {
+    /// How long they are waited for at most.
+    pub until: Timestamp,
+    /// How many they are.
+    pub remaining: i32,
+}
+
+impl Revision {
+    /// The same revision as the continuation of what was known of it: what was waited for is not waited for any longer.
+    #[must_use]
+    pub fn continuing(mut self, before: Option<&Self>) -> Self {
+        if let (Some(now), Some(then)) = (&mut self.terminating, before.and_then(|before| before.terminating)) {
+            now.until = now.until.min(then.until);
+        }
+        self
+    }
 }
 
 /// A `ReplicaSet` of a Rollout, reduced to what the operator reads.
@@ -73,9 +102,12 @@ pub struct RevisionSpecView {
 
 /// The part of a `ReplicaSet`'s status that the operator reads.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
 pub struct RevisionStatusView {
-    /// The number of pods.
+    /// The number of pods that are not terminating.
     pub replicas: Option<i32>,
+    /// The number of terminating pods, where the API server reports it.
+    pub terminating_replicas: Option<i32>,
 }
 
 impl kube::Resource for RevisionView {
@@ -120,9 +152,9 @@ impl RevisionView {
         Some((rollout, hash.to_owned()))
     }
 
-    /// The revision.
+    /// The revision at `now`, from which terminating pods are waited for as long as each of them may take.
     #[must_use]
-    pub fn observe(&self) -> Revision {
+    pub fn observe(&self, now: Timestamp) -> Revision {
         let template = self.spec.as_ref().and_then(|spec| spec.template.as_ref());
         let pod = template.and_then(|template| template.spec.as_ref());
         let pod_metadata = template.and_then(|template| template.metadata.as_ref());
@@ -146,6 +178,14 @@ impl RevisionView {
                 annotations::DEFAULT_CONTAINER,
             ),
             has_pods: asked_for.max(pods).is_some_and(|pods| pods > 0),
+            terminating: self.status.as_ref().and_then(|it| it.terminating_replicas).filter(|it| *it > 0).map(
+                |remaining| {
+                    let grace =
+                        pod.and_then(|pod| pod.termination_grace_period_seconds).unwrap_or(DEFAULT_GRACE_SECONDS);
+                    let until = now.checked_add(SignedDuration::from_secs(grace.max(0))).unwrap_or(Timestamp::MAX);
+                    Terminating { until, remaining }
+                },
+            ),
         }
     }
 }
@@ -155,7 +195,9 @@ impl RevisionView {
 ///
 /// Where the pod template is a Deployment's, so are the annotations, unless the Rollout has some itself; and until the
 /// controller has seen that Deployment as it is, the rollout counts as unfinished, because a Rollout says nothing of a
-/// change that it has not seen. After an abort, once no other pod is left, it is complete again with the stable revision.
+/// change that it has not seen. Nor is it finished while the status names another revision than that of its own template. A
+/// Deployment that keeps pods of its own runs beside the Rollout. After an abort, once no other pod is left, it is complete
+/// again with the stable revision.
 #[must_use]
 pub fn own_revision(
     rollout: &Workload,
@@ -168,52 +210,96 @@ pub fn own_revision(
         now.annotations = PactAnnotations { bypass: now.annotations.bypass.take(), ..template.annotations.clone() };
         now.version_label.clone_from(&template.version_label);
     }
-    let mut unknown = None;
-    if of.by_reference {
-        let generation = template.map(|template| template.generation).max(of.template_generation);
-        match (template, generation) {
-            (Some(template), Some(generation)) if of.template_seen != Some(generation) => {
-                now.containers.clone_from(&template.containers);
-                now.default_container.clone_from(&template.default_container);
-                unknown =
-                    Some(format!("the Rollout controller has not yet seen generation {generation} of its template"));
-            }
-            (None, Some(generation)) if of.template_seen != Some(generation) => {
-                unknown =
-                    Some(format!("the Rollout controller has not yet seen generation {generation} of its template"));
-            }
-            _ => match revisions.get(&of.current) {
-                Some(revision) => {
-                    now.containers.clone_from(&revision.containers);
-                    now.default_container.clone_from(&revision.default_container);
-                }
-                None => unknown = Some("the ReplicaSet of its template has not been seen yet".to_owned()),
-            },
-        }
+    let mut not_yet = of.by_reference.then(|| take_template(&mut now, of, revisions, template)).flatten();
+    let names_another = !of.by_reference && now.rollout.finished() && names_another(&now, of, revisions);
+    if names_another {
+        not_yet = Some("the Rollout controller has not yet named the revision of its template".to_owned());
     }
-    if let Some(message) = unknown.filter(|_| now.rollout != RolloutState::Deleting) {
+    if let Some(message) = not_yet.filter(|_| now.rollout != RolloutState::Deleting) {
         now.rollout = RolloutState::Progressing { message };
     }
-    let others = || revisions.iter().filter(|(hash, _)| **hash != of.current);
-    let on_stable = || {
-        let stable = revisions.get(&of.stable).filter(|_| of.back_on_stable && of.stable != of.current)?;
-        let alone = !revisions.iter().any(|(hash, revision)| *hash != of.stable && revision.has_pods);
-        if !alone || !matches!(now.rollout, RolloutState::Failed { .. }) {
-            return None;
-        }
-        as_of(&now, stable)
-    };
-    if let Some(stable) = on_stable() {
-        let rollout = if stable.without_pods { RolloutState::ScaledToZero } else { RolloutState::Complete };
-        return (Workload { rollout, ..stable }, Vec::new());
+    if let Some(stable) = on_stable(&now, of, revisions) {
+        return (stable, Vec::new());
     }
-    let besides = if now.rollout.finished() {
-        Vec::new()
-    } else {
+    let is_other = |hash: &str, revision| if names_another { !is_of(rollout, revision) } else { hash != of.current };
+    let others: Vec<_> = revisions.iter().filter(|(hash, revision)| is_other(hash, revision)).collect();
+    if now.rollout.finished()
+        && let Some(pods) = others.iter().filter_map(|(_, revision)| revision.terminating).max_by_key(|pods| pods.until)
+    {
+        now.rollout = RolloutState::Terminating { until: pods.until, remaining: pods.remaining };
+    }
+    let beside = template.and_then(|template| beside(&mut now, template));
+    let mut besides = Vec::new();
+    if !now.rollout.finished() {
         let may_serve = |(hash, revision): &(&String, &Revision)| revision.has_pods || **hash == of.stable;
-        others().filter(may_serve).filter_map(|(_, revision)| as_of(&now, revision)).collect()
-    };
+        besides.extend(others.into_iter().filter(may_serve).filter_map(|(_, revision)| as_of(&now, revision)));
+    }
+    besides.extend(beside);
     (now, besides)
+}
+
+/// Gives a Rollout the pod template of the workload that it refers to, as far as its controller has seen it. Says what is
+/// not known yet.
+fn take_template(
+    now: &mut Workload,
+    of: &Revisions,
+    revisions: &BTreeMap<String, Revision>,
+    template: Option<&Workload>,
+) -> Option<String> {
+    let generation = template.map(|template| template.generation).max(of.template_generation);
+    if let Some(generation) = generation.filter(|generation| of.template_seen != Some(*generation)) {
+        if let Some(template) = template {
+            now.containers.clone_from(&template.containers);
+            now.default_container.clone_from(&template.default_container);
+        }
+        return Some(format!("the Rollout controller has not yet seen generation {generation} of its template"));
+    }
+    let Some(revision) = revisions.get(&of.current) else {
+        return Some("the ReplicaSet of its template has not been seen yet".to_owned());
+    };
+    now.containers.clone_from(&revision.containers);
+    now.default_container.clone_from(&revision.default_container);
+    None
+}
+
+/// A Rollout that was aborted, as its stable revision, once no pod of another one is left.
+fn on_stable(now: &Workload, of: &Revisions, revisions: &BTreeMap<String, Revision>) -> Option<Workload> {
+    let stable = revisions.get(&of.stable).filter(|_| of.back_on_stable && of.stable != of.current)?;
+    let alone = !revisions.iter().any(|(hash, revision)| *hash != of.stable && revision.has_pods);
+    if !alone || !matches!(now.rollout, RolloutState::Failed { .. }) {
+        return None;
+    }
+    let stable = as_of(now, stable)?;
+    let rollout = if stable.without_pods { RolloutState::ScaledToZero } else { RolloutState::Complete };
+    Some(Workload { rollout, ..stable })
+}
+
+/// What the template of a Rollout runs itself, if that is something else: with `scaleDown: never` its pods stay. Then the
+/// Rollout is not finished, however far it is.
+fn beside(now: &mut Workload, template: &Workload) -> Option<Workload> {
+    if template.without_pods {
+        return None;
+    }
+    let same = template.containers == now.containers;
+    if now.rollout.finished() && !(same && template.rollout.finished()) {
+        let message = format!("its template {} has pods of its own, of another version", template.reference);
+        now.rollout = RolloutState::Mixed { message };
+    }
+    let (containers, default_container) = (template.containers.clone(), template.default_container.clone());
+    (!same).then(|| Workload { containers, default_container, ..now.clone() })
+}
+
+/// Whether the revision that the status names is not that of the template, and another one is. When a pause begins or ends,
+/// the controller reports that it has seen the generation before it says which revision that is.
+fn names_another(rollout: &Workload, of: &Revisions, revisions: &BTreeMap<String, Revision>) -> bool {
+    let named = revisions.get(&of.current).is_some_and(|revision| is_of(rollout, revision));
+    !named && revisions.values().any(|revision| is_of(rollout, revision))
+}
+
+/// Whether a revision is that of the Rollout's own template, as far as its version depends on it.
+fn is_of(rollout: &Workload, revision: &Revision) -> bool {
+    let version = rollout.annotations.version.as_ref();
+    revision.containers == rollout.containers && (version.is_none() || revision.version.as_ref() == version)
 }
 
 /// The same workload with another revision of its pod template; `None` where an annotation says the version, and that of

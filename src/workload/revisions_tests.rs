@@ -76,6 +76,90 @@ fn once_it_is_promoted_nothing_else_counts() {
 }
 
 #[test]
+fn old_pods_that_terminate_are_waited_for_from_when_they_were_first_seen() {
+    let until = |time: &str| Some(Terminating { until: time.parse().unwrap(), remaining: 1 });
+    let old = Revision { terminating: until("2026-11-23T10:01:30Z"), ..revision("orders:1", false) };
+    let all = [("aaa", old.clone()), ("bbb", revision("orders:2", true))];
+    let (now, _) = resolved(&own(&json!({})), &all, None);
+    assert_eq!(now.rollout, RolloutState::Terminating { until: "2026-11-23T10:01:30Z".parse().unwrap(), remaining: 1 });
+    let its_own = [
+        ("aaa", revision("orders:1", false)),
+        ("bbb", Revision { containers: own(&json!({})).containers, ..old.clone() }),
+    ];
+    assert_eq!(resolved(&own(&json!({})), &its_own, None).0.rollout, RolloutState::Complete, "scaled down");
+    let later = Revision { terminating: until("2026-11-23T10:02:00Z"), ..old.clone() };
+    assert_eq!(later.continuing(Some(&old)).terminating, old.terminating, "not begun anew");
+}
+
+#[test]
+fn a_deployment_that_keeps_its_own_pods_runs_beside_the_rollout() {
+    let reference = json!({"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "orders"}});
+    let rollout = rollout(&reference, &json!({"workloadObservedGeneration": "5"}));
+    let all = [("bbb", revision("orders:2", true))];
+    let deployment = |image: &str, rollout: RolloutState, without_pods| {
+        let mut template = crate::decide::record::fixtures::workload("shop", "orders", "orders");
+        template.generation = 5;
+        template.containers = vec![Container { name: "app".into(), image: image.into() }];
+        Workload { rollout, without_pods, ..template }
+    };
+    let progressing = RolloutState::Progressing { message: "1 of 2".into() };
+    for (what, template, expected, beside) in [
+        ("scaled down", deployment("orders:3", RolloutState::ScaledToZero, true), "Complete", &[][..]),
+        ("the same", deployment("orders:2", RolloutState::Complete, false), "Complete", &[]),
+        ("another version", deployment("orders:1", RolloutState::Complete, false), "Mixed", &["orders:1"]),
+        ("on its way to the same", deployment("orders:2", progressing, false), "Mixed", &[]),
+    ] {
+        let (now, besides) = resolved(&rollout, &all, Some(&template));
+        assert_eq!((now.rollout.name(), images(&besides)), (expected, beside.to_vec()), "{what}");
+    }
+}
+
+#[test]
+fn it_is_not_finished_while_the_status_names_the_revision_before() {
+    // Back to `orders:2`, whose ReplicaSet there still is: the status is about this generation, and all of it about `ccc`.
+    let status = json!({"stableRS": "ccc", "currentPodHash": "ccc"});
+    let back = own(&status);
+    let stated = |version: &str, hash: &str| {
+        let mut stated = own(&json!({"stableRS": hash, "currentPodHash": hash}));
+        stated.annotations.version = Some(version.into());
+        stated
+    };
+    let with = |image: &str, version: &str| Revision { version: Some(version.into()), ..revision(image, true) };
+    let (before, after) = (("bbb", revision("orders:2", false)), ("ccc", revision("orders:3", true)));
+    for (what, rollout, revisions, state) in [
+        ("paused on its way back", &back, vec![before.clone(), after.clone()], "Progressing"),
+        ("the revision that it names is not known yet", &back, vec![before.clone()], "Progressing"),
+        ("none is known", &back, vec![], "Complete"),
+        ("somebody changes images of ReplicaSets", &back, vec![after], "Complete"),
+        ("named", &own(&json!({})), vec![before, ("ccc", revision("orders:3", false))], "Complete"),
+        (
+            "another version of the same image",
+            &stated("2", "ccc"),
+            vec![("bbb", with("orders:2", "2")), ("ccc", with("orders:2", "3"))],
+            "Progressing",
+        ),
+        (
+            "the version of the same image that is named",
+            &stated("2", "bbb"),
+            vec![("bbb", with("orders:2", "2")), ("ccc", with("orders:2", "3"))],
+            "Complete",
+        ),
+        (
+            "the version is no longer stated",
+            &back,
+            vec![("bbb", revision("orders:2", false)), ("ccc", with("orders:2", "3"))],
+            "Complete",
+        ),
+    ] {
+        let (now, besides) = resolved(rollout, &revisions, None);
+        assert_eq!(now.rollout.name(), state, "{what}");
+        assert_eq!(images(std::slice::from_ref(&now)), ["orders:2"], "{what}");
+        let serves_on = state == "Progressing" && revisions.iter().any(|(hash, _)| *hash == "ccc");
+        assert_eq!(besides.len(), usize::from(serves_on), "{what}: {besides:?}");
+    }
+}
+
+#[test]
 fn after_an_abort_it_is_complete_with_the_stable_revision() {
     let status = json!({"stableRS": "aaa", "phase": "Degraded", "abort": true, "updatedReplicas": 0});
     let aborted = own(&status);
@@ -110,6 +194,7 @@ fn case_31_with_a_reference_the_deployment_says_who_it_is_and_the_replica_set_wh
     let template = |generation: i64| {
         let mut template = crate::decide::record::fixtures::workload("shop", "orders", "orders");
         template.generation = generation;
+        (template.rollout, template.without_pods) = (RolloutState::ScaledToZero, true);
         template.containers[0].image = "orders:3".into();
         template
     };
@@ -170,7 +255,16 @@ fn a_replica_set_is_a_revision_of_the_rollout_that_controls_it() {
         default_container: Some("app".into()),
         ..revision("orders:1", true)
     };
-    assert_eq!(ours.observe(), expected, "a pod that ends is one");
+    let now = NOW.parse().unwrap();
+    assert_eq!(ours.observe(now), expected, "a pod that ends is one");
+    let ending: RevisionView = serde_json::from_value(json!({
+        "metadata": {"name": "orders-api-7d9f", "namespace": "shop"},
+        "spec": {"replicas": 0, "template": {"spec": {"terminationGracePeriodSeconds": 300}}},
+        "status": {"replicas": 0, "terminatingReplicas": 2},
+    }))
+    .unwrap();
+    let until = "2026-11-23T10:06:00Z".parse().unwrap();
+    assert_eq!(ending.observe(now).terminating, Some(Terminating { until, remaining: 2 }));
     for (what, owner) in [
         (
             "a Deployment's",

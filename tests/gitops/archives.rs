@@ -50,13 +50,17 @@ impl Archives {
     }
 }
 
-/// An archive of one file with these objects.
-pub fn archive_of(objects: &[Value]) -> Vec<u8> {
-    let folder = tempfile::tempdir().unwrap();
-    let manifests: Vec<_> = objects.iter().map(Value::to_string).collect();
-    fs::write(folder.path().join("manifests.yaml"), manifests.join("\n---\n")).unwrap();
+/// An archive of one file of manifests in each of these folders.
+pub fn archive_of(folders: &[(&str, &[Value])]) -> Vec<u8> {
+    let root = tempfile::tempdir().unwrap();
+    for (folder, objects) in folders {
+        let folder = root.path().join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        let manifests: Vec<_> = objects.iter().map(Value::to_string).collect();
+        fs::write(folder.join("manifests.yaml"), manifests.join("\n---\n")).unwrap();
+    }
     let mut tar = Command::new("tar");
-    let tar = tar.arg("-cz").arg("-C").arg(folder.path()).arg("manifests.yaml").output().expect("tar runs");
+    let tar = tar.arg("-cz").arg("-C").arg(root.path()).arg(".").output().expect("tar runs");
     assert!(tar.status.success(), "{}", String::from_utf8_lossy(&tar.stderr));
     tar.stdout
 }

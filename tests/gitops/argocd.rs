@@ -16,6 +16,7 @@ use testbed::{dump, http, namespace, tools};
 
 use crate::built::{apply, built, shipped};
 use crate::gate_setup::{CommandOutput, GateSetup};
+use crate::holding;
 use crate::team::api;
 
 /// Where Argo CD is installed.
@@ -47,11 +48,16 @@ impl ArgoCd {
     /// The one that tests share.
     pub async fn shared() -> InUse<Self> {
         static SHARED: Shared<ArgoCd> = Shared::new();
-        SHARED.get(Self::start).await
+        SHARED.get(async || Self::start(GateSetup::shared().await).await).await
     }
 
-    async fn start() -> Self {
-        let setup = GateSetup::shared().await;
+    /// One beside an operator that holds.
+    pub async fn holding() -> InUse<Self> {
+        static SHARED: Shared<ArgoCd> = Shared::new();
+        SHARED.get(async || Self::start(holding::setup().await).await).await
+    }
+
+    async fn start(setup: InUse<GateSetup>) -> Self {
         let tool = built("argocd").await;
         install(&setup, &tool.join("install.yaml")).await;
         let [redis, git, repo_server, server] = std::array::from_fn(|_| free_port());

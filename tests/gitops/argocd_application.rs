@@ -29,9 +29,14 @@ impl Application {
     /// A new one of what the repository of this name holds, as the guide has it but for shorter pauses between retries;
     /// with these sync options.
     pub async fn new(argo: &InUse<ArgoCd>, name: &str, namespace: &str, options: &[&str]) -> Self {
-        let mut application = guide::yaml("Application", "shop");
+        Self::with(argo, name, spec(argo, name, namespace, options)).await
+    }
+
+    /// A new one with this spec.
+    pub async fn with(argo: &InUse<ArgoCd>, name: &str, spec: Value) -> Self {
+        let mut application = guide::GITOPS.yaml("Application", "shop");
         application["metadata"]["name"] = json!(name);
-        application["spec"] = spec(argo, name, namespace, options);
+        application["spec"] = spec;
         apply(&argo.setup.cluster.control_plane, NAMESPACE, &[application]).await;
         Self::existing(argo, name)
     }
@@ -154,7 +159,7 @@ impl Application {
 
 /// The spec that the guide has, but for shorter pauses between retries, of the repository of this name.
 pub fn spec(argo: &ArgoCd, repository: &str, namespace: &str, options: &[&str]) -> Value {
-    let mut spec = guide::yaml("Application", "shop")["spec"].take();
+    let mut spec = guide::GITOPS.yaml("Application", "shop")["spec"].take();
     spec["source"] = json!({"repoURL": argo.repository(repository), "path": ".", "targetRevision": "main"});
     spec["destination"]["namespace"] = json!(namespace);
     spec["syncPolicy"]["syncOptions"] = json!(options);

@@ -19,7 +19,7 @@ use crate::guide;
 /// Argo CD with the script, in the `ConfigMap` that the guide names.
 async fn with_scripts() -> InUse<ArgoCd> {
     let argo = ArgoCd::shared().await;
-    let script = guide::block("lua");
+    let script = guide::GITOPS.block("lua");
     let data = json!({
         "resource.customizations.health.pact-operator.dev_PactBroker": script,
         "resource.customizations.health.pact-operator.dev_PactEnvironment": script,

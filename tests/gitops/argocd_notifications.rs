@@ -22,7 +22,7 @@ async fn a_denial_is_announced_once_with_its_first_line() {
     let argo = ArgoCd::shared().await;
     let (chat, messages) = chat().await;
     // A chat whose address can be set; what is sent is the guide's.
-    let mut data = guide::yaml("ConfigMap", "argocd-notifications-cm")["data"].take();
+    let mut data = guide::GITOPS.yaml("ConfigMap", "argocd-notifications-cm")["data"].take();
     data["service.mattermost"] = json!(format!("apiURL: {chat}\ntoken: none\n"));
     let api = Api::<ConfigMap>::namespaced(argo.setup.cluster.client(), NAMESPACE);
     let patch = Patch::Merge(json!({"data": data}));

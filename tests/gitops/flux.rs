@@ -22,6 +22,7 @@ use crate::archives::{Archives, archive_of};
 use crate::built::{apply, built, shipped};
 use crate::gate_setup::GateSetup;
 use crate::team::api;
+use crate::{guide, holding};
 
 /// Where Flux is installed.
 const NAMESPACE: &str = "flux-system";
@@ -37,11 +38,16 @@ impl Flux {
     /// The one that tests share.
     pub async fn shared() -> InUse<Self> {
         static SHARED: Shared<Flux> = Shared::new();
-        SHARED.get(Self::start).await
+        SHARED.get(async || Self::start(GateSetup::shared().await).await).await
     }
 
-    async fn start() -> Self {
-        let setup = GateSetup::shared().await;
+    /// One beside an operator that holds.
+    pub async fn holding() -> InUse<Self> {
+        static SHARED: Shared<Flux> = Shared::new();
+        SHARED.get(async || Self::start(holding::setup().await).await).await
+    }
+
+    async fn start(setup: InUse<GateSetup>) -> Self {
         let mut controllers = Vec::new();
         for name in ["kustomize-controller", "helm-controller"] {
             controllers.push(start(&setup, name).await);
@@ -56,8 +62,13 @@ impl Flux {
 
     /// The `GitRepository` of a namespace now has these objects, as after a commit. Gives the revision.
     pub async fn commit(&self, namespace: &str, objects: &[Value]) -> String {
+        self.commit_folders(namespace, &[("", objects)]).await
+    }
+
+    /// The same with these objects in these folders.
+    pub async fn commit_folders(&self, namespace: &str, folders: &[(&str, &[Value])]) -> String {
         let spec = json!({"url": "https://git.example.com/shop", "interval": "1h"});
-        self.publish("GitRepository", namespace, spec, &archive_of(objects), "main@sha1:").await
+        self.publish("GitRepository", namespace, spec, &archive_of(folders), "main@sha1:").await
     }
 
     /// Plays source-controller: applies a source named `shop`, and says in its status that it has this archive. Gives
@@ -88,13 +99,19 @@ impl Flux {
     /// Applies the `Kustomization` that the guide has under this name over the `GitRepository` of its namespace, with
     /// shorter pauses; `more` is merged into its spec, and a `null` removes a field.
     pub async fn kustomization(&self, namespace: &str, name: &str, more: Value) -> Kustomization<'_> {
-        let mut kustomization = crate::guide::yaml("Kustomization", name);
+        let mut printed = guide::GITOPS.yaml("Kustomization", name);
+        printed["spec"]["path"] = json!("./");
+        self.apply_printed(namespace, printed, more).await
+    }
+
+    /// The same of a `Kustomization` that is printed in the book.
+    pub async fn apply_printed(&self, namespace: &str, mut kustomization: Value, more: Value) -> Kustomization<'_> {
+        let name = kustomization["metadata"]["name"].as_str().expect("a name").to_owned();
         kustomization["metadata"] = json!({"name": name});
         let spec = &mut kustomization["spec"];
-        assert!(spec["retryInterval"].is_string(), "the guide advises one: {spec}");
+        assert!(spec["retryInterval"].is_string(), "the book advises one: {spec}");
         spec["retryInterval"] = json!("3s");
         spec["sourceRef"] = json!({"kind": "GitRepository", "name": "shop"});
-        spec["path"] = json!("./");
         for (key, value) in more.as_object().into_iter().flatten() {
             spec[key] = value.clone();
         }
@@ -103,7 +120,7 @@ impl Flux {
         }
         apply(&self.setup.cluster.control_plane, namespace, &[kustomization]).await;
         let api = api(&self.setup, "kustomize.toolkit.fluxcd.io", "v1", "Kustomization", namespace);
-        Kustomization { flux: self, api, name: name.to_owned() }
+        Kustomization { flux: self, api, name }
     }
 }
 

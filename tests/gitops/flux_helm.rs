@@ -12,8 +12,9 @@ use testbed::test_cluster::SOON;
 
 use crate::built::apply;
 use crate::flux::Flux;
+use crate::hold_setup::held;
 use crate::team::{Team, api};
-use crate::{guide, team_chart};
+use crate::{guide, holding, team_chart};
 
 #[tokio::test]
 async fn a_denied_release_is_told_and_goes_through_by_itself_once_verified() {
@@ -69,6 +70,44 @@ async fn a_denied_release_without_a_strategy_gives_up_until_somebody_asks() {
     drop(releases(&flux, &team).delete("shop", &DeleteParams::default()).await);
 }
 
+#[tokio::test]
+async fn a_release_is_ready_while_it_is_held_and_sees_no_drift() {
+    let flux = Flux::holding().await;
+    let team = Team::holding(&flux.setup, "flux-helm-drift").await;
+    chart(&flux, &team).await;
+    let more = json!({"driftDetection": {"mode": "enabled"}, "timeout": "20s"});
+    release_with(&flux, &team, "1.0.0", Strategy::OfTheGuide, &more).await;
+    released(&flux, &team, "1.0.0").await;
+    team.ready_to_hold().await;
+
+    release_with(&flux, &team, "2.0.0", Strategy::OfTheGuide, &more).await;
+    let before = team.held("2.0.0").await;
+    // It waits for its objects by default, and takes one that is paused for ready.
+    released(&flux, &team, "2.0.0").await;
+    assert_eq!(held(&team.live().get().await), held(&before));
+    let calls = holding::calls(&flux.setup).await;
+    for _ in 0..3 {
+        request(&flux, &team, &["requestedAt"]).await;
+    }
+    let live = team.live().get().await;
+    assert_eq!((held(&live), live.metadata.generation), (held(&before), before.metadata.generation));
+    assert_eq!(holding::calls(&flux.setup).await, calls, "nothing is corrected: {}", flux.log());
+
+    // It does correct what is a drift.
+    let count = live.spec.as_ref().and_then(|spec| spec.replicas);
+    team.live().set_replicas(3).await;
+    request(&flux, &team, &["requestedAt"]).await;
+    let deployment = team.live();
+    let corrected = deployment
+        .wait("the drift to be corrected", |live| live.spec.as_ref().and_then(|spec| spec.replicas) == count)
+        .await;
+    assert_eq!(held(&corrected), held(&before));
+
+    team.verify();
+    team.resumed("2.0.0").await;
+    drop(releases(&flux, &team).delete("shop", &DeleteParams::default()).await);
+}
+
 /// Waits until the release is refused for our reason, while the Deployment stays.
 async fn denied(flux: &Flux, team: &Team, uid: &str) {
     let denial = team.denial();
@@ -121,7 +160,12 @@ enum Strategy {
 
 /// The release that the guide has, with this version.
 async fn release(flux: &Flux, team: &Team, version: &str, strategy: Strategy) {
-    let mut release = guide::yaml("HelmRelease", "shop");
+    release_with(flux, team, version, strategy, &json!({})).await;
+}
+
+/// The same, with this in its spec.
+async fn release_with(flux: &Flux, team: &Team, version: &str, strategy: Strategy, more: &Value) {
+    let mut release = guide::GITOPS.yaml("HelmRelease", "shop");
     release["metadata"]["namespace"] = json!(team.namespace());
     let spec = &mut release["spec"];
     assert!(spec["upgrade"]["strategy"]["retryInterval"].is_string(), "{spec}");
@@ -133,6 +177,9 @@ async fn release(flux: &Flux, team: &Team, version: &str, strategy: Strategy) {
     }
     spec["chartRef"] = json!({"kind": "HelmChart", "name": "shop"});
     spec["values"] = json!({"version": version});
+    for (key, value) in more.as_object().into_iter().flatten() {
+        spec[key] = value.clone();
+    }
     apply(&flux.setup.cluster.control_plane, team.namespace(), &[release]).await;
 }
 

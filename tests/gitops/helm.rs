@@ -10,6 +10,8 @@ use testbed::eventually::eventually;
 use testbed::test_cluster::SOON;
 
 use crate::gate_setup::{CommandOutput, GateSetup};
+use crate::hold_setup::held;
+use crate::holding;
 use crate::team::Team;
 use crate::team_chart::{self, HOOK};
 
@@ -67,15 +69,43 @@ async fn a_look_ahead_on_the_server_shows_the_denial_and_helms_own_dry_run_does_
     assert!(output.code > 1 && output.err.contains(&team.denial()), "{output:?}");
 }
 
+/// With each of its ways to wait: helm takes what is paused for ready.
+#[tokio::test]
+async fn an_upgrade_that_is_held_succeeds_and_does_not_resume_it() {
+    let team = Team::holding(&holding::setup().await, "helm-held").await;
+    let folder = release(&team).await;
+    team.ready_to_hold().await;
+    let output = upgrade(&team, folder.path(), "2.0.0", &[]).await;
+    assert_eq!(output.code, 0, "{output:?}");
+    let before = team.held("2.0.0").await;
+    for wait in ["--wait", "--wait=legacy"] {
+        let output = upgrade(&team, folder.path(), "2.0.0", &[wait, "--timeout=20s"]).await;
+        assert_eq!(output.code, 0, "{wait}: {output:?}");
+    }
+    assert_eq!(held(&team.live().get().await), held(&before));
+
+    team.verify();
+    team.resumed("2.0.0").await;
+    let output = upgrade(&team, folder.path(), "2.0.0", &["--wait", "--timeout=60s"]).await;
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_eq!(team.writes(), ["Deployed 1.0.0", "Deployed 2.0.0"]);
+}
+
 /// A team whose release `shop` runs 1.0.0, and the folder with its chart.
 async fn released(name: &str) -> (Team, tempfile::TempDir) {
     let team = Team::new(&GateSetup::shared().await, name).await;
+    let folder = release(&team).await;
+    (team, folder)
+}
+
+/// Releases 1.0.0 of a team as `shop`; gives the folder with its chart.
+async fn release(team: &Team) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    team_chart::write(folder.path(), &team);
-    let output = upgrade(&team, folder.path(), "1.0.0", &["--wait", "--timeout=60s"]).await;
+    team_chart::write(folder.path(), team);
+    let output = upgrade(team, folder.path(), "1.0.0", &["--wait", "--timeout=60s"]).await;
     assert_eq!(output.code, 0, "{output:?}");
     team.recorded("1.0.0").await;
-    (team, folder)
+    folder
 }
 
 async fn upgrade(team: &Team, folder: &Path, version: &str, more: &[&str]) -> CommandOutput {

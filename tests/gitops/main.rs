@@ -16,7 +16,9 @@ mod argocd;
 mod argocd_application;
 mod argocd_denial;
 mod argocd_health;
+mod argocd_hold;
 mod argocd_notifications;
+mod argocd_recorded;
 mod argocd_sets;
 mod built;
 #[allow(dead_code, reason = "the simulation's dice, of which these tests use a part")]
@@ -28,6 +30,8 @@ mod flagger_canaries;
 mod flux;
 mod flux_denial;
 mod flux_helm;
+mod flux_hold;
+mod flux_recorded;
 mod flux_waits;
 #[allow(dead_code, reason = "the promises' set-up, of which these tests use a part")]
 #[path = "../promises/gate_setup.rs"]
@@ -35,10 +39,15 @@ mod gate_setup;
 mod guide;
 mod helm;
 #[allow(dead_code, reason = "as above")]
+#[path = "../promises/hold_setup.rs"]
+mod hold_setup;
+mod holding;
+#[allow(dead_code, reason = "as above")]
 #[path = "../promises/objects.rs"]
 mod objects;
 mod rollouts;
 mod rollouts_analysis;
+mod rollouts_paused;
 mod rollouts_random;
 mod rollouts_recorded;
 mod team;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use testbed::eventually::eventually;
-use testbed::test_cluster::SOON;
+use testbed::test_cluster::{SOON, image};
 
 use crate::built::apply;
 use crate::gate_setup::{MappedEnvironment, consumer_of};
@@ -13,13 +13,18 @@ const PAGE: &str = include_str!("../../docs/argo-rollouts.md");
 
 /// A Rollout that runs 1.0.0, of which everything is verified, with the strategy that the page prints.
 async fn running<'a>(argo: &'a ArgoRollouts, name: &str) -> (MappedEnvironment, Rollout<'a>) {
-    running_with(argo, name, json!({})).await
+    running_with(argo, name, json!({"mode": "Enforce"}), json!({})).await
 }
 
-/// The same with this in the template's metric.
-async fn running_with<'a>(argo: &'a ArgoRollouts, name: &str, more: Value) -> (MappedEnvironment, Rollout<'a>) {
+/// The same with this gate, and this in the template's metric.
+async fn running_with<'a>(
+    argo: &'a ArgoRollouts,
+    name: &str,
+    gate: Value,
+    more: Value,
+) -> (MappedEnvironment, Rollout<'a>) {
     let setup = &argo.endpoint.setup;
-    let environment = setup.gated(json!({"mode": "Enforce"})).await;
+    let environment = setup.gated(gate).await;
     consumer_of(&setup.cluster.broker, &environment.name, name);
     assert!(setup.cluster.broker.store().verify(&format!("web-of-{name}"), "7", name, "1.0.0", true));
     setup.cluster.broker.store().publish_version(name, "2.0.0");
@@ -102,11 +107,39 @@ async fn the_printed_analysis_can_wait_for_a_verification() {
     let argo = ArgoRollouts::shared().await;
     let mut waits = argo.endpoint.printed(PAGE, "interval: 1m");
     waits["interval"] = json!("2s");
-    let (_, rollout) = running_with(&argo, "ar-waits", waits).await;
+    let (_, rollout) = running_with(&argo, "ar-waits", json!({"mode": "Enforce"}), waits).await;
     rollout.set_version("2.0.0").await;
     rollout.wait_inconclusive(2).await;
     assert!(argo.endpoint.setup.cluster.broker.store().verify("web-of-ar-waits", "7", "ar-waits", "2.0.0", true));
     let analyses = rollout.wait_analyses(1).await;
     assert_eq!(analyses[0].0, "Successful", "{analyses:?}");
+    rollout.wait_healthy("2.0.0").await;
+}
+
+#[tokio::test]
+async fn what_is_not_verified_yet_is_admitted_by_policy_and_waits_in_its_analysis_without_a_pod() {
+    let argo = ArgoRollouts::shared().await;
+    let setup = &argo.endpoint.setup;
+    let mut waits = argo.endpoint.printed(PAGE, "interval: 1m");
+    waits["interval"] = json!("2s");
+    let name = "ar-admitted";
+    let (at, rollout) = running_with(&argo, name, argo.endpoint.printed(PAGE, "mode: Enforce"), waits).await;
+    let change = |spec: Value| json!({"spec": spec}).to_string();
+    let patch = async |spec: Value| {
+        let said = setup.kubectl(&at.namespace, &["patch", "rollout", name, "--type=merge", "-p", &change(spec)]).await;
+        assert_eq!(said.code, 0, "{said:?}");
+        said
+    };
+    let containers = json!([{"name": "app", "image": image("2.0.0")}]);
+    let said = patch(json!({"template": {"spec": {"containers": containers}}})).await;
+    assert!(said.warnings().iter().any(|it| it.starts_with("ar-admitted 2.0.0 ")), "{said:?}");
+    rollout.wait_inconclusive(2).await;
+
+    // What serves is scaled meanwhile.
+    patch(json!({"replicas": 4})).await;
+    rollout.wait_status("4 pods", |it| it["availableReplicas"] == 4).await;
+    rollout.wait_inconclusive(4).await;
+    assert_eq!(rollout.served().await, [image("1.0.0")].into(), "no pod of what is not verified");
+    assert!(setup.cluster.broker.store().verify("web-of-ar-admitted", "7", name, "2.0.0", true));
     rollout.wait_healthy("2.0.0").await;
 }

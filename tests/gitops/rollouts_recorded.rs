@@ -13,7 +13,7 @@ use crate::team::api;
 
 /// What a test has: an environment that enforces, and pacticipant of the Rollout's name at which each version from 1.0.0 to
 /// 3.0.0 is published, without a pact.
-async fn environment(argo: &ArgoRollouts, name: &str) -> MappedEnvironment {
+pub async fn environment(argo: &ArgoRollouts, name: &str) -> MappedEnvironment {
     let setup = &argo.endpoint.setup;
     let environment = setup.gated(json!({"mode": "Enforce", "actions": {"yesVacuous": "Allow"}})).await;
     for version in ["1.0.0", "2.0.0", "3.0.0"] {
@@ -23,12 +23,12 @@ async fn environment(argo: &ArgoRollouts, name: &str) -> MappedEnvironment {
 }
 
 /// One pod of the new version, then a pause that somebody has to end.
-fn canary() -> Value {
+pub fn canary() -> Value {
     json!({"canary": {"steps": [{"setWeight": 50}, {"pause": {}}]}})
 }
 
 /// Waits until a version is recorded; at that moment the Rollout must be whole with it.
-async fn recorded_when_whole(argo: &ArgoRollouts, at: &MappedEnvironment, rollout: &Rollout<'_>, version: &str) {
+pub async fn recorded_when_whole(argo: &ArgoRollouts, at: &MappedEnvironment, rollout: &Rollout<'_>, version: &str) {
     eventually(format!("{} {version} to be recorded", rollout.name), SOON, async || {
         let recorded = argo.endpoint.setup.cluster.recorded(&at.name, &rollout.name);
         let whole = rollout.whole_with(version).await;
@@ -42,7 +42,7 @@ async fn recorded_when_whole(argo: &ArgoRollouts, at: &MappedEnvironment, rollou
 }
 
 /// Checks for some seconds that nothing else is recorded.
-async fn stays_recorded(argo: &ArgoRollouts, at: &MappedEnvironment, name: &str, version: &str, why: &str) {
+pub async fn stays_recorded(argo: &ArgoRollouts, at: &MappedEnvironment, name: &str, version: &str, why: &str) {
     always(why, std::time::Duration::from_secs(5), async || {
         let recorded = argo.endpoint.setup.cluster.recorded(&at.name, name);
         if recorded.as_deref() == Some(version) { Ok(()) } else { Err(format!("{recorded:?}")) }
@@ -50,7 +50,8 @@ async fn stays_recorded(argo: &ArgoRollouts, at: &MappedEnvironment, name: &str,
     .await;
 }
 
-fn writes(argo: &ArgoRollouts, at: &MappedEnvironment, name: &str) -> Vec<String> {
+/// All that was ever recorded of it, in order.
+pub fn writes(argo: &ArgoRollouts, at: &MappedEnvironment, name: &str) -> Vec<String> {
     argo.endpoint.setup.cluster.writes(&at.name, name)
 }
 

@@ -10,7 +10,7 @@ use testbed::rollout::Live;
 use testbed::shared::InUse;
 use testbed::test_cluster::{SOON, annotated, image};
 
-use crate::gate_setup::{DENIED, GateSetup, MappedEnvironment};
+use crate::gate_setup::{DENIED, GateSetup, MappedEnvironment, consumer_of};
 
 /// The set-up, and what the team has in it. Deployment and pacticipant have the same name.
 pub struct Team {
@@ -26,8 +26,23 @@ impl Team {
     pub async fn new(setup: &InUse<GateSetup>, name: &str) -> Self {
         let environment = setup.gated(json!({"mode": "Enforce"})).await;
         setup.provider_that_breaks(&environment.name, name);
-        let consumer = format!("web-of-{name}");
-        Self { setup: setup.clone(), environment, name: name.to_owned(), consumer }
+        Self::of(setup, environment, name)
+    }
+
+    /// The same in an environment that holds: 2.0.0 and 3.0.0 are published, and nobody has verified them.
+    pub async fn holding(setup: &InUse<GateSetup>, name: &str) -> Self {
+        let environment = setup.gated(json!({"mode": "Enforce", "hold": {}})).await;
+        consumer_of(&setup.cluster.broker, &environment.name, name);
+        let team = Self::of(setup, environment, name);
+        team.verified("1.0.0", true);
+        for version in ["2.0.0", "3.0.0"] {
+            setup.cluster.broker.store().publish_version(name, version);
+        }
+        team
+    }
+
+    fn of(setup: &InUse<GateSetup>, environment: MappedEnvironment, name: &str) -> Self {
+        Self { setup: setup.clone(), environment, name: name.to_owned(), consumer: format!("web-of-{name}") }
     }
 
     /// Its namespace.
@@ -78,8 +93,13 @@ impl Team {
 
     /// 2.0.0 keeps its contract from now on.
     pub fn verify(&self) {
+        self.verified("2.0.0", true);
+    }
+
+    /// This version keeps its contract from now on, or breaks it.
+    pub fn verified(&self, version: &str, ok: bool) {
         let store = self.setup.cluster.broker.store();
-        assert!(store.verify(&self.consumer, "7", &self.name, "2.0.0", true), "the pact is there");
+        assert!(store.verify(&self.consumer, "7", &self.name, version, ok), "the pact is there");
     }
 
     /// Waits until the broker has this version, and the record says so.

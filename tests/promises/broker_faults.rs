@@ -180,7 +180,7 @@ async fn a_redirect_is_reported_and_never_followed() {
             assert_eq!(*to, elsewhere.url);
             assert!(!error.to_string().contains("ci-user"), "{error}");
         }
-        assert_eq!(fake.received().len(), 12, "each call is asked once");
+        assert_eq!(fake.received().len(), 15, "each call is asked once");
     }
     assert_eq!(elsewhere.received(), Vec::<String>::new());
 }

@@ -211,6 +211,8 @@ async fn every_metric_that_is_named_is_served(cluster: &ChartCluster) {
         "pact_operator_gate_connections_cut_total",
         "pact_operator_gate_tool_questions_total",
         "pact_operator_holds_ended_total",
+        "pact_operator_verification_request_failures_total",
+        "pact_operator_verifications_requested_total",
         "pact_operator_holds_reported_total",
         "pact_operator_announcements_delivered_total",
         "pact_operator_announcement_failures_total",

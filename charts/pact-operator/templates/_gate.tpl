@@ -18,13 +18,14 @@ hundreds of them.
 [object, oldObject].exists(o, o != null && has(o.metadata.annotations)
 && 'pact-operator.dev/pacticipant' in o.metadata.annotations)
 || [object, oldObject].exists(o, o != null
-&& [o.metadata, has(o.spec.template) && has(o.spec.template.metadata) ? o.spec.template.metadata : {}].exists(m,
+&& [o.metadata, has(o.spec) && has(o.spec.template) && has(o.spec.template.metadata) ? o.spec.template.metadata : {}].exists(m,
 ['annotations', 'labels'].exists(f, f in m && m[f].size() <= 500 && m[f].exists(k, {{ include "pact-operator.ours" . }}))))
 {{- end }}
 
 {{/* The object is new, or something changes that may say another version, or that a version may pass unasked. */}}
 {{- define "pact-operator.versionMayChange" -}}
-oldObject == null || !has(oldObject.spec.template)
+oldObject == null || !(has(oldObject.spec) && has(oldObject.spec.template) && has(oldObject.spec.template.spec)
+&& has(oldObject.spec.template.spec.containers))
 || object.spec.template.spec.containers.map(c, [c.name, has(c.image) ? c.image : ''])
 != oldObject.spec.template.spec.containers.map(c, [c.name, has(c.image) ? c.image : ''])
 || ['pacticipant', 'container', 'version', 'application-instance', 'bypass'].map(k, 'pact-operator.dev/' + k).exists(k,
@@ -66,6 +67,11 @@ has(object.metadata.annotations) && 'pact-operator.dev/bypass' in object.metadat
 && has(request.userInfo.username)
 && (!request.userInfo.username.startsWith('system:serviceaccount:') || request.userInfo.username in {{ $accounts | toJson | replace "\"" "'" }})
 && authorizer.group('pact-operator.dev').resource('pactenvironments').check('bypass').allowed()
+{{- end }}
+
+{{/* An Argo Rollout may take another workload's pod template, or have an empty one. */}}
+{{- define "pact-operator.hasPodTemplate" -}}
+has(object.spec) && has(object.spec.template) && has(object.spec.template.spec) && has(object.spec.template.spec.containers)
 {{- end }}
 
 {{/* What a CronJob starts was judged with it, and must not wait for an answer in the night. */}}

@@ -59,7 +59,7 @@ impl RunningNow {
             let listed = all.list(&ListParams::default().labels(HASH_LABEL)).await;
             for set in listed.map_err(|error| unlisted("ReplicaSets", &error))? {
                 if let Some((rollout, hash)) = set.of() {
-                    index.set_revision(&rollout, &hash, Some(set.observe()));
+                    index.set_revision(&rollout, &hash, Some(set.observe(Timestamp::now())));
                 }
             }
         }

@@ -76,6 +76,10 @@ impl Index {
                 }
             }
         }
+        if let Some(problem) = self.differs_from_template(workload) {
+            let objects = objects.iter().filter(|object| self.environments.rules(object).is_some());
+            problems.extend(objects.map(|object| (object.clone(), Problem::Identity(problem.clone()))));
+        }
         let found = !problems.is_empty();
         found.then(|| InvalidWorkload { workload: workload.reference.clone(), uid: workload.uid.clone(), problems })
     }

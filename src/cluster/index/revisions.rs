@@ -14,6 +14,7 @@ impl Index {
         revision: Option<Revision>,
     ) -> BTreeSet<RecordKey> {
         let of = self.revisions.entry(rollout.clone()).or_default();
+        let revision = revision.map(|revision| revision.continuing(of.get(hash)));
         let before = match revision {
             Some(revision) if of.get(hash) == Some(&revision) => return BTreeSet::new(),
             Some(revision) => of.insert(hash.to_owned(), revision),
@@ -27,6 +28,18 @@ impl Index {
             self.revisions.remove(rollout);
         }
         self.reindex(rollout)
+    }
+
+    /// Forgets the revision whose `ReplicaSet` has this name and no longer belongs to a Rollout.
+    pub fn forget_revision(&mut self, namespace: &str, name: &str) -> BTreeSet<RecordKey> {
+        let is_it = |rollout: &WorkloadRef, hash: &str| {
+            let rest = name.strip_prefix(rollout.name.as_str()).and_then(|rest| rest.strip_prefix('-'));
+            rollout.namespace == namespace && rest == Some(hash)
+        };
+        let known = self.revisions.iter().flat_map(|(rollout, of)| of.keys().map(move |hash| (rollout, hash)));
+        let found: Vec<_> =
+            known.filter(|(rollout, hash)| is_it(rollout, hash)).map(|(at, it)| (at.clone(), it.clone())).collect();
+        found.iter().flat_map(|(rollout, hash)| self.set_revision(rollout, hash, None)).collect()
     }
 
     /// Forgets every revision that a complete list did not hold.

@@ -67,6 +67,7 @@ fn case_31_a_rollout_takes_annotations_and_news_from_the_deployment_that_it_refe
     assert_eq!(index.apply_workload(rollout.clone()), keys(&[]), "nobody names it");
     let mut template = workload("shop", "template", "orders");
     template.containers[0].image = "orders:3".into();
+    (template.rollout, template.without_pods) = (RolloutState::ScaledToZero, true);
     template.generation = 1;
     assert_eq!(index.apply_workload(template.clone()), keys(std::slice::from_ref(&key)));
     assert_eq!(members(&index, &key), [("orders".into(), Some("2".into()))], "the Rollout, with what it runs");
@@ -76,6 +77,20 @@ fn case_31_a_rollout_takes_annotations_and_news_from_the_deployment_that_it_refe
     assert_eq!(members(&index, &key), [("orders".into(), Some("3".into()))], "it arrives");
     assert_eq!(index.members(&key)[0].rollout.name(), "Progressing");
     assert_eq!(index.counts("production").0.workloads, 1);
+
+    // Its own annotations count for the record; that the gate goes by the Deployment's is reported.
+    let mut annotated = rollout.clone();
+    annotated.annotations.pacticipant = Some("orders".into());
+    index.apply_workload(annotated.clone());
+    assert_eq!(index.invalid_workload(&rollout.reference), None, "both say the same");
+    template.annotations = PactAnnotations::default();
+    index.apply_workload(template.clone());
+    let problems = index.invalid_workload(&rollout.reference).unwrap().problems.clone();
+    assert!(problems[0].1.to_string().contains("does not have the same annotations"), "{problems:?}");
+    assert_eq!(index.members(&key).len(), 1, "what runs is recorded all the same");
+    template.annotations = annotated.annotations;
+    index.apply_workload(template.clone());
+    index.apply_workload(rollout.clone());
 
     let gone = index.retain_workloads(WorkloadKind::Rollout, &HashSet::new());
     assert_eq!(gone, keys(std::slice::from_ref(&key)));

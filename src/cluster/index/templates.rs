@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::Index;
 use crate::workload::{
-    PactAnnotations, RecordKey, RolloutState, Workload, WorkloadKind, WorkloadRef, effective_annotations, own_revision,
+    IdentityProblem, PactAnnotations, RecordKey, RolloutState, Workload, WorkloadKind, WorkloadRef,
+    effective_annotations, own_revision,
 };
 
 /// A source of the knowledge that a workload is a template only: an Argo `Rollout` or a Flagger `Canary`.
@@ -85,6 +86,15 @@ impl Index {
     #[must_use]
     pub fn is_template(&self, reference: &WorkloadRef) -> bool {
         self.templates.values().any(|template| template.workload == *reference)
+    }
+
+    /// What is wrong with the annotations of a Rollout whose template is another workload's, as far as that is known: its own
+    /// count for the record, and the gate judges those of its template.
+    pub(super) fn differs_from_template(&self, workload: &Workload) -> Option<IdentityProblem> {
+        let reference = workload.revisions.as_ref()?.template.as_ref()?;
+        let template = self.workloads.get(reference).filter(|_| workload.annotated())?;
+        let differs = !template.annotations.same_identity(&workload.annotations);
+        differs.then(|| IdentityProblem::OtherThanTemplate(reference.clone()))
     }
 
     /// The workloads whose annotations, or more of them, come from the template of a source: a Canary's primaries, or the

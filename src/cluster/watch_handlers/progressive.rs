@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use operator_kit::watch::{InvalidObject, WatchHandler};
 
@@ -52,7 +53,12 @@ pub struct RolloutRevisions<C>(pub Watched<C>);
 
 impl<C: OnChange> RolloutRevisions<C> {
     fn set(&self, object: &RevisionView, revision: Option<Revision>) -> Option<(WorkloadRef, String)> {
-        let (rollout, hash) = object.of()?;
+        let Some((rollout, hash)) = object.of() else {
+            let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+            let touched = self.0.cluster.index().forget_revision(&namespace, &name);
+            self.0.changed(Change::Members(touched));
+            return None;
+        };
         let touched = self.0.cluster.index().set_revision(&rollout, &hash, revision);
         self.0.changed(Change::Members(touched));
         Some((rollout, hash))
@@ -64,7 +70,7 @@ impl<C: OnChange> WatchHandler for RolloutRevisions<C> {
     type Id = (WorkloadRef, String);
 
     fn apply(&self, object: RevisionView) -> Option<Self::Id> {
-        self.set(&object, Some(object.observe()))
+        self.set(&object, Some(object.observe(Timestamp::now())))
     }
 
     fn undecodable(&self, object: &InvalidObject) -> Option<Self::Id> {

@@ -235,6 +235,27 @@ fn a_pause_of_its_owner_is_neither_made_nor_ended() {
 }
 
 #[test]
+fn only_deployments_are_held_or_believed_to_be() {
+    for kind in WorkloadKind::ALL {
+        let of_kind = |mut it: Workload| {
+            it.reference.kind = kind;
+            it
+        };
+        let held = kind == WorkloadKind::Deployment;
+        let new = review(None, of_kind(deployment("2", false, None)), "jane", "kubectl-patch");
+        assert_eq!(before(&new), (!held).then_some(Change::None), "{kind}");
+        let (runs, paused) = (of_kind(runs("1")), of_kind(deployment("2", true, Some(NOTE))));
+        let noted = review(Some(runs), paused, "jane", "kubectl-patch");
+        assert_eq!(before(&noted), (!held).then_some(Change::None), "{kind}");
+        let spared = held.then_some(Spared::Held);
+        assert_eq!(admits(&noted, &Decision::over(vec![unknown("2")])), spared, "{kind}");
+        let old = || Some(of_kind(deployment("2", true, Some(NOTE))));
+        let resumed = review(old(), of_kind(deployment("2", false, Some(NOTE))), "jane", "kubectl-patch");
+        assert_eq!(resumes(&resumed), held.then_some(Resumption::ByHand), "{kind}");
+    }
+}
+
+#[test]
 fn a_hold_moves_to_a_newer_version_and_ends_with_one_that_may_run() {
     let held = Some(deployment("2", true, Some(NOTE)));
     let told = "3 2026-05-01T11:00:00Z Refused";

@@ -23,8 +23,6 @@ use crate::workload::{
 
 /// The longest message of the controller that is quoted, in characters.
 const MESSAGE_CHARS: usize = 200;
-/// The reason of the condition `Progressing` once the revision has been available as a whole.
-const AVAILABLE_ONCE: &str = "NewReplicaSetAvailable";
 
 /// The kind `Rollout`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -97,8 +95,6 @@ pub struct RolloutConditionView {
     /// `True`, `False`, `Unknown`.
     #[serde(default)]
     pub status: String,
-    /// The reason, CamelCase.
-    pub reason: Option<String>,
 }
 
 impl RolloutStatusView {
@@ -124,8 +120,12 @@ impl RolloutStatusView {
         self.phase.as_deref().unwrap_or_default()
     }
 
-    fn condition(&self, kind: &str) -> Option<&RolloutConditionView> {
-        self.conditions.iter().flatten().find(|condition| condition.type_ == kind && condition.status == "True")
+    fn conditions(&self) -> impl Iterator<Item = &RolloutConditionView> {
+        self.conditions.iter().flatten()
+    }
+
+    fn is_true(&self, kind: &str) -> bool {
+        self.conditions().any(|condition| condition.type_ == kind && condition.status == "True")
     }
 
     fn message(&self) -> Option<String> {
@@ -166,7 +166,6 @@ impl Kind for Rollout {
 
     fn revisions(spec: &RolloutSpecView, status: &RolloutStatusView, namespace: &str) -> Option<Box<Revisions>> {
         let hash = |hash: &Option<String>| hash.clone().unwrap_or_default();
-        let wanted = spec.replicas.unwrap_or(1);
         Some(Box::new(Revisions {
             current: hash(&status.current_pod_hash),
             stable: hash(&status.stable_rs),
@@ -176,7 +175,7 @@ impl Kind for Rollout {
             }),
             template_seen: generation(status.workload_observed_generation.as_ref()),
             template_generation: None,
-            back_on_stable: status.aborted() && status.numbers() == [wanted, 0, wanted],
+            back_on_stable: status.aborted() && status.numbers()[1] == 0,
         }))
     }
 
@@ -191,13 +190,11 @@ impl Kind for Rollout {
             return RolloutState::Paused;
         }
         if status.promoted() {
-            let whole = [all, updated, available] == [wanted; 3]
-                && status.phase() == "Healthy"
-                && status.condition("Healthy").is_some();
-            // It has been available as a whole before, and no pod of another revision is left (case 75).
-            let once = all > 0
-                && all == updated
-                && status.condition("Progressing").and_then(|it| it.reason.as_deref()) == Some(AVAILABLE_ONCE);
+            let whole =
+                [all, updated, available] == [wanted; 3] && status.phase() == "Healthy" && status.is_true("Healthy");
+            // It has been available as a whole before, and no pod of another revision is left (case 75): in a first rollout
+            // the condition `Healthy` is absent until then, and a later revision becomes the stable one only then.
+            let once = all > 0 && all == updated && status.conditions().any(|it| it.type_ == "Healthy");
             if whole || once {
                 return if all == 0 { RolloutState::ScaledToZero } else { RolloutState::Complete };
             }
