@@ -51,6 +51,12 @@ fn default_deadline_seconds() -> u32 {
     1_800
 }
 
+impl Default for HoldPolicy {
+    fn default() -> Self {
+        Self { deadline_seconds: default_deadline_seconds() }
+    }
+}
+
 /// How far the gate may go.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum GateMode {

@@ -57,7 +57,7 @@ impl Gate {
     async fn hold_after_asking(self: &Arc<Self>, review: &Review, deadline: Instant) -> Change {
         let anew = hold::judged_anew(review);
         let Scope::Judged { subjects, .. } = self.gather(anew.as_ref().unwrap_or(review), deadline).await else {
-            return Change::None;
+            return hold::kept(review).unwrap_or(Change::None);
         };
         let is_held = |object: &_| Held::of(object).is_some();
         let held = review.new.as_ref().is_ok_and(is_held) || review.old.as_ref().is_some_and(is_held);
@@ -75,10 +75,10 @@ impl Gate {
 }
 
 impl Gate {
-    /// The decision, without a hold of what only is a template for other pods.
+    /// The decision, without a hold of what only is a template for other pods, if it could be held.
     pub(super) async fn holdable(&self, review: &Review, decision: Decision, deadline: Instant) -> Decision {
         let Ok(new) = &review.new else { return decision };
-        let held = self.holds && decision.decisive().iter().any(|finding| finding.may_hold);
+        let held = self.holds && hold::keeps_pods(review) && decision.decisive().iter().any(|finding| finding.may_hold);
         if held && self.may_be_a_template(&new.reference, deadline).await {
             return decision.without_hold();
         }

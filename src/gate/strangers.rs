@@ -16,6 +16,7 @@ use crate::{
     decide::{
         Decision,
         admission::{Answer, Review, Scope, unjudged},
+        hold,
     },
 };
 
@@ -29,13 +30,17 @@ impl Gate {
         }
         let mapping = self.cluster.index().mapping(&review.namespace).map(Into::into);
         let Some(whereabouts) = mapping else { return Answer::allow() };
-        let Scope::Judged { subjects, .. } = self.scope(review, &whereabouts) else { return Answer::allow() };
+        // What is held is judged as for others; whether it may be is not, which needs other objects.
+        let anew = if self.holds { hold::judged_anew(review) } else { None };
+        let scope = self.scope(anew.as_ref().unwrap_or(review), &whereabouts);
+        let Scope::Judged { subjects, .. } = scope else { return Answer::allow() };
         if Scope::is_silent(&subjects) {
             return Answer::allow();
         }
         let caller = Caller { urgency: Urgency::Strange, namespace: review.namespace.clone() };
         let asked = subjects.into_iter().map(|open| self.find_out(open, caller.clone(), deadline));
-        let decision = Decision::over(join_all(asked).await);
-        Answer::withheld(&decision)
+        let decision = Decision::over(join_all(asked).await).without_hold();
+        let spared = hold::admits(review, &decision).filter(|_| self.holds);
+        Answer::withheld(&spared.map_or(decision.clone(), |why| decision.sparing(why)))
     }
 }

@@ -17,14 +17,18 @@ use super::{
     report::Reporter,
 };
 use crate::{
+    api::names::Version,
     broker::verdict_of,
     cluster::Cluster,
     decide::{
         Finding, Judgement, Verdict,
-        admission::{Cause, GroupVersionKind, OpenSubject, Operation, Review, Scope, Unjudged, User, scope},
-        hold::{Step, step},
+        admission::{
+            Cause, EnvironmentPolicy, GroupVersionKind, OpenSubject, Operation, Review, Scope, Unjudged, User,
+            claimants, scope,
+        },
+        hold::{Step, of_template, step, unclaimed, unreadable},
     },
-    workload::{Held, Told, Workload, WorkloadRef},
+    workload::{BrokenRules, Held, Told, Workload, WorkloadRef},
 };
 
 /// How soon the broker is asked again, at first.
@@ -40,6 +44,8 @@ enum Asked {
     Found(Vec<(OpenSubject, Finding)>),
     /// It cannot be asked about; this is why.
     Nothing(&'static str),
+    /// No environment that can be followed claims its namespace.
+    Unclaimed,
     /// What watches have not reported yet.
     NotYet,
 }
@@ -74,23 +80,32 @@ impl HoldReconciler {
         if object.workload.annotations.held.is_none() || object.workload.deleting {
             return Next::wait();
         }
-        let Some(held) = Held::of(&object.workload) else { return self.resumed_by_hand(&object, tries).await };
-        let step = match self.ask(&object.workload).await {
-            Asked::NotYet => return Next::retry(tries.delay(retry, "not asked"), tries),
+        if !object.workload.paused {
+            return self.resumed_by_hand(&object, tries).await;
+        }
+        let (held, now) = (Held::of(&object.workload), Timestamp::now());
+        let step = match (self.ask(&object.workload).await, &held) {
+            (Asked::NotYet, _) => return Next::retry(tries.delay(retry, "not asked"), tries),
+            (Asked::Found(found), None) => unreadable(version_of(&found), now),
+            (_, None) => unreadable(None, now),
             // Nobody can say yes to it: it stays as it is, and that is said once.
-            Asked::Nothing(_) if held.told.is_some() => Step::Wait,
-            Asked::Nothing(why) => Step::Tell(Told::Overdue, why.to_owned()),
-            Asked::Found(found) => {
-                let identified = found.iter().find_map(|(open, _)| open.subject.identified.as_ref().ok());
-                step(&held, identified.map(|it| &it.version), &found, Timestamp::now())
-            }
+            (Asked::Nothing(_), Some(held)) if held.told.is_some() => Step::Wait,
+            (Asked::Nothing(why), Some(_)) => Step::Tell(Told::Overdue, why.to_owned()),
+            (Asked::Unclaimed, Some(held)) => unclaimed(held, now),
+            (Asked::Found(found), Some(held)) => step(held, version_of(&found), &found, now),
         };
-        let written = match &step {
-            Step::Resume => self.resume(&object, &held).await,
-            Step::Mark(anew) => self.note(&object, anew).await,
-            Step::Tell(told, why) => self.tell(&object, &held, *told, why).await,
-            Step::Wait => {
-                let longest = if held.told.is_some() { self.settings.retry_max.max(WAITING) } else { WAITING };
+        let is_template = || self.cluster.index().is_template(reference);
+        let step = match &held {
+            Some(held) if is_template() => of_template(step, held),
+            _ => step,
+        };
+        let written = match (&step, &held) {
+            (Step::Resume, Some(held)) => self.resume(&object, held).await,
+            (Step::Mark(anew), _) => self.note(&object, anew).await,
+            (Step::Tell(told, why), Some(held)) => self.tell(&object, held, *told, why).await,
+            _ => {
+                let told = held.is_none_or(|held| held.told.is_some());
+                let longest = if told { self.settings.retry_max.max(WAITING) } else { WAITING };
                 let wait = Backoff { min: SOON, max: longest.min(self.settings.resync_period.max(SOON)) };
                 return Next::retry(tries.delay(wait, "wait"), tries);
             }
@@ -113,11 +128,13 @@ impl HoldReconciler {
             let Some(mapping) = index.mapping(&workload.reference.namespace) else { return Asked::NotYet };
             let whereabouts = mapping.into();
             let (review, environments) = (review(workload), index.environments());
+            if claimants(&whereabouts).any(|(object, _)| !environments.get(object).is_some_and(can_be_followed)) {
+                return Asked::Unclaimed;
+            }
             let recorded = self.cluster.recorded();
             match scope(&review, &whereabouts, |it| environments.get(it), |at, it| recorded.of(at, it)) {
                 Scope::Judged { subjects, .. } => subjects,
-                // No environment holds it any more.
-                Scope::Unjudged(Unjudged::Unmapped) => Vec::new(),
+                Scope::Unjudged(Unjudged::Unmapped) => return Asked::Unclaimed,
                 Scope::Unjudged(_) => return Asked::Nothing("it no longer says which pacticipant it is"),
             }
         };
@@ -191,6 +208,16 @@ impl HoldReconciler {
         }
         Ok(written)
     }
+}
+
+/// Whether anything is found out of an environment's workloads.
+fn can_be_followed(policy: &Result<EnvironmentPolicy, Box<BrokenRules>>) -> bool {
+    policy.as_ref().map_or_else(|broken| broken.usual_rules().is_some(), |_| true)
+}
+
+/// The version that a workload would run, by what its environments find.
+fn version_of(found: &[(OpenSubject, Finding)]) -> Option<&Version> {
+    found.iter().find_map(|(open, _)| Some(&open.subject.identified.as_ref().ok()?.version))
 }
 
 /// A workload as if it were created now: nothing of it is known to be fine because it runs already.

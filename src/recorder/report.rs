@@ -118,13 +118,15 @@ impl Reporter {
             Told::Refused => (
                 Reason::HoldRefused,
                 format!(
-                    "held, and the answer is no: {why}. The old pods serve on. It resumes by itself once the answer is                      yes; otherwise apply another version"
+                    "held, and the answer is no: {why}. The old pods serve on. It resumes by itself once the answer is \
+                     yes; otherwise apply another version"
                 ),
             ),
             Told::Overdue => (
                 Reason::HoldOverdue,
                 format!(
-                    "held since {since}, longer than the environment says: {why}. The old pods serve on. It resumes by                      itself once {version} may run; by hand: kubectl rollout resume"
+                    "held since {since}, and nothing lets it go yet: {why}. Its own old pods stay. It resumes by itself once \
+                     {version} may run; by hand: kubectl rollout resume"
                 ),
             ),
         };

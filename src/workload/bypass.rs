@@ -107,6 +107,7 @@ mod tests {
             default_container: None,
             stray_keys: Box::default(),
             paused: false,
+            at_zero: false,
             without_pods: false,
             containers: images
                 .iter()

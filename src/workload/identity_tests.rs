@@ -18,6 +18,7 @@ fn workload(pacticipant: Option<&str>, image: &str) -> Workload {
         stray_keys: Box::default(),
         rollout: RolloutState::Complete,
         paused: false,
+        at_zero: false,
         without_pods: false,
         deleting: false,
         controlled: false,

@@ -110,7 +110,7 @@ pub struct Container {
 
 /// A workload of any kind, small enough to keep 10,000 of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools, reason = "four facts about an object, each true or false by itself")]
+#[allow(clippy::struct_excessive_bools, reason = "some facts about an object, each true or false by itself")]
 pub struct Workload {
     /// Which workload.
     pub reference: WorkloadRef,
@@ -132,6 +132,8 @@ pub struct Workload {
     pub rollout: RolloutState,
     /// Whether its spec pauses the rollout.
     pub paused: bool,
+    /// Whether its spec asks for no pods, of a kind that may be held.
+    pub at_zero: bool,
     /// Whether it has no pods, but for those that [`RolloutState::Terminating`] waits for (case 92).
     pub without_pods: bool,
     /// Whether it is being deleted.

@@ -25,6 +25,7 @@ fn workload(name: &str, image: &str, annotations: PactAnnotations) -> Workload {
         stray_keys: Box::default(),
         rollout: RolloutState::Complete,
         paused: false,
+        at_zero: false,
         without_pods: false,
         deleting: false,
         controlled: false,

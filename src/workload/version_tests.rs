@@ -17,6 +17,7 @@ fn workload(images: &[&str]) -> Workload {
         stray_keys: Box::default(),
         rollout: RolloutState::Complete,
         paused: false,
+        at_zero: false,
         without_pods: false,
         deleting: false,
         controlled: false,

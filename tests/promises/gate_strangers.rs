@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::gate_setup::{GateSetup, MappedEnvironment};
 use super::gate_storm::{client, review};
+use super::hold_setup::{HoldSetup, waits};
 use testbed::eventually::eventually;
 use testbed::test_cluster::{SOON, annotated};
 use testbed::webhook::{self, Webhook, WebhookOptions};
@@ -108,4 +109,29 @@ async fn case_110_the_gate_puts_its_secret_into_the_configuration_and_again_when
     }
     let logs = setup.webhook.logs();
     assert!(!seen.iter().any(|path| logs.contains(path)), "the secret is in no log");
+}
+
+#[tokio::test]
+async fn case_110_to_a_stranger_what_is_held_does_not_run_either() {
+    let setup = HoldSetup::shared().await;
+    let environment = setup.holding(json!({})).await;
+    let before = setup.gated(json!({"mode": "Enforce"})).await;
+    setup.provider_that_breaks(&before.name, "before-held");
+    tells_apart(&setup.webhook, &before, "before-held").await;
+    let live = setup.waiting(&environment, "strange").await;
+    setup.set_version(&environment.namespace, "strange", "2.0.0", &[]).await;
+    let old = live.wait("it to be held", |it| waits(it, "2.0.0")).await;
+    let mut new = old.clone();
+    new.spec.as_mut().unwrap().paused = None;
+    for (manager, allowed) in [("helm", false), ("kubectl-rollout", true)] {
+        let body = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+            "uid": "1", "kind": {"group": "apps", "version": "v1", "kind": "Deployment"},
+            "resource": {"group": "apps", "version": "v1", "resource": "deployments"},
+            "name": "strange", "namespace": environment.namespace, "operation": "UPDATE", "dryRun": false,
+            "userInfo": {"username": "somebody"}, "object": new, "oldObject": old,
+            "options": {"fieldManager": manager},
+        }});
+        let said = answer(&setup.webhook, "/gate", body.to_string()).await;
+        assert_eq!(said["allowed"], allowed, "{manager}: {said}");
+    }
 }

@@ -13,7 +13,7 @@ use testbed::eventually::{always, eventually};
 use testbed::kubectl;
 use testbed::rollout::{Live, Progress};
 use testbed::test_cluster::{SOON, annotated, image};
-use testbed::webhook::sum;
+use testbed::webhook::{Person, sum};
 
 /// How long something has to stay as it is.
 const A_WHILE: Duration = Duration::from_secs(4);
@@ -171,7 +171,7 @@ async fn a_rollback_goes_at_once_and_a_newer_version_waits_in_place_of_the_older
 }
 
 #[tokio::test]
-async fn what_its_owner_paused_stays_his_and_a_new_deployment_waits_without_pods() {
+async fn what_its_owner_paused_stays_his_and_what_has_no_pods_is_denied() {
     let setup = HoldSetup::shared().await;
     let environment = setup.holding(json!({})).await;
     let live = setup.waiting(&environment, "owned").await;
@@ -190,11 +190,68 @@ async fn what_its_owner_paused_stays_his_and_a_new_deployment_waits_without_pods
     })
     .await;
 
-    let new = annotated("owned-new", "owned", "3.0.0").apply(&setup.client(), &environment.namespace).await;
-    assert!(waits(&new.get().await, "3.0.0"));
-    setup.verified("owned", "3.0.0", true);
-    new.wait("it to be resumed", free).await;
-    new.wait_complete().await;
+    let new = annotated("owned-new", "owned", "3.0.0");
+    let denied = new.try_apply(&setup.client(), &environment.namespace).await;
+    assert!(denied.is_err(), "a new one has no pods that a pause would keep");
+    let at_zero = setup.waiting(&environment, "at-zero").await;
+    at_zero.set_replicas(0).await;
+    at_zero.wait_complete().await;
+    let output = setup.set_version(&environment.namespace, "at-zero", "2.0.0", &[]).await;
+    assert!(output.denial().is_some(), "nor has one at zero: {output:?}");
+}
+
+#[tokio::test]
+async fn a_rollout_that_is_half_done_is_not_held_in_its_middle() {
+    let setup = HoldSetup::shared().await;
+    let environment = setup.holding(json!({})).await;
+    let live = setup.waiting(&environment, "half").await;
+    live.set_pod_label("testbed/ready", Some("never")).await;
+    live.wait("it to be under way", |it| Progress::of(it).updated > 0).await;
+    let output = setup.set_version(&environment.namespace, "half", "2.0.0", &[]).await;
+    assert!(output.denial().is_some() && free(&live.get().await), "{output:?}");
+}
+
+#[tokio::test]
+async fn an_environment_that_is_gone_for_a_moment_resumes_nothing() {
+    let setup = HoldSetup::shared().await;
+    let environment = setup.holding(json!({})).await;
+    let live = setup.waiting(&environment, "unmapped").await;
+    setup.set_version(&environment.namespace, "unmapped", "2.0.0", &[]).await;
+    live.wait("it to be held", |it| waits(it, "2.0.0")).await;
+    let api = kube::Api::<PactEnvironment>::all(setup.cluster.client());
+    let claims = async |namespace: &str| {
+        let patch = kube::api::Patch::Merge(json!({"spec": {"namespaces": {"names": [namespace]}}}));
+        api.patch(&environment.name, &kube::api::PatchParams::default(), &patch).await.unwrap();
+    };
+    claims("nowhere-yet").await;
+    always("it stays held", A_WHILE, async || {
+        let now = live.get().await;
+        if waits(&now, "2.0.0") { Ok(()) } else { Err(format!("{:?}", held(&now))) }
+    })
+    .await;
+    claims(&environment.namespace).await;
+    setup.verified("unmapped", "2.0.0", true);
+    live.wait("it to be resumed", free).await;
+}
+
+#[tokio::test]
+async fn a_bypass_over_something_held_ends_the_pause() {
+    let setup = HoldSetup::shared().await;
+    let environment = setup.holding(json!({})).await;
+    let live = setup.waiting(&environment, "bypassed").await;
+    setup.set_version(&environment.namespace, "bypassed", "2.0.0", &[]).await;
+    live.wait("it to be held", |it| waits(it, "2.0.0")).await;
+    let bypass = "pact-operator.dev/bypass=2.0.0 the shop is down";
+    let words = ["annotate", "deployment", "bypassed", bypass];
+    // The developer does not hold the verb.
+    setup.kubectl(&environment.namespace, &words).await;
+    assert!(waits(&live.get().await, "2.0.0"), "{:?}", held(&live.get().await));
+    let on_call = Person::on_call(&setup.cluster.control_plane).await;
+    let stated = format!("{bypass}!");
+    let words = ["-n", &environment.namespace, "annotate", "deployment", "bypassed", "--overwrite", &stated];
+    kubectl::kubectl_ok(on_call.kubeconfig(), &words).await;
+    assert!(free(&live.get().await), "{:?}", held(&live.get().await));
+    live.wait_complete().await;
 }
 
 #[tokio::test]
@@ -232,9 +289,11 @@ async fn where_nothing_is_held_it_is_denied_as_before() {
     for name in &names {
         setup.members_listed(name).await;
     }
-    let output = setup
-        .kubectl_reading(&both, &["create", "-f", "-"], &annotated("both", "both", "2.0.0").manifest().to_string())
-        .await;
+    annotated("both", "both", "1.0.0").apply(&setup.client(), &both).await.wait_complete().await;
+    for name in &names {
+        setup.cluster.wait_recorded(name, "both", "1.0.0").await;
+    }
+    let output = setup.set_version(&both, "both", "2.0.0", &[]).await;
     assert!(output.denial().is_some(), "one of two environments denies it: {output:?}");
 }
 
@@ -299,4 +358,35 @@ async fn what_only_is_a_template_for_other_pods_is_denied_and_not_held() {
         let output = setup.kubectl(namespace, &patch.each_ref().map(String::as_str)).await;
         assert!(output.denial().is_some(), "{kind}: {output:?}");
     }
+}
+
+#[tokio::test]
+async fn what_becomes_a_template_after_it_was_held_is_reported_and_its_primary_is_judged() {
+    let setup = HoldSetup::shared().await;
+    install_kinds(&setup.cluster.control_plane).await;
+    let environment = setup.holding(json!({})).await;
+    let namespace = &environment.namespace;
+    let live = setup.waiting(&environment, "afterwards").await;
+    setup.set_version(namespace, "afterwards", "2.0.0", &[]).await;
+    live.wait("it to be held", |it| waits(it, "2.0.0")).await;
+
+    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "afterwards"});
+    let canary = json!({
+        "apiVersion": "flagger.app/v1beta1", "kind": "Canary", "metadata": {"name": "afterwards"}, "spec": {"targetRef": target},
+    });
+    let kubeconfig = setup.cluster.control_plane.kubeconfig();
+    kubectl::apply(kubeconfig, namespace, &canary.to_string()).await;
+    let uid = ["get", "canaries.flagger.app", "afterwards", "-n", namespace, "-o", "jsonpath={.metadata.uid}"];
+    let uid = kubectl::kubectl_ok(kubeconfig, &uid).await;
+    let owner = json!([{"apiVersion": "flagger.app/v1beta1", "kind": "Canary", "name": "afterwards", "uid": uid, "controller": true}]);
+    let primary = annotated("afterwards-primary", "afterwards", "2.0.0");
+    let primary = primary.with(|it| it["metadata"]["ownerReferences"] = owner);
+    let denied = primary.try_apply(&setup.account.client(), namespace).await.map(drop);
+    assert!(format!("{denied:?}").contains("afterwards 2.0.0 may not be deployed"), "{denied:?}");
+    let note = setup.cluster.wait_event(namespace, "afterwards", "HoldOverdue").await;
+    assert!(note.contains("makes pods of it"), "{note}");
+
+    setup.verified("afterwards", "2.0.0", true);
+    live.wait("it to be resumed", free).await;
+    primary.try_apply(&setup.account.client(), namespace).await.expect("its target is held no longer");
 }

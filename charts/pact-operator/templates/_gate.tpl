@@ -80,12 +80,17 @@ request.resource.resource != 'jobs' || !has(object.metadata.ownerReferences)
 || !object.metadata.ownerReferences.exists(o, has(o.controller) && o.controller)
 {{- end }}
 
+{{/* The object as it is is held: paused, with our annotation. */}}
+{{- define "pact-operator.isHeld" -}}
+oldObject != null && has(oldObject.metadata.annotations) && 'pact-operator.dev/held' in oldObject.metadata.annotations
+&& has(oldObject.spec.paused) && oldObject.spec.paused
+{{- end }}
+
 {{/*
 What is held changes in our pause or our annotation, and it is not the operator that resumes it. A hold is both together.
 */}}
 {{- define "pact-operator.heldChanges" -}}
-(oldObject != null && has(oldObject.metadata.annotations) && 'pact-operator.dev/held' in oldObject.metadata.annotations
-&& has(oldObject.spec.paused) && oldObject.spec.paused
+({{ include "pact-operator.isHeld" . }}
 && !(has(object.spec.paused) && object.spec.paused && has(object.metadata.annotations)
 && 'pact-operator.dev/held' in object.metadata.annotations
 && object.metadata.annotations['pact-operator.dev/held'] == oldObject.metadata.annotations['pact-operator.dev/held'])

@@ -115,6 +115,7 @@ fn workload(image: &str) -> Workload {
         stray_keys: Box::default(),
         rollout: RolloutState::ScaledToZero,
         paused: false,
+        at_zero: false,
         without_pods: true,
         deleting: false,
         controlled: false,

@@ -26,6 +26,7 @@ fn running() -> Workload {
         stray_keys: Box::default(),
         rollout: RolloutState::Complete,
         paused: false,
+        at_zero: false,
         without_pods: false,
         deleting: false,
         controlled: false,

@@ -6,9 +6,9 @@ use crate::{
     api::{gate::GateAction, names::Version},
     decide::{
         Decision, Outcome, Verdict,
-        admission::{Cause, Review, Spared, subject::as_before},
+        admission::{Bypass, Cause, Review, Spared, subject::as_before},
     },
-    workload::{Held, Workload},
+    workload::{Held, RolloutState, Workload},
 };
 
 /// How the API server names service accounts.
@@ -44,12 +44,9 @@ pub fn before(review: &Review) -> Option<Change> {
     if !Held::is_possible(new.reference.kind) || new.deleting || !new.annotated() {
         return Some(Change::None);
     }
-    if let Some((was, old)) = was_held(review)
-        && same_template(old, new)
-    {
-        // The annotation cannot be taken away alone: whoever resumed it afterwards would not be judged.
-        let stays = Held::of(new).is_some_and(|held| held.version == was.version);
-        return Some(if stays || by_hand(review, old, new) { Change::None } else { Change::Hold(was) });
+    let stated = review.old.as_ref().is_some_and(|old| states_bypass(old, new));
+    if let Some(change) = kept(review).filter(|_| !stated) {
+        return Some(change);
     }
     // The pause of its owner is neither made nor ended here.
     (new.paused && Held::of(new).is_none()).then_some(Change::None)
@@ -59,9 +56,13 @@ pub fn before(review: &Review) -> Option<Change> {
 #[must_use]
 pub fn asked(review: &Review, decision: &Decision, now: Timestamp) -> Change {
     let Ok(new) = &review.new else { return Change::None };
+    // With a bypass that does not count it is as without.
+    if let Some(change) = kept(review).filter(|_| !matches!(decision.bypass, Bypass::Counts(_))) {
+        return change;
+    }
     let (was, is) = (was_held(review).map(|(was, _)| was), Held::of(new));
     let hold = |held: Held| if is.as_ref() == Some(&held) { Change::None } else { Change::Hold(held) };
-    if let Some(version) = holdable(decision) {
+    if let Some(version) = holdable(review, decision) {
         let known = is.iter().chain(&was).find(|held| held.version == *version).cloned();
         let known = known.map(|held| Held { told: None, ..held });
         return hold(known.unwrap_or_else(|| Held::begin(version.clone(), now)));
@@ -70,12 +71,23 @@ pub fn asked(review: &Review, decision: &Decision, now: Timestamp) -> Change {
         return Change::None;
     }
     // Only the operator lets a version go that waits: an answer that merely is no denial is not a yes.
+    let ends = is.is_some() || (was.is_some() && new.annotations.held.is_some());
     let waits = |held: &Held| versions(decision).any(|version| *version == held.version);
     match was.filter(waits) {
         Some(was) => hold(was),
-        None if is.is_some() => Change::Release,
+        None if ends => Change::Release,
         None => Change::None,
     }
+}
+
+/// What becomes of what is held while its template stays, without a bypass: only a person ends the pause. `None` where nothing
+/// is held, or the template changes.
+#[must_use]
+pub fn kept(review: &Review) -> Option<Change> {
+    let ((was, old), Ok(new)) = (was_held(review)?, &review.new) else { return None };
+    // The annotation cannot be taken away alone: whoever resumed it afterwards would not be judged.
+    let stays = || Held::of(new).is_some_and(|held| held.version == was.version) || by_hand(review, old, new);
+    same_template(old, new).then(|| if stays() { Change::None } else { Change::Hold(was.clone()) })
 }
 
 /// The review as the validating webhook, and the mutating one, ask about it: what is held does not run, so nothing of it is
@@ -83,7 +95,7 @@ pub fn asked(review: &Review, decision: &Decision, now: Timestamp) -> Change {
 #[must_use]
 pub fn judged_anew(review: &Review) -> Option<Review> {
     let ((_, old), Ok(new)) = (was_held(review)?, &review.new) else { return None };
-    let stays = new.paused && same_template(old, new);
+    let stays = new.paused && same_template(old, new) && !states_bypass(old, new);
     (!stays).then(|| Review { old: None, new: Ok(as_before(old, new)), ..review.clone() })
 }
 
@@ -106,7 +118,7 @@ pub fn admits(review: &Review, decision: &Decision) -> Option<Spared> {
         return None;
     }
     if let Some(held) = Held::of(new).filter(|_| Held::is_possible(new.reference.kind))
-        && holdable(decision) == Some(&held.version)
+        && holdable(review, decision) == Some(&held.version)
     {
         return Some(Spared::Held);
     }
@@ -116,8 +128,20 @@ pub fn admits(review: &Review, decision: &Decision) -> Option<Spared> {
     (resumes(review) == Some(Resumption::ByHand) && refused.next().is_none()).then_some(Spared::ByHand)
 }
 
+/// Whether a hold keeps pods that serve, and of one version: the object is changed, has and asks for pods, and no rollout of
+/// another version is half done. At zero the controller may scale up an older template than the one that ran last.
+#[must_use]
+pub fn keeps_pods(review: &Review) -> bool {
+    let (Some(old), Ok(new)) = (&review.old, &review.new) else { return false };
+    let settled = old.rollout.finished() || matches!(old.rollout, RolloutState::Terminating { .. });
+    !new.at_zero && !old.without_pods && (settled || was_held(review).is_some())
+}
+
 /// The version that is held instead of denied: where every environment that denies it holds it, and all see one version.
-fn holdable(decision: &Decision) -> Option<&Version> {
+fn holdable<'a>(review: &Review, decision: &'a Decision) -> Option<&'a Version> {
+    if !keeps_pods(review) {
+        return None;
+    }
     let decisive = decision.decisive();
     if decision.outcome != Outcome::Denied || !decisive.iter().all(|finding| finding.may_hold) {
         return None;
@@ -144,6 +168,13 @@ fn by_hand(review: &Review, old: &Workload, new: &Workload) -> bool {
     let manager = review.field_manager.as_deref().unwrap_or_default();
     let just_that = !new.paused && new.annotations.held == old.annotations.held;
     person && just_that && (manager.is_empty() || BY_HAND.contains(&manager))
+}
+
+/// Whether a change of what is held states a bypass, which then has to be looked at: one that is new, or with which somebody
+/// ends the pause.
+fn states_bypass(old: &Workload, new: &Workload) -> bool {
+    let (was, is) = (&old.annotations.bypass, &new.annotations.bypass);
+    is.is_some() && (is != was || !new.paused)
 }
 
 /// Whether both have pods of the same version, as far as anybody can tell.

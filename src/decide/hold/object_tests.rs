@@ -6,13 +6,14 @@ use crate::{
     api::gate::{GatePolicy, HoldPolicy},
     decide::{
         Basis, Finding, GateRules, Identified, Judgement, Pair, PairResult, Subject,
-        admission::{GroupVersionKind, Operation, User},
+        admission::{GroupVersionKind, Ineffective, Operation, User},
         record::fixtures,
     },
-    workload::{Told, WorkloadKind},
+    workload::{BypassStatement, Told, WorkloadKind},
 };
 
 const NOTE: &str = "2 2026-05-01T10:00:00Z";
+const NOTE_OF_3: &str = "3 2026-05-01T10:00:00Z";
 
 fn version(text: &str) -> Version {
     Version::parse(text).unwrap()
@@ -88,6 +89,16 @@ fn no(tag: &str) -> Finding {
     finding(tag, Verdict::No, &[PairResult::Failed], true)
 }
 
+/// A Deployment that runs a version and has finished.
+fn runs(tag: &str) -> Workload {
+    deployment(tag, false, None)
+}
+
+/// One that is held, as it is observed.
+fn paused_at(tag: &str, note: &str) -> Workload {
+    Workload { rollout: RolloutState::Paused, ..deployment(tag, true, Some(note)) }
+}
+
 fn parsed(note: &str) -> Held {
     Held::parse(note).unwrap()
 }
@@ -111,12 +122,99 @@ fn only_what_waits_for_a_verification_everywhere_is_held() {
         ("a yes", vec![yes("2")], Change::None),
         ("nothing to ask", vec![], Change::None),
     ] {
-        for old in [None, Some(deployment("1", false, None))] {
-            let review = review(old, new.clone(), "jane", "kubectl-set");
-            assert_eq!(before(&review), None, "{name}");
-            assert_eq!(asked(&review, &Decision::over(findings.clone()), now()), change, "{name}");
-        }
+        let review = review(Some(runs("1")), new.clone(), "jane", "kubectl-set");
+        assert_eq!(before(&review), None, "{name}");
+        assert_eq!(asked(&review, &Decision::over(findings), now()), change, "{name}");
     }
+}
+
+#[test]
+fn only_where_a_pause_keeps_pods_of_one_version_anything_is_held() {
+    let with = |change: &dyn Fn(&mut Workload)| {
+        let mut old = deployment("1", false, None);
+        change(&mut old);
+        Some(old)
+    };
+    let until = now();
+    let at_zero = |mut new: Workload| {
+        new.at_zero = true;
+        new
+    };
+    let new = || deployment("2", false, None);
+    for (name, old, new, holds) in [
+        ("it has finished", Some(runs("1")), new(), true),
+        ("old pods end", with(&|it| it.rollout = RolloutState::Terminating { until, remaining: 1 }), new(), true),
+        ("it is new", None, new(), false),
+        ("it has no pods", with(&|it| it.without_pods = true), new(), false),
+        ("it goes to zero", Some(runs("1")), at_zero(new()), false),
+        ("half done", with(&|it| it.rollout = fixtures::progressing()), new(), false),
+        ("given up", with(&|it| it.rollout = fixtures::failed()), new(), false),
+        ("paused half done by its owner", with(&|it| it.rollout = RolloutState::Paused), new(), false),
+        ("held", with(&|it| *it = paused_at("3", NOTE_OF_3)), new(), true),
+        (
+            "held, and no pods",
+            with(&|it| {
+                *it = paused_at("3", NOTE_OF_3);
+                it.without_pods = true;
+            }),
+            new(),
+            false,
+        ),
+    ] {
+        let asked_of = review(old.clone(), new.clone(), "jane", "kubectl-set");
+        let change = if holds { Change::Hold(Held::begin(version("2"), now())) } else { Change::None };
+        assert_eq!(asked(&asked_of, &Decision::over(vec![unknown("2")]), now()), change, "{name}");
+        // The same in the validating webhook, whoever wrote pause and annotation.
+        let mut written = Workload { paused: true, ..new };
+        written.annotations.held = Some(NOTE.into());
+        let asked_of = review(old, written, "jane", "kubectl-set");
+        let spared = holds.then_some(Spared::Held);
+        assert_eq!(admits(&asked_of, &Decision::over(vec![unknown("2")])), spared, "{name}");
+    }
+}
+
+#[test]
+fn a_bypass_over_something_held_is_looked_at_and_ends_the_pause_if_it_counts() {
+    let bypassing = |mut it: Workload, text: &str| {
+        it.annotations.bypass = Some(text.into());
+        it
+    };
+    let old = || deployment("2", true, Some(NOTE));
+    let (paused, resumed) = (deployment("2", true, Some(NOTE)), deployment("2", false, Some(NOTE)));
+    let (by_hand, by_manifest) = ("kubectl-edit", "kubectl-client-side-apply");
+    let statement = BypassStatement::parse("2 the shop is down").unwrap();
+    let counts = || Decision::over(vec![]).beside(Bypass::Counts(statement.clone()));
+    let not = |findings| Decision::over(findings).beside(Bypass::Ineffective(Ineffective::NoRight));
+    let stated = "2 the shop is down";
+    for (name, old, new, manager, if_not) in [
+        ("stated", old(), bypassing(paused.clone(), stated), by_hand, Change::None),
+        ("stated, resumed by hand", old(), bypassing(resumed.clone(), stated), by_hand, Change::None),
+        ("stated, applied", old(), bypassing(resumed.clone(), stated), by_manifest, Change::Hold(parsed(NOTE))),
+        (
+            "stated before",
+            bypassing(old(), stated),
+            bypassing(resumed.clone(), stated),
+            by_manifest,
+            Change::Hold(parsed(NOTE)),
+        ),
+        ("a new version", deployment("1", true, Some(NOTE)), bypassing(paused.clone(), stated), by_hand, Change::None),
+    ] {
+        let review = review(Some(old), new, "jane", manager);
+        assert_eq!(before(&review), None, "{name}");
+        assert!(judged_anew(&review).is_some_and(|it| it.old.is_none()), "{name}");
+        assert_eq!(asked(&review, &counts(), now()), Change::Release, "{name}");
+        assert_eq!(asked(&review, &not(vec![unknown("2")]), now()), if_not, "{name}, and it does not count");
+    }
+    let review = |old, new| review(Some(old), new, "jane", "kubectl-annotate");
+    let unchanged = review(bypassing(old(), stated), bypassing(paused.clone(), stated));
+    assert_eq!((before(&unchanged), judged_anew(&unchanged)), (Some(Change::None), None), "nothing new is stated");
+    let taken = review(bypassing(old(), stated), bypassing(deployment("2", true, None), stated));
+    assert_eq!(before(&taken), Some(Change::Hold(parsed(NOTE))), "the annotation alone stays");
+    let gone = review(bypassing(old(), stated), paused);
+    assert_eq!(before(&gone), Some(Change::None), "a statement that goes is none");
+    let told = format!("{NOTE} Overdue");
+    let again = review(deployment("2", true, Some(&told)), bypassing(deployment("2", true, Some(&told)), stated));
+    assert_eq!(asked(&again, &not(vec![unknown("2")]), now()), Change::None, "what was reported stays so");
 }
 
 #[test]
@@ -146,7 +244,8 @@ fn only_deployments_are_held_or_believed_to_be() {
         let held = kind == WorkloadKind::Deployment;
         let new = review(None, of_kind(deployment("2", false, None)), "jane", "kubectl-patch");
         assert_eq!(before(&new), (!held).then_some(Change::None), "{kind}");
-        let noted = review(None, of_kind(deployment("2", true, Some(NOTE))), "jane", "kubectl-patch");
+        let (runs, paused) = (of_kind(runs("1")), of_kind(deployment("2", true, Some(NOTE))));
+        let noted = review(Some(runs), paused, "jane", "kubectl-patch");
         assert_eq!(before(&noted), (!held).then_some(Change::None), "{kind}");
         let spared = held.then_some(Spared::Held);
         assert_eq!(admits(&noted, &Decision::over(vec![unknown("2")])), spared, "{kind}");
@@ -181,6 +280,7 @@ fn a_hold_moves_to_a_newer_version_and_ends_with_one_that_may_run() {
         ),
         ("a rollback", deployment("1", true, Some(NOTE)), vec![], Change::Release),
         ("a rollback, applied", deployment("1", false, None), vec![], Change::None),
+        ("a rollback, resumed", deployment("1", false, Some(NOTE)), vec![], Change::Release),
         ("one that may run", deployment("3", true, Some(NOTE)), vec![yes("3")], Change::Release),
         ("one that may not", deployment("3", true, Some(NOTE)), vec![no("3")], Change::None),
         // The same version in another template: it does not run yet.
@@ -241,19 +341,19 @@ fn the_validating_webhook_admits_what_is_held_for_that_version_and_a_resumption_
     let held = || Some(deployment("2", true, Some(NOTE)));
     let (by_hand, by_manifest) = ("kubectl-rollout", "kubectl-client-side-apply");
     for (name, old, new, manager, findings, spared) in [
-        ("held", None, deployment("2", true, Some(NOTE)), "", vec![unknown("2")], Some(Spared::Held)),
+        ("held", Some(runs("1")), deployment("2", true, Some(NOTE)), "", vec![unknown("2")], Some(Spared::Held)),
         (
             "for another version",
-            None,
+            Some(runs("1")),
             deployment("2", true, Some("3 2026-05-01T10:00:00Z")),
             "",
             vec![unknown("2")],
             None,
         ),
-        ("not paused", None, deployment("2", false, Some(NOTE)), "", vec![unknown("2")], None),
-        ("paused by its owner", None, deployment("2", true, None), "", vec![unknown("2")], None),
-        ("a no", None, deployment("2", true, Some(NOTE)), "", vec![no("2")], None),
-        ("a yes", None, deployment("2", true, Some(NOTE)), "", vec![yes("2")], None),
+        ("not paused", Some(runs("1")), deployment("2", false, Some(NOTE)), "", vec![unknown("2")], None),
+        ("paused by its owner", Some(runs("1")), deployment("2", true, None), "", vec![unknown("2")], None),
+        ("a no", Some(runs("1")), deployment("2", true, Some(NOTE)), "", vec![no("2")], None),
+        ("a yes", Some(runs("1")), deployment("2", true, Some(NOTE)), "", vec![yes("2")], None),
         ("resumed", held(), deployment("2", false, Some(NOTE)), by_hand, vec![unknown("2")], Some(Spared::ByHand)),
         ("resumed after a no", held(), deployment("2", false, Some(NOTE)), by_hand, vec![no("2")], None),
         (

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::{
     api::{
-        gate::{GateAction, GateMode},
+        gate::{GateAction, GateMode, HoldPolicy},
         names::Version,
     },
     decide::{
@@ -64,6 +64,37 @@ pub fn step(held: &Held, version: Option<&Version>, found: &[(OpenSubject, Findi
     match waits {
         Some(why) if held.told.is_none() && now >= deadline(held, found) => Step::Tell(Told::Overdue, why.clone()),
         _ => Step::Wait,
+    }
+}
+
+/// What to do about a hold about which no environment has a say: nobody claims its namespace, or it is not known what whoever
+/// does would say. That may be so for a moment only, and is never a yes.
+#[must_use]
+pub fn unclaimed(held: &Held, now: Timestamp) -> Step {
+    let limit = Duration::from_secs(HoldPolicy::default().deadline_seconds.into());
+    if held.told.is_some() || now < held.since.saturating_add(limit).unwrap_or(Timestamp::MAX) {
+        return Step::Wait;
+    }
+    let why = "no PactEnvironment that can be followed claims its namespace, so nobody can say that it may run";
+    Step::Tell(Told::Overdue, why.to_owned())
+}
+
+/// What to do about a pause of ours whose annotation cannot be read, at the version that the workload would run.
+#[must_use]
+pub fn unreadable(version: Option<&Version>, now: Timestamp) -> Step {
+    version.map_or(Step::Wait, |version| Step::Mark(Held::begin(version.clone(), now)))
+}
+
+/// What to do about a hold of what has become the template of other pods since: that it holds nothing is told at once.
+#[must_use]
+pub fn of_template(step: Step, held: &Held) -> Step {
+    match step {
+        Step::Wait if held.told.is_none() => {
+            let why = "a Rollout or a Canary that came later makes pods of it, does not look at its pause, and may run the \
+                       version already";
+            Step::Tell(Told::Overdue, why.to_owned())
+        }
+        other => other,
     }
 }
 

@@ -80,7 +80,7 @@ fn it_is_resumed_when_everybody_says_yes_and_by_nothing_else() {
     for (name, told, found, before, after) in [
         ("yes", None, vec![yes.clone()], Step::Resume, Step::Resume),
         ("a yes after a no", Some(Told::Refused), vec![yes.clone()], Step::Resume, Step::Resume),
-        ("recorded, or in no environment", None, vec![], Step::Resume, Step::Resume),
+        ("recorded", None, vec![], Step::Resume, Step::Resume),
         ("vacuous", None, vec![found(Verdict::YesVacuous, &HOLDS)], Step::Resume, Step::Resume),
         ("unknown", None, vec![unknown.clone()], Step::Wait, tell(Told::Overdue)),
         ("unknown, told", Some(Told::Overdue), vec![unknown.clone()], Step::Wait, Step::Wait),
@@ -121,4 +121,34 @@ fn a_note_about_another_version_or_from_the_future_is_made_right() {
     assert_eq!(taken(&ahead(60), &unknown, 0), Step::Wait, "clocks differ");
     assert_eq!(taken(&ahead(3_600), &unknown, 0), Step::Mark(ahead(0)));
     assert_eq!(taken(&of_three, &[found(Verdict::Yes, &HOLDS)], 30), Step::Resume, "what is there may run");
+}
+
+#[test]
+fn without_an_environment_that_can_say_so_nothing_is_resumed_and_that_is_told_once() {
+    let told = |step| match step {
+        Step::Tell(told, _) => Some(told),
+        Step::Wait => None,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told(unclaimed(&held(None), at(1_799))), None, "for a moment");
+    assert_eq!(told(unclaimed(&held(None), at(1_800))), Some(Told::Overdue));
+    for known in [Told::Overdue, Told::Refused] {
+        assert_eq!(told(unclaimed(&held(Some(known)), at(9_999))), None, "told already");
+    }
+}
+
+#[test]
+fn a_note_that_cannot_be_read_is_written_anew_where_the_version_is_known() {
+    assert_eq!(unreadable(Some(&version("2")), at(7)), Step::Mark(Held { since: at(7), ..held(None) }));
+    assert_eq!(unreadable(None, at(7)), Step::Wait);
+}
+
+#[test]
+fn that_a_hold_holds_nothing_any_more_is_told_at_once_and_once() {
+    let tells = |step, told| matches!(of_template(step, &held(told)), Step::Tell(Told::Overdue, _));
+    assert!(tells(Step::Wait, None));
+    assert!(!tells(Step::Wait, Some(Told::Overdue)) && !tells(Step::Wait, Some(Told::Refused)));
+    assert_eq!(of_template(Step::Resume, &held(None)), Step::Resume);
+    let refused = Step::Tell(Told::Refused, "why".into());
+    assert_eq!(of_template(refused.clone(), &held(None)), refused);
 }

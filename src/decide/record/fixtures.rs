@@ -74,6 +74,7 @@ pub(crate) fn workload(namespace: &str, name: &str, pacticipant: &str) -> Worklo
         stray_keys: Box::default(),
         rollout: RolloutState::Complete,
         paused: false,
+        at_zero: false,
         without_pods: false,
         deleting: false,
         controlled: false,

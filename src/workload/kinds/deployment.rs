@@ -116,6 +116,10 @@ impl Kind for Deployment {
         spec.paused == Some(true)
     }
 
+    fn at_zero(spec: &DeploymentSpecView) -> bool {
+        spec.replicas == Some(0)
+    }
+
     fn observed(status: &DeploymentStatusView, generation: i64) -> bool {
         status.observed_generation.is_some_and(|observed| observed >= generation)
     }

@@ -429,3 +429,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn only_no_replicas_asked_for_are_none() {
+    for (replicas, none) in [(None, false), (Some(0), true), (Some(2), false)] {
+        assert_eq!(Deployment::at_zero(&DeploymentSpecView { replicas, ..DeploymentSpecView::default() }), none);
+    }
+}

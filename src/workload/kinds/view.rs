@@ -34,6 +34,11 @@ pub trait Kind: Clone + Debug + Default + PartialEq + Send + Sync + 'static {
         false
     }
 
+    /// Whether the spec asks for no pods; only for kinds that may be held.
+    fn at_zero(_spec: &Self::Spec) -> bool {
+        false
+    }
+
     /// Whether the status describes this generation, or a newer one.
     fn observed(status: &Self::Status, generation: i64) -> bool;
 
@@ -197,6 +202,7 @@ impl<K: Kind> View<K> {
             },
             rollout,
             paused: self.spec.as_ref().is_some_and(K::paused),
+            at_zero: K::at_zero(spec),
             without_pods: !pods.standing && (!pods.terminating || waited_for),
             deleting: metadata.deletion_timestamp.is_some(),
             controlled: metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true)),
