@@ -26,9 +26,16 @@ use crate::{
 pub const CONFIGURATION: &str = "pact-operator";
 /// The name of its webhook.
 const WEBHOOK: &str = "gate.pact-operator.dev";
-/// The names of the chart's own matchConditions: what they leave out changes no version, or states a
+/// The names of the chart's own matchConditions: what they leave out changes no version, was judged elsewhere, or states a
 /// bypass.
-const OWN_CONDITIONS: [&str; 4] = ["annotated", "version-may-change", "not-the-diff-of-argo-cd", "not-bypassed"];
+const OWN_CONDITIONS: [&str; 6] = [
+    "has-pod-template",
+    "annotated",
+    "version-may-change",
+    "not-controlled",
+    "not-the-diff-of-argo-cd",
+    "not-bypassed",
+];
 /// How many names a note lists, but for the namespaces that are claimed and left out.
 const SHOWN: usize = 8;
 
