@@ -123,9 +123,9 @@ impl Dispatch for ListWorkloads {
     }
 }
 
-/// Whether the API server does not know the kind that was asked for.
+/// Whether the API server does not know the kind that was asked for: it answers that without a reason.
 fn is_not_served(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.is_not_found())
+    matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
 fn line(found: &Found, colour: bool) -> String {
