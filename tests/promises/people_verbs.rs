@@ -119,8 +119,8 @@ async fn a_workload_is_explained_from_its_annotation_to_what_would_change_the_an
     has(&unmapped, &[&format!("{elsewhere} lies in no environment, so nothing is recorded or judged")]);
     let missing = explain("sts/nowhere").await;
     assert!(missing.code == Some(1) && missing.out.contains("there is no StatefulSet"), "{}", missing.out);
-    let job = explain("job/x").await;
-    assert!(job.code == Some(64) && job.err.contains("neither recorded nor judged"), "{}", job.err);
+    let pod = explain("pod/x").await;
+    assert!(pod.code == Some(64) && pod.err.contains("neither recorded nor judged"), "{}", pod.err);
 }
 
 #[tokio::test]
