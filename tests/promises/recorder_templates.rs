@@ -49,7 +49,7 @@ async fn case_31_the_template_of_an_argo_rollout_is_not_recorded_until_the_rollo
             let live = annotated("argo", "argo", "2.0.0").replicas(0).apply(&cluster.client(), &namespace).await;
             live.wait_complete().await;
             stays(&cluster, &environment, "argo", None, "not one pod of it runs").await;
-            assert_eq!(members(&cluster, &environment, "argo").await, ["Rollout argo 2.0.0 Progressing"]);
+            wait_members(&cluster, &environment, "argo", "Rollout argo 2.0.0 Progressing").await;
 
             delete(&cluster, &namespace, "rollouts.argoproj.io", "argo").await;
             cluster.wait_recorded(&environment, "argo", "2.0.0").await;
@@ -68,11 +68,7 @@ async fn case_31_a_deployment_that_becomes_the_template_of_an_argo_rollout_keeps
         cluster.wait_condition(&environment, "adopted", ("Ready", "True", "Recorded")).await;
 
         rollout(&cluster, &namespace, "adopted").await;
-        eventually("the Rollout to be the member", SOON, async || {
-            let members = members(&cluster, &environment, "adopted").await;
-            if members == ["Rollout adopted 1.0.0 Progressing"] { Ok(()) } else { Err(format!("{members:?}")) }
-        })
-        .await;
+        wait_members(&cluster, &environment, "adopted", "Rollout adopted 1.0.0 Progressing").await;
         live.set_replicas(0).await;
         live.set_image(&image("2.0.0")).await;
         live.wait_complete().await;
@@ -88,7 +84,7 @@ async fn case_31_a_deployment_that_becomes_the_template_of_an_argo_rollout_keeps
         stays(&cluster, &environment, "adopted", Some("1.0.0"), "it looks whole, and is about another template").await;
         report(&cluster, &namespace, "adopted", &seen(generation)).await;
         cluster.wait_recorded(&environment, "adopted", "2.0.0").await;
-        assert_eq!(members(&cluster, &environment, "adopted").await, ["Rollout adopted 2.0.0 Complete"]);
+        wait_members(&cluster, &environment, "adopted", "Rollout adopted 2.0.0 Complete").await;
     })
     .await;
 }
@@ -139,7 +135,7 @@ async fn case_86_a_rollout_is_recorded_once_it_is_promoted_and_never_what_it_abo
             report(&cluster, &namespace, name, &aborted).await;
             revision(&cluster, &namespace, name, "bbb", "2.0.0", 0).await;
             cluster.wait_condition(&environment, name, ("Ready", "True", "Recorded")).await;
-            assert_eq!(members(&cluster, &environment, name).await, ["Rollout stepwise 1.0.0 Complete"]);
+            wait_members(&cluster, &environment, name, "Rollout stepwise 1.0.0 Complete").await;
 
             report(&cluster, &namespace, name, &json!({"stableRS": "bbb", "currentPodHash": "bbb"})).await;
             cluster.wait_recorded(&environment, name, "2.0.0").await;
@@ -343,6 +339,15 @@ async fn members(cluster: &TestCluster, environment: &str, pacticipant: &str) ->
         format!("{} {} {version} {}", member.kind, member.name, member.rollout)
     };
     status.members.into_iter().map(shown).collect()
+}
+
+/// Waits until a record has this member and no other.
+async fn wait_members(cluster: &TestCluster, environment: &str, pacticipant: &str, member: &str) {
+    eventually(format!("{member} to be the member of {pacticipant}"), SOON, async || {
+        let members = members(cluster, environment, pacticipant).await;
+        if members == [member] { Ok(()) } else { Err(format!("{members:?}")) }
+    })
+    .await;
 }
 
 async fn delete(cluster: &TestCluster, namespace: &str, kind: &str, name: &str) {
