@@ -10,6 +10,7 @@ mod crds;
 mod doctor;
 mod explain;
 mod installed;
+mod listed_workloads;
 mod man;
 mod matrix;
 mod notifications;

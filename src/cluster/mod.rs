@@ -9,6 +9,7 @@ pub mod client_factory;
 pub mod environments;
 mod fate;
 pub mod holds;
+pub mod if_served;
 pub mod index;
 pub mod inventory;
 pub mod live;

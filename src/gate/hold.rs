@@ -72,9 +72,7 @@ impl Gate {
         let decision = self.holdable(review, Decision::over(findings).beside(bypass), deadline).await;
         hold::asked(review, &decision, Timestamp::now())
     }
-}
 
-impl Gate {
     /// The decision, without a hold of what only is a template for other pods, if it could be held.
     pub(super) async fn holdable(&self, review: &Review, decision: Decision, deadline: Instant) -> Decision {
         let Ok(new) = &review.new else { return decision };

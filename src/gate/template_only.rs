@@ -3,15 +3,17 @@
 
 use std::time::Duration;
 
-use kube::{Api, Client, Resource, api::ListParams};
+use k8s_openapi::jiff::Timestamp;
+use kube::Api;
 use operator_kit::refusal;
-use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use super::Gate;
-use crate::workload::{CanaryView, View, WorkloadRef, kinds::Rollout, target_of};
-use k8s_openapi::{NamespaceResourceScope, jiff::Timestamp};
+use crate::{
+    cluster::if_served::list_if_served,
+    workload::{CanaryView, View, WorkloadRef, kinds::Rollout, target_of},
+};
 
 /// How long reading either kind may take.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -22,14 +24,14 @@ impl Gate {
     pub(super) async fn may_be_a_template(&self, workload: &WorkloadRef, deadline: Instant) -> bool {
         let limit = LIMIT.min(deadline.saturating_duration_since(Instant::now()) / 2);
         let client = &self.cluster.client;
-        let (rollouts, canaries) = tokio::join!(
-            timeout(limit, listed::<View<Rollout>>(client, &workload.namespace)),
-            timeout(limit, listed::<CanaryView>(client, &workload.namespace)),
-        );
+        let rollouts = Api::<View<Rollout>>::namespaced(client.clone(), &workload.namespace);
+        let canaries = Api::<CanaryView>::namespaced(client.clone(), &workload.namespace);
+        let (rollouts, canaries) =
+            tokio::join!(timeout(limit, list_if_served(&rollouts)), timeout(limit, list_if_served(&canaries)));
         let late = "it was not read in time".to_owned();
         let (rollouts, canaries) = match (rollouts, canaries) {
             (Ok(Ok(rollouts)), Ok(Ok(canaries))) => (rollouts, canaries),
-            (Ok(Err(error)), _) | (_, Ok(Err(error))) => return unknown(workload, &error),
+            (Ok(Err(error)), _) | (_, Ok(Err(error))) => return unknown(workload, &refusal::explain(&error)),
             _ => return unknown(workload, &late),
         };
         let now = Timestamp::now();
@@ -43,16 +45,4 @@ fn unknown(workload: &WorkloadRef, error: &str) -> bool {
     let WorkloadRef { namespace, name, .. } = workload;
     warn!(namespace, name, error, "Rollouts or Canaries cannot be read: the workload is not held, but denied");
     true
-}
-
-/// The objects of a kind in a namespace; none where it is not installed.
-async fn listed<K>(client: &Client, namespace: &str) -> Result<Vec<K>, String>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned,
-{
-    match Api::<K>::namespaced(client.clone(), namespace).list(&ListParams::default()).await {
-        Ok(listed) => Ok(listed.items),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
-        Err(error) => Err(refusal::explain(&error)),
-    }
 }

@@ -12,7 +12,6 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use futures::future::{BoxFuture, try_join_all};
 use k8s_openapi::{
     api::{coordination::v1::Lease, core::v1::Namespace},
     jiff::Timestamp,
@@ -26,14 +25,12 @@ use super::{
     broker_connection::{BrokerConnection, SeveralBrokers},
     columns::{Shade, colourful, painted},
     installed::Installed,
+    listed_workloads::listed_workloads,
     process::{self, Failure},
     reached_brokers::{ReachedBrokers, SecretsArguments},
     self_test,
 };
-use crate::{
-    decide::{EnvironmentPolicy, admission::ServiceAccountName, messages, not_in_force},
-    workload::{Dispatch, Kind, View, Workload, WorkloadKind},
-};
+use crate::decide::{EnvironmentPolicy, admission::ServiceAccountName, messages, not_in_force};
 
 /// Arguments of the verb `doctor`.
 #[derive(Args, Debug)]
@@ -85,8 +82,9 @@ async fn gather(client: &Client, arguments: &DoctorArguments) -> Result<Facts, F
     let namespaces: BTreeMap<_, _> = (namespaces.map_err(unreadable)?.into_iter())
         .map(|namespace| (namespace.name_any(), namespace.metadata.labels.unwrap_or_default()))
         .collect();
-    let kinds = WorkloadKind::RECORDED.map(|kind| kind.dispatch(ListWorkloads(client.clone())));
-    let workloads = try_join_all(kinds).await?.concat();
+    // Those that are annotated, or seem to be meant to be.
+    let mut workloads = listed_workloads(client).await?;
+    workloads.retain(|workload| workload.annotated() || !workload.stray_keys.is_empty());
     let operator_namespace = arguments.secrets.operator_namespace.clone();
     let leases: Api<Lease> = Api::namespaced(client.clone(), &operator_namespace);
     let lease = leases.get_opt(findings::LEASE).await.map_err(|error| refusal::explain(&error));
@@ -100,32 +98,6 @@ async fn gather(client: &Client, arguments: &DoctorArguments) -> Result<Facts, F
     let reached = ReachedBrokers { verb: "doctor", client, connection, secrets };
     let at_brokers = at_brokers::read(&reached, &installed, &places).await;
     Ok(Facts { installed, namespaces, workloads, lease, gate, notes, pieces, at_brokers, operator_namespace })
-}
-
-type Listing = BoxFuture<'static, Result<Vec<Workload>, Failure>>;
-
-/// Lists the workloads of a kind that are annotated, or seem to be meant to be.
-struct ListWorkloads(Client);
-
-impl Dispatch for ListWorkloads {
-    type Output = Listing;
-
-    fn with<K: Kind>(self) -> Listing {
-        Box::pin(async move {
-            let listed = Api::<View<K>>::all(self.0).list(&ListParams::default()).await;
-            if K::KIND.definition().is_some() && listed.as_ref().is_err_and(is_not_served) {
-                return Ok(Vec::new());
-            }
-            let unreadable = |error| format!("{}s cannot be listed: {}", K::KIND, refusal::explain(&error));
-            let observed = listed.map_err(unreadable)?.items.into_iter().map(|object| object.observe(Timestamp::now()));
-            Ok(observed.filter(|workload| workload.annotated() || !workload.stray_keys.is_empty()).collect())
-        })
-    }
-}
-
-/// Whether the API server does not know the kind that was asked for: it answers that without a reason.
-fn is_not_served(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
 fn line(found: &Found, colour: bool) -> String {

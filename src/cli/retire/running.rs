@@ -1,26 +1,24 @@
 //! What runs in the cluster now, listed once and placed as the recorder places it. Where no controller runs, the members in a
 //! record's status are old for good.
 
-use std::{collections::BTreeMap, fmt::Debug};
+use std::collections::BTreeMap;
 
-use futures::future::{BoxFuture, try_join_all};
 use k8s_openapi::{api::core::v1::Namespace, jiff::Timestamp};
-use kube::{Api, Client, Resource, ResourceExt, api::ListParams};
+use kube::{Api, Client, ResourceExt, api::ListParams};
 use operator_kit::refusal;
-use serde::de::DeserializeOwned;
 
 use crate::{
     api::{PactDeploymentStatus, deployment::Member, names::Version},
-    cli::installed::Installed,
-    cluster::index::{Index, Template, TemplateSource},
+    cli::{installed::Installed, listed_workloads::listed_workloads},
+    cluster::{
+        if_served::list_if_served,
+        index::{Index, Template, TemplateSource},
+    },
     decide::{
         EnvironmentPolicy,
         record::{MemberFate, Sighting, has_recorded},
     },
-    workload::{
-        CanaryView, Dispatch, Kind, RecordKey, RevisionView, View, Workload, WorkloadKind, revisions::HASH_LABEL,
-        target_of,
-    },
+    workload::{CanaryView, RecordKey, RevisionView, Workload, revisions::HASH_LABEL, target_of},
 };
 
 /// See the module.
@@ -47,13 +45,13 @@ impl RunningNow {
         for namespace in namespaces.map_err(|error| unlisted("namespaces", &error))? {
             index.set_namespace(&namespace.name_any(), Some(namespace.metadata.labels.unwrap_or_default()));
         }
-        for canary in optional::<CanaryView>(client, "Canaries").await? {
+        let canaries = list_if_served(&Api::<CanaryView>::all(client.clone())).await;
+        for canary in canaries.map_err(|error| unlisted("Canaries", &error))? {
             let source = TemplateSource::Canary(canary.namespace().unwrap_or_default(), canary.name_any());
             let template = target_of(&canary).map(|workload| Template { workload, promoted: canary.promoted() });
             index.set_template(&source, template);
         }
-        let kinds = WorkloadKind::RECORDED.map(|kind| kind.dispatch(ListWorkloads(client.clone())));
-        let workloads = try_join_all(kinds).await?.concat();
+        let workloads = listed_workloads(client).await?;
         if workloads.iter().any(|workload| workload.revisions.is_some()) {
             let all: Api<RevisionView> = Api::all(client.clone());
             let listed = all.list(&ListParams::default().labels(HASH_LABEL)).await;
@@ -105,39 +103,6 @@ impl RunningNow {
             MemberFate::Moved => Some(Sighting::Moved(runs())),
             MemberFate::Serving | MemberFate::Unmanaged | MemberFate::Unknown => None,
         }
-    }
-}
-
-/// Lists the workloads of a kind.
-struct ListWorkloads(Client);
-
-impl Dispatch for ListWorkloads {
-    type Output = BoxFuture<'static, Result<Vec<Workload>, String>>;
-
-    fn with<K: Kind>(self) -> Self::Output {
-        Box::pin(async move {
-            let what = format!("{}s", K::KIND);
-            let listed = if K::KIND.definition().is_some() {
-                optional::<View<K>>(&self.0, &what).await?
-            } else {
-                let listed = Api::<View<K>>::all(self.0).list(&ListParams::default()).await;
-                listed.map_err(|error| unlisted(&what, &error))?.items
-            };
-            Ok(listed.into_iter().map(|object| object.observe(Timestamp::now())).collect())
-        })
-    }
-}
-
-/// The objects of a kind that a cluster may not have.
-async fn optional<K>(client: &Client, what: &str) -> Result<Vec<K>, String>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
-{
-    match Api::<K>::all(client.clone()).list(&ListParams::default()).await {
-        Ok(listed) => Ok(listed.items),
-        // What is not served is answered without a reason.
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
-        Err(error) => Err(unlisted(what, &error)),
     }
 }
 
