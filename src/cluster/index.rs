@@ -54,6 +54,8 @@ pub struct Counts {
 pub struct Index {
     workloads: HashMap<WorkloadRef, Workload>,
     templates: BTreeMap<TemplateSource, Template>,
+    /// The same by what is named: each workload that any watch reports is looked for.
+    sources: HashMap<WorkloadRef, BTreeSet<TemplateSource>>,
     /// Of Argo Rollouts, by the hash of the pod template.
     revisions: HashMap<WorkloadRef, BTreeMap<String, Revision>>,
     environments: Environments,

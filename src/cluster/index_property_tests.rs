@@ -250,6 +250,7 @@ proptest! {
         prop_assert_eq!(&index.keys_of, &fresh.keys_of);
         prop_assert_eq!(&index.invalid_workloads, &fresh.invalid_workloads);
         prop_assert_eq!(&index.mappings, &fresh.mappings);
+        prop_assert_eq!(&index.sources, &fresh.sources);
         for object in OBJECTS {
             prop_assert_eq!(index.counts(object), fresh.counts(object));
         }

@@ -1,6 +1,6 @@
 //! Workloads that are templates for others, and what the others take from them.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet, hash_map::Entry};
 
 use super::Index;
 use crate::workload::{
@@ -34,12 +34,20 @@ impl Index {
         }
         // By the source, not by what it names: a Canary that is gone names nothing any more.
         let mut affected: BTreeSet<_> = self.dependents_of(source).into_iter().collect();
-        affected.extend(template.as_ref().map(|template| template.workload.clone()));
-        let before = match template {
-            Some(template) => self.templates.insert(source.clone(), template),
-            None => self.templates.remove(source),
-        };
-        affected.extend(before.map(|template| template.workload));
+        if let Some(before) = self.templates.remove(source) {
+            if let Entry::Occupied(mut sources) = self.sources.entry(before.workload.clone()) {
+                sources.get_mut().remove(source);
+                if sources.get().is_empty() {
+                    sources.remove();
+                }
+            }
+            affected.insert(before.workload);
+        }
+        if let Some(template) = template {
+            self.sources.entry(template.workload.clone()).or_default().insert(source.clone());
+            affected.insert(template.workload.clone());
+            self.templates.insert(source.clone(), template);
+        }
         affected.iter().flat_map(|reference| self.reindex(reference)).collect()
     }
 
@@ -85,7 +93,7 @@ impl Index {
     /// Whether a workload is a template only: the pods of somebody else's workload are made from it.
     #[must_use]
     pub fn is_template(&self, reference: &WorkloadRef) -> bool {
-        self.templates.values().any(|template| template.workload == *reference)
+        self.sources.contains_key(reference)
     }
 
     /// What is wrong with the annotations of a Rollout whose template is another workload's, as far as that is known: its own
@@ -115,7 +123,7 @@ impl Index {
     /// Files a workload anew, and those that take something from it.
     pub(super) fn reindex_with_dependents(&mut self, reference: &WorkloadRef) -> BTreeSet<RecordKey> {
         let mut affected = BTreeSet::from([reference.clone()]);
-        for (source, _) in self.templates.iter().filter(|(_, template)| template.workload == *reference) {
+        for source in self.sources.get(reference).into_iter().flatten() {
             affected.extend(self.dependents_of(source));
         }
         affected.iter().flat_map(|reference| self.reindex(reference)).collect()
