@@ -34,17 +34,17 @@ impl VerificationReconciler {
         (missing, found): (&MissingResult, &Where),
     ) -> bool {
         let now = Timestamp::now();
-        let unanswered = read.ledger.unanswered(contract, &self.pacing, now);
-        let due = read.ledger.is_due(contract, &self.pacing, now);
-        let Some(way) = self.hooks.way(&missing.provider) else { return true };
-        if memory.waits(missing, Instant::now()) || !(due || unanswered.is_some()) || self.hooks.rests(&way) {
+        let unanswered = read.ledger.unanswered(contract, &self.parts.pacing, now);
+        let due = read.ledger.is_due(contract, &self.parts.pacing, now);
+        let Some(way) = self.parts.hooks.way(&missing.provider) else { return true };
+        if memory.waits(missing, Instant::now()) || !(due || unanswered.is_some()) || self.parts.hooks.rests(&way) {
             return true;
         }
         // Before anything is asked of the broker: many may be due for as long as there is no call.
-        if due && !memory.call_is_free(self.pacing.per_minute, Instant::now()) {
+        if due && !memory.call_is_free(self.parts.pacing.per_minute, Instant::now()) {
             return true;
         }
-        let Ok(broker) = self.cluster.brokers.get(&missing.broker) else { return true };
+        let Ok(broker) = self.parts.cluster.brokers.get(&missing.broker) else { return true };
         let broker = broker.giving_way();
         if let Some(pause) = self.brokers_own(memory, &broker, missing, now).await {
             memory.wait(missing, pause);
@@ -55,7 +55,7 @@ impl VerificationReconciler {
             Some(Standing::Given) => {
                 memory.wait(missing, SOON);
                 for key in &found.keys {
-                    self.schedule.queue.now(Task::Verdict(key.clone()));
+                    self.parts.schedule.queue.now(Task::Verdict(key.clone()));
                 }
                 return !read.ledger.forget(contract) || self.write(memory, read).await;
             }
@@ -90,10 +90,10 @@ impl VerificationReconciler {
     ) -> bool {
         let request = self.request(broker, contract, missing, found).await;
         read.ledger.claim(contract, Timestamp::now());
-        if !self.leadership.is_leader() || !self.write(memory, read).await {
+        if !self.parts.leadership.is_leader() || !self.write(memory, read).await {
             return false;
         }
-        match self.hooks.call(way, &request).await {
+        match self.parts.hooks.call(way, &request).await {
             Called::Taken => {
                 read.ledger.taken(contract);
                 self.tell_asked(contract, found, way, &request).await;
@@ -102,7 +102,7 @@ impl VerificationReconciler {
             Called::LeftOut => true,
             Called::Failed { .. } => {
                 read.ledger.failed(contract, Timestamp::now());
-                self.leadership.is_leader() && self.write(memory, read).await
+                self.parts.leadership.is_leader() && self.write(memory, read).await
             }
         }
     }
@@ -116,7 +116,7 @@ impl VerificationReconciler {
         now: Timestamp,
     ) -> Option<Duration> {
         let published = memory.pact(missing)?.published?;
-        let until = waits_until(published, self.recorded_since(missing, published), self.pacing.grace, now)?;
+        let until = waits_until(published, self.recorded_since(missing, published), self.parts.pacing.grace, now)?;
         if memory.webhooks(&missing.broker, Instant::now()).is_none() {
             let webhooks = broker.webhooks().await.unwrap_or_else(|error| {
                 // Then nobody knows whether there is one, and a verification too many is better than none.
@@ -144,14 +144,17 @@ impl VerificationReconciler {
                 .map(|recorded| if recorded.found { published.min(recorded.at.0) } else { recorded.at.0 })
                 .min()
         };
-        let records =
-            self.cluster.records.select(|key| key.environment_ref.broker == *broker && key.pacticipant == *provider);
+        let records = self
+            .parts
+            .cluster
+            .records
+            .select(|key| key.environment_ref.broker == *broker && key.pacticipant == *provider);
         if let Some(at) = records.iter().filter_map(|(_, object)| ours(object)).min() {
             return RecordedSince::At(at);
         }
-        let mut environments = self.cluster.environment_refs().into_iter().filter(|it| it.broker == *broker);
+        let mut environments = self.parts.cluster.environment_refs().into_iter().filter(|it| it.broker == *broker);
         let is_live = environments.any(|environment_ref| {
-            let snapshot = self.cluster.snapshots.state(&environment_ref).snapshot;
+            let snapshot = self.parts.cluster.snapshots.state(&environment_ref).snapshot;
             snapshot.is_some_and(|it| it.versions_of(provider).contains(&missing.provider_version))
         });
         if is_live { RecordedSince::SomeTime } else { RecordedSince::Never }
@@ -182,7 +185,7 @@ impl VerificationReconciler {
 
     /// Reads the pact that has no result.
     pub(super) async fn read_pact(&self, memory: &mut Memory, missing: &MissingResult) {
-        let Ok(broker) = self.cluster.brokers.get(&missing.broker) else { return };
+        let Ok(broker) = self.parts.cluster.brokers.get(&missing.broker) else { return };
         let broker = broker.giving_way();
         match broker.published_pact(&missing.consumer, &missing.consumer_version, &missing.provider).await {
             Ok(Some(pact)) => memory.set_pact(missing, pact),
@@ -201,7 +204,7 @@ impl VerificationReconciler {
         missing: &MissingResult,
         found: &Where,
     ) -> VerificationRequest {
-        let base = self.cluster.brokers.public_url(&missing.broker).unwrap_or_default();
+        let base = self.parts.cluster.brokers.public_url(&missing.broker).unwrap_or_default();
         let consumer_branch = broker.branch_of(&missing.consumer, &missing.consumer_version).await;
         let provider_branch = broker.branch_of(&missing.provider, &missing.provider_version).await;
         VerificationRequest {
@@ -246,7 +249,7 @@ impl VerificationReconciler {
         let Contract { consumer, content, provider, provider_version, .. } = contract;
         let once_key = format!("{consumer} {content} {provider} {provider_version}");
         let event = Event { reason: reason.as_str(), action: "RequestVerification", warning, note, once_key };
-        if let Err(error) = self.events.publish(regarding, &event).await {
+        if let Err(error) = self.parts.events.publish(regarding, &event).await {
             warn!(%error, "an Event was not published");
         }
     }

@@ -53,14 +53,7 @@ const PACTS_AT_ONCE: usize = 20;
 
 /// The reconciler. See the module.
 pub(super) struct VerificationReconciler {
-    pub(super) cluster: Arc<Cluster>,
-    pub(super) schedule: Schedule,
-    pub(super) verdicts: Arc<Verdicts>,
-    pub(super) leadership: Leadership,
-    pub(super) events: EventSink,
-    pub(super) hooks: Hooks,
-    pub(super) pacing: Pacing,
-    pub(super) environments: Globs,
+    parts: Parts,
     kept: Kept,
     denied: Denied,
     full: AtomicBool,
@@ -96,9 +89,8 @@ pub(super) struct Parts {
 
 impl VerificationReconciler {
     pub(super) fn new(parts: Parts, client: Client, namespace: &str) -> Self {
-        let Parts { cluster, schedule, verdicts, leadership, events, hooks, pacing, environments } = parts;
         let (kept, denied, full) = (Kept::new(client, namespace), Denied::default(), AtomicBool::default());
-        Self { cluster, schedule, verdicts, leadership, events, hooks, pacing, environments, kept, denied, full }
+        Self { parts, kept, denied, full }
     }
 
     /// Looks until shutdown.
@@ -114,9 +106,9 @@ impl VerificationReconciler {
     }
 
     async fn looks(&self, restored: Restored, shutdown: &CancellationToken) {
-        let mut leads = self.leadership.watch();
+        let mut leads = self.parts.leadership.watch();
         while !shutdown.is_cancelled() {
-            self.leadership.wait_leader().await;
+            self.parts.leadership.wait_leader().await;
             let lost = async {
                 if leads.wait_for(|leads| !leads).await.is_err() {
                     // Without election it always leads.
@@ -125,7 +117,7 @@ impl VerificationReconciler {
             };
             tokio::select! {
                 () = lost => {}
-                () = self.denied.follow(&self.cluster, restored.clone()) => return,
+                () = self.denied.follow(&self.parts.cluster, restored.clone()) => return,
                 () = self.lead(restored.clone(), shutdown) => return,
             }
             self.denied.forget();
@@ -142,7 +134,7 @@ impl VerificationReconciler {
                 () = shutdown.cancelled() => return,
                 () = restored.again() => memory.kept = None,
                 _ = look.tick() => {
-                    if self.cluster.is_complete() {
+                    if self.parts.cluster.is_complete() {
                         self.look(&mut memory).await;
                     }
                 }
@@ -151,7 +143,7 @@ impl VerificationReconciler {
     }
 
     async fn look(&self, memory: &mut Memory) {
-        self.denied.judge(&self.cluster).await;
+        self.denied.judge(&self.parts.cluster).await;
         let wanted = self.wanted();
         memory.retain(|missing| wanted.contains_key(missing));
         let Some(mut read) = self.read(memory, wanted.is_empty()).await else { return };
@@ -159,8 +151,8 @@ impl VerificationReconciler {
         let is_wanted =
             |contract: &Contract| contracts.contains_key(contract) || unread.contains(&Parties::of(contract));
         // First, so that what is wanted no longer takes no room.
-        if read.ledger.prune(is_wanted, &self.pacing, Timestamp::now())
-            && !(self.leadership.is_leader() && self.write(memory, &mut read).await)
+        if read.ledger.prune(is_wanted, &self.parts.pacing, Timestamp::now())
+            && !(self.parts.leadership.is_leader() && self.write(memory, &mut read).await)
         {
             return;
         }
@@ -171,7 +163,7 @@ impl VerificationReconciler {
         }
         for (contract, missing) in &contracts {
             let Some(found) = wanted.get(missing) else { continue };
-            if !self.leadership.is_leader() || !self.pursue(memory, &mut read, contract, (missing, found)).await {
+            if !self.parts.leadership.is_leader() || !self.pursue(memory, &mut read, contract, (missing, found)).await {
                 // It is not known what is kept now: it is read anew.
                 return;
             }
@@ -216,10 +208,10 @@ impl VerificationReconciler {
     /// Every result that is missing now and that somebody can be asked for.
     fn wanted(&self) -> BTreeMap<MissingResult, Where> {
         let mut wanted = BTreeMap::<MissingResult, Where>::new();
-        let keys = self.verdicts.keys(|_, checks| checks.iter().any(|check| !missing_in("", check).is_empty()));
+        let keys = self.parts.verdicts.keys(|_, checks| checks.iter().any(|check| !missing_in("", check).is_empty()));
         for key in keys.into_iter().filter(|key| self.is_asked_for(key)) {
-            let regarding = self.cluster.records.get(&key).map(|object| regarding(&object));
-            for check in self.verdicts.of(&key) {
+            let regarding = self.parts.cluster.records.get(&key).map(|object| regarding(&object));
+            for check in self.parts.verdicts.of(&key) {
                 for missing in missing_in(&key.environment_ref.broker, &check) {
                     let of_provider = key.pacticipant == missing.provider;
                     let found = wanted.entry(missing).or_default();
@@ -237,14 +229,14 @@ impl VerificationReconciler {
                 wanted.entry(missing).or_insert(Where { keys: vec![key], regarding: Some(regarding) });
             }
         }
-        wanted.retain(|missing, _| self.hooks.way(&missing.provider).is_some());
+        wanted.retain(|missing, _| self.parts.hooks.way(&missing.provider).is_some());
         wanted
     }
 
     /// Whether verifications are asked for in the environment of a key.
     fn is_asked_for(&self, key: &RecordKey) -> bool {
-        self.environments.matching(key.environment_ref.environment.as_str()).is_some()
-            && self.cluster.gate_rules(key).is_some_and(|rules| rules.mode != GateMode::Off)
+        self.parts.environments.matching(key.environment_ref.environment.as_str()).is_some()
+            && self.parts.cluster.gate_rules(key).is_some_and(|rules| rules.mode != GateMode::Off)
     }
 
     /// What is to be asked for, by content, with one of the results that it gives; and of whom it is not known, because the
