@@ -2,11 +2,7 @@
 
 use super::*;
 use crate::{
-    decide::{
-        Basis, GateRules, Identified, Problem, Subject,
-        admission::{GroupVersionKind, Operation, User},
-        record::fixtures,
-    },
+    decide::{Basis, GateRules, Identified, Problem, Subject, admission::fixtures::update, record::fixtures},
     workload::{VersionProblem, WorkloadKind},
 };
 
@@ -14,20 +10,7 @@ fn review(username: &str, image: &str, statement: Option<&str>) -> Review {
     let mut new = fixtures::workload("shop", "orders", "orders");
     new.containers[0].image = image.into();
     new.annotations.bypass = statement.map(Into::into);
-    Review {
-        uid: "r".into(),
-        kind: GroupVersionKind { group: "apps".into(), version: "v1".into(), kind: "Deployment".into() },
-        subresource: false,
-        namespace: "shop".into(),
-        name: "orders".into(),
-        operation: Operation::Update,
-        user: User { username: username.into(), ..User::default() },
-        dry_run: false,
-        self_test: false,
-        field_manager: None,
-        old: None,
-        new: Ok(new),
-    }
+    update(None, new, username)
 }
 
 fn version(text: &str) -> Version {

@@ -9,6 +9,8 @@ pub mod asked;
 pub mod bypass;
 pub mod canary_hook;
 pub mod decision;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod policy;
 pub mod review;
 pub mod scope;

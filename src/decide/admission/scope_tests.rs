@@ -7,7 +7,7 @@ use crate::{
     api::{PactEnvironment, gate::GateAction, names::Version},
     decide::{
         Basis,
-        admission::{GroupVersionKind, User},
+        admission::{GroupVersionKind, fixtures::update},
         record::fixtures,
     },
     workload::{EnvironmentClaim, NamespaceSelector, Revisions, stray_keys::Place},
@@ -25,20 +25,7 @@ type Change<'a> = &'a dyn Fn(&mut Review);
 
 /// The update of an annotated Deployment from version 1 to version 2.
 fn review() -> Review {
-    Review {
-        uid: "r".into(),
-        kind: GroupVersionKind { group: "apps".into(), version: "v1".into(), kind: "Deployment".into() },
-        subresource: false,
-        namespace: "shop".into(),
-        name: "orders".into(),
-        operation: Operation::Update,
-        user: User { username: "somebody".into(), ..User::default() },
-        dry_run: false,
-        self_test: false,
-        field_manager: None,
-        old: Some(workload(Some("orders"), "orders:1")),
-        new: Ok(workload(Some("orders"), "orders:2")),
-    }
+    update(Some(workload(Some("orders"), "orders:1")), workload(Some("orders"), "orders:2"), "somebody")
 }
 
 /// The policy of an environment with this gate block.

@@ -6,7 +6,7 @@ use crate::{
     api::gate::{GatePolicy, HoldPolicy},
     decide::{
         Basis, Finding, GateRules, Identified, Judgement, Pair, PairResult, Subject,
-        admission::{GroupVersionKind, Ineffective, Operation, User},
+        admission::{Ineffective, fixtures::update},
         record::fixtures,
     },
     workload::{BypassStatement, Told, WorkloadKind},
@@ -32,20 +32,8 @@ fn deployment(tag: &str, paused: bool, note: Option<&str>) -> Workload {
 }
 
 fn review(old: Option<Workload>, new: Workload, username: &str, manager: &str) -> Review {
-    Review {
-        uid: "r".into(),
-        kind: GroupVersionKind { group: "apps".into(), version: "v1".into(), kind: "Deployment".into() },
-        subresource: false,
-        namespace: "shop".into(),
-        name: "orders".into(),
-        operation: Operation::Update,
-        user: User { username: username.into(), ..User::default() },
-        dry_run: false,
-        self_test: false,
-        field_manager: Some(manager.into()).filter(|manager: &String| !manager.is_empty()),
-        old,
-        new: Ok(new),
-    }
+    let field_manager = Some(manager.into()).filter(|manager: &String| !manager.is_empty());
+    Review { field_manager, ..update(old, new, username) }
 }
 
 fn pair(result: PairResult) -> Pair {

@@ -1,0 +1,22 @@
+//! Building blocks of the tests of reviews.
+
+use super::{GroupVersionKind, Operation, Review, User};
+use crate::workload::Workload;
+
+/// The update of the Deployment `shop/orders` by this user, no dry-run.
+pub(crate) fn update(old: Option<Workload>, new: Workload, username: &str) -> Review {
+    Review {
+        uid: "r".into(),
+        kind: GroupVersionKind { group: "apps".into(), version: "v1".into(), kind: "Deployment".into() },
+        subresource: false,
+        namespace: "shop".into(),
+        name: "orders".into(),
+        operation: Operation::Update,
+        user: User { username: username.into(), ..User::default() },
+        dry_run: false,
+        self_test: false,
+        field_manager: None,
+        old,
+        new: Ok(new),
+    }
+}
