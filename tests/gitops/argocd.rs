@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use serde_json::{Value, json};
 use testbed::crds::apply_crds;
@@ -32,7 +33,7 @@ pub struct ArgoCd {
     tool: PathBuf,
     ports: Ports,
     // Dropped in this order: the programs end, then their files go.
-    processes: Vec<Process>,
+    processes: Mutex<Vec<(Process, Command)>>,
     folder: Folder,
 }
 
@@ -57,18 +58,19 @@ impl ArgoCd {
         SHARED.get(async || Self::start(holding::setup().await).await).await
     }
 
-    async fn start(setup: InUse<GateSetup>) -> Self {
+    /// Installs and starts it beside this one.
+    pub async fn start(setup: InUse<GateSetup>) -> Self {
         let tool = built("argocd").await;
         install(&setup, &tool.join("install.yaml")).await;
         let [redis, git, repo_server, server] = std::array::from_fn(|_| free_port());
         let ports = Ports { redis, git, repo_server, server };
         let folder = Folder::new();
-        let mut argo = Self { setup, tool, ports, processes: Vec::new(), folder };
+        let argo = Self { setup, tool, ports, processes: Mutex::default(), folder };
         argo.run().await;
         argo
     }
 
-    async fn run(&mut self) {
+    async fn run(&self) {
         let Ports { redis, git, repo_server, server } = self.ports;
         for folder in ["bin", "git", "ui"] {
             fs::create_dir_all(self.path(folder)).unwrap();
@@ -80,13 +82,13 @@ impl ArgoCd {
 
         let mut command = Command::new(program("redis-server"));
         command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &redis.to_string()]);
-        self.start_process("redis", &command);
+        self.start_process("redis", command);
 
         let mut command = Command::new(git_daemon());
         command.args(["--listen=127.0.0.1", "--reuseaddr", "--export-all"]);
         command.arg(format!("--port={git}")).arg(format!("--base-path={}", self.path("git").display()));
         command.arg(self.path("git"));
-        self.start_process("git-daemon", &command);
+        self.start_process("git-daemon", command);
 
         let metrics = |flag: &str| format!("--{flag}={}", free_port());
         let redis = format!("--redis=127.0.0.1:{redis}");
@@ -101,19 +103,19 @@ impl ArgoCd {
         ]);
         command.args(["--revision-cache-expiration=1s", "--loglevel=info"]);
         command.arg(format!("--port={repo_server}")).arg(metrics("metrics-port"));
-        self.start_process("argocd-repo-server", &command);
+        self.start_process("argocd-repo-server", command);
 
         let repo_server = [format!("--repo-server=127.0.0.1:{repo_server}"), "--repo-server-plaintext".to_owned()];
         let mut command = self.program("argocd-server").await;
         command.args([&*redis, "--address=127.0.0.1", "--metrics-address=127.0.0.1", "--insecure", "--disable-auth"]);
         command.args(&repo_server).arg(format!("--port={server}")).arg(metrics("metrics-port"));
         command.arg(format!("--staticassets={}", self.path("ui").display()));
-        self.start_process("argocd-server", &command);
+        self.start_process("argocd-server", command);
 
         let mut command = self.program("argocd-application-controller").await;
         command.arg(&redis).args(&repo_server).arg(metrics("metrics-port"));
         command.arg(format!("--app-resync={RESYNC}")).arg("--app-resync-jitter=0");
-        self.start_process("argocd-application-controller", &command);
+        self.start_process("argocd-application-controller", command);
 
         let address = format!("127.0.0.1:{server}");
         let project = api(&self.setup, "argoproj.io", "v1alpha1", "AppProject", NAMESPACE);
@@ -127,9 +129,18 @@ impl ArgoCd {
         .await;
     }
 
-    fn start_process(&mut self, name: &str, command: &Command) {
+    fn start_process(&self, name: &str, command: Command) {
         // The logs lie with those of the control plane, which a failing test names.
-        self.processes.push(Process::start(name, self.setup.cluster.control_plane.folder(), command));
+        let process = Process::start(name, self.setup.cluster.control_plane.folder(), &command);
+        self.processes.lock().unwrap().push((process, command));
+    }
+
+    /// Kills one of the programs, and starts it again.
+    pub fn restart(&self, name: &str) {
+        let mut processes = self.processes.lock().unwrap();
+        let (process, command) = processes.iter_mut().find(|(process, _)| process.name() == name).expect("a program");
+        process.kill9();
+        *process = Process::start(name, self.setup.cluster.control_plane.folder(), command);
     }
 
     /// Starts one more of its programs, for as long as the test holds it.
@@ -181,8 +192,8 @@ impl ArgoCd {
         self.folder.path().join(name)
     }
 
-    fn none_ended(&mut self) {
-        for process in &mut self.processes {
+    fn none_ended(&self) {
+        for (process, _) in self.processes.lock().unwrap().iter_mut() {
             let code = process.exit_code();
             assert_eq!(code, None, "{} ended:\n{}", process.name(), dump::tail(&process.logs(), 20));
         }
@@ -190,8 +201,9 @@ impl ArgoCd {
 
     /// The last lines that one of the programs has logged, for a failure.
     pub fn log(&self, name: &str) -> String {
-        let process = self.processes.iter().find(|process| process.name() == name);
-        process.map(|process| dump::tail(&process.logs(), 15)).unwrap_or_default()
+        let processes = self.processes.lock().unwrap();
+        let process = processes.iter().find(|(process, _)| process.name() == name);
+        process.map(|(process, _)| dump::tail(&process.logs(), 15)).unwrap_or_default()
     }
 
     /// The command line `argocd`, as its users run it.

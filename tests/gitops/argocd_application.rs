@@ -52,6 +52,17 @@ impl Application {
         serde_json::to_value(self.api.get(&self.name).await.expect("an Application")).unwrap()
     }
 
+    /// Whether it is there.
+    pub async fn exists(&self) -> bool {
+        self.api.get_opt(&self.name).await.expect("the API server answers").is_some()
+    }
+
+    /// Merges this into its spec.
+    pub async fn change(&self, spec: Value) {
+        let patch = Patch::Merge(json!({"spec": spec}));
+        self.api.patch(&self.name, &PatchParams::default(), &patch).await.expect("an Application");
+    }
+
     /// Commits these objects, as [`ArgoCd::commit`] does, and has Argo CD look.
     pub async fn commit(&self, objects: &[Value]) -> String {
         let commit = self.argo.commit(&self.name, objects);

@@ -89,11 +89,20 @@ async fn a_revert_while_denied_ends_well() {
 
 #[tokio::test]
 async fn a_denial_with_force_leaves_the_running_deployment() {
+    denied_with("argo-forced", "Force=true").await;
+}
+
+#[tokio::test]
+async fn a_denial_with_replace_leaves_the_running_deployment() {
+    denied_with("argo-replaced", "Replace=true").await;
+}
+
+async fn denied_with(name: &str, option: &str) {
     let argo = ArgoCd::shared().await;
-    let team = Team::new(&argo.setup, "argo-forced").await;
+    let team = Team::new(&argo.setup, name).await;
     let forced = |version: &str| {
         let mut objects = team.manifests(version);
-        objects[1]["metadata"]["annotations"]["argocd.argoproj.io/sync-options"] = json!("Force=true");
+        objects[1]["metadata"]["annotations"]["argocd.argoproj.io/sync-options"] = json!(option);
         objects
     };
     let first = argo.commit(&team.name, &forced("1.0.0"));
@@ -102,13 +111,18 @@ async fn a_denial_with_force_leaves_the_running_deployment() {
     team.recorded("1.0.0").await;
     let (_, uid) = team.runs().await;
 
-    shop.commit(&forced("2.0.0")).await;
+    let second = shop.commit(&forced("2.0.0")).await;
     let denial = team.denial();
     team.stays_until(&uid, "the denial", async || shop.told(&denial).await).await;
     shop.retried(2).await;
-    assert_eq!(team.runs().await, ("1.0.0".to_owned(), uid), "the Deployment that ran is still there");
+    assert_eq!(team.runs().await, ("1.0.0".to_owned(), uid.clone()), "the Deployment that ran is still there");
     let ready = team.live().get().await.status.unwrap_or_default().available_replicas;
     assert_eq!(ready, Some(1), "and serves");
+
+    team.verify();
+    shop.synced(&second).await;
+    team.recorded("2.0.0").await;
+    assert_eq!(team.runs().await, ("2.0.0".to_owned(), uid));
     shop.delete().await;
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use kube::Api;
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use testbed::crds::apply_crds;
 use testbed::eventually::eventually;
 use testbed::process::{Process, free_port};
-use testbed::rollout::{Live, Progress};
+use testbed::rollout::{Live, Progress, Rollout};
 use testbed::shared::{InUse, Shared};
 use testbed::test_cluster::{SOON, annotated, image};
 use testbed::{dump, http, namespace};
@@ -30,7 +31,10 @@ const ANALYSIS: Duration = Duration::from_mins(4);
 /// A running Flagger.
 pub struct Flagger {
     pub endpoint: InUse<Endpoint>,
-    controller: Process,
+    controller: Mutex<Process>,
+    command: Command,
+    /// Where it says whether it is ready.
+    address: String,
 }
 
 impl Flagger {
@@ -41,7 +45,11 @@ impl Flagger {
     }
 
     async fn start() -> Self {
-        let endpoint = Endpoint::shared().await;
+        Self::start_with(Endpoint::shared().await).await
+    }
+
+    /// Installs and starts it beside this one.
+    pub async fn start_with(endpoint: InUse<Endpoint>) -> Self {
         let cp = &endpoint.setup.cluster.control_plane;
         let tool = built("flagger").await;
         apply_crds(cp, &fs::read_to_string(tool.join("crd.yaml")).unwrap()).await;
@@ -56,31 +64,55 @@ impl Flagger {
         // There is no Prometheus, and none of the analyses asks one.
         command.arg("-metrics-server=http://127.0.0.1:9").arg(format!("-port={port}"));
         command.env("SSL_CERT_FILE", &endpoint.authority).env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
-        let mut controller = Process::start("flagger", cp.folder(), &command);
-        let address = format!("127.0.0.1:{port}");
+        let controller = Mutex::new(Process::start("flagger", cp.folder(), &command));
+        let flagger = Self { controller, command, address: format!("127.0.0.1:{port}"), endpoint };
+        flagger.wait_ready().await;
+        flagger
+    }
+
+    /// Kills it, and starts it again.
+    pub async fn restart(&self) {
+        let folder = self.endpoint.setup.cluster.control_plane.folder();
+        {
+            let mut controller = self.controller.lock().unwrap();
+            controller.kill9();
+            *controller = Process::start("flagger", folder, &self.command);
+        }
+        self.wait_ready().await;
+    }
+
+    async fn wait_ready(&self) {
         eventually("Flagger to be ready", SOON, async || {
-            let tail = dump::tail(&controller.logs(), 20);
-            assert_eq!(controller.exit_code(), None, "Flagger ended:\n{tail}");
-            match http::get(&address, "/healthz").await {
+            let tail = dump::tail(&self.log(), 20);
+            assert_eq!(self.controller.lock().unwrap().exit_code(), None, "Flagger ended:\n{tail}");
+            match http::get(&self.address, "/healthz").await {
                 Ok((200, _)) => Ok(()),
                 other => Err(format!("{other:?}\n{tail}")),
             }
         })
         .await;
-        Self { endpoint, controller }
     }
 
     /// All that it has logged.
     pub fn log(&self) -> String {
-        self.controller.logs()
+        self.controller.lock().unwrap().logs()
     }
 
     /// A Deployment of this name, which is also its pacticipant, at 1.0.0, and a Canary over it with the hooks that the
     /// page prints. Waits until its primary is recorded.
     pub async fn canary(&self, environment: &MappedEnvironment, name: &str) -> Canary<'_> {
-        let setup = &self.endpoint.setup;
         let target = annotated(name, name, "1.0.0").replicas(2);
+        let canary = self.create(environment, &target).await;
+        canary.wait_phase("Initialized").await;
+        canary.recorded_when_whole("1.0.0").await;
+        canary
+    }
+
+    /// This Deployment, and a Canary over it as [`Self::canary`] makes it; waits for nothing.
+    pub async fn create(&self, environment: &MappedEnvironment, target: &Rollout) -> Canary<'_> {
+        let setup = &self.endpoint.setup;
         let live = target.apply(&setup.cluster.client(), &environment.namespace).await;
+        let name = live.name();
         let mut analysis = self.endpoint.printed(PAGE, "analysis:")["analysis"].clone();
         analysis["interval"] = json!("10s");
         analysis["iterations"] = json!(1);
@@ -92,12 +124,15 @@ impl Flagger {
             },
         });
         apply(&setup.cluster.control_plane, &environment.namespace, &[canary]).await;
+        self.existing(environment, name)
+    }
+
+    /// The Canary of this name.
+    pub fn existing(&self, environment: &MappedEnvironment, name: &str) -> Canary<'_> {
+        let setup = &self.endpoint.setup;
+        let target = Live::new(&setup.cluster.client(), &environment.namespace, name);
         let api = api(setup, "flagger.app", "v1beta1", "Canary", &environment.namespace);
-        let canary =
-            Canary { flagger: self, environment: environment.clone(), name: name.to_owned(), target: live, api };
-        canary.wait_phase("Initialized").await;
-        canary.recorded_when_whole("1.0.0").await;
-        canary
+        Canary { flagger: self, environment: environment.clone(), name: name.to_owned(), target, api }
     }
 }
 

@@ -2,9 +2,11 @@
 //! that has the rights it ships with. The tests play source-controller: they serve an archive, and say so in the status of
 //! the source.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use kube::Api;
@@ -31,7 +33,7 @@ const NAMESPACE: &str = "flux-system";
 pub struct Flux {
     pub setup: InUse<GateSetup>,
     archives: Archives,
-    controllers: Vec<Process>,
+    controllers: Mutex<BTreeMap<&'static str, Controller>>,
 }
 
 impl Flux {
@@ -47,17 +49,49 @@ impl Flux {
         SHARED.get(async || Self::start(holding::setup().await).await).await
     }
 
-    async fn start(setup: InUse<GateSetup>) -> Self {
-        let mut controllers = Vec::new();
+    /// Installs and starts it beside this one.
+    pub async fn start(setup: InUse<GateSetup>) -> Self {
+        let flux = Self { archives: Archives::start(), setup, controllers: Mutex::default() };
         for name in ["kustomize-controller", "helm-controller"] {
-            controllers.push(start(&setup, name).await);
+            let (command, health) = install(&flux.setup, name).await;
+            let process = Process::start(name, flux.setup.cluster.control_plane.folder(), &command);
+            flux.controllers.lock().unwrap().insert(name, Controller { process, command, health });
+            flux.wait_ready(name).await;
         }
-        Self { archives: Archives::start(), setup, controllers }
+        flux
+    }
+
+    /// Kills one of the controllers, and starts it again.
+    pub async fn restart(&self, name: &str) {
+        if let Some(Controller { process, command, .. }) = self.controllers.lock().unwrap().get_mut(name) {
+            process.kill9();
+            *process = Process::start(name, self.setup.cluster.control_plane.folder(), command);
+        }
+        self.wait_ready(name).await;
+    }
+
+    async fn wait_ready(&self, name: &str) {
+        let health = self.controllers.lock().unwrap()[name].health.clone();
+        eventually(format!("{name} to be ready"), SOON, async || {
+            let ended = self.controllers.lock().unwrap().get_mut(name).and_then(|one| one.process.exit_code());
+            assert_eq!(ended, None, "{name} ended:\n{}", self.log());
+            match http::get(&health, "/readyz").await {
+                Ok((200, _)) => Ok(()),
+                other => Err(format!("{other:?}\n{}", self.log())),
+            }
+        })
+        .await;
     }
 
     /// The last lines that the controllers have logged, for a failure.
     pub fn log(&self) -> String {
-        self.controllers.iter().map(|one| dump::tail(&one.logs(), 20)).collect::<Vec<_>>().join("\n---\n")
+        self.controllers
+            .lock()
+            .unwrap()
+            .values()
+            .map(|one| dump::tail(&one.process.logs(), 20))
+            .collect::<Vec<_>>()
+            .join("\n---\n")
     }
 
     /// The `GitRepository` of a namespace now has these objects, as after a commit. Gives the revision.
@@ -104,6 +138,13 @@ impl Flux {
         self.apply_printed(namespace, printed, more).await
     }
 
+    /// The guide's `Kustomization` of the team's manifests, under another name.
+    pub async fn kustomization_as(&self, namespace: &str, name: &str, more: Value) -> Kustomization<'_> {
+        let mut printed = guide::GITOPS.yaml("Kustomization", "shop");
+        printed["metadata"]["name"] = json!(name);
+        self.apply_printed(namespace, printed, more).await
+    }
+
     /// The same of a `Kustomization` that is printed in the book.
     pub async fn apply_printed(&self, namespace: &str, mut kustomization: Value, more: Value) -> Kustomization<'_> {
         let name = kustomization["metadata"]["name"].as_str().expect("a name").to_owned();
@@ -122,6 +163,13 @@ impl Flux {
         let api = api(&self.setup, "kustomize.toolkit.fluxcd.io", "v1", "Kustomization", namespace);
         Kustomization { flux: self, api, name }
     }
+}
+
+/// A running controller, how it was started, and where it says whether it is ready.
+struct Controller {
+    process: Process,
+    command: Command,
+    health: String,
 }
 
 /// A `Kustomization` in the cluster.
@@ -201,8 +249,8 @@ impl Kustomization<'_> {
     }
 }
 
-/// Installs a controller with its rights, starts it, and waits until it is ready.
-async fn start(setup: &GateSetup, name: &str) -> Process {
+/// Installs a controller with its rights. Gives how to start it, and where it says whether it is ready.
+async fn install(setup: &GateSetup, name: &str) -> (Command, String) {
     let cp = &setup.cluster.control_plane;
     let tool = built(name).await;
     let files: Vec<PathBuf> = fs::read_dir(&tool).unwrap().flatten().map(|file| file.path()).collect();
@@ -227,17 +275,7 @@ async fn start(setup: &GateSetup, name: &str) -> Process {
     command.args(["--interval-jitter-percentage=0", "--requeue-dependency=2s"]);
     command.env("KUBECONFIG", cp.user_kubeconfig(NAMESPACE, name).await).env("RUNTIME_NAMESPACE", NAMESPACE);
     command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
-    let mut controller = Process::start(name, cp.folder(), &command);
-    eventually(format!("{name} to be ready"), SOON, async || {
-        let tail = dump::tail(&controller.logs(), 20);
-        assert_eq!(controller.exit_code(), None, "{name} ended:\n{tail}");
-        match http::get(&health, "/readyz").await {
-            Ok((200, _)) => Ok(()),
-            other => Err(format!("{other:?}\n{tail}")),
-        }
-    })
-    .await;
-    controller
+    (command, health)
 }
 
 /// As Flux's own kustomization installs it: with a prefix, and for the controller's account.

@@ -135,23 +135,27 @@ async fn request(flux: &Flux, team: &Team, annotations: &[&str]) {
 
 /// The team's chart, as source-controller would have fetched it.
 async fn chart(flux: &Flux, team: &Team) {
+    publish_chart(flux, team.namespace(), &team.name, &team.deployment("{{ .Values.version }}")).await;
+}
+
+/// A chart of this name with this Deployment, as the `HelmChart` of a namespace.
+pub async fn publish_chart(flux: &Flux, namespace: &str, name: &str, deployment: &Value) {
     let folder = tempfile::tempdir().unwrap();
-    team_chart::write(folder.path(), team);
+    team_chart::write(folder.path(), name, deployment);
     let (chart, to) = (folder.path().join("chart").display().to_string(), folder.path().display().to_string());
     let kubeconfig = flux.setup.developer.kubeconfig();
-    let packed = helm_as(kubeconfig, team.namespace(), folder.path(), &["package", &chart, "--destination", &to]).await;
+    let packed = helm_as(kubeconfig, namespace, folder.path(), &["package", &chart, "--destination", &to]).await;
     assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
-    let archive = fs::read(folder.path().join(format!("{}-1.0.0.tgz", team.name))).unwrap();
+    let archive = fs::read(folder.path().join(format!("{name}-1.0.0.tgz"))).unwrap();
     let spec = json!({
-        "chart": team.name, "version": "1.0.0", "interval": "1h",
-        "sourceRef": {"kind": "HelmRepository", "name": "shop"},
+        "chart": name, "version": "1.0.0", "interval": "1h", "sourceRef": {"kind": "HelmRepository", "name": "shop"},
     });
-    flux.publish("HelmChart", team.namespace(), spec, &archive, "1.0.0+").await;
+    flux.publish("HelmChart", namespace, spec, &archive, "1.0.0+").await;
 }
 
 /// What helm-controller does after a failure.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Strategy {
+pub enum Strategy {
     /// As the guide has it, but for shorter pauses.
     OfTheGuide,
     /// As without one.
@@ -165,8 +169,17 @@ async fn release(flux: &Flux, team: &Team, version: &str, strategy: Strategy) {
 
 /// The same, with this in its spec.
 async fn release_with(flux: &Flux, team: &Team, version: &str, strategy: Strategy, more: &Value) {
+    let mut release = printed_release(version, strategy);
+    for (key, value) in more.as_object().into_iter().flatten() {
+        release["spec"][key] = value.clone();
+    }
+    apply(&flux.setup.cluster.control_plane, team.namespace(), &[release]).await;
+}
+
+/// The release `shop` that the guide has, of the `HelmChart` of its namespace, with this version.
+pub fn printed_release(version: &str, strategy: Strategy) -> Value {
     let mut release = guide::GITOPS.yaml("HelmRelease", "shop");
-    release["metadata"]["namespace"] = json!(team.namespace());
+    release["metadata"] = json!({"name": "shop"});
     let spec = &mut release["spec"];
     assert!(spec["upgrade"]["strategy"]["retryInterval"].is_string(), "{spec}");
     for action in ["install", "upgrade"] {
@@ -177,10 +190,7 @@ async fn release_with(flux: &Flux, team: &Team, version: &str, strategy: Strateg
     }
     spec["chartRef"] = json!({"kind": "HelmChart", "name": "shop"});
     spec["values"] = json!({"version": version});
-    for (key, value) in more.as_object().into_iter().flatten() {
-        spec[key] = value.clone();
-    }
-    apply(&flux.setup.cluster.control_plane, team.namespace(), &[release]).await;
+    release
 }
 
 fn releases(flux: &Flux, team: &Team) -> Api<DynamicObject> {

@@ -101,7 +101,7 @@ async fn released(name: &str) -> (Team, tempfile::TempDir) {
 /// Releases 1.0.0 of a team as `shop`; gives the folder with its chart.
 async fn release(team: &Team) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    team_chart::write(folder.path(), team);
+    team_chart::write(folder.path(), &team.name, &team.deployment("{{ .Values.version }}"));
     let output = upgrade(team, folder.path(), "1.0.0", &["--wait", "--timeout=60s"]).await;
     assert_eq!(output.code, 0, "{output:?}");
     team.recorded("1.0.0").await;

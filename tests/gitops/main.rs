@@ -18,6 +18,7 @@ mod argocd_denial;
 mod argocd_health;
 mod argocd_hold;
 mod argocd_notifications;
+mod argocd_random;
 mod argocd_recorded;
 mod argocd_sets;
 mod built;
@@ -27,10 +28,12 @@ mod dice;
 mod endpoint;
 mod flagger;
 mod flagger_canaries;
+mod flagger_random;
 mod flux;
 mod flux_denial;
 mod flux_helm;
 mod flux_hold;
+mod flux_random;
 mod flux_recorded;
 mod flux_waits;
 #[allow(dead_code, reason = "the promises' set-up, of which these tests use a part")]
@@ -45,6 +48,8 @@ mod holding;
 #[allow(dead_code, reason = "as above")]
 #[path = "../promises/objects.rs"]
 mod objects;
+mod random_commits;
+mod random_run;
 mod rollouts;
 mod rollouts_analysis;
 mod rollouts_paused;

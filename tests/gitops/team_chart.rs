@@ -3,21 +3,18 @@
 use std::fs;
 use std::path::Path;
 
-use serde_json::json;
-
-use crate::team::Team;
+use serde_json::{Value, json};
 
 /// What the team's chart calls the Job that it runs before an upgrade.
 pub const HOOK: &str = "migrate";
 
-/// Writes the chart as `chart` into a folder.
-pub fn write(folder: &Path, team: &Team) {
+/// Writes the chart of this name as `chart` into a folder. The Deployment names its version `{{ .Values.version }}`.
+pub fn write(folder: &Path, name: &str, deployment: &Value) {
     let chart = folder.join("chart");
     fs::create_dir_all(chart.join("templates")).unwrap();
-    let about = format!("apiVersion: v2\nname: {}\nversion: 1.0.0\n", team.name);
+    let about = format!("apiVersion: v2\nname: {name}\nversion: 1.0.0\n");
     fs::write(chart.join("Chart.yaml"), about).unwrap();
     fs::write(chart.join("values.yaml"), "version: 0.0.0\n").unwrap();
-    let deployment = team.deployment("{{ .Values.version }}");
     fs::write(chart.join("templates/deployment.yaml"), deployment.to_string()).unwrap();
     let container = json!({"name": "migrate", "image": "registry.example.com/shop:{{ .Values.version }}"});
     let hook = json!({
