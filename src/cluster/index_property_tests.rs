@@ -48,6 +48,7 @@ fn revisions_of(namespace: String) -> impl Strategy<Value = Revisions> {
             template_seen: Some(seen),
             template_generation: None,
             back_on_stable,
+            message: None,
         },
     )
 }

@@ -18,6 +18,7 @@ use operator_kit::{
 };
 use tracing::error;
 
+use self::progressive::read_template;
 pub use self::{
     pact_records::PactRecords,
     progressive::{Canaries, RolloutRevisions},
@@ -161,7 +162,7 @@ impl<K: Kind, C: OnChange> WatchHandler for Workloads<K, C> {
         let workload = object.observe(Timestamp::now());
         let reference = workload.reference.clone();
         let held = self.0.cluster.holds.set(&workload).then(|| reference.clone());
-        let change = {
+        let (change, unseen) = {
             let mut index = self.0.cluster.index();
             let before = index.workload(&reference);
             let kept_before = before.is_some();
@@ -174,9 +175,13 @@ impl<K: Kind, C: OnChange> WatchHandler for Workloads<K, C> {
             let counted = kept_before != index.workload(&reference).is_some() || invalid != invalid_before;
             let invalid = invalid.map(Box::new);
             let stray = index.stray_keys_of(&reference).cloned().map(Box::new);
-            Change::Workload { workload: reference.clone(), touched, counted, invalid, stale, stray, held }
+            let unseen = index.unseen_template(&reference);
+            (Change::Workload { workload: reference.clone(), touched, counted, invalid, stale, stray, held }, unseen)
         };
         self.0.changed(change);
+        if let Some(template) = unseen {
+            tokio::spawn(read_template(self.0.clone(), reference.clone(), template));
+        }
         Some(reference)
     }
 

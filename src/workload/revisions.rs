@@ -12,7 +12,7 @@ use k8s_openapi::{
 use serde::Deserialize;
 
 use super::{
-    Container, PactAnnotations, RolloutState, Workload, WorkloadKind, WorkloadRef,
+    Container, ImageReference, PactAnnotations, RolloutState, Workload, WorkloadKind, WorkloadRef,
     kinds::{PodTemplateView, metadata},
 };
 use crate::api::annotations;
@@ -40,6 +40,8 @@ pub struct Revisions {
     pub template_generation: Option<i64>,
     /// Whether, after an abort, no pod of the current revision is left.
     pub back_on_stable: bool,
+    /// What its controller says, for people.
+    pub message: Option<String>,
 }
 
 /// A revision of a Rollout: its `ReplicaSet`, as far as the operator reads it.
@@ -195,9 +197,9 @@ impl RevisionView {
 ///
 /// Where the pod template is a Deployment's, so are the annotations, unless the Rollout has some itself; and until the
 /// controller has seen that Deployment as it is, the rollout counts as unfinished, because a Rollout says nothing of a
-/// change that it has not seen. Nor is it finished while the status names another revision than that of its own template. A
-/// Deployment that keeps pods of its own runs beside the Rollout. After an abort, once no other pod is left, it is complete
-/// again with the stable revision.
+/// change that it has not seen. Nor is it finished while the status names another revision than that of its own template,
+/// or there is none of it yet. A Deployment that keeps pods of its own runs beside the Rollout. After an abort, once no
+/// other pod is left, it is complete again with the stable revision.
 #[must_use]
 pub fn own_revision(
     rollout: &Workload,
@@ -213,13 +215,15 @@ pub fn own_revision(
     let mut not_yet = of.by_reference.then(|| take_template(&mut now, of, revisions, template)).flatten();
     let names_another = !of.by_reference && now.rollout.finished() && names_another(&now, of, revisions);
     if names_another {
-        not_yet = Some("the Rollout controller has not yet named the revision of its template".to_owned());
+        let told = of.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+        not_yet = Some(format!("the Rollout controller has not yet named the revision of its template{told}"));
     }
     if let Some(message) = not_yet.filter(|_| now.rollout != RolloutState::Deleting) {
         now.rollout = RolloutState::Progressing { message };
     }
-    if let Some(stable) = on_stable(&now, of, revisions) {
-        return (stable, Vec::new());
+    if let Some(mut stable) = on_stable(&now, of, revisions) {
+        let beside = template.and_then(|template| beside(&mut stable, template));
+        return (stable, beside.into_iter().collect());
     }
     let is_other = |hash: &str, revision| if names_another { !is_of(rollout, revision) } else { hash != of.current };
     let others: Vec<_> = revisions.iter().filter(|(hash, revision)| is_other(hash, revision)).collect();
@@ -285,21 +289,36 @@ fn beside(now: &mut Workload, template: &Workload) -> Option<Workload> {
         let message = format!("its template {} has pods of its own, of another version", template.reference);
         now.rollout = RolloutState::Mixed { message };
     }
-    let (containers, default_container) = (template.containers.clone(), template.default_container.clone());
-    (!same).then(|| Workload { containers, default_container, ..now.clone() })
+    let own_version = template.annotations.version.clone();
+    if same || now.annotations.version.is_some() && own_version.is_none() {
+        return None;
+    }
+    let mut beside = now.clone();
+    beside.containers.clone_from(&template.containers);
+    beside.default_container.clone_from(&template.default_container);
+    beside.version_label.clone_from(&template.version_label);
+    beside.annotations.version = own_version;
+    Some(beside)
 }
 
-/// Whether the revision that the status names is not that of the template, and another one is. When a pause begins or ends,
-/// the controller reports that it has seen the generation before it says which revision that is.
+/// Whether the revision that the status names is not that of the template. When a pause begins or ends, the controller
+/// reports that it has seen the generation before it says which revision that is; and it reports the same, all of it about
+/// the revision before, for as long as there is none: of a spec that it finds invalid, or while a quota or a policy refuses
+/// the `ReplicaSet`.
 fn names_another(rollout: &Workload, of: &Revisions, revisions: &BTreeMap<String, Revision>) -> bool {
-    let named = revisions.get(&of.current).is_some_and(|revision| is_of(rollout, revision));
-    !named && revisions.values().any(|revision| is_of(rollout, revision))
+    !revisions.get(&of.current).is_some_and(|revision| is_of(rollout, revision))
 }
 
-/// Whether a revision is that of the Rollout's own template, as far as its version depends on it.
+/// Whether a revision is that of the Rollout's own template, as far as its version depends on it. A policy may have the
+/// `ReplicaSet` take the same builds from another registry, or pin them to digests.
 fn is_of(rollout: &Workload, revision: &Revision) -> bool {
     let version = rollout.annotations.version.as_ref();
-    revision.containers == rollout.containers && (version.is_none() || revision.version.as_ref() == version)
+    let build = |container: &Container| ImageReference::parse(&container.image);
+    let runs = |container: &Container| {
+        let mut same_name = revision.containers.iter().filter(|other| other.name == container.name);
+        same_name.any(|other| !build(container).is_another_build(&build(other)))
+    };
+    rollout.containers.iter().all(runs) && (version.is_none() || revision.version.as_ref() == version)
 }
 
 /// The same workload with another revision of its pod template; `None` where an annotation says the version, and that of

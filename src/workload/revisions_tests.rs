@@ -112,10 +112,24 @@ fn a_deployment_that_keeps_its_own_pods_runs_beside_the_rollout() {
         let (now, besides) = resolved(&rollout, &all, Some(&template));
         assert_eq!((now.rollout.name(), images(&besides)), (expected, beside.to_vec()), "{what}");
     }
+
+    // The canary of `orders:2` is aborted, and the Deployment has rolled it out itself.
+    let status = json!({
+        "workloadObservedGeneration": "5", "stableRS": "aaa", "phase": "Degraded", "abort": true, "updatedReplicas": 0,
+    });
+    let aborted = super::tests::rollout(&reference, &status);
+    let all = [("aaa", revision("orders:1", true)), ("bbb", revision("orders:2", false))];
+    let (now, besides) = resolved(&aborted, &all, Some(&deployment("orders:2", RolloutState::Complete, false)));
+    assert_eq!(
+        (now.rollout.name(), images(&[now.clone()]), images(&besides)),
+        ("Mixed", vec!["orders:1"], vec!["orders:2"])
+    );
+    let (now, besides) = resolved(&aborted, &all, Some(&deployment("orders:2", RolloutState::ScaledToZero, true)));
+    assert_eq!((now.rollout.name(), images(&besides)), ("Complete", vec![]));
 }
 
 #[test]
-fn it_is_not_finished_while_the_status_names_the_revision_before() {
+fn it_is_not_finished_unless_the_status_names_the_revision_of_its_template() {
     // Back to `orders:2`, whose ReplicaSet there still is: the status is about this generation, and all of it about `ccc`.
     let status = json!({"stableRS": "ccc", "currentPodHash": "ccc"});
     let back = own(&status);
@@ -129,8 +143,15 @@ fn it_is_not_finished_while_the_status_names_the_revision_before() {
     for (what, rollout, revisions, state) in [
         ("paused on its way back", &back, vec![before.clone(), after.clone()], "Progressing"),
         ("the revision that it names is not known yet", &back, vec![before.clone()], "Progressing"),
-        ("none is known", &back, vec![], "Complete"),
-        ("somebody changes images of ReplicaSets", &back, vec![after], "Complete"),
+        // The spec is invalid, or a quota allows no ReplicaSet: the status is about this generation, and says `Healthy`.
+        ("there is no revision of it", &back, vec![after.clone()], "Progressing"),
+        ("none is known", &back, vec![], "Progressing"),
+        (
+            "a policy has ReplicaSets take images from elsewhere",
+            &own(&json!({})),
+            vec![("bbb", revision("mirror.example.com/orders:2@sha256:0f0f", true)), after],
+            "Complete",
+        ),
         ("named", &own(&json!({})), vec![before, ("ccc", revision("orders:3", false))], "Complete"),
         (
             "another version of the same image",

@@ -90,6 +90,35 @@ async fn case_31_a_deployment_that_becomes_the_template_of_an_argo_rollout_keeps
 }
 
 #[tokio::test]
+async fn an_unannotated_deployment_is_known_to_an_annotated_rollout_that_comes_to_use_its_template() {
+    let cluster = cluster().await;
+    cluster
+        .with_namespace(async |namespace, environment| {
+            let name = "migrated";
+            published(&cluster, name, &["1.0.0", "2.0.0"]);
+            let live = deployment(name).image(&image("1.0.0")).apply(&cluster.client(), &namespace).await;
+            live.wait_complete().await;
+            let reference = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": name});
+            let spec = json!({"replicas": 1, "workloadRef": reference});
+            let mut rollout: Value =
+                serde_json::from_str(&foreign("argoproj.io/v1alpha1", "Rollout", name, &spec)).unwrap();
+            rollout["metadata"]["annotations"] = json!({"pact-operator.dev/pacticipant": name});
+            kubectl::apply(cluster.control_plane.kubeconfig(), &namespace, &rollout.to_string()).await;
+            let said = cluster.wait_event(&namespace, name, "TemplateDiffers").await;
+            assert!(said.contains("annotate it, and not the Rollout"), "{said}");
+
+            // It is promoted to a version that the Deployment, which keeps its pods, does not run.
+            let generation = live.get().await.metadata.generation.unwrap();
+            revision(&cluster, &namespace, name, "bbb", "2.0.0", 1).await;
+            let seen = json!({"workloadObservedGeneration": generation.to_string()});
+            report(&cluster, &namespace, name, &seen).await;
+            wait_members(&cluster, &environment, name, "Rollout migrated 2.0.0 Mixed").await;
+            stays(&cluster, &environment, name, None, "pods of 1.0.0 are left").await;
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn case_86_a_rollout_is_recorded_once_it_is_promoted_and_never_what_it_aborted() {
     let cluster = cluster().await;
     cluster
@@ -160,11 +189,14 @@ async fn a_rollout_whose_definition_is_deleted_is_undeployed_after_the_grace() {
             let mut rollout: Value = serde_json::from_str(&rollout).unwrap();
             rollout["metadata"]["annotations"] = json!({"pact-operator.dev/pacticipant": "uninstalled"});
             kubectl::apply(kubeconfig, &namespace, &rollout.to_string()).await;
+            revision(&cluster, &namespace, "uninstalled", "bbb", "2.0.0", 1).await;
             report(&cluster, &namespace, "uninstalled", &json!({})).await;
             cluster.wait_recorded(&environment, "uninstalled", "2.0.0").await;
         };
         runs().await;
         kubectl::kubectl_ok(kubeconfig, &["delete", "customresourcedefinition", "rollouts.argoproj.io"]).await;
+        // As the garbage collector does once it knows that the kind is gone.
+        kubectl::kubectl_ok(kubeconfig, &["delete", "replicaset", "uninstalled-bbb", "-n", &namespace]).await;
         cluster.wait_condition(&environment, "uninstalled", ("Ready", "True", "Undeployed")).await;
         assert_eq!(cluster.recorded(&environment, "uninstalled"), None);
         // Installed again, it is followed again.

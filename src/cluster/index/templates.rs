@@ -105,6 +105,15 @@ impl Index {
         differs.then(|| IdentityProblem::OtherThanTemplate(reference.clone()))
     }
 
+    /// The Deployment whose pod template an annotated Rollout uses, where nothing is known of it: it is not annotated, and
+    /// was seen before anybody named it.
+    #[must_use]
+    pub fn unseen_template(&self, rollout: &WorkloadRef) -> Option<WorkloadRef> {
+        let rollout = self.workloads.get(rollout).filter(|workload| workload.annotated())?;
+        let template = rollout.revisions.as_ref()?.template.as_ref()?;
+        (!self.workloads.contains_key(template)).then(|| template.clone())
+    }
+
     /// The workloads whose annotations, or more of them, come from the template of a source: a Canary's primaries, or the
     /// Rollout itself.
     fn dependents_of(&self, source: &TemplateSource) -> Vec<WorkloadRef> {

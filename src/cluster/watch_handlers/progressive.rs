@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use operator_kit::watch::{InvalidObject, WatchHandler};
+use tracing::warn;
 
 use super::{Change, OnChange, Watched};
 use crate::{
@@ -46,6 +47,28 @@ impl<C: OnChange> WatchHandler for Canaries<C> {
         let touched = self.0.cluster.index().retain_templates(listed, of_kind);
         self.0.changed(Change::Members(touched));
     }
+}
+
+/// Reads the Deployment whose pod template a Rollout uses, and takes it in. The watch has told of it when nobody named it,
+/// and it was not annotated, so it was not kept. When it cannot be read now, the next change of the Rollout brings it here
+/// again.
+pub(super) async fn read_template<C: OnChange>(watched: Watched<C>, rollout: WorkloadRef, template: WorkloadRef) {
+    let read = match watched.cluster.live_workload(&template).await {
+        Ok(Some(read)) => read,
+        Ok(None) => return,
+        Err(why) => return warn!(rollout = %rollout, template = %template, "{}", why.message),
+    };
+    let change = {
+        let mut index = watched.cluster.index();
+        // What the watch has told meanwhile is newer.
+        if index.unseen_template(&rollout).as_ref() != Some(&template) {
+            return;
+        }
+        let touched = index.apply_workload(read);
+        let invalid = index.invalid_workload(&rollout).cloned().map(Box::new);
+        Change::Workload { workload: rollout, touched, counted: true, invalid, stale: None, stray: None, held: None }
+    };
+    watched.changed(change);
 }
 
 /// The `ReplicaSet`s of Argo Rollouts: their revisions.
