@@ -48,7 +48,7 @@ fn revisions_of(namespace: String) -> impl Strategy<Value = Revisions> {
             template_seen: Some(seen),
             template_generation: None,
             back_on_stable,
-            message: None,
+            degraded: None,
         },
     )
 }
@@ -91,7 +91,8 @@ fn workloads() -> impl Strategy<Value = Workload> {
             if reference.kind == WorkloadKind::Rollout {
                 made.revisions = Some(Box::new(revisions));
             } else {
-                made.canary_owner = owner.map(|name| CanaryOwner { name: name.to_owned(), uid: "c1".to_owned() });
+                made.canary_owner =
+                    owner.map(|name| CanaryOwner { name: name.to_owned(), uid: "c1".to_owned(), unpromoted: false });
             }
             made.reference = reference;
             made

@@ -65,7 +65,7 @@ fn template(name: &str, promoted: bool) -> Template {
 fn primary(image: &str) -> Workload {
     let mut primary = workload("shop", "orders-primary", "");
     primary.annotations = PactAnnotations::default();
-    primary.canary_owner = Some(CanaryOwner { name: "orders".into(), uid: "c1".into() });
+    primary.canary_owner = Some(CanaryOwner { name: "orders".into(), uid: "c1".into(), unpromoted: false });
     primary.containers[0].image = image.into();
     primary
 }
@@ -336,7 +336,7 @@ fn case_71_a_flagger_primary_is_the_member_with_its_targets_annotations() {
     assert_eq!(names(&index, &fixtures::key("production", "Orders")), ["orders-primary"]);
     let mut foreign = workload("bank", "other-primary", "");
     foreign.annotations = PactAnnotations::default();
-    foreign.canary_owner = Some(CanaryOwner { name: "orders".into(), uid: "c1".into() });
+    foreign.canary_owner = Some(CanaryOwner { name: "orders".into(), uid: "c1".into(), unpromoted: false });
     assert_eq!(index.apply_workload(foreign), keys(&[]), "a Canary of another namespace is another");
 }
 
@@ -355,6 +355,8 @@ fn case_71_what_is_not_known_to_be_promoted_leaves_the_primary_unfinished() {
         matches!(&member.rollout, RolloutState::Progressing { message } if message.contains("promoted")),
         "{member:?}"
     );
+    // Not that of the image's tag either.
+    assert_eq!(member.version, Err(crate::workload::VersionProblem::Unpromoted { canary: "orders".into() }));
     assert_eq!(index.set_template(&canary("orders"), Some(template("orders", true))), keys(std::slice::from_ref(&key)));
     let member = index.members(&key).remove(0);
     assert_eq!((member.rollout, member.version.unwrap().as_str()), (RolloutState::Complete, "2.0"));

@@ -308,6 +308,7 @@ impl From<&VersionProblem> for Reason {
             VersionProblem::Mutable { .. } => Self::VersionMutable,
             VersionProblem::AnnotationRefused { .. } => Self::AnnotationRefused,
             VersionProblem::InvalidVersion(_) => Self::VersionInvalid,
+            VersionProblem::Unpromoted { .. } => Self::RolloutInProgress,
             VersionProblem::NoContainers
             | VersionProblem::NoTag { .. }
             | VersionProblem::DigestOnly { .. }

@@ -233,6 +233,7 @@ fn review(request: RequestBody<Result<Observed, String>>) -> Review {
         dry_run,
         field_manager: request.options.and_then(|options| options.field_manager),
         self_test: dry_run && new.as_ref().is_ok_and(|&(_, greets)| greets),
+        enforced: false,
         old,
         new: new.map(|(new, _)| new),
     }

@@ -234,6 +234,7 @@ fn review(workload: &Workload) -> Review {
         user: User::default(),
         dry_run: true,
         self_test: false,
+        enforced: false,
         field_manager: None,
         old: None,
         new: Ok(workload.clone()),

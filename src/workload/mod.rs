@@ -48,7 +48,7 @@ pub use revisions::{Revision, RevisionView, Revisions, own_revision};
 pub use rollout::RolloutState;
 pub use stray_keys::StrayKey;
 pub use tag_pattern::{PatternError, TagPattern};
-pub use template_only::{CanaryOwner, CanaryView, effective_annotations, primary_of, target_of};
+pub use template_only::{CanaryOwner, CanaryView, effective_primary, primary_of, target_of};
 pub use version::{ResolvedVersion, StaleSource, VersionSource};
 pub use version_problem::VersionProblem;
 pub use version_rules::{OwnInstance, VersionRules};

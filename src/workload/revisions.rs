@@ -40,8 +40,8 @@ pub struct Revisions {
     pub template_generation: Option<i64>,
     /// Whether, after an abort, no pod of the current revision is left.
     pub back_on_stable: bool,
-    /// What its controller says, for people.
-    pub message: Option<String>,
+    /// What its controller says, where it is degraded.
+    pub degraded: Option<String>,
 }
 
 /// A revision of a Rollout: its `ReplicaSet`, as far as the operator reads it.
@@ -215,11 +215,13 @@ pub fn own_revision(
     let mut not_yet = of.by_reference.then(|| take_template(&mut now, of, revisions, template)).flatten();
     let names_another = !of.by_reference && now.rollout.finished() && names_another(&now, of, revisions);
     if names_another {
-        let told = of.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
-        not_yet = Some(format!("the Rollout controller has not yet named the revision of its template{told}"));
+        not_yet = Some("the Rollout controller has not yet named the revision of its template".to_owned());
     }
     if let Some(message) = not_yet.filter(|_| now.rollout != RolloutState::Deleting) {
-        now.rollout = RolloutState::Progressing { message };
+        // It is a spec that the controller finds invalid: somebody has to mend it.
+        let degraded = of.degraded.clone().filter(|_| names_another);
+        now.rollout =
+            degraded.map_or(RolloutState::Progressing { message }, |message| RolloutState::Failed { message });
     }
     if let Some(mut stable) = on_stable(&now, of, revisions) {
         let beside = template.and_then(|template| beside(&mut stable, template));

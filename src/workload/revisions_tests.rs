@@ -133,6 +133,9 @@ fn it_is_not_finished_unless_the_status_names_the_revision_of_its_template() {
     // Back to `orders:2`, whose ReplicaSet there still is: the status is about this generation, and all of it about `ccc`.
     let status = json!({"stableRS": "ccc", "currentPodHash": "ccc"});
     let back = own(&status);
+    let invalid = own(&json!({
+        "stableRS": "ccc", "currentPodHash": "ccc", "phase": "Degraded", "message": "InvalidSpec: it is",
+    }));
     let stated = |version: &str, hash: &str| {
         let mut stated = own(&json!({"stableRS": hash, "currentPodHash": hash}));
         stated.annotations.version = Some(version.into());
@@ -143,8 +146,9 @@ fn it_is_not_finished_unless_the_status_names_the_revision_of_its_template() {
     for (what, rollout, revisions, state) in [
         ("paused on its way back", &back, vec![before.clone(), after.clone()], "Progressing"),
         ("the revision that it names is not known yet", &back, vec![before.clone()], "Progressing"),
-        // The spec is invalid, or a quota allows no ReplicaSet: the status is about this generation, and says `Healthy`.
+        // A quota allows no ReplicaSet.
         ("there is no revision of it", &back, vec![after.clone()], "Progressing"),
+        ("the spec is invalid", &invalid, vec![after.clone()], "Failed"),
         ("none is known", &back, vec![], "Progressing"),
         (
             "a policy has ReplicaSets take images from elsewhere",
@@ -175,7 +179,7 @@ fn it_is_not_finished_unless_the_status_names_the_revision_of_its_template() {
         let (now, besides) = resolved(rollout, &revisions, None);
         assert_eq!(now.rollout.name(), state, "{what}");
         assert_eq!(images(std::slice::from_ref(&now)), ["orders:2"], "{what}");
-        let serves_on = state == "Progressing" && revisions.iter().any(|(hash, _)| *hash == "ccc");
+        let serves_on = state != "Complete" && revisions.iter().any(|(hash, _)| *hash == "ccc");
         assert_eq!(besides.len(), usize::from(serves_on), "{what}: {besides:?}");
     }
 }

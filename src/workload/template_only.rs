@@ -54,6 +54,8 @@ pub struct CanaryOwner {
     pub name: String,
     /// Its uid.
     pub uid: String,
+    /// Whether it has not said yet which of the versions that the target states was promoted.
+    pub unpromoted: bool,
 }
 
 /// A reference to another object in the same namespace.
@@ -145,23 +147,27 @@ impl CanaryView {
     }
 }
 
-/// The annotations that count for a Canary's primary: the target's, because Flagger deletes the primary's own.
+/// A Canary's primary as what counts: with the target's annotations, because Flagger deletes the primary's own, and with
+/// the target's label `app.kubernetes.io/version`, which Flagger does not copy.
 ///
-/// The version annotation is the exception. One that was kept on the primary was copied together with its template, so
-/// it is right. The target's describes the target's image, which may still be under analysis or may have been rolled
-/// back: it counts only when the target is `promoted` ([`CanaryView::promoted`]) and both run the same images, because
-/// Flagger's status lags behind the team by up to an interval. Otherwise the version is not known yet: `None`, and the
-/// record stays.
+/// What says the version is the exception. An annotation or label that was kept on the primary was copied together with its
+/// template, so it is right. The target's describes the target's image, which may still be under analysis or may have been
+/// rolled back: it counts only when the target is `promoted` ([`CanaryView::promoted`]) and both run the same images, because
+/// Flagger's status lags behind the team by up to an interval. Otherwise an annotated version is not known yet: `None`, and
+/// the record stays.
 #[must_use]
-pub fn effective_annotations(primary: &Workload, target: &Workload, promoted: bool) -> Option<PactAnnotations> {
-    let own_version = primary.annotations.version.clone();
-    let version = match (own_version, target.annotations.version.clone()) {
-        (Some(own), _) => Some(own),
-        (None, Some(theirs)) if promoted && primary.containers == target.containers => Some(theirs),
+pub fn effective_primary(primary: &Workload, target: &Workload, promoted: bool) -> Option<Workload> {
+    let is_targets = promoted && primary.containers == target.containers;
+    let version = match (&primary.annotations.version, &target.annotations.version) {
+        (Some(own), _) => Some(own.clone()),
+        (None, Some(theirs)) if is_targets => Some(theirs.clone()),
         (None, Some(_)) => return None,
         (None, None) => None,
     };
-    Some(PactAnnotations { version, ..target.annotations.clone() })
+    let theirs = target.version_label.as_ref().filter(|_| is_targets);
+    let version_label = primary.version_label.as_ref().or(theirs).cloned();
+    let annotations = PactAnnotations { version, ..target.annotations.clone() };
+    Some(Workload { annotations, version_label, ..primary.clone() })
 }
 
 #[cfg(test)]

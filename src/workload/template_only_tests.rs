@@ -50,7 +50,7 @@ fn case_71_the_target_is_a_template_and_the_member_is_what_the_canary_controls()
     assert_eq!(primary_of(&target_of(&canary).unwrap()).to_string(), "Deployment shop/orders-primary");
     let mut primary = workload("orders-primary", "orders:1", PactAnnotations::default());
     assert!(!canary.has_primary(&primary), "a name alone proves nothing");
-    primary.canary_owner = Some(CanaryOwner { name: "orders".into(), uid: "c1".into() });
+    primary.canary_owner = Some(CanaryOwner { name: "orders".into(), uid: "c1".into(), unpromoted: false });
     assert!(canary.has_primary(&primary));
     let mut nameless = canary;
     nameless.metadata.name = None;
@@ -61,7 +61,7 @@ fn case_71_the_target_is_a_template_and_the_member_is_what_the_canary_controls()
 fn case_88_a_claim_to_be_a_primary_is_compared_with_the_canary() {
     let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "orders"});
     let mut primary = workload("orders-primary", "orders:1", PactAnnotations::default());
-    let owner = |name: &str, uid: &str| Some(CanaryOwner { name: name.into(), uid: uid.into() });
+    let owner = |name: &str, uid: &str| Some(CanaryOwner { name: name.into(), uid: uid.into(), unpromoted: false });
     primary.canary_owner = owner("orders", "c1");
     let at = |change: &dyn Fn(&mut Workload)| {
         let mut changed = primary.clone();
@@ -113,23 +113,38 @@ fn case_71_the_primary_counts_with_the_annotations_of_the_target() {
     let wiped = || primary(PactAnnotations::default());
     let named = annotated(Some("orders"), None);
 
+    let effective = |primary: &Workload, target: &Workload, promoted| {
+        effective_primary(primary, target, promoted).map(|primary| primary.annotations)
+    };
+
     // Deleted at the first promotion, or not yet, or renamed by the team meanwhile: the target's name counts.
-    assert_eq!(effective_annotations(&wiped(), &target("orders:2", named.clone()), false), Some(named.clone()));
+    assert_eq!(effective(&wiped(), &target("orders:2", named.clone()), false), Some(named.clone()));
     let stale = primary(annotated(Some("old name"), None));
-    assert_eq!(effective_annotations(&stale, &target("orders:1", named.clone()), true), Some(named));
+    assert_eq!(effective(&stale, &target("orders:1", named.clone()), true), Some(named));
     // No workload asks to be managed.
     let none = PactAnnotations::default();
-    assert_eq!(effective_annotations(&wiped(), &target("orders:1", none.clone()), true), Some(none));
+    assert_eq!(effective(&wiped(), &target("orders:1", none.clone()), true), Some(none));
 
     // A version annotation on the target counts only for what was promoted.
     let stated = annotated(Some("orders"), Some("1.2.3"));
-    assert_eq!(effective_annotations(&wiped(), &target("orders:1", stated.clone()), true), Some(stated.clone()));
-    assert_eq!(effective_annotations(&wiped(), &target("orders:1", stated.clone()), false), None);
-    assert_eq!(effective_annotations(&wiped(), &target("orders:2", stated.clone()), true), None, "Flagger lags behind");
+    assert_eq!(effective(&wiped(), &target("orders:1", stated.clone()), true), Some(stated.clone()));
+    assert_eq!(effective(&wiped(), &target("orders:1", stated.clone()), false), None);
+    assert_eq!(effective(&wiped(), &target("orders:2", stated.clone()), true), None, "Flagger lags behind");
     // A version annotation that was kept on the primary is the primary's.
     let kept = primary(annotated(Some("orders"), Some("1.2.2")));
     let expected = annotated(Some("orders"), Some("1.2.2"));
-    assert_eq!(effective_annotations(&kept, &target("orders:2", stated), false), Some(expected));
+    assert_eq!(effective(&kept, &target("orders:2", stated), false), Some(expected));
+
+    // So does its label, which the primary never has, unless it was kept there.
+    let labelled = |workload: Workload, label: &str| Workload { version_label: Some(label.into()), ..workload };
+    let label = |primary: &Workload, image: &str, promoted| {
+        let target = labelled(target(image, annotated(Some("orders"), None)), "1.2.3");
+        effective_primary(primary, &target, promoted).unwrap().version_label
+    };
+    assert_eq!(label(&wiped(), "orders:1", true).as_deref(), Some("1.2.3"));
+    assert_eq!(label(&wiped(), "orders:1", false), None);
+    assert_eq!(label(&wiped(), "orders:2", true), None, "Flagger lags behind");
+    assert_eq!(label(&labelled(wiped(), "1.2.2"), "orders:2", false).as_deref(), Some("1.2.2"));
 }
 
 #[test]

@@ -45,6 +45,9 @@ pub struct ResolvedVersion {
 /// # Errors
 /// Each [`VersionProblem`]; a version is never guessed.
 pub fn resolve(workload: &Workload, rules: &VersionRules) -> Result<ResolvedVersion, VersionProblem> {
+    if let Some(canary) = workload.canary_owner.as_ref().filter(|canary| canary.unpromoted) {
+        return Err(VersionProblem::Unpromoted { canary: canary.name.clone() });
+    }
     let stated = workload.annotations.version.as_deref();
     match stated {
         Some(text) if rules.annotation_allowed => {

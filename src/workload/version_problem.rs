@@ -123,6 +123,12 @@ pub enum VersionProblem {
         /// What the workload's version would be without the annotation.
         otherwise: Result<Version, Box<VersionProblem>>,
     },
+    /// A version annotation of a Canary's target describes the target, and the primary may run another version.
+    #[error("Flagger's Canary {canary} has not said yet which version it promoted")]
+    Unpromoted {
+        /// The Canary's name.
+        canary: String,
+    },
     /// A text that a broker cannot hold as a version.
     #[error("{0}: use the version under which the pacts were published")]
     InvalidVersion(#[from] NameError),
@@ -149,6 +155,7 @@ impl VersionProblem {
             Self::Mutable { .. } => "VersionMutable",
             Self::AnnotationRefused { .. } => "AnnotationRefused",
             Self::InvalidVersion(_) => "VersionInvalid",
+            Self::Unpromoted { .. } => "RolloutInProgress",
             Self::NoContainers
             | Self::NoTag { .. }
             | Self::DigestOnly { .. }

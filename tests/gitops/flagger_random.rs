@@ -114,7 +114,8 @@ impl Tool for World {
         }
         let state = format!("{phase}, target {} {}", version_of(&target), target["spec"]["replicas"]);
         let cluster = &self.flagger.endpoint.setup.cluster;
-        let halted = cluster.events(&self.environment.namespace, name, "CanaryHalted").await;
+        let gate = self.flagger.endpoint.setup.webhook.logs();
+        let _ = cluster;
         let mut all = self.unchanged.lock().unwrap();
         let (before, since) = all.entry(name.to_owned()).or_insert_with(|| (state.clone(), Instant::now()));
         if *before != state {
@@ -122,7 +123,11 @@ impl Tool for World {
         }
         let ended = ["Initialized", "Succeeded", "Failed"].contains(&&*phase) && target["spec"]["replicas"] == 0;
         let rests = ended && since.elapsed() > AT_REST;
-        if rests { Ok(()) } else { Err(format!("{state}, {halted:?}\n{}", self.log())) }
+        let logged = format!("{}\n{gate}", self.flagger.log());
+        let names = [format!("{name}."), format!("{name}\""), format!("{name} ")];
+        let of_this: Vec<_> = logged.lines().filter(|line| names.iter().any(|name| line.contains(name))).collect();
+        let last = of_this[of_this.len().saturating_sub(25)..].join("\n");
+        if rests { Ok(()) } else { Err(format!("{state}\n{last}")) }
     }
 
     fn log(&self) -> String {

@@ -28,7 +28,7 @@ use crate::dice::Dice;
 use crate::gate_setup::{GateSetup, MappedEnvironment};
 
 /// How long all may take to come to rest.
-const REST: Duration = Duration::from_mins(5);
+const REST: Duration = Duration::from_mins(2);
 /// How long the gate may take to count pods that have come, while the operator is killed every few seconds.
 const NOTICED: Duration = Duration::from_secs(10);
 

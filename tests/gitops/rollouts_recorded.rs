@@ -121,6 +121,48 @@ async fn an_aborted_canary_is_never_recorded_until_it_is_tried_again_and_promote
     assert_eq!(writes(&argo, &at, name), ["Deployed 1.0.0", "Deployed 2.0.0"]);
 }
 
+/// The controller reports that it has seen the spec, and all else of the revision that runs.
+#[tokio::test]
+async fn a_version_of_which_there_is_no_revision_is_not_recorded() {
+    let argo = ArgoRollouts::shared().await;
+    let name = "ar-invalid";
+    let at = environment(&argo, name).await;
+    let rollout = argo.rollout(&at.namespace, name, &canary()).await;
+    recorded_when_whole(&argo, &at, &rollout, "1.0.0").await;
+
+    // The analysis of its new step is not there yet.
+    let analysis = json!({"analysis": {"templates": [{"templateName": "later"}]}});
+    let strategy = json!({"canary": {"steps": [analysis, {"setWeight": 50}]}});
+    apply(&argo.endpoint.setup.cluster.control_plane, &at.namespace, &[manifest(name, "2.0.0", &strategy)]).await;
+    let refused = rollout.wait_phase("Degraded").await;
+    let status = &refused["status"];
+    assert!(status["message"].as_str().is_some_and(|it| it.starts_with("InvalidSpec")), "{status}");
+    assert_eq!((&status["stableRS"], &status["updatedReplicas"]), (&status["currentPodHash"], &json!(2)), "{status}");
+    stays_recorded(&argo, &at, name, "1.0.0", "no pod of 2.0.0 is there").await;
+    assert_eq!(writes(&argo, &at, name), ["Deployed 1.0.0"]);
+    let told = ("Ready", "False", "RolloutFailed");
+    let record = argo.endpoint.setup.cluster.wait_condition(&at.name, name, told).await;
+    let conditions = record.status.unwrap_or_default().conditions;
+    assert!(conditions.iter().any(|it| it.message.contains("InvalidSpec")), "{conditions:?}");
+
+    // As somebody who may create no more of them finds it, it even looks healthy.
+    let quota = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none-more"},
+        "spec": {"hard": {"count/replicasets.apps": "1"}},
+    });
+    apply(&argo.endpoint.setup.cluster.control_plane, &at.namespace, &[quota]).await;
+    apply(&argo.endpoint.setup.cluster.control_plane, &at.namespace, &[manifest(name, "2.0.0", &canary())]).await;
+    rollout.wait_status("the quota to refuse its ReplicaSet", |it| it.to_string().contains("exceeded quota")).await;
+    stays_recorded(&argo, &at, name, "1.0.0", "no pod of 2.0.0 is there").await;
+
+    let quotas = api(&argo.endpoint.setup, "", "v1", "ResourceQuota", &at.namespace);
+    quotas.delete("none-more", &DeleteParams::default()).await.unwrap();
+    rollout.wait_status("its first step", |it| it["pauseConditions"].is_array()).await;
+    rollout.promote().await;
+    recorded_when_whole(&argo, &at, &rollout, "2.0.0").await;
+    assert_eq!(writes(&argo, &at, name), ["Deployed 1.0.0", "Deployed 2.0.0"]);
+}
+
 #[tokio::test]
 async fn a_blue_green_rollout_is_recorded_when_the_old_pods_are_gone() {
     let argo = ArgoRollouts::shared().await;

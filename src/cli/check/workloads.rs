@@ -116,6 +116,7 @@ async fn one(
         // What is to be found out is what the real request will be answered.
         dry_run: false,
         self_test: false,
+        enforced: false,
         field_manager: None,
         old: None,
         new: workload,

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, hash_map::Entry};
 
 use super::Index;
 use crate::workload::{
-    IdentityProblem, PactAnnotations, RecordKey, RolloutState, Workload, WorkloadKind, WorkloadRef,
-    effective_annotations, own_revision,
+    CanaryOwner, IdentityProblem, PactAnnotations, RecordKey, RolloutState, Workload, WorkloadKind, WorkloadRef,
+    effective_primary, own_revision,
 };
 
 /// A source of the knowledge that a workload is a template only: an Argo `Rollout` or a Flagger `Canary`.
@@ -157,19 +157,22 @@ impl Index {
     }
 
     fn as_primary(&self, workload: &Workload) -> Workload {
-        let mut workload = workload.clone();
-        let Some(canary) = &workload.canary_owner else { return workload };
-        let source = TemplateSource::Canary(workload.reference.namespace.clone(), canary.name.clone());
-        let Some(template) = self.templates.get(&source) else { return workload };
-        let Some(target) = self.workloads.get(&template.workload) else { return workload };
-        if let Some(annotations) = effective_annotations(&workload, target, template.promoted) {
-            workload.annotations = annotations;
-        } else {
+        let of = |canary: &CanaryOwner| {
+            let source = TemplateSource::Canary(workload.reference.namespace.clone(), canary.name.clone());
+            let template = self.templates.get(&source)?;
+            Some((self.workloads.get(&template.workload)?, template.promoted))
+        };
+        let Some((target, promoted)) = workload.canary_owner.as_ref().and_then(of) else { return workload.clone() };
+        effective_primary(workload, target, promoted).unwrap_or_else(|| {
+            let mut workload = workload.clone();
             workload.annotations = PactAnnotations { version: None, ..target.annotations.clone() };
-            let message = format!("Flagger's Canary {} has not said yet which version it promoted", canary.name);
-            workload.rollout = RolloutState::Progressing { message };
-        }
-        workload
+            if let Some(canary) = &mut workload.canary_owner {
+                canary.unpromoted = true;
+                let message = format!("Flagger's Canary {} has not said yet which version it promoted", canary.name);
+                workload.rollout = RolloutState::Progressing { message };
+            }
+            workload
+        })
     }
 }
 

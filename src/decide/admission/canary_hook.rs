@@ -7,7 +7,7 @@ use super::{Cause, Decision, GroupVersionKind, OpenSubject, Operation, Review, U
 use crate::{
     api::gate::{GateAction, GateMode},
     decide::Verdict,
-    workload::{CanaryView, Workload, effective_annotations},
+    workload::{CanaryView, Workload, effective_primary},
 };
 
 /// A hook of a Canary's analysis that asks us.
@@ -88,13 +88,13 @@ pub enum Advice {
 }
 
 /// The review of a Canary's change: from what the primary runs, with the target's annotations, to the target. Without a
-/// primary, or with one of which it is not known what it is, everything in the target is new.
+/// primary, or with one of which it is not known what it is, everything in the target is new. `enforced` says that the
+/// actions of the environments count as if each of them enforced them.
 #[must_use]
-pub fn canary_review(canary: &CanaryView, target: Workload, primary: Option<Workload>) -> Review {
+pub fn canary_review(canary: &CanaryView, target: Workload, primary: Option<Workload>, enforced: bool) -> Review {
     let live = primary.filter(|primary| canary.has_primary(primary)).and_then(|primary| {
-        let annotations = effective_annotations(&primary, &target, canary.promoted())?;
-        let (version_label, reference) = (primary.version_label.clone(), target.reference.clone());
-        Some(Workload { reference, annotations, version_label, ..primary })
+        let primary = effective_primary(&primary, &target, canary.promoted())?;
+        Some(Workload { reference: target.reference.clone(), ..primary })
     });
     let kind = target.reference.kind;
     Review {
@@ -113,19 +113,17 @@ pub fn canary_review(canary: &CanaryView, target: Workload, primary: Option<Work
         // What the environment says of dry-runs is not about Flagger's questions.
         dry_run: false,
         self_test: false,
+        enforced,
         old: live,
         new: Ok(target),
     }
 }
 
-/// What has to be asked for a hook. `enforced` says that the actions of the environments count as if each of them enforced
-/// them. No bypass statement counts: it is not known whether whoever wrote the one that the target carries now may bypass.
+/// What has to be asked for a hook. No bypass statement counts: it is not known whether whoever wrote the one that the target
+/// carries now may bypass.
 #[must_use]
-pub fn for_hook(hook: CanaryHook, mut subjects: Vec<OpenSubject>, enforced: bool) -> Vec<OpenSubject> {
+pub fn for_hook(hook: CanaryHook, mut subjects: Vec<OpenSubject>) -> Vec<OpenSubject> {
     for open in &mut subjects {
-        if enforced {
-            open.rules.mode = GateMode::Enforce;
-        }
         if hook != CanaryHook::Rollback && open.rules.mode == GateMode::Enforce {
             wait_without_an_answer(open);
         }

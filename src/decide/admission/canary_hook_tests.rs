@@ -7,10 +7,10 @@ use crate::{
     api::{PactEnvironment, gate::RollbackPolicy},
     decide::{
         Finding, Judgement,
-        admission::{Basis, EnvironmentPolicy, Identified, Problem, Subject, Unclear, subjects},
+        admission::{Basis, EnvironmentPolicy, Identified, Problem, Scope, Subject, Unclear, scope, subjects},
         record::fixtures,
     },
-    workload::{CanaryOwner, VersionProblem, WorkloadKind},
+    workload::{CanaryOwner, NamespaceMapping, VersionProblem, Whereabouts, WorkloadKind},
 };
 
 fn open(mode: &str) -> OpenSubject {
@@ -59,10 +59,16 @@ fn letter(hook: CanaryHook, findings: Vec<Finding>) -> char {
     }
 }
 
+fn as_enforced(mut open: OpenSubject) -> OpenSubject {
+    open.rules.mode = GateMode::Enforce;
+    open
+}
+
 /// What each hook is told when this comes of the one subject.
 fn asked_and_told(open: &OpenSubject, enforced: bool, cause: &Cause) -> String {
     let of = |hook| {
-        let subjects = for_hook(hook, vec![open.clone()], enforced);
+        let open = if enforced { as_enforced(open.clone()) } else { open.clone() };
+        let subjects = for_hook(hook, vec![open]);
         letter(hook, subjects.into_iter().map(|open| open.finding(cause.clone())).collect())
     };
     CanaryHook::ALL.into_iter().map(of).collect()
@@ -190,13 +196,13 @@ fn primary(tag: &str) -> Workload {
     let mut primary = fixtures::workload("shop", "orders-primary", "orders");
     primary.annotations.pacticipant = None;
     primary.containers[0].image = format!("orders:{tag}");
-    primary.canary_owner = Some(CanaryOwner { name: "orders".into(), uid: "c1".into() });
+    primary.canary_owner = Some(CanaryOwner { name: "orders".into(), uid: "c1".into(), unpromoted: false });
     primary
 }
 
 /// What would be asked: `orders 2 New`.
 fn asked(canary: &CanaryView, target: Workload, primary: Option<Workload>) -> Vec<String> {
-    let review = canary_review(canary, target, primary);
+    let review = canary_review(canary, target, primary, false);
     let rules = fixtures::rules("production", &["shop"]);
     let recorded = |_: &_, _: &_| super::super::RecordedVersions::default();
     let subjects = subjects(review.old.as_ref(), review.new.as_ref().unwrap(), &rules, recorded);
@@ -230,16 +236,24 @@ fn a_version_annotation_of_the_target_says_nothing_of_the_primary() {
 
 #[test]
 fn where_a_hook_says_so_each_environment_counts_as_if_it_enforced() {
-    for hook in CanaryHook::ALL {
-        let modes = |enforced| {
-            let subjects = for_hook(hook, vec![open("Warn"), open("Audit")], enforced);
-            subjects.iter().map(OpenSubject::mode).collect::<Vec<_>>()
-        };
-        assert_eq!(modes(false), [GateMode::Warn, GateMode::Audit]);
-        assert_eq!(modes(true), [GateMode::Enforce, GateMode::Enforce]);
+    let modes = |mode, enforced| {
+        let policy = Ok(EnvironmentPolicy {
+            rules: fixtures::rules("production", &["shop"]),
+            gate: open(mode).rules,
+            members_listed: true,
+        });
+        let whereabouts = Whereabouts::from(NamespaceMapping::Mapped(vec!["production".into()]));
+        let review = canary_review(&canary("b"), target("2"), Some(primary("1")), enforced);
+        let recorded = |_: &_, _: &_| super::super::RecordedVersions::default();
+        let scope = scope(&review, &whereabouts, |_| Some(&policy), recorded);
+        let Scope::Judged { subjects, .. } = scope else { panic!("{scope:?}") };
+        subjects.iter().map(OpenSubject::mode).collect::<Vec<_>>()
+    };
+    for (mode, own) in [("Warn", vec![GateMode::Warn]), ("Audit", vec![GateMode::Audit]), ("Off", vec![])] {
+        assert_eq!((modes(mode, false), modes(mode, true)), (own, vec![GateMode::Enforce]), "{mode}");
     }
-    let unlisted = OpenSubject { members_listed: false, ..open("Warn") };
-    let modes = CanaryHook::ALL.map(|hook| for_hook(hook, vec![unlisted.clone()], true)[0].mode());
+    let unlisted = OpenSubject { members_listed: false, ..open("Enforce") };
+    let modes = CanaryHook::ALL.map(|hook| for_hook(hook, vec![unlisted.clone()])[0].mode());
     let [waiting @ .., rollback] = modes;
     assert_eq!(waiting, [GateMode::Enforce; 3]);
     assert_eq!(rollback, GateMode::Warn, "what runs may be missing in the answer");

@@ -15,6 +15,7 @@ pub(crate) fn update(old: Option<Workload>, new: Workload, username: &str) -> Re
         user: User { username: username.into(), ..User::default() },
         dry_run: false,
         self_test: false,
+        enforced: false,
         field_manager: None,
         old,
         new: Ok(new),

@@ -72,6 +72,8 @@ pub struct Review {
     pub dry_run: bool,
     /// Whether it is the self-test's question whether the gate is there: annotated so, and a dry-run.
     pub self_test: bool,
+    /// Whether the environments' actions count as if each of them enforced them: Flagger's hooks may ask for that.
+    pub enforced: bool,
     /// The name under which the client writes, where it gives one.
     pub field_manager: Option<String>,
     /// The object as it is; absent on creation.

@@ -232,6 +232,7 @@ pub fn scope<'a>(
     let mut gated = false;
     for (object, unclear) in claimants {
         let Some(judge) = environment(object).and_then(|policy| Judge::of(policy, unclear)) else { continue };
+        let judge = if review.enforced { judge.enforced() } else { judge };
         gated |= judge.gate.mode != GateMode::Off;
         // Where the version is checked it is a finding, not a notice.
         let stale = old.and_then(|old| stale_source(old, new, &judge.rules.version));
@@ -297,6 +298,12 @@ impl<'a> Judge<'a> {
                 unclear: unclear.or_else(|| Some(Unclear::BrokenEnvironment { problem: broken.problem.clone() })),
             },
         })
+    }
+
+    /// The same, as if the environment enforced its actions.
+    fn enforced(mut self) -> Self {
+        self.gate.to_mut().mode = GateMode::Enforce;
+        self
     }
 
     /// A subject in the environment, to be asked about.

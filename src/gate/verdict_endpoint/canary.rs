@@ -74,7 +74,7 @@ impl Gate {
                 let why = why.sentence().unwrap_or_else(|| format!("nothing is judged: {}", why.name()));
                 return Ok(Advised { advice: Advice::GoOn, why });
             }
-            Scope::Judged { subjects, .. } => for_hook(asked.hook, subjects, asked.enforced),
+            Scope::Judged { subjects, .. } => for_hook(asked.hook, subjects),
         };
         // Not `Strange`, even for somebody without a token: such a question may come to nothing, and many of them would
         // then hold every Canary up. Few are answered at once instead.
@@ -99,7 +99,7 @@ impl Gate {
 
     /// The Canary, and the review of its change; nothing where its target is of a kind that the operator does not know.
     async fn canary(&self, asked: Asked<'_>, deadline: Instant) -> Result<Option<(CanaryView, Review)>, NoAdvice> {
-        let Asked { namespace, name, .. } = asked;
+        let Asked { namespace, name, enforced, .. } = asked;
         let api: Api<CanaryView> = Api::namespaced(self.cluster.client.clone(), namespace);
         let what = format!("Canary {namespace}/{name}");
         let limit = || READ_LIMIT.min(deadline.saturating_duration_since(Instant::now()) / 2);
@@ -122,7 +122,7 @@ impl Gate {
             async { read(&target).await?.ok_or_else(|| NoAdvice::Missing(target.to_string())) },
             read(&primary)
         )?;
-        let review = canary_review(&canary, target, primary);
+        let review = canary_review(&canary, target, primary, enforced);
         Ok(Some((canary, review)))
     }
 

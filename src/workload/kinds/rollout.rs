@@ -176,7 +176,7 @@ impl Kind for Rollout {
             template_seen: generation(status.workload_observed_generation.as_ref()),
             template_generation: None,
             back_on_stable: status.aborted() && status.numbers()[1] == 0,
-            message: status.message(),
+            degraded: status.message().filter(|_| status.phase() == "Degraded"),
         }))
     }
 

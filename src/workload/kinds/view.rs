@@ -252,7 +252,7 @@ fn canary_owner(metadata: &ObjectMeta) -> Option<CanaryOwner> {
     let canary = owners.iter().find(|owner| {
         owner.controller == Some(true) && owner.kind == "Canary" && owner.api_version.starts_with("flagger.app/")
     });
-    canary.map(|owner| CanaryOwner { name: owner.name.clone(), uid: owner.uid.clone() })
+    canary.map(|owner| CanaryOwner { name: owner.name.clone(), uid: owner.uid.clone(), unpromoted: false })
 }
 
 #[cfg(test)]

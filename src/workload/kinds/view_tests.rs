@@ -141,7 +141,7 @@ fn case_71_a_primary_is_known_by_the_canary_that_controls_it() {
             json!([{"apiVersion": api, "kind": kind, "name": "orders", "uid": "c1", "controller": controller}]);
         view(deployment).observe(now()).canary_owner
     };
-    let canary = CanaryOwner { name: "orders".into(), uid: "c1".into() };
+    let canary = CanaryOwner { name: "orders".into(), uid: "c1".into(), unpromoted: false };
     assert_eq!(owned("flagger.app/v1beta1", "Canary", true), Some(canary));
     assert_eq!(owned("flagger.app/v1beta1", "Canary", false), None, "owns, but does not control");
     assert_eq!(owned("example.com/v1", "Canary", true), None, "another project's kind of that name");
