@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::{
     api::annotations::SELF_TEST,
     decide::{
-        admission::{Answer, GroupVersionKind, Operation, Review, User},
+        admission::{Answer, GroupVersionKind, Operation, Purpose, Review, User},
         messages,
     },
     workload::{Dispatch, Kind, View, Workload, WorkloadKind},
@@ -232,8 +232,11 @@ fn review(request: RequestBody<Result<Observed, String>>) -> Review {
         user: request.user_info,
         dry_run,
         field_manager: request.options.and_then(|options| options.field_manager),
-        self_test: dry_run && new.as_ref().is_ok_and(|&(_, greets)| greets),
-        enforced: false,
+        purpose: if dry_run && new.as_ref().is_ok_and(|&(_, greets)| greets) {
+            Purpose::SelfTest
+        } else {
+            Purpose::Ordinary
+        },
         old,
         new: new.map(|(new, _)| new),
     }

@@ -19,7 +19,8 @@ use crate::{
     decide::{
         Decision, Finding, Judgement, Outcome, Question, Verdict,
         admission::{
-            Answer, Bypass, Cause, Ineffective, Notice, OpenSubject, Review, Scope, Unjudged, bypass, scope, unjudged,
+            Answer, Bypass, Cause, Ineffective, Notice, OpenSubject, Purpose, Review, Scope, Unjudged, bypass, scope,
+            unjudged,
         },
         hold, messages,
     },
@@ -45,7 +46,7 @@ impl Gate {
 
     /// Answers a review before `deadline`, and greets whoever asks for that.
     async fn admit(self: &Arc<Self>, review: Review, deadline: Instant) -> Answer {
-        let self_test = review.self_test;
+        let self_test = review.purpose == Purpose::SelfTest;
         // What is held does not run: changed or let go, it is judged as if it were new.
         let anew = if self.holds { hold::judged_anew(&review) } else { None };
         let answer = match self.gather(anew.as_ref().unwrap_or(&review), deadline).await {

@@ -23,7 +23,7 @@ use crate::{
     decide::{
         Finding, Judgement, Verdict,
         admission::{
-            Cause, EnvironmentPolicy, GroupVersionKind, OpenSubject, Operation, Review, Scope, Unjudged, User,
+            Cause, EnvironmentPolicy, GroupVersionKind, OpenSubject, Operation, Purpose, Review, Scope, Unjudged, User,
             claimants, scope,
         },
         hold::{Step, of_template, step, unclaimed, unreadable},
@@ -233,8 +233,7 @@ fn review(workload: &Workload) -> Review {
         operation: Operation::Create,
         user: User::default(),
         dry_run: true,
-        self_test: false,
-        enforced: false,
+        purpose: Purpose::Ordinary,
         field_manager: None,
         old: None,
         new: Ok(workload.clone()),

@@ -121,7 +121,7 @@ fn a_deployment_that_keeps_its_own_pods_runs_beside_the_rollout() {
     let all = [("aaa", revision("orders:1", true)), ("bbb", revision("orders:2", false))];
     let (now, besides) = resolved(&aborted, &all, Some(&deployment("orders:2", RolloutState::Complete, false)));
     assert_eq!(
-        (now.rollout.name(), images(&[now.clone()]), images(&besides)),
+        (now.rollout.name(), images(std::slice::from_ref(&now)), images(&besides)),
         ("Mixed", vec!["orders:1"], vec!["orders:2"])
     );
     let (now, besides) = resolved(&aborted, &all, Some(&deployment("orders:2", RolloutState::ScaledToZero, true)));

@@ -72,13 +72,29 @@ impl Endpoint {
         serde_yaml_ng::from_str(&block).unwrap_or_else(|error| panic!("{error}:\n{block}"))
     }
 
+    /// What a hook of Flagger's is told now, for a failure.
+    pub async fn hook(&self, hook: &str, namespace: &str, canary: &str) -> String {
+        let body = json!({
+            "name": canary, "namespace": namespace, "phase": "Waiting", "checksum": "1",
+            "metadata": {"token": self.token, "mode": "Enforce"},
+        });
+        let answer = self.client().post(format!("{}/v1/flagger/{hook}", self.address)).json(&body).send().await;
+        match answer {
+            Ok(answer) => format!("{} {}", answer.status(), answer.text().await.unwrap_or_default()),
+            Err(error) => format!("{error:?}"),
+        }
+    }
+
+    fn client(&self) -> Client {
+        let authority = Certificate::from_pem(&fs::read(&self.authority).unwrap()).unwrap();
+        Client::builder().no_proxy().tls_certs_only([authority]).build().unwrap()
+    }
+
     /// The verdict endpoint's answer about a version in an environment.
     pub async fn ask(&self, pacticipant: &str, version: &str, environment: &str) -> Value {
-        let authority = Certificate::from_pem(&fs::read(&self.authority).unwrap()).unwrap();
-        let client = Client::builder().no_proxy().tls_certs_only([authority]).build().unwrap();
         let url = format!("{}/v1/can-i-deploy", self.address);
         let query = format!("pacticipant={pacticipant}&version={version}&environment={environment}");
-        let answer = client.get(format!("{url}?{query}")).bearer_auth(&self.token).send().await.unwrap();
+        let answer = self.client().get(format!("{url}?{query}")).bearer_auth(&self.token).send().await.unwrap();
         answer.json().await.unwrap()
     }
 }

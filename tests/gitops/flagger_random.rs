@@ -109,13 +109,12 @@ impl Tool for World {
     /// Verifies what waits.
     async fn settle(&self, name: &str) -> Result<(), String> {
         let (target, phase) = (self.target(name).await, self.flagger.existing(&self.environment, name).phase().await);
+        let mut told = String::new();
         if ["Waiting", "WaitingPromotion"].contains(&&*phase) {
             self.verify(name, &version_of(&target), true);
+            told = self.flagger.endpoint.hook("confirm-rollout", &self.environment.namespace, name).await;
         }
         let state = format!("{phase}, target {} {}", version_of(&target), target["spec"]["replicas"]);
-        let cluster = &self.flagger.endpoint.setup.cluster;
-        let gate = self.flagger.endpoint.setup.webhook.logs();
-        let _ = cluster;
         let mut all = self.unchanged.lock().unwrap();
         let (before, since) = all.entry(name.to_owned()).or_insert_with(|| (state.clone(), Instant::now()));
         if *before != state {
@@ -123,11 +122,10 @@ impl Tool for World {
         }
         let ended = ["Initialized", "Succeeded", "Failed"].contains(&&*phase) && target["spec"]["replicas"] == 0;
         let rests = ended && since.elapsed() > AT_REST;
-        let logged = format!("{}\n{gate}", self.flagger.log());
-        let names = [format!("{name}."), format!("{name}\""), format!("{name} ")];
-        let of_this: Vec<_> = logged.lines().filter(|line| names.iter().any(|name| line.contains(name))).collect();
-        let last = of_this[of_this.len().saturating_sub(25)..].join("\n");
-        if rests { Ok(()) } else { Err(format!("{state}\n{last}")) }
+        let (logged, its) = (self.flagger.log(), format!("{name}."));
+        let logged: Vec<_> = logged.lines().filter(|line| line.contains(&its)).collect();
+        let last = logged[logged.len().saturating_sub(10)..].join("\n");
+        if rests { Ok(()) } else { Err(format!("{state}; the hook says {told}\n{last}")) }
     }
 
     fn log(&self) -> String {

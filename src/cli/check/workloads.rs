@@ -18,7 +18,7 @@ use crate::{
     cli::process::Failure,
     decide::{
         Finding, Judgement, Verdict,
-        admission::{Cause, OpenSubject, Operation, Review, Scope, Unjudged, User, scope},
+        admission::{Cause, OpenSubject, Operation, Purpose, Review, Scope, Unjudged, User, scope},
         messages,
     },
     workload::{Workload, WorkloadKind, WorkloadRef},
@@ -115,8 +115,7 @@ async fn one(
         user: User::default(),
         // What is to be found out is what the real request will be answered.
         dry_run: false,
-        self_test: false,
-        enforced: false,
+        purpose: Purpose::Ordinary,
         field_manager: None,
         old: None,
         new: workload,

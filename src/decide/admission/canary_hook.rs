@@ -3,7 +3,7 @@
 //! The target of a Canary is judged as an admission review of its change would judge it now: what runs is the primary,
 //! what would run is the target.
 
-use super::{Cause, Decision, GroupVersionKind, OpenSubject, Operation, Review, User};
+use super::{Cause, Decision, GroupVersionKind, OpenSubject, Operation, Purpose, Review, User};
 use crate::{
     api::gate::{GateAction, GateMode},
     decide::Verdict,
@@ -112,8 +112,7 @@ pub fn canary_review(canary: &CanaryView, target: Workload, primary: Option<Work
         field_manager: None,
         // What the environment says of dry-runs is not about Flagger's questions.
         dry_run: false,
-        self_test: false,
-        enforced,
+        purpose: if enforced { Purpose::AsEnforced } else { Purpose::Ordinary },
         old: live,
         new: Ok(target),
     }

@@ -1,6 +1,6 @@
 //! Building blocks of the tests of reviews.
 
-use super::{GroupVersionKind, Operation, Review, User};
+use super::{GroupVersionKind, Operation, Purpose, Review, User};
 use crate::workload::Workload;
 
 /// The update of the Deployment `shop/orders` by this user, no dry-run.
@@ -14,8 +14,7 @@ pub(crate) fn update(old: Option<Workload>, new: Workload, username: &str) -> Re
         operation: Operation::Update,
         user: User { username: username.into(), ..User::default() },
         dry_run: false,
-        self_test: false,
-        enforced: false,
+        purpose: Purpose::Ordinary,
         field_manager: None,
         old,
         new: Ok(new),

@@ -23,7 +23,7 @@ pub use bypass::{Bypass, Ineffective, ServiceAccountName};
 pub use canary_hook::{Advice, CanaryHook, canary_review, for_hook};
 pub use decision::{Cause, Decision, Finding, Outcome, Spared};
 pub use policy::{EnvironmentPolicy, GateRules};
-pub use review::{GroupVersionKind, Operation, Review, User};
+pub use review::{GroupVersionKind, Operation, Purpose, Review, User};
 pub use scope::{Notice, OpenSubject, Scope, Unjudged, claimants, scope, unjudged};
 pub use subject::{Basis, Identified, Problem, RecordedVersions, Subject, subjects};
 pub use unclear::Unclear;

@@ -51,6 +51,18 @@ pub enum Operation {
     Other,
 }
 
+/// What a review is about besides the change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// Nothing else.
+    #[default]
+    Ordinary,
+    /// The self-test's question whether the gate is there: annotated so, and a dry-run.
+    SelfTest,
+    /// What would come of it if each environment enforced its actions: Flagger's hooks may ask for that.
+    AsEnforced,
+}
+
 /// A review.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Review {
@@ -70,10 +82,8 @@ pub struct Review {
     pub user: User,
     /// Whether nothing will be stored.
     pub dry_run: bool,
-    /// Whether it is the self-test's question whether the gate is there: annotated so, and a dry-run.
-    pub self_test: bool,
-    /// Whether the environments' actions count as if each of them enforced them: Flagger's hooks may ask for that.
-    pub enforced: bool,
+    /// What it is about besides the change.
+    pub purpose: Purpose,
     /// The name under which the client writes, where it gives one.
     pub field_manager: Option<String>,
     /// The object as it is; absent on creation.

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    Cause, EnvironmentPolicy, Finding, GateRules, Identified, Operation, RecordedVersions, Review, Subject, Unclear,
+    Cause, EnvironmentPolicy, Finding, GateRules, Identified, Operation, Purpose, RecordedVersions, Review, Subject,
+    Unclear,
     decision::{in_force, must_be_asked},
     subjects,
 };
@@ -232,7 +233,7 @@ pub fn scope<'a>(
     let mut gated = false;
     for (object, unclear) in claimants {
         let Some(judge) = environment(object).and_then(|policy| Judge::of(policy, unclear)) else { continue };
-        let judge = if review.enforced { judge.enforced() } else { judge };
+        let judge = if review.purpose == Purpose::AsEnforced { judge.enforced() } else { judge };
         gated |= judge.gate.mode != GateMode::Off;
         // Where the version is checked it is a finding, not a notice.
         let stale = old.and_then(|old| stale_source(old, new, &judge.rules.version));
