@@ -123,6 +123,10 @@ impl HoldReconciler {
 
     /// What each environment of the workload finds now.
     async fn ask(&self, workload: &Workload) -> Asked {
+        // Other keys of ours on it would make it one to judge, and a judgement about nobody has nothing against it.
+        if !workload.annotated() {
+            return Asked::Nothing("it no longer says which pacticipant it is");
+        }
         let subjects = {
             let index = self.cluster.index();
             let Some(mapping) = index.mapping(&workload.reference.namespace) else { return Asked::NotYet };
@@ -135,7 +139,7 @@ impl HoldReconciler {
             match scope(&review, &whereabouts, |it| environments.get(it), |at, it| recorded.of(at, it)) {
                 Scope::Judged { subjects, .. } => subjects,
                 Scope::Unjudged(Unjudged::Unmapped) => return Asked::Unclaimed,
-                Scope::Unjudged(_) => return Asked::Nothing("it no longer says which pacticipant it is"),
+                Scope::Unjudged(_) => return Asked::Nothing("it cannot be judged"),
             }
         };
         let mut found = Vec::with_capacity(subjects.len());

@@ -235,6 +235,38 @@ async fn an_environment_that_is_gone_for_a_moment_resumes_nothing() {
 }
 
 #[tokio::test]
+async fn what_no_longer_says_which_pacticipant_it_is_stays_held_and_that_is_told() {
+    const PACTICIPANT: &str = "pact-operator.dev/pacticipant";
+    let setup = HoldSetup::shared().await;
+    let environment = setup.holding(json!({})).await;
+    for (app, other) in [("unnamed", None), ("misspelt", Some("pact-operator.dev/pacticipent"))] {
+        let live = setup.waiting(&environment, app).await;
+        setup.set_version(&environment.namespace, app, "2.0.0", &[]).await;
+        live.wait("it to be held", |it| waits(it, "2.0.0")).await;
+        let mut annotations = json!({PACTICIPANT: null});
+        if let Some(other) = other {
+            annotations[other] = json!(app);
+        }
+        let patch = json!({"metadata": {"annotations": annotations}}).to_string();
+        let output = setup.kubectl(&environment.namespace, &["patch", "deployment", app, "-p", &patch]).await;
+        assert_eq!(output.code, 0, "{app}: {output:?}");
+        let note = setup.cluster.wait_event(&environment.namespace, app, "HoldOverdue").await;
+        assert!(note.contains("it no longer says which pacticipant it is"), "{note}");
+        let stays = async || match held(&live.get().await) {
+            (true, Some(note)) if note.starts_with("2.0.0 ") => Ok(()),
+            other => Err(format!("{app}: {other:?}")),
+        };
+        always("it stays held", A_WHILE, stays).await;
+        setup.verified(app, "2.0.0", true);
+        always("it stays held: nobody can say that it may run", A_WHILE, stays).await;
+        let again = format!("{PACTICIPANT}={app}");
+        let output = setup.kubectl(&environment.namespace, &["annotate", "deployment", app, &again]).await;
+        assert_eq!(output.code, 0, "{app}: {output:?}");
+        live.wait("it to be resumed", free).await;
+    }
+}
+
+#[tokio::test]
 async fn a_bypass_over_something_held_ends_the_pause() {
     let setup = HoldSetup::shared().await;
     let environment = setup.holding(json!({})).await;
