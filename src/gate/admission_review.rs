@@ -234,6 +234,7 @@ fn review(request: RequestBody<Result<Observed, String>>) -> Review {
         field_manager: request.options.and_then(|options| options.field_manager),
         self_test: dry_run && new.as_ref().is_ok_and(|&(_, greets)| greets),
         old,
+        old_waits: false,
         new: new.map(|(new, _)| new),
     }
 }

@@ -240,6 +240,7 @@ fn review(workload: &Workload) -> Review {
         self_test: false,
         field_manager: None,
         old: None,
+        old_waits: false,
         new: Ok(workload.clone()),
     }
 }

@@ -162,6 +162,41 @@ fn only_where_a_pause_keeps_pods_of_one_version_anything_is_held() {
 }
 
 #[test]
+fn where_a_name_goes_nothing_is_held() {
+    let named = |mut it: Workload, names: &str| {
+        it.annotations.pacticipant = Some(names.into()).filter(|it: &String| !it.is_empty());
+        it
+    };
+    for (before, after, holds) in [
+        ("orders", "orders", true),
+        ("orders,web", "web, orders", true),
+        ("orders", "orders,web", true),
+        ("orders,web", "orders", false),
+        ("orders", "web", false),
+        // Who it was is who is judged.
+        ("orders,web", "", true),
+        ("", "orders", true),
+        ("orders,,web", "orders", true),
+    ] {
+        for (old, new) in [
+            (runs("1"), deployment("2", true, Some(NOTE))),
+            (paused_at("1", NOTE), deployment("2", true, Some(NOTE))),
+            (paused_at("2", NOTE), deployment("2", true, Some(NOTE))),
+        ] {
+            let held = Held::of(&old).is_some();
+            let review = review(Some(named(old, before)), named(new, after), "jane", "helm");
+            let spared = holds.then_some(Spared::Held);
+            let what = format!("{before} → {after}, held before: {held}");
+            assert_eq!(admits(&review, &Decision::over(vec![unknown("2")])), spared, "{what}");
+            let unpaused =
+                Review { new: review.new.clone().map(|new| Workload { paused: false, ..new }), ..review.clone() };
+            let changes = matches!(asked(&unpaused, &Decision::over(vec![unknown("2")]), now()), Change::Hold(_));
+            assert_eq!(changes, holds, "{what}");
+        }
+    }
+}
+
+#[test]
 fn a_bypass_over_something_held_is_looked_at_and_ends_the_pause_if_it_counts() {
     let bypassing = |mut it: Workload, text: &str| {
         it.annotations.bypass = Some(text.into());
@@ -189,7 +224,7 @@ fn a_bypass_over_something_held_is_looked_at_and_ends_the_pause_if_it_counts() {
     ] {
         let review = review(Some(old), new, "jane", manager);
         assert_eq!(before(&review), None, "{name}");
-        assert!(judged_anew(&review).is_some_and(|it| it.old.is_none()), "{name}");
+        assert!(judged_anew(&review).is_some_and(|it| it.old_waits), "{name}");
         assert_eq!(asked(&review, &counts(), now()), Change::Release, "{name}");
         assert_eq!(asked(&review, &not(vec![unknown("2")]), now()), if_not, "{name}, and it does not count");
     }
@@ -289,7 +324,7 @@ fn a_hold_moves_to_a_newer_version_and_ends_with_one_that_may_run() {
     ] {
         let review = review(held.clone(), new, "jane", "kubectl-client-side-apply");
         assert_eq!(before(&review), None, "{name}");
-        assert!(judged_anew(&review).is_some_and(|it| it.old.is_none()), "{name}");
+        assert!(judged_anew(&review).is_some_and(|it| it.old_waits), "{name}");
         assert_eq!(asked(&review, &Decision::over(findings), now()), change, "{name}");
     }
 }
@@ -385,7 +420,7 @@ fn whoever_stops_being_managed_in_the_same_request_is_judged_by_what_it_was() {
     for (tag, paused) in [("2", false), ("3", false), ("2", true)] {
         let review = review(old(), unmanaged(tag, paused), "jane", "kubectl-edit");
         let judged = judged_anew(&review).unwrap();
-        assert!(judged.old.is_none() && judged.new.is_ok_and(|new| new.annotated()), "{tag} {paused}");
+        assert!(judged.old_waits && judged.old.is_some_and(|old| old.annotated()), "{tag} {paused}");
     }
     let other = review(old(), deployment("2", true, Some(NOTE)), "jane", "kubectl-annotate");
     assert_eq!(judged_anew(&other), None, "nothing of the hold changes");
