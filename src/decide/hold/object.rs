@@ -1,5 +1,7 @@
 //! What becomes of an object at admission: whether it is paused, stays so, or is let go.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::jiff::Timestamp;
 
 use crate::{
@@ -64,8 +66,8 @@ pub fn asked(review: &Review, decision: &Decision, now: Timestamp) -> Change {
     let hold = |held: Held| if is.as_ref() == Some(&held) { Change::None } else { Change::Hold(held) };
     if let Some(version) = holdable(review, decision) {
         let known = is.iter().chain(&was).find(|held| held.version == *version).cloned();
-        let known = known.map(|held| Held { told: None, ..held });
-        return hold(known.unwrap_or_else(|| Held::begin(version.clone(), now)));
+        let begun = Held::begin(version.clone(), holders(decision), now);
+        return hold(known.map_or(begun.clone(), |held| Held { told: None, by: &held.by | &begun.by, ..held }));
     }
     if decision.outcome == Outcome::Denied {
         return Change::None;
@@ -157,6 +159,11 @@ fn names_stay(review: &Review) -> bool {
     let (Some(old), Ok(new)) = (&review.old, &review.new) else { return true };
     let now = named(&as_before(old, new));
     named(old).iter().all(|name| now.contains(name))
+}
+
+/// The environments that hold what `decision` would deny.
+fn holders(decision: &Decision) -> BTreeSet<String> {
+    decision.decisive().iter().map(|finding| finding.subject.object.clone()).collect()
 }
 
 fn versions(decision: &Decision) -> impl Iterator<Item = &Version> {

@@ -12,8 +12,8 @@ use crate::{
     workload::{BypassStatement, Told, WorkloadKind},
 };
 
-const NOTE: &str = "2 2026-05-01T10:00:00Z";
-const NOTE_OF_3: &str = "3 2026-05-01T10:00:00Z";
+const NOTE: &str = "2 by=production 2026-05-01T10:00:00Z";
+const NOTE_OF_3: &str = "3 by=production 2026-05-01T10:00:00Z";
 
 fn version(text: &str) -> Version {
     Version::parse(text).unwrap()
@@ -87,6 +87,11 @@ fn paused_at(tag: &str, note: &str) -> Workload {
     Workload { rollout: RolloutState::Paused, ..deployment(tag, true, Some(note)) }
 }
 
+/// A hold by the environment of the findings, of which nothing was reported.
+fn begun(tag: &str) -> Held {
+    Held::begin(version(tag), ["production".to_owned()].into(), now())
+}
+
 fn parsed(note: &str) -> Held {
     Held::parse(note).unwrap()
 }
@@ -95,11 +100,11 @@ fn parsed(note: &str) -> Held {
 fn only_what_waits_for_a_verification_everywhere_is_held() {
     let missing = finding("2", Verdict::Unknown, &[PairResult::Unverified, PairResult::NotDeployed], true);
     let elsewhere = finding("2", Verdict::Unknown, &[PairResult::Unverified], false);
-    let (new, begun) = (deployment("2", false, None), Change::Hold(Held::begin(version("2"), now())));
+    let (new, begins) = (deployment("2", false, None), Change::Hold(begun("2")));
     for (name, findings, change) in [
-        ("a result is missing", vec![unknown("2")], begun.clone()),
-        ("in two environments", vec![unknown("2"), unknown("2")], begun.clone()),
-        ("and another one has nothing against it", vec![yes("2"), unknown("2")], begun),
+        ("a result is missing", vec![unknown("2")], begins.clone()),
+        ("in two environments", vec![unknown("2"), unknown("2")], begins.clone()),
+        ("and another one has nothing against it", vec![yes("2"), unknown("2")], begins),
         ("a provider is not there", vec![missing], Change::None),
         ("one environment denies", vec![unknown("2"), elsewhere], Change::None),
         ("a verification failed", vec![no("2")], Change::None),
@@ -150,7 +155,7 @@ fn only_where_a_pause_keeps_pods_of_one_version_anything_is_held() {
         ),
     ] {
         let asked_of = review(old.clone(), new.clone(), "jane", "kubectl-set");
-        let change = if holds { Change::Hold(Held::begin(version("2"), now())) } else { Change::None };
+        let change = if holds { Change::Hold(begun("2")) } else { Change::None };
         assert_eq!(asked(&asked_of, &Decision::over(vec![unknown("2")]), now()), change, "{name}");
         // The same in the validating webhook, whoever wrote pause and annotation.
         let mut written = Workload { paused: true, ..new };
@@ -281,20 +286,10 @@ fn only_deployments_are_held_or_believed_to_be() {
 #[test]
 fn a_hold_moves_to_a_newer_version_and_ends_with_one_that_may_run() {
     let held = Some(deployment("2", true, Some(NOTE)));
-    let told = "3 2026-05-01T11:00:00Z Refused";
+    let told = "3 by=production 2026-05-01T11:00:00Z Refused";
     for (name, new, findings, change) in [
-        (
-            "newer",
-            deployment("3", true, Some(NOTE)),
-            vec![unknown("3")],
-            Change::Hold(Held::begin(version("3"), now())),
-        ),
-        (
-            "newer, applied",
-            deployment("3", false, None),
-            vec![unknown("3")],
-            Change::Hold(Held::begin(version("3"), now())),
-        ),
+        ("newer", deployment("3", true, Some(NOTE)), vec![unknown("3")], Change::Hold(begun("3"))),
+        ("newer, applied", deployment("3", false, None), vec![unknown("3")], Change::Hold(begun("3"))),
         (
             "the same, annotated so by another webhook's turn",
             deployment("3", true, Some(told)),
@@ -407,6 +402,37 @@ fn what_was_reported_is_not_reported_of_a_new_beginning() {
     let old = Some(deployment("2", true, Some(&told)));
     let review = review(old, deployment("2-again", true, Some(&told)), "jane", "kubectl-set");
     assert_eq!(asked(&review, &Decision::over(vec![unknown("2")]), now()), Change::Hold(parsed(NOTE)));
+}
+
+#[test]
+fn who_holds_is_noted_and_stays_so() {
+    let by = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let at = |object: &str, tag: &str| {
+        let mut finding = unknown(tag);
+        finding.subject.object = object.into();
+        finding
+    };
+    let without = "2 2026-05-01T10:00:00Z";
+    for (name, old, findings, expected) in [
+        ("two", runs("1"), vec![at("b", "2"), at("a", "2")], Held { by: by(&["a", "b"]), ..begun("2") }),
+        ("not who says yes", runs("1"), vec![at("a", "2"), yes("2")], Held { by: by(&["a"]), ..begun("2") }),
+        (
+            "one more",
+            paused_at("2-old", NOTE),
+            vec![at("a", "2")],
+            Held { by: by(&["a", "production"]), ..parsed(NOTE) },
+        ),
+        (
+            "of which nobody was noted",
+            paused_at("2-old", without),
+            vec![at("a", "2")],
+            Held { by: by(&["a"]), ..parsed(NOTE) },
+        ),
+        ("another version", paused_at("3", NOTE_OF_3), vec![at("a", "2")], Held { by: by(&["a"]), ..begun("2") }),
+    ] {
+        let review = review(Some(old), deployment("2", false, None), "jane", "helm");
+        assert_eq!(asked(&review, &Decision::over(findings), now()), Change::Hold(expected), "{name}");
+    }
 }
 
 #[test]
