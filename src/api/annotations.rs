@@ -32,8 +32,8 @@ pub const ANNOUNCED: &str = "pact-operator.dev/announced-";
 /// On the Event of a denial or of a hold: which pacticipant and version was denied or held where, as JSON.
 pub const DENIED: &str = "pact-operator.dev/denied";
 
-/// Written by the operator on a workload that it holds: which version, since when, and `Refused` or `Overdue` once that was
-/// reported. With it the operator resumes the workload; without it the pause is its owner's.
+/// Written by the operator on a workload that it holds: which version, by which `PactEnvironment`s, since when, and `Refused` or
+/// `Overdue` once that was reported. With it the operator resumes the workload; without it the pause is its owner's.
 pub const HELD: &str = "pact-operator.dev/held";
 
 /// Every annotation of the operator that is read on a workload.

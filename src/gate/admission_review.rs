@@ -238,6 +238,7 @@ fn review(request: RequestBody<Result<Observed, String>>) -> Review {
             Purpose::Ordinary
         },
         old,
+        old_waits: false,
         new: new.map(|(new, _)| new),
     }
 }

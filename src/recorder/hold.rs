@@ -23,10 +23,10 @@ use crate::{
     decide::{
         Finding, Judgement, Verdict,
         admission::{
-            Cause, EnvironmentPolicy, GroupVersionKind, OpenSubject, Operation, Purpose, Review, Scope, Unjudged, User,
+            Cause, EnvironmentPolicy, GroupVersionKind, OpenSubject, Operation, Purpose, Review, Scope, User,
             claimants, scope,
         },
-        hold::{Step, of_template, step, unclaimed, unreadable},
+        hold::{Step, of_template, step, unclaimed, unclear, unreadable},
     },
     workload::{BrokenRules, Held, Told, Workload, WorkloadRef},
 };
@@ -44,8 +44,8 @@ enum Asked {
     Found(Vec<(OpenSubject, Finding)>),
     /// It cannot be asked about; this is why.
     Nothing(&'static str),
-    /// No environment that can be followed claims its namespace.
-    Unclaimed,
+    /// This is why nobody can say that it may run.
+    Unclear(String),
     /// What watches have not reported yet.
     NotYet,
 }
@@ -84,14 +84,14 @@ impl HoldReconciler {
             return self.resumed_by_hand(&object, tries).await;
         }
         let (held, now) = (Held::of(&object.workload), Timestamp::now());
-        let step = match (self.ask(&object.workload).await, &held) {
+        let step = match (self.ask(&object.workload, held.as_ref()).await, &held) {
             (Asked::NotYet, _) => return Next::retry(tries.delay(retry, "not asked"), tries),
-            (Asked::Found(found), None) => unreadable(version_of(&found), now),
-            (_, None) => unreadable(None, now),
+            (Asked::Found(found), None) => unreadable(version_of(&found), &found, now),
+            (_, None) => unreadable(None, &[], now),
             // Nobody can say yes to it: it stays as it is, and that is said once.
             (Asked::Nothing(_), Some(held)) if held.told.is_some() => Step::Wait,
             (Asked::Nothing(why), Some(_)) => Step::Tell(Told::Overdue, why.to_owned()),
-            (Asked::Unclaimed, Some(held)) => unclaimed(held, now),
+            (Asked::Unclear(why), Some(held)) => unclaimed(held, &why, now),
             (Asked::Found(found), Some(held)) => step(held, version_of(&found), &found, now),
         };
         let is_template = || self.cluster.index().is_template(reference);
@@ -122,20 +122,24 @@ impl HoldReconciler {
     }
 
     /// What each environment of the workload finds now.
-    async fn ask(&self, workload: &Workload) -> Asked {
+    async fn ask(&self, workload: &Workload, held: Option<&Held>) -> Asked {
+        // Other keys of ours on it would make it one to judge, and a judgement about nobody has nothing against it.
+        if !workload.annotated() {
+            return Asked::Nothing("it no longer says which pacticipant it is");
+        }
         let subjects = {
             let index = self.cluster.index();
             let Some(mapping) = index.mapping(&workload.reference.namespace) else { return Asked::NotYet };
             let whereabouts = mapping.into();
             let (review, environments) = (review(workload), index.environments());
-            if claimants(&whereabouts).any(|(object, _)| !environments.get(object).is_some_and(can_be_followed)) {
-                return Asked::Unclaimed;
+            let followed = |object: &str| environments.get(object).is_some_and(can_be_followed);
+            if let Some(why) = unclear(held, claimants(&whereabouts).map(|(object, _)| object), followed) {
+                return Asked::Unclear(why);
             }
             let recorded = self.cluster.recorded();
             match scope(&review, &whereabouts, |it| environments.get(it), |at, it| recorded.of(at, it)) {
                 Scope::Judged { subjects, .. } => subjects,
-                Scope::Unjudged(Unjudged::Unmapped) => return Asked::Unclaimed,
-                Scope::Unjudged(_) => return Asked::Nothing("it no longer says which pacticipant it is"),
+                Scope::Unjudged(_) => return Asked::Nothing("it cannot be judged"),
             }
         };
         let mut found = Vec::with_capacity(subjects.len());
@@ -236,6 +240,7 @@ fn review(workload: &Workload) -> Review {
         purpose: Purpose::Ordinary,
         field_manager: None,
         old: None,
+        old_waits: false,
         new: Ok(workload.clone()),
     }
 }

@@ -112,6 +112,12 @@ pub fn identify(workload: &Workload, rules: &VersionRules) -> Result<Option<Iden
     }))
 }
 
+/// The pacticipants that the annotation of a workload names; none where it cannot be read.
+#[must_use]
+pub fn named(workload: &Workload) -> Vec<Pacticipant> {
+    workload.annotations.pacticipant.as_deref().and_then(|text| pacticipants(text).ok()).unwrap_or_default()
+}
+
 fn own_instance(workload: &Workload, rules: &VersionRules) -> Result<Option<ApplicationInstance>, IdentityProblem> {
     let Some(text) = workload.annotations.application_instance.as_deref() else { return Ok(None) };
     match rules.own_instance {

@@ -35,7 +35,7 @@ pub use bypass::{BypassStatement, StatementError};
 pub use deny_list::DenyList;
 pub use environment_rules::{BrokenRules, EnvironmentRules, RemovalRules};
 pub use held::{Held, Told};
-pub use identity::{Identity, IdentityProblem, identify, stale_source};
+pub use identity::{Identity, IdentityProblem, identify, named, stale_source};
 pub use image::ImageReference;
 pub use kinds::{DeploymentView, Dispatch, Kind, View, WorkloadKind};
 pub use mapping::{

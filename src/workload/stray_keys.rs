@@ -48,7 +48,9 @@ pub(super) type Entries = BTreeMap<String, String>;
 pub(super) fn stray_keys(annotations: &Entries, labels: &Entries, pod_template: [&Entries; 2]) -> Box<[StrayKey]> {
     let annotated = annotations.contains_key(annotations::PACTICIPANT);
     let ours = |key: &&String| key.starts_with("pact-operator") || (!annotated && names_pacticipant(key));
-    let means_something = |key: &str| annotations::READ.contains(&key) && (annotated || key == annotations::SELF_TEST);
+    // The operator writes that of a hold itself, and keeps it while the pacticipant is not named.
+    let alone = |key: &str| [annotations::SELF_TEST, annotations::HELD].contains(&key);
+    let means_something = |key: &str| annotations::READ.contains(&key) && (annotated || alone(key));
     let stray = |place| move |key: &String| StrayKey { place, key: key.as_str().into() };
     let on_workload = annotations.keys().filter(ours).filter(|key| !means_something(key)).map(stray(Place::Annotation));
     let as_labels = labels.keys().filter(ours).map(stray(Place::Label));
@@ -103,6 +105,7 @@ mod tests {
         let none: [(Place, String); 0] = [];
         assert_eq!(found(&annotations::READ, &[], &[]), none);
         assert_eq!(found(&[annotations::SELF_TEST], &[], &[]), none);
+        assert_eq!(found(&[annotations::HELD], &[], &[]), none, "the operator's own");
         assert_eq!(found(&[PACTICIPANT, "broker.example.com/pacticipant"], &[], &[]), none, "another tool's");
         assert_eq!(found(&[PACTICIPANT], &[], &[PACTICIPANT]), none, "repeated");
         let others = ["app.kubernetes.io/version", "example.com/pacticipants", "impact-operator.dev/version"];

@@ -235,6 +235,72 @@ async fn an_environment_that_is_gone_for_a_moment_resumes_nothing() {
 }
 
 #[tokio::test]
+async fn an_environment_that_holds_and_is_gone_for_a_moment_is_not_answered_for_by_another() {
+    let setup = HoldSetup::shared().await;
+    let (namespace, broker) = (setup.cluster.namespace().await, &setup.cluster.broker);
+    let names = ["holds", "audits"].map(|name| format!("{name}-{namespace}"));
+    for (name, gate) in names.iter().zip([json!({"mode": "Enforce", "hold": {}}), json!({"mode": "Audit"})]) {
+        broker.store().add_environment(name, false);
+        super::gate_setup::consumer_of(broker, name, "twofold");
+        setup.cluster.map(name, &[&namespace], json!({"gate": gate, "overlap": "Allow"})).await;
+        setup.members_listed(name).await;
+    }
+    let [holds, audits] = names;
+    let environment = MappedEnvironment { namespace, name: holds };
+    let live = setup.waiting(&environment, "twofold").await;
+    setup.cluster.wait_recorded(&audits, "twofold", "1.0.0").await;
+    setup.set_version(&environment.namespace, "twofold", "2.0.0", &[]).await;
+    live.wait("it to be held", |it| waits(it, "2.0.0")).await;
+
+    let api = kube::Api::<PactEnvironment>::all(setup.cluster.client());
+    let claims = async |namespace: &str| {
+        let patch = kube::api::Patch::Merge(json!({"spec": {"namespaces": {"names": [namespace]}}}));
+        api.patch(&environment.name, &kube::api::PatchParams::default(), &patch).await.unwrap();
+    };
+    claims("nowhere-yet-either").await;
+    always("it stays held", A_WHILE, async || {
+        let now = live.get().await;
+        if waits(&now, "2.0.0") { Ok(()) } else { Err(format!("{:?}", held(&now))) }
+    })
+    .await;
+    claims(&environment.namespace).await;
+    setup.verified("twofold", "2.0.0", true);
+    live.wait("it to be resumed", free).await;
+}
+
+#[tokio::test]
+async fn what_no_longer_says_which_pacticipant_it_is_stays_held_and_that_is_told() {
+    const PACTICIPANT: &str = "pact-operator.dev/pacticipant";
+    let setup = HoldSetup::shared().await;
+    let environment = setup.holding(json!({})).await;
+    for (app, other) in [("unnamed", None), ("misspelt", Some("pact-operator.dev/pacticipent"))] {
+        let live = setup.waiting(&environment, app).await;
+        setup.set_version(&environment.namespace, app, "2.0.0", &[]).await;
+        live.wait("it to be held", |it| waits(it, "2.0.0")).await;
+        let mut annotations = json!({PACTICIPANT: null});
+        if let Some(other) = other {
+            annotations[other] = json!(app);
+        }
+        let patch = json!({"metadata": {"annotations": annotations}}).to_string();
+        let output = setup.kubectl(&environment.namespace, &["patch", "deployment", app, "-p", &patch]).await;
+        assert_eq!(output.code, 0, "{app}: {output:?}");
+        let note = setup.cluster.wait_event(&environment.namespace, app, "HoldOverdue").await;
+        assert!(note.contains("it no longer says which pacticipant it is"), "{note}");
+        let stays = async || match held(&live.get().await) {
+            (true, Some(note)) if note.starts_with("2.0.0 ") => Ok(()),
+            other => Err(format!("{app}: {other:?}")),
+        };
+        always("it stays held", A_WHILE, stays).await;
+        setup.verified(app, "2.0.0", true);
+        always("it stays held: nobody can say that it may run", A_WHILE, stays).await;
+        let again = format!("{PACTICIPANT}={app}");
+        let output = setup.kubectl(&environment.namespace, &["annotate", "deployment", app, &again]).await;
+        assert_eq!(output.code, 0, "{app}: {output:?}");
+        live.wait("it to be resumed", free).await;
+    }
+}
+
+#[tokio::test]
 async fn a_bypass_over_something_held_ends_the_pause() {
     let setup = HoldSetup::shared().await;
     let environment = setup.holding(json!({})).await;

@@ -76,6 +76,7 @@ mod hold;
 mod hold_applied;
 mod hold_called;
 mod hold_endurance;
+mod hold_identity;
 mod hold_setup;
 mod kinds;
 mod kinds_batch;

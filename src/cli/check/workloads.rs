@@ -118,6 +118,7 @@ async fn one(
         purpose: Purpose::Ordinary,
         field_manager: None,
         old: None,
+        old_waits: false,
         new: workload,
     };
     let environments = policy.environments();

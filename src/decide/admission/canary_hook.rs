@@ -114,6 +114,7 @@ pub fn canary_review(canary: &CanaryView, target: Workload, primary: Option<Work
         dry_run: false,
         purpose: if enforced { Purpose::AsEnforced } else { Purpose::Ordinary },
         old: live,
+        old_waits: false,
         new: Ok(target),
     }
 }

@@ -205,7 +205,7 @@ fn asked(canary: &CanaryView, target: Workload, primary: Option<Workload>) -> Ve
     let review = canary_review(canary, target, primary, false);
     let rules = fixtures::rules("production", &["shop"]);
     let recorded = |_: &_, _: &_| super::super::RecordedVersions::default();
-    let subjects = subjects(review.old.as_ref(), review.new.as_ref().unwrap(), &rules, recorded);
+    let subjects = subjects(review.old.as_ref(), false, review.new.as_ref().unwrap(), &rules, recorded);
     let line = |it: Subject| {
         let identified = it.identified.unwrap();
         format!("{} {} {:?}", identified.pacticipant, identified.version, it.basis)

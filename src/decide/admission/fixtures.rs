@@ -17,6 +17,7 @@ pub(crate) fn update(old: Option<Workload>, new: Workload, username: &str) -> Re
         purpose: Purpose::Ordinary,
         field_manager: None,
         old,
+        old_waits: false,
         new: Ok(new),
     }
 }

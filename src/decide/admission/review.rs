@@ -65,6 +65,7 @@ pub enum Purpose {
 
 /// A review.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "some facts about a request, each true or false by itself")]
 pub struct Review {
     /// What the answer must carry.
     pub uid: String,
@@ -88,6 +89,8 @@ pub struct Review {
     pub field_manager: Option<String>,
     /// The object as it is; absent on creation.
     pub old: Option<Workload>,
+    /// Whether the object as it is waits for its version: nothing of it runs, so nothing of it is known to be fine.
+    pub old_waits: bool,
     /// The object as it would be, or why it cannot be read.
     pub new: Result<Workload, String>,
 }

@@ -246,7 +246,7 @@ pub fn scope<'a>(
                 _ => Notice::StaleAnnotation,
             });
         }
-        let subjects = subjects(old, new, &judge.rules, &recorded).into_iter();
+        let subjects = subjects(old, review.old_waits, new, &judge.rules, &recorded).into_iter();
         open.extend(subjects.filter(|subject| must_be_asked(subject, &judge.gate)).map(|subject| {
             let open = judge.open(subject);
             OpenSubject { dry_run: review.dry_run, ..open }

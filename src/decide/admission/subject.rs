@@ -13,7 +13,7 @@ use crate::{
     decide::{other_line, reason::Reason},
     workload::{
         EnvironmentRef, EnvironmentRules, Identity, IdentityProblem, NotOwned, VersionProblem, Workload, WorkloadKind,
-        identify, stale_source,
+        identify, named, stale_source,
         version::{chosen_container, image_path},
     },
 };
@@ -113,31 +113,22 @@ impl RecordedVersions {
 }
 
 /// What a review is about in one environment. Empty when the workload is not managed by the operator, and when nothing
-/// changed that identifies a version. `old` is `None` when the workload is created.
+/// changed that identifies a version. `old` is `None` when the workload is created. Where `old_waits`, nothing of it runs:
+/// then what stayed must be asked about, too.
 #[must_use]
 pub fn subjects(
     old: Option<&Workload>,
+    old_waits: bool,
     new: &Workload,
     rules: &EnvironmentRules,
     recorded: impl Fn(&EnvironmentRef, &Pacticipant) -> RecordedVersions,
 ) -> Vec<Subject> {
-    let judged = match old {
-        // Whatever is done to an object that is being deleted must pass (case 6).
-        _ if new.deleting => return Vec::new(),
-        Some(old) if !new.annotated() && same_pods(old, new) => return Vec::new(),
-        Some(old) => {
-            let judged = as_before(old, new);
-            if same_pods(old, &judged)
-                && old.annotations.same_identity(&judged.annotations)
-                && old.version_label == judged.version_label
-                && old.default_container == judged.default_container
-            {
-                return Vec::new();
-            }
-            judged
-        }
-        None => new.clone(),
-    };
+    let judged = old.map_or_else(|| new.clone(), |old| as_before(old, new));
+    let runs = old.filter(|_| !old_waits);
+    // Whatever is done to an object that is being deleted must pass (case 6).
+    if new.deleting || runs.is_some_and(|old| says_the_same(old, new, &judged)) {
+        return Vec::new();
+    }
     let subject = |identified, basis| Subject {
         object: rules.object.clone(),
         environment_ref: rules.environment_ref.clone(),
@@ -148,7 +139,7 @@ pub fn subjects(
     };
     // What was wrong before must not block a sidecar's new image (case 2).
     let wrong = |problem| {
-        let stayed = old.is_some_and(|old| same_build(old, &judged) && is_wrong(old, rules, &problem));
+        let stayed = runs.is_some_and(|old| same_build(old, &judged) && is_wrong(old, rules, &problem));
         subject(Err(problem), if stayed { Basis::Unchanged } else { Basis::New })
     };
     // Only of what it names from now on: a name that others own may go together with the image.
@@ -161,7 +152,7 @@ pub fn subjects(
             return subjects;
         }
     };
-    let before = old.and_then(|old| resolve(old, rules).ok().flatten());
+    let before = runs.and_then(|old| resolve(old, rules).ok().flatten());
     let Resolved { mut pacticipants, version, instance } = resolved;
     if let (Some(old), Some(first)) = (old, pacticipants.first())
         && let Some(problem) = stale_source(old, &judged, &rules.version).and_then(|stale| stale.mismatch())
@@ -170,9 +161,11 @@ pub fn subjects(
         return subjects;
     }
     // A name that goes in the same change must not take the old promises away with it (case 84).
-    let same_version = before.as_ref().is_some_and(|before| before.version == version);
-    let names_before = old.filter(|_| !same_version).and_then(|old| identify(old, &rules.version).ok().flatten());
-    for name in names_before.into_iter().flat_map(|identity| identity.pacticipants) {
+    // Where what was there waits, the version that runs is the one that is recorded: the way back is never barred.
+    let is_recorded = |it: &Pacticipant| recorded(&rules.environment_ref, it).basis(&version) == Basis::Recorded;
+    let same_version = before.as_ref().is_some_and(|before| before.version == version)
+        || (old_waits && pacticipants.iter().all(is_recorded));
+    for name in old.filter(|_| !same_version).map(named).unwrap_or_default() {
         if !pacticipants.contains(&name) && may_name(new, rules, &name) {
             pacticipants.push(name);
         }
@@ -253,8 +246,14 @@ pub(in crate::decide) fn as_before(old: &Workload, new: &Workload) -> Workload {
     judged
 }
 
-fn same_pods(old: &Workload, new: &Workload) -> bool {
-    old.containers == new.containers
+/// Whether nothing changes that identifies a version; `judged` is the new one as it is judged.
+fn says_the_same(old: &Workload, new: &Workload, judged: &Workload) -> bool {
+    let same_annotations = || {
+        old.annotations.same_identity(&judged.annotations)
+            && old.version_label == judged.version_label
+            && old.default_container == judged.default_container
+    };
+    old.containers == new.containers && (!new.annotated() || same_annotations())
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ fn lines(subjects: &[Subject]) -> Vec<String> {
 
 #[track_caller]
 fn expect(what: &str, old: Option<&Workload>, new: &Workload, rules: &EnvironmentRules, expected: &[&str]) {
-    let found = subjects(old, new, rules, recorded);
+    let found = subjects(old, false, new, rules, recorded);
     assert_eq!(lines(&found), expected, "{what}");
     for subject in found {
         assert_eq!(
@@ -331,41 +331,8 @@ fn the_environments_own_instance_counts_where_the_workload_names_none() {
     expect("the same one, named by the workload", Some(&running()), &named, &rules, &["orders 1 Unchanged"]);
 }
 
-#[test]
-fn case_84_a_name_that_goes_in_the_same_change_is_judged_with_the_new_image_too() {
-    let rules = rules(&json!({}));
-    let named =
-        |names: &'static str| move |workload: &mut Workload| workload.annotations.pacticipant = Some(names.into());
-    let renamed = with(|workload| {
-        named("ordres")(workload);
-        image("2")(workload);
-    });
-    let asked = subjects(Some(&running()), &renamed, &rules, recorded);
-    let shown = |subjects: &[Subject]| -> Vec<(String, Basis)> {
-        let name = |it: &Subject| (it.identified.as_ref().unwrap().pacticipant.to_string(), it.basis);
-        subjects.iter().map(name).collect()
-    };
-    assert_eq!(shown(&asked), [("ordres".to_owned(), Basis::New), ("orders".to_owned(), Basis::New)]);
-    let only_renamed = subjects(Some(&running()), &with(named("ordres")), &rules, recorded);
-    assert_eq!(shown(&only_renamed), [("ordres".to_owned(), Basis::New)], "it breaks nothing of the old name");
-    let two = with(named("orders, payments"));
-    let fewer = subjects(Some(&two), &with(image("2")), &rules, recorded);
-    assert_eq!(shown(&fewer), [("orders".to_owned(), Basis::New), ("payments".to_owned(), Basis::New)]);
-}
-
-#[test]
-fn case_82_a_digest_that_changes_while_the_annotation_stays_is_a_mismatch_where_there_is_a_pattern() {
-    let pinned = |version: &'static str, digest: &'static str| {
-        with(move |workload| {
-            workload.annotations.version = Some(version.into());
-            workload.containers[0].image = format!("reg/orders@sha256:{digest}");
-        })
-    };
-    let rules = rules(&json!({"tagPattern": "^v(?<version>.+)$"}));
-    let (before, stale, both) = (pinned("1", "00"), pinned("1", "01"), pinned("2", "01"));
-    assert_eq!(lines(&subjects(Some(&before), &stale, &rules, recorded)), ["orders VersionMismatch New"]);
-    assert_eq!(lines(&subjects(Some(&before), &both, &rules, recorded)), ["orders 2 New"]);
-}
+#[path = "subject_behind_tests.rs"]
+mod behind;
 
 fn texts() -> impl Strategy<Value = Option<String>> {
     let known = prop::sample::select(vec!["orders", "orders,web", "1", "2", "app", "latest", "", ",", " ", "blue"]);
@@ -411,26 +378,26 @@ proptest! {
         old.annotations.pacticipant = None;
         new.annotations.pacticipant = None;
         let old = (!created).then_some(&old);
-        prop_assert_eq!(subjects(old, &new, &rules, recorded), vec![]);
+        prop_assert_eq!(subjects(old, false, &new, &rules, recorded), vec![]);
     }
 
     #[test]
     fn an_update_that_changes_nothing_asks_nothing(workload in workloads(), generation in any::<i64>(), rules in any_rules()) {
         let mut new = workload.clone();
         (new.generation, new.rollout, new.uid) = (generation, RolloutState::Paused, "other".into());
-        prop_assert_eq!(subjects(Some(&workload), &new, &rules, recorded), vec![]);
+        prop_assert_eq!(subjects(Some(&workload), false, &new, &rules, recorded), vec![]);
     }
 
     #[test]
     fn a_workload_that_is_being_deleted_is_admitted(old in workloads(), mut new in workloads(), rules in any_rules()) {
         new.deleting = true;
-        prop_assert_eq!(subjects(Some(&old), &new, &rules, recorded), vec![]);
+        prop_assert_eq!(subjects(Some(&old), false, &new, &rules, recorded), vec![]);
     }
 
     #[test]
     fn the_answer_is_what_identify_says_and_what_is_recorded_is_never_new(old in workloads(), mut new in workloads(), rules in any_rules()) {
         new.deleting = false;
-        for subject in subjects(Some(&old), &new, &rules, recorded) {
+        for subject in subjects(Some(&old), false, &new, &rules, recorded) {
             let Ok(it) = subject.identified else {
                 prop_assert!(matches!(subject.basis, Basis::New | Basis::Unchanged));
                 continue;
@@ -458,7 +425,7 @@ proptest! {
         } else {
             new.annotations.pacticipant.clone_from(&old.annotations.pacticipant);
         }
-        prop_assert!(!subjects(Some(&old), &new, &rules, recorded).is_empty());
+        prop_assert!(!subjects(Some(&old), false, &new, &rules, recorded).is_empty());
     }
 }
 
@@ -503,7 +470,7 @@ fn a_name_that_was_put_on_another_application_is_noted_where_a_version_is_new() 
         ("it is the recorded version", None, "postgres:1", Some(&[][..]), vec!["1"], None),
     ] {
         let recorded = |_: &EnvironmentRef, _: &Pacticipant| known(images, &current);
-        let found = subjects(old.as_ref(), &runs(image), &rules(&json!({})), recorded);
+        let found = subjects(old.as_ref(), false, &runs(image), &rules(&json!({})), recorded);
         assert_eq!(found.iter().map(|it| it.other_image.as_deref()).collect::<Vec<_>>(), [other], "{what}");
     }
 }

@@ -8,7 +8,7 @@ mod object;
 mod step;
 
 pub use object::{Change, Resumption, admits, asked, before, judged_anew, keeps_pods, kept, resumes};
-pub use step::{Step, of_template, step, unclaimed, unreadable};
+pub use step::{Step, of_template, step, unclaimed, unclear, unreadable};
 
 use crate::decide::{PairResult, Verdict, admission::Cause};
 

@@ -1,5 +1,7 @@
 //! What becomes of an object at admission: whether it is paused, stays so, or is let go.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::jiff::Timestamp;
 
 use crate::{
@@ -8,7 +10,7 @@ use crate::{
         Decision, Outcome, Verdict,
         admission::{Bypass, Cause, Review, Spared, subject::as_before},
     },
-    workload::{Held, RolloutState, Workload},
+    workload::{Held, RolloutState, Workload, named},
 };
 
 /// How the API server names service accounts.
@@ -64,8 +66,8 @@ pub fn asked(review: &Review, decision: &Decision, now: Timestamp) -> Change {
     let hold = |held: Held| if is.as_ref() == Some(&held) { Change::None } else { Change::Hold(held) };
     if let Some(version) = holdable(review, decision) {
         let known = is.iter().chain(&was).find(|held| held.version == *version).cloned();
-        let known = known.map(|held| Held { told: None, ..held });
-        return hold(known.unwrap_or_else(|| Held::begin(version.clone(), now)));
+        let begun = Held::begin(version.clone(), holders(decision), now);
+        return hold(known.map_or(begun.clone(), |held| Held { told: None, by: &held.by | &begun.by, ..held }));
     }
     if decision.outcome == Outcome::Denied {
         return Change::None;
@@ -96,7 +98,7 @@ pub fn kept(review: &Review) -> Option<Change> {
 pub fn judged_anew(review: &Review) -> Option<Review> {
     let ((_, old), Ok(new)) = (was_held(review)?, &review.new) else { return None };
     let stays = new.paused && same_template(old, new) && !states_bypass(old, new);
-    (!stays).then(|| Review { old: None, new: Ok(as_before(old, new)), ..review.clone() })
+    (!stays).then(|| Review { old_waits: true, ..review.clone() })
 }
 
 /// Who ends the pause of what is held, if anybody does.
@@ -137,9 +139,10 @@ pub fn keeps_pods(review: &Review) -> bool {
     !new.at_zero && !old.without_pods && (settled || was_held(review).is_some())
 }
 
-/// The version that is held instead of denied: where every environment that denies it holds it, and all see one version.
+/// The version that is held instead of denied: where every environment that denies it holds it, and all see one version. Not
+/// where a name goes: nobody would ask about it any more when the result comes.
 fn holdable<'a>(review: &Review, decision: &'a Decision) -> Option<&'a Version> {
-    if !keeps_pods(review) {
+    if !keeps_pods(review) || !names_stay(review) {
         return None;
     }
     let decisive = decision.decisive();
@@ -149,6 +152,18 @@ fn holdable<'a>(review: &Review, decision: &'a Decision) -> Option<&'a Version> 
     let mut versions = decisive.iter().filter_map(|finding| Some(&finding.subject.identified.as_ref().ok()?.version));
     let first = versions.next()?;
     versions.all(|version| version == first).then_some(first)
+}
+
+/// Whether the object names each pacticipant that it named. Without the annotation it is judged as with it.
+fn names_stay(review: &Review) -> bool {
+    let (Some(old), Ok(new)) = (&review.old, &review.new) else { return true };
+    let now = named(&as_before(old, new));
+    named(old).iter().all(|name| now.contains(name))
+}
+
+/// The environments that hold what `decision` would deny.
+fn holders(decision: &Decision) -> BTreeSet<String> {
+    decision.decisive().iter().map(|finding| finding.subject.object.clone()).collect()
 }
 
 fn versions(decision: &Decision) -> impl Iterator<Item = &Version> {

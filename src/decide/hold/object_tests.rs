@@ -12,8 +12,8 @@ use crate::{
     workload::{BypassStatement, Told, WorkloadKind},
 };
 
-const NOTE: &str = "2 2026-05-01T10:00:00Z";
-const NOTE_OF_3: &str = "3 2026-05-01T10:00:00Z";
+const NOTE: &str = "2 by=production 2026-05-01T10:00:00Z";
+const NOTE_OF_3: &str = "3 by=production 2026-05-01T10:00:00Z";
 
 fn version(text: &str) -> Version {
     Version::parse(text).unwrap()
@@ -87,6 +87,11 @@ fn paused_at(tag: &str, note: &str) -> Workload {
     Workload { rollout: RolloutState::Paused, ..deployment(tag, true, Some(note)) }
 }
 
+/// A hold by the environment of the findings, of which nothing was reported.
+fn begun(tag: &str) -> Held {
+    Held::begin(version(tag), ["production".to_owned()].into(), now())
+}
+
 fn parsed(note: &str) -> Held {
     Held::parse(note).unwrap()
 }
@@ -95,11 +100,11 @@ fn parsed(note: &str) -> Held {
 fn only_what_waits_for_a_verification_everywhere_is_held() {
     let missing = finding("2", Verdict::Unknown, &[PairResult::Unverified, PairResult::NotDeployed], true);
     let elsewhere = finding("2", Verdict::Unknown, &[PairResult::Unverified], false);
-    let (new, begun) = (deployment("2", false, None), Change::Hold(Held::begin(version("2"), now())));
+    let (new, begins) = (deployment("2", false, None), Change::Hold(begun("2")));
     for (name, findings, change) in [
-        ("a result is missing", vec![unknown("2")], begun.clone()),
-        ("in two environments", vec![unknown("2"), unknown("2")], begun.clone()),
-        ("and another one has nothing against it", vec![yes("2"), unknown("2")], begun),
+        ("a result is missing", vec![unknown("2")], begins.clone()),
+        ("in two environments", vec![unknown("2"), unknown("2")], begins.clone()),
+        ("and another one has nothing against it", vec![yes("2"), unknown("2")], begins),
         ("a provider is not there", vec![missing], Change::None),
         ("one environment denies", vec![unknown("2"), elsewhere], Change::None),
         ("a verification failed", vec![no("2")], Change::None),
@@ -150,7 +155,7 @@ fn only_where_a_pause_keeps_pods_of_one_version_anything_is_held() {
         ),
     ] {
         let asked_of = review(old.clone(), new.clone(), "jane", "kubectl-set");
-        let change = if holds { Change::Hold(Held::begin(version("2"), now())) } else { Change::None };
+        let change = if holds { Change::Hold(begun("2")) } else { Change::None };
         assert_eq!(asked(&asked_of, &Decision::over(vec![unknown("2")]), now()), change, "{name}");
         // The same in the validating webhook, whoever wrote pause and annotation.
         let mut written = Workload { paused: true, ..new };
@@ -158,6 +163,41 @@ fn only_where_a_pause_keeps_pods_of_one_version_anything_is_held() {
         let asked_of = review(old, written, "jane", "kubectl-set");
         let spared = holds.then_some(Spared::Held);
         assert_eq!(admits(&asked_of, &Decision::over(vec![unknown("2")])), spared, "{name}");
+    }
+}
+
+#[test]
+fn where_a_name_goes_nothing_is_held() {
+    let named = |mut it: Workload, names: &str| {
+        it.annotations.pacticipant = Some(names.into()).filter(|it: &String| !it.is_empty());
+        it
+    };
+    for (before, after, holds) in [
+        ("orders", "orders", true),
+        ("orders,web", "web, orders", true),
+        ("orders", "orders,web", true),
+        ("orders,web", "orders", false),
+        ("orders", "web", false),
+        // Who it was is who is judged.
+        ("orders,web", "", true),
+        ("", "orders", true),
+        ("orders,,web", "orders", true),
+    ] {
+        for (old, new) in [
+            (runs("1"), deployment("2", true, Some(NOTE))),
+            (paused_at("1", NOTE), deployment("2", true, Some(NOTE))),
+            (paused_at("2", NOTE), deployment("2", true, Some(NOTE))),
+        ] {
+            let held = Held::of(&old).is_some();
+            let review = review(Some(named(old, before)), named(new, after), "jane", "helm");
+            let spared = holds.then_some(Spared::Held);
+            let what = format!("{before} → {after}, held before: {held}");
+            assert_eq!(admits(&review, &Decision::over(vec![unknown("2")])), spared, "{what}");
+            let unpaused =
+                Review { new: review.new.clone().map(|new| Workload { paused: false, ..new }), ..review.clone() };
+            let changes = matches!(asked(&unpaused, &Decision::over(vec![unknown("2")]), now()), Change::Hold(_));
+            assert_eq!(changes, holds, "{what}");
+        }
     }
 }
 
@@ -189,7 +229,7 @@ fn a_bypass_over_something_held_is_looked_at_and_ends_the_pause_if_it_counts() {
     ] {
         let review = review(Some(old), new, "jane", manager);
         assert_eq!(before(&review), None, "{name}");
-        assert!(judged_anew(&review).is_some_and(|it| it.old.is_none()), "{name}");
+        assert!(judged_anew(&review).is_some_and(|it| it.old_waits), "{name}");
         assert_eq!(asked(&review, &counts(), now()), Change::Release, "{name}");
         assert_eq!(asked(&review, &not(vec![unknown("2")]), now()), if_not, "{name}, and it does not count");
     }
@@ -246,20 +286,10 @@ fn only_deployments_are_held_or_believed_to_be() {
 #[test]
 fn a_hold_moves_to_a_newer_version_and_ends_with_one_that_may_run() {
     let held = Some(deployment("2", true, Some(NOTE)));
-    let told = "3 2026-05-01T11:00:00Z Refused";
+    let told = "3 by=production 2026-05-01T11:00:00Z Refused";
     for (name, new, findings, change) in [
-        (
-            "newer",
-            deployment("3", true, Some(NOTE)),
-            vec![unknown("3")],
-            Change::Hold(Held::begin(version("3"), now())),
-        ),
-        (
-            "newer, applied",
-            deployment("3", false, None),
-            vec![unknown("3")],
-            Change::Hold(Held::begin(version("3"), now())),
-        ),
+        ("newer", deployment("3", true, Some(NOTE)), vec![unknown("3")], Change::Hold(begun("3"))),
+        ("newer, applied", deployment("3", false, None), vec![unknown("3")], Change::Hold(begun("3"))),
         (
             "the same, annotated so by another webhook's turn",
             deployment("3", true, Some(told)),
@@ -289,7 +319,7 @@ fn a_hold_moves_to_a_newer_version_and_ends_with_one_that_may_run() {
     ] {
         let review = review(held.clone(), new, "jane", "kubectl-client-side-apply");
         assert_eq!(before(&review), None, "{name}");
-        assert!(judged_anew(&review).is_some_and(|it| it.old.is_none()), "{name}");
+        assert!(judged_anew(&review).is_some_and(|it| it.old_waits), "{name}");
         assert_eq!(asked(&review, &Decision::over(findings), now()), change, "{name}");
     }
 }
@@ -375,6 +405,37 @@ fn what_was_reported_is_not_reported_of_a_new_beginning() {
 }
 
 #[test]
+fn who_holds_is_noted_and_stays_so() {
+    let by = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let at = |object: &str, tag: &str| {
+        let mut finding = unknown(tag);
+        finding.subject.object = object.into();
+        finding
+    };
+    let without = "2 2026-05-01T10:00:00Z";
+    for (name, old, findings, expected) in [
+        ("two", runs("1"), vec![at("b", "2"), at("a", "2")], Held { by: by(&["a", "b"]), ..begun("2") }),
+        ("not who says yes", runs("1"), vec![at("a", "2"), yes("2")], Held { by: by(&["a"]), ..begun("2") }),
+        (
+            "one more",
+            paused_at("2-old", NOTE),
+            vec![at("a", "2")],
+            Held { by: by(&["a", "production"]), ..parsed(NOTE) },
+        ),
+        (
+            "of which nobody was noted",
+            paused_at("2-old", without),
+            vec![at("a", "2")],
+            Held { by: by(&["a"]), ..parsed(NOTE) },
+        ),
+        ("another version", paused_at("3", NOTE_OF_3), vec![at("a", "2")], Held { by: by(&["a"]), ..begun("2") }),
+    ] {
+        let review = review(Some(old), deployment("2", false, None), "jane", "helm");
+        assert_eq!(asked(&review, &Decision::over(findings), now()), Change::Hold(expected), "{name}");
+    }
+}
+
+#[test]
 fn whoever_stops_being_managed_in_the_same_request_is_judged_by_what_it_was() {
     let old = || Some(deployment("2", true, Some(NOTE)));
     let unmanaged = |tag: &str, paused: bool| {
@@ -385,7 +446,7 @@ fn whoever_stops_being_managed_in_the_same_request_is_judged_by_what_it_was() {
     for (tag, paused) in [("2", false), ("3", false), ("2", true)] {
         let review = review(old(), unmanaged(tag, paused), "jane", "kubectl-edit");
         let judged = judged_anew(&review).unwrap();
-        assert!(judged.old.is_none() && judged.new.is_ok_and(|new| new.annotated()), "{tag} {paused}");
+        assert!(judged.old_waits && judged.old.is_some_and(|old| old.annotated()), "{tag} {paused}");
     }
     let other = review(old(), deployment("2", true, Some(NOTE)), "jane", "kubectl-annotate");
     assert_eq!(judged_anew(&other), None, "nothing of the hold changes");

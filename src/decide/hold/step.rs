@@ -1,6 +1,6 @@
 //! What the operator does about a workload that is held.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -54,7 +54,7 @@ pub fn step(held: &Held, version: Option<&Version>, found: &[(OpenSubject, Findi
     if let Some(version) =
         version.filter(|it| **it != held.version || held.since > now.saturating_add(CLOCKS_DIFFER).unwrap_or(now))
     {
-        return Step::Mark(Held::begin(version.clone(), now));
+        return Step::Mark(Held::begin(version.clone(), held.by.clone(), now));
     }
     let refused = answers.iter().find_map(|answer| if let Answered::No(why) = answer { Some(why) } else { None });
     if let Some(why) = refused {
@@ -67,22 +67,42 @@ pub fn step(held: &Held, version: Option<&Version>, found: &[(OpenSubject, Findi
     }
 }
 
-/// What to do about a hold about which no environment has a say: nobody claims its namespace, or it is not known what whoever
-/// does would say. That may be so for a moment only, and is never a yes.
+/// Why nobody can say that a workload that is paused may run, if so: a `PactEnvironment` that holds it, or each, does not claim
+/// its namespace, or one that does cannot be followed. That may be so for a moment only, and is never a yes.
 #[must_use]
-pub fn unclaimed(held: &Held, now: Timestamp) -> Step {
+pub fn unclear<'a>(
+    held: Option<&Held>,
+    claimants: impl Iterator<Item = &'a str>,
+    can_be_followed: impl Fn(&str) -> bool,
+) -> Option<String> {
+    let claimants: BTreeSet<_> = claimants.collect();
+    let gone = held.and_then(|held| held.by.iter().find(|name| !claimants.contains(name.as_str())));
+    if let Some(name) = gone {
+        return Some(format!("the PactEnvironment {name}, which holds it, does not claim its namespace"));
+    }
+    if claimants.is_empty() {
+        return Some("no PactEnvironment claims its namespace".to_owned());
+    }
+    let broken = claimants.into_iter().find(|name| !can_be_followed(name))?;
+    Some(format!("the PactEnvironment {broken}, which claims its namespace, cannot be followed"))
+}
+
+/// What to do about a hold while it is [`unclear`], for this reason, who can say that it may run.
+#[must_use]
+pub fn unclaimed(held: &Held, why: &str, now: Timestamp) -> Step {
     let limit = Duration::from_secs(HoldPolicy::default().deadline_seconds.into());
     if held.told.is_some() || now < held.since.saturating_add(limit).unwrap_or(Timestamp::MAX) {
         return Step::Wait;
     }
-    let why = "no PactEnvironment that can be followed claims its namespace, so nobody can say that it may run";
-    Step::Tell(Told::Overdue, why.to_owned())
+    Step::Tell(Told::Overdue, format!("{why}, so nobody can say that it may run"))
 }
 
 /// What to do about a pause of ours whose annotation cannot be read, at the version that the workload would run.
 #[must_use]
-pub fn unreadable(version: Option<&Version>, now: Timestamp) -> Step {
-    version.map_or(Step::Wait, |version| Step::Mark(Held::begin(version.clone(), now)))
+pub fn unreadable(version: Option<&Version>, found: &[(OpenSubject, Finding)], now: Timestamp) -> Step {
+    let holds = |(open, _): &&(OpenSubject, Finding)| open.rules.hold.is_some() && open.rules.mode == GateMode::Enforce;
+    let by = found.iter().filter(holds).map(|(open, _)| open.subject.object.clone()).collect();
+    version.map_or(Step::Wait, |version| Step::Mark(Held::begin(version.clone(), by, now)))
 }
 
 /// What to do about a hold of what has become the template of other pods since: that it holds nothing is told at once.

@@ -19,7 +19,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn held(told: Option<Told>) -> Held {
-    Held { version: version("2"), since: at(0), told }
+    Held { version: version("2"), by: ["production".to_owned()].into(), since: at(0), told }
 }
 
 struct Environment {
@@ -130,17 +130,44 @@ fn without_an_environment_that_can_say_so_nothing_is_resumed_and_that_is_told_on
         Step::Wait => None,
         other => panic!("{other:?}"),
     };
-    assert_eq!(told(unclaimed(&held(None), at(1_799))), None, "for a moment");
-    assert_eq!(told(unclaimed(&held(None), at(1_800))), Some(Told::Overdue));
+    let unclaimed = |held: Held, second| told(unclaimed(&held, "nobody claims it", at(second)));
+    assert_eq!(unclaimed(held(None), 1_799), None, "for a moment");
+    assert_eq!(unclaimed(held(None), 1_800), Some(Told::Overdue));
     for known in [Told::Overdue, Told::Refused] {
-        assert_eq!(told(unclaimed(&held(Some(known)), at(9_999))), None, "told already");
+        assert_eq!(unclaimed(held(Some(known)), 9_999), None, "told already");
+    }
+}
+
+#[test]
+fn each_environment_that_holds_has_to_say_so() {
+    let followed = |name: &str| name != "broken";
+    let by = |names: &[&str]| Held { by: names.iter().map(|name| (*name).to_owned()).collect(), ..held(None) };
+    for (held, claimants, part) in [
+        (Some(by(&["production"])), &["production", "everything"][..], None),
+        (Some(by(&["production"])), &["everything"], Some("production, which holds it,")),
+        (Some(by(&["everything", "production"])), &["everything"], Some("production, which holds it,")),
+        (Some(by(&["production"])), &[], Some("production, which holds it,")),
+        (Some(by(&["production"])), &["production", "broken"], Some("broken, which claims its namespace,")),
+        // As it was noted before.
+        (Some(by(&[])), &["everything"], None),
+        (Some(by(&[])), &[], Some("no PactEnvironment")),
+        (None, &["everything"], None),
+        (None, &[], Some("no PactEnvironment")),
+    ] {
+        let why = unclear(held.as_ref(), claimants.iter().copied(), followed);
+        let as_expected = why.as_deref().map_or(part.is_none(), |why| part.is_some_and(|part| why.contains(part)));
+        assert!(as_expected, "{held:?} {claimants:?}: {why:?}");
     }
 }
 
 #[test]
 fn a_note_that_cannot_be_read_is_written_anew_where_the_version_is_known() {
-    assert_eq!(unreadable(Some(&version("2")), at(7)), Step::Mark(Held { since: at(7), ..held(None) }));
-    assert_eq!(unreadable(None, at(7)), Step::Wait);
+    let audits = Environment { mode: GateMode::Audit, ..HOLDS };
+    let (holds, audits) = ([found(Verdict::Unknown, &HOLDS)], [found(Verdict::Unknown, &audits)]);
+    let anew = Held { since: at(7), ..held(None) };
+    assert_eq!(unreadable(Some(&version("2")), &holds, at(7)), Step::Mark(anew.clone()));
+    assert_eq!(unreadable(Some(&version("2")), &audits, at(7)), Step::Mark(Held { by: BTreeSet::new(), ..anew }));
+    assert_eq!(unreadable(None, &[], at(7)), Step::Wait);
 }
 
 #[test]
