@@ -28,7 +28,7 @@ use crate::dice::Dice;
 use crate::gate_setup::{GateSetup, MappedEnvironment};
 
 /// How long all may take to come to rest.
-const REST: Duration = Duration::from_mins(2);
+const REST: Duration = Duration::from_mins(5);
 /// How long the gate may take to count pods that have come, while the operator is killed every few seconds.
 const NOTICED: Duration = Duration::from_secs(10);
 
@@ -288,7 +288,9 @@ impl<'a> RandomRun<'a> {
     }
 
     async fn start_operator(&self) -> Operator {
-        let options = quick().value("controller.leaseSeconds", 3);
+        // The chart's rights are installed anew with it, and the verdict endpoint has some of its own.
+        let options = quick().value("controller.leaseSeconds", 3).value("verdictEndpoint.enabled", true);
+        let options = options.value("verdictEndpoint.flagger.enabled", true);
         let mut operator = Operator::start(&self.setup.cluster.control_plane, options).await;
         operator.wait_ready().await;
         operator
