@@ -291,6 +291,30 @@ async fn what_is_asked_for_often_without_a_result_is_said_and_what_is_verified_i
 }
 
 #[tokio::test]
+async fn a_pact_that_is_published_anew_under_the_same_version_is_what_is_asked_for_next() {
+    let pipelines = Pipelines::serve().await;
+    let mut cluster = TestCluster::without_operator().await;
+    cluster.start_operator(pipelines.options(&webhook(), &[("intervalSeconds", 1)])).await;
+    let (namespace, _) = with_provider(&cluster, "shop").await;
+    unverified(&cluster, &namespace, "basket", "shop").await;
+    let store = cluster.broker.store();
+    let content = || format!("/pact-version/{}", store.pact_sha("basket", "7.0.0", "shop").unwrap());
+    let first = content();
+    pipelines.wait(&first, &cluster).await;
+    // A second job of the consumer's pipeline merges its pact with the first.
+    store.publish_pact("basket", "7.0.0", "shop", "what both jobs expect");
+    assert_ne!(content(), first);
+    let call = pipelines.wait(&content(), &cluster).await;
+    assert!(call.body.contains("basket@7.0.0"), "{}", call.body);
+    let calls = pipelines.count(&first);
+    always("the first content to be left alone", Duration::from_secs(4), async || match pipelines.count(&first) {
+        same if same == calls => Ok(()),
+        more => Err(format!("{more} calls instead of {calls}; {}", testbed_tail(&cluster))),
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_hook_that_is_down_is_asked_again_until_it_takes_the_call() {
     let pipelines = Pipelines::serve().await;
     pipelines.answer.store(503, Ordering::Relaxed);

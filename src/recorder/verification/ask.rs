@@ -64,6 +64,10 @@ impl VerificationReconciler {
                 return true;
             }
         }
+        // It may have been published anew under the same version: then that is what is asked for, from the next look on.
+        if !self.read_pact(memory, missing).await || !memory.has_content(missing, &contract.content) {
+            return true;
+        }
         if let Some(calls) = unanswered {
             read.ledger.said(contract);
             if !self.write(memory, read).await {
@@ -183,18 +187,22 @@ impl VerificationReconciler {
         }
     }
 
-    /// Reads the pact that has no result.
-    pub(super) async fn read_pact(&self, memory: &mut Memory, missing: &MissingResult) {
-        let Ok(broker) = self.parts.cluster.brokers.get(&missing.broker) else { return };
+    /// Reads the pact that has no result; says whether there is one.
+    pub(super) async fn read_pact(&self, memory: &mut Memory, missing: &MissingResult) -> bool {
+        let Ok(broker) = self.parts.cluster.brokers.get(&missing.broker) else { return false };
         let broker = broker.giving_way();
         match broker.published_pact(&missing.consumer, &missing.consumer_version, &missing.provider).await {
-            Ok(Some(pact)) => memory.set_pact(missing, pact),
-            Ok(None) => memory.wait(missing, SOON),
+            Ok(Some(pact)) => {
+                memory.set_pact(missing, pact);
+                return true;
+            }
+            Ok(None) => {}
             Err(error) => {
                 debug!(consumer = %missing.consumer, version = %missing.consumer_version, %error, "a pact cannot be read");
-                memory.wait(missing, SOON);
             }
         }
+        memory.wait(missing, SOON);
+        false
     }
 
     async fn request(

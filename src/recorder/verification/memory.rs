@@ -47,6 +47,11 @@ impl Memory {
         self.pacts.get(missing)
     }
 
+    /// Whether this is the content of the pact that has no result.
+    pub(super) fn has_content(&self, missing: &MissingResult, content: &str) -> bool {
+        self.pact(missing).is_some_and(|pact| pact.content.as_str() == content)
+    }
+
     pub(super) fn set_pact(&mut self, missing: &MissingResult, pact: PublishedPact) {
         self.pacts.insert(missing.clone(), pact);
     }
