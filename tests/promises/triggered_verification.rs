@@ -50,6 +50,8 @@ struct Pipelines {
     url: String,
     calls: Arc<Mutex<Vec<Call>>>,
     answer: Arc<AtomicU16>,
+    /// Below this path nothing is found.
+    nothing_at: Arc<Mutex<Option<String>>>,
     folder: Arc<tempfile::TempDir>,
 }
 
@@ -60,6 +62,7 @@ impl Pipelines {
             url: format!("http://{}", listener.local_addr().unwrap()),
             calls: Arc::default(),
             answer: Arc::new(AtomicU16::new(204)),
+            nothing_at: Arc::default(),
             folder: Arc::new(tempfile::tempdir().unwrap()),
         };
         let service = this.clone();
@@ -71,7 +74,9 @@ impl Pipelines {
     async fn take(&self, request: Request) -> StatusCode {
         let (parts, body) = request.into_parts();
         let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
-        let answered = self.answer.load(Ordering::Relaxed);
+        let is_found = |nothing_at: &String| !parts.uri.path().starts_with(nothing_at);
+        let is_found = self.nothing_at.lock().unwrap().as_ref().is_none_or(is_found);
+        let answered = if is_found { self.answer.load(Ordering::Relaxed) } else { 404 };
         assert_eq!(parts.method, "POST");
         let body = String::from_utf8(body.to_vec()).unwrap();
         let call = Call { path: parts.uri.path().to_owned(), headers: parts.headers, body, answered };
@@ -338,6 +343,32 @@ async fn a_hook_that_is_down_is_asked_again_until_it_takes_the_call() {
     let logs = cluster.logs();
     assert!(logs.contains("a verification could not be asked for: it answers 503"), "{}", testbed_tail(&cluster));
     assert!(!logs.contains(TOKEN), "the token is in the log");
+}
+
+#[tokio::test]
+async fn a_route_to_nothing_keeps_no_other_route_of_the_hook_waiting() {
+    let pipelines = Pipelines::serve().await;
+    *pipelines.nothing_at.lock().unwrap() = Some("/repos/shop/renamed".to_owned());
+    let mut hook = github();
+    hook["routes"] = json!([
+        {"provider": "attic", "repository": "shop/renamed"}, {"provider": "zoo", "repository": "shop/zoo"},
+    ]);
+    let mut cluster = TestCluster::without_operator().await;
+    cluster.start_operator(quick()).await;
+    let (namespace, environment) = with_provider(&cluster, "attic").await;
+    for number in 1..=9 {
+        let consumer = format!("guest-{number}");
+        unverified(&cluster, &namespace, &consumer, "attic").await;
+        cluster.wait_recorded(&environment, &consumer, "7.0.0").await;
+    }
+    let (of_zoo, _) = with_provider(&cluster, "zoo").await;
+    unverified(&cluster, &of_zoo, "keeper", "zoo").await;
+    cluster.operators[0].terminate().await;
+    cluster.operators.clear();
+    cluster.start_operator(pipelines.options(&hook, &[("callsPerMinute", 3)])).await;
+    let call = pipelines.wait("keeper", &cluster).await;
+    assert_eq!(call.path, "/repos/shop/zoo/dispatches");
+    assert!(pipelines.calls.lock().unwrap().iter().any(|call| call.answered == 404), "the other was asked, too");
 }
 
 #[tokio::test]

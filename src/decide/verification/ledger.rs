@@ -1,7 +1,10 @@
 //! What was asked for and when: what has to be known after a restart, so that nothing is asked for twice within an
 //! interval. Pure; the recorder keeps it in a `ConfigMap`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -89,6 +92,30 @@ impl Ledger {
             Some(asked) => asked.next(pacing) <= now,
             None => self.has_room(contract),
         }
+    }
+
+    /// In which order those are asked for that are ready: one of each provider, then the next of each. So a provider whose
+    /// calls all fail, or that has many, keeps no other waiting. What was not asked for lately goes first.
+    #[must_use]
+    pub fn in_turn<'a>(&self, ready: impl IntoIterator<Item = &'a Contract>) -> Vec<&'a Contract> {
+        let mut last = HashMap::<&str, Timestamp>::new();
+        for (contract, asked) in &self.all {
+            let last = last.entry(&contract.provider).or_insert(asked.at);
+            *last = asked.at.max(*last);
+        }
+        let at = |contract: &Contract| self.all.get(contract).map(|asked| asked.at);
+        let mut ready: Vec<_> = ready.into_iter().map(|contract| (at(contract), contract)).collect();
+        ready.sort();
+        let mut turns = HashMap::<&str, usize>::new();
+        let turn = |(_, contract): (_, &'a Contract)| {
+            let turn = turns.entry(&contract.provider).or_default();
+            *turn += 1;
+            (*turn, last.get(contract.provider.as_str()), contract)
+        };
+        let mut in_turn: Vec<_> = ready.into_iter().map(turn).collect();
+        // Stable: what is of one provider stays in its order.
+        in_turn.sort_by_key(|(turn, last, _)| (*turn, *last));
+        in_turn.into_iter().map(|(_, _, contract)| contract).collect()
     }
 
     /// Whether it is kept, or can be.

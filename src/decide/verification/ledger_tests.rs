@@ -62,6 +62,27 @@ fn a_call_that_failed_is_repeated_sooner_at_growing_intervals_and_does_not_count
 }
 
 #[test]
+fn providers_are_asked_in_turn_whoever_was_asked_least_lately_first() {
+    let of = |provider: &str, version: &str| Contract { provider: provider.into(), ..contract(version) };
+    let (a, b): (Vec<_>, Vec<_>) =
+        ["1", "2", "3"].map(|version| (of("a", version), of("b", version))).into_iter().unzip();
+    let (never, mut ledger) = (of("z", "1"), Ledger::default());
+    let all: Vec<_> = a.iter().chain(&b).chain([&never]).collect();
+    let order = |ledger: &Ledger, ready: &[&Contract]| -> Vec<String> {
+        let name = |contract: &&Contract| format!("{}{}", contract.provider, contract.provider_version);
+        ledger.in_turn(ready.iter().copied()).iter().map(name).collect()
+    };
+    assert_eq!(order(&ledger, &all), ["a1", "b1", "z1", "a2", "b2", "a3", "b3"]);
+    for (contract, second) in [(&b[0], 1), (&a[0], 2), (&a[1], 3)] {
+        ledger.claim(contract, at(second));
+        ledger.failed(contract, at(second));
+    }
+    assert_eq!(order(&ledger, &all), ["z1", "b2", "a3", "b3", "a1", "b1", "a2"]);
+    // Those that are not ready take no turn, but that they were asked for counts.
+    assert_eq!(order(&ledger, &[&a[0], &a[2], &b[0]]), ["b1", "a3", "a1"]);
+}
+
+#[test]
 fn another_interval_holds_for_what_was_asked_for_before() {
     let (mut ledger, one) = (Ledger::default(), contract("1"));
     ledger.claim(&one, at(0));

@@ -161,8 +161,16 @@ impl VerificationReconciler {
         } else if !self.full.swap(true, Ordering::Relaxed) {
             warn!("more results are missing than is kept which were asked for: no further ones are asked for");
         }
-        for (contract, missing) in &contracts {
-            let Some(found) = wanted.get(missing) else { continue };
+        let (now, waits) = (Timestamp::now(), Instant::now());
+        let is_ready = |(contract, missing): &(&Contract, &MissingResult)| {
+            read.ledger.is_due(contract, &self.parts.pacing, now) && !memory.waits(missing, waits)
+        };
+        let (ready, others): (Vec<_>, Vec<_>) = contracts.iter().partition(is_ready);
+        let in_turn = read.ledger.in_turn(ready.into_iter().map(|(contract, _)| contract));
+        for contract in in_turn.into_iter().chain(others.into_iter().map(|(contract, _)| contract)) {
+            let Some((missing, found)) = contracts.get(contract).and_then(|it| wanted.get_key_value(it)) else {
+                continue;
+            };
             if !self.parts.leadership.is_leader() || !self.pursue(memory, &mut read, contract, (missing, found)).await {
                 // It is not known what is kept now: it is read anew.
                 return;
