@@ -320,6 +320,29 @@ async fn a_pact_that_is_published_anew_under_the_same_version_is_what_is_asked_f
 }
 
 #[tokio::test]
+async fn what_the_template_leaves_out_is_not_asked_for_and_does_not_count_as_asked_for() {
+    let pipelines = Pipelines::serve().await;
+    let mut hook = webhook();
+    let body = hook["template"].as_str().unwrap();
+    hook["template"] = json!(format!("{{% if consumer != 'apart' %}}{body}{{% endif %}}"));
+    let mut cluster = TestCluster::without_operator().await;
+    cluster.start_operator(pipelines.options(&hook, &[("callsPerMinute", 1)])).await;
+    let (namespace, _) = with_provider(&cluster, "stall").await;
+    unverified(&cluster, &namespace, "apart", "stall").await;
+    eventually("it to be left out", SOON, async || {
+        let left_out = cluster.logs().contains("left out by the template");
+        if left_out { Ok(()) } else { Err(testbed_tail(&cluster)) }
+    })
+    .await;
+    unverified(&cluster, &namespace, "whole", "stall").await;
+    pipelines.wait("whole@7.0.0", &cluster).await;
+    let kept = Api::<ConfigMap>::namespaced(cluster.client(), OPERATOR_NAMESPACE);
+    let kept = kept.get("pact-operator-verifications").await.unwrap().data.unwrap_or_default();
+    assert!(kept.values().any(|text| text.contains("whole")), "{kept:?}");
+    assert!(!kept.values().any(|text| text.contains("apart")), "{kept:?}");
+}
+
+#[tokio::test]
 async fn a_hook_that_is_down_is_asked_again_until_it_takes_the_call() {
     let pipelines = Pipelines::serve().await;
     pipelines.answer.store(503, Ordering::Relaxed);

@@ -75,8 +75,6 @@ impl Target {
 pub enum Called {
     /// It was taken.
     Taken,
-    /// The template makes nothing of it: nothing is sent.
-    LeftOut,
     /// It failed.
     Failed {
         /// Why.
@@ -101,35 +99,8 @@ impl Hook {
         self.routes.iter().find(|route| route.providers.matching(provider.as_str()).is_some())
     }
 
-    /// Asks for a verification, in no more than the time that is `left`.
-    pub(super) async fn call(
-        &self,
-        client: &Client,
-        target: &Target,
-        request: &VerificationRequest,
-        left: Duration,
-    ) -> Called {
-        let sent = match self.request(client, target, request) {
-            Ok(Some(request)) => tokio::time::timeout(LIMIT.min(left), request.send()).await,
-            Ok(None) => return Called::LeftOut,
-            Err(why) => return Called::failed(why),
-        };
-        let response = match sent {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Called::failed(chain(&error.without_url())),
-            Err(_) => return Called::failed("it does not answer in time".to_owned()),
-        };
-        let (status, pause) = (response.status().as_u16(), pause(response.headers()));
-        rest_of(response).await;
-        match refusal(status) {
-            None => Called::Taken,
-            // Whoever wants to be left alone wants that for all routes.
-            Some(why) => Called::Failed { why, pause, of_route: pause.is_none() && target.is_why(status) },
-        }
-    }
-
-    /// `None` where the template makes nothing of it.
-    fn request(
+    /// The call that asks for a verification. `None` where the template makes nothing of it.
+    pub(super) fn request(
         &self,
         client: &Client,
         target: &Target,
@@ -170,6 +141,26 @@ impl Hook {
             "" => Err("the key token of its Secret is empty".to_owned()),
             token => Ok(token.to_owned()),
         }
+    }
+}
+
+/// Asks for a verification, in no more than the time that is `left`.
+pub(super) async fn send(made: Result<RequestBuilder, String>, target: &Target, left: Duration) -> Called {
+    let sent = match made {
+        Ok(request) => tokio::time::timeout(LIMIT.min(left), request.send()).await,
+        Err(why) => return Called::failed(why),
+    };
+    let response = match sent {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => return Called::failed(chain(&error.without_url())),
+        Err(_) => return Called::failed("it does not answer in time".to_owned()),
+    };
+    let (status, pause) = (response.status().as_u16(), pause(response.headers()));
+    rest_of(response).await;
+    match refusal(status) {
+        None => Called::Taken,
+        // Whoever wants to be left alone wants that for all routes.
+        Some(why) => Called::Failed { why, pause, of_route: pause.is_none() && target.is_why(status) },
     }
 }
 

@@ -8,7 +8,7 @@ mod settings;
 use std::sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering};
 
 use operator_kit::{backoff::entropy, lease::Leadership, metrics::Metrics};
-use reqwest::Client;
+use reqwest::{Client, RequestBuilder};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -17,7 +17,7 @@ pub use self::{
     settings::{SettingsError, VerificationSettings},
 };
 use self::{
-    hook::{Hook, Route},
+    hook::{Hook, Route, send},
     metrics::HookMetrics,
 };
 use super::{post, rest::Rest};
@@ -58,6 +58,9 @@ impl Way<'_> {
     }
 }
 
+/// A call that can be made, or why not.
+pub struct Call(Result<RequestBuilder, String>);
+
 impl Hooks {
     /// The hooks of these settings.
     ///
@@ -90,14 +93,25 @@ impl Hooks {
         way.reached.rest().rests(Instant::now())
     }
 
+    /// The call that asks for a verification. `None` where the template makes nothing of it: then nobody is asked.
+    #[must_use]
+    pub fn prepare(&self, way: &Way<'_>, request: &VerificationRequest) -> Option<Call> {
+        let made = way.reached.hook.request(&self.client, &way.route.target, request).transpose().map(Call);
+        if made.is_none() {
+            let VerificationRequest { consumer, provider, .. } = request;
+            debug!(hook = way.hook(), consumer, provider, "left out by the template");
+        }
+        made
+    }
+
     /// Asks for a verification.
-    pub async fn call(&self, way: &Way<'_>, request: &VerificationRequest) -> Called {
+    pub async fn call(&self, way: &Way<'_>, call: Call, request: &VerificationRequest) -> Called {
         let Way { reached, route } = way;
         let (hook, now) = (reached.hook.name.as_str(), Instant::now);
         if !self.leadership.is_leader() || !reached.rest().begin(now()) {
             return Called::failed("it is left alone for a moment".to_owned());
         }
-        let called = reached.hook.call(&self.client, &route.target, request, self.leadership.time_left()).await;
+        let called = send(call.0, &route.target, self.leadership.time_left()).await;
         let VerificationRequest { consumer, consumer_version, provider, provider_version, .. } = request;
         match &called {
             Called::Taken => {
@@ -105,10 +119,6 @@ impl Hooks {
                 self.metrics.taken(hook);
                 route.failing.store(false, Ordering::Relaxed);
                 info!(hook, consumer, consumer_version, provider, provider_version, "a verification was asked for");
-            }
-            Called::LeftOut => {
-                reached.rest().not_tried();
-                debug!(hook, consumer, provider, "left out by the template");
             }
             Called::Failed { why, pause, of_route } => {
                 if *of_route {
@@ -171,7 +181,9 @@ mod tests {
             let hooks = hooks(folder.path(), status).await;
             let way = hooks.way(&provider).unwrap();
             for _ in 0..10 {
-                assert!(matches!(hooks.call(&way, &VerificationRequest::default()).await, Called::Failed { .. }));
+                let request = VerificationRequest::default();
+                let call = hooks.prepare(&way, &request).unwrap();
+                assert!(matches!(hooks.call(&way, call, &request).await, Called::Failed { .. }));
             }
             assert_eq!(hooks.rests(&way), rests, "{status}");
         }

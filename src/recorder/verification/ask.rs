@@ -23,6 +23,8 @@ use crate::{
 
 /// How long one is left alone that cannot be asked for now.
 const SOON: Duration = Duration::from_secs(30);
+/// How long one is left alone of which the template makes nothing.
+const LEFT_OUT: Duration = Duration::from_hours(1);
 
 impl VerificationReconciler {
     /// Asks for one if it is due; says whether what is kept is still known.
@@ -78,7 +80,6 @@ impl VerificationReconciler {
         if !due {
             return true;
         }
-        memory.begin_call(Instant::now());
         self.ask(memory, read, contract, (missing, found), &way, &broker).await
     }
 
@@ -93,17 +94,22 @@ impl VerificationReconciler {
         broker: &Broker,
     ) -> bool {
         let request = self.request(broker, contract, missing, found).await;
+        // Before anything is noted: what is left out is not asked for.
+        let Some(call) = self.parts.hooks.prepare(way, &request) else {
+            memory.wait(missing, LEFT_OUT);
+            return true;
+        };
+        memory.begin_call(Instant::now());
         read.ledger.claim(contract, Timestamp::now());
         if !self.parts.leadership.is_leader() || !self.write(memory, read).await {
             return false;
         }
-        match self.parts.hooks.call(way, &request).await {
+        match self.parts.hooks.call(way, call, &request).await {
             Called::Taken => {
                 read.ledger.taken(contract);
                 self.tell_asked(contract, found, way, &request).await;
                 true
             }
-            Called::LeftOut => true,
             Called::Failed { .. } => {
                 read.ledger.failed(contract, Timestamp::now());
                 self.parts.leadership.is_leader() && self.write(memory, read).await
