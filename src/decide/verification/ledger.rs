@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Contract, Pacing};
+use crate::decide::clocks::is_ahead;
 
 /// How many are kept: with usual names about 400 KB of the 1 MiB that a `ConfigMap` may have.
 const MOST_CONTRACTS: usize = 1_000;
@@ -83,6 +84,15 @@ impl Ledger {
     pub fn written(&self) -> BTreeMap<String, String> {
         let text = |asked| serde_json::to_string(asked).unwrap_or_default();
         self.all.iter().map(|(contract, asked)| (hash(contract), text(asked))).collect()
+    }
+
+    /// What was asked for in the future counts as asked for now: a clock was wrong, and may have been so by years. Says
+    /// whether there is such a one.
+    pub fn set_clocks_right(&mut self, now: Timestamp) -> bool {
+        let mut ahead = self.all.values_mut().filter(|asked| is_ahead(asked.at, now)).peekable();
+        let any = ahead.peek().is_some();
+        ahead.for_each(|asked| asked.at = now);
+        any
     }
 
     /// Whether it may be asked for now.

@@ -91,6 +91,20 @@ fn another_interval_holds_for_what_was_asked_for_before() {
 }
 
 #[test]
+fn what_was_asked_for_in_the_future_is_left_alone_for_no_longer_than_an_interval() {
+    let (mut ledger, one, two) = (Ledger::default(), contract("1"), contract("2"));
+    ledger.claim(&one, at(HOUR));
+    ledger.claim(&two, at(60));
+    let mut ledger = Ledger::read(ledger.written().values());
+    assert!(ledger.set_clocks_right(at(0)));
+    assert!(!ledger.set_clocks_right(at(0)), "clocks differ by a minute");
+    assert!(!ledger.is_due(&one, &pacing(), at(HOUR - 1)) && ledger.is_due(&one, &pacing(), at(HOUR)));
+    assert!(ledger.is_due(&two, &pacing(), at(60 + HOUR)));
+    ledger.failed(&two, at(9 * HOUR));
+    assert!(ledger.set_clocks_right(at(0)) && ledger.is_due(&two, &pacing(), at(10)));
+}
+
+#[test]
 fn a_process_that_ended_between_note_and_call_costs_an_interval() {
     let (mut ledger, one) = (Ledger::default(), contract("1"));
     ledger.claim(&one, at(0));

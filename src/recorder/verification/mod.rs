@@ -151,9 +151,9 @@ impl VerificationReconciler {
         let is_wanted =
             |contract: &Contract| contracts.contains_key(contract) || unread.contains(&Parties::of(contract));
         // First, so that what is wanted no longer takes no room.
-        if read.ledger.prune(is_wanted, &self.parts.pacing, Timestamp::now())
-            && !(self.parts.leadership.is_leader() && self.write(memory, &mut read).await)
-        {
+        let right = read.ledger.set_clocks_right(Timestamp::now());
+        let pruned = read.ledger.prune(is_wanted, &self.parts.pacing, Timestamp::now());
+        if (right || pruned) && !(self.parts.leadership.is_leader() && self.write(memory, &mut read).await) {
             return;
         }
         if contracts.keys().all(|contract| read.ledger.has_room(contract)) {
