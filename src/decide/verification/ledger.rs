@@ -171,9 +171,9 @@ impl Ledger {
         }
     }
 
-    /// The call that was claimed failed: another follows sooner.
+    /// The call that was claimed failed: another follows sooner. Nothing changes if that is known.
     pub fn failed(&mut self, contract: &Contract, now: Timestamp) {
-        if let Some(asked) = self.all.get_mut(contract) {
+        if let Some(asked) = self.all.get_mut(contract).filter(|asked| !asked.failed) {
             asked.calls = asked.calls.saturating_sub(1);
             asked.at = now;
             asked.failed = true;

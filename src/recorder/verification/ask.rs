@@ -23,6 +23,9 @@ use crate::{
 
 /// How long one is left alone that cannot be asked for now.
 const SOON: Duration = Duration::from_secs(30);
+/// How long this process has to lead for sure when it notes that it is about to ask: what it cannot do after that counts as
+/// asked for, whoever leads next.
+const ENOUGH: Duration = Duration::from_millis(500);
 /// How long one is left alone of which the template makes nothing.
 const LEFT_OUT: Duration = Duration::from_hours(1);
 
@@ -99,9 +102,12 @@ impl VerificationReconciler {
             memory.wait(missing, LEFT_OUT);
             return true;
         };
+        if self.parts.leadership.time_left() < ENOUGH {
+            return true;
+        }
         memory.begin_call(Instant::now());
         read.ledger.claim(contract, Timestamp::now());
-        if !self.parts.leadership.is_leader() || !self.write(memory, read).await {
+        if !self.write(memory, read).await {
             return false;
         }
         match self.parts.hooks.call(way, call, &request).await {
@@ -111,7 +117,9 @@ impl VerificationReconciler {
                 true
             }
             Called::Failed { .. } => {
-                read.ledger.failed(contract, Timestamp::now());
+                let now = Timestamp::now();
+                read.ledger.failed(contract, now);
+                memory.failed(contract, now);
                 self.parts.leadership.is_leader() && self.write(memory, read).await
             }
         }

@@ -191,7 +191,10 @@ impl VerificationReconciler {
             return None;
         }
         match self.kept.read().await {
-            Ok(read) => Some(read),
+            Ok(mut read) => {
+                memory.complete(&mut read.ledger);
+                Some(read)
+            }
             Err(error) => {
                 if memory.complains() {
                     let error = operator_kit::refusal::explain(&error);
