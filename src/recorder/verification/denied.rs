@@ -172,15 +172,17 @@ impl Denied {
     /// Asks about those of which it is time, in turn; none of a namespace that is not in the environment.
     pub(super) async fn judge(&self, cluster: &Cluster) {
         let now = Instant::now();
-        let mut due: Vec<_> = {
-            let known = self.known();
-            let due = known.iter().filter(|(_, one)| one.next <= now);
-            due.map(|(place, one)| (one.next, place.clone())).collect()
-        };
+        let mut due = Vec::new();
+        for (place, one) in self.known().iter_mut() {
+            if !lies_there(cluster, &place.namespace, &place.key.environment_ref) {
+                one.missing.clear();
+            } else if one.next <= now {
+                due.push((one.next, place.clone()));
+            }
+        }
         due.sort_by_key(|(next, _)| *next);
         for (_, place) in due.into_iter().take(AT_ONCE) {
-            let is_there = lies_there(cluster, &place.namespace, &place.key.environment_ref);
-            let missing = if is_there { missing(cluster, &place).await } else { Some(Vec::new()) };
+            let missing = missing(cluster, &place).await;
             if let Some(known) = self.known().get_mut(&place) {
                 known.next = now + AGAIN.delay(known.tries, entropy());
                 known.tries = known.tries.saturating_add(1);
