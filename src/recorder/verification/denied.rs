@@ -62,9 +62,17 @@ struct One {
     reason: Reason,
     created: Timestamp,
     regarding: Regarding,
-    missing: Vec<MissingResult>,
+    /// The results that it lacks; `None` as long as that is not known.
+    missing: Option<Vec<MissingResult>>,
     next: Instant,
     tries: u32,
+}
+
+impl One {
+    /// Whether it is known that nothing can be asked for.
+    fn lacks_nothing(&self) -> bool {
+        self.missing.as_ref().is_some_and(Vec::is_empty)
+    }
 }
 
 /// The denied versions.
@@ -121,9 +129,9 @@ impl Denied {
             Some(one) if created < one.created => return None,
             _ => {}
         }
-        let missing = known.remove(&place).map(|one| one.missing);
-        let is_known = missing.is_some();
-        let (missing, next, tries) = (missing.unwrap_or_default(), Instant::now(), 0);
+        let before = known.remove(&place);
+        let is_known = before.is_some();
+        let (missing, next, tries) = (before.and_then(|one| one.missing), Instant::now(), 0);
         let one = One { uid: uid.clone(), reason, created, regarding, missing, next, tries };
         known.insert(place.clone(), one);
         if !is_known {
@@ -133,8 +141,8 @@ impl Denied {
     }
 
     /// Leaves one out if there are too many now that one of a namespace was added. First one whose namespace is not in the
-    /// environment, as far as is known: anybody may have made its Event. Otherwise the oldest of the namespace with the most:
-    /// so who may create Events there silences no other, and what is new is not left out for what is long since past.
+    /// environment, as far as is known: anybody may have made its Event. Otherwise one of the namespace with the most, so who
+    /// may create Events there silences no other: one that lacks nothing, or else the oldest, which may be long since past.
     fn make_room(
         &self,
         known: &mut HashMap<Place, One>,
@@ -148,12 +156,14 @@ impl Denied {
             return;
         }
         let there = |place: &Place| lies_there(&place.namespace, &place.key.environment_ref);
-        let in_order = |(place, one): &(&Place, &One)| (!there(place), of(&place.namespace), Reverse(one.created));
+        let in_order = |(place, one): &(&Place, &One)| {
+            (!there(place), of(&place.namespace), one.lacks_nothing(), Reverse(one.created))
+        };
         let among = known.iter().filter(|(place, _)| !too_many_of_it || place.namespace == namespace);
         let Some(left_out) = among.max_by_key(in_order).map(|(place, _)| place.clone()) else { return };
-        let is_there = there(&left_out);
-        known.remove(&left_out);
-        if is_there && !self.too_many.swap(true, Ordering::Relaxed) {
+        let counts = there(&left_out);
+        let counts = known.remove(&left_out).is_some_and(|one| counts && !one.lacks_nothing());
+        if counts && !self.too_many.swap(true, Ordering::Relaxed) {
             let (key, version, namespace) = (&left_out.key, &left_out.version, &left_out.namespace);
             warn!(%key, %version, namespace, "more versions were denied or are held than are looked after: the oldest is left out");
         }
@@ -175,7 +185,7 @@ impl Denied {
         let mut due = Vec::new();
         for (place, one) in self.known().iter_mut() {
             if !lies_there(cluster, &place.namespace, &place.key.environment_ref) {
-                one.missing.clear();
+                one.missing = None;
             } else if one.next <= now {
                 due.push((one.next, place.clone()));
             }
@@ -186,7 +196,7 @@ impl Denied {
             if let Some(known) = self.known().get_mut(&place) {
                 known.next = now + AGAIN.delay(known.tries, entropy());
                 known.tries = known.tries.saturating_add(1);
-                if let Some(missing) = missing {
+                if missing.is_some() {
                     known.missing = missing;
                 }
             }
@@ -197,7 +207,7 @@ impl Denied {
     pub(super) fn missing(&self) -> Vec<(MissingResult, RecordKey, Regarding)> {
         let known = self.known();
         let of = |(place, one): (&Place, &One)| -> Vec<_> {
-            one.missing.iter().map(|it| (it.clone(), place.key.clone(), one.regarding.clone())).collect()
+            one.missing.iter().flatten().map(|it| (it.clone(), place.key.clone(), one.regarding.clone())).collect()
         };
         known.iter().flat_map(of).collect()
     }

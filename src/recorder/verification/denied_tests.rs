@@ -73,6 +73,18 @@ async fn what_is_new_is_looked_after_and_the_oldest_of_the_namespace_is_left_out
 }
 
 #[tokio::test]
+async fn one_that_lacks_nothing_makes_room_before_an_older_one() {
+    let followed = Followed::default();
+    followed.denied("shop", 0..PER_NAMESPACE);
+    for one in followed.0.known().values_mut().filter(|one| one.uid == "shop-7") {
+        one.missing = Some(Vec::new());
+    }
+    followed.denied("shop", 30..31);
+    assert!(followed.knows("shop-30") && followed.knows("shop-0") && !followed.knows("shop-7"));
+    assert!(!followed.is_said(), "nothing was left out that counts");
+}
+
+#[tokio::test]
 async fn a_namespace_with_many_leaves_room_for_the_others() {
     let followed = Followed::default();
     for namespace in ["a", "b", "c", "d", "e"] {
