@@ -13,12 +13,14 @@
 //! - [`announcement`]: what sinks are told of a record: as a CDEvent, and for people.
 //! - [`not_in_force`]: what of an installed gate is not in force, for `helm test`.
 //! - [`broker_secrets`]: which Secrets a broker may be sent.
+//! - [`clocks`]: whether a time that somebody wrote lies ahead.
 //! - [`verification`]: which verifications are asked for, and when.
 //! - [`mod@reason`]: the closed list of reasons. [`messages`]: the texts that people read.
 
 pub mod admission;
 pub mod announcement;
 pub mod broker_secrets;
+pub mod clocks;
 pub mod hold;
 pub mod messages;
 pub mod namespaces;

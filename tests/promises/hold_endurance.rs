@@ -14,6 +14,7 @@ use super::endurance::{Dice, dice, times};
 use super::gate_setup::GateSetup;
 use super::hold_setup::{HELD, free, held, resuming};
 use testbed::eventually::eventually;
+use testbed::kubectl::kubectl_ok;
 use testbed::operator::Operator;
 use testbed::rollout::Live;
 use testbed::test_cluster::{SOON, TestCluster, annotated};
@@ -161,7 +162,11 @@ async fn ends_as_it_should(setup: &GateSetup, environment: &str, plan: &Plan, li
     let noted = async |note: &str| {
         eventually(format!("{app} to be noted as {note}"), LIMIT, async || {
             let now = held(&live.get().await);
-            if now.0 && now.1.as_ref().is_some_and(|it| it.ends_with(note)) { Ok(()) } else { Err(format!("{now:?}")) }
+            let told = now.0 && now.1.as_ref().is_some_and(|it| it.ends_with(note));
+            let involved = format!("involvedObject.name={app}");
+            let events = ["get", "events", "-n", namespace, "--field-selector", &involved];
+            let events = async || kubectl_ok(setup.cluster.control_plane.kubeconfig(), &events).await;
+            if told { Ok(()) } else { Err(format!("{now:?}\n{}", events().await)) }
         })
         .await;
     };

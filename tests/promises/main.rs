@@ -120,6 +120,7 @@ mod standin_server;
 mod testbed_selftest;
 mod tracing;
 mod triggered_verification;
+mod triggered_verification_setup;
 mod two_clusters;
 mod verdict_endpoint;
 mod why;

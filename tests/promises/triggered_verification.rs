@@ -1,20 +1,8 @@
 //! A pair without a result is asked for: one call in an interval, whatever is restarted, with all that a pipeline needs to
 //! verify exactly that version; and none where the broker's own webhook asks for it.
 
-use std::{
-    fs,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU16, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
-use axum::{
-    Router,
-    extract::Request,
-    http::{HeaderMap, StatusCode},
-};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
@@ -30,129 +18,12 @@ use super::{
     gate_setup::GateSetup,
     hold_setup::{HoldSetup, free, waits},
     objects::Objects as _,
+    triggered_verification_setup::{
+        Pipelines, TOKEN, github, gitlab, testbed_tail, unverified, verify, webhook, with_provider,
+    },
 };
 
-const TOKEN: &str = "planted-token-of-a-hook";
 const EVENT: &str = "contract_requiring_verification_published";
-
-/// A call that a pipeline's service got.
-#[derive(Clone, Debug)]
-struct Call {
-    path: String,
-    headers: HeaderMap,
-    body: String,
-    answered: u16,
-}
-
-/// A service that starts pipelines: GitHub, GitLab or another.
-#[derive(Clone)]
-struct Pipelines {
-    url: String,
-    calls: Arc<Mutex<Vec<Call>>>,
-    answer: Arc<AtomicU16>,
-    folder: Arc<tempfile::TempDir>,
-}
-
-impl Pipelines {
-    async fn serve() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let this = Self {
-            url: format!("http://{}", listener.local_addr().unwrap()),
-            calls: Arc::default(),
-            answer: Arc::new(AtomicU16::new(204)),
-            folder: Arc::new(tempfile::tempdir().unwrap()),
-        };
-        let service = this.clone();
-        let take = async move |request: Request| service.take(request).await;
-        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(take)).await });
-        this
-    }
-
-    async fn take(&self, request: Request) -> StatusCode {
-        let (parts, body) = request.into_parts();
-        let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
-        let answered = self.answer.load(Ordering::Relaxed);
-        assert_eq!(parts.method, "POST");
-        let body = String::from_utf8(body.to_vec()).unwrap();
-        let call = Call { path: parts.uri.path().to_owned(), headers: parts.headers, body, answered };
-        self.calls.lock().unwrap().push(call);
-        StatusCode::from_u16(answered).unwrap()
-    }
-
-    /// The calls that were taken.
-    fn taken(&self) -> Vec<Call> {
-        self.calls.lock().unwrap().iter().filter(|call| call.answered < 300).cloned().collect()
-    }
-
-    /// Waits until a call was taken whose body holds this text; gives the first.
-    async fn wait(&self, text: &str, cluster: &TestCluster) -> Call {
-        eventually(format!("a call about {text}"), 2 * SOON, async || {
-            let call = self.taken().into_iter().find(|call| call.body.contains(text));
-            call.ok_or_else(|| format!("{:?}; {}", self.calls.lock().unwrap(), testbed_tail(cluster)))
-        })
-        .await
-    }
-
-    /// How many calls were taken whose body holds this text.
-    fn count(&self, text: &str) -> usize {
-        self.taken().iter().filter(|call| call.body.contains(text)).count()
-    }
-
-    /// The operator's options with this hook.
-    fn options(&self, hook: &Value, more: &[(&str, u64)]) -> OperatorOptions {
-        let mut hook = hook.clone();
-        hook["url"] = json!(self.url);
-        let mut all = json!({
-            "hooks": [hook], "environments": ["env-*"], "intervalSeconds": 3600, "graceSeconds": 0, "callsPerMinute": 100,
-        });
-        for (name, value) in more {
-            all[*name] = json!(value);
-        }
-        let (file, secrets) = (self.folder.path().join("verification.json"), self.folder.path());
-        fs::write(&file, all.to_string()).unwrap();
-        let of_hook = secrets.join(hook["name"].as_str().unwrap());
-        fs::create_dir_all(&of_hook).unwrap();
-        fs::write(of_hook.join("token"), TOKEN).unwrap();
-        quick()
-            .value("logging.filter", "info,pact_operator=trace,reqwest=trace,hyper=trace,hyper_util=trace")
-            .value("verification.hooks", json!([hook]))
-            .replacing("--verification", file.to_str().unwrap())
-            .replacing("--verification-secrets", secrets.to_str().unwrap())
-    }
-}
-
-fn testbed_tail(cluster: &TestCluster) -> String {
-    let logs = cluster.logs();
-    let ours = logs.lines().filter(|line| line.contains("pact_operator")).collect::<Vec<_>>();
-    ours[ours.len().saturating_sub(20)..].join("\n")
-}
-
-fn github() -> Value {
-    json!({"name": "github", "type": "GitHub", "secret": "dispatch", "eventType": "verify-pact",
-           "routes": [{"provider": "ord*", "repository": "shop/orders"}]})
-}
-
-fn gitlab() -> Value {
-    json!({"name": "gitlab", "type": "GitLab", "secret": "trigger",
-           "routes": [{"provider": "*", "project": "shop/all", "ref": "main"}]})
-}
-
-fn webhook() -> Value {
-    json!({"name": "others", "type": "Webhook", "routes": [{"provider": "*"}],
-           "template": "{\"pact\": {{ pactUrl }}, \"of\": {{ consumer ~ '@' ~ consumerVersion }}, \"by\": {{ providerVersion }}}"})
-}
-
-/// What a pipeline does: reads the pact, and publishes the result of this version.
-async fn verify(pact_url: &str, version: &str) {
-    let client = reqwest::Client::new();
-    let pact = client.get(pact_url).header("accept", "application/hal+json").send().await.unwrap();
-    assert_eq!(pact.status(), 200, "{pact_url}");
-    let pact: Value = serde_json::from_str(&pact.text().await.unwrap()).unwrap();
-    let results = pact["_links"]["pb:publish-verification-results"]["href"].as_str().unwrap();
-    let result = json!({"success": true, "providerApplicationVersion": version}).to_string();
-    let sent = client.post(results).header("content-type", "application/json").body(result).send().await.unwrap();
-    assert_eq!(sent.status(), 201);
-}
 
 #[tokio::test]
 async fn a_denied_version_passes_once_the_pipeline_that_was_asked_has_verified_its_pact() {
@@ -211,23 +82,6 @@ async fn a_denied_version_passes_once_the_pipeline_that_was_asked_has_verified_i
     }
     let logs = setup.cluster.logs();
     assert!(!logs.contains(TOKEN) && !logs.contains("Remedy: grant"), "{}", testbed_tail(&setup.cluster));
-}
-
-/// A namespace in a new environment, with a provider that runs and is recorded.
-async fn with_provider(cluster: &TestCluster, provider: &str) -> (String, String) {
-    let namespace = cluster.namespace().await;
-    let environment = cluster.environment(&[&namespace], json!({})).await;
-    cluster.broker.store().publish_version(provider, "1.0.0");
-    drop(annotated(provider, provider, "1.0.0").apply(&cluster.client(), &namespace).await);
-    cluster.wait_recorded(&environment, provider, "1.0.0").await;
-    cluster.wait_condition(&environment, provider, ("Ready", "True", "Recorded")).await;
-    (namespace, environment)
-}
-
-/// Rolls out a consumer whose pact with the provider has no result.
-async fn unverified(cluster: &TestCluster, namespace: &str, consumer: &str, provider: &str) {
-    cluster.broker.store().publish_pact(consumer, "7.0.0", provider, &format!("what {consumer} expects"));
-    drop(annotated(consumer, consumer, "7.0.0").apply(&cluster.client(), namespace).await);
 }
 
 #[tokio::test]
@@ -291,6 +145,53 @@ async fn what_is_asked_for_often_without_a_result_is_said_and_what_is_verified_i
 }
 
 #[tokio::test]
+async fn a_pact_that_is_published_anew_under_the_same_version_is_what_is_asked_for_next() {
+    let pipelines = Pipelines::serve().await;
+    let mut cluster = TestCluster::without_operator().await;
+    cluster.start_operator(pipelines.options(&webhook(), &[("intervalSeconds", 1)])).await;
+    let (namespace, _) = with_provider(&cluster, "shop").await;
+    unverified(&cluster, &namespace, "basket", "shop").await;
+    let store = cluster.broker.store();
+    let content = || format!("/pact-version/{}", store.pact_sha("basket", "7.0.0", "shop").unwrap());
+    let first = content();
+    pipelines.wait(&first, &cluster).await;
+    // A second job of the consumer's pipeline merges its pact with the first.
+    store.publish_pact("basket", "7.0.0", "shop", "what both jobs expect");
+    assert_ne!(content(), first);
+    let call = pipelines.wait(&content(), &cluster).await;
+    assert!(call.body.contains("basket@7.0.0"), "{}", call.body);
+    let calls = pipelines.count(&first);
+    always("the first content to be left alone", Duration::from_secs(4), async || match pipelines.count(&first) {
+        same if same == calls => Ok(()),
+        more => Err(format!("{more} calls instead of {calls}; {}", testbed_tail(&cluster))),
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_template_leaves_out_is_not_asked_for_and_does_not_count_as_asked_for() {
+    let pipelines = Pipelines::serve().await;
+    let mut hook = webhook();
+    let body = hook["template"].as_str().unwrap();
+    hook["template"] = json!(format!("{{% if consumer != 'apart' %}}{body}{{% endif %}}"));
+    let mut cluster = TestCluster::without_operator().await;
+    cluster.start_operator(pipelines.options(&hook, &[("callsPerMinute", 1)])).await;
+    let (namespace, _) = with_provider(&cluster, "stall").await;
+    unverified(&cluster, &namespace, "apart", "stall").await;
+    eventually("it to be left out", SOON, async || {
+        let left_out = cluster.logs().contains("left out by the template");
+        if left_out { Ok(()) } else { Err(testbed_tail(&cluster)) }
+    })
+    .await;
+    unverified(&cluster, &namespace, "whole", "stall").await;
+    pipelines.wait("whole@7.0.0", &cluster).await;
+    let kept = Api::<ConfigMap>::namespaced(cluster.client(), OPERATOR_NAMESPACE);
+    let kept = kept.get("pact-operator-verifications").await.unwrap().data.unwrap_or_default();
+    assert!(kept.values().any(|text| text.contains("whole")), "{kept:?}");
+    assert!(!kept.values().any(|text| text.contains("apart")), "{kept:?}");
+}
+
+#[tokio::test]
 async fn a_hook_that_is_down_is_asked_again_until_it_takes_the_call() {
     let pipelines = Pipelines::serve().await;
     pipelines.answer.store(503, Ordering::Relaxed);
@@ -314,6 +215,32 @@ async fn a_hook_that_is_down_is_asked_again_until_it_takes_the_call() {
     let logs = cluster.logs();
     assert!(logs.contains("a verification could not be asked for: it answers 503"), "{}", testbed_tail(&cluster));
     assert!(!logs.contains(TOKEN), "the token is in the log");
+}
+
+#[tokio::test]
+async fn a_route_to_nothing_keeps_no_other_route_of_the_hook_waiting() {
+    let pipelines = Pipelines::serve().await;
+    *pipelines.nothing_at.lock().unwrap() = Some("/repos/shop/renamed".to_owned());
+    let mut hook = github();
+    hook["routes"] = json!([
+        {"provider": "attic", "repository": "shop/renamed"}, {"provider": "zoo", "repository": "shop/zoo"},
+    ]);
+    let mut cluster = TestCluster::without_operator().await;
+    cluster.start_operator(quick()).await;
+    let (namespace, environment) = with_provider(&cluster, "attic").await;
+    for number in 1..=9 {
+        let consumer = format!("guest-{number}");
+        unverified(&cluster, &namespace, &consumer, "attic").await;
+        cluster.wait_recorded(&environment, &consumer, "7.0.0").await;
+    }
+    let (of_zoo, _) = with_provider(&cluster, "zoo").await;
+    unverified(&cluster, &of_zoo, "keeper", "zoo").await;
+    cluster.operators[0].terminate().await;
+    cluster.operators.clear();
+    cluster.start_operator(pipelines.options(&hook, &[("callsPerMinute", 3)])).await;
+    let call = pipelines.wait("keeper", &cluster).await;
+    assert_eq!(call.path, "/repos/shop/zoo/dispatches");
+    assert!(pipelines.calls.lock().unwrap().iter().any(|call| call.answered == 404), "the other was asked, too");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::Timestamp;
 
 use crate::{
     api::{
@@ -12,13 +12,11 @@ use crate::{
     decide::{
         Finding,
         admission::{Cause, OpenSubject},
+        clocks::is_ahead,
         messages,
     },
     workload::{Held, Told},
 };
-
-/// How far ahead of our clock a hold may begin: others write the time, too.
-const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(1);
 
 /// What the operator does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,9 +49,7 @@ pub fn step(held: &Held, version: Option<&Version>, found: &[(OpenSubject, Findi
     if answers.iter().all(|answer| matches!(answer, Answered::Yes)) {
         return Step::Resume;
     }
-    if let Some(version) =
-        version.filter(|it| **it != held.version || held.since > now.saturating_add(CLOCKS_DIFFER).unwrap_or(now))
-    {
+    if let Some(version) = version.filter(|it| **it != held.version || is_ahead(held.since, now)) {
         return Step::Mark(Held::begin(version.clone(), held.by.clone(), now));
     }
     let refused = answers.iter().find_map(|answer| if let Answered::No(why) = answer { Some(why) } else { None });

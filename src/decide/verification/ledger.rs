@@ -1,13 +1,17 @@
 //! What was asked for and when: what has to be known after a restart, so that nothing is asked for twice within an
 //! interval. Pure; the recorder keeps it in a `ConfigMap`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Contract, Pacing};
+use crate::decide::clocks::is_ahead;
 
 /// How many are kept: with usual names about 400 KB of the 1 MiB that a `ConfigMap` may have.
 const MOST_CONTRACTS: usize = 1_000;
@@ -82,6 +86,15 @@ impl Ledger {
         self.all.iter().map(|(contract, asked)| (hash(contract), text(asked))).collect()
     }
 
+    /// What was asked for in the future counts as asked for now: a clock was wrong, and may have been so by years. Says
+    /// whether there is such a one.
+    pub fn set_clocks_right(&mut self, now: Timestamp) -> bool {
+        let mut ahead = self.all.values_mut().filter(|asked| is_ahead(asked.at, now)).peekable();
+        let any = ahead.peek().is_some();
+        ahead.for_each(|asked| asked.at = now);
+        any
+    }
+
     /// Whether it may be asked for now.
     #[must_use]
     pub fn is_due(&self, contract: &Contract, pacing: &Pacing, now: Timestamp) -> bool {
@@ -89,6 +102,30 @@ impl Ledger {
             Some(asked) => asked.next(pacing) <= now,
             None => self.has_room(contract),
         }
+    }
+
+    /// In which order those are asked for that are ready: one of each provider, then the next of each. So a provider whose
+    /// calls all fail, or that has many, keeps no other waiting. What was not asked for lately goes first.
+    #[must_use]
+    pub fn in_turn<'a>(&self, ready: impl IntoIterator<Item = &'a Contract>) -> Vec<&'a Contract> {
+        let mut last = HashMap::<&str, Timestamp>::new();
+        for (contract, asked) in &self.all {
+            let last = last.entry(&contract.provider).or_insert(asked.at);
+            *last = asked.at.max(*last);
+        }
+        let at = |contract: &Contract| self.all.get(contract).map(|asked| asked.at);
+        let mut ready: Vec<_> = ready.into_iter().map(|contract| (at(contract), contract)).collect();
+        ready.sort();
+        let mut turns = HashMap::<&str, usize>::new();
+        let turn = |(_, contract): (_, &'a Contract)| {
+            let turn = turns.entry(&contract.provider).or_default();
+            *turn += 1;
+            (*turn, last.get(contract.provider.as_str()), contract)
+        };
+        let mut in_turn: Vec<_> = ready.into_iter().map(turn).collect();
+        // Stable: what is of one provider stays in its order.
+        in_turn.sort_by_key(|(turn, last, _)| (*turn, *last));
+        in_turn.into_iter().map(|(_, _, contract)| contract).collect()
     }
 
     /// Whether it is kept, or can be.
@@ -134,9 +171,9 @@ impl Ledger {
         }
     }
 
-    /// The call that was claimed failed: another follows sooner.
+    /// The call that was claimed failed: another follows sooner. Nothing changes if that is known.
     pub fn failed(&mut self, contract: &Contract, now: Timestamp) {
-        if let Some(asked) = self.all.get_mut(contract) {
+        if let Some(asked) = self.all.get_mut(contract).filter(|asked| !asked.failed) {
             asked.calls = asked.calls.saturating_sub(1);
             asked.at = now;
             asked.failed = true;

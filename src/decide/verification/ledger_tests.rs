@@ -62,11 +62,46 @@ fn a_call_that_failed_is_repeated_sooner_at_growing_intervals_and_does_not_count
 }
 
 #[test]
+fn providers_are_asked_in_turn_whoever_was_asked_least_lately_first() {
+    let of = |provider: &str, version: &str| Contract { provider: provider.into(), ..contract(version) };
+    let (a, b): (Vec<_>, Vec<_>) =
+        ["1", "2", "3"].map(|version| (of("a", version), of("b", version))).into_iter().unzip();
+    let (never, mut ledger) = (of("z", "1"), Ledger::default());
+    let all: Vec<_> = a.iter().chain(&b).chain([&never]).collect();
+    let order = |ledger: &Ledger, ready: &[&Contract]| -> Vec<String> {
+        let name = |contract: &&Contract| format!("{}{}", contract.provider, contract.provider_version);
+        ledger.in_turn(ready.iter().copied()).iter().map(name).collect()
+    };
+    assert_eq!(order(&ledger, &all), ["a1", "b1", "z1", "a2", "b2", "a3", "b3"]);
+    for (contract, second) in [(&b[0], 1), (&a[0], 2), (&a[1], 3)] {
+        ledger.claim(contract, at(second));
+        ledger.failed(contract, at(second));
+    }
+    assert_eq!(order(&ledger, &all), ["z1", "b2", "a3", "b3", "a1", "b1", "a2"]);
+    // Those that are not ready take no turn, but that they were asked for counts.
+    assert_eq!(order(&ledger, &[&a[0], &a[2], &b[0]]), ["b1", "a3", "a1"]);
+}
+
+#[test]
 fn another_interval_holds_for_what_was_asked_for_before() {
     let (mut ledger, one) = (Ledger::default(), contract("1"));
     ledger.claim(&one, at(0));
     let shorter = Pacing { interval: Duration::from_mins(1), ..pacing() };
     assert!(!ledger.is_due(&one, &shorter, at(59)) && ledger.is_due(&one, &shorter, at(60)));
+}
+
+#[test]
+fn what_was_asked_for_in_the_future_is_left_alone_for_no_longer_than_an_interval() {
+    let (mut ledger, one, two) = (Ledger::default(), contract("1"), contract("2"));
+    ledger.claim(&one, at(HOUR));
+    ledger.claim(&two, at(60));
+    let mut ledger = Ledger::read(ledger.written().values());
+    assert!(ledger.set_clocks_right(at(0)));
+    assert!(!ledger.set_clocks_right(at(0)), "clocks differ by a minute");
+    assert!(!ledger.is_due(&one, &pacing(), at(HOUR - 1)) && ledger.is_due(&one, &pacing(), at(HOUR)));
+    assert!(ledger.is_due(&two, &pacing(), at(60 + HOUR)));
+    ledger.failed(&two, at(9 * HOUR));
+    assert!(ledger.set_clocks_right(at(0)) && ledger.is_due(&two, &pacing(), at(10)));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! One of those who are asked for verifications, and how it is asked.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, sync::atomic::AtomicBool, time::Duration};
 
 use reqwest::{
     Client, RequestBuilder, Url,
@@ -46,6 +46,8 @@ pub(super) enum Service {
 pub(super) struct Route {
     pub(super) providers: Globs,
     pub(super) target: Target,
+    /// Whether the last call failed.
+    pub(super) failing: AtomicBool,
 }
 
 /// Where a verification runs.
@@ -56,20 +58,39 @@ pub(super) enum Target {
     Itself,
 }
 
+impl Target {
+    /// Whether a status may say something about this target only: the others may be fine.
+    const fn is_why(&self, status: u16) -> bool {
+        match status {
+            400 | 422 => true,
+            // Where there is a repository or a project. An address of the hook itself is that of all routes.
+            300..=399 | 404 => !matches!(self, Self::Itself),
+            _ => false,
+        }
+    }
+}
+
 /// What became of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Called {
     /// It was taken.
     Taken,
-    /// The template makes nothing of it: nothing is sent.
-    LeftOut,
     /// It failed.
     Failed {
         /// Why.
         why: String,
         /// How long the hook wants to be left alone, if it said so.
         pause: Option<Duration>,
+        /// Whether it says something about the route, and nothing about the hook: it answered.
+        of_route: bool,
     },
+}
+
+impl Called {
+    /// It failed before there was an answer.
+    pub(super) const fn failed(why: String) -> Self {
+        Self::Failed { why, pause: None, of_route: false }
+    }
 }
 
 impl Hook {
@@ -78,35 +99,8 @@ impl Hook {
         self.routes.iter().find(|route| route.providers.matching(provider.as_str()).is_some())
     }
 
-    /// Asks for a verification, in no more than the time that is `left`.
-    pub(super) async fn call(
-        &self,
-        client: &Client,
-        target: &Target,
-        request: &VerificationRequest,
-        left: Duration,
-    ) -> Called {
-        let failed = |why| Called::Failed { why, pause: None };
-        let sent = match self.request(client, target, request) {
-            Ok(Some(request)) => tokio::time::timeout(LIMIT.min(left), request.send()).await,
-            Ok(None) => return Called::LeftOut,
-            Err(why) => return failed(why),
-        };
-        let response = match sent {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return failed(chain(&error.without_url())),
-            Err(_) => return failed("it does not answer in time".to_owned()),
-        };
-        let (status, pause) = (response.status().as_u16(), pause(response.headers()));
-        rest_of(response).await;
-        match refusal(status) {
-            None => Called::Taken,
-            Some(why) => Called::Failed { why, pause },
-        }
-    }
-
-    /// `None` where the template makes nothing of it.
-    fn request(
+    /// The call that asks for a verification. `None` where the template makes nothing of it.
+    pub(super) fn request(
         &self,
         client: &Client,
         target: &Target,
@@ -150,6 +144,26 @@ impl Hook {
     }
 }
 
+/// Asks for a verification, in no more than the time that is `left`.
+pub(super) async fn send(made: Result<RequestBuilder, String>, target: &Target, left: Duration) -> Called {
+    let sent = match made {
+        Ok(request) => tokio::time::timeout(LIMIT.min(left), request.send()).await,
+        Err(why) => return Called::failed(why),
+    };
+    let response = match sent {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => return Called::failed(chain(&error.without_url())),
+        Err(_) => return Called::failed("it does not answer in time".to_owned()),
+    };
+    let (status, pause) = (response.status().as_u16(), pause(response.headers()));
+    rest_of(response).await;
+    match refusal(status) {
+        None => Called::Taken,
+        // Whoever wants to be left alone wants that for all routes.
+        Some(why) => Called::Failed { why, pause, of_route: pause.is_none() && target.is_why(status) },
+    }
+}
+
 fn bearer(token: &str) -> Result<HeaderValue, String> {
     let value = HeaderValue::from_str(&format!("Bearer {token}"));
     let mut value = value.map_err(|_| "the key token of its Secret holds a character that no header can carry")?;
@@ -186,8 +200,8 @@ mod tests {
         fs::write(folder.join(TOKEN), "hidden\n").unwrap();
         let endpoint = Endpoint::new(Some("https://git.example.com/api/v4/"), Some(folder)).unwrap();
         let routes = vec![
-            Route { providers: Globs::new(["stock"]), target: Target::Itself },
-            Route { providers: Globs::new(["*"]), target: Target::Itself },
+            Route { providers: Globs::new(["stock"]), target: Target::Itself, failing: AtomicBool::default() },
+            Route { providers: Globs::new(["*"]), target: Target::Itself, failing: AtomicBool::default() },
         ];
         Hook { name: "ci".into(), service, endpoint, secrets: Some(folder.to_owned()), routes }
     }
@@ -250,6 +264,18 @@ mod tests {
         assert!(std::ptr::eq(webhook.route(&stock).unwrap(), &raw const webhook.routes[0]));
         let other = Pacticipant::parse("orders").unwrap();
         assert!(std::ptr::eq(webhook.route(&other).unwrap(), &raw const webhook.routes[1]));
+    }
+
+    #[test]
+    fn what_is_wrong_with_one_route_says_nothing_about_the_others() {
+        let repository = Target::Repository { owner: "shop".into(), name: "stock".into() };
+        for status in [301, 307, 400, 404, 422] {
+            assert!(repository.is_why(status), "{status}");
+            assert_eq!(Target::Itself.is_why(status), matches!(status, 400 | 422), "{status}");
+        }
+        for status in [401, 403, 429, 500, 503] {
+            assert!(!repository.is_why(status), "{status}");
+        }
     }
 
     #[test]

@@ -5,13 +5,10 @@ mod hook;
 mod metrics;
 mod settings;
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering};
 
 use operator_kit::{backoff::entropy, lease::Leadership, metrics::Metrics};
-use reqwest::Client;
+use reqwest::{Client, RequestBuilder};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -20,7 +17,7 @@ pub use self::{
     settings::{SettingsError, VerificationSettings},
 };
 use self::{
-    hook::{Hook, Target},
+    hook::{Hook, Route, send},
     metrics::HookMetrics,
 };
 use super::{post, rest::Rest};
@@ -30,7 +27,6 @@ use crate::{api::names::Pacticipant, decide::verification::VerificationRequest};
 struct Reached {
     hook: Hook,
     rest: Mutex<Rest>,
-    failing: AtomicBool,
 }
 
 impl Reached {
@@ -51,7 +47,7 @@ pub struct Hooks {
 #[derive(Clone, Copy)]
 pub struct Way<'a> {
     reached: &'a Reached,
-    target: &'a Target,
+    route: &'a Route,
 }
 
 impl Way<'_> {
@@ -61,6 +57,9 @@ impl Way<'_> {
         &self.reached.hook.name
     }
 }
+
+/// A call that can be made, or why not.
+pub struct Call(Result<RequestBuilder, String>);
 
 impl Hooks {
     /// The hooks of these settings.
@@ -73,7 +72,7 @@ impl Hooks {
         leadership: Leadership,
         metrics: &Metrics,
     ) -> Result<Self, reqwest::Error> {
-        let reached = |hook| Reached { hook, rest: Mutex::default(), failing: AtomicBool::default() };
+        let reached = |hook| Reached { hook, rest: Mutex::default() };
         let all: Vec<_> = settings.hooks.into_iter().map(reached).collect();
         let metrics = HookMetrics::register(metrics, all.iter().map(|reached| reached.hook.name.as_str()));
         Ok(Self { all, client: post::client(user_agent)?, leadership, metrics })
@@ -83,8 +82,8 @@ impl Hooks {
     #[must_use]
     pub fn way(&self, provider: &Pacticipant) -> Option<Way<'_>> {
         self.all.iter().find_map(|reached| {
-            let target = &reached.hook.route(provider)?.target;
-            Some(Way { reached, target })
+            let route = reached.hook.route(provider)?;
+            Some(Way { reached, route })
         })
     }
 
@@ -94,30 +93,41 @@ impl Hooks {
         way.reached.rest().rests(Instant::now())
     }
 
+    /// The call that asks for a verification. `None` where the template makes nothing of it: then nobody is asked.
+    #[must_use]
+    pub fn prepare(&self, way: &Way<'_>, request: &VerificationRequest) -> Option<Call> {
+        let made = way.reached.hook.request(&self.client, &way.route.target, request).transpose().map(Call);
+        if made.is_none() {
+            let VerificationRequest { consumer, provider, .. } = request;
+            debug!(hook = way.hook(), consumer, provider, "left out by the template");
+        }
+        made
+    }
+
     /// Asks for a verification.
-    pub async fn call(&self, way: &Way<'_>, request: &VerificationRequest) -> Called {
-        let Way { reached, target } = way;
+    pub async fn call(&self, way: &Way<'_>, call: Call, request: &VerificationRequest) -> Called {
+        let Way { reached, route } = way;
         let (hook, now) = (reached.hook.name.as_str(), Instant::now);
         if !self.leadership.is_leader() || !reached.rest().begin(now()) {
-            return Called::Failed { why: "it is left alone for a moment".to_owned(), pause: None };
+            return Called::failed("it is left alone for a moment".to_owned());
         }
-        let called = reached.hook.call(&self.client, target, request, self.leadership.time_left()).await;
+        let called = send(call.0, &route.target, self.leadership.time_left()).await;
         let VerificationRequest { consumer, consumer_version, provider, provider_version, .. } = request;
         match &called {
             Called::Taken => {
                 reached.rest().works();
                 self.metrics.taken(hook);
-                reached.failing.store(false, Ordering::Relaxed);
+                route.failing.store(false, Ordering::Relaxed);
                 info!(hook, consumer, consumer_version, provider, provider_version, "a verification was asked for");
             }
-            Called::LeftOut => {
-                reached.rest().not_tried();
-                debug!(hook, consumer, provider, "left out by the template");
-            }
-            Called::Failed { why, pause } => {
-                reached.rest().failed(*pause, now(), entropy());
+            Called::Failed { why, pause, of_route } => {
+                if *of_route {
+                    reached.rest().works();
+                } else {
+                    reached.rest().failed(*pause, now(), entropy());
+                }
                 self.metrics.failed(hook);
-                if reached.failing.swap(true, Ordering::Relaxed) {
+                if route.failing.swap(true, Ordering::Relaxed) {
                     debug!(hook, consumer, provider, why, "not asked for yet");
                 } else {
                     warn!(
@@ -132,5 +142,50 @@ impl Hooks {
             }
         }
         called
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use axum::{Router, http::StatusCode};
+    use serde_json::json;
+
+    use super::*;
+
+    /// Hooks with a service that answers every call so.
+    async fn hooks(folder: &Path, status: u16) -> Hooks {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let service = Router::new().fallback(async move || StatusCode::from_u16(status).unwrap());
+        tokio::spawn(async move { axum::serve(listener, service).await });
+        let hook = json!({"name": "ci", "type": "GitHub", "url": url, "secret": "s", "eventType": "e",
+            "routes": [{"provider": "*", "repository": "shop/renamed"}]});
+        let settings = json!({"intervalSeconds": 1, "graceSeconds": 0, "callsPerMinute": 10, "environments": ["*"],
+            "hooks": [hook]});
+        let file = folder.join("verification.json");
+        std::fs::create_dir_all(folder.join("ci")).unwrap();
+        std::fs::write(folder.join("ci/token"), "hidden").unwrap();
+        std::fs::write(&file, settings.to_string()).unwrap();
+        let settings = VerificationSettings::read(&file, folder).unwrap();
+        Hooks::new(settings, "test", Leadership::always(), &Metrics::new("test", Vec::new())).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_repository_that_is_not_there_does_not_put_the_whole_hook_to_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let provider = Pacticipant::parse("stock").unwrap();
+        for (status, rests) in [(404, false), (422, false), (503, true)] {
+            let hooks = hooks(folder.path(), status).await;
+            let way = hooks.way(&provider).unwrap();
+            for _ in 0..10 {
+                let request = VerificationRequest::default();
+                let call = hooks.prepare(&way, &request).unwrap();
+                assert!(matches!(hooks.call(&way, call, &request).await, Called::Failed { .. }));
+            }
+            assert_eq!(hooks.rests(&way), rests, "{status}");
+        }
     }
 }

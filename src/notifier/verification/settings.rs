@@ -1,6 +1,6 @@
 //! Whom the operator asks for verifications: a file that the chart writes from its value `verification`, read once.
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, sync::atomic::AtomicBool, time::Duration};
 
 use serde::Deserialize;
 use thiserror::Error;
@@ -179,7 +179,7 @@ fn read_route(of: Type, route: RouteFile) -> Result<Route, String> {
         Type::GitLab => Target::Project { id: project, git_ref: r#ref },
         Type::Webhook => Target::Itself,
     };
-    Ok(Route { providers: Globs::new([provider]), target })
+    Ok(Route { providers: Globs::new([provider]), target, failing: AtomicBool::default() })
 }
 
 #[cfg(test)]

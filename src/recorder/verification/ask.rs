@@ -23,6 +23,11 @@ use crate::{
 
 /// How long one is left alone that cannot be asked for now.
 const SOON: Duration = Duration::from_secs(30);
+/// How long this process has to lead for sure when it notes that it is about to ask: what it cannot do after that counts as
+/// asked for, whoever leads next.
+const ENOUGH: Duration = Duration::from_millis(500);
+/// How long one is left alone of which the template makes nothing.
+const LEFT_OUT: Duration = Duration::from_hours(1);
 
 impl VerificationReconciler {
     /// Asks for one if it is due; says whether what is kept is still known.
@@ -64,6 +69,10 @@ impl VerificationReconciler {
                 return true;
             }
         }
+        // It may have been published anew under the same version: then that is what is asked for, from the next look on.
+        if !self.read_pact(memory, missing).await || !memory.has_content(missing, &contract.content) {
+            return true;
+        }
         if let Some(calls) = unanswered {
             read.ledger.said(contract);
             if !self.write(memory, read).await {
@@ -74,7 +83,6 @@ impl VerificationReconciler {
         if !due {
             return true;
         }
-        memory.begin_call(Instant::now());
         self.ask(memory, read, contract, (missing, found), &way, &broker).await
     }
 
@@ -89,19 +97,29 @@ impl VerificationReconciler {
         broker: &Broker,
     ) -> bool {
         let request = self.request(broker, contract, missing, found).await;
+        // Before anything is noted: what is left out is not asked for.
+        let Some(call) = self.parts.hooks.prepare(way, &request) else {
+            memory.wait(missing, LEFT_OUT);
+            return true;
+        };
+        if self.parts.leadership.time_left() < ENOUGH {
+            return true;
+        }
+        memory.begin_call(Instant::now());
         read.ledger.claim(contract, Timestamp::now());
-        if !self.parts.leadership.is_leader() || !self.write(memory, read).await {
+        if !self.write(memory, read).await {
             return false;
         }
-        match self.parts.hooks.call(way, &request).await {
+        match self.parts.hooks.call(way, call, &request).await {
             Called::Taken => {
                 read.ledger.taken(contract);
                 self.tell_asked(contract, found, way, &request).await;
                 true
             }
-            Called::LeftOut => true,
             Called::Failed { .. } => {
-                read.ledger.failed(contract, Timestamp::now());
+                let now = Timestamp::now();
+                read.ledger.failed(contract, now);
+                memory.failed(contract, now);
                 self.parts.leadership.is_leader() && self.write(memory, read).await
             }
         }
@@ -183,18 +201,22 @@ impl VerificationReconciler {
         }
     }
 
-    /// Reads the pact that has no result.
-    pub(super) async fn read_pact(&self, memory: &mut Memory, missing: &MissingResult) {
-        let Ok(broker) = self.parts.cluster.brokers.get(&missing.broker) else { return };
+    /// Reads the pact that has no result; says whether there is one.
+    pub(super) async fn read_pact(&self, memory: &mut Memory, missing: &MissingResult) -> bool {
+        let Ok(broker) = self.parts.cluster.brokers.get(&missing.broker) else { return false };
         let broker = broker.giving_way();
         match broker.published_pact(&missing.consumer, &missing.consumer_version, &missing.provider).await {
-            Ok(Some(pact)) => memory.set_pact(missing, pact),
-            Ok(None) => memory.wait(missing, SOON),
+            Ok(Some(pact)) => {
+                memory.set_pact(missing, pact);
+                return true;
+            }
+            Ok(None) => {}
             Err(error) => {
                 debug!(consumer = %missing.consumer, version = %missing.consumer_version, %error, "a pact cannot be read");
-                memory.wait(missing, SOON);
             }
         }
+        memory.wait(missing, SOON);
+        false
     }
 
     async fn request(

@@ -5,13 +5,14 @@ use std::{
     time::Duration,
 };
 
+use k8s_openapi::jiff::Timestamp;
 use operator_kit::backoff::{Backoff, entropy};
 use tokio::time::Instant;
 
 use super::kept::Read;
 use crate::{
     broker::PublishedPact,
-    decide::verification::{BrokersWebhook, MissingResult},
+    decide::verification::{BrokersWebhook, Contract, Ledger, MissingResult},
 };
 
 /// How long the webhooks of a broker are taken as they were read.
@@ -28,6 +29,8 @@ pub(super) struct Memory {
     pub(super) kept: Option<Read>,
     /// How often in a row it could not be kept, and until when that is not tried again.
     unkept: Option<(u32, Instant)>,
+    /// The call that failed, and when, until that is kept: it is kept as made.
+    failed: Option<(Contract, Timestamp)>,
     pacts: HashMap<MissingResult, PublishedPact>,
     waiting: HashMap<MissingResult, Instant>,
     calls: VecDeque<Instant>,
@@ -45,6 +48,11 @@ impl Memory {
     /// The pact that has no result.
     pub(super) fn pact(&self, missing: &MissingResult) -> Option<&PublishedPact> {
         self.pacts.get(missing)
+    }
+
+    /// Whether this is the content of the pact that has no result.
+    pub(super) fn has_content(&self, missing: &MissingResult, content: &str) -> bool {
+        self.pact(missing).is_some_and(|pact| pact.content.as_str() == content)
     }
 
     pub(super) fn set_pact(&mut self, missing: &MissingResult, pact: PublishedPact) {
@@ -74,8 +82,23 @@ impl Memory {
         self.calls.push_back(now);
     }
 
+    /// A call failed that is kept as made.
+    pub(super) fn failed(&mut self, contract: &Contract, at: Timestamp) {
+        self.failed = Some((contract.clone(), at));
+    }
+
+    /// What is kept was read anew: it lacks what could not be kept.
+    pub(super) fn complete(&self, ledger: &mut Ledger) {
+        if let Some((contract, at)) = &self.failed {
+            ledger.failed(contract, *at);
+        }
+    }
+
     /// Whether what was asked for could be kept.
     pub(super) fn keeping(&mut self, kept: bool, now: Instant) {
+        if kept {
+            self.failed = None;
+        }
         let tries = self.unkept.map_or(0, |(tries, _)| tries);
         self.unkept = (!kept).then(|| (tries.saturating_add(1), now + UNKEPT.delay(tries, entropy())));
     }
@@ -109,6 +132,7 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::verification::Pacing;
 
     #[tokio::test(start_paused = true)]
     async fn no_more_calls_are_made_in_a_minute_than_are_allowed() {
@@ -122,6 +146,34 @@ mod tests {
         assert!(memory.call_is_free(2, start + 60 * second));
         memory.begin_call(start + 60 * second);
         assert!(!memory.call_is_free(2, start + 61 * second), "the second one is still of this minute");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_failed_counts_as_failed_although_that_could_not_be_kept() {
+        let at = crate::decide::record::fixtures::at;
+        let contract = Contract {
+            broker: "main".into(),
+            consumer: "web".into(),
+            content: "abc".into(),
+            provider: "stock".into(),
+            provider_version: "1".into(),
+        };
+        let pacing = Pacing { interval: Duration::from_hours(1), grace: Duration::ZERO, per_minute: 10 };
+        let (mut memory, mut claimed) = (Memory::default(), Ledger::default());
+        claimed.claim(&contract, at(0));
+        memory.failed(&contract, at(5));
+        memory.keeping(false, Instant::now());
+        for _again in 0..2 {
+            let mut read = claimed.clone();
+            memory.complete(&mut read);
+            assert!(!read.is_due(&contract, &pacing, at(14)) && read.is_due(&contract, &pacing, at(15)));
+            // It may have been kept after all.
+            memory.complete(&mut read);
+            assert!(read.is_due(&contract, &pacing, at(15)));
+        }
+        memory.keeping(true, Instant::now());
+        memory.complete(&mut claimed);
+        assert!(!claimed.is_due(&contract, &pacing, at(15)), "what is kept since then is right");
     }
 
     #[tokio::test(start_paused = true)]

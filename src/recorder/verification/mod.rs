@@ -151,9 +151,9 @@ impl VerificationReconciler {
         let is_wanted =
             |contract: &Contract| contracts.contains_key(contract) || unread.contains(&Parties::of(contract));
         // First, so that what is wanted no longer takes no room.
-        if read.ledger.prune(is_wanted, &self.parts.pacing, Timestamp::now())
-            && !(self.parts.leadership.is_leader() && self.write(memory, &mut read).await)
-        {
+        let right = read.ledger.set_clocks_right(Timestamp::now());
+        let pruned = read.ledger.prune(is_wanted, &self.parts.pacing, Timestamp::now());
+        if (right || pruned) && !(self.parts.leadership.is_leader() && self.write(memory, &mut read).await) {
             return;
         }
         if contracts.keys().all(|contract| read.ledger.has_room(contract)) {
@@ -161,8 +161,16 @@ impl VerificationReconciler {
         } else if !self.full.swap(true, Ordering::Relaxed) {
             warn!("more results are missing than is kept which were asked for: no further ones are asked for");
         }
-        for (contract, missing) in &contracts {
-            let Some(found) = wanted.get(missing) else { continue };
+        let (now, waits) = (Timestamp::now(), Instant::now());
+        let is_ready = |(contract, missing): &(&Contract, &MissingResult)| {
+            read.ledger.is_due(contract, &self.parts.pacing, now) && !memory.waits(missing, waits)
+        };
+        let (ready, others): (Vec<_>, Vec<_>) = contracts.iter().partition(is_ready);
+        let in_turn = read.ledger.in_turn(ready.into_iter().map(|(contract, _)| contract));
+        for contract in in_turn.into_iter().chain(others.into_iter().map(|(contract, _)| contract)) {
+            let Some((missing, found)) = contracts.get(contract).and_then(|it| wanted.get_key_value(it)) else {
+                continue;
+            };
             if !self.parts.leadership.is_leader() || !self.pursue(memory, &mut read, contract, (missing, found)).await {
                 // It is not known what is kept now: it is read anew.
                 return;
@@ -183,7 +191,10 @@ impl VerificationReconciler {
             return None;
         }
         match self.kept.read().await {
-            Ok(read) => Some(read),
+            Ok(mut read) => {
+                memory.complete(&mut read.ledger);
+                Some(read)
+            }
             Err(error) => {
                 if memory.complains() {
                     let error = operator_kit::refusal::explain(&error);
