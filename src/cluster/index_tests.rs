@@ -363,6 +363,37 @@ fn case_71_what_is_not_known_to_be_promoted_leaves_the_primary_unfinished() {
 }
 
 #[test]
+fn case_71_while_the_target_of_a_canary_has_pods_both_versions_are_those_of_the_primary() {
+    let mut index = index();
+    let key = key("production", "orders");
+    let seen = |index: &Index| {
+        let member = index.members(&key).remove(0);
+        let besides: Vec<_> = member.also_runs.iter().map(|version| version.as_str().to_owned()).collect();
+        (member.version.unwrap().as_str().to_owned(), besides, member.rollout.name().to_owned())
+    };
+    let target = |image: &str, without_pods| {
+        let mut target = workload("shop", "orders", "orders");
+        target.containers[0].image = image.into();
+        Workload { without_pods, ..target }
+    };
+    index.apply_workload(target("app:1", true));
+    index.set_template(&canary("orders"), Some(template("orders", true)));
+    index.apply_workload(primary("app:1"));
+    for (image, without_pods, besides, rollout) in [
+        ("app:1", true, vec![], "Complete"),
+        // Before the analysis, and after one that failed.
+        ("app:2", true, vec![], "Complete"),
+        ("app:2", false, vec!["2".to_owned()], "Progressing"),
+        // Before it is scaled down, for the first time or after a promotion.
+        ("app:1", false, vec![], "Complete"),
+    ] {
+        index.apply_workload(target(image, without_pods));
+        let expected = ("1".to_owned(), besides, rollout.to_owned());
+        assert_eq!(seen(&index), expected, "{image} {without_pods}");
+    }
+}
+
+#[test]
 fn case_71_a_primary_follows_when_its_target_or_its_canary_goes() {
     let key = key("production", "orders");
     let mut target = workload("shop", "orders", "orders");

@@ -53,7 +53,8 @@ impl Gate {
             Scope::Unjudged(why) => {
                 self.metrics.unjudged(&why);
                 self.report_unjudged(&review, &why);
-                Answer::unjudged(&why)
+                let held = hold::let_go_by_manifest(&review).filter(|_| self.holds);
+                held.map_or_else(|| Answer::unjudged(&why), |held| Answer::deny(messages::stays_held(&held)))
             }
             Scope::Judged { subjects, notices } => self.judge(review, subjects, &notices, deadline).await,
         };
@@ -156,10 +157,8 @@ impl Gate {
         let asked = subjects.into_iter().map(|subject| self.find(subject, namespace, !review.dry_run, deadline));
         let (findings, sources): (Vec<_>, Vec<_>) = join_all(asked).await.into_iter().unzip();
         let mut decision = self.holdable(review, Decision::over(findings).beside(bypass), deadline).await;
-        if self.holds
-            && let Some(why) = hold::admits(review, &decision)
-        {
-            decision = decision.sparing(why);
+        if self.holds {
+            decision = hold::as_held(review, decision);
         }
         if decision.outcome == Outcome::Denied && !review.dry_run {
             let mut recorded = self.cluster.recorded();

@@ -40,7 +40,6 @@ impl Gate {
         let caller = Caller { urgency: Urgency::Strange, namespace: review.namespace.clone() };
         let asked = subjects.into_iter().map(|open| self.find_out(open, caller.clone(), deadline));
         let decision = Decision::over(join_all(asked).await).without_hold();
-        let spared = hold::admits(review, &decision).filter(|_| self.holds);
-        Answer::withheld(&spared.map_or(decision.clone(), |why| decision.sparing(why)))
+        Answer::withheld(&if self.holds { hold::as_held(review, decision) } else { decision })
     }
 }

@@ -153,17 +153,21 @@ impl Index {
             let template = of.template.as_ref().and_then(|template| self.workloads.get(template));
             return own_revision(workload, of, revisions, template);
         }
-        (self.as_primary(workload), Vec::new())
+        self.as_primary(workload)
     }
 
-    fn as_primary(&self, workload: &Workload) -> Workload {
+    /// A Flagger primary, and its target beside it while that has pods of something else: those of an analysis are sent
+    /// requests, too.
+    fn as_primary(&self, workload: &Workload) -> (Workload, Vec<Workload>) {
         let of = |canary: &CanaryOwner| {
             let source = TemplateSource::Canary(workload.reference.namespace.clone(), canary.name.clone());
             let template = self.templates.get(&source)?;
             Some((self.workloads.get(&template.workload)?, template.promoted))
         };
-        let Some((target, promoted)) = workload.canary_owner.as_ref().and_then(of) else { return workload.clone() };
-        effective_primary(workload, target, promoted).unwrap_or_else(|| {
+        let Some((target, promoted)) = workload.canary_owner.as_ref().and_then(of) else {
+            return (workload.clone(), Vec::new());
+        };
+        let mut primary = effective_primary(workload, target, promoted).unwrap_or_else(|| {
             let mut workload = workload.clone();
             workload.annotations = PactAnnotations { version: None, ..target.annotations.clone() };
             if let Some(canary) = &mut workload.canary_owner {
@@ -172,7 +176,15 @@ impl Index {
                 workload.rollout = RolloutState::Progressing { message };
             }
             workload
-        })
+        });
+        if target.without_pods || target.containers == primary.containers {
+            return (primary, Vec::new());
+        }
+        if primary.rollout.finished() {
+            let message = format!("{}, the target of its Canary, has pods of another template", target.reference);
+            primary.rollout = RolloutState::Progressing { message };
+        }
+        (primary, vec![target.clone()])
     }
 }
 

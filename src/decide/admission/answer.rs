@@ -29,6 +29,12 @@ impl Answer {
         Self { warnings: vec![messages::warning(warning.as_ref())], ..Self::default() }
     }
 
+    /// Denied without a question.
+    #[must_use]
+    pub fn deny(text: String) -> Self {
+        Self { denied: Some(text), ..Self::default() }
+    }
+
     /// Admitted without a question.
     #[must_use]
     pub fn unjudged(why: &Unjudged) -> Self {

@@ -226,6 +226,19 @@ impl Decision {
         self
     }
 
+    /// The decision that denies also what this one only warns about for want of an answer.
+    #[must_use]
+    pub fn barring(mut self) -> Self {
+        for finding in &mut self.findings {
+            let is_yes = matches!(&finding.cause, Cause::Judged(judgement) if judgement.verdict.is_yes());
+            let enforces = finding.mode == GateMode::Enforce || finding.awaits_members;
+            if finding.action == GateAction::Warn && enforces && !is_yes {
+                finding.action = GateAction::Deny;
+            }
+        }
+        Self { bypass: self.bypass, ..Self::over(self.findings) }
+    }
+
     /// The same decision about a workload that cannot be held.
     #[must_use]
     pub fn without_hold(mut self) -> Self {

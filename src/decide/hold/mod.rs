@@ -7,7 +7,9 @@
 mod object;
 mod step;
 
-pub use object::{Change, Resumption, admits, asked, before, judged_anew, keeps_pods, kept, resumes};
+pub use object::{
+    Change, Resumption, admits, as_held, asked, before, judged_anew, keeps_pods, kept, let_go_by_manifest, resumes,
+};
 pub use step::{Step, of_template, step, unclaimed, unclear, unreadable};
 
 use crate::decide::{PairResult, Verdict, admission::Cause};

@@ -111,6 +111,25 @@ pub fn resumes(review: &Review) -> Option<Resumption> {
     Some(if by_hand(review, old, new) { Resumption::ByHand } else { Resumption::ByManifest })
 }
 
+/// What is held, where a manifest ends its pause. The mutating webhook keeps it, so it was not asked: it is down, or was not
+/// ready. The change waits for it then, unless the version may run.
+#[must_use]
+pub fn let_go_by_manifest(review: &Review) -> Option<Held> {
+    (resumes(review) == Some(Resumption::ByManifest)).then(|| was_held(review).map(|(held, _)| held)).flatten()
+}
+
+/// The decision as it is about what is held.
+#[must_use]
+pub fn as_held(review: &Review, decision: Decision) -> Decision {
+    if let_go_by_manifest(review).is_some() {
+        return decision.barring();
+    }
+    match admits(review, &decision) {
+        Some(why) => decision.sparing(why),
+        None => decision,
+    }
+}
+
 /// Why the validating webhook admits what a decision denies, if it does: it is held for exactly this version, or a person
 /// resumes it while the answer is not a no.
 #[must_use]

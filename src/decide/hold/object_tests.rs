@@ -396,6 +396,37 @@ fn the_validating_webhook_admits_what_is_held_for_that_version_and_a_resumption_
     }
 }
 
+/// The mutating webhook was down or not ready, or the pause would be there.
+#[test]
+fn a_manifest_ends_a_pause_only_with_a_yes() {
+    let unavailable = || finding("2", Verdict::BrokerUnavailable, &[], true);
+    let early = || {
+        let rules = GateRules::parse(&GatePolicy { mode: GateMode::Enforce, ..GatePolicy::default() });
+        Finding::new(unknown("2").subject, unknown("2").cause, &rules, false)
+    };
+    let warns = || Finding { mode: GateMode::Warn, action: GateAction::Warn, ..unknown("2") };
+    let held = || Some(deployment("2", true, Some(NOTE)));
+    for (name, new, findings, outcome) in [
+        ("yes", deployment("2", false, Some(NOTE)), vec![yes("2")], Outcome::Allowed),
+        ("nobody is asked", deployment("2", false, Some(NOTE)), vec![], Outcome::Allowed),
+        ("no answer", deployment("2", false, Some(NOTE)), vec![unavailable()], Outcome::Denied),
+        ("what runs is not listed", deployment("2", false, Some(NOTE)), vec![yes("2"), early()], Outcome::Denied),
+        ("it no longer enforces", deployment("2", false, Some(NOTE)), vec![warns()], Outcome::Warned),
+        ("without the annotation", deployment("2", false, None), vec![unavailable()], Outcome::Denied),
+        ("another version", deployment("3", false, Some(NOTE)), vec![unavailable()], Outcome::Warned),
+        ("it stays", deployment("2", true, Some(NOTE)), vec![unavailable()], Outcome::Warned),
+    ] {
+        let robot = "system:serviceaccount:flux-system:kustomize-controller";
+        let review = review(held(), new, robot, "kustomize-controller");
+        let decision = as_held(&review, Decision::over(findings));
+        assert_eq!(decision.outcome, outcome, "{name}");
+        assert_eq!(decision.decisive().is_empty(), outcome == Outcome::Allowed, "{name}");
+    }
+    let by_hand = review(held(), deployment("2", false, Some(NOTE)), "jane", "kubectl-rollout");
+    assert_eq!(as_held(&by_hand, Decision::over(vec![unavailable()])).outcome, Outcome::Warned);
+    assert_eq!(let_go_by_manifest(&by_hand), None);
+}
+
 #[test]
 fn what_was_reported_is_not_reported_of_a_new_beginning() {
     let told = Held { told: Some(Told::Overdue), ..parsed(NOTE) }.to_string();

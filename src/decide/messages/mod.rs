@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     api::{annotations::BYPASS, gate::GateMode},
-    workload::NotOwned,
+    workload::{Held, NotOwned},
 };
 
 pub use link::{content_link, matrix_link, pact_link, pacticipant_link};
@@ -85,6 +85,15 @@ fn emergency(finding: &Finding) -> String {
          manifest), and apply it again as somebody for whom kubectl auth can-i bypass pactenvironments.pact-operator.dev \
          says yes."
     )
+}
+
+/// The denial of a manifest that ends the pause of what is held, while nobody can say that it may run.
+#[must_use]
+pub fn stays_held(held: &Held) -> String {
+    let version = one_line(held.version.as_str());
+    sanitize(&format!(
+        "{version} is held until it may run, and a manifest does not end that: apply it again; by hand: kubectl rollout resume"
+    ))
 }
 
 /// What somebody is told who is not known to be the API server. It is as long as a warning may be.
