@@ -28,15 +28,34 @@ async fn cluster() -> InUse<TestCluster> {
         .get(async || {
             let cluster = TestCluster::start().await;
             install_kinds(&cluster.control_plane).await;
-            eventually("the operator to know both kinds", SOON, async || {
-                let logs = cluster.logs();
-                let known = ["rollouts.argoproj.io", "canaries.flagger.app"].iter().all(|kind| logs.contains(kind));
-                if known { Ok(()) } else { Err("they are not in its log".to_owned()) }
-            })
-            .await;
+            follows_both(&cluster).await;
             cluster
         })
         .await
+}
+
+/// Waits until the operator has objects of both kinds: it follows them a moment after it has seen the definitions.
+async fn follows_both(cluster: &TestCluster) {
+    cluster
+        .with_namespace(async |namespace, environment| {
+            published(cluster, "marker", &["1.0.0"]);
+            rollout(cluster, &namespace, "used").await;
+            let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "analysed"});
+            let canary = foreign("flagger.app/v1beta1", "Canary", "analysed", &json!({"targetRef": target}));
+            kubectl::apply(cluster.control_plane.kubeconfig(), &namespace, &canary).await;
+            for name in ["used", "analysed", "ordinary"] {
+                annotated(name, "marker", "1.0.0").apply(&cluster.client(), &namespace).await;
+            }
+            eventually("the operator to follow both kinds", SOON, async || {
+                let members = members(cluster, &environment, "marker").await;
+                let all = members.join(", ");
+                let known =
+                    all.contains(" ordinary ") && !all.contains("Deployment used") && !all.contains(" analysed ");
+                if known { Ok(()) } else { Err(all) }
+            })
+            .await;
+        })
+        .await;
 }
 
 #[tokio::test]
