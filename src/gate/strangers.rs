@@ -16,7 +16,7 @@ use crate::{
     decide::{
         Decision,
         admission::{Answer, Review, Scope, unjudged},
-        hold,
+        hold, messages,
     },
 };
 
@@ -29,7 +29,11 @@ impl Gate {
             return Answer::allow();
         }
         let mapping = self.cluster.index().mapping(&review.namespace).map(Into::into);
-        let Some(whereabouts) = mapping else { return Answer::allow() };
+        let Some(whereabouts) = mapping else {
+            // It may be the API server after all, and nobody has kept the pause.
+            let held = hold::let_go_by_manifest(review).filter(|_| self.holds);
+            return held.map_or_else(Answer::allow, |_| Answer::deny(messages::withheld().to_owned()));
+        };
         // What is held is judged as for others; whether it may be is not, which needs other objects.
         let anew = if self.holds { hold::judged_anew(review) } else { None };
         let scope = self.scope(anew.as_ref().unwrap_or(review), &whereabouts);
