@@ -1,9 +1,7 @@
 //! Twenty Applications to which anything happens: commits that are let through and commits that are denied, verifications,
 //! reverts, pauses of the automated sync, and the death of Argo CD's programs and of the operator.
 
-use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::ApiResource;
-use serde_json::{Value, json};
+use serde_json::json;
 use testbed::shared::{InUse, Shared};
 
 use crate::argocd::ArgoCd;
@@ -11,7 +9,7 @@ use crate::argocd_application::Application;
 use crate::dice::Dice;
 use crate::gate_setup::{GateSetup, MappedEnvironment};
 use crate::random_commits::{Commits, FromGit};
-use crate::random_run::{Pace, RandomRun, Tool, Versions, whole_deployment};
+use crate::random_run::{Pace, RandomRun, Tool, Versions};
 
 const CONTROLLER: &str = "argocd-application-controller";
 
@@ -38,14 +36,6 @@ impl FromGit for World<'_> {
 }
 
 impl Tool for World<'_> {
-    fn kind(&self) -> ApiResource {
-        ApiResource::erase::<Deployment>(&())
-    }
-
-    fn whole(&self) -> impl FnMut(&Value) -> Option<String> + Send + 'static {
-        whole_deployment
-    }
-
     async fn create(&self, name: &str) {
         self.commits.first(self, name).await;
         Application::new(&self.argo, name, &self.environment.namespace, &[]).await;

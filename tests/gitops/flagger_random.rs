@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::ApiResource;
 use serde_json::{Value, json};
 use testbed::shared::Shared;
 use testbed::test_cluster::{annotated, image};
@@ -16,7 +14,7 @@ use crate::dice::Dice;
 use crate::endpoint::Endpoint;
 use crate::flagger::Flagger;
 use crate::gate_setup::{MappedEnvironment, consumer_of};
-use crate::random_run::{Pace, RandomRun, Tool, Versions, version, version_of, whole_deployment};
+use crate::random_run::{Pace, RandomRun, Tool, Versions, version, version_of};
 
 /// Flagger looks at a Canary every ten seconds: one that has not changed for longer has come to rest.
 const AT_REST: Duration = Duration::from_secs(25);
@@ -45,20 +43,12 @@ impl World {
 }
 
 impl Tool for World {
-    fn kind(&self) -> ApiResource {
-        ApiResource::erase::<Deployment>(&())
-    }
-
     fn serving(&self, name: &str) -> String {
         format!("{name}-primary")
     }
 
     fn owners(&self, name: &str) -> Vec<String> {
         vec![name.to_owned(), self.serving(name)]
-    }
-
-    fn whole(&self) -> impl FnMut(&Value) -> Option<String> + Send + 'static {
-        whole_deployment
     }
 
     async fn create(&self, name: &str) {
@@ -121,11 +111,13 @@ impl Tool for World {
             (*before, *since) = (state.clone(), Instant::now());
         }
         let ended = ["Initialized", "Succeeded", "Failed"].contains(&&*phase) && target["spec"]["replicas"] == 0;
-        let rests = ended && since.elapsed() > AT_REST;
+        if ended && since.elapsed() > AT_REST {
+            return Ok(());
+        }
         let (logged, its) = (self.flagger.log(), format!("{name}."));
         let logged: Vec<_> = logged.lines().filter(|line| line.contains(&its)).collect();
         let last = logged[logged.len().saturating_sub(10)..].join("\n");
-        if rests { Ok(()) } else { Err(format!("{state}; the hook says {told}\n{last}")) }
+        Err(format!("{state}; the hook says {told}\n{last}"))
     }
 
     fn log(&self) -> String {

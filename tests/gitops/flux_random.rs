@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{ApiResource, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use testbed::shared::{InUse, Shared};
 use tokio::sync::Mutex;
@@ -15,7 +14,7 @@ use crate::flux::Flux;
 use crate::flux_helm::{Strategy, printed_release, publish_chart};
 use crate::gate_setup::{GateSetup, MappedEnvironment};
 use crate::random_commits::{Commits, FromGit};
-use crate::random_run::{Pace, RandomRun, Tool, Versions, whole_deployment};
+use crate::random_run::{Pace, RandomRun, Tool, Versions};
 use crate::team::api;
 
 struct World<'a> {
@@ -59,14 +58,6 @@ impl FromGit for World<'_> {
 }
 
 impl Tool for World<'_> {
-    fn kind(&self) -> ApiResource {
-        ApiResource::erase::<Deployment>(&())
-    }
-
-    fn whole(&self) -> impl FnMut(&Value) -> Option<String> + Send + 'static {
-        whole_deployment
-    }
-
     async fn create(&self, name: &str) {
         self.commits.first(self, name).await;
         if !is_release(name) {

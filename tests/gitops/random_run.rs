@@ -40,7 +40,9 @@ pub fn version(number: usize) -> String {
 /// A deployment tool, and what can happen to its workloads. All are named as their pacticipants.
 pub trait Tool {
     /// The kind of what serves.
-    fn kind(&self) -> ApiResource;
+    fn kind(&self) -> ApiResource {
+        ApiResource::erase::<Deployment>(&())
+    }
 
     /// The name of what serves.
     fn serving(&self, name: &str) -> String {
@@ -53,7 +55,9 @@ pub trait Tool {
     }
 
     /// With which version the object of this state is whole, if it is, by nothing but itself and what was seen before.
-    fn whole(&self) -> impl FnMut(&Value) -> Option<String> + Send + 'static;
+    fn whole(&self) -> impl FnMut(&Value) -> Option<String> + Send + 'static {
+        whole_deployment
+    }
 
     /// Creates it at 1.0.0.
     async fn create(&self, name: &str);
@@ -188,6 +192,16 @@ pub fn version_of(workload: &Value) -> String {
 
 fn tag(image: &str) -> String {
     image.rsplit(':').next().unwrap_or_default().to_owned()
+}
+
+/// The images of the `ReplicaSet`s of these owners that have pods.
+pub async fn images_with_pods(sets: &Api<ReplicaSet>, owners: &[String]) -> BTreeSet<String> {
+    let serves = |set: &ReplicaSet| {
+        let mut of = set.metadata.owner_references.iter().flatten();
+        set.status.as_ref().is_some_and(|status| status.replicas > 0) && of.any(|it| owners.contains(&it.name))
+    };
+    let sets = sets.list(&ListParams::default()).await.expect("the ReplicaSets").items.into_iter().filter(serves);
+    sets.filter_map(|set| set.spec?.template?.spec?.containers.remove(0).image).collect()
 }
 
 /// With which version a Deployment is whole, if it is.
@@ -357,15 +371,8 @@ impl<'a> RandomRun<'a> {
 
     /// The versions that have pods.
     async fn served(&self, tool: &impl Tool, name: &str) -> BTreeSet<String> {
-        let owners = tool.owners(name);
-        let sets = Api::<ReplicaSet>::namespaced(self.setup.cluster.client(), &self.environment.namespace);
-        let sets = sets.list(&ListParams::default()).await.expect("the ReplicaSets");
-        let serves = |set: &ReplicaSet| {
-            let mut of = set.metadata.owner_references.iter().flatten();
-            set.status.as_ref().is_some_and(|status| status.replicas > 0) && of.any(|it| owners.contains(&it.name))
-        };
-        let sets = sets.items.into_iter().filter(serves);
-        sets.filter_map(|set| Some(tag(set.spec?.template?.spec?.containers[0].image.as_ref()?))).collect()
+        let sets = Api::namespaced(self.setup.cluster.client(), &self.environment.namespace);
+        images_with_pods(&sets, &tool.owners(name)).await.iter().map(|image| tag(image)).collect()
     }
 
     /// What the broker has.

@@ -20,6 +20,7 @@ use testbed::{dump, http, namespace};
 
 use crate::built::{apply, built, shipped};
 use crate::endpoint::Endpoint;
+use crate::random_run::images_with_pods;
 use crate::team::api;
 
 /// Where Argo Rollouts is installed.
@@ -194,14 +195,7 @@ impl Rollout<'_> {
 
     /// The images of all its revisions that have pods.
     pub async fn served(&self) -> BTreeSet<String> {
-        let sets = self.sets.list(&ListParams::default()).await.expect("its ReplicaSets");
-        let of_this = |set: &ReplicaSet| {
-            let owners = set.metadata.owner_references.iter().flatten();
-            owners.into_iter().any(|owner| owner.kind == "Rollout" && owner.name == self.name)
-        };
-        let has_pods = |set: &ReplicaSet| set.status.as_ref().is_some_and(|status| status.replicas > 0);
-        let sets = sets.items.into_iter().filter(|set| of_this(set) && has_pods(set));
-        sets.filter_map(|set| set.spec?.template?.spec?.containers.remove(0).image).collect()
+        images_with_pods(&self.sets, std::slice::from_ref(&self.name)).await
     }
 
     /// Ends the pause that it is in.

@@ -119,10 +119,7 @@ async fn an_unannotated_deployment_is_known_to_an_annotated_rollout_that_comes_t
             live.wait_complete().await;
             let reference = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": name});
             let spec = json!({"replicas": 1, "workloadRef": reference});
-            let mut rollout: Value =
-                serde_json::from_str(&foreign("argoproj.io/v1alpha1", "Rollout", name, &spec)).unwrap();
-            rollout["metadata"]["annotations"] = json!({"pact-operator.dev/pacticipant": name});
-            kubectl::apply(cluster.control_plane.kubeconfig(), &namespace, &rollout.to_string()).await;
+            annotated_rollout(&cluster, &namespace, name, &spec).await;
             let said = cluster.wait_event(&namespace, name, "TemplateDiffers").await;
             assert!(said.contains("annotate it, and not the Rollout"), "{said}");
 
@@ -146,15 +143,8 @@ async fn case_86_a_rollout_is_recorded_once_it_is_promoted_and_never_what_it_abo
             published(&cluster, name, &["1.0.0", "2.0.0"]);
             let apply = async |version: &str| {
                 let template = json!({"spec": {"containers": [{"name": "app", "image": image(version)}]}});
-                let mut rollout: Value = serde_json::from_str(&foreign(
-                    "argoproj.io/v1alpha1",
-                    "Rollout",
-                    name,
-                    &json!({"replicas": 1, "template": template}),
-                ))
-                .unwrap();
-                rollout["metadata"]["annotations"] = json!({"pact-operator.dev/pacticipant": name});
-                kubectl::apply(cluster.control_plane.kubeconfig(), &namespace, &rollout.to_string()).await;
+                let spec = json!({"replicas": 1, "template": template});
+                annotated_rollout(&cluster, &namespace, name, &spec).await;
             };
             apply("1.0.0").await;
             stays(&cluster, &environment, name, None, "its controller has said nothing").await;
@@ -204,10 +194,7 @@ async fn a_rollout_whose_definition_is_deleted_is_undeployed_after_the_grace() {
         let runs = async || {
             let template = json!({"spec": {"containers": [{"name": "app", "image": image("2.0.0")}]}});
             let spec = json!({"replicas": 1, "template": template});
-            let rollout = foreign("argoproj.io/v1alpha1", "Rollout", "uninstalled", &spec);
-            let mut rollout: Value = serde_json::from_str(&rollout).unwrap();
-            rollout["metadata"]["annotations"] = json!({"pact-operator.dev/pacticipant": "uninstalled"});
-            kubectl::apply(kubeconfig, &namespace, &rollout.to_string()).await;
+            annotated_rollout(&cluster, &namespace, "uninstalled", &spec).await;
             revision(&cluster, &namespace, "uninstalled", "bbb", "2.0.0", 1).await;
             report(&cluster, &namespace, "uninstalled", &json!({})).await;
             cluster.wait_recorded(&environment, "uninstalled", "2.0.0").await;
@@ -338,6 +325,13 @@ async fn rollout(cluster: &TestCluster, namespace: &str, name: &str) {
     let reference = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": name});
     let rollout = foreign("argoproj.io/v1alpha1", "Rollout", name, &json!({"workloadRef": reference}));
     kubectl::apply(cluster.control_plane.kubeconfig(), namespace, &rollout).await;
+}
+
+/// A Rollout with this spec, annotated with the pacticipant of its name.
+async fn annotated_rollout(cluster: &TestCluster, namespace: &str, name: &str, spec: &Value) {
+    let mut rollout: Value = serde_json::from_str(&foreign("argoproj.io/v1alpha1", "Rollout", name, spec)).unwrap();
+    rollout["metadata"]["annotations"] = json!({"pact-operator.dev/pacticipant": name});
+    kubectl::apply(cluster.control_plane.kubeconfig(), namespace, &rollout.to_string()).await;
 }
 
 /// Reports of a Rollout what its controller would of one that is whole, but for this.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, hash_map::Entry};
 
 use super::Index;
 use crate::workload::{
-    CanaryOwner, IdentityProblem, PactAnnotations, RecordKey, RolloutState, Workload, WorkloadKind, WorkloadRef,
-    effective_primary, own_revision,
+    CanaryOwner, IdentityProblem, PactAnnotations, RecordKey, RolloutState, VersionProblem, Workload, WorkloadKind,
+    WorkloadRef, effective_primary, own_revision,
 };
 
 /// A source of the knowledge that a workload is a template only: an Argo `Rollout` or a Flagger `Canary`.
@@ -172,7 +172,7 @@ impl Index {
             workload.annotations = PactAnnotations { version: None, ..target.annotations.clone() };
             if let Some(canary) = &mut workload.canary_owner {
                 canary.unpromoted = true;
-                let message = format!("Flagger's Canary {} has not said yet which version it promoted", canary.name);
+                let message = VersionProblem::Unpromoted { canary: canary.name.clone() }.to_string();
                 workload.rollout = RolloutState::Progressing { message };
             }
             workload

@@ -74,7 +74,7 @@ impl Answer {
         match decision.outcome {
             Outcome::Allowed => Self::allow(),
             Outcome::Warned => Self::allow_with(messages::withheld()),
-            Outcome::Denied => Self { denied: Some(messages::withheld().to_owned()), ..Self::default() },
+            Outcome::Denied => Self::deny(messages::withheld().to_owned()),
         }
     }
 
